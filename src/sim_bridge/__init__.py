@@ -1,0 +1,1 @@
+"""A bridge between a Socket.IO driving simulator and ROS 2."""
