@@ -160,7 +160,7 @@ def _clamp(value: float) -> float:
 
 
 _SEPARATORS = ".,'\u2019 \u00a0\u202f"
-_PLAIN = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?', re.IGNORECASE)
+_PLAIN = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?', re.IGNORECASE | re.ASCII)
 
 
 def _number(payload: Mapping[str, object], field: str, limit: float) -> tuple[float, str]:
