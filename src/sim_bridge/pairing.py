@@ -82,7 +82,7 @@ class Answer:
 
 
 class Pairing:
-    """Token and deadline logic of one simulator. Most inputs may return the answer that is now due.
+    """Token and deadline logic of one simulator; most inputs may return the answer now due.
 
     Each source of commands owes a value from the first telemetry that it has not reacted to;
     how long it has been owing decides between driving, rolling and braking. A pause of the

@@ -65,6 +65,11 @@ class Sessions:
         """How many simulators are connected."""
         return len(self._simulators)
 
+    @property
+    def speed_mps(self) -> float:
+        """Speed of the driving car; 0 while there is none."""
+        return self._driving.pairing.speed_mps if self._driving else 0.0
+
     def connected(self, now_s: float, sid: str, *, is_simulator: bool) -> None:
         """A client connected; `is_simulator` if its dialect shows that it is one."""
         if is_simulator:

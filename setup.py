@@ -1,0 +1,48 @@
+"""Build description, for colcon (ament_python) and for pip alike."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'sim_bridge'
+SHARE = f'share/{PACKAGE}'
+
+
+def files(folder: str) -> tuple[str, list[str]]:
+    """Everything in a folder, to be installed under the package's share directory."""
+    return f'{SHARE}/{folder}', sorted(str(path) for path in Path(folder).iterdir())
+
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    package_dir={'': 'src'},
+    packages=find_packages('src'),
+    package_data={'steering_net': ['models/*', 'probe_frames/*.jpg']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (SHARE, ['package.xml']),
+        files('launch'),
+        files('config'),
+        files('rviz'),
+        # `ros2 run` and `ros2 launch` look here, whether pip or colcon installed the package.
+        (f'lib/{PACKAGE}', sorted(str(path) for path in Path('scripts').iterdir())),
+    ],
+    install_requires=[
+        'eventlet>=0.36',
+        'flask>=2.0',
+        'numpy>=1.24',
+        'opencv-python-headless>=4.5,<5',
+        'python-socketio>=5.11',
+    ],
+    extras_require={
+        'test': ['pytest', 'hypothesis'],
+    },
+    zip_safe=False,
+    maintainer='sim_bridge maintainers',
+    maintainer_email='maintainers@example.org',
+    description='A bridge between a Socket.IO driving simulator and ROS 2.',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    entry_points={'console_scripts': ['sim-bridge = sim_bridge.cli:main']},
+)

@@ -1,0 +1,62 @@
+"""`sim-bridge VERB`: one program whose verbs are also the package's ROS executables."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+NODES = {
+    'bridge': ('sim_bridge.nodes.bridge', 'the node between the simulator and ROS'),
+    'steering': ('steering_net.node', 'the node that runs the network'),
+    'throttle': ('sim_bridge.nodes.throttle', 'the node that keeps the speed limit'),
+}
+VERBS = {
+    'drive': ('sim_bridge.verbs.drive', 'the whole graph with a simulator'),
+    'simulate': ('sim_bridge.verbs.simulate', 'the embedded simulator alone'),
+    'train': ('sim_bridge.verbs.train', 'fit a network'),
+    'evaluate': ('sim_bridge.verbs.evaluate', 'judge a network'),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the verb that the first argument, or the program's own name, says; the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    called_as = Path(sys.argv[0]).name
+    if argv is None and called_as in NODES | VERBS:
+        words = [called_as, *words]
+    if words and words[0] in NODES:
+        module = importlib.import_module(NODES[words[0]][0])
+        return int(module.main([sys.argv[0], *words[1:]]))
+    if words and words[0] in VERBS:
+        return _run_verb(words[0], words[1:])
+    return _explain(words)
+
+
+def _run_verb(verb: str, words: list[str]) -> int:
+    name, summary = VERBS[verb]
+    module = importlib.import_module(name)
+    parser = argparse.ArgumentParser(
+        prog=f'sim-bridge {verb}',
+        description=module.__doc__ or summary,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    module.configure(parser)
+    return int(module.run(parser.parse_args(words)))
+
+
+def _explain(words: list[str]) -> int:
+    lines = ['usage: sim-bridge VERB [options], sim-bridge VERB --help', '']
+    for title, table in (('verbs', VERBS), ('ROS 2 nodes', NODES)):
+        lines += [f'{title}:', *(f'  {verb:10} {what}' for verb, (_, what) in table.items())]
+    text = '\n'.join(lines)
+    if words in ([], ['-h'], ['--help']):
+        print(text)
+        return 0
+    print(f'sim-bridge: there is no verb {words[0]!r}\n{text}', file=sys.stderr)
+    return 2
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Values to ROS messages and back. Beside the nodes, the only module that knows messages."""
+
+from __future__ import annotations
+
+import array
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from cv_bridge import CvBridge
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import Float32, Header
+
+_NANOSECONDS = 1_000_000_000
+_cv_bridge = CvBridge()
+
+
+def time_message(stamp_ns: int) -> Time:
+    """Nanoseconds since the epoch of the node's clock, as a message."""
+    seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def stamp_ns(stamp: Time) -> int:
+    """Nanoseconds of a stamp; the inverse of `time_message`."""
+    return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
+
+
+def header(stamp: int, frame_id: str) -> Header:
+    """Header of everything that belongs to one telemetry; stamp in nanoseconds."""
+    return Header(stamp=time_message(stamp), frame_id=frame_id)
+
+
+def float_message(value: float) -> Float32:
+    """One number."""
+    return Float32(data=value)
+
+
+def compressed_image(head: Header, jpeg: bytes) -> CompressedImage:
+    """A JPEG as it came, format `rgb8; jpeg compressed bgr8` as compressed_image_transport says.
+
+    The format tells what the decoded colours are and how the JPEG stores them.
+    """
+    return CompressedImage(
+        header=head, format='rgb8; jpeg compressed bgr8', data=array.array('B', jpeg)
+    )
+
+
+def raw_image(head: Header, rgb: npt.NDArray[np.uint8]) -> Image:
+    """An rgb8 image from uint8 (height, width, 3), colours in RGB order."""
+    message = _cv_bridge.cv2_to_imgmsg(rgb, encoding='rgb8')
+    message.header = head
+    return message
+
+
+def camera_info(head: Header, width: int, height: int, vertical_fov_rad: float) -> CameraInfo:
+    """An ideal pinhole camera with square pixels: f = (height / 2) / tan(fov / 2), pixels."""
+    focal = 0.5 * height / math.tan(0.5 * vertical_fov_rad)
+    cx, cy = 0.5 * width, 0.5 * height
+    return CameraInfo(
+        header=head,
+        width=width,
+        height=height,
+        distortion_model='plumb_bob',
+        d=[0.0] * 5,
+        k=[focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def steering_of(message: JointState) -> float | None:
+    """Position of the joint `steering`, rad, left positive; None if it is not in the message."""
+    for name, position in zip(message.name, message.position, strict=False):
+        if name == 'steering':
+            return float(position)
+    return None
+
+
+def diagnostics(
+    stamp: Time, name: str, level: bytes, summary: str, values: Mapping[str, object]
+) -> DiagnosticArray:
+    """One status of one node; `values` in the order given."""
+    status = DiagnosticStatus(
+        name=name,
+        hardware_id='sim_bridge',
+        level=level,
+        message=summary,
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
+    return DiagnosticArray(header=Header(stamp=stamp), status=[status])

@@ -1,0 +1,59 @@
+"""How a node of this package starts and ends: one main function for all of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from sim_bridge.errors import StartError
+
+PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
+"""Names the process without which the node has no reason to live, if it is set."""
+
+
+def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
+    """Spin the node until SIGINT, SIGTERM or the end of its parent; return the exit code.
+
+    2 after one line on stderr if a parameter is bad or the node's port cannot be had.
+    """
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = make_node()
+        node.create_timer(1.0, _end_with_parent)
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except StartError as error:
+        print(f'sim_bridge: {error}', file=sys.stderr)
+        return 2
+    finally:
+        # Without a terminal a process group gets SIGINT twice; the second must not cut this short.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+def _end_with_parent() -> None:
+    """End when the launching process was killed and could not end its nodes itself."""
+    parent = os.environ.get(PARENT_VARIABLE, '')
+    if parent.isdigit() and not _alive(int(parent)):
+        raise ExternalShutdownException
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

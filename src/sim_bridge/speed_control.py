@@ -1,0 +1,77 @@
+"""From speed and speed limit to throttle. Pure: time steps are passed in.
+
+Two laws. `proportional` is the one of the well-known drive.py and settles below the limit;
+`PiController` reaches it. Both results go through `without_reversing`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sim_bridge.protocol import REVERSE_BELOW_MPS
+
+WHEELBASE_M = 2.87
+
+
+def proportional(speed_mps: float, limit_mps: float) -> float:
+    """Throttle `1 - v / limit`, clamped to -1..1; full braking at a limit of 0."""
+    if limit_mps <= 0.0:
+        return -1.0
+    return max(-1.0, min(1.0, 1.0 - speed_mps / limit_mps))
+
+
+@dataclass(frozen=True)
+class PiGains:
+    """kp: throttle per m/s of error. ki: throttle per m of accumulated error. Neither negative."""
+
+    kp: float = 0.5
+    ki: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (math.isfinite(value) and value >= 0.0):
+                raise ValueError(f'{name} is {value}, it must not be negative')
+
+
+class PiController:
+    """Proportional-integral control of the speed, with clamped integration against wind-up.
+
+    The integral stands still while the output is saturated in the direction of the error
+    (Astrom and Hagglund, PID Controllers, 2nd ed., section 3.5), so that a long climb to the limit
+    does not shoot over it.
+    """
+
+    def __init__(self, gains: PiGains) -> None:
+        self.gains = gains
+        self._integral = 0.0
+
+    def reset(self) -> None:
+        """Forget the accumulated error."""
+        self._integral = 0.0
+
+    def throttle(self, speed_mps: float, limit_mps: float, dt_s: float) -> float:
+        """Throttle -1..1 for a measurement that came dt_s seconds after the one before."""
+        error = limit_mps - speed_mps
+        wanted = self.gains.kp * error + self.gains.ki * self._integral
+        if -1.0 < wanted < 1.0 or wanted * error < 0.0:
+            self._integral += error * dt_s
+            wanted = self.gains.kp * error + self.gains.ki * self._integral
+        return max(-1.0, min(1.0, wanted))
+
+
+def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) -> float:
+    """The speed limit, lowered so that v^2 / R stays below `lateral_mps2`; 0 switches this off.
+
+    R = wheelbase / tan(steering) of the kinematic bicycle model (Rajamani, Vehicle Dynamics and
+    Control, section 2.2).
+    """
+    curvature = abs(math.tan(steering_rad)) / WHEELBASE_M
+    if lateral_mps2 <= 0.0 or curvature < 1e-6:
+        return limit_mps
+    return min(limit_mps, math.sqrt(lateral_mps2 / curvature))
+
+
+def without_reversing(throttle: float, speed_mps: float) -> float:
+    """`throttle`, but never negative where that would put the car in reverse."""
+    return max(0.0, throttle) if speed_mps <= REVERSE_BELOW_MPS else throttle
