@@ -131,7 +131,8 @@ def encode_command(command: Command, decimal: str | None) -> dict[str, str]:
     """
     if decimal is None:
         return {'steering_angle': '0', 'throttle': '0'}
-    angle = _clamp(-command.steering_rad / MAX_STEERING_RAD)
+    # Adding zero turns the -0.0 of straight ahead into 0.0.
+    angle = _clamp(-command.steering_rad / MAX_STEERING_RAD) + 0.0
     return {
         'steering_angle': f'{angle:.6f}'.replace('.', decimal),
         'throttle': f'{_clamp(command.throttle):.6f}'.replace('.', decimal),
@@ -208,8 +209,9 @@ def _parse_single(payload: Mapping[str, object], field: str, culture: Culture) -
     if text in ('Infinity', '-Infinity'):
         return math.copysign(math.inf, -1.0 if text[0] == '-' else 1.0)
     whole, point, fraction = text.partition(culture.decimal)
-    plain = whole.replace(culture.group, '') + ('.' + fraction if point else '')
-    if not _PLAIN.fullmatch(plain):
+    whole = whole.replace(culture.group, '')
+    plain = f'{whole}.{fraction}' if point else whole
+    if not _PLAIN.fullmatch(plain) or '.' in whole:
         raise PacketError(f'{field} is {raw[:20]!r}, not a number in this culture')
     return float(plain)
 

@@ -1,0 +1,91 @@
+"""Starts the processes of a drive, keeps them running and ends them without leftovers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
+"""Names the process without which a node has no reason to live, if it is set."""
+
+_RESTARTS_AT_MOST = 5
+_RESTART_WINDOW_S = 60.0
+
+
+class Child:
+    """One process of `sim-bridge`, in a session of its own so that Ctrl-C reaches us alone."""
+
+    def __init__(self, name: str, words: Sequence[str], *, pipe_output: bool = False) -> None:
+        """`words` follow `sim-bridge` on the command line; the child starts at once."""
+        self.name = name
+        self._words = list(words)
+        self._pipe_output = pipe_output
+        self._started_s: list[float] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._started_s.append(time.monotonic())
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', 'sim_bridge.cli', *self._words],
+            env=child_environment(os.environ),
+            start_new_session=True,
+            stdin=subprocess.PIPE if self._pipe_output else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if self._pipe_output else None,
+            text=True,
+        )
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the process runs; negative if a signal ended it."""
+        return self._process.poll()
+
+    @property
+    def output(self) -> IO[str]:
+        """The standard output of a child that was started with `pipe_output`."""
+        assert self._process.stdout is not None
+        return self._process.stdout
+
+    def say(self, line: str) -> None:
+        """Write one line to the standard input of a child started with `pipe_output`."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + '\n')
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # It has ended already, which its exit code tells.
+
+    def restart(self) -> bool:
+        """Start it again; False if it has died too often for that to help."""
+        recent = [at for at in self._started_s if time.monotonic() - at < _RESTART_WINDOW_S]
+        if len(recent) > _RESTARTS_AT_MOST:
+            return False
+        self._started_s = recent
+        self._start()
+        return True
+
+    def ask_to_end(self) -> None:
+        """Send SIGINT, the signal that every program here ends cleanly on."""
+        if self.exit_code is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for the end, kill what does not end in time; the exit code."""
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: it dies with us, and DDS stays on this machine by default."""
+    return {
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        **environment,
+        PARENT_VARIABLE: str(os.getpid()),
+    }

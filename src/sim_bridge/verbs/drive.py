@@ -1,0 +1,256 @@
+"""Drive: start the bridge, the network and the throttle, and let a simulator connect.
+
+With the embedded simulator a car goes round a track at once. With an external one, start the
+Udacity simulator and choose autonomous mode. Ctrl-C ends everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sim_bridge.errors import StartError
+from sim_bridge.supervisor import Child
+
+_POLL_S = 0.25
+_END_S = 5.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    add = parser.add_argument
+    add('--simulator', choices=('embedded', 'external'), default='embedded', help='who drives up')
+    add('--host', default='127.0.0.1', help='address to listen on')
+    add('--port', type=int, default=4567, help='TCP port; the Udacity simulator knows only 4567')
+    add('--model', default='default', help='network: a file, or `default` for the shipped one')
+    add('--profile', default='', help='preprocessing profile; empty: the one of the model')
+    add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
+    add('--speed-limit', type=float, default=6.7, help='speed limit, m/s')
+    add('--track', type=int, default=1, help='seed of the embedded track')
+    add('--laps', type=int, default=0, help='end after so many laps; 0: never')
+    add('--seconds', type=float, default=0.0, help='end after so many seconds; 0: never')
+    add('--culture', default='en-US', help='how the embedded simulator writes numbers')
+    add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
+    add('--report', type=Path, help='write the figures of the drive to this JSON file')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Drive until the end; exit code 0, 2 for bad input, 1 if the drive broke down."""
+    try:
+        _check(args)
+        return _Drive(args).run()
+    except StartError as error:
+        print(f'sim-bridge drive: {error}', file=sys.stderr)
+        return 2
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise StartError for what can be told before anything starts."""
+    if not 1 <= args.port <= 65535:
+        raise StartError(f'--port is {args.port}, it must be in 1 .. 65535')
+    if not 0.0 < args.speed_limit <= 60.0:
+        raise StartError(f'--speed-limit is {args.speed_limit}, it must be in 0 .. 60 m/s')
+    for option in ('track', 'laps', 'seconds'):
+        if not getattr(args, option) >= 0:
+            raise StartError(f'--{option} is {getattr(args, option)}, it must not be negative')
+    if args.simulator == 'external' and args.laps:
+        raise StartError('--laps needs --simulator embedded; use --seconds')
+    if args.model != 'default' and not Path(args.model).exists():
+        raise StartError(f'--model: there is no file {args.model}')
+    if args.report and not args.report.resolve().parent.is_dir():
+        raise StartError(f'--report: there is no folder {args.report.resolve().parent}')
+
+
+class _Drive:
+    """One drive from the first process to the report."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._ending = threading.Event()
+        self._simulation: dict[str, Any] = {}
+        self._bridge: dict[str, Any] = {}
+        self._screen = _Screen()
+        self._nodes: list[Child] = []
+        self._simulator: Child | None = None
+        self._reader: threading.Thread | None = None
+
+    def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._ending.set())
+        try:
+            self._start()
+            self._watch()
+        finally:
+            self._end()
+        self._report()
+        return 0
+
+    def _start(self) -> None:
+        quiet = ['--ros-args', '--log-level', 'warn']
+        args = self._args
+        commands = {
+            'bridge': {'host': args.host, 'port': args.port},
+            'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
+            'throttle': {'speed_limit': args.speed_limit},
+        }
+        for node, values in commands.items():
+            self._nodes.append(Child(node, [node, *quiet, *_parameters(values)]))
+        if args.simulator == 'embedded':
+            self._simulator = Child('simulator', _simulate(args), pipe_output=True)
+            self._reader = threading.Thread(target=self._read, name='simulator-output')
+            self._reader.start()
+        self._wait_until_ready()
+        if self._simulator:
+            self._simulator.say('go')
+
+    def _read(self) -> None:
+        """Keep the newest line that the simulator says; the last one is its report."""
+        assert self._simulator is not None
+        for line in self._simulator.output:
+            self._simulation = json.loads(line)
+
+    def _wait_until_ready(self) -> None:
+        while not self._ending.is_set() and not self._bridge.get('ready'):
+            self._screen.show('starting the nodes ...')
+            self._look_after_nodes()
+            self._ending.wait(0.05)
+            self._bridge = _state(self._args.port) or self._bridge
+
+    def _watch(self) -> None:
+        until_s = time.monotonic() + (self._args.seconds or float('inf'))
+        if self._simulator:
+            until_s = float('inf')  # It counts the seconds itself, from its first command on.
+        while not self._ending.wait(_POLL_S) and time.monotonic() < until_s:
+            self._look_after_nodes()
+            self._bridge = _state(self._args.port) or self._bridge
+            self._screen.show(_status_line(self._bridge, self._simulation))
+            if self._simulator and self._simulator.exit_code is not None:
+                break
+
+    def _look_after_nodes(self) -> None:
+        """Restart a node that died; give up where that cannot help."""
+        for node in self._nodes:
+            code = node.exit_code
+            if code is None:
+                continue
+            if code == 2:
+                raise StartError(f'the {node.name} node did not start, see above')
+            self._screen.say(f'the {node.name} node ended with {code}, it is started again')
+            if not node.restart():
+                raise StartError(f'the {node.name} node keeps ending with {code}, see above')
+
+    def _end(self) -> None:
+        """The simulator first, so that it hears the bridge's farewell or has left before it."""
+        if self._simulator:
+            self._simulator.ask_to_end()
+            self._simulator.wait(_END_S)
+        if self._reader:
+            self._reader.join()
+        self._bridge = _state(self._args.port) or self._bridge
+        for node in self._nodes:
+            node.ask_to_end()
+        for node in self._nodes:
+            node.wait(_END_S)
+        self._screen.close()
+
+    def _report(self) -> None:
+        report = dict(self._simulation)
+        for field in ('timeouts', 'late_commands'):
+            report[field] = self._bridge.get(field, 0)
+        if not self._simulator:
+            for field in ('answers', 'latency_ms', 'telemetry_hz'):
+                report[field] = self._bridge.get(field)
+            report['frames'] = self._bridge.get('telemetry')
+        if self._args.report:
+            partial = self._args.report.with_suffix('.part')
+            partial.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+            os.replace(partial, self._args.report)
+        print(_summary(report))
+
+
+def _parameters(values: dict[str, Any]) -> Sequence[str]:
+    """ROS arguments that set these parameters; an empty text keeps the node's default."""
+    pairs = [f'{name}:={value}' for name, value in values.items() if value != '']
+    return [word for pair in pairs for word in ('-p', pair)]
+
+
+def _simulate(args: argparse.Namespace) -> list[str]:
+    words = ['simulate', '--url', f'ws://127.0.0.1:{args.port}', '--status', '--wait']
+    for option in ('track', 'laps', 'seconds', 'culture'):
+        words += [f'--{option}', str(getattr(args, option))]
+    return words + (['--fast'] if args.fast else [])
+
+
+def _state(port: int) -> dict[str, Any] | None:
+    """What the bridge says of itself; None while it does not answer."""
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=0.5)
+    try:
+        connection.request('GET', '/state.json')
+        state = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return state if isinstance(state, dict) else None
+
+
+def _status_line(bridge: dict[str, Any], simulation: dict[str, Any]) -> str:
+    latency = bridge.get('latency_ms', {})
+    parts = [
+        str(bridge.get('state', 'the bridge does not answer')),
+        f'{bridge.get("telemetry_hz", 0.0):.0f} Hz',
+        f'{latency.get("p50") or 0.0:.1f} ms (p99 {latency.get("p99") or 0.0:.1f})',
+        f'{bridge.get("speed_mps", 0.0):.1f} m/s',
+    ]
+    if 'cross_track_m' in simulation:
+        parts.append(f'{simulation["cross_track_m"]:+.2f} m off the middle')
+        parts.append(f'lap {simulation["laps"] + 1}')
+    return ' | '.join(parts)
+
+
+def _summary(report: dict[str, Any]) -> str:
+    latency = report.get('latency_ms') or {}
+    told = [f'{report.get("frames")} frames at {report.get("telemetry_hz")} Hz']
+    told.append(f'answered in {latency.get("p50")} ms (p99 {latency.get("p99")})')
+    told.append(f'{report["timeouts"]} timeouts')
+    if 'laps' in report:
+        told.append(f'{report["laps"]} laps, {report["distance_m"]:.0f} m')
+        told.append(f'{report["lane_departures"]} lane departures')
+        told.append(f'{report["autonomy_percent"]:.1f} % autonomous')
+    return ', '.join(told)
+
+
+class _Screen:
+    """One live line on a terminal, nothing of it elsewhere."""
+
+    def __init__(self) -> None:
+        self._live = sys.stdout.isatty()
+        self._shown = ''
+
+    def show(self, line: str) -> None:
+        """Replace the live line."""
+        if self._live and line != self._shown:
+            width = shutil.get_terminal_size().columns - 1
+            print(f'\r{line[:width]}\x1b[K', end='', flush=True)
+            self._shown = line
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self.close()
+        print(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the live line behind."""
+        if self._shown:
+            print()
+            self._shown = ''

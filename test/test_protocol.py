@@ -1,0 +1,207 @@
+"""The wire, literally: what the real simulator sends and what it makes of an answer."""
+
+import base64
+import contextlib
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim_bridge import protocol
+from sim_bridge.protocol import (
+    CULTURES,
+    Command,
+    HalfCommandError,
+    PacketError,
+    Telemetry,
+    decode_command,
+    decode_telemetry,
+    encode_command,
+    encode_telemetry,
+)
+
+JPEG = b'\xff\xd8\xff\xe0'
+GOOD = {
+    'steering_angle': '12.5000',
+    'throttle': '0.3000',
+    'speed': '30.0000',
+    'image': base64.b64encode(JPEG).decode(),
+}
+
+
+def test_decode_telemetry_converts_to_si_and_left_positive():
+    frame = decode_telemetry(GOOD)
+    assert frame.steering_rad == pytest.approx(-0.2181662)
+    assert frame.speed_mps == pytest.approx(13.4112)
+    assert frame.throttle == 0.3
+    assert frame.jpeg == JPEG
+    assert frame.decimal == '.'
+
+
+def test_null_telemetry_is_manual_driving():
+    assert decode_telemetry(None) is None
+
+
+@pytest.mark.parametrize(
+    ('text', 'mps', 'decimal'),
+    [
+        ('10,0000', 4.4704, ','),
+        ('0.0000', 0.0, '.'),
+        ('1.0000', 0.44704, '.'),
+        ('\u00a01,0000', 0.44704, ','),
+        ('7.9E-05', 3.53e-05, '.'),
+        ('10', 4.4704, '.'),
+        (10, 4.4704, '.'),
+        (10.0, 4.4704, '.'),
+        ('-10.0000', 4.4704, '.'),
+    ],
+)
+def test_speed_is_read_in_every_notation(text, mps, decimal):
+    frame = decode_telemetry({**GOOD, 'speed': text})
+    assert frame.speed_mps == pytest.approx(mps, rel=1e-2, abs=1e-9)
+    assert frame.decimal == decimal
+
+
+@pytest.mark.parametrize('text', ['900,0000', '0.900,0000', '0,900.0000', '0 900.0000'])
+def test_thousands_separators_are_skipped(text):
+    assert decode_telemetry({**GOOD, 'speed': text}).speed_mps == pytest.approx(402.336)
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('speed', 'nan'),
+        ('speed', 'Infinity'),
+        ('speed', float('nan')),
+        ('speed', True),
+        ('speed', None),
+        ('speed', ''),
+        ('speed', '1e999'),
+        ('speed', 10**400),
+        ('speed', '1' * 100),
+        ('speed', '\u0664'),
+        ('steering_angle', '181.0000'),
+        ('throttle', '1.5'),
+        ('throttle', []),
+        ('image', None),
+        ('image', 'no base64!'),
+        ('image', 'AAA'),
+        ('image', 7),
+    ],
+)
+def test_bad_field_is_named(field, value):
+    with pytest.raises(PacketError, match=field):
+        decode_telemetry({**GOOD, field: value})
+
+
+@pytest.mark.parametrize('payload', [[], 'text', 7, True, b'x'])
+def test_telemetry_of_another_type_is_refused(payload):
+    with pytest.raises(PacketError, match='telemetry'):
+        decode_telemetry(payload)
+
+
+def test_missing_field_is_named():
+    with pytest.raises(PacketError, match='image'):
+        decode_telemetry({key: GOOD[key] for key in ('steering_angle', 'throttle', 'speed')})
+
+
+def test_encode_telemetry_is_what_the_simulator_prints():
+    frame = Telemetry(steering_rad=-0.2181662, throttle=0.3, speed_mps=13.4112, jpeg=JPEG)
+    assert encode_telemetry(frame, CULTURES['en-US']) == GOOD
+    assert list(encode_telemetry(frame, CULTURES['en-US'])) == list(GOOD)
+    german = encode_telemetry(Telemetry(0.0, 0.0, 1000 * 0.44704, b''), CULTURES['de-DE'])
+    assert german['speed'] == '1.000,0000'
+
+
+def test_encode_command_is_literal():
+    command = Command(steering_rad=protocol.MAX_STEERING_RAD / 20, throttle=0.3)
+    assert encode_command(command, '.') == {
+        'steering_angle': '-0.050000',
+        'throttle': '0.300000',
+    }
+    assert encode_command(command, ',')['steering_angle'] == '-0,050000'
+    assert encode_command(Command(0.0, 0.0), '.')['steering_angle'] == '0.000000'
+
+
+def test_before_the_culture_is_known_only_zero_is_sent():
+    assert encode_command(Command(0.1, 0.5), None) == {'steering_angle': '0', 'throttle': '0'}
+
+
+@given(st.floats(-10, 10), st.floats(-10, 10), st.sampled_from(list(CULTURES)))
+def test_command_survives_the_wire_in_every_culture(steering, throttle, name):
+    culture = CULTURES[name]
+    got = decode_command(encode_command(Command(steering, throttle), culture.decimal), culture)
+    limit = protocol.MAX_STEERING_RAD
+    assert got.steering_rad == pytest.approx(max(-limit, min(limit, steering)), abs=1e-6)
+    assert got.throttle == pytest.approx(max(-1, min(1, throttle)), abs=1e-6)
+
+
+@given(
+    st.floats(-0.43, 0.43),
+    st.floats(0, 1),
+    st.floats(0, 400),
+    st.binary(max_size=100),
+    st.sampled_from(list(CULTURES)),
+)
+def test_telemetry_survives_the_wire_in_every_culture(steering, throttle, speed, jpeg, name):
+    culture = CULTURES[name]
+    got = decode_telemetry(encode_telemetry(Telemetry(steering, throttle, speed, jpeg), culture))
+    assert got.steering_rad == pytest.approx(steering, abs=1e-5)
+    assert got.throttle == pytest.approx(throttle, abs=1e-4)
+    assert got.speed_mps == pytest.approx(speed, abs=1e-4)
+    assert (got.jpeg, got.decimal) == (jpeg, culture.decimal)
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+def test_a_command_that_is_not_finite_cannot_exist(value):
+    with pytest.raises(ValueError, match='throttle'):
+        Command(0.0, value)
+    with pytest.raises(ValueError, match='steering_rad'):
+        Command(value, 0.0)
+
+
+def test_german_simulator_reads_a_point_as_thousands():
+    wrong = {'steering_angle': '-0.050000', 'throttle': '0.300000'}
+    got = decode_command(wrong, CULTURES['de-DE'])
+    assert got == Command(protocol.MAX_STEERING_RAD, 1.0)
+    with pytest.raises(PacketError):
+        decode_command(wrong, CULTURES['fr-FR'])
+
+
+@pytest.mark.parametrize('angle', ['nan', 0.1, None, '', '0x1'])
+def test_simulator_swallows_a_bad_angle(angle):
+    with pytest.raises(PacketError):
+        decode_command({'steering_angle': angle, 'throttle': '0'}, CULTURES['en-US'])
+
+
+def test_simulator_applies_a_good_angle_before_a_bad_throttle():
+    with pytest.raises(HalfCommandError) as caught:
+        decode_command({'steering_angle': '1', 'throttle': 'x'}, CULTURES['en-US'])
+    assert caught.value.steering_rad == -protocol.MAX_STEERING_RAD
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'), [('1e-05', 1e-05), (' 0.1 ', 0.1), ('Infinity', 1.0), ('-Infinity', -1.0)]
+)
+def test_simulator_accepts_what_float_parse_accepts(text, value):
+    got = decode_command({'steering_angle': '0', 'throttle': text}, CULTURES['en-US'])
+    assert got.throttle == pytest.approx(value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_raises_nothing_but_packet_errors(payload):
+    with contextlib.suppress(PacketError):
+        decode_telemetry(payload)
+
+
+@given(st.sampled_from(['steering_angle', 'throttle', 'speed']), st.text(max_size=60))
+def test_any_text_that_is_accepted_is_finite(field, text):
+    with contextlib.suppress(PacketError):
+        frame = decode_telemetry({**GOOD, field: text})
+        assert all(map(math.isfinite, (frame.steering_rad, frame.throttle, frame.speed_mps)))

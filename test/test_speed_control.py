@@ -1,0 +1,83 @@
+"""Speed laws, alone and with the embedded simulator's car."""
+
+import math
+
+import pytest
+
+from sim_bridge.speed_control import (
+    WHEELBASE_M,
+    PiController,
+    PiGains,
+    curve_limit_mps,
+    proportional,
+    without_reversing,
+)
+from sim_bridge.track_sim.car import CarParams, CarState, step
+
+DT_S = 1 / 60
+
+
+@pytest.mark.parametrize(
+    ('speed', 'limit', 'throttle'),
+    [(0, 10, 1.0), (5, 10, 0.5), (10, 10, 0.0), (20, 10, -1.0), (40, 10, -1.0), (1, 0, -1.0)],
+)
+def test_proportional_is_the_seed_law(speed, limit, throttle):
+    assert proportional(speed, limit) == pytest.approx(throttle)
+
+
+def drive(law, limit, seconds=60.0):
+    """Speeds of the real car's model on the flat, straight ahead, under a law."""
+    state, speeds = CarState(0.0, 0.0, 0.0), []
+    for _ in range(int(seconds / DT_S)):
+        throttle = without_reversing(law(abs(state.speed_mps), limit), abs(state.speed_mps))
+        state = step(state, 0.0, throttle, DT_S, CarParams())
+        speeds.append(state.speed_mps)
+    return speeds
+
+
+@pytest.mark.parametrize('limit', [2.0, 6.7, 13.4])
+def test_proportional_settles_below_the_limit(limit):
+    speeds = drive(proportional, limit)
+    assert max(speeds) <= limit
+    assert speeds[-1] > 0.5 * limit
+
+
+@pytest.mark.parametrize('limit', [2.0, 6.7, 13.0])
+def test_pi_reaches_the_limit_and_overshoots_at_most_5_percent(limit):
+    pi = PiController(PiGains())
+    speeds = drive(lambda speed, wanted: pi.throttle(speed, wanted, DT_S), limit)
+    assert max(speeds) <= 1.05 * limit
+    assert speeds[-1] == pytest.approx(limit, rel=0.03)
+
+
+def test_pi_does_not_wind_up_while_saturated():
+    pi = PiController(PiGains(kp=0.5, ki=0.1))
+    for _ in range(1000):
+        assert pi.throttle(0.0, 10.0, 0.1) == 1.0
+    assert pi.throttle(10.5, 10.0, 0.1) < 0.0
+
+
+@pytest.mark.parametrize('field', ['kp', 'ki'])
+@pytest.mark.parametrize('value', [-0.1, math.nan, math.inf])
+def test_bad_gain_is_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        PiGains(**{field: value})
+
+
+@pytest.mark.parametrize('steering', [-0.2, 0.05, 0.4])
+def test_curve_limit_keeps_lateral_acceleration(steering):
+    limited = curve_limit_mps(30.0, steering, 2.0)
+    radius = WHEELBASE_M / math.tan(abs(steering))
+    assert limited**2 / radius == pytest.approx(2.0)
+
+
+def test_curve_limit_off_straight_or_not_reached():
+    assert curve_limit_mps(10.0, 0.3, 0.0) == 10.0
+    assert curve_limit_mps(10.0, 0.0, 2.0) == 10.0
+    assert curve_limit_mps(1.0, 0.1, 2.0) == 1.0
+
+
+def test_no_reversing_at_walking_speed():
+    assert without_reversing(-1.0, 1.0) == 0.0
+    assert without_reversing(-1.0, 5.0) == -1.0
+    assert without_reversing(0.5, 1.0) == 0.5
