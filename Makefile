@@ -1,0 +1,40 @@
+# Everything runs in .venv, which the first target that needs it sets up.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+DEV_READY := .venv/.dev-ready
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: drive test venv lint clean help
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="--laps 2"
+	@$(BIN)/sim-bridge drive $(ARGS)
+
+test: $(DEV_READY) lint ## Check and test everything
+	@$(BIN)/python -m pytest $(ARGS)
+
+venv: $(DEV_READY) ## Set up the environment, for driving and for development
+
+lint: $(DEV_READY) ## Check style and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+
+clean: ## Remove what was built, the environment included
+	rm -rf .venv build install log
+
+$(READY): requirements/pypi.txt setup.py setup.cfg
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo 'sim_bridge needs Python 3.10 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	@echo 'Setting up .venv: about two minutes, once.'
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install -r requirements/pypi.txt
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(DEV_READY): $(READY) requirements/dev.txt
+	@$(PIP) install -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,167 @@
+"""Drive: the bridge, the network, the throttle, and the embedded simulator if wanted.
+
+    ros2 launch sim_bridge drive.launch.py [simulator:=external] [speed_limit:=10.0] [rviz:=true]
+
+Without arguments a car goes round an embedded track. The Udacity simulator may connect at any
+time; the newest simulator drives. The launch ends when the bridge or the embedded simulator does.
+"""
+
+import os
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.conditions import IfCondition, LaunchConfigurationEquals
+from launch.events.process import ProcessExited
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
+
+BAD_INPUT = 2
+
+# Where the simulator's camera sits on its car, REP-103: metres, radians, x forward, z up.
+CAMERA_ON_CAR = {'--x': '1.35', '--z': '0.97', '--pitch': '0.0693'}
+# From x forward, z up to the optical z forward, y down (REP-103, suffix _optical).
+OPTICAL = {'--roll': '-1.5707963', '--yaw': '-1.5707963'}
+
+TOPICS = [
+    'camera/image_raw/compressed',
+    'camera/camera_info',
+    'vehicle/speed',
+    'vehicle/steering_angle',
+    'vehicle/throttle',
+    'cmd/steering',
+    'cmd/throttle',
+    'speed_limit',
+    'diagnostics',
+    '/tf_static',
+]
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        'simulator',
+        default_value='embedded',
+        choices=['embedded', 'external'],
+        description='embedded drives a track of its own; external waits for the Udacity simulator',
+    ),
+    DeclareLaunchArgument('track', default_value='1', description='seed of the embedded track'),
+    DeclareLaunchArgument(
+        'laps', default_value='0', description='embedded: end after so many laps; 0: never'
+    ),
+    DeclareLaunchArgument(
+        'params_file',
+        default_value=PathJoinSubstitution(
+            [FindPackageShare('sim_bridge'), 'config', 'drive.yaml']
+        ),
+        description='parameters of all nodes; arguments that are given override it',
+    ),
+    DeclareLaunchArgument('host', default_value='', description='address to listen on'),
+    DeclareLaunchArgument('port', default_value='', description='TCP port to listen on'),
+    DeclareLaunchArgument('model', default_value='', description='network: a file, or `default`'),
+    DeclareLaunchArgument('profile', default_value='', description='preprocessing of the network'),
+    DeclareLaunchArgument('backend', default_value='', description='litert or keras'),
+    DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
+    DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
+    DeclareLaunchArgument('rviz', default_value='false', description='open RViz'),
+]
+
+
+def given(context: LaunchContext, **kinds: type) -> list[dict]:
+    """Parameters from those launch arguments that were given, in the type that they need."""
+    values = {name: context.launch_configurations[name] for name in kinds}
+    return [{name: kinds[name](text)} for name, text in values.items() if text]
+
+
+def end_on_bad_input(event: ProcessExited, _context: LaunchContext) -> Shutdown | None:
+    """A node that refuses its parameters does so again: end instead of starting it again."""
+    if event.returncode == BAD_INPUT:
+        return Shutdown(reason=f'{event.process_name} did not accept its parameters')
+    return None
+
+
+def nodes(context: LaunchContext) -> list[Node]:
+    """The three nodes, with the parameters file and the arguments that were given."""
+    file = LaunchConfiguration('params_file')
+    revived = {'respawn': True, 'respawn_delay': 0.5, 'on_exit': end_on_bad_input}
+    return [
+        Node(
+            package='sim_bridge',
+            executable='bridge',
+            name='bridge',
+            parameters=[file, *given(context, host=str, port=int)],
+            on_exit=Shutdown(reason='the bridge ended'),
+        ),
+        Node(
+            package='sim_bridge',
+            executable='steering',
+            name='steering',
+            parameters=[file, *given(context, model=str, profile=str, backend=str)],
+            **revived,
+        ),
+        Node(
+            package='sim_bridge',
+            executable='throttle',
+            name='throttle',
+            parameters=[file, *given(context, speed_limit=float)],
+            **revived,
+        ),
+    ]
+
+
+def simulator(context: LaunchContext) -> ExecuteProcess:
+    """The embedded simulator, connecting when the nodes are there."""
+    port = context.launch_configurations['port'] or '4567'
+    return ExecuteProcess(
+        cmd=[
+            ExecutableInPackage('simulate', 'sim_bridge'),
+            '--when-ready',
+            *('--url', f'ws://127.0.0.1:{port}'),
+            *('--track', LaunchConfiguration('track')),
+            *('--laps', LaunchConfiguration('laps')),
+        ],
+        name='simulator',
+        output='screen',
+        on_exit=Shutdown(reason='the simulator ended'),
+        condition=LaunchConfigurationEquals('simulator', 'embedded'),
+    )
+
+
+def static_transform(parent: str, child: str, pose: dict[str, str]) -> Node:
+    """A fixed transform between two frames."""
+    words = [word for option in pose.items() for word in option]
+    return Node(
+        package='tf2_ros',
+        executable='static_transform_publisher',
+        name=f'{child}_publisher',
+        arguments=[*words, '--frame-id', parent, '--child-frame-id', child],
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` runs."""
+    rviz_file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            SetEnvironmentVariable('SIM_BRIDGE_PARENT_PID', str(os.getpid())),
+            OpaqueFunction(function=lambda context: [*nodes(context), simulator(context)]),
+            static_transform('base_link', 'camera_link', CAMERA_ON_CAR),
+            static_transform('camera_link', 'camera_optical_frame', OPTICAL),
+            Node(
+                package='rviz2',
+                executable='rviz2',
+                arguments=['-d', rviz_file],
+                condition=IfCondition(LaunchConfiguration('rviz')),
+            ),
+            ExecuteProcess(
+                cmd=['ros2', 'bag', 'record', '--storage', 'mcap', *TOPICS],
+                output='screen',
+                condition=IfCondition(LaunchConfiguration('record')),
+            ),
+        ]
+    )

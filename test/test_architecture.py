@@ -1,0 +1,74 @@
+"""The arrows between modules: who may import what, and where a constant may stand."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / 'src'
+MODULES = sorted(SOURCE.rglob('*.py'))
+ROS = {
+    'builtin_interfaces',
+    'cv_bridge',
+    'diagnostic_msgs',
+    'geometry_msgs',
+    'rcl_interfaces',
+    'rclpy',
+    'sensor_msgs',
+    'std_msgs',
+}
+MAY_KNOW_ROS = ('sim_bridge/nodes/', 'sim_bridge/messages.py', 'steering_net/node.py')
+
+
+def imports(path, *, top_level_only=False):
+    """Names of the modules that a file imports."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    nodes = tree.body if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ''
+
+
+def name_of(path):
+    return path.relative_to(SOURCE).as_posix()
+
+
+def test_there_are_modules_to_look_at():
+    assert len(MODULES) > 20
+
+
+@pytest.mark.parametrize('path', MODULES, ids=name_of)
+def test_only_nodes_and_the_message_adapter_know_ros(path):
+    found = {name.split('.')[0] for name in imports(path)} & ROS
+    assert not found or name_of(path).startswith(MAY_KNOW_ROS)
+
+
+@pytest.mark.parametrize('path', MODULES, ids=name_of)
+def test_only_the_server_knows_eventlet_and_socketio(path):
+    found = {name.split('.')[0] for name in imports(path)} & {'eventlet', 'engineio', 'socketio'}
+    assert not found or name_of(path) == 'sim_bridge/server.py'
+
+
+@pytest.mark.parametrize('path', sorted((SOURCE / 'steering_net').rglob('*.py')), ids=name_of)
+def test_the_network_package_stands_alone(path):
+    assert not [name for name in imports(path) if name.startswith('sim_bridge')]
+
+
+@pytest.mark.parametrize('path', MODULES, ids=name_of)
+def test_heavy_libraries_are_imported_where_they_are_needed(path):
+    heavy = {'tensorflow', 'keras', 'matplotlib'}
+    assert not {name.split('.')[0] for name in imports(path, top_level_only=True)} & heavy
+
+
+@pytest.mark.parametrize('path', MODULES, ids=name_of)
+def test_wire_units_and_names_stand_in_the_protocol_only(path):
+    if name_of(path) == 'sim_bridge/protocol.py':
+        return
+    constants = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(node, ast.Constant)
+    }
+    assert not constants & {0.44704, 2.23694, 'steering_angle', 'telemetry_event', 'steer'}

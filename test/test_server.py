@@ -1,0 +1,245 @@
+"""The server on real sockets, with the simulator's own dialect and with modern clients."""
+
+import socket
+import threading
+import time
+
+import pytest
+import socketio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim_bridge.protocol import CULTURES, Command, encode_command
+from sim_bridge.server import ServerError, SimulatorServer, unmask
+from sim_bridge.track_sim.client import Client
+
+FRAME = {
+    'steering_angle': '0.0000',
+    'throttle': '0.0000',
+    'speed': '0.0000',
+    'image': '/' * 16_000,
+}
+STEER = encode_command(Command(0.1, 0.5), '.')
+
+
+class Echo:
+    """Answers every telemetry at once and keeps what it was told."""
+
+    def __init__(self, server):
+        self.server = server
+        self.threads = set()
+        self.simulators = {}
+        self.payloads = []
+        self.gone = []
+        self.answering = True
+
+    def connected(self, sid, *, is_simulator):
+        self.simulators[sid] = is_simulator
+
+    def disconnected(self, sid):
+        self.gone.append(sid)
+
+    def telemetry(self, sid, payload):
+        self.threads.add(threading.current_thread().name)
+        self.payloads.append(payload)
+        if self.answering:
+            self.server.send(sid, 'steer', STEER)
+
+    def woken(self):
+        self.woken_at = time.monotonic()
+
+
+def page(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'a page']
+
+
+@pytest.fixture
+def echo():
+    server = SimulatorServer(host='127.0.0.1', port=0, pages=page)
+    handler = Echo(server)
+    server.start(handler)
+    yield handler
+    server.stop(lambda: None)
+
+
+@pytest.fixture
+def simulator(echo):
+    client = Client(f'ws://127.0.0.1:{echo.server.port}', CULTURES['en-US'])
+    yield client
+    client.quit()
+
+
+def poll_until(client, condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        client.poll(0.02)
+
+
+def wait_until(condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        time.sleep(0.01)
+
+
+def test_unmodified_simulator_is_served(echo, simulator):
+    poll_until(simulator, lambda: simulator.tokens == 2)
+    simulator.send_telemetry(FRAME)
+    poll_until(simulator, lambda: simulator.answers == 1)
+    assert echo.payloads == [FRAME]
+    assert list(echo.simulators.values()) == [True]
+    assert simulator.orders[0].throttle == 0.5
+    assert echo.threads == {'simulator-server'}
+
+
+def test_its_ping_is_answered_before_any_telemetry(echo, simulator):
+    pongs = []
+    take = simulator._take
+    simulator._take = lambda received, at: (pongs.append(received.pong), take(received, at))
+    poll_until(simulator, lambda: True in pongs)
+    assert list(echo.simulators.values()) in ([], [True])
+
+
+def test_hundreds_of_frames_keep_one_answer_each(echo, simulator):
+    poll_until(simulator, lambda: simulator.tokens == 2)
+    simulator.tokens = 1
+    for sent in range(1, 301):
+        simulator.send_telemetry(FRAME)
+        poll_until(simulator, lambda: simulator.answers == sent)  # noqa: B023
+    assert len(echo.payloads) == 300
+    assert simulator.lost == 0
+
+
+def test_manual_driving_arrives_as_none(echo, simulator):
+    poll_until(simulator, lambda: simulator.tokens == 2)
+    simulator.send_telemetry(None)
+    wait_until(lambda: echo.payloads == [None])
+
+
+def test_leaving_is_noticed(echo, simulator):
+    poll_until(simulator, lambda: simulator.tokens == 2)
+    simulator.send_telemetry(FRAME)
+    poll_until(simulator, lambda: simulator.answers == 1)
+    simulator.quit()
+    wait_until(lambda: len(echo.gone) == 1)
+
+
+@pytest.mark.parametrize('transports', [['websocket'], ['polling', 'websocket'], ['polling']])
+def test_modern_client_beside_the_simulator(echo, simulator, transports):
+    poll_until(simulator, lambda: simulator.tokens == 2)
+    simulator.send_telemetry(FRAME)
+    heard = []
+    modern = socketio.Client()
+    modern.on('steer', heard.append)
+    modern.connect(f'http://127.0.0.1:{echo.server.port}', transports=transports)
+    try:
+        modern.emit('telemetry', FRAME)
+        wait_until(lambda: heard == [STEER])
+    finally:
+        modern.disconnect()
+    poll_until(simulator, lambda: simulator.answers == 1)
+    assert sorted(echo.simulators.values()) == [False, True]
+
+
+def test_engine_io_3_client_is_served(echo):
+    """What npm's socket.io-client@2 sends: it admits EIO=3 and waits for the `40`."""
+    with socket.create_connection(('127.0.0.1', echo.server.port), timeout=5) as plain:
+        plain.sendall(
+            b'GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nHost: x\r\n'
+            b'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+            b'Sec-WebSocket-Key: c2ltX2JyaWRnZSB0cmFjaw==\r\n\r\n'
+        )
+        received = b''
+        while b'40{' not in received:
+            received += plain.recv(4096)
+    assert b'101 Switching Protocols' in received
+    assert b'0{"sid"' in received
+
+
+def test_pages_are_on_the_same_port(echo):
+    with socket.create_connection(('127.0.0.1', echo.server.port), timeout=5) as plain:
+        plain.sendall(b'GET /any HTTP/1.0\r\n\r\n')
+        reply = b''
+        while chunk := plain.recv(4096):
+            reply += chunk
+    assert reply.endswith(b'a page')
+
+
+def test_browsers_of_other_origins_are_refused(echo):
+    with socket.create_connection(('127.0.0.1', echo.server.port), timeout=5) as plain:
+        plain.sendall(
+            b'GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n'
+            b'Origin: http://evil.example\r\n'
+            b'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+            b'Sec-WebSocket-Key: c2ltX2JyaWRnZSB0cmFjaw==\r\n\r\n'
+        )
+        assert plain.recv(4096).startswith(b'HTTP/1.1 400')
+
+
+def test_post_runs_on_the_server_thread_in_order(echo):
+    ran = []
+    for number in range(100):
+        echo.server.post(
+            lambda number=number: ran.append((number, threading.current_thread().name))
+        )
+    wait_until(lambda: len(ran) == 100)
+    assert ran == [(number, 'simulator-server') for number in range(100)]
+
+
+def test_a_mistake_in_a_posted_call_does_not_stop_the_next(echo, caplog):
+    done = []
+    echo.server.post(lambda: 1 / 0)
+    echo.server.post(lambda: done.append(True))
+    wait_until(lambda: done)
+    assert 'ZeroDivisionError' in caplog.text
+
+
+def test_wake_up_comes_when_asked_for(echo):
+    asked = []
+
+    def ask():
+        asked.append(time.monotonic())
+        echo.server.wake_at(asked[0] + 10.0)
+        echo.server.wake_at(asked[0] + 0.05)
+
+    echo.server.post(ask)
+    wait_until(lambda: hasattr(echo, 'woken_at'))
+    assert echo.woken_at >= asked[0] + 0.045
+
+
+def test_farewell_is_the_last_thing_that_a_simulator_hears():
+    server = SimulatorServer(host='127.0.0.1', port=0, pages=page)
+    echo = Echo(server)
+    server.start(echo)
+    client = Client(f'ws://127.0.0.1:{server.port}', CULTURES['en-US'])
+    poll_until(client, lambda: client.tokens == 2)
+    client.send_telemetry(FRAME)
+    poll_until(client, lambda: client.answers == 1)
+    (sid,) = echo.simulators
+    halt = encode_command(Command(0.0, 0.0), '.')
+    stopping = threading.Thread(target=server.stop, args=[lambda: server.send(sid, 'steer', halt)])
+    stopping.start()
+    while stopping.is_alive():
+        if client.tokens > 0 and client.connected:
+            client.send_telemetry(FRAME)
+        client.poll(0.005)
+    stopping.join()
+    assert client.orders[-1] == (0.0, 0.0)
+
+
+def test_port_in_use_is_told_with_the_fix(echo):
+    with pytest.raises(ServerError, match=f'port {echo.server.port} .* in use.*another port'):
+        SimulatorServer(host='127.0.0.1', port=echo.server.port, pages=page)
+
+
+def test_address_that_is_not_ours_is_told():
+    with pytest.raises(ServerError, match=r'192\.0\.2\.1'):
+        SimulatorServer(host='192.0.2.1', port=0, pages=page)
+
+
+@given(st.binary(max_size=3000), st.tuples(*[st.integers(0, 255)] * 4), st.integers(0, 9))
+def test_unmask_is_rfc_6455(data, mask, offset):
+    expected = bytes(byte ^ mask[(offset + i) % 4] for i, byte in enumerate(data))
+    assert unmask(data, mask, len(data), offset) == expected
