@@ -34,7 +34,7 @@ class Child:
             [sys.executable, '-m', 'sim_bridge.cli', *self._words],
             env=child_environment(os.environ),
             start_new_session=True,
-            stdin=subprocess.PIPE if self._pipe_output else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if self._pipe_output else None,
             text=True,
         )
@@ -49,15 +49,6 @@ class Child:
         """The standard output of a child that was started with `pipe_output`."""
         assert self._process.stdout is not None
         return self._process.stdout
-
-    def say(self, line: str) -> None:
-        """Write one line to the standard input of a child started with `pipe_output`."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line + '\n')
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # It has ended already, which its exit code tells.
 
     def restart(self) -> bool:
         """Start it again; False if it has died too often for that to help."""

@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--profile', default='', help='preprocessing profile; empty: the one of the model')
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add('--speed-limit', type=float, default=6.7, help='speed limit, m/s')
-    add('--track', type=int, default=1, help='seed of the embedded track')
+    add('--track', type=int, default=0, help='seed of the embedded track')
     add('--laps', type=int, default=0, help='end after so many laps; 0: never')
     add('--seconds', type=float, default=0.0, help='end after so many seconds; 0: never')
     add('--culture', default='en-US', help='how the embedded simulator writes numbers')
@@ -110,8 +110,6 @@ class _Drive:
             self._reader = threading.Thread(target=self._read, name='simulator-output')
             self._reader.start()
         self._wait_until_ready()
-        if self._simulator:
-            self._simulator.say('go')
 
     def _read(self) -> None:
         """Keep the newest line that the simulator says; the last one is its report."""
@@ -185,7 +183,7 @@ def _parameters(values: dict[str, Any]) -> Sequence[str]:
 
 
 def _simulate(args: argparse.Namespace) -> list[str]:
-    words = ['simulate', '--url', f'ws://127.0.0.1:{args.port}', '--status', '--wait']
+    words = ['simulate', '--url', f'ws://127.0.0.1:{args.port}', '--status', '--when-ready']
     for option in ('track', 'laps', 'seconds', 'culture'):
         words += [f'--{option}', str(getattr(args, option))]
     return words + (['--fast'] if args.fast else [])
