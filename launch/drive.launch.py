@@ -16,9 +16,13 @@ from launch.actions import (
     SetEnvironmentVariable,
     Shutdown,
 )
-from launch.conditions import IfCondition, LaunchConfigurationEquals
+from launch.conditions import IfCondition
 from launch.events.process import ProcessExited
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import (
+    EqualsSubstitution,
+    LaunchConfiguration,
+    PathJoinSubstitution,
+)
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
@@ -49,7 +53,7 @@ ARGUMENTS = [
         choices=['embedded', 'external'],
         description='embedded drives a track of its own; external waits for the Udacity simulator',
     ),
-    DeclareLaunchArgument('track', default_value='1', description='seed of the embedded track'),
+    DeclareLaunchArgument('track', default_value='0', description='seed of the embedded track'),
     DeclareLaunchArgument(
         'laps', default_value='0', description='embedded: end after so many laps; 0: never'
     ),
@@ -127,7 +131,7 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
         name='simulator',
         output='screen',
         on_exit=Shutdown(reason='the simulator ended'),
-        condition=LaunchConfigurationEquals('simulator', 'embedded'),
+        condition=IfCondition(EqualsSubstitution(LaunchConfiguration('simulator'), 'embedded')),
     )
 
 

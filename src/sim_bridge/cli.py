@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import signal
 import sys
 from pathlib import Path
+from types import ModuleType
 
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'the node between the simulator and ROS'),
     'steering': ('steering_net.node', 'the node that runs the network'),
     'throttle': ('sim_bridge.nodes.throttle', 'the node that keeps the speed limit'),
 }
+INTERRUPTED = 128 + signal.SIGINT
 VERBS = {
     'drive': ('sim_bridge.verbs.drive', 'the whole graph with a simulator'),
     'simulate': ('sim_bridge.verbs.simulate', 'the embedded simulator alone'),
@@ -22,12 +26,26 @@ VERBS = {
 
 def main(argv: list[str] | None = None) -> int:
     """Run the verb that the first argument, or the program's own name, says; the exit code."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads what we print; the interpreter's own last flush must not complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    finally:
+        # A process group may get SIGINT twice: the second must not hit the interpreter's own end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run(argv: list[str] | None) -> int:
     words = sys.argv[1:] if argv is None else argv
     called_as = Path(sys.argv[0]).name
     if argv is None and called_as in NODES | VERBS:
         words = [called_as, *words]
     if words and words[0] in NODES:
-        module = importlib.import_module(NODES[words[0]][0])
+        module = _import(NODES[words[0]][0])
         return int(module.main([sys.argv[0], *words[1:]]))
     if words and words[0] in VERBS:
         return _run_verb(words[0], words[1:])
@@ -36,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run_verb(verb: str, words: list[str]) -> int:
     name, summary = VERBS[verb]
-    module = importlib.import_module(name)
+    module = _import(name)
     parser = argparse.ArgumentParser(
         prog=f'sim-bridge {verb}',
         description=module.__doc__ or summary,
@@ -44,6 +62,15 @@ def _run_verb(verb: str, words: list[str]) -> int:
     )
     module.configure(parser)
     return int(module.run(parser.parse_args(words)))
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module without being torn out of it by Ctrl-C, which then acts afterwards."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return importlib.import_module(name)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _explain(words: list[str]) -> int:

@@ -10,8 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
-"""Names the process without which a node has no reason to live, if it is set."""
+from sim_bridge.lifeline import PARENT_VARIABLE
 
 _RESTARTS_AT_MOST = 5
 _RESTART_WINDOW_S = 60.0
@@ -43,6 +42,11 @@ class Child:
     def exit_code(self) -> int | None:
         """None while the process runs; negative if a signal ended it."""
         return self._process.poll()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
 
     @property
     def output(self) -> IO[str]:

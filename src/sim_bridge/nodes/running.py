@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -12,9 +11,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 from sim_bridge.errors import StartError
-
-PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
-"""Names the process without which the node has no reason to live, if it is set."""
+from sim_bridge.lifeline import parent_is_gone
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
@@ -43,17 +40,5 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
 
 
 def _end_with_parent() -> None:
-    """End when the launching process was killed and could not end its nodes itself."""
-    parent = os.environ.get(PARENT_VARIABLE, '')
-    if parent.isdigit() and not _alive(int(parent)):
+    if parent_is_gone():
         raise ExternalShutdownException
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

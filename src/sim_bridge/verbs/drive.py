@@ -7,6 +7,7 @@ Udacity simulator and choose autonomous mode. Ctrl-C ends everything.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -20,10 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.errors import StartError
+from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child
 
 _POLL_S = 0.25
 _END_S = 5.0
+
+
+class DriveError(RuntimeError):
+    """The drive broke down on its way."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--track', type=int, default=0, help='seed of the embedded track')
     add('--laps', type=int, default=0, help='end after so many laps; 0: never')
     add('--seconds', type=float, default=0.0, help='end after so many seconds; 0: never')
-    add('--culture', default='en-US', help='how the embedded simulator writes numbers')
+    add('--culture', choices=tuple(CULTURES), default='en-US', help='how it writes numbers')
     add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
     add('--report', type=Path, help='write the figures of the drive to this JSON file')
 
@@ -49,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         _check(args)
         return _Drive(args).run()
-    except StartError as error:
+    except (StartError, DriveError) as error:
         print(f'sim-bridge drive: {error}', file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, StartError) else 1
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -115,7 +121,8 @@ class _Drive:
         """Keep the newest line that the simulator says; the last one is its report."""
         assert self._simulator is not None
         for line in self._simulator.output:
-            self._simulation = json.loads(line)
+            with contextlib.suppress(ValueError):  # A killed simulator leaves half a line.
+                self._simulation = json.loads(line)
 
     def _wait_until_ready(self) -> None:
         while not self._ending.is_set() and not self._bridge.get('ready'):
@@ -130,10 +137,13 @@ class _Drive:
             until_s = float('inf')  # It counts the seconds itself, from its first command on.
         while not self._ending.wait(_POLL_S) and time.monotonic() < until_s:
             self._look_after_nodes()
-            self._bridge = _state(self._args.port) or self._bridge
-            self._screen.show(_status_line(self._bridge, self._simulation))
+            if self._screen.live:
+                self._bridge = _state(self._args.port) or self._bridge
+                self._screen.show(_status_line(self._bridge, self._simulation))
             if self._simulator and self._simulator.exit_code is not None:
                 break
+        if self._simulator and self._simulator.exit_code:
+            raise DriveError(f'the simulator ended with {self._simulator.exit_code}, see above')
 
     def _look_after_nodes(self) -> None:
         """Restart a node that died; give up where that cannot help."""
@@ -145,7 +155,7 @@ class _Drive:
                 raise StartError(f'the {node.name} node did not start, see above')
             self._screen.say(f'the {node.name} node ended with {code}, it is started again')
             if not node.restart():
-                raise StartError(f'the {node.name} node keeps ending with {code}, see above')
+                raise DriveError(f'the {node.name} node keeps ending with {code}, see above')
 
     def _end(self) -> None:
         """The simulator first, so that it hears the bridge's farewell or has left before it."""
@@ -232,12 +242,12 @@ class _Screen:
     """One live line on a terminal, nothing of it elsewhere."""
 
     def __init__(self) -> None:
-        self._live = sys.stdout.isatty()
+        self.live = sys.stdout.isatty()
         self._shown = ''
 
     def show(self, line: str) -> None:
         """Replace the live line."""
-        if self._live and line != self._shown:
+        if self.live and line != self._shown:
             width = shutil.get_terminal_size().columns - 1
             print(f'\r{line[:width]}\x1b[K', end='', flush=True)
             self._shown = line

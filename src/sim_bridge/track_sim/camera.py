@@ -1,0 +1,236 @@
+"""The camera: a pinhole over flat ground, rendered by warping the painted world.
+
+Every row below the horizon is a homography of the ground. Rows are drawn in bands, each from the
+map whose texels are about as large as its pixels, the far ones with several samples a row: an
+anti-aliased picture for the price of one warp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_bridge.track_sim.scenery import (
+    GRAIN_M_PER_TEXEL,
+    GRAIN_TEXELS,
+    PANORAMA_COLUMNS,
+    GroundMap,
+    Image,
+    Look,
+    make_look,
+    paint,
+)
+from sim_bridge.track_sim.track import FloatArray, Pose, Track
+
+JPEG_QUALITY = 75
+"""Unity's default."""
+
+
+@dataclass(frozen=True)
+class CameraParams:
+    """The real simulator's centre camera: pixels, metres in the car's frame, radians."""
+
+    width_px: int = 320
+    height_px: int = 160
+    focal_px: float = 138.564
+    cx_px: float = 160.0
+    cy_px: float = 80.0
+    height_m: float = 0.97
+    forward_m: float = 1.35
+    pitch_down_rad: float = 0.06929
+
+    @property
+    def horizon_px(self) -> float:
+        """Row coordinate of the horizon (70.4): pixel row r covers r..r+1."""
+        return self.cy_px - self.focal_px * math.tan(self.pitch_down_rad)
+
+
+def project_ground(
+    forward_m: float, left_m: float, params: CameraParams | None = None
+) -> tuple[float, float]:
+    """Return the image coordinates (column, row) of a ground point given in the car's frame.
+
+    Pixel (c, r) covers c..c+1 and r..r+1. The point must lie ahead of the camera.
+    """
+    params = params or CameraParams()
+    cos, sin = math.cos(params.pitch_down_rad), math.sin(params.pitch_down_rad)
+    ahead_m = forward_m - params.forward_m
+    depth_m = ahead_m * cos + params.height_m * sin
+    down_m = params.height_m * cos - ahead_m * sin
+    return (
+        params.cx_px - params.focal_px * left_m / depth_m,
+        params.cy_px + params.focal_px * down_m / depth_m,
+    )
+
+
+class _Band(NamedTuple):
+    """Rows first..last of the image, drawn from one map with `samples` a row."""
+
+    first: int
+    last: int
+    ground: GroundMap
+    samples: int
+
+
+class Camera:
+    """Renders what the car's camera sees; one per track, not thread-safe (it reuses buffers)."""
+
+    def __init__(
+        self, track: Track, params: CameraParams | None = None, look: Look | None = None
+    ) -> None:
+        """Paint the world, about half a second; `look` defaults to the one of the track's seed."""
+        self.params = params or CameraParams()
+        self.look = look or make_look(track.seed)
+        self._first_row = math.ceil(self.params.horizon_px)
+        scenery = paint(track, self.look, self._first_row)
+        self._grain = scenery.grain
+        self._panorama = np.concatenate([scenery.panorama, scenery.panorama], axis=1)
+        self._columns = self._panorama_columns()
+        height = self.params.height_px
+        fine, middle = (self._row_at(m_per_px) for m_per_px in (0.05, 0.15))
+        self._bands = (
+            _Band(self._first_row, middle, scenery.far, 4),
+            _Band(middle, fine, scenery.middle, 2),
+            _Band(fine, height, scenery.near, 1),
+        )
+        self._grain_row = fine
+        self._haze = self._haze_shares()
+        self._bonnet, self._bonnet_mask = self._draw_bonnet()
+
+    def render(self, pose: Pose) -> Image:
+        """Return the (height, width, 3) uint8 RGB image seen by a car at `pose`."""
+        params = self.params
+        image = np.empty((params.height_px, params.width_px, 3), np.uint8)
+        image[: self._first_row] = self._sky(pose.yaw_rad)
+        to_world = _world_from_car(pose) @ self._car_from_image()
+        for band in self._bands:
+            image[band.first : band.last] = self._draw(band, to_world)
+        self._apply_grain(image[self._grain_row :], to_world)
+        self._apply_haze(image)
+        cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
+        return image
+
+    def _row_at(self, m_per_px: float) -> int:
+        """Return the first row in which a pixel is less than `m_per_px` of ground wide."""
+        return math.ceil(self.params.horizon_px + self.params.height_m / m_per_px)
+
+    def _panorama_columns(self) -> NDArray[np.intp]:
+        """Return the panorama column of each image column for a car that looks along +x."""
+        columns_per_rad = PANORAMA_COLUMNS / math.tau
+        offset_px = np.arange(self.params.width_px) + 0.5 - self.params.cx_px
+        angle = np.arctan(offset_px / self.params.focal_px)
+        return np.asarray(np.rint(angle * columns_per_rad) + PANORAMA_COLUMNS // 2, np.intp)
+
+    def _sky(self, yaw_rad: float) -> Image:
+        turn = round(yaw_rad * PANORAMA_COLUMNS / math.tau)
+        first = (int(self._columns[0]) - turn) % PANORAMA_COLUMNS
+        return self._panorama.take(self._columns + (first - int(self._columns[0])), axis=1)
+
+    def _car_from_image(self) -> FloatArray:
+        """Return the homography from image coordinates to the ground in the car's frame."""
+        p = self.params
+        cos, sin = math.cos(p.pitch_down_rad), math.sin(p.pitch_down_rad)
+        ray = np.array(
+            [
+                [0.0, -p.height_m * sin, p.height_m * cos],
+                [-p.height_m, 0.0, 0.0],
+                [0.0, cos, sin],
+            ]
+        )
+        ray[0] += p.forward_m * ray[2]
+        pixel_to_ray = np.array(
+            [
+                [1 / p.focal_px, 0.0, -p.cx_px / p.focal_px],
+                [0.0, 1 / p.focal_px, -p.cy_px / p.focal_px],
+                [0.0, 0.0, 1.0],
+            ]
+        )
+        return np.asarray(ray @ pixel_to_ray)
+
+    def _draw(self, band: _Band, to_world: FloatArray) -> Image:
+        rows = band.last - band.first
+        size = (self.params.width_px, rows * band.samples)
+        matrix = _texel_from_world(band.ground) @ to_world @ _rows_of(band.first, band.samples)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        drawn = cv2.warpPerspective(
+            band.ground.image, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        if band.samples > 1:
+            drawn = cv2.resize(drawn, (size[0], rows), interpolation=cv2.INTER_AREA)
+        return np.asarray(drawn, np.uint8)
+
+    def _apply_grain(self, rows: Image, to_world: FloatArray) -> None:
+        corner_m = to_world @ np.array([self.params.cx_px, self.params.height_px, 1.0])
+        tile_m = GRAIN_TEXELS * GRAIN_M_PER_TEXEL
+        x0_m, y0_m = np.floor(corner_m[:2] / corner_m[2] / tile_m) * tile_m
+        tile = GroundMap(self._grain, float(x0_m), float(y0_m), GRAIN_M_PER_TEXEL)
+        matrix = _texel_from_world(tile) @ to_world @ _rows_of(self._grain_row, 1)
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size = (rows.shape[1], rows.shape[0])
+        gain = cv2.warpPerspective(
+            self._grain, matrix, size, flags=flags, borderMode=cv2.BORDER_WRAP
+        )
+        cv2.multiply(rows, cv2.merge([gain, gain, gain]), rows, 1.0 / 128.0)
+
+    def _haze_shares(self) -> FloatArray:
+        """Return how much of each row near the horizon is lost in haze, (rows, 1, 1)."""
+        below_px = np.arange(self._first_row, self._first_row + 12) + 0.5 - self.params.horizon_px
+        share = 1.0 - np.exp(-0.8 / below_px)
+        return np.asarray(share[:, None, None], np.float32)
+
+    def _apply_haze(self, image: Image) -> None:
+        rows = image[self._first_row : self._first_row + len(self._haze)]
+        colour = np.array(self.look.sky[1], np.float32) * np.array(self.look.light, np.float32)
+        rows[:] = rows + (np.minimum(colour, 255.0) - rows) * self._haze
+
+    def _draw_bonnet(self) -> tuple[Image, Image]:
+        """Return the car's bonnet at the foot of the image, and where it is (255) or not (0)."""
+        width, rows = self.params.width_px, 24
+        image = np.zeros((rows, width, 3), np.uint8)
+        mask = np.zeros((rows, width), np.uint8)
+        centre, axes = (round(self.params.cx_px), rows + 6), (108, rows + 4)
+        base = np.clip(np.array(self.look.bonnet) * self.look.light, 0, 255)
+        for shrink, tone in ((0, 0.72), (3, 1.0), (11, 0.55), (13, 0.92), (17, 0.6)):
+            colour = tuple(float(c) for c in base * tone)
+            inner = (axes[0] - 2 * shrink, axes[1] - shrink)
+            cv2.ellipse(image, centre, inner, 0, 180, 360, colour, -1, cv2.LINE_AA)
+        cv2.ellipse(mask, centre, axes, 0, 180, 360, 255, -1)
+        return image, mask
+
+
+def encode_jpeg(rgb: Image, quality: int = JPEG_QUALITY) -> bytes:
+    """Return a baseline JPEG of an (H, W, 3) uint8 RGB image; quality 1..100."""
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f'cannot encode an image of shape {rgb.shape} as JPEG')
+    return data.tobytes()
+
+
+def _world_from_car(pose: Pose) -> FloatArray:
+    cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+    return np.array([[cos, -sin, pose.x_m], [sin, cos, pose.y_m], [0.0, 0.0, 1.0]])
+
+
+def _texel_from_world(ground: GroundMap) -> FloatArray:
+    """Return world metres -> texel indices; a texel's index is that of its centre."""
+    scale = 1.0 / ground.m_per_texel
+    return np.array(
+        [
+            [scale, 0.0, -ground.x0_m * scale - 0.5],
+            [0.0, scale, -ground.y0_m * scale - 0.5],
+            [0.0, 0.0, 1.0],
+        ]
+    )
+
+
+def _rows_of(first: int, samples: int) -> FloatArray:
+    """Return pixel indices of a band with `samples` per row -> image coordinates."""
+    return np.array(
+        [[1.0, 0.0, 0.5], [0.0, 1.0 / samples, first + 0.5 / samples], [0.0, 0.0, 1.0]]
+    )

@@ -1,0 +1,252 @@
+"""The simulator's socket: connects, reads and writes without ever blocking the simulation.
+
+One thread, one `select`. The server may come and go: the client connects again at once, but never
+more than 50 times a second, and less often the longer nobody answers.
+"""
+
+from __future__ import annotations
+
+import random
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from sim_bridge.protocol import Culture
+from sim_bridge.track_sim.wire import (
+    PING_PERIOD_S,
+    AbortError,
+    ClientProtocol,
+    Order,
+    Received,
+    check_upgrade_reply,
+    upgrade_request,
+)
+
+RETRY_MIN_S = 0.02
+RETRY_MAX_S = 0.5
+_RETRY_GROWTH = 1.5
+_CONNECT_TIMEOUT_S = 5.0
+_GOODBYE_S = 0.3
+_MAX_HEAD_BYTES = 16_384
+_CHUNK_BYTES = 65_536
+
+
+def parse_url(url: str) -> tuple[str, int]:
+    """Return host and port of `ws://host[:port]`. ValueError, with the fix, for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme != 'ws' or not parts.hostname:
+        raise ValueError(f'{url!r} is no ws://HOST:PORT, for example ws://127.0.0.1:4567')
+    return parts.hostname, parts.port or 80
+
+
+class Client:
+    """A connection that keeps itself up, and what came through it since it was last asked.
+
+    `tokens`: telemetries due now. `answers`: steer commands received so far. `lost`: events
+    swallowed so far, each with its token. `latencies_s`: from the first byte of a telemetry
+    being handed to the socket to its answer being read; when several are in flight, from the
+    newest of them, and each counts once.
+    """
+
+    _sent_at_s: float | None
+
+    def __init__(
+        self,
+        url: str,
+        culture: Culture,
+        clock: Callable[[], float] = time.perf_counter,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._host, self._port = parse_url(url)
+        self._culture = culture
+        self._clock = clock
+        self._rng = rng or random.Random(0)
+        self.orders: deque[Order] = deque()
+        self.latencies_s: list[float] = []
+        self.tokens = 0
+        self.answers = 0
+        self.lost = 0
+        self._retry_s = RETRY_MIN_S
+        self._next_try_s = clock()
+        self._forget_connection()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the WebSocket is open."""
+        return self._protocol is not None
+
+    def poll(self, timeout_s: float) -> None:
+        """Wait up to `timeout_s` for the server, once, and take in and answer what it sent."""
+        deadline_s = self._clock() + timeout_s
+        if self._socket is None:
+            self._wait_or_connect(deadline_s)
+            return
+        self._ping_when_due()
+        wake_s = min(deadline_s, self._ping_due_s or deadline_s)
+        wait_s = max(0.0, wake_s - self._clock())
+        writing = [self._socket] if self._outbox or self._connecting else []
+        try:
+            readable, writable, _ = select.select([self._socket], writing, [], wait_s)
+            if writable:
+                self._on_writable()
+            if readable:
+                self._on_readable()
+            if self._protocol is None and self._clock() > self._give_up_s:
+                raise TimeoutError
+        except (OSError, AbortError):
+            self._drop()
+
+    def send_telemetry(self, fields: dict[str, str] | None) -> None:
+        """Spend one token: send a frame's values, or None while a person drives."""
+        if self._protocol is None:
+            return
+        self.tokens -= 1
+        self._sent_at_s = self._clock()
+        self._send(self._protocol.telemetry(fields))
+
+    def quit(self) -> None:
+        """Take leave as the simulator does when its window is closed."""
+        if self._socket is not None and self._protocol is not None:
+            self._send(self._protocol.quitting())
+            self._drain()
+        self._drop()
+
+    def _forget_connection(self) -> None:
+        self._socket: socket.socket | None = None
+        self._protocol: ClientProtocol | None = None
+        self._connecting = False
+        self._head = bytearray()
+        self._outbox: deque[bytes] = deque()
+        self._ping_due_s: float | None = None
+        self._sent_at_s = None
+        self._give_up_s = 0.0
+        self.tokens = 0
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._forget_connection()
+        self._next_try_s = self._clock() + self._retry_s
+        self._retry_s = min(RETRY_MAX_S, self._retry_s * _RETRY_GROWTH)
+
+    def _wait_or_connect(self, deadline_s: float) -> None:
+        wait_s = min(deadline_s, self._next_try_s) - self._clock()
+        if wait_s > 0.0:
+            time.sleep(wait_s)
+        if self._clock() < self._next_try_s:
+            return
+        try:
+            self._connect()
+        except OSError:
+            self._drop()
+
+    def _connect(self) -> None:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            self._host, self._port, type=socket.SOCK_STREAM
+        )[0]
+        self._socket = socket.socket(family, kind, proto)
+        self._socket.setblocking(False)
+        self._socket.connect_ex(address)
+        self._connecting = True
+        self._give_up_s = self._clock() + _CONNECT_TIMEOUT_S
+
+    def _on_writable(self) -> None:
+        if self._connecting:
+            self._connecting = False
+            self._check_connected()
+            self._send([upgrade_request(self._host, self._port)])
+        else:
+            self._flush()
+
+    def _check_connected(self) -> None:
+        assert self._socket is not None
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, 'cannot connect')
+
+    def _on_readable(self) -> None:
+        if self._socket is None or self._connecting:
+            return
+        data = self._socket.recv(_CHUNK_BYTES)
+        read_at_s = self._clock()
+        if not data:
+            raise ConnectionResetError('the server is gone')
+        if self._protocol is None:
+            data = self._take_head(data)
+        if self._protocol is not None and data:
+            self._take(self._protocol.receive(data), read_at_s)
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Collect the reply to the upgrade request; return what follows it."""
+        self._head += data
+        head, blank, rest = bytes(self._head).partition(b'\r\n\r\n')
+        if not blank:
+            if len(head) > _MAX_HEAD_BYTES:
+                raise AbortError('the server sends an endless HTTP head')
+            return b''
+        check_upgrade_reply(head)
+        self._on_open()
+        return rest
+
+    def _on_open(self) -> None:
+        """The socket is open: one PING, one telemetry due; the server's `0{` brings another."""
+        self._protocol = ClientProtocol(self._culture, lambda: self._rng.randbytes(4))
+        self._retry_s = RETRY_MIN_S
+        self.tokens = 1
+        self._send(self._protocol.ping())
+
+    def _take(self, received: Received, read_at_s: float) -> None:
+        self._send(received.replies)
+        self.orders.extend(received.orders)
+        self.tokens += received.tokens
+        self.answers += received.steers
+        self.lost += received.lost
+        if received.steers and self._sent_at_s is not None:
+            self.latencies_s.append(read_at_s - self._sent_at_s)
+            self._sent_at_s = None
+        if received.pong:
+            self._ping_due_s = read_at_s + PING_PERIOD_S
+        if received.closed:
+            raise ConnectionResetError('the server took its leave')
+
+    def _ping_when_due(self) -> None:
+        """Ping again 25 s after the last pong; like the real one, never without a pong."""
+        if self._protocol is None or self._ping_due_s is None:
+            return
+        if self._clock() >= self._ping_due_s:
+            self._ping_due_s = None
+            self._send(self._protocol.ping())
+
+    def _send(self, frames: list[bytes]) -> None:
+        self._outbox.extend(frames)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write frame by frame, as the real client does: Nagle's algorithm shows its effect."""
+        try:
+            while self._outbox and self._socket is not None:
+                sent = self._socket.send(self._outbox[0])
+                rest = self._outbox.popleft()[sent:]
+                if rest:
+                    self._outbox.appendleft(rest)
+        except BlockingIOError:
+            return
+        except OSError:
+            # Reading comes next, finds the connection broken and gives it up.
+            self._outbox.clear()
+
+    def _drain(self) -> None:
+        """Let the server read our leave: closing over unread bytes would reset the connection."""
+        assert self._socket is not None
+        deadline_s = time.monotonic() + _GOODBYE_S
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+            while (wait_s := deadline_s - time.monotonic()) > 0.0:
+                readable, _, _ = select.select([self._socket], [], [], wait_s)
+                if readable and not self._socket.recv(_CHUNK_BYTES):
+                    return
+        except OSError:
+            return

@@ -1,0 +1,108 @@
+"""What a drive is worth: laps, departures, interventions and how calmly it was driven."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sim_bridge.track_sim.car import CarState
+from sim_bridge.track_sim.track import Projection, Track
+
+WHEEL_REACH_M = 1.0
+"""Half the distance between left and right wheels."""
+
+INTERVENTION_BEYOND_M = 1.0
+INTERVENTION_COST_S = 6.0
+
+
+@dataclass
+class _Sums:
+    time_s: float = 0.0
+    cross_track_m2s: float = 0.0
+    steering_rate_rad2ps: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    t_s: float
+    s_m: float
+    steering_rad: float
+
+
+class Score:
+    """Counts one drive on one track; feed it every simulation step, then ask for the report."""
+
+    def __init__(self, track: Track) -> None:
+        self._length_m = track.length_m
+        self._sums = _Sums()
+        self._last: _Seen | None = None
+        self._forward_m = 0.0
+        self._furthest_m = 0.0
+        self._distance_m = 0.0
+        self._off_road = False
+        self._max_cross_track_m = 0.0
+        self._max_speed_mps = 0.0
+        self.lane_departures = 0
+        self.interventions = 0
+
+    @property
+    def laps(self) -> int:
+        """Whole lengths of the track travelled forward; going back and forth adds nothing."""
+        return int(self._furthest_m / self._length_m + 1e-9)
+
+    def update(
+        self, t_s: float, state: CarState, projection: Projection, steering_rad: float
+    ) -> bool:
+        """Take in one step; return whether the car is so far out that it must be put back.
+
+        `t_s` never decreases. The caller puts the car back on the centre line and calls
+        `put_back` when this says so.
+        """
+        cross_track_m = abs(projection.cross_track_m)
+        beyond_m = cross_track_m - projection.half_width_m
+        off_road = beyond_m + WHEEL_REACH_M > 0.0
+        self.lane_departures += off_road and not self._off_road
+        self._off_road = off_road
+        self._max_cross_track_m = max(self._max_cross_track_m, cross_track_m)
+        self._max_speed_mps = max(self._max_speed_mps, abs(state.speed_mps))
+        self._integrate(_Seen(t_s, projection.s_m, steering_rad), cross_track_m, state.speed_mps)
+        return beyond_m > INTERVENTION_BEYOND_M
+
+    def put_back(self, projection: Projection) -> None:
+        """Count an intervention; the jump to `projection` is no travel and no steering."""
+        self.interventions += 1
+        self._off_road = False
+        if self._last is not None:
+            self._last = _Seen(self._last.t_s, projection.s_m, 0.0)
+
+    def report(self) -> dict[str, float | int]:
+        """Return the drive in figures, SI; `duration_s` runs from the first update."""
+        time_s = self._sums.time_s
+        span_s = max(time_s, 1e-9)
+        lost = INTERVENTION_COST_S * self.interventions / span_s
+        return {
+            'laps': self.laps,
+            'distance_m': self._distance_m,
+            'duration_s': time_s,
+            'lane_departures': self.lane_departures,
+            'interventions': self.interventions,
+            'autonomy_percent': max(0.0, 100.0 * (1.0 - lost)),
+            'rms_cross_track_m': math.sqrt(self._sums.cross_track_m2s / span_s),
+            'max_cross_track_m': self._max_cross_track_m,
+            'max_speed_mps': self._max_speed_mps,
+            'steering_rms_rate_radps': math.sqrt(self._sums.steering_rate_rad2ps / span_s),
+        }
+
+    def _integrate(self, now: _Seen, cross_track_m: float, speed_mps: float) -> None:
+        last, self._last = self._last, now
+        if last is None:
+            return
+        dt_s = now.t_s - last.t_s
+        self._forward_m += math.remainder(now.s_m - last.s_m, self._length_m)
+        self._furthest_m = max(self._furthest_m, self._forward_m)
+        self._distance_m += abs(speed_mps) * dt_s
+        self._sums.time_s += dt_s
+        self._sums.cross_track_m2s += cross_track_m**2 * dt_s
+        if dt_s > 0.0:
+            turned_rad = now.steering_rad - last.steering_rad
+            self._sums.steering_rate_rad2ps += turned_rad * turned_rad / dt_s

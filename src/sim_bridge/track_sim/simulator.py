@@ -1,0 +1,272 @@
+"""The embedded simulator: track, car, camera and client, advanced frame by frame.
+
+Like Unity it acts at frame boundaries only: there it applies the commands that came, moves the
+car, and spends every token on a telemetry. Between two frames it waits on the socket, so answers
+are time-stamped when they arrive.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.track_sim.camera import JPEG_QUALITY, Camera, encode_jpeg
+from sim_bridge.track_sim.car import CarParams, CarState, standing_at, step
+from sim_bridge.track_sim.client import Client, parse_url
+from sim_bridge.track_sim.samples import pursuit_steering_rad
+from sim_bridge.track_sim.score import Score
+from sim_bridge.track_sim.track import Projection, make_track
+
+STATUS_PERIOD_S = 0.25
+FAST_PATIENCE_S = 1.0
+MANUAL_THROTTLE = 0.3
+_MAX_LAG_S = 0.25
+_STOP_CHECK_S = 0.1
+_READY_CHECK_S = 0.05
+_SUBSTEPS = 2
+
+Spans = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class SimulatorOptions:
+    """How to run: the server, the track, and when to end (0: never).
+
+    fast: a frame follows as soon as the last one is answered, instead of every 1/hz s.
+    manual_s: spans of simulated seconds in which a person drives (telemetry null). menu_s: spans
+    of seconds since the start in which the simulator shows its menu: the socket stays open, no
+    telemetry comes, and tokens pile up until it returns.
+    """
+
+    url: str = 'ws://127.0.0.1:4567'
+    track: int = 0
+    laps: int = 0
+    seconds: float = 0.0
+    culture: str = 'en-US'
+    fast: bool = False
+    hz: float = 60.0
+    jpeg_quality: int = JPEG_QUALITY
+    manual_s: Spans = ()
+    menu_s: Spans = ()
+
+    def __post_init__(self) -> None:
+        parse_url(self.url)
+        for name in ('track', 'laps', 'seconds'):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f'{name} must be 0 or greater, got {getattr(self, name)}')
+        if self.culture not in CULTURES:
+            known = ', '.join(CULTURES)
+            raise ValueError(f'culture must be one of {known}, got {self.culture!r}')
+        if not 10.0 <= self.hz <= 1000.0:
+            raise ValueError(f'hz must be within 10..1000, got {self.hz}')
+        if not 1 <= self.jpeg_quality <= 100:
+            raise ValueError(f'jpeg_quality must be within 1..100, got {self.jpeg_quality}')
+
+
+class Simulator:
+    """The world of one drive. `advance` moves it by one frame; it knows no time but its own."""
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        """Build track and camera: takes about half a second."""
+        self._options = options
+        self._track = make_track(options.track)
+        self._camera = Camera(self._track)
+        self._params = CarParams()
+        self._car = standing_at(self._track.pose(0.0))
+        self._steering_rad = 0.0
+        self._throttle = 0.0
+        self._commanded = False
+        self.score = Score(self._track)
+        self.time_s = 0.0
+        self.frames = 0
+        self.place = self._track.project(self._car.x_m, self._car.y_m)
+
+    @property
+    def car(self) -> CarState:
+        """The car's present state."""
+        return self._car
+
+    @property
+    def manual(self) -> bool:
+        """Whether a person drives now."""
+        return _within(self.time_s, self._options.manual_s)
+
+    def obey(self, steering_rad: float, throttle: float | None) -> None:
+        """Take a command; the car keeps it until the next one comes."""
+        self._commanded = True
+        self._steering_rad = steering_rad
+        if throttle is not None:
+            self._throttle = throttle
+
+    def advance(self) -> None:
+        """Move the world by one frame. The score's clock starts with the first command."""
+        if self.manual:
+            steering_rad = pursuit_steering_rad(self._track, self._car.pose, self.place.s_m)
+            self.obey(steering_rad, MANUAL_THROTTLE)
+        dt_s = 1.0 / self._options.hz / _SUBSTEPS
+        for _ in range(_SUBSTEPS):
+            self._car = step(self._car, self._steering_rad, self._throttle, dt_s, self._params)
+        self.time_s += dt_s * _SUBSTEPS
+        self.place = self._locate()
+        if self._commanded and self.score.update(
+            self.time_s, self._car, self.place, self._steering_rad
+        ):
+            self._car = standing_at(self._track.pose(self.place.s_m))
+            self.place = self._locate()
+            self.score.put_back(self.place)
+
+    def telemetry(self) -> dict[str, str] | None:
+        """Return what the simulator sends now."""
+        self.frames += 1
+        if self.manual:
+            return None
+        jpeg = encode_jpeg(self._camera.render(self._car.pose), self._options.jpeg_quality)
+        values = Telemetry(
+            steering_rad=self._steering_rad,
+            throttle=max(0.0, self._throttle),
+            speed_mps=abs(self._car.speed_mps),
+            jpeg=jpeg,
+        )
+        return encode_telemetry(values, CULTURES[self._options.culture])
+
+    def _locate(self) -> Projection:
+        return self._track.project(self._car.x_m, self._car.y_m, self.place.s_m)
+
+
+def run(
+    options: SimulatorOptions,
+    on_status: Callable[[dict[str, Any]], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    ready: Callable[[], bool] = lambda: True,
+) -> dict[str, Any]:
+    """Drive until the laps or seconds are over or `stop` says so; return the report.
+
+    `on_status` gets the drive's state four times a second, `stop` is asked at every frame and
+    ten times a second while waiting. The client connects once `ready` says so.
+    """
+    simulator = Simulator(options)
+    while not ready() and not stop():
+        time.sleep(_READY_CHECK_S)
+    client = Client(options.url, CULTURES[options.culture])
+    loop = _Loop(options, simulator, client, on_status, stop)
+    try:
+        loop.run()
+    finally:
+        client.quit()
+    return loop.report()
+
+
+class _Loop:
+    """One drive's frames in time."""
+
+    def __init__(
+        self,
+        options: SimulatorOptions,
+        simulator: Simulator,
+        client: Client,
+        on_status: Callable[[dict[str, Any]], None] | None,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._options = options
+        self._simulator = simulator
+        self._client = client
+        self._on_status = on_status
+        self._stop = stop
+        self._start_s = time.perf_counter()
+        self._first_frame_s: float | None = None
+        self._next_status_s = self._start_s
+
+    def run(self) -> None:
+        due_s = self._start_s
+        while not self._is_over():
+            if _within(self._elapsed_s(), self._options.menu_s):
+                self._client.poll(_STOP_CHECK_S)
+                self._tell_status()
+                due_s = time.perf_counter()
+                continue
+            self._wait(due_s)
+            self._frame()
+            due_s = max(due_s + 1.0 / self._options.hz, time.perf_counter() - _MAX_LAG_S)
+
+    def report(self) -> dict[str, Any]:
+        client = self._client
+        return {
+            **self._simulator.score.report(),
+            'frames': self._simulator.frames,
+            'answers': client.answers,
+            'tokens_lost': client.lost,
+            'latency_ms': _latency_ms(client.latencies_s),
+            'telemetry_hz': self._telemetry_hz(),
+            'track': self._options.track,
+        }
+
+    def _is_over(self) -> bool:
+        options, simulator = self._options, self._simulator
+        if options.laps and simulator.score.laps >= options.laps:
+            return True
+        if options.seconds and max(simulator.time_s, self._elapsed_s()) >= options.seconds:
+            return True
+        return self._stop()
+
+    def _wait(self, due_s: float) -> None:
+        """Serve the socket until the next frame is due."""
+        if self._options.fast:
+            due_s = time.perf_counter() + FAST_PATIENCE_S
+        while (left_s := due_s - time.perf_counter()) > 0.0 and not self._stop():
+            if self._options.fast and self._client.tokens:
+                return
+            self._client.poll(min(left_s, _STOP_CHECK_S))
+        self._client.poll(0.0)
+
+    def _frame(self) -> None:
+        while self._client.orders:
+            self._simulator.obey(*self._client.orders.popleft())
+        self._simulator.advance()
+        for _ in range(self._client.tokens):
+            if self._first_frame_s is None:
+                self._first_frame_s = time.perf_counter()
+            self._client.send_telemetry(self._simulator.telemetry())
+        self._tell_status()
+
+    def _tell_status(self) -> None:
+        if self._on_status is None or time.perf_counter() < self._next_status_s:
+            return
+        self._next_status_s = time.perf_counter() + STATUS_PERIOD_S
+        score = self._simulator.score
+        self._on_status(
+            {
+                'speed_mps': round(abs(self._simulator.car.speed_mps), 3),
+                'cross_track_m': round(self._simulator.place.cross_track_m, 3),
+                'laps': score.laps,
+                'telemetry_hz': round(self._telemetry_hz(), 1),
+                'latency_ms': round(_latency_ms(self._client.latencies_s[-60:])['p50'], 2),
+                'frames': self._simulator.frames,
+                'answers': self._client.answers,
+                'lane_departures': score.lane_departures,
+                'interventions': score.interventions,
+            }
+        )
+
+    def _elapsed_s(self) -> float:
+        return time.perf_counter() - self._start_s
+
+    def _telemetry_hz(self) -> float:
+        if self._first_frame_s is None:
+            return 0.0
+        return self._simulator.frames / max(time.perf_counter() - self._first_frame_s, 1e-3)
+
+
+def _within(time_s: float, spans: Spans) -> bool:
+    return any(first_s <= time_s < last_s for first_s, last_s in spans)
+
+
+def _latency_ms(latencies_s: list[float]) -> dict[str, float]:
+    if not latencies_s:
+        return {'p50': 0.0, 'p99': 0.0, 'max': 0.0}
+    p50, p99, highest = np.percentile(np.array(latencies_s) * 1e3, [50, 99, 100])
+    return {'p50': float(p50), 'p99': float(p99), 'max': float(highest)}

@@ -1,0 +1,265 @@
+"""Procedural race tracks: a closed centre line with a width, and the two questions asked of it.
+
+A track is a circle whose radius is rippled by a few harmonics, so it closes and cannot cross
+itself. Ripples that are too tight, too close or bend to one side only are thrown away.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+STEP_M = 0.25
+MIN_RADIUS_M = 25.5
+LAP_RANGE_M = (340.0, 450.0)
+_MIN_POLAR_RADIUS = 0.3
+"""Of the mean radius: what keeps opposite sides of the track, seen from its middle, apart."""
+_LOCAL_SEARCH_M = 8.0
+_ATTEMPTS = 20_000
+
+
+class Pose(NamedTuple):
+    """A place and a heading in the world: metres, radians counter-clockwise from +x."""
+
+    x_m: float
+    y_m: float
+    yaw_rad: float
+
+
+class Projection(NamedTuple):
+    """The point of the centre line nearest to a place, and the road there.
+
+    `cross_track_m` is how far left of the centre line the place lies (negative: right).
+    """
+
+    s_m: float
+    cross_track_m: float
+    half_width_m: float
+    curvature_1pm: float
+    yaw_rad: float
+
+
+class Line(NamedTuple):
+    """A closed centre line before it has a place, a start and a width; fields as in `Track`."""
+
+    centre_m: FloatArray
+    yaw_rad: FloatArray
+    curvature_1pm: FloatArray
+    length_m: float
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A closed road, sampled at equal steps along its centre line in driving direction.
+
+    `centre_m` (N, 2) float64; `yaw_rad` (N,) continuous over the lap; `curvature_1pm` (N,) left
+    positive; `half_width_m` (N,) from the centre line to either edge. Sample i lies at
+    s = i * length_m / N, and sample 0 follows sample N-1.
+    """
+
+    seed: int
+    centre_m: FloatArray
+    yaw_rad: FloatArray
+    curvature_1pm: FloatArray
+    half_width_m: FloatArray
+    length_m: float
+
+    @property
+    def step_m(self) -> float:
+        """Distance between two samples of the centre line."""
+        return self.length_m / len(self.centre_m)
+
+    def pose(self, s_m: float, offset_m: float = 0.0, heading_error_rad: float = 0.0) -> Pose:
+        """Return the pose `offset_m` left of the centre line at `s_m` (any real number).
+
+        `heading_error_rad` is added to the road's own heading; yaw comes back in +-pi.
+        """
+        s_m %= self.length_m
+        i = min(int(s_m / self.step_m), len(self.centre_m) - 1)
+        ahead_m = s_m - i * self.step_m
+        turn_rad = float(self.curvature_1pm[i]) * ahead_m
+        chord_yaw_rad = float(self.yaw_rad[i]) + turn_rad / 2
+        yaw_rad = float(self.yaw_rad[i]) + turn_rad
+        x_m, y_m = self.centre_m[i]
+        return Pose(
+            float(x_m) + ahead_m * math.cos(chord_yaw_rad) - offset_m * math.sin(yaw_rad),
+            float(y_m) + ahead_m * math.sin(chord_yaw_rad) + offset_m * math.cos(yaw_rad),
+            math.remainder(yaw_rad + heading_error_rad, math.tau),
+        )
+
+    def project(self, x_m: float, y_m: float, near_s_m: float | None = None) -> Projection:
+        """Return the nearest point of the centre line.
+
+        With `near_s_m` only the road within 8 m of it is searched, which is fast and cannot
+        jump to another part of the track.
+        """
+        points = self._wrapped_centre_m
+        if near_s_m is None:
+            first, last = 0, len(self.centre_m)
+        else:
+            first = int((near_s_m % self.length_m) / self.step_m)
+            last = first + 2 * self._margin + 1
+        window = points[first:last]
+        dx, dy = window[:, 0] - x_m, window[:, 1] - y_m
+        i = (first + int(np.argmin(dx * dx + dy * dy)) - self._margin) % len(self.centre_m)
+        return self._refine(i, x_m, y_m)
+
+    def edge_m(self, offset_m: FloatArray | float) -> FloatArray:
+        """Return the line `offset_m` left of the centre line, (N, 2)."""
+        normal = np.stack([-np.sin(self.yaw_rad), np.cos(self.yaw_rad)], axis=1)
+        offsets = np.broadcast_to(np.asarray(offset_m, dtype=np.float64), self.yaw_rad.shape)
+        return self.centre_m + normal * offsets[:, None]
+
+    @cached_property
+    def _margin(self) -> int:
+        return math.ceil(_LOCAL_SEARCH_M / self.step_m)
+
+    @cached_property
+    def _wrapped_centre_m(self) -> FloatArray:
+        """The centre line with `_margin` samples repeated at both ends: no modulo in a search."""
+        m = self._margin
+        return np.concatenate([self.centre_m[-m:], self.centre_m, self.centre_m[: m + 1]])
+
+    def _refine(self, i: int, x_m: float, y_m: float) -> Projection:
+        yaw_rad, curvature_1pm = float(self.yaw_rad[i]), float(self.curvature_1pm[i])
+        dx, dy = x_m - float(self.centre_m[i, 0]), y_m - float(self.centre_m[i, 1])
+        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+        along_m = dx * cos + dy * sin
+        left_m = dy * cos - dx * sin
+        # The road bends away from its tangent: follow the osculating circle instead.
+        along_m /= max(0.2, 1.0 - curvature_1pm * left_m)
+        return Projection(
+            (i * self.step_m + along_m) % self.length_m,
+            left_m - curvature_1pm * along_m * along_m / 2,
+            float(self.half_width_m[i]),
+            curvature_1pm,
+            math.remainder(yaw_rad + curvature_1pm * along_m, math.tau),
+        )
+
+
+def make_track(seed: int) -> Track:
+    """Return the track of this seed: the same for ever, closed, drivable at 13.4 m/s.
+
+    340-450 m round, curves of both hands with radii of 25.5 m and more, 7-9 m wide, clockwise for
+    about half of the seeds, starting on its straightest part.
+    """
+    if seed < 0:
+        raise ValueError(f'track seed must be 0 or greater, got {seed}')
+    rng = np.random.default_rng([seed, 1])
+    for _ in range(_ATTEMPTS):
+        line = _candidate(rng)
+        if line is not None:
+            return _finish(seed, line, rng)
+    raise RuntimeError(f'no track found for seed {seed}')
+
+
+class _Outline(NamedTuple):
+    """A closed line in polar form, 1 + sum of harmonics: `cosine` and `sine` (K,) from order 2."""
+
+    cosine: FloatArray
+    sine: FloatArray
+
+    def at(self, angle: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return radius and its first two derivatives at polar angles (M,)."""
+        order = np.arange(2, 2 + len(self.cosine))
+        cos, sin = np.cos(np.outer(order, angle)), np.sin(np.outer(order, angle))
+        a, b = self.cosine, self.sine
+        return (
+            1.0 + a @ cos + b @ sin,
+            (b * order) @ cos - (a * order) @ sin,
+            -(a * order**2) @ cos - (b * order**2) @ sin,
+        )
+
+
+_ANGLE: FloatArray = np.arange(720, dtype=np.float64) * (math.tau / 720)
+
+
+def _candidate(rng: np.random.Generator) -> Line | None:
+    """Return one random line if it can be driven and bends to both hands."""
+    length_m = float(rng.uniform(*LAP_RANGE_M))
+    order = np.arange(2, 6)
+    cosine, sine = rng.normal(0.0, 0.5, (2, len(order))) / (order**2 - 1)
+    outline = _Outline(cosine, sine)
+    radius, slope, bend = outline.at(_ANGLE)
+    if radius.min() < _MIN_POLAR_RADIUS:
+        return None
+    speed = np.asarray(np.hypot(radius, slope))
+    unit_m = length_m / (math.tau * float(speed.mean()))
+    curvature_1pm = _polar_curvature(radius, slope, bend) / unit_m
+    if not _is_drivable(curvature_1pm, speed / speed.sum()):
+        return None
+    return _resample(outline, length_m, unit_m)
+
+
+def _polar_curvature(radius: FloatArray, slope: FloatArray, bend: FloatArray) -> FloatArray:
+    speed_squared = radius**2 + slope**2
+    return np.asarray((speed_squared + slope**2 - radius * bend) / speed_squared**1.5)
+
+
+def _is_drivable(curvature_1pm: FloatArray, weight: FloatArray) -> bool:
+    """Tell whether no curve is too tight and a good part of the lap bends to the other hand."""
+    if np.abs(curvature_1pm).max() > 1.0 / MIN_RADIUS_M:
+        return False
+    return bool(weight[curvature_1pm < -1.0 / 80.0].sum() > 0.07)
+
+
+def _resample(outline: _Outline, length_m: float, unit_m: float) -> Line:
+    """Return the line at equal steps of arc length."""
+    radius, slope, _ = outline.at(_ANGLE)
+    speed = np.hypot(radius, slope)
+    middle = (speed + np.roll(speed, -1)) / 2
+    travelled = np.concatenate([[0.0], np.cumsum(middle)])
+    count = round(length_m / STEP_M)
+    even = np.arange(count) * (travelled[-1] / count)
+    angle = np.asarray(np.interp(even, travelled, np.append(_ANGLE, math.tau)), np.float64)
+    radius, slope, bend = outline.at(angle)
+    spoke = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return Line(
+        spoke * (radius * unit_m)[:, None],
+        np.unwrap(angle + np.arctan2(radius, slope)),
+        _polar_curvature(radius, slope, bend) / unit_m,
+        length_m,
+    )
+
+
+def _finish(seed: int, line: Line, rng: np.random.Generator) -> Track:
+    """Turn, perhaps mirror and centre the line, start it on a straight, give it a width."""
+    turn_rad = float(rng.uniform(0.0, math.tau))
+    mirror = 1.0 if rng.random() < 0.5 else -1.0
+    yaw_rad = mirror * (line.yaw_rad + turn_rad)
+    cos, sin = math.cos(turn_rad), math.sin(turn_rad)
+    centre_m = line.centre_m @ np.array([[cos, mirror * sin], [-sin, mirror * cos]])
+    centre_m -= (centre_m.min(axis=0) + centre_m.max(axis=0)) / 2
+    start = _straightest(line.curvature_1pm)
+    return Track(
+        seed,
+        np.roll(centre_m, -start, axis=0),
+        np.concatenate([yaw_rad[start:], yaw_rad[:start] + mirror * math.tau]),
+        np.roll(mirror * line.curvature_1pm, -start),
+        _half_width(len(yaw_rad), rng),
+        line.length_m,
+    )
+
+
+def _straightest(curvature_1pm: FloatArray) -> int:
+    """Return the sample in the middle of the straightest 20 m."""
+    reach = round(10.0 / STEP_M)
+    padded = np.pad(np.abs(curvature_1pm), reach, mode='wrap')
+    return int(np.argmin(np.convolve(padded, np.ones(2 * reach + 1), mode='valid')))
+
+
+def _half_width(count: int, rng: np.random.Generator) -> FloatArray:
+    """Return (count,) half widths: 3.5-4.5 m, swelling and narrowing slowly."""
+    phase = np.arange(count) * (math.tau / count)
+    waves = sum(
+        rng.uniform(0.0, 0.12) * np.cos(k * phase + rng.uniform(0.0, math.tau))
+        for k in range(1, 4)
+    )
+    return np.asarray(rng.uniform(3.86, 4.14) + waves, dtype=np.float64)

@@ -1,0 +1,260 @@
+"""The simulator's half of the Socket.IO wire, bytes in and bytes out, with no socket.
+
+What the real client does is in its C# networking source: Engine.IO 3 over a WebSocket that says
+EIO=4, every quirk kept, for a server that works with this class shall work with the real one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from sim_bridge.protocol import (
+    EVENT_MANUAL,
+    EVENT_STEER,
+    EVENT_TELEMETRY,
+    Culture,
+    HalfCommandError,
+    PacketError,
+    decode_command,
+)
+
+PATH = '/socket.io/?EIO=4&transport=websocket'
+WEBSOCKET_KEY = 'c2ltX2JyaWRnZSB0cmFjaw=='
+FRAGMENT_BYTES = 1016
+PING_PERIOD_S = 25.0
+MAX_MESSAGE_BYTES = 1 << 20
+
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+_FINAL = 0x80
+_MASKED = 0x80
+
+
+class AbortError(Exception):
+    """The server sent what makes the real client abort its connection and connect again."""
+
+
+def upgrade_request(host: str, port: int) -> bytes:
+    """Return the HTTP request that opens the WebSocket, the same at every attempt."""
+    lines = (
+        f'GET {PATH} HTTP/1.1',
+        'User-Agent: websocket-sharp/1.0',
+        f'Host: {host}:{port}',
+        'Upgrade: websocket',
+        'Connection: Upgrade',
+        f'Sec-WebSocket-Key: {WEBSOCKET_KEY}',
+        'Sec-WebSocket-Version: 13',
+        '',
+        '',
+    )
+    return '\r\n'.join(lines).encode('ascii')
+
+
+def check_upgrade_reply(head: bytes) -> None:
+    """Raise AbortError unless `head`, up to the blank line, is a reply the client accepts."""
+    status, *lines = head.decode('latin-1').split('\r\n')
+    if status.split(' ')[1:2] != ['101']:
+        raise AbortError(f'the server answered {status[:60]!r}, not 101')
+    names = {line.partition(':')[0].strip().lower() for line in lines}
+    for name in ('sec-websocket-extensions', 'sec-websocket-protocol'):
+        if name in names:
+            raise AbortError(f'the server offers {name}, which was not asked for')
+
+
+def encode_frame(opcode: int, payload: bytes, mask: bytes, final: bool = True) -> bytes:
+    """Return one masked client frame; `mask` is 4 bytes."""
+    first = opcode | (_FINAL if final else 0)
+    size = len(payload)
+    if size < 126:
+        head = bytes([first, _MASKED | size])
+    elif size < 1 << 16:
+        head = bytes([first, _MASKED | 126]) + size.to_bytes(2, 'big')
+    else:
+        head = bytes([first, _MASKED | 127]) + size.to_bytes(8, 'big')
+    return head + mask + _apply_mask(payload, mask)
+
+
+def _apply_mask(payload: bytes, mask: bytes) -> bytes:
+    size = len(payload)
+    key = (mask * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload, 'big') ^ int.from_bytes(key, 'big')).to_bytes(size, 'big')
+
+
+def encode_text(text: str, new_mask: Callable[[], bytes]) -> list[bytes]:
+    """Return the frames of a text message, each to be its own write to the socket."""
+    data = text.encode()
+    parts = [data[i : i + FRAGMENT_BYTES] for i in range(0, len(data), FRAGMENT_BYTES)] or [b'']
+    last = len(parts) - 1
+    return [
+        encode_frame(TEXT if i == 0 else CONTINUATION, part, new_mask(), final=i == last)
+        for i, part in enumerate(parts)
+    ]
+
+
+class Frame(NamedTuple):
+    """One unmasked frame from the server."""
+
+    opcode: int
+    payload: bytes
+    final: bool
+
+
+class FrameReader:
+    """Cuts a byte stream from the server into frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Add bytes and yield every frame that is now complete. Raises AbortError."""
+        self._buffer += data
+        while (frame := self._next()) is not None:
+            yield frame
+
+    def _next(self) -> Frame | None:
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        if buffer[0] & 0x70 or buffer[1] & _MASKED:
+            raise AbortError('the server sent a masked or extended frame')
+        start, size = 2, buffer[1]
+        if size >= 126:
+            start = 4 if size == 126 else 10
+            if len(buffer) < start:
+                return None
+            size = int.from_bytes(buffer[2:start], 'big')
+        if size > MAX_MESSAGE_BYTES:
+            raise AbortError(f'the server sent a frame of {size} bytes')
+        if len(buffer) < start + size:
+            return None
+        frame = Frame(buffer[0] & 0x0F, bytes(buffer[start : start + size]), buffer[0] >= _FINAL)
+        del buffer[: start + size]
+        return frame
+
+
+class Order(NamedTuple):
+    """What the car shall do from now on; without a throttle it keeps the one that it has."""
+
+    steering_rad: float
+    throttle: float | None
+
+
+class Received(NamedTuple):
+    """What a chunk of server bytes brought, each kind in order of arrival.
+
+    replies: frames to write at once. orders: for the car. tokens: telemetries now due. steers:
+    steer events among what gave a token. lost: events that were swallowed, each a token.
+    pong: the answer to our PING came. closed: the server has taken its leave.
+    """
+
+    replies: list[bytes]
+    orders: list[Order]
+    tokens: int = 0
+    steers: int = 0
+    lost: int = 0
+    pong: bool = False
+    closed: bool = False
+
+
+class ClientProtocol:
+    """The state of one connection after its HTTP upgrade; make a new one for each connection."""
+
+    def __init__(self, culture: Culture, new_mask: Callable[[], bytes]) -> None:
+        """`new_mask` returns 4 bytes for each frame sent."""
+        self._culture = culture
+        self._new_mask = new_mask
+        self._reader = FrameReader()
+        self._message = bytearray()
+        self._in_message = False
+
+    def ping(self) -> list[bytes]:
+        """Return the frames of the Engine.IO PING."""
+        return encode_text('2', self._new_mask)
+
+    def telemetry(self, fields: dict[str, str] | None) -> list[bytes]:
+        """Return the frames of one telemetry; None says that a person is driving."""
+        event = json.dumps([EVENT_TELEMETRY, fields], separators=(',', ':'), ensure_ascii=False)
+        return encode_text('42' + event, self._new_mask)
+
+    def quitting(self) -> list[bytes]:
+        """Return the frames with which the simulator takes its leave."""
+        return [
+            *encode_text('41', self._new_mask),
+            *encode_text('1', self._new_mask),
+            encode_frame(CLOSE, b'', self._new_mask()),
+        ]
+
+    def receive(self, data: bytes) -> Received:
+        """Take in bytes from the server. Raises AbortError where the real client aborts."""
+        received = Received([], [])
+        for frame in self._reader.feed(data):
+            received = self._on_frame(frame, received)
+        return received
+
+    def _on_frame(self, frame: Frame, received: Received) -> Received:
+        if frame.opcode == PING:
+            received.replies.append(encode_frame(PONG, frame.payload, self._new_mask()))
+        elif frame.opcode == CLOSE:
+            received.replies.append(encode_frame(CLOSE, frame.payload[:2], self._new_mask()))
+            return received._replace(closed=True)
+        elif frame.opcode in (TEXT, CONTINUATION):
+            return self._on_text(frame, received)
+        elif frame.opcode != PONG:
+            raise AbortError('the server sent a binary frame')
+        return received
+
+    def _on_text(self, frame: Frame, received: Received) -> Received:
+        if self._in_message != (frame.opcode == CONTINUATION):
+            raise AbortError('the server mixed up the fragments of a message')
+        self._message += frame.payload
+        self._in_message = not frame.final
+        if len(self._message) > MAX_MESSAGE_BYTES:
+            raise AbortError('the server sent an endless message')
+        if not frame.final:
+            return received
+        text = self._message.decode('utf-8', errors='replace')
+        self._message.clear()
+        return self._on_message(text, received)
+
+    def _on_message(self, text: str, received: Received) -> Received:
+        if text.startswith('0{'):
+            return received._replace(tokens=received.tokens + 1)
+        if text == '2':
+            received.replies.extend(encode_text('3', self._new_mask))
+        elif text == '3':
+            return received._replace(pong=True)
+        elif text.startswith('42'):
+            return self._on_event(text[2:], received)
+        elif text in ('', '4'):
+            raise AbortError(f'the server sent {text!r} as a message')
+        return received
+
+    def _on_event(self, text: str, received: Received) -> Received:
+        name, data = _parse_event(text)
+        if name == EVENT_MANUAL:
+            return received._replace(tokens=received.tokens + 1)
+        try:
+            if name != EVENT_STEER:
+                raise PacketError(f'nobody listens to {name!r}')
+            command = decode_command(data, self._culture)
+            received.orders.append(Order(command.steering_rad, command.throttle))
+        except HalfCommandError as error:
+            received.orders.append(Order(error.steering_rad, None))
+        except PacketError:
+            pass
+        else:
+            return received._replace(tokens=received.tokens + 1, steers=received.steers + 1)
+        return received._replace(lost=received.lost + 1)
+
+
+def _parse_event(text: str) -> tuple[object, dict[str, object]]:
+    """Return name and data of `[/namespace,][ack id][...]`."""
+    try:
+        items = json.loads(text[text.index('[') :])
+    except ValueError as error:
+        raise AbortError(f'the server sent an event that is no JSON: {text[:40]!r}') from error
+    name, data = (*items, {})[:2] if items else (None, None)
+    if len(items) > 2 or not isinstance(data, dict):
+        raise AbortError(f'the server sent an event of another shape: {text[:40]!r}')
+    return name, data

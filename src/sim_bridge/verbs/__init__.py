@@ -1,0 +1,1 @@
+"""The verbs of `sim-bridge`: each has `configure(parser)` and `run(args)`."""

@@ -1,0 +1,124 @@
+"""`sim-bridge train`: fit a network from driving logs, from the embedded tracks or from both."""
+
+import argparse
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's options."""
+    data = parser.add_argument_group('data (at least one log or some tracks)')
+    data.add_argument(
+        '--log',
+        action='append',
+        default=[],
+        type=Path,
+        metavar='CSV',
+        help='driving log beside its IMG folder; may be repeated',
+    )
+    data.add_argument(
+        '--label-log',
+        action='append',
+        default=[],
+        type=Path,
+        metavar='CSV',
+        help='whole time series of a run that a log samples: smooths its labels',
+    )
+    data.add_argument(
+        '--source',
+        action='append',
+        default=[],
+        metavar='NAME',
+        help='use only rows whose source column says NAME; may be repeated (default: all)',
+    )
+    data.add_argument(
+        '--tracks', type=_seed_range, metavar='A-B', help='seeds of embedded tracks to render'
+    )
+    data.add_argument(
+        '--samples-per-track', type=int, default=150, metavar='N', help='(default: %(default)s)'
+    )
+    data.add_argument(
+        '--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card'
+    )
+    _configure_fit(parser.add_argument_group('training'))
+
+
+def _configure_fit(fit: argparse._ArgumentGroup) -> None:
+    fit.add_argument('--out', type=Path, required=True, metavar='DIR', help='where to write')
+    fit.add_argument('--name', default='pilotnet', help='file name stem (default: %(default)s)')
+    fit.add_argument('--profile', default='course', help='preprocessing (default: %(default)s)')
+    fit.add_argument('--epochs', type=int, default=20, metavar='N', help='(default: %(default)s)')
+    fit.add_argument(
+        '--steps-per-epoch', type=int, metavar='N', help='batches (default: one per image)'
+    )
+    fit.add_argument('--batch-size', type=int, default=128, help='(default: %(default)s)')
+    fit.add_argument('--learning-rate', type=float, default=1e-3, help='(default: %(default)s)')
+    fit.add_argument(
+        '--rendered-share',
+        type=float,
+        default=0.5,
+        metavar='0..1',
+        help='share of rendered frames in a batch (default: %(default)s)',
+    )
+    fit.add_argument(
+        '--patience', type=int, default=8, metavar='N', help='epochs without gain before it stops'
+    )
+    fit.add_argument('--seed', type=int, default=0, help='of everything random (default: 0)')
+    fit.add_argument('--threads', type=int, default=2, help='(default: %(default)s)')
+    fit.add_argument('--resume', action='store_true', help='go on with an unfinished training')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 on success, 2 with one line on stderr for bad input."""
+    from steering_net.frames import LogSource
+    from steering_net.train import TrainConfig, train
+
+    try:
+        config = TrainConfig(
+            out=args.out,
+            name=args.name,
+            profile=args.profile,
+            epochs=args.epochs,
+            steps_per_epoch=args.steps_per_epoch,
+            batch_size=args.batch_size,
+            learning_rate=args.learning_rate,
+            rendered_share=args.rendered_share,
+            patience=args.patience,
+            seed=args.seed,
+            threads=args.threads,
+            resume=args.resume,
+        )
+        logs = [LogSource(path, tuple(args.label_log), tuple(args.source)) for path in args.log]
+        tracks, count = args.tracks or range(0), args.samples_per_track
+        rendered = functools.partial(_samples, tracks, count, args.seed)
+        trained = train(config, logs, rendered, len(tracks) * count, args.note)
+    except (OSError, ValueError) as error:
+        print(f'sim-bridge train: {error}', file=sys.stderr)
+        return 2
+    print(f'{trained.model_path}: RMSE on held-out frames, rad:', end=' ')
+    print(f'recorded {trained.recorded_rmse_rad:.4f}, rendered {trained.rendered_rmse_rad:.4f}')
+    return 0
+
+
+def _samples(tracks: range, count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], float]]:
+    from sim_bridge.track_sim.samples import samples
+
+    for track in tracks:
+        for sample in samples(track, count, np.random.default_rng([seed, track])):
+            yield sample.rgb, sample.steering_rad
+
+
+def _seed_range(text: str) -> range:
+    first, _, last = text.partition('-')
+    try:
+        seeds = range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is no seed or range A-B') from None
+    if not seeds:
+        raise argparse.ArgumentTypeError(f'{text!r} is an empty range')
+    return seeds
