@@ -1,0 +1,238 @@
+"""Read the driving logs that people have: what the simulator's recorder writes, and its kin.
+
+This file alone knows their forms: with or without a header, with paths of any system, with
+decimal points or commas, and speeds in mph.
+"""
+
+import csv
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steering_net.preprocess import RECORDER_STEERING_RAD, ImageError, Rgb, decode_jpeg
+
+Series: TypeAlias = NDArray[np.float64]
+
+SMOOTHING_WINDOW_S = 1.0
+"""Recorded steering is keyed, so it comes in pulses; its mean over a second is what was meant."""
+
+_MPH_MPS = 0.44704
+_NAME_TIME = re.compile(r'(\d{4})_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d{1,3})\b')
+# As .NET prints a float: no leading zeros, no fraction that ends in zero.
+_PRINTED_NUMBER = re.compile(r'-?(0|[1-9]\d*)(\.\d*[1-9])?(E[+-]?\d+)?', re.IGNORECASE)
+_RECORDER_COLUMNS = ('center', 'left', 'right', 'steering', 'throttle', 'brake', 'speed')
+_ALIASES = {'frame': 'center', 'centre': 'center', 'speed_mph': 'speed'}
+# The ranges in which the recorder's four numbers lie, in its order.
+_RANGES = ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0), (-1000.0, 1000.0))
+
+
+class LogError(ValueError):
+    """A log that is missing or holds no usable row."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recorded moment: images as the log names them, steering in rad, left positive."""
+
+    center: str
+    left: str | None
+    right: str | None
+    steering_rad: float
+    throttle: float
+    brake: float
+    speed_mps: float
+    timestamp_s: float | None
+    source: str | None
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A line, counted from 1, that could not be read, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a log holds: its rows in file order, and the lines that could not be read."""
+
+    path: Path
+    rows: list[Row]
+    bad_rows: list[BadRow]
+
+
+def read_log(path: Path) -> Log:
+    """Read a driving_log.csv, frames.csv or train.csv; LogError if no row can be used."""
+    try:
+        lines = path.read_text(encoding='utf-8-sig', errors='replace').splitlines()
+    except OSError as error:
+        raise LogError(f'cannot read the log {path}: {error.strerror}') from error
+    header = _header(lines[0]) if lines else None
+    log = Log(path, [], [])
+    for number, line in enumerate(lines[1 if header else 0 :], start=2 if header else 1):
+        if not line.strip():
+            continue
+        try:
+            log.rows.append(_row(line, header))
+        except ValueError as error:
+            log.bad_rows.append(BadRow(number, str(error)))
+    if not log.rows:
+        first = f': line {log.bad_rows[0].line}: {log.bad_rows[0].reason}' if log.bad_rows else ''
+        raise LogError(f'the log {path} holds no usable row{first}')
+    return log
+
+
+def _header(line: str) -> tuple[str, ...] | None:
+    names = [name.lower() for name in _split(line)]
+    if 'steering' not in names:
+        return None
+    return tuple(_ALIASES.get(name, name) for name in names)
+
+
+def _split(line: str) -> list[str]:
+    if ';' in line:
+        return [field.strip() for field in line.split(';')]
+    # Where ', ' separates, a bare comma is a decimal one.
+    if line.count(', ') >= 3:
+        return [field.strip() for field in line.split(', ')]
+    return [field.strip() for field in next(csv.reader([line], skipinitialspace=True))]
+
+
+def _row(line: str, header: tuple[str, ...] | None) -> Row:
+    fields = _split(line)
+    columns = header or _RECORDER_COLUMNS
+    if columns == _RECORDER_COLUMNS and len(fields) > len(columns):
+        fields[3:] = _join_decimal_commas(fields[3:])
+    if len(fields) != len(columns):
+        raise ValueError(f'{len(fields)} fields instead of {len(columns)}')
+    named = dict(zip(columns, fields, strict=True))
+    if not named.get('center'):
+        raise ValueError('it names no centre image')
+    return Row(
+        center=named['center'],
+        left=named.get('left'),
+        right=named.get('right'),
+        steering_rad=_number(named, 'steering') * RECORDER_STEERING_RAD,
+        throttle=_number(named, 'throttle'),
+        brake=_number(named, 'brake'),
+        speed_mps=_number(named, 'speed') * _MPH_MPS,
+        timestamp_s=_timestamp(named),
+        source=named.get('source'),
+    )
+
+
+def _number(named: dict[str, str], column: str) -> float:
+    text = named.get(column, '0')
+    try:
+        value = float(text.replace(',', '.'))
+    except ValueError:
+        raise ValueError(f'{column} is no number: {text!r}') from None
+    if not np.isfinite(value) or (column == 'steering' and abs(value) > 1):
+        raise ValueError(f'{column} is out of range: {text}')
+    return value
+
+
+def _timestamp(named: dict[str, str]) -> float | None:
+    return _number(named, 'timestamp_s') if 'timestamp_s' in named else name_time(named['center'])
+
+
+def name_time(name: str) -> float | None:
+    """Return the time in s that a recorder's file name carries, None if it carries none."""
+    found = _NAME_TIME.search(base_name(name))
+    if found is None:
+        return None
+    *date, milliseconds = (int(group) for group in found.groups())
+    try:
+        moment = datetime(*date, tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
+    except ValueError:
+        return None
+    return moment.timestamp() + milliseconds / 1000
+
+
+def _join_decimal_commas(pieces: Sequence[str]) -> list[str]:
+    """Four numbers out of the pieces that separators *and* decimal commas left."""
+    readings = [numbers for numbers in _groupings(pieces) if _plausible(numbers)]
+    if len(readings) > 1:
+        # Of the four, the speed is the one that is hardly ever a whole number.
+        readings = [numbers for numbers in readings if '.' in numbers[-1]]
+    if len(readings) != 1:
+        raise ValueError(f'{len(readings)} ways to read the decimal commas of {",".join(pieces)}')
+    return readings[0]
+
+
+def _groupings(pieces: Sequence[str]) -> Iterator[list[str]]:
+    for widths in itertools.product((1, 2), repeat=len(_RANGES)):
+        if sum(widths) == len(pieces):
+            ends = itertools.accumulate(widths)
+            yield [
+                '.'.join(pieces[end - width : end])
+                for width, end in zip(widths, ends, strict=True)
+            ]
+
+
+def _plausible(numbers: Sequence[str]) -> bool:
+    return all(
+        _PRINTED_NUMBER.fullmatch(text) and low <= float(text) <= high
+        for text, (low, high) in zip(numbers, _RANGES, strict=True)
+    )
+
+
+def base_name(name: str) -> str:
+    """Return the file name of a path of any system."""
+    return re.split(r'[\\/]', name)[-1]
+
+
+def find_image(name: str, root: Path) -> Path:
+    """Return the file for a name in a log whose folder is `root`.
+
+    A relative path counts as it is where it exists; else the file is sought in `root/IMG` and
+    in `root`, by its base name. Raises ImageError where there is none.
+    """
+    base = base_name(name)
+    for candidate in (root / name.replace('\\', '/'), root / 'IMG' / base, root / base):
+        if candidate.is_file():
+            return candidate
+    raise ImageError(f'there is no image {base} in {root / "IMG"}')
+
+
+def read_image(name: str, root: Path) -> Rgb:
+    """Return the frame for a name in a log, uint8 (H, W, 3) RGB; ImageError if it is bad."""
+    path = find_image(name, root)
+    try:
+        return decode_jpeg(path.read_bytes())
+    except OSError as error:
+        raise ImageError(f'cannot read {path}: {error.strerror}') from error
+
+
+def smooth(times_s: Series, values: Series, window_s: float = SMOOTHING_WINDOW_S) -> Series:
+    """Return the centred mean over `window_s` of values at these times, in any order, float64."""
+    order = np.argsort(times_s, kind='stable')
+    times, sums = times_s[order], np.concatenate(([0.0], np.cumsum(values[order])))
+    # The tolerance keeps both ends of a window in when times carry rounded milliseconds.
+    half = window_s / 2 + 1e-6
+    first = np.searchsorted(times, times - half, side='left')
+    last = np.searchsorted(times, times + half, side='right')
+    means = np.empty(len(values))
+    means[order] = (sums[last] - sums[first]) / (last - first)
+    return means
+
+
+def smoothed_steering_rad(rows: Sequence[Row]) -> Series:
+    """Return the centred one-second mean of the rows' steering, rad, left positive, float64.
+
+    Rows without a time keep their own steering.
+    """
+    steering = np.array([row.steering_rad for row in rows], np.float64)
+    timed = np.array([row.timestamp_s is not None for row in rows], bool)
+    times = np.array([row.timestamp_s for row in rows if row.timestamp_s is not None])
+    if timed.any():
+        steering[timed] = smooth(times, steering[timed])
+    return steering

@@ -1,0 +1,141 @@
+"""Hold training frames in memory: crops of recorded and rendered images, with their labels."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from steering_net.augment import CROP_BOTTOM, CROP_TOP, Augmentation
+from steering_net.dataset import Log, LogError, base_name, read_image, read_log
+from steering_net.dataset import smoothed_steering_rad as smoothed
+from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
+
+SampleFactory = Callable[[], Iterable[tuple[Rgb, float]]]
+
+_LOG = logging.getLogger(__name__)
+_CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)
+# Neighbouring frames are all but equal: what validates must be cut out in long pieces.
+_PIECE_FRAMES = 100
+_VALIDATION_PIECE = 10
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Crops uint8 (n, 95, 320, 3) RGB and their steering, rad, left positive, float32 (n,).
+
+    `held_out` (n,) bool marks what validates and is never trained on.
+    """
+
+    crops: NDArray[np.uint8]
+    steering_rad: NDArray[np.float32]
+    held_out: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def part(self, held_out: bool) -> 'Frames':
+        """Return only what is held out, or only the rest."""
+        chosen = self.held_out == held_out
+        return Frames(self.crops[chosen], self.steering_rad[chosen], self.held_out[chosen])
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A driving log to train on.
+
+    `label_logs` hold the whole time series of the runs that this log samples: the smoothed
+    labels come from there where a frame is in one. `only_sources` keeps rows of these sources.
+    """
+
+    csv: Path
+    label_logs: tuple[Path, ...] = ()
+    only_sources: tuple[str, ...] = ()
+
+
+def recorded_frames(sources: Sequence[LogSource], settings: Augmentation) -> Frames:
+    """Load every usable image of the logs; the side cameras count with a corrected label.
+
+    Bad rows and images are reported as warnings. Raises LogError where nothing is left.
+    """
+    collected = _Collector()
+    for source in sources:
+        log = read_log(source.csv)
+        for bad in log.bad_rows:
+            _LOG.warning('%s line %d left out: %s', source.csv, bad.line, bad.reason)
+        _collect_log(log, source, settings, collected)
+    if sources and not collected.crops:
+        raise LogError(f'no image of {", ".join(str(s.csv) for s in sources)} can be used')
+    return collected.frames()
+
+
+def rendered_frames(samples: Iterable[tuple[Rgb, float]], total: int | None = None) -> Frames:
+    """Take (frame uint8 (160, 320, 3) RGB, steering in rad) pairs; the last tenth validates.
+
+    The frames should have been compressed like those that the network will drive by.
+    """
+    collected = _Collector()
+    for rgb, steering_rad in tqdm(samples, 'rendering', total=total, unit='frame', disable=None):
+        collected.add(crop_of(rgb), steering_rad, False)
+    frames = collected.frames()
+    frames.held_out[len(frames) - len(frames) // _VALIDATION_PIECE :] = True
+    return frames
+
+
+def crop_of(rgb: Rgb) -> Rgb:
+    """Return rows 50 to 145 of a frame, or a stored crop as it is; ImageError for other sizes."""
+    if rgb.shape == _CROP_SHAPE:
+        return rgb
+    if rgb.shape != (FRAME_HEIGHT, FRAME_WIDTH, 3):
+        raise ImageError(f'training takes 320 x 160 frames, not {rgb.shape}')
+    return rgb[CROP_TOP:CROP_BOTTOM]
+
+
+class _Collector:
+    def __init__(self) -> None:
+        self.crops: list[Rgb] = []
+        self.steering_rad: list[float] = []
+        self.held_out: list[bool] = []
+
+    def add(self, crop: Rgb, steering_rad: float, held_out: bool) -> None:
+        self.crops.append(np.ascontiguousarray(crop))
+        self.steering_rad.append(steering_rad)
+        self.held_out.append(held_out)
+
+    def frames(self) -> Frames:
+        crops = np.stack(self.crops) if self.crops else np.empty((0, *_CROP_SHAPE), np.uint8)
+        self.crops.clear()
+        return Frames(
+            crops, np.array(self.steering_rad, np.float32), np.array(self.held_out, bool)
+        )
+
+
+def _collect_log(
+    log: Log, source: LogSource, settings: Augmentation, collected: _Collector
+) -> None:
+    labels = _labels(log, source.label_logs)
+    rows = [r for r in log.rows if not source.only_sources or r.source in source.only_sources]
+    for index, row in enumerate(tqdm(rows, source.csv.name, unit='row', disable=None)):
+        held_out = index // _PIECE_FRAMES % _VALIDATION_PIECE == _VALIDATION_PIECE - 1
+        label = labels[base_name(row.center)]
+        cameras = [(row.center, 0.0)]
+        # What validates is what drives: the centre camera alone.
+        if not held_out:
+            cameras += [(name, side) for name, side in ((row.left, 1), (row.right, -1)) if name]
+        for name, side in cameras:
+            moved = settings.moved_label(label, side * settings.side_camera_m)
+            try:
+                collected.add(crop_of(read_image(name, log.path.parent)), moved, held_out)
+            except ImageError as error:
+                _LOG.warning('%s left out: %s', name, error)
+
+
+def _labels(log: Log, label_logs: Sequence[Path]) -> dict[str, float]:
+    labels: dict[str, float] = {}
+    for rows in (log.rows, *(read_log(path).rows for path in label_logs)):
+        names = [base_name(row.center) for row in rows]
+        labels.update(zip(names, smoothed(rows).tolist(), strict=True))
+    return labels

@@ -1,0 +1,186 @@
+"""Networks ready to drive: a frame in, a steering angle out."""
+
+import contextlib
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from steering_net.convert import ensure_litert, infer_profile
+from steering_net.loader import ModelError, check_frame_shape, load_keras, one_line
+from steering_net.preprocess import (
+    FRAME_HEIGHT,
+    FRAME_WIDTH,
+    Profile,
+    Rgb,
+    find_profile,
+    preprocess,
+)
+from steering_net.sidecar import sha256_of
+
+BACKENDS = ('litert', 'keras')
+_WARM_UPS = 3
+
+
+class PredictionError(RuntimeError):
+    """The network answered with something that is no number."""
+
+
+class Predictor(Protocol):
+    """What steers: everything that the node and the evaluation need of a network."""
+
+    name: str
+    sha256: str
+    backend: str
+    profile: Profile
+
+    def predict(self, rgb: Rgb) -> float:
+        """Return the steering angle in rad, left positive, for a frame uint8 (H, W, 3) RGB.
+
+        Raises ImageError for a frame that does not fit and PredictionError for a non-finite
+        output. Not safe to call from two threads at once.
+        """
+
+
+def load_interpreter(**arguments: Any) -> Any:
+    """Return a LiteRT interpreter, from TensorFlow where ai-edge-litert is not installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow.lite import Interpreter
+    return Interpreter(**arguments)
+
+
+class LiteRtPredictor:
+    """Runs a `.tflite` file; TensorFlow is not imported."""
+
+    backend = 'litert'
+
+    def __init__(
+        self,
+        path: Path,
+        profile: Profile | None = None,
+        threads: int = 1,
+        source: Path | None = None,
+    ) -> None:
+        """Load `path`, converted from `source`, whose name, hash and sidecar count if given.
+
+        Raises ModelError if the file is no network from one float frame to one number.
+        """
+        source = source or path
+        self.name, self.sha256 = source.name, sha256_of(source)
+        try:
+            self._interpreter = load_interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ModelError(f'{path.name} is no LiteRT model: {one_line(error)}') from error
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        shape = _check_litert(inputs, outputs, self.name)
+        self.profile = _fitting(profile or infer_profile(shape, source), shape, self.name)
+        # Views into the interpreter's memory: nothing is copied or allocated for them per frame.
+        # They are fetched anew each time, for invoke() refuses to run while one is held.
+        self._input_view = self._interpreter.tensor(inputs[0]['index'])
+        self._output_view = self._interpreter.tensor(outputs[0]['index'])
+
+    def predict(self, rgb: Rgb) -> float:
+        """See `Predictor.predict`."""
+        preprocess(rgb, self.profile, out=self._input_view()[0])
+        self._interpreter.invoke()
+        return _to_rad(self._output_view().item(0), self.profile)
+
+
+class KerasPredictor:
+    """Runs a `.keras` or `.h5` file in TensorFlow, as one traced function."""
+
+    backend = 'keras'
+
+    def __init__(self, path: Path, profile: Profile | None = None, threads: int = 1) -> None:
+        """Raise ModelError if the file is no network from one frame to one number."""
+        self.name, self.sha256 = path.name, sha256_of(path)
+        # TensorFlow takes the number of threads only before its first operation.
+        if 'tensorflow' not in sys.modules:
+            import tensorflow as tf
+
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        import tensorflow as tf
+
+        model = load_keras(path)
+        shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
+        self.profile = _fitting(profile or infer_profile(shape, path), shape, path.name)
+        self._input = np.empty((1, *shape), np.float32)
+        signature = [tf.TensorSpec(self._input.shape, tf.float32)]
+        self._forward = tf.function(
+            lambda frame: model(frame, training=False), input_signature=signature
+        )
+
+    def predict(self, rgb: Rgb) -> float:
+        """See `Predictor.predict`."""
+        preprocess(rgb, self.profile, out=self._input[0])
+        return _to_rad(self._forward(self._input).numpy().item(0), self.profile)
+
+
+def _check_litert(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(f'{name} has {len(inputs)} inputs and {len(outputs)} outputs, not one')
+    if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
+        raise ModelError(f'{name} is quantised at its ends: float32 is needed there')
+    if np.prod(outputs[0]['shape']) != 1:
+        raise ModelError(f'{name} puts out {tuple(outputs[0]["shape"])}, not one number')
+    return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)
+
+
+def _fitting(profile: Profile, shape: tuple[int, int, int], name: str) -> Profile:
+    made = profile.output_shape(FRAME_HEIGHT, FRAME_WIDTH)
+    if made != shape:
+        raise ModelError(f'{name} takes {shape}, but profile {profile.name} makes {made}')
+    return profile
+
+
+def _to_rad(output: float, profile: Profile) -> float:
+    steering_rad = output * profile.steering_scale_rad
+    if not np.isfinite(steering_rad):
+        raise PredictionError(f'the network put out {output}')
+    return steering_rad
+
+
+def default_model() -> Path:
+    """Return the path of the network that comes with the package."""
+    return Path(str(resources.files('steering_net') / 'models' / 'pilotnet.keras'))
+
+
+def load_predictor(
+    model: str | Path = 'default',
+    backend: Literal['litert', 'keras'] | str = 'litert',
+    profile: str | None = None,
+    threads: int = 1,
+    cache_dir: Path | None = None,
+) -> LiteRtPredictor | KerasPredictor:
+    """Load a network and run it a few times, so that the first frame is no slower than others.
+
+    `model` is 'default' or a `.keras`, `.h5` or `.tflite` file; the profile is inferred from
+    its sidecar or its input where none is named. Raises ModelError for the model, ValueError
+    for any other argument.
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
+    chosen = find_profile(profile) if profile else None
+    path = default_model() if str(model) == 'default' else Path(model).expanduser()
+    predictor: LiteRtPredictor | KerasPredictor
+    if backend == 'keras':
+        predictor = KerasPredictor(path, chosen, threads)
+    else:
+        litert = ensure_litert(path, cache_dir, chosen)
+        predictor = LiteRtPredictor(litert, chosen, threads, source=path)
+    warm_up(predictor)
+    return predictor
+
+
+def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:
+    """Predict on a grey frame, so that memory and threads are in place; the output is ignored."""
+    grey = np.full((FRAME_HEIGHT, FRAME_WIDTH, 3), 128, np.uint8)
+    for _ in range(runs):
+        with contextlib.suppress(PredictionError):
+            predictor.predict(grey)

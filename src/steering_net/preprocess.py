@@ -1,0 +1,196 @@
+"""From a camera frame to what a network sees: one function, for training and for driving.
+
+A `Profile` says what a driver script does to a frame before its network, and what one unit of
+that network's output means. It is the one place that knows the course's steering convention
+(-1..1, 1.0 = 25 degrees, right positive); everything else handles rad, left positive.
+"""
+
+import struct
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Rgb: TypeAlias = NDArray[np.uint8]
+Tensor: TypeAlias = NDArray[np.float32]
+
+RECORDER_STEERING_RAD = -0.43633231
+"""rad (left positive) for one unit of recorded or predicted steering (right positive)."""
+
+FRAME_WIDTH, FRAME_HEIGHT = 320, 160
+"""Size in pixels of the frames that the simulator sends and records."""
+
+_MAX_SIDE_PX = 4096
+# Decoding to RGB at once saves a pass; OpenCV before 4.11 cannot do it.
+_DECODE_FLAG: int = getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR)
+_COLOURS: dict[str, int | None] = {
+    'rgb': None,
+    'bgr': cv2.COLOR_RGB2BGR,
+    'yuv': cv2.COLOR_RGB2YUV,
+    # OpenCV before 3.2 took the channels of RGB2YUV in the other order.
+    'yuv_legacy': cv2.COLOR_BGR2YUV,
+}
+_INTERPOLATIONS = {
+    'nearest': cv2.INTER_NEAREST,
+    'linear': cv2.INTER_LINEAR,
+    'area': cv2.INTER_AREA,
+    'cubic': cv2.INTER_CUBIC,
+}
+
+
+class ImageError(ValueError):
+    """A frame that cannot be decoded or does not fit the profile."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What happens to a frame before a network, in this order, and what its output means.
+
+    `rows` and `columns` are half-open pixel ranges (None keeps all), `colour` the conversion
+    from RGB, `blur` the side of a Gaussian kernel (0 or 3), `size` the (width, height) after
+    `interpolation` (None keeps the cropped size). Pixels 0..255 become `pixel * scale + offset`.
+    `steering_scale_rad` is rad, left positive, per unit of the network's output.
+    """
+
+    name: str
+    rows: tuple[int, int] | None = (60, 135)
+    columns: tuple[int, int] | None = None
+    colour: Literal['rgb', 'bgr', 'yuv', 'yuv_legacy'] = 'yuv'
+    blur: int = 3
+    size: tuple[int, int] | None = (200, 66)
+    interpolation: Literal['nearest', 'linear', 'area', 'cubic'] = 'linear'
+    scale: float = 1 / 255
+    offset: float = 0.0
+    steering_scale_rad: float = RECORDER_STEERING_RAD
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for a value outside its range."""
+        _check(bool(self.name), 'name', 'must not be empty')
+        for field, span in (('rows', self.rows), ('columns', self.columns)):
+            _check(span is None or 0 <= span[0] < span[1], field, f'is no pixel range: {span}')
+        _check(self.colour in _COLOURS, 'colour', f'must be one of {", ".join(_COLOURS)}')
+        _check(self.blur in (0, 3), 'blur', f'must be 0 or 3, not {self.blur}')
+        _check(self.size is None or min(self.size) > 0, 'size', 'must be positive')
+        known = ', '.join(_INTERPOLATIONS)
+        _check(self.interpolation in _INTERPOLATIONS, 'interpolation', f'must be one of {known}')
+        _check(np.isfinite(self.scale) and self.scale != 0, 'scale', 'must be finite, not 0')
+        _check(bool(np.isfinite(self.offset)), 'offset', 'must be finite')
+        scale = self.steering_scale_rad
+        _check(np.isfinite(scale) and scale != 0, 'steering_scale_rad', 'must be finite, not 0')
+
+    def output_shape(
+        self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
+    ) -> tuple[int, int, int]:
+        """(h, w, 3) of what `preprocess` returns for a frame of this size."""
+        if self.size is not None:
+            return (self.size[1], self.size[0], 3)
+        top, bottom = self.rows or (0, height)
+        left, right = self.columns or (0, width)
+        return (bottom - top, right - left, 3)
+
+    def below(self, top: int) -> 'Profile':
+        """Return the same profile for frames whose first `top` rows were cut off already."""
+        if self.rows is None:
+            raise ValueError(f'profile {self.name} uses every row, so none can be cut off')
+        return replace(self, rows=(self.rows[0] - top, self.rows[1] - top))
+
+
+def _check(ok: bool, field: str, problem: str) -> None:
+    if not ok:
+        raise ValueError(f'profile field {field} {problem}')
+
+
+COURSE = Profile('course')
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        COURSE,
+        Profile('course_noblur', blur=0),
+        Profile('naoki', blur=0, scale=1.0),
+        Profile('naoki_legacy_yuv', colour='yuv_legacy', blur=0, scale=1.0),
+        Profile('carnd_raw_rgb', rows=None, colour='rgb', blur=0, size=None, scale=1.0),
+        Profile('carnd_raw_bgr', rows=None, colour='bgr', blur=0, size=None, scale=1.0),
+        Profile('ksakmann', (60, 136), (20, 300), colour='rgb', blur=0, size=(64, 64), scale=1.0),
+    )
+}
+"""What the drivers of widely used public models do, by name; `course` is the default."""
+
+
+def find_profile(name: str) -> Profile:
+    """Return the profile of that name; ValueError, listing the known ones, if there is none."""
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ValueError(f'unknown profile {name!r}; known: {", ".join(PROFILES)}') from None
+
+
+def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
+    """Turn a frame, uint8 (H, W, 3) RGB 0..255, into float32 (h, w, 3) as `profile` says.
+
+    Writes into `out` where one is given. Raises ImageError for anything but such a frame, and
+    for one that is smaller than the profile's crop.
+    """
+    image = _crop(rgb, profile)
+    conversion = _COLOURS[profile.colour]
+    if conversion is not None:
+        image = cast(Rgb, cv2.cvtColor(image, conversion))
+    if profile.blur:
+        image = cast(Rgb, cv2.GaussianBlur(image, (profile.blur, profile.blur), 0))
+    if profile.size is not None:
+        method = _INTERPOLATIONS[profile.interpolation]
+        image = cast(Rgb, cv2.resize(image, profile.size, interpolation=method))
+    if out is not None and out.shape != image.shape:
+        raise ImageError(f'the frame becomes {image.shape}, the network takes {out.shape}')
+    out = np.multiply(image, np.float32(profile.scale), out=out, dtype=np.float32)
+    if profile.offset:
+        out += np.float32(profile.offset)
+    return out
+
+
+def _crop(rgb: Rgb, profile: Profile) -> Rgb:
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ImageError(f'a frame is uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}')
+    top, bottom = profile.rows or (0, rgb.shape[0])
+    left, right = profile.columns or (0, rgb.shape[1])
+    if top < 0 or bottom > rgb.shape[0] or right > rgb.shape[1]:
+        raise ImageError(f'profile {profile.name} cuts outside of a frame of {rgb.shape[:2]}')
+    return rgb[top:bottom, left:right]
+
+
+def decode_jpeg(data: bytes) -> Rgb:
+    """Decode a JPEG file's bytes into uint8 (H, W, 3) RGB.
+
+    Raises ImageError for what is no JPEG, for a truncated one, and, before any decoding, for
+    one larger than 4096 x 4096.
+    """
+    width, height = _jpeg_size(data)
+    if not (0 < width <= _MAX_SIDE_PX and 0 < height <= _MAX_SIDE_PX):
+        raise ImageError(f'a JPEG of {width} x {height} pixels is refused')
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE_FLAG)
+    except cv2.error as error:
+        raise ImageError('the JPEG cannot be decoded') from error
+    if image is None:
+        raise ImageError('the JPEG cannot be decoded')
+    if _DECODE_FLAG == cv2.IMREAD_COLOR:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return cast(Rgb, image)
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """(width, height) from the frame header; ImageError where the file has none or no end."""
+    if data[:2] != b'\xff\xd8':
+        raise ImageError('not a JPEG')
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker, length = struct.unpack_from('>BH', data, at + 1)
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            # Inside entropy-coded data every 0xFF is escaped, so this can only be the end.
+            if data.rfind(b'\xff\xd9') < at:
+                break
+            height, width = struct.unpack_from('>HH', data, at + 5)
+            return width, height
+        at += 2 + length
+    raise ImageError('truncated JPEG')

@@ -1,0 +1,289 @@
+"""Fit the network to recorded driving and to rendered frames, and write down what came out."""
+
+import logging
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from steering_net.augment import CROP_TOP, Augmentation, augment
+from steering_net.convert import convert
+from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frames, rendered_frames
+from steering_net.loader import load_keras
+from steering_net.model import build_pilotnet
+from steering_net.preprocess import Profile, find_profile, preprocess
+from steering_net.report import write_card, write_plots
+from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
+
+_LOG = logging.getLogger(__name__)
+# Between a squared and an absolute error: a keyed pulse in a label must not pull hard.
+_HUBER_DELTA = 0.1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: everything but the data. `rendered_share` is that of each batch."""
+
+    out: Path
+    name: str = 'pilotnet'
+    profile: str = 'course'
+    epochs: int = 20
+    steps_per_epoch: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    rendered_share: float = 0.5
+    patience: int = 8
+    seed: int = 0
+    threads: int = 2
+    resume: bool = False
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for a value outside its range."""
+        for name in ('epochs', 'batch_size', 'patience', 'threads'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}')
+        if not 0 < self.learning_rate < 1:
+            raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
+        if not 0 <= self.rendered_share <= 1:
+            raise ValueError(f'rendered_share must be 0 to 1, not {self.rendered_share}')
+        find_profile(self.profile)
+
+    @property
+    def model_path(self) -> Path:
+        """The `.keras` file; `.tflite`, `.json`, `.md` and the plots lie beside it."""
+        return self.out / f'{self.name}.keras'
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The trained network and its errors on held-out frames, rad; NaN where there were none."""
+
+    model_path: Path
+    sha256: str
+    recorded_rmse_rad: float
+    rendered_rmse_rad: float
+    history: dict[str, list[float]]
+
+
+def train(
+    config: TrainConfig,
+    logs: Sequence[LogSource] = (),
+    samples: SampleFactory | None = None,
+    sample_count: int | None = None,
+    notes: Sequence[str] = (),
+) -> Trained:
+    """Train on logs, on rendered samples or on both, and write the network and its papers.
+
+    `samples` makes an iterable of `sample_count` frames, uint8 (160, 320, 3) RGB, with their
+    steering in rad; `notes` (data, licences) go into the model card. Raises LogError for bad
+    data and ValueError for a config that does not fit; imports TensorFlow.
+    """
+    backup = config.out / f'{config.name}.resume'
+    if backup.exists() and not config.resume:
+        raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
+    profile = find_profile(config.profile).below(CROP_TOP)
+    pools = [
+        recorded_frames(logs, config.augmentation),
+        rendered_frames(samples() if samples else (), sample_count),
+    ]
+    if not any(len(pool) for pool in pools):
+        raise ValueError('there is nothing to train on: name a log or tracks')
+    _use_threads(config.threads)
+    model, history = _fit(config, profile, pools, backup)
+    return _write(config, profile, model, history, pools, notes)
+
+
+def _use_threads(threads: int) -> None:
+    import tensorflow as tf
+
+    # Images are prepared in TensorFlow's threads: OpenCV's own would only get in their way.
+    cv2.setNumThreads(1)
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        _LOG.info('TensorFlow is running already: it keeps its number of threads')
+
+
+class BatchMaker:
+    """Makes augmented batches; the same epoch and step always give the same batch."""
+
+    def __init__(self, config: TrainConfig, profile: Profile, pools: Sequence[Frames]) -> None:
+        self.epoch = 0
+        self._config, self._profile = config, profile
+        self._recorded, self._rendered = (pool.part(held_out=False) for pool in pools)
+        share = config.rendered_share if len(self._recorded) else 1.0
+        self._rendered_count = round(config.batch_size * share) if len(self._rendered) else 0
+        size = len(self._recorded) + len(self._rendered)
+        self.steps = config.steps_per_epoch or math.ceil(size / config.batch_size)
+
+    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return float32 (n, h, w, 3) network inputs and (n, 1) labels in network units."""
+        rng = np.random.default_rng([self._config.seed, self.epoch, step])
+        x = np.empty((self._config.batch_size, *self._profile.output_shape()), np.float32)
+        y = np.empty((len(x), 1), np.float32)
+        for i in range(len(x)):
+            rendered = i < self._rendered_count
+            pool = self._rendered if rendered else self._recorded
+            choice = int(rng.integers(len(pool)))
+            # Rendered frames come from everywhere on the road, with exact labels.
+            crop, steering_rad = augment(
+                pool.crops[choice],
+                float(pool.steering_rad[choice]),
+                self._config.augmentation,
+                rng,
+                move=not rendered,
+            )
+            preprocess(crop, self._profile, out=x[i])
+            y[i] = steering_rad / self._profile.steering_scale_rad
+        return x, y
+
+    def dataset(self) -> Any:
+        """Return the batches of one epoch as a `tf.data.Dataset`, prepared in parallel."""
+        import tensorflow as tf
+
+        size = self._config.batch_size
+        shapes = ((size, *self._profile.output_shape()), (size, 1))
+
+        def make(step: Any) -> Any:
+            x, y = tf.numpy_function(self.batch, [step], (tf.float32, tf.float32))
+            return tf.ensure_shape(x, shapes[0]), tf.ensure_shape(y, shapes[1])
+
+        steps = tf.data.Dataset.range(self.steps)
+        return steps.map(make, num_parallel_calls=self._config.threads).prefetch(2)
+
+
+def _fit(
+    config: TrainConfig, profile: Profile, pools: Sequence[Frames], backup: Path
+) -> tuple[Any, dict[str, list[float]]]:
+    import keras
+
+    batches = BatchMaker(config, profile, pools)
+    model = build_pilotnet(profile.output_shape(), seed=config.seed)
+    rate = keras.optimizers.schedules.CosineDecay(
+        config.learning_rate, config.epochs * batches.steps
+    )
+    model.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0),
+        loss=keras.losses.Huber(_HUBER_DELTA),
+    )
+    validation = _validation(profile, pools)
+    config.out.mkdir(parents=True, exist_ok=True)
+    history = model.fit(
+        batches.dataset(),
+        epochs=config.epochs,
+        validation_data=validation,
+        verbose=0,
+        shuffle=False,
+        callbacks=_callbacks(config, batches, backup, 'val_loss' if validation else 'loss'),
+    )
+    return model, history.history
+
+
+def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: str) -> list[Any]:
+    import keras
+
+    bar = tqdm(total=config.epochs * batches.steps, desc='training', unit='step', disable=None)
+
+    def begin(epoch: int, logs: Any) -> None:
+        batches.epoch = epoch
+        bar.n = epoch * batches.steps
+
+    def end(epoch: int, logs: dict[str, float]) -> None:
+        figures = ', '.join(f'{name} {value:.5f}' for name, value in logs.items())
+        tqdm.write(f'epoch {epoch + 1} of {config.epochs}: {figures}', file=sys.stderr)
+
+    return [
+        keras.callbacks.BackupAndRestore(str(backup)),
+        keras.callbacks.EarlyStopping(judge, patience=config.patience, restore_best_weights=True),
+        keras.callbacks.LambdaCallback(
+            on_epoch_begin=begin,
+            on_epoch_end=end,
+            on_train_batch_end=lambda batch, logs: bar.update(),
+            on_train_end=lambda logs: bar.close(),
+        ),
+    ]
+
+
+def _validation(profile: Profile, pools: Sequence[Frames]) -> Any:
+    parts = [pool.part(held_out=True) for pool in pools]
+    if not any(len(part) for part in parts):
+        return None
+    labels = np.concatenate([part.steering_rad for part in parts])
+    inputs = np.concatenate([_inputs(profile, part) for part in parts])
+    # Both kinds weigh the same, however many frames there are of each.
+    weights = np.concatenate([np.full(len(part), 1 / max(1, len(part))) for part in parts])
+    return inputs, labels[:, None] / profile.steering_scale_rad, weights / weights.mean()
+
+
+def _inputs(profile: Profile, frames: Frames) -> NDArray[np.float32]:
+    inputs = np.empty((len(frames), *profile.output_shape()), np.float32)
+    for crop, slot in zip(frames.crops, inputs, strict=True):
+        preprocess(crop, profile, out=slot)
+    return inputs
+
+
+def _write(
+    config: TrainConfig,
+    profile: Profile,
+    model: Any,
+    history: dict[str, list[float]],
+    pools: Sequence[Frames],
+    notes: Sequence[str],
+) -> Trained:
+    path = config.model_path
+    _without_optimizer(model, config, profile).save(path)
+    convert(path, path.with_suffix('.tflite'), find_profile(config.profile))
+    digest = sha256_of(path)
+    write_sidecar(path, Sidecar(config.profile, digest, profile.steering_scale_rad))
+    judged = [_judge(load_keras(path), profile, pool.part(held_out=True)) for pool in pools]
+    errors = [float(np.sqrt(np.mean((p - r) ** 2))) if len(r) else math.nan for r, p in judged]
+    trained = Trained(path, digest, errors[0], errors[1], history)
+    write_plots(path, history, judged)
+    write_card(path, _card_facts(config, trained, pools), notes)
+    return trained
+
+
+def _without_optimizer(model: Any, config: TrainConfig, profile: Profile) -> Any:
+    """Return a copy that was never compiled: its file is a third of the size."""
+    copy = build_pilotnet(profile.output_shape(), seed=config.seed)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _judge(model: Any, profile: Profile, frames: Frames) -> tuple[NDArray[Any], NDArray[Any]]:
+    """(recorded, predicted) steering of frames, rad."""
+    if not len(frames):
+        return frames.steering_rad, frames.steering_rad
+    output = model.predict(_inputs(profile, frames), batch_size=256, verbose=0)
+    return frames.steering_rad, output[:, 0] * profile.steering_scale_rad
+
+
+def _card_facts(
+    config: TrainConfig, trained: Trained, pools: Sequence[Frames]
+) -> Iterator[tuple[str, str]]:
+    yield 'sha256 of the .keras file', trained.sha256
+    yield 'profile', config.profile
+    yield 'seed', str(config.seed)
+    for kind, pool, error in zip(
+        ('recorded', 'rendered'),
+        pools,
+        (trained.recorded_rmse_rad, trained.rendered_rmse_rad),
+        strict=True,
+    ):
+        if len(pool):
+            held = int(pool.held_out.sum())
+            yield f'{kind} frames', f'{len(pool) - held} trained on, {held} held out'
+            yield f'RMSE on held-out {kind} frames', f'{error:.4f} rad'
+    yield 'epochs run', str(len(trained.history['loss']))
+    settings = asdict(config) | asdict(config.augmentation)
+    for name in ('batch_size', 'learning_rate', 'rendered_share'):
+        yield name, str(settings[name])
+    yield 'augmentation', ', '.join(f'{k} {v}' for k, v in asdict(config.augmentation).items())

@@ -1,0 +1,145 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from steering_net import convert as converter
+from steering_net.convert import (
+    convert,
+    default_cache_dir,
+    ensure_litert,
+    infer_profile,
+    main,
+    probe_frames,
+)
+from steering_net.loader import ModelError
+from steering_net.model import build_pilotnet
+from steering_net.predictor import KerasPredictor, LiteRtPredictor
+from steering_net.preprocess import PROFILES
+from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
+
+
+@pytest.fixture(scope='module')
+def model_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp('model') / 'net.keras'
+    build_pilotnet(seed=3).save(path)
+    return path
+
+
+@pytest.fixture
+def no_subprocess(monkeypatch):
+    monkeypatch.setattr(
+        converter.subprocess, 'run', lambda *_, **__: pytest.fail('it was converted again')
+    )
+
+
+def test_probe_frames_are_four_different_camera_frames():
+    frames = probe_frames()
+    assert [frame.shape for frame in frames] == [(160, 320, 3)] * 4
+    assert len({frame.tobytes() for frame in frames}) == 4
+
+
+def test_both_networks_agree(model_path, tmp_path):
+    converted = ensure_litert(model_path, tmp_path)
+    litert, keras = LiteRtPredictor(converted), KerasPredictor(model_path)
+    for frame in probe_frames():
+        assert litert.predict(frame) == pytest.approx(keras.predict(frame), abs=1e-5)
+
+
+def test_the_cache_serves_the_second_time(model_path, tmp_path, no_subprocess, monkeypatch):
+    monkeypatch.undo()
+    first = ensure_litert(model_path, tmp_path)
+    before = first.stat().st_mtime_ns
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    copy = shutil.copy(model_path, elsewhere / 'renamed.keras')
+    monkeypatch.setattr(converter.subprocess, 'run', lambda *_, **__: pytest.fail('again'))
+    assert ensure_litert(copy, tmp_path) == first
+    assert first.stat().st_mtime_ns == before
+    assert not list(tmp_path.glob('*.part'))
+
+
+def test_changed_content_or_converter_is_converted_again(model_path, tmp_path, monkeypatch):
+    targets = []
+    monkeypatch.setattr(
+        converter, '_convert_in_subprocess', lambda source, target, profile: targets.append(target)
+    )
+    changed = tmp_path / 'net.keras'
+    changed.write_bytes(model_path.read_bytes() + b' ')
+    ensure_litert(model_path, tmp_path)
+    ensure_litert(changed, tmp_path)
+    monkeypatch.setattr(converter, 'CONVERTER_VERSION', 99)
+    ensure_litert(model_path, tmp_path)
+    assert len(set(targets)) == 3
+
+
+def test_a_tflite_file_is_used_as_it_is(tmp_path, no_subprocess):
+    path = tmp_path / 'net.tflite'
+    assert ensure_litert(path, tmp_path) == path
+
+
+@pytest.mark.parametrize('fresh', [True, False])
+def test_the_sibling_counts_only_for_its_own_keras_file(model_path, tmp_path, fresh, monkeypatch):
+    monkeypatch.setattr(converter, '_convert_in_subprocess', lambda *_: None)
+    path = tmp_path / 'net.keras'
+    shutil.copy(model_path, path)
+    path.with_suffix('.tflite').touch()
+    digest = sha256_of(path) if fresh else '0' * 64
+    write_sidecar(path, Sidecar('course', digest, -0.4))
+    found = ensure_litert(path, tmp_path / 'cache')
+    assert (found == path.with_suffix('.tflite')) == fresh
+
+
+def test_a_converter_that_changes_the_network_is_caught(model_path, tmp_path, monkeypatch):
+    honest = converter._run_litert
+    monkeypatch.setattr(converter, '_run_litert', lambda *args: honest(*args) + 2e-4)
+    with pytest.raises(ModelError, match='differs by 0.0002'):
+        convert(model_path, tmp_path / 'net.tflite')
+    assert not (tmp_path / 'net.tflite').exists()
+
+
+def test_a_network_that_puts_out_nan_is_not_converted(tmp_path):
+    model = build_pilotnet()
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    model.save(tmp_path / 'nan.keras')
+    with pytest.raises(ModelError, match='differs by nan'):
+        convert(tmp_path / 'nan.keras', tmp_path / 'nan.tflite')
+
+
+def test_errors_of_the_subprocess_come_back_as_one_line(tmp_path):
+    path = tmp_path / 'broken.keras'
+    path.write_bytes(b'PK\x03\x04 no zip file')
+    with pytest.raises(ModelError, match=r'^broken\.keras cannot be loaded: [^\n]+$'):
+        ensure_litert(path, tmp_path / 'cache')
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    assert main([str(tmp_path / 'none.keras'), str(tmp_path / 'out.tflite')]) == 2
+    assert capsys.readouterr().err == f'there is no model file {tmp_path / "none.keras"}\n'
+
+
+def test_the_cache_is_where_the_desktop_says(monkeypatch, tmp_path):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert default_cache_dir() == tmp_path / 'sim_bridge'
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert default_cache_dir() == tmp_path / '.cache' / 'sim_bridge'
+
+
+def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
+    path = tmp_path / 'net.keras'
+    assert infer_profile((66, 200, 3), path) is PROFILES['course']
+    assert infer_profile((160, 320, 3), path) is PROFILES['carnd_raw_rgb']
+    with pytest.raises(ModelError, match='say with which profile'):
+        infer_profile((32, 32, 3), path)
+    write_sidecar(path, Sidecar('naoki', '0' * 64, -0.4))
+    assert infer_profile((66, 200, 3), path) is PROFILES['naoki']
+    path.with_suffix('.json').write_text('{"profile": 1}', encoding='utf-8')
+    with pytest.raises(ModelError, match='does not describe a network'):
+        infer_profile((66, 200, 3), path)
+
+
+def test_cache_files_can_be_read_by_others(model_path, tmp_path):
+    convert(model_path, tmp_path / 'net.tflite')
+    assert os.stat(tmp_path / 'net.tflite').st_mode & 0o444 == 0o444

@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from steering_net.dataset import LogError
+from steering_net.evaluate import open_loop
+from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD
+
+SHARED = Path(__file__).parents[2] / 'shared' / 'data'
+FIELDS = {
+    'frames',
+    'mae',
+    'rmse',
+    'correlation',
+    'correlation_smoothed',
+    'output_std',
+    'constant_output',
+    'latency_ms',
+}
+
+
+class FromBrightness:
+    """Steers by the frame's brightness: 128 is straight on, brighter is further left."""
+
+    name, sha256, backend, profile = 'brightness', '', 'none', COURSE
+
+    def __init__(self, gain=1 / 255):
+        self.gain = gain
+
+    def predict(self, rgb):
+        return (float(rgb.mean()) - 128) * self.gain
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Five frames a second; frame i is as bright as 128 + 10 i, and keyed every fifth row."""
+    (tmp_path / 'IMG').mkdir()
+    lines = ['frame,timestamp_s,steering']
+    for i in range(10):
+        grey = np.full((160, 320, 3), 128 + 10 * i, np.uint8)
+        cv2.imwrite(str(tmp_path / 'IMG' / f'{i}.jpg'), grey)
+        lines.append(f'{i}.jpg,{0.2 * i:.3f},{-0.5 if i == 4 else 0}')
+    (tmp_path / 'frames.csv').write_text('\n'.join(lines), encoding='utf-8')
+    return tmp_path
+
+
+def test_figures_are_computed_in_rad(recording):
+    report = open_loop(FromBrightness(), recording)
+    predicted = np.arange(10) * 10 / 255
+    recorded = np.zeros(10)
+    recorded[4] = -0.5 * RECORDER_STEERING_RAD
+    smoothed = np.array([recorded[max(0, i - 2) : i + 3].mean() for i in range(10)])
+    assert set(report) == FIELDS
+    assert report['frames'] == 10
+    assert report['mae'] == pytest.approx(np.abs(predicted - recorded).mean(), abs=1e-6)
+    assert report['rmse'] == pytest.approx(np.sqrt(((predicted - recorded) ** 2).mean()), abs=1e-6)
+    assert report['correlation'] == pytest.approx(np.corrcoef(predicted, recorded)[0, 1])
+    assert report['correlation_smoothed'] == pytest.approx(np.corrcoef(predicted, smoothed)[0, 1])
+    assert report['output_std'] == pytest.approx(predicted.std(), abs=1e-6)
+    assert not report['constant_output']
+    latency = report['latency_ms']
+    assert 0 < latency['p50'] <= latency['p99'] <= latency['max']
+
+
+def test_a_network_that_ignores_its_frames_is_called_constant(recording):
+    report = open_loop(FromBrightness(gain=0), recording)
+    assert report['constant_output']
+    assert (report['correlation'], report['correlation_smoothed']) == (0, 0)
+    json.dumps(report, allow_nan=False)
+
+
+def test_broken_and_missing_frames_are_left_out_with_a_word(recording, caplog):
+    (recording / 'IMG' / '3.jpg').unlink()
+    (recording / 'IMG' / '5.jpg').write_bytes(b'no jpeg')
+    assert open_loop(FromBrightness(), recording)['frames'] == 8
+    assert len(caplog.messages) == 2
+
+
+def test_a_folder_without_a_recording_is_an_error(tmp_path, recording):
+    with pytest.raises(LogError, match='neither'):
+        open_loop(FromBrightness(), tmp_path / 'IMG')
+    for image in (recording / 'IMG').iterdir():
+        image.unlink()
+    with pytest.raises(LogError, match='no image'):
+        open_loop(FromBrightness(), recording)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
+def test_the_default_network_follows_a_real_driver():
+    from steering_net.predictor import load_predictor
+
+    report = open_loop(load_predictor(), SHARED / 'lake_lap_a')
+    assert report['frames'] == 1000
+    assert report['correlation_smoothed'] >= 0.77

@@ -1,0 +1,204 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from steering_net.convert import convert, probe_frames
+from steering_net.loader import ModelError
+from steering_net.model import build_pilotnet
+from steering_net.predictor import (
+    KerasPredictor,
+    LiteRtPredictor,
+    PredictionError,
+    default_model,
+    load_predictor,
+)
+from steering_net.preprocess import PROFILES, RECORDER_STEERING_RAD, ImageError
+
+SOURCE = Path(__file__).parents[1] / 'src'
+FRAME = np.full((160, 320, 3), 90, np.uint8)
+
+
+def mean_network(shape=(66, 200, 3), outputs=1, gain=1.0):
+    """A network whose output is the gain times the mean of its input."""
+    frame = keras.Input(shape)
+    mean = keras.layers.GlobalAveragePooling2D()(frame)
+    dense = keras.layers.Dense(outputs, use_bias=False)
+    model = keras.Model(frame, dense(mean))
+    dense.set_weights([np.full((3, outputs), gain / 3, np.float32)])
+    return model
+
+
+def saved(tmp_path, model, name='net.keras'):
+    model.save(tmp_path / name)
+    return tmp_path / name
+
+
+def test_output_is_rad_and_left_positive(tmp_path):
+    path = saved(tmp_path, mean_network((160, 320, 3), gain=0.5 / 90))
+    for backend in ('litert', 'keras'):
+        predictor = load_predictor(path, backend, cache_dir=tmp_path)
+        assert predictor.predict(FRAME) == pytest.approx(0.5 * RECORDER_STEERING_RAD, rel=1e-4)
+
+
+def test_both_backends_agree_on_real_frames(tmp_path):
+    path = saved(tmp_path, build_pilotnet(seed=5))
+    litert = load_predictor(path, 'litert', cache_dir=tmp_path)
+    keras_ = load_predictor(path, 'keras')
+    assert isinstance(litert, LiteRtPredictor)
+    assert isinstance(keras_, KerasPredictor)
+    for frame in probe_frames():
+        assert litert.predict(frame) == pytest.approx(keras_.predict(frame), abs=1e-5)
+
+
+def test_the_profile_that_is_asked_for_is_used(tmp_path):
+    path = saved(tmp_path, mean_network(gain=1e-3))
+    assert load_predictor(path, cache_dir=tmp_path).profile is PROFILES['course']
+    naoki = load_predictor(path, profile='naoki', cache_dir=tmp_path)
+    assert naoki.profile is PROFILES['naoki']
+    # Grey 90 is 90, 128, 128 in YUV.
+    assert naoki.predict(FRAME) == pytest.approx(0.346 / 3 * RECORDER_STEERING_RAD, rel=1e-3)
+
+
+def test_name_and_hash_are_those_of_the_source(tmp_path):
+    path = saved(tmp_path, mean_network())
+    from_keras, from_litert = (
+        load_predictor(path, backend, cache_dir=tmp_path) for backend in ('keras', 'litert')
+    )
+    assert from_litert.name == from_keras.name == 'net.keras'
+    assert from_litert.sha256 == from_keras.sha256
+
+
+def test_a_prediction_does_not_depend_on_the_one_before(tmp_path):
+    predictor = load_predictor(saved(tmp_path, build_pilotnet()), cache_dir=tmp_path)
+    first, second, *_ = probe_frames()
+    alone = predictor.predict(first)
+    assert predictor.predict(second) != alone
+    assert predictor.predict(first) == alone
+
+
+@pytest.mark.parametrize('backend', ['litert', 'keras'])
+def test_a_non_finite_output_is_an_error(tmp_path, backend):
+    path = tmp_path / 'net.tflite'
+    if backend == 'litert':
+        convert(saved(tmp_path, mean_network(gain=1e38)), path)
+        predictor = load_predictor(path, profile='naoki')
+    else:
+        predictor = load_predictor(
+            saved(tmp_path, mean_network(gain=1e38)), 'keras', profile='naoki'
+        )
+    with pytest.raises(PredictionError, match='inf'):
+        predictor.predict(np.full_like(FRAME, 255))
+
+
+def test_a_frame_of_another_size_is_an_image_error(tmp_path):
+    path = saved(tmp_path, mean_network((160, 320, 3)))
+    predictor = load_predictor(path, cache_dir=tmp_path)
+    with pytest.raises(ImageError):
+        predictor.predict(FRAME[:100])
+    assert predictor.predict(FRAME) != 0
+
+
+@pytest.mark.parametrize(
+    ('model', 'profile', 'message'),
+    [
+        (lambda: mean_network((32, 32, 3)), None, 'say with which profile'),
+        (lambda: mean_network((66, 200, 1)), None, 'not one colour frame'),
+        (lambda: mean_network(outputs=2), None, 'not one number'),
+        (lambda: mean_network(), 'ksakmann', 'profile ksakmann makes'),
+    ],
+    ids=['unknown size', 'grey', 'two outputs', 'profile'],
+)
+@pytest.mark.parametrize('backend', ['litert', 'keras'])
+def test_a_network_that_does_not_steer_is_refused(tmp_path, backend, model, profile, message):
+    path = saved(tmp_path, model())
+    with pytest.raises(ModelError, match=message):
+        load_predictor(path, backend, profile, cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize('backend', ['litert', 'keras'])
+def test_files_that_are_no_model_are_refused_in_one_line(tmp_path, backend):
+    whole = saved(tmp_path, mean_network()).read_bytes()
+    (tmp_path / 'short.keras').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'net.txt').write_text('hello', encoding='utf-8')
+    for name in ('none.keras', 'short.keras', 'net.txt', '.'):
+        with pytest.raises(ModelError, match=r'^[^\n]+$'):
+            load_predictor(tmp_path / name, backend, cache_dir=tmp_path / 'cache')
+
+
+def test_a_truncated_tflite_is_refused(tmp_path):
+    path = tmp_path / 'net.tflite'
+    convert(saved(tmp_path, mean_network()), path)
+    whole = path.read_bytes()
+    for length in (0, 3, len(whole) // 2):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelError, match=r'^net.tflite is no LiteRT model'):
+            load_predictor(path)
+
+
+def test_unknown_arguments_are_named(tmp_path):
+    with pytest.raises(ValueError, match='unknown backend'):
+        load_predictor(tmp_path, 'torch')
+    with pytest.raises(ValueError, match='unknown profile'):
+        load_predictor(tmp_path, profile='coarse')
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, '-c', code],
+        env=os.environ | {'PYTHONPATH': str(SOURCE)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+DRIVE = """
+import sys
+from steering_net.convert import probe_frames
+from steering_net.predictor import load_predictor
+predictor = load_predictor(sys.argv[1] if len(sys.argv) > 1 else 'default')
+print(*(predictor.predict(frame) for frame in probe_frames()))
+assert not {'tensorflow', 'keras'} & set(sys.modules)
+"""
+
+
+def test_driving_with_a_cached_model_never_imports_tensorflow(tmp_path):
+    path = saved(tmp_path, build_pilotnet())
+    code = DRIVE.replace("sys.argv[1] if len(sys.argv) > 1 else 'default'", repr(str(path)))
+    for _ in range(2):
+        result = run_python(code, XDG_CACHE_HOME=str(tmp_path))
+        assert result.returncode == 0, result.stderr
+
+
+def test_the_default_network_needs_no_cache_and_no_tensorflow(tmp_path):
+    result = run_python(DRIVE, XDG_CACHE_HOME=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert not list(tmp_path.iterdir())
+    assert len(set(result.stdout.split())) == 4
+
+
+def test_the_default_network_is_one_and_the_same_in_both_files():
+    litert, keras_ = load_predictor(), load_predictor(backend='keras')
+    assert litert.sha256 == keras_.sha256
+    for frame in probe_frames():
+        assert litert.predict(frame) == pytest.approx(keras_.predict(frame), abs=1e-4)
+    for suffix in ('.keras', '.tflite', '.json', '.md'):
+        assert default_model().with_suffix(suffix).is_file()
+
+
+def test_tensorflow_stands_in_where_litert_is_not_installed(tmp_path):
+    code = (
+        'import sys; sys.modules["ai_edge_litert.interpreter"] = None\n'
+        'from steering_net.predictor import load_predictor\n'
+        'from steering_net.convert import probe_frames\n'
+        'print(load_predictor().predict(probe_frames()[0])); assert "tensorflow" in sys.modules'
+    )
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    expected = load_predictor().predict(probe_frames()[0])
+    assert float(result.stdout) == pytest.approx(expected, abs=1e-5)
