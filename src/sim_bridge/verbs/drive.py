@@ -23,6 +23,7 @@ from typing import Any
 from sim_bridge.errors import StartError
 from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child
+from sim_bridge.track_sim.faults import FaultError, parse_faults
 
 _POLL_S = 0.25
 _END_S = 5.0
@@ -47,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--seconds', type=float, default=0.0, help='end after so many seconds; 0: never')
     add('--culture', choices=tuple(CULTURES), default='en-US', help='how it writes numbers')
     add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
+    add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
     add('--report', type=Path, help='write the figures of the drive to this JSON file')
 
 
@@ -69,6 +71,12 @@ def _check(args: argparse.Namespace) -> None:
     for option in ('track', 'laps', 'seconds'):
         if not getattr(args, option) >= 0:
             raise StartError(f'--{option} is {getattr(args, option)}, it must not be negative')
+    if args.simulator == 'external' and args.faults:
+        raise StartError('--faults needs --simulator embedded')
+    try:
+        parse_faults(args.faults)
+    except FaultError as error:
+        raise StartError(f'--{error}') from error
     if args.simulator == 'external' and args.laps:
         raise StartError('--laps needs --simulator embedded; use --seconds')
     if args.model != 'default' and not Path(args.model).exists():
@@ -194,7 +202,7 @@ def _parameters(values: dict[str, Any]) -> Sequence[str]:
 
 def _simulate(args: argparse.Namespace) -> list[str]:
     words = ['simulate', '--url', f'ws://127.0.0.1:{args.port}', '--status', '--when-ready']
-    for option in ('track', 'laps', 'seconds', 'culture'):
+    for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
         words += [f'--{option}', str(getattr(args, option))]
     return words + (['--fast'] if args.fast else [])
 
@@ -217,7 +225,7 @@ def _status_line(bridge: dict[str, Any], simulation: dict[str, Any]) -> str:
     parts = [
         str(bridge.get('state', 'the bridge does not answer')),
         f'{bridge.get("telemetry_hz", 0.0):.0f} Hz',
-        f'{latency.get("p50") or 0.0:.1f} ms (p99 {latency.get("p99") or 0.0:.1f})',
+        _latency(latency),
         f'{bridge.get("speed_mps", 0.0):.1f} m/s',
     ]
     if 'cross_track_m' in simulation:
@@ -226,10 +234,14 @@ def _status_line(bridge: dict[str, Any], simulation: dict[str, Any]) -> str:
     return ' | '.join(parts)
 
 
+def _latency(figures: dict[str, Any]) -> str:
+    return f'{figures.get("p50") or 0.0:.1f} ms (p99 {figures.get("p99") or 0.0:.1f})'
+
+
 def _summary(report: dict[str, Any]) -> str:
     latency = report.get('latency_ms') or {}
-    told = [f'{report.get("frames")} frames at {report.get("telemetry_hz")} Hz']
-    told.append(f'answered in {latency.get("p50")} ms (p99 {latency.get("p99")})')
+    told = [f'{report.get("frames") or 0} frames at {report.get("telemetry_hz") or 0.0:.1f} Hz']
+    told.append(f'answered in {_latency(latency)}')
     told.append(f'{report["timeouts"]} timeouts')
     if 'laps' in report:
         told.append(f'{report["laps"]} laps, {report["distance_m"]:.0f} m')

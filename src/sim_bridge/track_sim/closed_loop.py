@@ -1,0 +1,102 @@
+"""A network drives embedded tracks without wire, nodes or clock: quick enough to judge with.
+
+World, camera, JPEG and score are those of the embedded simulator, and every frame is answered
+before the next, so the result depends on track and network alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_bridge.meters import percentiles_ms
+from sim_bridge.speed_control import proportional, without_reversing
+from sim_bridge.track_sim.simulator import Simulator, SimulatorOptions
+
+Steer = Callable[[bytes], float]
+"""From a frame's JPEG bytes to a steering angle, rad, left positive."""
+
+_GIVE_UP_AFTER_S = 600.0
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What came of one drive: the report's fields, and the car's path (N, 2) in m."""
+
+    report: dict[str, Any]
+    path_m: npt.NDArray[np.float64]
+
+
+def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
+    """Drive `laps` laps of the track with this seed; gives up after ten minutes of driving."""
+    simulator = Simulator(SimulatorOptions(track=track, laps=laps))
+    latencies_s: list[float] = []
+    path: list[tuple[float, float]] = []
+    started_s = time.perf_counter()
+    while simulator.score.laps < laps and simulator.time_s < _GIVE_UP_AFTER_S:
+        jpeg = _jpeg(simulator)
+        asked_s = time.perf_counter()
+        steering_rad = steer(jpeg)
+        latencies_s.append(time.perf_counter() - asked_s)
+        speed_mps = abs(simulator.car.speed_mps)
+        throttle = without_reversing(proportional(speed_mps, speed_limit_mps), speed_mps)
+        simulator.obey(steering_rad, throttle)
+        simulator.advance()
+        path.append((simulator.car.x_m, simulator.car.y_m))
+    report = {
+        'track': track,
+        **simulator.score.report(),
+        'frames': len(path),
+        'answers': len(path),
+        'timeouts': 0,
+        'late_commands': 0,
+        'latency_ms': percentiles_ms(latencies_s),
+        'telemetry_hz': round(len(path) / (time.perf_counter() - started_s), 1),
+    }
+    return Drive(report, np.array(path))
+
+
+def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """One report over several drives; `tracks` holds the single ones.
+
+    Counts and distances add up, root mean squares are weighted by duration, the worst latency
+    counts.
+    """
+    duration_s = sum(report['duration_s'] for report in reports)
+    interventions = sum(report['interventions'] for report in reports)
+    total = {
+        name: sum(report[name] for report in reports)
+        for name in (
+            'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'frames',
+            'answers', 'timeouts', 'late_commands',
+        )
+    }  # fmt: skip
+    worst = {
+        name: max(report[name] for report in reports)
+        for name in ('max_cross_track_m', 'max_speed_mps')
+    }
+    mean_squares = {
+        name: (sum(r[name] ** 2 * r['duration_s'] for r in reports) / duration_s) ** 0.5
+        for name in ('rms_cross_track_m', 'steering_rms_rate_radps')
+    }
+    return {
+        **total,
+        **worst,
+        **mean_squares,
+        'autonomy_percent': max(0.0, 100.0 * (1.0 - 6.0 * interventions / duration_s)),
+        'latency_ms': max((r['latency_ms'] for r in reports), key=lambda ms: ms['p99']),
+        'telemetry_hz': min(r['telemetry_hz'] for r in reports),
+        'tracks': reports,
+    }
+
+
+def _jpeg(simulator: Simulator) -> bytes:
+    fields = simulator.telemetry()
+    assert fields is not None
+    return base64.b64decode(fields['image'])
