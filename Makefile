@@ -5,7 +5,7 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: drive test venv lint clean help
+.PHONY: drive test venv lint laps clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ lint: $(DEV_READY) ## Check style and types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
+
+laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
+	@$(BIN)/python benchmarks/laps.py $(ARGS)
 
 clean: ## Remove what was built, the environment included
 	rm -rf .venv build install log
