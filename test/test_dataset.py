@@ -59,6 +59,12 @@ def test_decimal_commas_beside_tiny_numbers(tmp_path):
     assert row.speed_mps == pytest.approx(7.35e-5 * 0.44704)
 
 
+def test_a_space_after_the_separator_settles_what_a_comma_means(tmp_path):
+    row = only_row(tmp_path, f'{NAMES.replace(",", ", ")}, 0, 0,5, 0,7, 35')
+    assert (row.throttle, row.brake) == (0.5, 0.7)
+    assert row.speed_mps == pytest.approx(35 * 0.44704)
+
+
 def test_decimal_commas_with_two_readings_are_reported(tmp_path):
     found = log(tmp_path, f'{NAMES},0,0,0,7.5', f'{NAMES},0,1,0,1,0')
     assert [bad.line for bad in found.bad_rows] == [2]

@@ -1,3 +1,4 @@
+import argparse
 import json
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from sim_bridge.verbs import evaluate as verb
 from steering_net.dataset import LogError
 from steering_net.evaluate import open_loop
 from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD
@@ -86,6 +88,31 @@ def test_a_folder_without_a_recording_is_an_error(tmp_path, recording):
         image.unlink()
     with pytest.raises(LogError, match='no image'):
         open_loop(FromBrightness(), recording)
+
+
+def run_verb(*words):
+    parser = argparse.ArgumentParser()
+    verb.configure(parser)
+    return verb.run(parser.parse_args(['open-loop', *map(str, words)]))
+
+
+def test_the_verb_prints_and_writes_the_report(recording, capsys):
+    target = recording / 'report.json'
+    assert run_verb('--recording', recording, '--json', target) == 0
+    report = json.loads(target.read_text(encoding='utf-8'))
+    assert set(report) == FIELDS
+    assert report['frames'] == 10
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == FIELDS
+
+
+def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, capsys):
+    assert run_verb('--recording', tmp_path) == 2
+    assert run_verb('--recording', tmp_path, '--model', tmp_path / 'none.keras') == 2
+    errors = capsys.readouterr().err.splitlines()
+    messages = [line for line in errors if line.startswith('sim-bridge evaluate: ')]
+    assert len(messages) == 2
+    assert 'neither driving_log.csv nor frames.csv' in messages[0]
+    assert 'none.keras' in messages[1]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')

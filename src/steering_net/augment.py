@@ -14,10 +14,11 @@ from steering_net.preprocess import Rgb
 
 CROP_TOP, CROP_BOTTOM = 50, 145
 
-# The simulator's camera: it looks slightly down, so its horizon is above the frame's middle.
+# The simulator's car and camera, which looks slightly down: its horizon is above the middle.
 _FOCAL_PX = 138.6
 _HORIZON_ROW = 20
 _CAMERA_HEIGHT_M = 0.97
+_WHEELBASE_M = 2.87
 _NOISE_PATTERNS = 16
 
 
@@ -25,15 +26,14 @@ _NOISE_PATTERNS = 16
 class Augmentation:
     """How far frames are changed, and how the label answers a change of place.
 
-    A car that stands `shift` m left of and turned `yaw` rad left from where the frame was taken
-    has to steer `shift * shift_gain_rad_per_m + yaw * yaw_gain` further to the right.
+    A displaced car is to come back as pure pursuit would bring it: on the arc through the point
+    of its old way that lies `look_ahead_m` ahead. The shorter, the sharper it turns back.
     """
 
     flip: bool = True
     max_shift_m: float = 0.5
     max_yaw_rad: float = 0.06
-    shift_gain_rad_per_m: float = 0.06
-    yaw_gain: float = 0.5
+    look_ahead_m: float = 16.0
     side_camera_m: float = 1.0
     shadow: float = 0.3
     blur: float = 0.1
@@ -42,10 +42,15 @@ class Augmentation:
     max_gamma_change: float = 0.3
     max_tint: float = 0.06
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a look-ahead that is no distance."""
+        if not self.look_ahead_m > 0:
+            raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
+
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
         """Return the label for a car that stands `shift_m` and `yaw_rad` further to the left."""
-        correction = self.shift_gain_rad_per_m * shift_m + self.yaw_gain * yaw_rad
-        return steering_rad - correction
+        bearing_rad = shift_m / self.look_ahead_m + yaw_rad
+        return steering_rad - 2 * _WHEELBASE_M / self.look_ahead_m * bearing_rad
 
 
 def augment(

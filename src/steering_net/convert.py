@@ -43,6 +43,18 @@ def infer_profile(input_shape: tuple[int, int, int], model_path: Path) -> Profil
         raise ModelError(f'{model_path.with_suffix(".json").name}: {error}') from error
 
 
+def fitting_profile(
+    profile: Profile | None, input_shape: tuple[int, int, int], model_path: Path
+) -> Profile:
+    """Return `profile`, or the inferred one; ModelError if it does not make (h, w, 3) frames."""
+    profile = profile or infer_profile(input_shape, model_path)
+    made = profile.output_shape()
+    if made != input_shape:
+        takes = f'{model_path.name} takes {input_shape}'
+        raise ModelError(f'{takes}, but profile {profile.name} makes {made}')
+    return profile
+
+
 def default_cache_dir() -> Path:
     """Return `$XDG_CACHE_HOME/sim_bridge`, by default `~/.cache/sim_bridge`."""
     base = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
@@ -93,10 +105,8 @@ def convert(source: Path, target: Path, profile: Profile | None = None) -> None:
     """
     model = load_keras(source)
     shape = check_frame_shape(tuple(model.inputs[0].shape), source.name)
-    frames = probe_inputs(profile or infer_profile(shape, source))
-    expected = np.array(
-        [float(np.ravel(model(frame[None], training=False))[0]) for frame in frames]
-    )
+    frames = probe_inputs(fitting_profile(profile, shape, source))
+    expected = np.ravel(model.predict_on_batch(np.stack(frames)))
     content = _to_litert(model, shape, source.name)
     actual = np.array([_run_litert(content, frame) for frame in frames])
     difference = float(np.max(np.abs(actual - expected)))

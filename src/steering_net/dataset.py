@@ -90,6 +90,21 @@ def read_log(path: Path) -> Log:
     return log
 
 
+def recorder_row(center: str, steering_rad: float, throttle: float, speed_mps: float) -> str:
+    """Return a line of a driving_log.csv as the recorder writes it, without side cameras.
+
+    Steering in rad, left positive; throttle -1 .. 1, of which the negative part is the brake.
+    """
+    numbers = (
+        steering_rad / RECORDER_STEERING_RAD,
+        max(0.0, throttle),
+        max(0.0, -throttle),
+        speed_mps / _MPH_MPS,
+    )
+    written = (f'{number + 0.0:.7g}' for number in numbers)
+    return ','.join((center, '', '', *written)) + '\n'
+
+
 def _header(line: str) -> tuple[str, ...] | None:
     names = [name.lower() for name in _split(line)]
     if 'steering' not in names:

@@ -31,7 +31,7 @@ from steering_net.predictor import BACKENDS, PredictionError, Predictor, load_pr
 from steering_net.preprocess import ImageError, Rgb, decode_jpeg
 
 PARENT_PID_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
-"""Set by what starts the node: the node ends when this process is no longer its parent."""
+"""Names the process that started the node, without which the node has no reason to live."""
 
 TRANSPORTS = ('compressed', 'raw')
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -181,9 +181,11 @@ class SteeringNode(Node):
         return DiagnosticArray(header=Header(stamp=stamp), status=[status])
 
     def _end_with_parent(self) -> None:
-        if os.getppid() != self._parent_pid:
+        try:
+            os.kill(self._parent_pid, 0)
+        except ProcessLookupError:
             self.get_logger().warning('the process that started this node is gone: ending too')
-            self.context.try_shutdown()
+            raise ExternalShutdownException from None
 
 
 class Statistics:
@@ -251,6 +253,10 @@ def main(args: list[str] | None = None) -> int:
     except (ParameterException, ValueError) as error:
         print(f'steering: {error}', file=sys.stderr)
         return 2
+    except RuntimeError:
+        # A signal that comes while the network is loaded ends ROS under the node's feet.
+        if rclpy.ok():
+            raise
     finally:
         # A process group without a terminal gets SIGINT twice; the second must not hurt.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

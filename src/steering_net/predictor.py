@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from steering_net.convert import ensure_litert, infer_profile
+from steering_net.convert import ensure_litert, fitting_profile
 from steering_net.loader import ModelError, check_frame_shape, load_keras, one_line
 from steering_net.preprocess import (
     FRAME_HEIGHT,
@@ -49,7 +49,9 @@ def load_interpreter(**arguments: Any) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        from tensorflow.lite import Interpreter
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter
     return Interpreter(**arguments)
 
 
@@ -79,7 +81,7 @@ class LiteRtPredictor:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         shape = _check_litert(inputs, outputs, self.name)
-        self.profile = _fitting(profile or infer_profile(shape, source), shape, self.name)
+        self.profile = fitting_profile(profile, shape, source)
         # Views into the interpreter's memory: nothing is copied or allocated for them per frame.
         # They are fetched anew each time, for invoke() refuses to run while one is held.
         self._input_view = self._interpreter.tensor(inputs[0]['index'])
@@ -100,16 +102,15 @@ class KerasPredictor:
     def __init__(self, path: Path, profile: Profile | None = None, threads: int = 1) -> None:
         """Raise ModelError if the file is no network from one frame to one number."""
         self.name, self.sha256 = path.name, sha256_of(path)
-        # TensorFlow takes the number of threads only before its first operation.
-        if 'tensorflow' not in sys.modules:
-            import tensorflow as tf
-
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        is_first = 'tensorflow' not in sys.modules
         import tensorflow as tf
 
+        # TensorFlow takes the number of threads only before its first operation.
+        if is_first:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
         model = load_keras(path)
         shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
-        self.profile = _fitting(profile or infer_profile(shape, path), shape, path.name)
+        self.profile = fitting_profile(profile, shape, path)
         self._input = np.empty((1, *shape), np.float32)
         signature = [tf.TensorSpec(self._input.shape, tf.float32)]
         self._forward = tf.function(
@@ -130,13 +131,6 @@ def _check_litert(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
     if np.prod(outputs[0]['shape']) != 1:
         raise ModelError(f'{name} puts out {tuple(outputs[0]["shape"])}, not one number')
     return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)
-
-
-def _fitting(profile: Profile, shape: tuple[int, int, int], name: str) -> Profile:
-    made = profile.output_shape(FRAME_HEIGHT, FRAME_WIDTH)
-    if made != shape:
-        raise ModelError(f'{name} takes {shape}, but profile {profile.name} makes {made}')
-    return profile
 
 
 def _to_rad(output: float, profile: Profile) -> float:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from steering_net.augment import CROP_TOP, Augmentation, augment
 from steering_net.convert import convert
 from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frames, rendered_frames
-from steering_net.loader import load_keras
+from steering_net.loader import ModelError, load_keras
 from steering_net.model import build_pilotnet
 from steering_net.preprocess import Profile, find_profile, preprocess
 from steering_net.report import write_card, write_plots
@@ -29,7 +29,11 @@ _HUBER_DELTA = 0.1
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train: everything but the data. `rendered_share` is that of each batch."""
+    """How to train: everything but the data.
+
+    `rendered_share` is that of each batch; `start_from` a network of the same shape whose
+    weights are the first ones.
+    """
 
     out: Path
     name: str = 'pilotnet'
@@ -43,13 +47,15 @@ class TrainConfig:
     seed: int = 0
     threads: int = 2
     resume: bool = False
+    start_from: Path | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a value outside its range."""
-        for name in ('epochs', 'batch_size', 'patience', 'threads'):
-            if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1, not {getattr(self, name)}')
+        for name in ('epochs', 'steps_per_epoch', 'batch_size', 'patience', 'threads'):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f'{name} must be at least 1, not {value}')
         if not 0 < self.learning_rate < 1:
             raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
         if not 0 <= self.rendered_share <= 1:
@@ -167,6 +173,8 @@ def _fit(
 
     batches = BatchMaker(config, profile, pools)
     model = build_pilotnet(profile.output_shape(), seed=config.seed)
+    if config.start_from is not None:
+        _copy_weights(load_keras(config.start_from), model)
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * batches.steps
     )
@@ -185,6 +193,13 @@ def _fit(
         callbacks=_callbacks(config, batches, backup, 'val_loss' if validation else 'loss'),
     )
     return model, history.history
+
+
+def _copy_weights(source: Any, target: Any) -> None:
+    try:
+        target.set_weights(source.get_weights())
+    except ValueError as error:
+        raise ModelError(f'{source.name} is no network to start from: {error}') from error
 
 
 def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: str) -> list[Any]:
@@ -254,7 +269,7 @@ def _write(
 def _without_optimizer(model: Any, config: TrainConfig, profile: Profile) -> Any:
     """Return a copy that was never compiled: its file is a third of the size."""
     copy = build_pilotnet(profile.output_shape(), seed=config.seed)
-    copy.set_weights(model.get_weights())
+    _copy_weights(model, copy)
     return copy
 
 
@@ -271,6 +286,8 @@ def _card_facts(
 ) -> Iterator[tuple[str, str]]:
     yield 'sha256 of the .keras file', trained.sha256
     yield 'profile', config.profile
+    if config.start_from is not None:
+        yield 'started from', sha256_of(config.start_from)
     yield 'seed', str(config.seed)
     for kind, pool, error in zip(
         ('recorded', 'rendered'),

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,13 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='NAME',
-        help='use only rows whose source column says NAME; may be repeated (default: all)',
+        help='use only rows whose source column says NAME; may be repeated; without it, all',
     )
     data.add_argument(
         '--tracks', type=_seed_range, metavar='A-B', help='seeds of embedded tracks to render'
     )
     data.add_argument(
-        '--samples-per-track', type=int, default=150, metavar='N', help='(default: %(default)s)'
+        '--samples-per-track', type=int, default=150, metavar='N', help='frames per track'
     )
     data.add_argument(
         '--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card'
@@ -50,31 +51,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _configure_fit(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument('--out', type=Path, required=True, metavar='DIR', help='where to write')
-    fit.add_argument('--name', default='pilotnet', help='file name stem (default: %(default)s)')
-    fit.add_argument('--profile', default='course', help='preprocessing (default: %(default)s)')
-    fit.add_argument('--epochs', type=int, default=20, metavar='N', help='(default: %(default)s)')
+    fit.add_argument('--name', default='pilotnet', help='file name stem')
+    fit.add_argument('--profile', default='course', help='preprocessing')
+    fit.add_argument('--epochs', type=int, default=20, metavar='N', help='passes at most')
     fit.add_argument(
-        '--steps-per-epoch', type=int, metavar='N', help='batches (default: one per image)'
+        '--steps-per-epoch',
+        type=int,
+        metavar='N',
+        help='batches; without it, as many as hold every image once',
     )
-    fit.add_argument('--batch-size', type=int, default=128, help='(default: %(default)s)')
-    fit.add_argument('--learning-rate', type=float, default=1e-3, help='(default: %(default)s)')
+    fit.add_argument('--batch-size', type=int, default=128, help='images per batch')
+    fit.add_argument(
+        '--learning-rate', type=float, default=1e-3, help='at the start; it falls to zero'
+    )
     fit.add_argument(
         '--rendered-share',
         type=float,
         default=0.5,
         metavar='0..1',
-        help='share of rendered frames in a batch (default: %(default)s)',
+        help='share of rendered frames in a batch',
     )
     fit.add_argument(
         '--patience', type=int, default=8, metavar='N', help='epochs without gain before it stops'
     )
-    fit.add_argument('--seed', type=int, default=0, help='of everything random (default: 0)')
-    fit.add_argument('--threads', type=int, default=2, help='(default: %(default)s)')
+    fit.add_argument('--seed', type=int, default=0, help='of everything random')
+    fit.add_argument('--threads', type=int, default=2, help='CPU threads')
+    fit.add_argument(
+        '--start-from', type=Path, metavar='FILE', help='.keras network to go on from'
+    )
+    fit.add_argument(
+        '--look-ahead',
+        type=float,
+        default=16.0,
+        metavar='M',
+        help='distance in m within which a displaced car is to be back on its way',
+    )
     fit.add_argument('--resume', action='store_true', help='go on with an unfinished training')
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    from steering_net.augment import Augmentation
     from steering_net.frames import LogSource
     from steering_net.train import TrainConfig, train
 
@@ -92,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             threads=args.threads,
             resume=args.resume,
+            start_from=args.start_from,
+            augmentation=Augmentation(look_ahead_m=args.look_ahead),
         )
         logs = [LogSource(path, tuple(args.label_log), tuple(args.source)) for path in args.log]
         tracks, count = args.tracks or range(0), args.samples_per_track

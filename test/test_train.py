@@ -1,0 +1,291 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from steering_net.augment import Augmentation, augment, moved
+from steering_net.convert import probe_frames
+from steering_net.dataset import LogError
+from steering_net.frames import LogSource, crop_of, recorded_frames, rendered_frames
+from steering_net.model import build_pilotnet
+from steering_net.predictor import load_predictor
+from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD, ImageError
+from steering_net.sidecar import read_sidecar, sha256_of
+from steering_net.train import BatchMaker, TrainConfig, train
+
+PLAIN = Augmentation(
+    flip=False,
+    max_shift_m=0,
+    max_yaw_rad=0,
+    shadow=0,
+    blur=0,
+    noise=0,
+    max_gain_change=0,
+    max_gamma_change=0,
+    max_tint=0,
+)
+
+
+def road(lean):
+    """A grey frame with a white line from the horizon's middle down, `lean` px to the right."""
+    rgb = np.full((160, 320, 3), 60, np.uint8)
+    cv2.line(rgb, (160, 70), (160 + lean, 160), (255, 255, 255), 6)
+    return rgb
+
+
+def samples(count=160, seed=0):
+    """A line that leans left is followed to the left."""
+    for lean in np.random.default_rng(seed).integers(-120, 121, count):
+        yield road(int(lean)), -0.3 * int(lean) / 120
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Forty rows of three cameras, a tenth of a second apart, all steering half right."""
+    (tmp_path / 'IMG').mkdir()
+    lines = []
+    for i in range(40):
+        names = [f'{side}_2020_01_01_00_00_{i:02}_000.jpg' for side in ('center', 'left', 'right')]
+        for name in names:
+            cv2.imwrite(str(tmp_path / 'IMG' / name), road(i)[..., ::-1])
+        lines.append(','.join((*(f'C:\\IMG\\{name}' for name in names), '0.5,1,0,30')))
+    path = tmp_path / 'driving_log.csv'
+    path.write_text('\n'.join(lines), encoding='utf-8')
+    return path
+
+
+def line_column(crop, row):
+    """Column of the white line in a crop's row."""
+    return float(np.mean(np.flatnonzero(crop[row, :, 0] > 150)))
+
+
+def test_a_step_to_the_left_moves_the_near_road_to_the_right():
+    crop = crop_of(road(0))
+    there = moved(crop, shift_m=0.5, yaw_rad=0)
+    # Row 80 of the crop is 60 below the horizon, where a metre is 60 / 0.97 pixels wide.
+    assert line_column(there, 80) - line_column(crop, 80) == pytest.approx(30.9, abs=0.6)
+    assert line_column(there, 30) - line_column(crop, 30) == pytest.approx(5.2, abs=0.6)
+
+
+def test_a_turn_to_the_left_moves_everything_to_the_right():
+    crop = crop_of(road(0))
+    there = moved(crop, shift_m=0, yaw_rad=0.1)
+    for row in (25, 80):
+        assert line_column(there, row) - line_column(crop, row) == pytest.approx(13.9, abs=0.6)
+
+
+def test_whoever_stands_left_has_to_steer_right():
+    settings = Augmentation(look_ahead_m=10)
+    # The arc to a point 10 m ahead and 0.7 m to the right has a curvature of 2 * 0.7 / 10^2.
+    expected = 0.1 - 2.87 * 2 * 0.7 / 100
+    assert settings.moved_label(0.1, shift_m=0.5, yaw_rad=0.02) == pytest.approx(expected)
+
+
+def test_flipping_turns_image_and_label_around():
+    crop, rng = crop_of(road(60)), np.random.default_rng(0)
+    settings = Augmentation(**(vars(PLAIN) | {'flip': True}))
+    results = [augment(crop, 0.2, settings, rng, move=False) for _ in range(20)]
+    assert {label for _, label in results} == {0.2, -0.2}
+    for image, label in results:
+        expected = crop if label > 0 else crop[:, ::-1]
+        np.testing.assert_allclose(image, expected, atol=1)
+
+
+def test_light_changes_neither_size_nor_type_nor_the_original():
+    crop, rng = crop_of(road(0)), np.random.default_rng(1)
+    before = crop.copy()
+    always = Augmentation(shadow=1, blur=1, noise=1)
+    for _ in range(10):
+        image, _ = augment(crop, 0.0, always, rng, move=True)
+        assert (image.shape, image.dtype) == (crop.shape, np.uint8)
+        assert not np.array_equal(image, crop)
+    np.testing.assert_array_equal(crop, before)
+
+
+def test_side_cameras_get_a_corrected_label(recording):
+    settings = Augmentation(side_camera_m=1.5, look_ahead_m=10)
+    frames = recorded_frames([LogSource(recording)], settings)
+    half_right = 0.5 * RECORDER_STEERING_RAD
+    assert len(frames) == 120
+    side = 2.87 * 2 * 1.5 / 100
+    np.testing.assert_allclose(
+        frames.steering_rad[:3], [half_right, half_right - side, half_right + side], atol=1e-6
+    )
+
+
+def test_labels_come_from_the_whole_time_series(recording, tmp_path):
+    series = tmp_path / 'series.csv'
+    name = 'center_2020_01_01_00_00_00_000.jpg'
+    series.write_text(
+        f'frame,timestamp_s,steering\n{name},0,0.2\nother.jpg,0.4,0.6\n', encoding='utf-8'
+    )
+    frames = recorded_frames([LogSource(recording, label_logs=(series,))], PLAIN)
+    assert frames.steering_rad[0] == pytest.approx(0.4 * RECORDER_STEERING_RAD)
+    assert frames.steering_rad[3] == pytest.approx(0.5 * RECORDER_STEERING_RAD)
+
+
+def test_images_that_are_missing_are_left_out_with_a_word(recording, caplog):
+    next((recording.parent / 'IMG').glob('left_*')).unlink()
+    assert len(recorded_frames([LogSource(recording)], PLAIN)) == 119
+    assert 'left out' in caplog.text
+    with pytest.raises(LogError, match='can be used'):
+        recorded_frames([LogSource(recording, only_sources=('somebody',))], PLAIN)
+
+
+def test_stored_crops_count_like_whole_frames():
+    np.testing.assert_array_equal(crop_of(road(0)[50:145]), crop_of(road(0)))
+    with pytest.raises(ImageError, match='320 x 160'):
+        crop_of(road(0)[:100])
+
+
+def test_the_last_tenth_of_rendered_frames_validates():
+    frames = rendered_frames(samples(50))
+    assert np.flatnonzero(frames.held_out).tolist() == [45, 46, 47, 48, 49]
+    assert len(frames.part(held_out=False)) == 45
+
+
+def test_batches_are_the_same_every_time_and_differ_by_epoch_and_step(tmp_path):
+    pools = [recorded_frames([], PLAIN), rendered_frames(samples(40))]
+    config = TrainConfig(out=tmp_path, batch_size=8, seed=4)
+    first, again = (BatchMaker(config, COURSE.below(50), pools) for _ in range(2))
+    np.testing.assert_array_equal(first.batch(3)[0], again.batch(3)[0])
+    assert not np.array_equal(first.batch(3)[0], first.batch(2)[0])
+    again.epoch = 1
+    assert not np.array_equal(first.batch(3)[0], again.batch(3)[0])
+
+
+def test_a_batch_is_shared_out_as_the_config_says(tmp_path, recording):
+    pools = [recorded_frames([LogSource(recording)], PLAIN), rendered_frames(samples(40))]
+    config = TrainConfig(out=tmp_path, batch_size=10, rendered_share=0.3, augmentation=PLAIN)
+    x, y = BatchMaker(config, COURSE.below(50), pools).batch(0)
+    assert (x.shape, x.dtype, y.shape) == ((10, 66, 200, 3), np.float32, (10, 1))
+    side = PLAIN.moved_label(0, 1.0) / RECORDER_STEERING_RAD
+    labels = np.array([0.5, 0.5 - side, 0.5 + side])
+    is_recorded = np.isclose(y, labels, atol=1e-6).any(axis=1)
+    assert is_recorded.tolist() == [False] * 3 + [True] * 7
+
+
+def test_a_training_learns_and_leaves_its_papers(tmp_path):
+    config = TrainConfig(
+        out=tmp_path / 'out',
+        epochs=3,
+        steps_per_epoch=25,
+        batch_size=32,
+        augmentation=Augmentation(**(vars(PLAIN) | {'flip': True})),
+    )
+    trained = train(config, samples=samples, sample_count=160, notes=['Drawn by the test.'])
+    untrained = 0.3 / np.sqrt(3)
+    assert trained.rendered_rmse_rad < untrained / 2
+    assert np.isnan(trained.recorded_rmse_rad)
+    path = config.model_path
+    assert read_sidecar(path).sha256 == sha256_of(path) == trained.sha256
+    card = path.with_suffix('.md').read_text(encoding='utf-8')
+    assert 'Drawn by the test.' in card
+    assert trained.sha256 in card
+    for name in ('pilotnet_loss.png', 'pilotnet_predictions.png'):
+        assert cv2.imread(str(path.with_name(name))) is not None
+    predictor = load_predictor(path, cache_dir=tmp_path / 'unused')
+    assert not (tmp_path / 'unused').exists()
+    left, right = (predictor.predict(road(lean)) for lean in (-90, 90))
+    assert left > 0.05
+    assert right < -0.05
+    assert path.stat().st_size < 1_200_000
+
+
+def test_a_training_can_start_from_another(tmp_path):
+    build_pilotnet(seed=9).save(tmp_path / 'first.keras')
+    first = load_predictor(tmp_path / 'first.keras', 'keras')
+    config = TrainConfig(
+        out=tmp_path / 'out',
+        epochs=1,
+        steps_per_epoch=1,
+        batch_size=4,
+        learning_rate=1e-9,
+        start_from=tmp_path / 'first.keras',
+    )
+    second = load_predictor(train(config, samples=lambda: samples(20)).model_path)
+    for frame in probe_frames():
+        assert second.predict(frame) == pytest.approx(first.predict(frame), abs=1e-4)
+
+
+def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    config = TrainConfig(out=tmp_path, epochs=2, steps_per_epoch=2, batch_size=4)
+    batch = BatchMaker.batch
+
+    def interrupted(self, step):
+        if self.epoch == 1:
+            raise RuntimeError('the power went')
+        return batch(self, step)
+
+    monkeypatch.setattr(BatchMaker, 'batch', interrupted)
+    with pytest.raises(tf.errors.OpError, match='the power went'):
+        train(config, samples=lambda: samples(20))
+    monkeypatch.setattr(BatchMaker, 'batch', batch)
+    with pytest.raises(ValueError, match='unfinished training'):
+        train(config, samples=lambda: samples(20))
+    resumed = TrainConfig(out=tmp_path, epochs=2, steps_per_epoch=2, batch_size=4, resume=True)
+    trained = train(resumed, samples=lambda: samples(20))
+    assert len(trained.history['loss']) == 1
+    assert not (tmp_path / 'pilotnet.resume').exists()
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('epochs', 0),
+        ('steps_per_epoch', -1),
+        ('learning_rate', 0.0),
+        ('rendered_share', 1.5),
+        ('profile', 'coarse'),
+    ],
+)
+def test_a_bad_config_is_named(tmp_path, field, value):
+    with pytest.raises(ValueError, match=field):
+        TrainConfig(**({'out': tmp_path} | {field: value}))
+
+
+def test_a_look_ahead_is_a_distance():
+    with pytest.raises(ValueError, match='look_ahead_m'):
+        Augmentation(look_ahead_m=0)
+
+
+def test_nothing_to_train_on_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match='nothing to train on'):
+        train(TrainConfig(out=tmp_path))
+
+
+def test_the_verb_trains_on_embedded_tracks(tmp_path, capsys):
+    import argparse
+
+    from sim_bridge.verbs import train as verb
+
+    parser = argparse.ArgumentParser()
+    verb.configure(parser)
+    words = ['--out', str(tmp_path), '--tracks', '1000-1001', '--samples-per-track', '10']
+    words += ['--epochs', '1', '--steps-per-epoch', '2', '--batch-size', '4', '--name', 'tiny']
+    assert verb.run(parser.parse_args(words)) == 0
+    assert f'{tmp_path}/tiny.keras: RMSE' in capsys.readouterr().out
+    sidecar = json.loads((tmp_path / 'tiny.json').read_text(encoding='utf-8'))
+    assert sidecar['profile'] == 'course'
+    predictor = load_predictor(tmp_path / 'tiny.tflite')
+    assert np.isfinite(predictor.predict(probe_frames()[0]))
+
+
+def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, capsys):
+    import argparse
+
+    from sim_bridge.verbs import train as verb
+
+    parser = argparse.ArgumentParser()
+    verb.configure(parser)
+    missing = tmp_path / 'driving_log.csv'
+    args = parser.parse_args(['--out', str(tmp_path), '--log', str(missing)])
+    assert verb.run(args) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'sim-bridge train: cannot read the log {missing}')
+    assert error.count('\n') == 1
+    with pytest.raises(SystemExit, match='2'):
+        parser.parse_args(['--out', str(tmp_path), '--tracks', 'nine'])
