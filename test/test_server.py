@@ -6,11 +6,9 @@ import time
 
 import pytest
 import socketio
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sim_bridge.protocol import CULTURES, Command, encode_command
-from sim_bridge.server import ServerError, SimulatorServer, unmask
+from sim_bridge.server import ServerError, SimulatorServer
 from sim_bridge.track_sim.client import Client
 
 FRAME = {
@@ -237,9 +235,3 @@ def test_port_in_use_is_told_with_the_fix(echo):
 def test_address_that_is_not_ours_is_told():
     with pytest.raises(ServerError, match=r'192\.0\.2\.1'):
         SimulatorServer(host='192.0.2.1', port=0, pages=page)
-
-
-@given(st.binary(max_size=3000), st.tuples(*[st.integers(0, 255)] * 4), st.integers(0, 9))
-def test_unmask_is_rfc_6455(data, mask, offset):
-    expected = bytes(byte ^ mask[(offset + i) % 4] for i, byte in enumerate(data))
-    assert unmask(data, mask, len(data), offset) == expected

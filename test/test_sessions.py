@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from sim_bridge.pairing import Limits, State
-from sim_bridge.sessions import Sessions
+from sim_bridge.sessions import PROBATION_S, SILENCE_S, Sessions
 
 FRAME = {
     'steering_angle': '0.0000',
@@ -35,6 +35,12 @@ class Bench:
         self.now += 0.06
         self.sessions.expire(self.now)
 
+    def displace(self, sid):
+        """Have a newcomer send its telemetry and stay until it drives."""
+        self.telemetry(sid)
+        self.now += PROBATION_S
+        self.sessions.expire(self.now)
+
     def heard(self, sid):
         return [data for to, _, data in self.sent if to == sid]
 
@@ -61,20 +67,59 @@ def test_a_client_that_only_listens_is_left_alone(bench):
 
 def test_newest_wins_and_the_other_hears_one_halt_and_then_nothing(bench):
     bench.drive('a')
-    bench.drive('b')
+    bench.displace('b')
     for _ in range(5):
         bench.drive('a')
         bench.drive('b')
     assert len(bench.heard('a')) == 2
     assert bench.heard('a')[-1] == HALT
     assert len(bench.heard('b')) == 6
-    assert HALT not in bench.heard('b')
+    assert HALT not in bench.heard('b')[1:]
+
+
+def test_a_newcomer_gets_one_answer_for_its_two_tokens_when_it_takes_over(bench):
+    bench.drive('a')
+    bench.telemetry('b')
+    assert bench.heard('b') == []
+    bench.displace('b')
+    assert bench.heard('b') == [{'steering_angle': '0', 'throttle': '0'}]
+
+
+def test_a_storm_of_short_connections_stops_nobody(bench):
+    bench.drive('a')
+    for number in range(100):
+        sid = f'storm {number}'
+        bench.sessions.connected(bench.now, sid, is_simulator=True)
+        bench.telemetry(sid)
+        bench.drive('a')
+        bench.sessions.disconnected(bench.now, sid)
+    assert len(bench.heard('a')) == 101
+    assert HALT not in bench.heard('a')
+
+
+def test_an_idle_newcomer_stops_nobody(bench):
+    bench.drive('a')
+    bench.sessions.connected(bench.now, 'idle', is_simulator=True)
+    for _ in range(100):
+        bench.drive('a')
+    assert len(bench.heard('a')) == 101
+    assert bench.heard('idle') == []
+
+
+def test_a_simulator_that_fell_silent_is_displaced_at_once(bench):
+    bench.drive('a')
+    bench.now += SILENCE_S
+    bench.drive('b')
+    assert len(bench.heard('b')) == 1
+    assert bench.heard('b') != [HALT]
 
 
 def test_displaced_in_the_middle_of_a_frame_it_is_halted_at_once(bench):
     bench.drive('a')
+    bench.telemetry('b')
+    bench.now += PROBATION_S
     bench.telemetry('a')
-    bench.sessions.connected(bench.now, 'b', is_simulator=True)
+    bench.sessions.expire(bench.now)
     assert bench.heard('a')[-1] == HALT
     bench.telemetry('a')
     assert len(bench.heard('a')) == 2
@@ -82,22 +127,43 @@ def test_displaced_in_the_middle_of_a_frame_it_is_halted_at_once(bench):
 
 def test_frames_of_a_displaced_simulator_are_not_driven_on(bench):
     bench.drive('a')
-    bench.drive('b')
+    bench.displace('b')
     assert bench.telemetry('a') is None
     assert bench.telemetry('b') is not None
 
 
-def test_the_one_that_remains_takes_over_and_is_kicked(bench):
+def test_the_one_that_remains_takes_over_and_is_answered(bench):
     bench.drive('a')
-    bench.drive('b')
+    bench.displace('b')
     bench.telemetry('a')
-    bench.sessions.disconnected(bench.now, 'b')
+    bench.telemetry('a')
     before = len(bench.heard('a'))
-    bench.now = bench.sessions.next_deadline()
-    bench.sessions.expire(bench.now)
+    bench.sessions.disconnected(bench.now, 'b')
     assert len(bench.heard('a')) == before + 1
     bench.drive('a')
     assert len(bench.heard('a')) == before + 2
+
+
+def test_the_one_that_remains_without_a_token_is_kicked(bench):
+    bench.drive('a')
+    bench.displace('b')
+    bench.telemetry('a')
+    before = len(bench.heard('a'))
+    bench.sessions.disconnected(bench.now, 'b')
+    bench.now = bench.sessions.next_deadline()
+    bench.sessions.expire(bench.now)
+    assert len(bench.heard('a')) == before + 1
+
+
+def test_a_challenger_that_leaves_is_forgotten(bench):
+    bench.drive('a')
+    bench.telemetry('b')
+    bench.sessions.disconnected(bench.now, 'b')
+    bench.now += PROBATION_S
+    bench.sessions.expire(bench.now)
+    bench.drive('a')
+    assert bench.heard('b') == []
+    assert HALT not in bench.heard('a')
 
 
 def test_nobody_left_means_nothing_is_due(bench):

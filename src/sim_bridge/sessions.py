@@ -1,9 +1,11 @@
 """Who of the connected clients drives, and the traffic with each of them.
 
-The newest simulator drives. One that it displaces hears a last 0/0 in answer to its next
-telemetry, so that its car does not run on, and stays connected and unanswered from then on: a
-simulator that is turned away would reconnect without end. When the driving one leaves, the newest
-of those that remain takes over. Any other client (a page, a plotter) may listen and is left alone.
+The newest simulator drives. While another one drives it has to send telemetry and then stay for a
+moment first, so that a storm of short connections, or idle ones, stop nobody. One that it
+displaces hears a last 0/0 in answer to its next telemetry, so that its car does not run on, and
+stays connected and unanswered from then on: a simulator that is turned away would reconnect
+without end. When the driving one leaves, the one heard last of those that remain takes over. Any
+other client (a page, a plotter) may listen and is left alone.
 
 Pure: sends through a callable, gets the time passed in, and belongs to one thread.
 """
@@ -31,29 +33,41 @@ Send = Callable[[str, str, Mapping[str, str]], None]
 
 HALT = Command(steering_rad=0.0, throttle=0.0)
 
+PROBATION_S = 0.3
+"""A newcomer that stays for so long after its first telemetry displaces the one that drives."""
+
+SILENCE_S = 1.0
+"""After such a silence of the driving simulator a newcomer need not wait."""
+
 
 @dataclass
 class _Session:
     sid: str
     pairing: Pairing
+    heard_s: float = -math.inf
     decimal: str | None = None
     farewell_due: bool = False
+    unanswered: bool = False
 
 
 class Sessions:
     """Routes telemetry of the driving simulator in and its answers out.
 
-    `latencies_s` holds the newest times from a telemetry to its answer, seconds.
+    `latencies_s` holds the newest times from a telemetry to its answer, seconds; `last_command`
+    is what a car was told last.
     """
 
     def __init__(self, limits: Limits, send: Send) -> None:
         self.counters = Counters()
         self.latencies_s: deque[float] = deque(maxlen=1000)
+        self.last_command = HALT
         self.last_error = ''
         self._limits = limits
         self._send = send
         self._simulators: dict[str, _Session] = {}
         self._driving: _Session | None = None
+        self._challenger: _Session | None = None
+        self._challenge_due_s = math.inf
 
     @property
     def state(self) -> State | None:
@@ -73,26 +87,30 @@ class Sessions:
     def connected(self, now_s: float, sid: str, *, is_simulator: bool) -> None:
         """A client connected; `is_simulator` if its dialect shows that it is one."""
         if is_simulator:
-            self._take_over(now_s, sid)
+            session = self._session(now_s, sid)
+            if self._is_free(now_s):
+                self._take_over(now_s, session)
 
     def disconnected(self, now_s: float, sid: str) -> None:
         """A client is gone, and with it its token."""
         gone = self._simulators.pop(sid, None)
+        if gone is self._challenger:
+            self._challenger = None
         if gone is None or gone is not self._driving:
             return
         self._driving = None
         if self._simulators:
-            self._take_over(now_s, next(reversed(self._simulators)))
+            self._take_over(now_s, max(self._simulators.values(), key=lambda s: s.heard_s))
 
     def telemetry(
         self, now_s: float, sid: str, payload: object, stamp_ns: int
     ) -> Telemetry | None:
         """Take the data of one `telemetry` event; the frame if it is to be driven on."""
-        if sid not in self._simulators:
-            self._take_over(now_s, sid)
-        session = self._simulators[sid]
+        session = self._session(now_s, sid)
         if session is not self._driving:
-            self._see_off(session)
+            self._hear_another(now_s, session)
+        session.heard_s = now_s
+        if session is not self._driving:
             return None
         try:
             frame = decode_telemetry(payload)
@@ -121,26 +139,61 @@ class Sessions:
 
     def expire(self, now_s: float) -> None:
         """Give the answer whose deadline has passed, if there is one."""
+        if self._challenger and now_s >= self._challenge_due_s:
+            self._take_over(now_s, self._challenger)
         if self._driving:
             self._answer(self._driving, self._driving.pairing.expire(now_s))
 
     def next_deadline(self) -> float:
         """When `expire` is due next; infinity while no simulator drives."""
-        return self._driving.pairing.next_deadline() if self._driving else math.inf
+        if self._driving is None:
+            return math.inf
+        challenge_s = self._challenge_due_s if self._challenger else math.inf
+        return min(challenge_s, self._driving.pairing.next_deadline())
 
     def farewell(self) -> None:
         """Tell the driving car to halt, as the last thing that it hears."""
         if self._driving:
             self._command(self._driving, HALT)
-        self._driving = None
+        self._driving = self._challenger = None
         self._simulators.clear()
 
-    def _take_over(self, now_s: float, sid: str) -> None:
+    def _session(self, now_s: float, sid: str) -> _Session:
+        """The session of a simulator, a new one for a sid that is not known yet."""
+        if sid not in self._simulators:
+            pairing = Pairing(self._limits, now_s, self.counters)
+            self._simulators[sid] = _Session(sid, pairing)
+        return self._simulators[sid]
+
+    def _is_free(self, now_s: float) -> bool:
+        return self._driving is None or now_s - self._driving.heard_s > SILENCE_S
+
+    def _hear_another(self, now_s: float, session: _Session) -> None:
+        """Telemetry of one that does not drive: a farewell, a challenge, or nothing is due."""
+        if self._is_free(now_s):
+            session.unanswered = False
+            self._take_over(now_s, session)
+        elif session.farewell_due:
+            self._see_off(session)
+        else:
+            session.unanswered = True
+            if session.heard_s == -math.inf:
+                self._challenger = session
+                self._challenge_due_s = now_s + PROBATION_S
+
+    def _take_over(self, now_s: float, session: _Session) -> None:
+        """Have this one drive from now on; a telemetry that it still waits for is answered."""
         if self._driving:
             self._displace(self._driving)
-        self._driving = _Session(sid, Pairing(self._limits, now_s, self.counters))
-        self._simulators.pop(sid, None)
-        self._simulators[sid] = self._driving
+        if session is self._challenger:
+            self._challenger = None
+        session.pairing = Pairing(self._limits, now_s, self.counters)
+        session.heard_s = now_s
+        session.farewell_due = False
+        self._driving = session
+        if session.unanswered:
+            session.unanswered = False
+            self._command(session, HALT)
 
     def _displace(self, session: _Session) -> None:
         session.farewell_due = True
@@ -160,4 +213,5 @@ class Sessions:
         self._command(session, answer.command)
 
     def _command(self, session: _Session, command: Command) -> None:
+        self.last_command = command
         self._send(session.sid, EVENT_STEER, encode_command(command, session.decimal))

@@ -1,0 +1,67 @@
+"""How many connections there may be, how fast they may come, and who has to make room.
+
+A server that stops accepting when it is full locks out the simulator that wants to reconnect,
+and one that rejects it makes it try again a thousand times a second. So the newest always gets
+in, and the one that has been silent for longest goes: first of those that have not yet opened a
+WebSocket. A simulator that drives is never among them.
+
+Pure: no socket, no clock; belongs to one thread.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+K = TypeVar('K')
+
+
+class Gate(Generic[K]):
+    """Keeps the connections, by any hashable key, in the order in which they were last heard."""
+
+    def __init__(self, at_most: int = 128, per_second: float = 100.0, burst: int = 10) -> None:
+        """At most so many connections, and so many new ones a second after a burst."""
+        self._at_most = at_most
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._credit = float(burst)
+        self._counted_s = 0.0
+        self._strangers: OrderedDict[K, None] = OrderedDict()
+        self._members: OrderedDict[K, None] = OrderedDict()
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._strangers) + len(self._members)
+
+    def pause_s(self, now_s: float) -> float:
+        """How long to wait before the next connection is accepted."""
+        gained = max(0.0, now_s - self._counted_s) * self._per_second
+        self._credit = min(self._burst, self._credit + gained)
+        self._counted_s = now_s
+        return max(0.0, 1.0 - self._credit) / self._per_second
+
+    def admit(self, key: K) -> K | None:
+        """A connection was accepted; return the one that has to be closed for it, if any."""
+        self._credit -= 1.0
+        evicted = None
+        if len(self) >= self._at_most:
+            evicted, _ = (self._strangers or self._members).popitem(last=False)
+            self.evicted += 1
+        self._strangers[key] = None
+        return evicted
+
+    def promote(self, key: K) -> None:
+        """A connection became a WebSocket."""
+        if key in self._strangers:
+            del self._strangers[key]
+            self._members[key] = None
+
+    def heard(self, key: K) -> None:
+        """Something came through a WebSocket."""
+        if key in self._members:
+            self._members.move_to_end(key)
+
+    def leave(self, key: K) -> None:
+        """A connection has ended."""
+        self._strangers.pop(key, None)
+        self._members.pop(key, None)
