@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 
 PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
 """Environment variable naming the process without which the program has no reason to live."""
+
+STANDBY_VARIABLE = 'SIM_BRIDGE_STANDBY'
+"""Environment variable of a node that waits to replace another: it starts on a line of input."""
+
+
+def told_to_go() -> bool:
+    """Whether to start: at once, or, on standby, when told so. False when nobody is left to."""
+    return STANDBY_VARIABLE not in os.environ or bool(sys.stdin.readline())
 
 
 _parent = os.environ.get(PARENT_VARIABLE, '')

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
-from sim_bridge.lifeline import PARENT_VARIABLE
+from sim_bridge.lifeline import PARENT_VARIABLE, STANDBY_VARIABLE
 
 _RESTARTS_AT_MOST = 5
 _RESTART_WINDOW_S = 60.0
@@ -25,18 +27,42 @@ class Child:
         self._words = list(words)
         self._pipe_output = pipe_output
         self._started_s: list[float] = []
+        self._standby: subprocess.Popen[str] | None = None
         self._start()
 
     def _start(self) -> None:
         self._started_s.append(time.monotonic())
-        self._process = subprocess.Popen(
+        self._process = self._spawn()
+
+    def _spawn(self, *, waiting: bool = False) -> subprocess.Popen[str]:
+        environment = child_environment(os.environ)
+        if waiting:
+            environment[STANDBY_VARIABLE] = '1'
+        return subprocess.Popen(
             [sys.executable, '-m', 'sim_bridge.cli', *self._words],
-            env=child_environment(os.environ),
+            env=environment,
             start_new_session=True,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if waiting else subprocess.DEVNULL,
             stdout=subprocess.PIPE if self._pipe_output else None,
             text=True,
         )
+
+    def keep_standby(self) -> None:
+        """Have a second process wait, with its imports done, to replace this one once."""
+        if self._standby is None:
+            self._standby = self._spawn(waiting=True)
+
+    def _take_standby(self) -> bool:
+        """Let the waiting process, if there is one that lives, take this one's place."""
+        standby, self._standby = self._standby, None
+        if standby is None or standby.poll() is not None:
+            return False
+        assert standby.stdin is not None
+        with contextlib.suppress(BrokenPipeError), standby.stdin:
+            standby.stdin.write('go\n')
+        self._started_s.append(time.monotonic())
+        self._process = standby
+        return True
 
     @property
     def exit_code(self) -> int | None:
@@ -60,13 +86,22 @@ class Child:
         if len(recent) > _RESTARTS_AT_MOST:
             return False
         self._started_s = recent
-        self._start()
+        if not self._take_standby():
+            self._start()
         return True
 
     def ask_to_end(self) -> None:
         """Send SIGINT, the signal that every program here ends cleanly on."""
+        if self._standby is not None:
+            self._standby.kill()
+            self._standby.wait()
+            self._standby = None
         if self.exit_code is None:
             self._process.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it at once, whatever it does or does not do any more."""
+        self._process.kill()
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the end, kill what does not end in time; the exit code."""
@@ -78,9 +113,10 @@ class Child:
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: it dies with us, and DDS stays on this machine by default."""
+    """The environment of a child: it dies with us; by default DDS is quick, and stays local."""
     return {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'FASTDDS_DEFAULT_PROFILES_FILE': str(Path(__file__).with_name('fastdds.xml')),
         **environment,
         PARENT_VARIABLE: str(os.getpid()),
     }

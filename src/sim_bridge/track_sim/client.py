@@ -10,8 +10,9 @@ import random
 import select
 import socket
 import time
+from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from sim_bridge.protocol import Culture
@@ -26,7 +27,7 @@ from sim_bridge.track_sim.wire import (
 )
 
 RETRY_MIN_S = 0.02
-RETRY_MAX_S = 0.5
+RETRY_MAX_S = 0.1
 _RETRY_GROWTH = 1.5
 _CONNECT_TIMEOUT_S = 5.0
 _GOODBYE_S = 0.3
@@ -65,7 +66,7 @@ class Client:
         self._clock = clock
         self._rng = rng or random.Random(0)
         self.orders: deque[Order] = deque()
-        self.latencies_s: list[float] = []
+        self.latencies_s: array[float] = array('d')
         self.tokens = 0
         self.answers = 0
         self.lost = 0
@@ -99,13 +100,19 @@ class Client:
         except (OSError, AbortError):
             self._drop()
 
-    def send_telemetry(self, fields: dict[str, str] | None) -> None:
+    def send_telemetry(self, fields: Mapping[str, str] | None) -> None:
         """Spend one token: send a frame's values, or None while a person drives."""
         if self._protocol is None:
             return
         self.tokens -= 1
+        self.send_payload(fields)
+
+    def send_payload(self, payload: object) -> None:
+        """Send a telemetry with any data, good or bad, beside the count of tokens."""
+        if self._protocol is None:
+            return
         self._sent_at_s = self._clock()
-        self._send(self._protocol.telemetry(fields))
+        self._send(self._protocol.telemetry(payload))
 
     def quit(self) -> None:
         """Take leave as the simulator does when its window is closed."""

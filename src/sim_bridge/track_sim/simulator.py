@@ -8,8 +8,8 @@ are time-stamped when they arrive.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.track_sim.camera import JPEG_QUALITY, Camera, encode_jpeg
 from sim_bridge.track_sim.car import CarParams, CarState, standing_at, step
 from sim_bridge.track_sim.client import Client, parse_url
+from sim_bridge.track_sim.faults import FaultPlan
+from sim_bridge.track_sim.faulty_client import FaultyClient
 from sim_bridge.track_sim.samples import pursuit_steering_rad
 from sim_bridge.track_sim.score import Score
 from sim_bridge.track_sim.track import Projection, make_track
@@ -40,7 +42,7 @@ class SimulatorOptions:
     fast: a frame follows as soon as the last one is answered, instead of every 1/hz s.
     manual_s: spans of simulated seconds in which a person drives (telemetry null). menu_s: spans
     of seconds since the start in which the simulator shows its menu: the socket stays open, no
-    telemetry comes, and tokens pile up until it returns.
+    telemetry comes, and tokens pile up until it returns. faults: what else goes wrong.
     """
 
     url: str = 'ws://127.0.0.1:4567'
@@ -53,6 +55,7 @@ class SimulatorOptions:
     jpeg_quality: int = JPEG_QUALITY
     manual_s: Spans = ()
     menu_s: Spans = ()
+    faults: FaultPlan = field(default_factory=FaultPlan)
 
     def __post_init__(self) -> None:
         parse_url(self.url)
@@ -94,7 +97,10 @@ class Simulator:
     @property
     def manual(self) -> bool:
         """Whether a person drives now."""
-        return _within(self.time_s, self._options.manual_s)
+        options = self._options
+        return _within(self.time_s, options.manual_s) or options.faults.active(
+            'manual', self.time_s
+        )
 
     def obey(self, steering_rad: float, throttle: float | None) -> None:
         """Take a command; the car keeps it until the next one comes."""
@@ -152,13 +158,20 @@ def run(
     simulator = Simulator(options)
     while not ready() and not stop():
         time.sleep(_READY_CHECK_S)
-    client = Client(options.url, CULTURES[options.culture])
+    client = _client(options)
     loop = _Loop(options, simulator, client, on_status, stop)
     try:
         loop.run()
     finally:
         client.quit()
     return loop.report()
+
+
+def _client(options: SimulatorOptions) -> Client:
+    culture = CULTURES[options.culture]
+    if options.faults.healthy:
+        return Client(options.url, culture)
+    return FaultyClient(options.url, culture, options.faults)
 
 
 class _Loop:
@@ -184,7 +197,7 @@ class _Loop:
     def run(self) -> None:
         due_s = self._start_s
         while not self._is_over():
-            if _within(self._elapsed_s(), self._options.menu_s):
+            if self._in_menu():
                 self._client.poll(_STOP_CHECK_S)
                 self._tell_status()
                 due_s = time.perf_counter()
@@ -204,6 +217,10 @@ class _Loop:
             'telemetry_hz': self._telemetry_hz(),
             'track': self._options.track,
         }
+
+    def _in_menu(self) -> bool:
+        now_s = self._elapsed_s()
+        return _within(now_s, self._options.menu_s) or self._options.faults.active('menu', now_s)
 
     def _is_over(self) -> bool:
         options, simulator = self._options, self._simulator
@@ -265,7 +282,7 @@ def _within(time_s: float, spans: Spans) -> bool:
     return any(first_s <= time_s < last_s for first_s, last_s in spans)
 
 
-def _latency_ms(latencies_s: list[float]) -> dict[str, float]:
+def _latency_ms(latencies_s: Sequence[float]) -> dict[str, float]:
     if not latencies_s:
         return {'p50': 0.0, 'p99': 0.0, 'max': 0.0}
     p50, p99, highest = np.percentile(np.array(latencies_s) * 1e3, [50, 99, 100])

@@ -172,9 +172,9 @@ class ClientProtocol:
         """Return the frames of the Engine.IO PING."""
         return encode_text('2', self._new_mask)
 
-    def telemetry(self, fields: dict[str, str] | None) -> list[bytes]:
+    def telemetry(self, payload: object) -> list[bytes]:
         """Return the frames of one telemetry; None says that a person is driving."""
-        event = json.dumps([EVENT_TELEMETRY, fields], separators=(',', ':'), ensure_ascii=False)
+        event = json.dumps([EVENT_TELEMETRY, payload], separators=(',', ':'), ensure_ascii=False)
         return encode_text('42' + event, self._new_mask)
 
     def quitting(self) -> list[bytes]:

@@ -15,6 +15,7 @@ from typing import Any
 from sim_bridge.lifeline import parent_is_gone
 from sim_bridge.protocol import CULTURES
 from sim_bridge.track_sim.client import parse_url
+from sim_bridge.track_sim.faults import describe_faults, parse_faults
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds, 0: never')
     add('--fast', action='store_true', help='go on as soon as a frame is answered')
     add('--culture', default='en-US', help=f'how numbers are written: {", ".join(CULTURES)}')
+    add('--faults', default='', metavar='LIST', help=describe_faults())
     add('--report', type=Path, metavar='FILE', help='write the report there as JSON')
     add('--status', action='store_true', help='print JSON lines, 4 a second, the report last')
     add('--when-ready', action='store_true', help='connect once the bridge has all its nodes')
@@ -37,7 +39,13 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         options = simulator.SimulatorOptions(
-            args.url, args.track, args.laps, args.seconds, args.culture, args.fast
+            args.url,
+            args.track,
+            args.laps,
+            args.seconds,
+            args.culture,
+            args.fast,
+            faults=parse_faults(args.faults),
         )
         _check_report(args.report)
     except ValueError as error:

@@ -1,0 +1,258 @@
+"""What can go wrong with a simulator, on purpose: kinds of faults, when they strike, what they do.
+
+A `FaultPlan` is read from text such as `drop:0.05,delay:200ms,menu:10s/2s,seed:7`. Pure, and
+deterministic: the same plan spoils the same telemetries in the same way.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import random
+import re
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from sim_bridge.track_sim.camera import encode_jpeg
+
+Fields = Mapping[str, str]
+Spoil = Callable[[dict[str, str], random.Random], object]
+
+JUNK_CHARS = 100_000
+MAX_DELAY_S = 10.0
+_DEFAULT_LENGTH_S = 1.0
+_IMAGE = 'image'
+
+
+class FaultError(ValueError):
+    """A plan that cannot be read; the message begins with `faults must` and names the fix."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Strikes every `period_s` seconds, first after one period, for `length_s` seconds."""
+
+    period_s: float
+    length_s: float
+
+    def count(self, time_s: float) -> int:
+        """How often it has struck by this time."""
+        return max(0, int(time_s // self.period_s))
+
+    def active(self, time_s: float) -> bool:
+        """Whether this time lies in one of its strikes."""
+        return time_s >= self.period_s and time_s % self.period_s < self.length_s
+
+
+@dataclass(frozen=True)
+class FaultPlan:
+    """Which faults strike. chances: probability per telemetry. spans: by kind. delay_s: seconds.
+
+    The plan without arguments is that of a healthy simulator.
+    """
+
+    chances: Mapping[str, float] = field(default_factory=dict)
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    delay_s: float = 0.0
+    seed: int = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing will go wrong."""
+        return not (self.chances or self.spans or self.delay_s)
+
+    def active(self, kind: str, time_s: float) -> bool:
+        """Whether a fault of this kind strikes at this time, seconds since the start."""
+        return kind in self.spans and self.spans[kind].active(time_s)
+
+    def count(self, kind: str, time_s: float) -> int:
+        """How often a fault of this kind has struck by this time."""
+        return self.spans[kind].count(time_s) if kind in self.spans else 0
+
+
+class Spoiler:
+    """Applies the chances of a plan to one telemetry after the other."""
+
+    def __init__(self, plan: FaultPlan) -> None:
+        self._chances = plan.chances
+        self._rng = random.Random(plan.seed)
+
+    def payloads(self, fields: Fields | None) -> list[object]:
+        """Return what goes out in place of a telemetry: nothing, one payload, or two.
+
+        None, a person driving, can be dropped and duplicated but has nothing to spoil.
+        """
+        struck = [kind for kind in CHANCES if self._rng.random() < self._chances.get(kind, 0.0)]
+        payload: object = fields
+        if fields is not None:
+            for kind in struck[:1]:
+                payload = CHANCES[kind].spoil(dict(fields), self._rng)
+        return [payload] * _COPIES.get(struck[0] if struck else '', 1)
+
+
+def parse_faults(text: str) -> FaultPlan:
+    """Read `KIND:VALUE,...`; FaultError names what is wrong with it and what would be right."""
+    chances: dict[str, float] = {}
+    spans: dict[str, Span] = {}
+    others = {'delay': 0.0, 'seed': 0.0}
+    for item in filter(None, text.replace(' ', '').split(',')):
+        kind, _, value = item.partition(':')
+        if kind in CHANCES:
+            chances[kind] = _chance(kind, value)
+        elif kind in SPANS:
+            spans[kind] = _span(kind, value)
+        elif kind == 'delay':
+            others[kind] = _seconds(kind, value, MAX_DELAY_S)
+        elif kind == 'seed':
+            others[kind] = _seed(value)
+        else:
+            raise FaultError(f'faults must be known kinds, {kind!r} is none{_advice(kind)}')
+    return FaultPlan(chances, spans, others['delay'], int(others['seed']))
+
+
+def describe_faults() -> str:
+    """One sentence for each way of writing a fault, with every kind in it."""
+    return (
+        'what goes wrong, as KIND:VALUE,... ; '
+        f'with a chance per telemetry, such as drop:0.05: {", ".join(CHANCES)}; '
+        'every so many seconds for so long, such as menu:10s/2s (disconnect:5s and half-open:5s '
+        f'need no length): {", ".join(SPANS)}; always: delay:200ms; seed:N chooses another '
+        'sequence; comma numbers are --culture de-DE'
+    )
+
+
+def _chance(kind: str, value: str) -> float:
+    try:
+        chance = float(value)
+    except ValueError:
+        chance = -1.0
+    if not 0.0 <= chance <= 1.0:
+        raise FaultError(f'faults must have a chance of 0..1 for {kind}, such as {kind}:0.05')
+    return chance
+
+
+def _seed(value: str) -> int:
+    if not (value.isascii() and value.isdecimal() and len(value) < 10):
+        raise FaultError('faults must have a whole number for seed, such as seed:7')
+    return int(value)
+
+
+def _span(kind: str, value: str) -> Span:
+    period, slash, length = value.partition('/')
+    period_s = _seconds(kind, period, 3600.0)
+    length_s = _seconds(kind, length, period_s) if slash else min(_DEFAULT_LENGTH_S, period_s)
+    return Span(period_s, length_s)
+
+
+_DURATION = re.compile(r'(\d+\.?\d*|\.\d+)(ms|s)', re.ASCII)
+
+
+def _seconds(kind: str, text: str, most_s: float) -> float:
+    match = _DURATION.fullmatch(text[:20])
+    seconds = float(match[1]) * (0.001 if match[2] == 'ms' else 1.0) if match else 0.0
+    if not 0.0 < seconds <= most_s:
+        example = 'delay:200ms' if kind == 'delay' else f'{kind}:10s or {kind}:10s/2s'
+        raise FaultError(
+            f'faults must have a time of up to {most_s:g} s for {kind}, such as {example}'
+        )
+    return seconds
+
+
+def _advice(kind: str) -> str:
+    known = [*CHANCES, *SPANS, 'delay', 'seed']
+    near = difflib.get_close_matches(kind, known, 1)
+    return f', did you mean {near[0]}?' if near else f'; they are {", ".join(known)}'
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A fault that strikes single telemetries: what it is, and what it makes of the fields."""
+
+    meaning: str
+    spoil: Spoil
+
+
+def _as_it_is(fields: dict[str, str], _rng: random.Random) -> object:
+    return fields
+
+
+def _truncate(fields: dict[str, str], rng: random.Random) -> object:
+    jpeg = base64.b64decode(fields[_IMAGE])
+    return fields | {_IMAGE: _base64(jpeg[: rng.randrange(len(jpeg))])}
+
+
+def _not_jpeg(fields: dict[str, str], rng: random.Random) -> object:
+    return fields | {_IMAGE: _base64(b'\x89PNG\r\n\x1a\n' + rng.randbytes(2000))}
+
+
+def _wrong_size(fields: dict[str, str], rng: random.Random) -> object:
+    """Either a picture of a few pixels or one that claims to have four billion."""
+    return fields | {_IMAGE: _base64(rng.choice((_tiny_jpeg(), _monstrous_jpeg())))}
+
+
+def _missing(fields: dict[str, str], rng: random.Random) -> object:
+    del fields[rng.choice(sorted(fields))]
+    return fields
+
+
+def _nan(fields: dict[str, str], rng: random.Random) -> object:
+    return fields | {_a_number(rng): rng.choice(('NaN', 'nan', 'Infinity', '-Infinity'))}
+
+
+def _huge(fields: dict[str, str], rng: random.Random) -> object:
+    return fields | {_a_number(rng): rng.choice(('1e38', '-999,999,999.0000', '9' * 400))}
+
+
+def _junk(_fields: dict[str, str], rng: random.Random) -> object:
+    return _base64(rng.randbytes(JUNK_CHARS * 3 // 4))
+
+
+def _a_number(rng: random.Random) -> str:
+    return rng.choice(('speed', 'throttle'))
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode('ascii')
+
+
+@cache
+def _tiny_jpeg() -> bytes:
+    return encode_jpeg(np.full((8, 16, 3), 90, np.uint8))
+
+
+@cache
+def _monstrous_jpeg() -> bytes:
+    jpeg = _tiny_jpeg()
+    at = jpeg.index(b'\xff\xc0') + 5
+    return jpeg[:at] + struct.pack('>HH', 65535, 65535) + jpeg[at + 4 :]
+
+
+CHANCES: dict[str, Chance] = {
+    'drop': Chance('the telemetry never leaves, and its token is lost', _as_it_is),
+    'duplicate': Chance('the telemetry leaves twice', _as_it_is),
+    'truncate': Chance('the JPEG ends early', _truncate),
+    'not-jpeg': Chance('the image is no JPEG', _not_jpeg),
+    'wrong-size': Chance('the image is tiny, or claims 65535 x 65535 pixels', _wrong_size),
+    'missing': Chance('a field is missing', _missing),
+    'nan': Chance('a number is NaN or infinite', _nan),
+    'huge': Chance('a number is absurdly large', _huge),
+    'junk': Chance('100 kB of junk in place of the fields', _junk),
+}
+"""Faults of single telemetries, by name; at most one strikes each, the first in this order."""
+
+_COPIES = {'drop': 0, 'duplicate': 2}
+
+SPANS: dict[str, str] = {
+    'disconnect': 'the connection breaks; a new one follows at once',
+    'half-open': 'the connection is left open and dead; a new one follows at once',
+    'silent': 'for a while nothing is read and nothing sent, with the connection open',
+    'storm': 'for a while it connects and breaks off as fast as it can',
+    'menu': 'for a while the simulator shows its menu: connected, no telemetry',
+    'manual': 'for a while a person drives',
+    'second': 'for a while a second simulator is connected, and drives',
+}
+"""Faults that strike at times, by name."""

@@ -1,0 +1,111 @@
+"""A simulator's socket on which things go wrong, as a `FaultPlan` says."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+
+from sim_bridge.protocol import Culture
+from sim_bridge.track_sim.client import Client
+from sim_bridge.track_sim.faults import FaultPlan, Fields, Spoiler
+
+_STORM_RETRY_S = 0.005
+_STEP_S = 0.01
+_HALF_OPEN_AT_MOST = 20
+
+
+class FaultyClient(Client):
+    """Behaves like `Client` except where the plan strikes; its clock starts when it is made."""
+
+    def __init__(self, url: str, culture: Culture, plan: FaultPlan) -> None:
+        self._plan = plan
+        self._spoiler = Spoiler(plan)
+        self._line: deque[tuple[float, object]] = deque()
+        self._half_open: deque[socket.socket] = deque(maxlen=_HALF_OPEN_AT_MOST)
+        self._struck = {'disconnect': 0, 'half-open': 0}
+        self._second: Client | None = None
+        self._url = url
+        self._last_fields: Fields | None = None
+        super().__init__(url, culture)
+        self._started_s = self._clock()
+
+    def send_telemetry(self, fields: Fields | None) -> None:
+        """Spend one token on whatever the plan makes of these values."""
+        if not self.connected:
+            return
+        self.tokens -= 1
+        self._last_fields = fields
+        due_s = self._clock() + self._plan.delay_s
+        self._line.extend((due_s, payload) for payload in self._spoiler.payloads(fields))
+        self._send_due()
+
+    def poll(self, timeout_s: float) -> None:
+        """As `Client.poll`, with the faults whose time has come."""
+        self._break_connections()
+        self._play_second_simulator()
+        if self._active('silent'):
+            time.sleep(min(timeout_s, _STEP_S))
+            return
+        if self._line:
+            timeout_s = min(timeout_s, max(0.0, self._line[0][0] - self._clock()))
+        super().poll(min(timeout_s, _STEP_S) if self._second else timeout_s)
+        self._send_due()
+
+    def quit(self) -> None:
+        """Take leave, with the second simulator and the dead connections."""
+        super().quit()
+        if self._second:
+            self._second.quit()
+        while self._half_open:
+            self._half_open.popleft().close()
+
+    def _active(self, kind: str) -> bool:
+        return self._plan.active(kind, self._clock() - self._started_s)
+
+    def _forget_connection(self) -> None:
+        super()._forget_connection()
+        self._line.clear()
+
+    def _send_due(self) -> None:
+        if self._active('silent'):
+            return
+        while self._line and self._line[0][0] <= self._clock():
+            self.send_payload(self._line.popleft()[1])
+
+    def _break_connections(self) -> None:
+        if self._active('storm') and self.connected:
+            self._drop()
+            self._next_try_s = self._clock() + _STORM_RETRY_S
+        if self._strikes('disconnect'):
+            self._drop()
+        if self._strikes('half-open'):
+            self._abandon()
+
+    def _strikes(self, kind: str) -> bool:
+        """Whether another fault of this kind is due; says so once for each."""
+        count = self._plan.count(kind, self._clock() - self._started_s)
+        due = count > self._struck[kind]
+        self._struck[kind] = count
+        return due
+
+    def _abandon(self) -> None:
+        """Leave the connection as a machine that lost its power does, and start anew."""
+        if self._socket is None:
+            return
+        if len(self._half_open) == _HALF_OPEN_AT_MOST:
+            self._half_open.popleft().close()
+        self._half_open.append(self._socket)
+        self._forget_connection()
+
+    def _play_second_simulator(self) -> None:
+        if not self._active('second'):
+            if self._second:
+                self._second.quit()
+                self._second = None
+            return
+        if self._second is None:
+            self._second = Client(self._url, self._culture)
+        self._second.poll(0.0)
+        if self._second.tokens > 0 and self._last_fields is not None:
+            self._second.send_telemetry(self._last_fields)

@@ -1,0 +1,299 @@
+"""Every row of docs/safety.md: what the car does when something dies, freezes or talks nonsense.
+
+Real processes, real DDS, real sockets. `make faults` runs the slow ones too, those marked so, and
+prints the times that were measured.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+
+from sim_bridge.track_sim.camera import encode_jpeg
+from sim_bridge.track_sim.samples import TEST_SEEDS, samples
+from support import Graph, TalkingSimulator, free_port, run_verb, wait_for
+from test_drive import children_of
+from test_drive import start as start
+
+BRAKING_S = 0.6
+RESUMING_S = 1.0
+RESTARTING_S = 4.0
+
+
+@pytest.fixture(scope='module')
+def jpeg():
+    (sample,) = samples(TEST_SEEDS[0], 1, np.random.default_rng(1))
+    return encode_jpeg(sample.rgb)
+
+
+class Car:
+    """A simulator's car, reduced to its speed: it brakes, creeps and pulls away as told."""
+
+    ACCELERATION = 8.0
+
+    def __init__(self, simulator, jpeg, speed_mps=6.0):
+        self.simulator = simulator
+        self.jpeg = jpeg
+        self.speed_mps = speed_mps
+        self.throttles = []
+
+    def frame(self):
+        """One frame and its answer; the throttle that came."""
+        throttle = self.simulator.ask(self.jpeg, abs(self.speed_mps)).throttle
+        self.speed_mps = min(7.0, self.speed_mps + throttle * self.ACCELERATION / 60)
+        if throttle == 0.0 and abs(self.speed_mps) < 0.3:
+            self.speed_mps = 0.0
+        self.throttles.append(throttle)
+        return throttle
+
+    def until(self, condition, seconds):
+        """Drive on until `condition(throttle)`; how long it took."""
+        started = time.monotonic()
+        while not condition(self.frame()):
+            assert time.monotonic() < started + seconds, self.throttles[-20:]
+        return time.monotonic() - started
+
+
+@pytest.fixture
+def car(graph, jpeg):
+    simulator = TalkingSimulator(graph.url())
+    simulator.open(jpeg)
+    driving = Car(simulator, jpeg)
+    driving.until(lambda throttle: throttle > 0.0, 10.0)
+    yield driving
+    simulator.leave()
+
+
+def tell(**figures):
+    """Print what was measured, for the table in docs/safety.md."""
+    print('measured:', json.dumps(figures))
+
+
+def check_standstill(car):
+    """It comes to rest, stays there, and has not gone backwards."""
+    car.until(lambda _: car.speed_mps == 0.0, 10.0)
+    for _ in range(10):
+        assert car.frame() == 0.0
+    assert car.speed_mps == 0.0
+
+
+def check_books(state):
+    """Each telemetry was answered once, by a command, or together with its twin."""
+    assert state['telemetry'] == state['answers'] + state['collapsed']
+
+
+@pytest.mark.parametrize('node', ['steering', 'throttle'])
+def test_frozen_node(graph, car, node):
+    pid = graph.nodes[node].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+        check_standstill(car)
+        assert graph.state()['state'] == 'stopped: no fresh command'
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    resuming_s = car.until(lambda throttle: throttle > 0.0, 5.0)
+    tell(fault=f'{node} frozen', braking_s=braking_s, resuming_s=resuming_s)
+    assert braking_s <= BRAKING_S
+    assert resuming_s <= RESUMING_S
+    assert graph.state()['state'] == 'driving'
+    check_books(graph.state())
+
+
+@contextmanager
+def publishers(topic):
+    """A function that counts the publishers of a topic, those of the dead for a while too."""
+    rclpy.init()
+    node = rclpy.create_node('witness')
+    try:
+        wait_for(lambda: node.count_publishers(topic))
+        yield lambda: node.count_publishers(topic)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('node', ['steering', 'throttle'])
+def test_killed_node(graph, car, node):
+    with publishers(f'cmd/{node}') as count:
+        before = count()
+        os.kill(graph.nodes[node].pid, signal.SIGKILL)
+        assert graph.nodes[node].wait(5.0) == -signal.SIGKILL
+        braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+        check_standstill(car)
+        graph.start(node)
+        returning_s = car.until(lambda throttle: throttle > 0.0 or count() > before, 30.0)
+        resuming_s = car.until(lambda throttle: throttle > 0.0, 5.0)
+    figures = {'braking_s': braking_s, 'start_s': returning_s, 'resuming_s': resuming_s}
+    tell(fault=f'{node} killed', **figures)
+    assert braking_s <= BRAKING_S
+    assert resuming_s <= RESUMING_S
+    check_books(graph.state())
+
+
+@pytest.mark.faults
+def test_killed_bridge_is_started_again_and_drives_the_waiting_simulator(start, jpeg):
+    port = free_port()
+    process = start('--simulator', 'external', '--port', port, stderr=subprocess.DEVNULL)
+    bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
+    wait_for(lambda: (bridge_state(port) or {}).get('ready'), 60.0, 'readiness')
+    simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
+    simulator.open(jpeg)
+    Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
+    wait_for(lambda: len(children_of(process.pid)) == 4, what='the standby')
+    simulator.pump(3.0)
+    os.kill(bridge, signal.SIGKILL)
+    killed = time.monotonic()
+    simulator.pump_until(lambda: not simulator.client.connected)
+    simulator.pump_until(lambda: simulator.client.tokens == 2, 20.0)
+    connected_s = time.monotonic() - killed
+    simulator.open(jpeg)
+    Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
+    driven_s = time.monotonic() - killed
+    tell(fault='bridge killed', connected_s=connected_s, driven_s=driven_s)
+    simulator.leave()
+    assert driven_s <= RESTARTING_S
+
+
+@pytest.mark.faults
+def test_frozen_bridge_is_killed_and_replaced(start, jpeg):
+    port = free_port()
+    process = start('--simulator', 'external', '--port', port, stderr=subprocess.DEVNULL)
+    bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
+    wait_for(lambda: (bridge_state(port) or {}).get('ready'), 60.0, 'readiness')
+    simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
+    simulator.open(jpeg)
+    simulator.pump(5.0)
+    os.kill(bridge, signal.SIGSTOP)
+    frozen = time.monotonic()
+    simulator.pump_until(lambda: not simulator.client.connected, 20.0)
+    simulator.pump_until(lambda: simulator.client.tokens == 2, 20.0)
+    simulator.open(jpeg)
+    Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
+    tell(fault='bridge frozen', driven_s=time.monotonic() - frozen)
+    simulator.leave()
+    assert time.monotonic() - frozen < 8.0
+
+
+def bridge_state(port):
+    graph = Graph.__new__(Graph)
+    graph.port = port
+    return graph.state()
+
+
+def test_simulator_gone_leaves_the_nodes_idle_and_silent(capfd, graph, car):
+    for _ in range(100):
+        car.frame()
+    car.simulator.leave()
+    wait_for(lambda: graph.state()['simulators'] == 0)
+    capfd.readouterr()
+    before = {name: cpu_s(node.pid) for name, node in graph.nodes.items()}
+    time.sleep(3.0)
+    used = {name: cpu_s(node.pid) - before[name] for name, node in graph.nodes.items()}
+    tell(fault='simulator gone', cpu_percent={name: 100 * s / 3.0 for name, s in used.items()})
+    assert capfd.readouterr().err == ''
+    assert graph.state()['state'] == 'no simulator connected'
+    assert all(seconds < 0.6 for seconds in used.values())
+
+
+def cpu_s(pid):
+    """Processor time of a process so far, s."""
+    fields = Path(f'/proc/{pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def simulate(graph, tmp_path, faults, seconds=6, **options):
+    """Drive the embedded simulator with faults; its report, and how the bridge's counts grew."""
+    report = tmp_path / 'report.json'
+    before = graph.state()
+    words = [word for name, value in options.items() for word in (f'--{name}', value)]
+    run_verb(
+        'simulate', '--url', graph.url(), '--seconds', seconds, '--faults', faults,
+        '--report', report, *words,
+    ).check_returncode()  # fmt: skip
+    after = graph.state()
+    grown = {name: after[name] - before[name] for name in after if isinstance(after[name], int)}
+    return json.loads(report.read_text(encoding='utf-8')), grown
+
+
+FAULTS = {
+    'drop:0.02': {'kicks': (1, 20)},
+    'duplicate:0.1': {'collapsed': (10, 200)},
+    'delay:200ms': {},
+    'disconnect:2s': {},
+    'half-open:2s': {},
+    'silent:3s/1s': {},
+    'storm:3s/1s': {},
+    'menu:3s/1s': {'kicks': (1, 8)},
+    'manual:3s/1s': {},
+    'truncate:0.1': {'timeouts': (1, 200)},
+    'not-jpeg:0.1': {'timeouts': (1, 200)},
+    'wrong-size:0.1': {'timeouts': (1, 200)},
+    'missing:0.1': {'bad_packets': (5, 200)},
+    'nan:0.1': {'bad_packets': (5, 200)},
+    'huge:0.1': {'bad_packets': (5, 200)},
+    'junk:0.1': {'bad_packets': (5, 200)},
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('faults', FAULTS)
+def test_faulty_simulator_is_driven_on_in_silence(capfd, graph, tmp_path, faults):
+    report, grown = simulate(graph, tmp_path, faults)
+    assert report['distance_m'] > 8.0
+    assert report['lane_departures'] == 0
+    assert report['tokens_lost'] == 0
+    assert report['max_speed_mps'] <= 6.8
+    for name, (low, high) in FAULTS[faults].items():
+        assert low <= grown[name] <= high
+    assert grown['telemetry'] - grown['answers'] - grown['collapsed'] in range(6)
+    assert all(node.exit_code is None for node in graph.nodes.values())
+    errors = capfd.readouterr().err.splitlines()
+    tell(fault=faults, metres=report['distance_m'], lines=len(errors), **grown)
+    assert not re.search('Traceback|socket shutdown error', '\n'.join(errors))
+    assert len([line for line in errors if re.search(r'WARN|ERROR', line)]) <= 6
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR'])
+def test_comma_culture(graph, tmp_path, culture):
+    report, grown = simulate(graph, tmp_path, '', culture=culture)
+    assert report['distance_m'] > 15.0
+    assert report['tokens_lost'] == grown['bad_packets'] == 0
+
+
+@pytest.mark.faults
+def test_second_simulator_takes_over_and_leaves_again(graph, tmp_path):
+    report, grown = simulate(graph, tmp_path, 'second:3s/1s', seconds=8)
+    assert report['distance_m'] > 15.0
+    assert report['lane_departures'] == 0
+    assert grown['telemetry'] - grown['answers'] - grown['collapsed'] in range(8)
+
+
+def test_slow_network_queues_nothing(graph, car):
+    """200 ms on the way: the frames come slower, and each command is of the newest frame."""
+    late_before = graph.state()['late_commands']
+    for _ in range(15):
+        car.simulator.pump(0.2)
+        car.frame()
+    state = graph.state()
+    assert state['late_commands'] == late_before
+    assert state['latency_ms']['p50'] < 100.0
+    check_books(state)
+
+
+def test_bad_images_alone_brake_the_car(graph, car):
+    car.jpeg = b'no JPEG at all'
+    braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+    tell(fault='bad images only', braking_s=braking_s)
+    check_standstill(car)
+    assert braking_s <= BRAKING_S

@@ -1,0 +1,176 @@
+"""Whatever happens in whatever order: one answer for each token, of its own frame, and no reverse.
+
+Two simulators, each with the tokens that it really has, act on the sessions in any order that
+hypothesis finds, together with commands, deadlines, disconnects and bad packets.
+"""
+
+import base64
+import math
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sim_bridge.pairing import Limits, State
+from sim_bridge.pedals import CREEP_THROTTLE, RELEASE_THROTTLE
+from sim_bridge.protocol import CULTURES, REVERSE_BELOW_MPS, decode_command
+from sim_bridge.sessions import PROBATION_S, Sessions
+
+JPEG = base64.b64encode(b'\xff\xd8').decode()
+MPS_PER_MPH = 0.44704
+LIMITS = Limits()
+NAMES = st.sampled_from(['a', 'b'])
+STEERING_RAD = st.floats(-0.4, 0.4)
+
+
+class Simulator:
+    """What one simulator holds and has heard on its present connection."""
+
+    def __init__(self, sid):
+        self.sid = sid
+        self.tokens = 2
+        self.unanswered = 0
+        self.speed_mps = 5.0
+        self.first = True
+
+
+class Traffic(RuleBasedStateMachine):
+    """The world around the sessions: it keeps the tokens' books and reads every answer."""
+
+    @initialize()
+    def start(self):
+        self.now = 1000.0
+        self.sessions = Sessions(LIMITS, self.hear)
+        self.simulators = {}
+        self.connections = 0
+        self.stamp = 0
+        self.steered = {}
+        self.awaited = None
+        self.since_fresh_s = self.now
+
+    def hear(self, sid, event, data):
+        simulator = next((s for s in self.simulators.values() if s.sid == sid), None)
+        assert simulator is not None, 'nobody is sent anything after it left'
+        if simulator.unanswered:
+            # All that it sent and was not answered yet collapses into this one answer.
+            simulator.unanswered = 0
+        else:
+            assert self.is_kick_allowed(sid), 'a second answer'
+        simulator.tokens += 1
+        if event == 'steer':
+            self.judge(simulator, decode_command(data, CULTURES['en-US']))
+
+    def is_kick_allowed(self, sid):
+        """Only the driving one is kicked, and only after a silence; a farewell ends one."""
+        driving = self.sessions._driving
+        is_driving = driving is not None and driving.sid == sid
+        return is_driving and self.sessions.state is State.WAITING
+
+    def judge(self, simulator, command):
+        if self.sessions.state is State.DRIVING and self.awaited is not None:
+            expected = self.steered.get(self.awaited)
+            assert expected is not None, 'driving without a steering of its own frame'
+            assert math.isclose(command.steering_rad, expected, abs_tol=1e-6), 'a stale steering'
+        if command.throttle < 0.0 and simulator.speed_mps <= REVERSE_BELOW_MPS:
+            assert command.throttle in (CREEP_THROTTLE, RELEASE_THROTTLE), 'reversing'
+            assert simulator.speed_mps >= 0.25 or command.throttle == RELEASE_THROTTLE
+
+    @rule(name=NAMES)
+    def connect(self, name):
+        if name not in self.simulators:
+            self.connections += 1
+            self.simulators[name] = Simulator(f'{name}{self.connections}')
+            sid = self.simulators[name].sid
+            self.sessions.connected(self.now, sid, is_simulator=True)
+
+    @rule(name=NAMES)
+    def disconnect(self, name):
+        gone = self.simulators.pop(name, None)
+        if gone is not None:
+            self.sessions.disconnected(self.now, gone.sid)
+
+    def spend(self, name, payload):
+        simulator = self.simulators.get(name)
+        if simulator is None or simulator.tokens < 1:
+            return
+        simulator.tokens -= 1
+        simulator.unanswered += 1
+        self.stamp += 1
+        before = self.sessions.counters.telemetry
+        frame = self.sessions.telemetry(self.now, simulator.sid, payload, self.stamp)
+        if self.sessions.counters.telemetry > before:
+            self.awaited = self.stamp if frame is not None else None
+
+    @rule(name=NAMES, speed=st.sampled_from([0.0, 0.2, 0.3, 1.0, 2.2, 2.3, 6.0]))
+    def telemetry(self, name, speed):
+        if name in self.simulators:
+            self.simulators[name].speed_mps = speed
+        fields = {'steering_angle': '0.0000', 'throttle': '0.0000', 'image': JPEG}
+        self.spend(name, {**fields, 'speed': f'{speed / MPS_PER_MPH:.4f}'})
+
+    @rule(name=NAMES, payload=st.sampled_from([{}, [], 'x', 7, {'speed': 'nan'}]))
+    def bad_packet(self, name, payload):
+        driving = self.sessions._driving
+        simulator = self.simulators.get(name)
+        if driving and simulator and driving.sid == simulator.sid:
+            # It is answered by the speed that was heard last.
+            simulator.speed_mps = self.sessions.speed_mps
+        self.spend(name, payload)
+
+    @rule(name=NAMES)
+    def person_drives(self, name):
+        self.spend(name, None)
+
+    @rule(age=st.integers(0, 2), rad=STEERING_RAD)
+    def steering(self, age, rad):
+        stamp = self.stamp - age
+        self.steered.setdefault(stamp, rad)
+        self.sessions.steering(self.now, stamp, self.steered[stamp])
+
+    @rule(rad=st.sampled_from([math.nan, math.inf]))
+    def steering_that_is_no_number(self, rad):
+        self.sessions.steering(self.now, self.stamp, rad)
+
+    @rule(throttle=st.sampled_from([0.0, 0.3, 1.0, math.nan]))
+    def throttle(self, throttle):
+        self.sessions.throttle(self.now, throttle)
+
+    @rule(seconds=st.sampled_from([0.001, 0.016, 0.06, 0.1, 0.11, 0.31, 0.6]))
+    def time_passes(self, seconds):
+        """With every deadline kept, as the server's timer keeps it."""
+        until = self.now + seconds
+        while (due := self.sessions.next_deadline()) <= until:
+            self.now = max(self.now, due)
+            self.sessions.expire(self.now)
+        self.now = until
+
+    @rule(seconds=st.sampled_from([0.05, 0.5, 3.0]))
+    def server_is_late(self, seconds):
+        self.now += seconds
+        self.sessions.expire(self.now)
+
+    @precondition(lambda self: self.simulators)
+    @rule()
+    def everybody_is_answered_in_the_end(self):
+        """The driving one within the command timeout, and no token stays behind."""
+        self.time_passes(max(LIMITS.command_timeout_s, PROBATION_S) + 0.01)
+        driving = self.sessions._driving
+        if driving is not None:
+            simulator = next(s for s in self.simulators.values() if s.sid == driving.sid)
+            assert simulator.unanswered == 0
+
+    @invariant()
+    def a_token_never_multiplies(self):
+        for simulator in getattr(self, 'simulators', {}).values():
+            allowance = 2 + self.sessions.counters.kicks
+            assert 0 <= simulator.tokens <= allowance
+
+    @invariant()
+    def somebody_drives_if_there_is_anybody(self):
+        if getattr(self, 'simulators', None):
+            assert self.sessions.state is not None
+            assert self.sessions.next_deadline() < math.inf
+
+
+TestTraffic = Traffic.TestCase
+TestTraffic.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
