@@ -5,7 +5,7 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: drive test venv lint laps clean help
+.PHONY: docs drive test venv lint laps faults fuzz attack soak clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,25 @@ lint: $(DEV_READY) ## Check style and types
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 
+faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs: every row of docs/safety.md
+	@$(BIN)/python -m pytest -m '' -rP test/test_faults.py test/test_hardening.py $(ARGS)
+
+fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
+	@$(BIN)/python test/fuzz_wire.py --inputs $(or $(N),100000) $(ARGS)
+
+attack: $(DEV_READY) ## Attack a driving car and count the deadlines it misses, beside peace
+	@$(BIN)/python benchmarks/attack.py $(ARGS)
+
+soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MINUTES=60
+	@$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),60) $(ARGS)
+
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)
+
+docs: $(READY) ## Build the documentation into build/site
+	@$(PIP) install -r requirements/docs.txt
+	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/python -m mkdocs build --strict --quiet
 
 clean: ## Remove what was built, the environment included
 	rm -rf .venv build install log

@@ -18,7 +18,10 @@ setup(
     version='0.1.0',
     package_dir={'': 'src'},
     packages=find_packages('src'),
-    package_data={'steering_net': ['models/*', 'probe_frames/*.jpg']},
+    package_data={
+        'sim_bridge': ['fastdds.xml', 'web/static/*'],
+        'steering_net': ['models/*', 'probe_frames/*.jpg'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (SHARE, ['package.xml']),
@@ -31,9 +34,12 @@ setup(
     install_requires=[
         'eventlet>=0.36',
         'flask>=2.0',
+        'mcap>=1.2',
         'numpy>=1.24',
         'opencv-python-headless>=4.5,<5',
+        'prometheus_client>=0.16',
         'python-socketio>=5.11',
+        'rosbags>=0.11',
     ],
     extras_require={
         'test': ['pytest', 'hypothesis'],

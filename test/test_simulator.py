@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sim_bridge.track_sim.faults import parse_faults
 from sim_bridge.track_sim.samples import pursuit_steering_rad
 from sim_bridge.track_sim.simulator import Simulator, SimulatorOptions
 from sim_bridge.track_sim.simulator import run as simulate
@@ -187,3 +188,27 @@ def test_signal_ends_it_with_a_report(answering: AnsweringServer, tmp_path: Path
     timer.start()
     assert verb.run(parsed(['--url', answering.url, '--report', str(path)])) == 0
     assert json.loads(path.read_text())['track'] == 0
+
+
+@pytest.mark.parametrize(
+    ('faults', 'low', 'high'),
+    [('', 26, 130), ('drop:1', 0, 0), ('duplicate:1', 140, 100_000), ('delay:100ms', 5, 24)],
+)
+def test_faults_change_what_reaches_the_server(
+    answering: AnsweringServer, faults: str, low: int, high: int
+) -> None:
+    simulate(SimulatorOptions(answering.url, seconds=1.0, faults=parse_faults(faults)))
+    assert low <= answering.telemetries() <= high
+
+
+def test_broken_and_abandoned_connections_are_opened_anew(answering: AnsweringServer) -> None:
+    plan = parse_faults('disconnect:300ms,half-open:500ms')
+    simulate(SimulatorOptions(answering.url, seconds=1.4, faults=plan))
+    assert 5 <= len(answering.requests) <= 8
+
+
+def test_second_simulator_comes_and_goes(answering: AnsweringServer) -> None:
+    plan = parse_faults('second:500ms/200ms')
+    simulate(SimulatorOptions(answering.url, seconds=1.4, faults=plan))
+    assert len(answering.requests) == 3
+    assert answering.messages().count(b'1') == 3

@@ -10,9 +10,16 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from sim_bridge.lifeline import told_to_go
+
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'the node between the simulator and ROS'),
     'steering': ('steering_net.node', 'the node that runs the network'),
+    'annotate': (
+        'sim_bridge.nodes.annotate',
+        'frames with the predicted path and figures on them',
+    ),
+    'odometry': ('sim_bridge.nodes.odometry', 'the path driven so far, by dead reckoning'),
     'throttle': ('sim_bridge.nodes.throttle', 'the node that keeps the speed limit'),
 }
 INTERRUPTED = 128 + signal.SIGINT
@@ -21,6 +28,10 @@ VERBS = {
     'simulate': ('sim_bridge.verbs.simulate', 'the embedded simulator alone'),
     'train': ('sim_bridge.verbs.train', 'fit a network'),
     'evaluate': ('sim_bridge.verbs.evaluate', 'judge a network'),
+    'record': ('sim_bridge.verbs.record', 'write a bag (MCAP)'),
+    'replay': ('sim_bridge.verbs.replay', 'publish a bag again, or check a network on it'),
+    'export': ('sim_bridge.verbs.export', 'a bag to driving_log.csv and images, or to a video'),
+    'doctor': ('sim_bridge.verbs.doctor', 'why it does not work, and what to do'),
 }
 
 
@@ -46,7 +57,7 @@ def _run(argv: list[str] | None) -> int:
         words = [called_as, *words]
     if words and words[0] in NODES:
         module = _import(NODES[words[0]][0])
-        return int(module.main([sys.argv[0], *words[1:]]))
+        return int(module.main([sys.argv[0], *words[1:]])) if told_to_go() else 0
     if words and words[0] in VERBS:
         return _run_verb(words[0], words[1:])
     return _explain(words)

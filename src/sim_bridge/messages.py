@@ -14,6 +14,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
+BRIDGE_STATUS = 'sim_bridge: bridge'
+THROTTLE_STATUS = 'sim_bridge: throttle'
+
 _NANOSECONDS = 1_000_000_000
 _cv_bridge = CvBridge()
 
@@ -92,3 +95,26 @@ def diagnostics(
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
     return DiagnosticArray(header=Header(stamp=stamp), status=[status])
+
+
+def network_of(message: DiagnosticArray) -> str:
+    """The model that a steering node tells in its diagnostics, '' if there is none in it."""
+    models = (pair for status in message.status for pair in status.values if pair.key == 'model')
+    return next((str(pair.value) for pair in models), '')
+
+
+def speed_limit_mps(message: DiagnosticArray) -> float | None:
+    """The speed limit that the throttle node tells in its diagnostics, None if it does not."""
+    for status in message.status:
+        for pair in status.values:
+            if status.name == THROTTLE_STATUS and pair.key == 'speed_limit_mps':
+                return _number(pair.value)
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

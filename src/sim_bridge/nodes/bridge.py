@@ -23,9 +23,10 @@ from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
 from sim_bridge.pairing import Limits, State
 from sim_bridge.protocol import Telemetry
-from sim_bridge.server import SimulatorServer
+from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.sessions import Sessions
 from sim_bridge.web import create_app
+from sim_bridge.web.live import Live, Moment
 from steering_net.preprocess import ImageError, decode_jpeg
 
 PARAMETERS = (
@@ -43,22 +44,36 @@ class BridgeNode(Node):
 
     def __init__(self) -> None:
         super().__init__('bridge')
+        self._serving = False
         values = declare(self, PARAMETERS)
+        limits = _limits(values)
         self._frame_id: str = values['frame_id']
         self._vertical_fov_rad: float = values['vertical_fov']
         self._last_stamp_ns = 0
         self._telemetry_rate = RateMeter()
         self._frame_size = (0, 0)
         self._create_publishers()
+        self._network = ''
+        self._speed_limit_mps: float | None = None
+        self._live = Live(self.status, clock=time.monotonic, sleep=sleep)
         self._server = SimulatorServer(
-            host=values['host'], port=values['port'], pages=create_app(self.status)
+            host=values['host'],
+            port=values['port'],
+            pages=create_app(self.status, self._live),
         )
-        self._sessions = Sessions(_limits(values), self._server.send)
+        self._sessions = Sessions(limits, self._server.send)
         self.create_subscription(JointState, 'cmd/steering', self._on_steering, NEWEST)
         self.create_subscription(Float32, 'cmd/throttle', self._on_throttle, NEWEST)
+        self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
         self.create_timer(1.0, self._publish_diagnostics)
         self._server.start(self)
+        self._serving = True
         self.get_logger().info(f'listening on {values["host"]}:{self._server.port}')
+        if not self._server.is_local:
+            self.get_logger().warning(
+                f'host {values["host"]}: everybody on the network can watch and drive; '
+                'host 127.0.0.1 keeps them out'
+            )
 
     def _create_publishers(self) -> None:
         self._compressed = self.create_publisher(
@@ -90,7 +105,25 @@ class BridgeNode(Node):
         if frame is not None:
             self._telemetry_rate.tick(time.monotonic())
             self._publish(frame, stamp)
+            self._show(frame)
         self._wake()
+
+    def _show(self, frame: Telemetry) -> None:
+        """Keep for the page what is new, while the network computes."""
+        if self._live.keep(frame.jpeg):
+            latencies_s = self._sessions.latencies_s
+            command = self._sessions.last_command
+            self._live.add(
+                Moment(
+                    at_s=time.monotonic(),
+                    recorded_rad=frame.steering_rad,
+                    commanded_rad=command.steering_rad,
+                    speed_mps=frame.speed_mps,
+                    limit_mps=self._speed_limit_mps,
+                    throttle=command.throttle,
+                    latency_ms=1e3 * latencies_s[-1] if latencies_s else None,
+                )
+            )
 
     def woken(self) -> None:
         """A deadline may have passed."""
@@ -139,6 +172,12 @@ class BridgeNode(Node):
         throttle = float(message.data)
         self._post(lambda now: self._sessions.throttle(now, throttle))
 
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        """Keep what the other nodes say of themselves, for the page."""
+        self._network = messages.network_of(message) or self._network
+        limit_mps = messages.speed_limit_mps(message)
+        self._speed_limit_mps = self._speed_limit_mps if limit_mps is None else limit_mps
+
     def _post(self, deliver: Callable[[float], None]) -> None:
         self._server.post(lambda: self._deliver(deliver))
 
@@ -146,29 +185,42 @@ class BridgeNode(Node):
         deliver(time.monotonic())
         self._wake()
 
-    def _ready(self) -> bool:
-        """Whether somebody steers and somebody holds the speed."""
-        frames = self._compressed.get_subscription_count() + self._raw.get_subscription_count()
-        return bool(
-            frames
-            and self._speed.get_subscription_count()
-            and self.count_publishers('cmd/steering')
-            and self.count_publishers('cmd/throttle')
-        )
+    def _missing(self) -> list[str]:
+        """What is not there of somebody to steer and somebody to hold the speed."""
+        present = {
+            'nobody takes the frames': self._frame_readers(),
+            'nobody takes vehicle/speed': self._speed.get_subscription_count(),
+            'nobody publishes cmd/steering': self.count_publishers('cmd/steering'),
+            'nobody publishes cmd/throttle': self.count_publishers('cmd/throttle'),
+        }
+        return [reason for reason, count in present.items() if not count]
+
+    def _frame_readers(self) -> int:
+        readers = self._compressed.get_subscription_count() + self._raw.get_subscription_count()
+        return int(readers)
 
     def status(self) -> dict[str, Any]:
         """What the bridge is doing, as /state.json and diagnostics show it."""
         now = time.monotonic()
         state = self._sessions.state
+        missing = self._missing()
+        command = self._sessions.last_command
         return {
-            'ready': self._ready(),
+            'ready': not missing,
             'state': state.value if state else 'no simulator connected',
+            'reason': ', '.join(missing),
+            'frame_readers': self._frame_readers(),
             'simulators': self._sessions.simulators,
             'telemetry_hz': round(self._telemetry_rate.hz(now), 1),
             'speed_mps': round(self._sessions.speed_mps, 3),
+            'speed_limit_mps': self._speed_limit_mps,
+            'commanded_rad': round(command.steering_rad, 5),
+            'throttle': round(command.throttle, 4),
+            'network': self._network,
             'latency_ms': percentiles_ms(tuple(self._sessions.latencies_s)),
             'last_bad_packet': self._sessions.last_error,
             **vars(self._sessions.counters),
+            **self._server.refusals,
         }
 
     def _publish_diagnostics(self) -> None:
@@ -176,12 +228,13 @@ class BridgeNode(Node):
         stamp = self.get_clock().now().to_msg()
         level = _LEVELS.get(self._sessions.state, DiagnosticStatus.OK)
         self._diagnostics.publish(
-            messages.diagnostics(stamp, 'sim_bridge: bridge', level, status['state'], status)
+            messages.diagnostics(stamp, messages.BRIDGE_STATUS, level, status['state'], status)
         )
 
     def destroy_node(self) -> None:
         """Halt the car, then end."""
-        self._server.stop(self._sessions.farewell)
+        if self._serving:
+            self._server.stop(self._sessions.farewell)
         super().destroy_node()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import StartError
 from sim_bridge.lifeline import parent_is_gone
@@ -37,6 +39,16 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+@contextmanager
+def ros() -> Iterator[None]:
+    """ROS for a program that handles signals itself and has nodes only for a while."""
+    rclpy.init(args=['sim-bridge'], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()
 
 
 def _end_with_parent() -> None:

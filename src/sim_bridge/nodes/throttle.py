@@ -101,7 +101,7 @@ class ThrottleNode(Node):
         summary = f'limit {self._limit_mps:.1f} m/s'
         self._diagnostics.publish(
             messages.diagnostics(
-                stamp, 'sim_bridge: throttle', DiagnosticStatus.OK, summary, values
+                stamp, messages.THROTTLE_STATUS, DiagnosticStatus.OK, summary, values
             )
         )
 

@@ -25,7 +25,11 @@ from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child
 from sim_bridge.track_sim.faults import FaultError, parse_faults
 
-_POLL_S = 0.25
+_POLL_S = 0.05
+_SHOW_S = 0.25
+_SILENCE_S = 1.5
+_SETTLED_S = 2.0
+"""By then the nodes have their processor for themselves, and a spare bridge may start."""
 _END_S = 5.0
 
 
@@ -49,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--culture', choices=tuple(CULTURES), default='en-US', help='how it writes numbers')
     add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
+    add('--record', type=Path, metavar='DIR', help='record the drive into this new folder (MCAP)')
     add('--report', type=Path, help='write the figures of the drive to this JSON file')
 
 
@@ -81,6 +86,8 @@ def _check(args: argparse.Namespace) -> None:
         raise StartError('--laps needs --simulator embedded; use --seconds')
     if args.model != 'default' and not Path(args.model).exists():
         raise StartError(f'--model: there is no file {args.model}')
+    if args.record and args.record.exists():
+        raise StartError(f'--record: {args.record} exists already')
     if args.report and not args.report.resolve().parent.is_dir():
         raise StartError(f'--report: there is no folder {args.report.resolve().parent}')
 
@@ -96,7 +103,10 @@ class _Drive:
         self._screen = _Screen()
         self._nodes: list[Child] = []
         self._simulator: Child | None = None
+        self._recorder: Child | None = None
         self._reader: threading.Thread | None = None
+        self._standby_due_s = float('inf')
+        self._answered_s = float('inf')
 
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -117,8 +127,12 @@ class _Drive:
             'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
             'throttle': {'speed_limit': args.speed_limit},
         }
+        if args.record:
+            self._recorder = Child('recorder', ['record', str(args.record)])
         for node, values in commands.items():
             self._nodes.append(Child(node, [node, *quiet, *_parameters(values)]))
+        if args.record:
+            self._wait_until_ready()  # Else the first frames would not be recorded.
         if args.simulator == 'embedded':
             self._simulator = Child('simulator', _simulate(args), pipe_output=True)
             self._reader = threading.Thread(target=self._read, name='simulator-output')
@@ -133,7 +147,10 @@ class _Drive:
                 self._simulation = json.loads(line)
 
     def _wait_until_ready(self) -> None:
-        while not self._ending.is_set() and not self._bridge.get('ready'):
+        readers = 2 if self._recorder else 1
+        while not self._ending.is_set() and not (
+            self._bridge.get('ready') and self._bridge.get('frame_readers', 0) >= readers
+        ):
             self._screen.show('starting the nodes ...')
             self._look_after_nodes()
             self._ending.wait(0.05)
@@ -143,15 +160,31 @@ class _Drive:
         until_s = time.monotonic() + (self._args.seconds or float('inf'))
         if self._simulator:
             until_s = float('inf')  # It counts the seconds itself, from its first command on.
+        show_s = 0.0
+        self._standby_due_s = time.monotonic() + _SETTLED_S
         while not self._ending.wait(_POLL_S) and time.monotonic() < until_s:
             self._look_after_nodes()
-            if self._screen.live:
-                self._bridge = _state(self._args.port) or self._bridge
+            if time.monotonic() >= self._standby_due_s:
+                self._standby_due_s = float('inf')
+                self._nodes[0].keep_standby()
+            if time.monotonic() >= show_s:
+                show_s = time.monotonic() + _SHOW_S
+                self._ask_bridge()
                 self._screen.show(_status_line(self._bridge, self._simulation))
             if self._simulator and self._simulator.exit_code is not None:
                 break
         if self._simulator and self._simulator.exit_code:
             raise DriveError(f'the simulator ended with {self._simulator.exit_code}, see above')
+
+    def _ask_bridge(self) -> None:
+        """Take its state; kill one that lives but answers no more, for its car drives on."""
+        state = _state(self._args.port)
+        if state is not None:
+            self._bridge = state
+            self._answered_s = time.monotonic()
+        elif time.monotonic() - self._answered_s > _SILENCE_S:
+            self._screen.say('the bridge node does not answer any more, it is killed')
+            self._nodes[0].kill()
 
     def _look_after_nodes(self) -> None:
         """Restart a node that died; give up where that cannot help."""
@@ -164,6 +197,8 @@ class _Drive:
             self._screen.say(f'the {node.name} node ended with {code}, it is started again')
             if not node.restart():
                 raise DriveError(f'the {node.name} node keeps ending with {code}, see above')
+            self._standby_due_s = time.monotonic() + _SETTLED_S
+            self._answered_s = float('inf')
 
     def _end(self) -> None:
         """The simulator first, so that it hears the bridge's farewell or has left before it."""
@@ -177,6 +212,9 @@ class _Drive:
             node.ask_to_end()
         for node in self._nodes:
             node.wait(_END_S)
+        if self._recorder:
+            self._recorder.ask_to_end()
+            self._recorder.wait(_END_S)
         self._screen.close()
 
     def _report(self) -> None:

@@ -1,4 +1,4 @@
-"""Pages beside the socket: what the bridge is doing, for people and for scripts."""
+"""Pages beside the socket: what the bridge is doing, for people and for scripts. Read-only."""
 
 from __future__ import annotations
 
@@ -7,19 +7,35 @@ from typing import Any
 
 from flask import Flask, Response, jsonify
 
-GREETING = (
-    'sim_bridge is listening.\n'
-    'Point the simulator here and choose autonomous mode. State: /state.json\n'
-)
+from sim_bridge.web.live import BOUNDARY, Live, StreamsFullError
+from sim_bridge.web.metrics import exposition
+
+_HEADERS = {
+    'Cache-Control': 'no-store',
+    'Content-Security-Policy': "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'no-referrer',
+}
 
 
-def create_app(status: Callable[[], dict[str, Any]]) -> Flask:
-    """A read-only application; `status` returns what /state.json shows."""
+def create_app(status: Callable[[], dict[str, Any]], live: Live) -> Flask:
+    """The application; `status` returns what /state.json shows, `live` feeds the page's streams.
+
+    `/` is the page, `/events` and `/camera.mjpg` are its streams, `/healthz` is 200 or 503 and
+    `/metrics` is for Prometheus.
+    """
     app = Flask('sim_bridge.web')
+    metrics = exposition(status)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
 
     @app.get('/')
-    def greeting() -> Response:
-        return Response(GREETING, mimetype='text/plain')
+    def index() -> Response:
+        return app.send_static_file('page.html')
 
     @app.get('/state.json')
     def state() -> Response:
@@ -28,5 +44,24 @@ def create_app(status: Callable[[], dict[str, Any]]) -> Flask:
     @app.get('/healthz')
     def health() -> tuple[str, int]:
         return ('ready\n', 200) if status()['ready'] else ('not ready\n', 503)
+
+    @app.get('/metrics')
+    def prometheus() -> Response:
+        return Response(metrics(), content_type='text/plain; version=0.0.4; charset=utf-8')
+
+    @app.get('/events')
+    def events() -> Response:
+        return Response(live.events(), mimetype='text/event-stream')
+
+    @app.get('/camera.mjpg')
+    def camera() -> Response | tuple[str, int]:
+        if not live.has_frame:
+            return 'no frame has come yet\n', 503
+        mimetype = f'multipart/x-mixed-replace; boundary={BOUNDARY}'
+        return Response(live.frames(), mimetype=mimetype)
+
+    @app.errorhandler(StreamsFullError)
+    def full(error: StreamsFullError) -> tuple[str, int]:
+        return f'{error}\n', 503
 
     return app

@@ -1,0 +1,70 @@
+"""Replay: a bag's frames to the steering node, no simulator needed, or a check of a network.
+
+    ros2 launch sim_bridge replay.launch.py bag:=FOLDER [model:=my.keras] [rate:=1.0]
+    ros2 launch sim_bridge replay.launch.py bag:=FOLDER check:=true [threshold:=0.01]
+
+The first plays frames and vehicle topics in the bag's own time. The second compares new steering
+with what was recorded and says how far they lie apart; for its verdict as an exit code use
+`ros2 run sim_bridge replay FOLDER --check`.
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, GroupAction, Shutdown
+from launch.conditions import IfCondition, UnlessCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
+
+# Without the recorded commands: the steering node is to give its own.
+PLAYED = [
+    '/camera/image_raw/compressed',
+    '/vehicle/speed',
+    '/vehicle/steering_angle',
+    '/vehicle/throttle',
+    '/tf_static',
+]
+
+ARGUMENTS = [
+    DeclareLaunchArgument('bag', description='folder of the bag'),
+    DeclareLaunchArgument('model', default_value='default', description='network'),
+    DeclareLaunchArgument('rate', default_value='1.0', description='times as fast'),
+    DeclareLaunchArgument('check', default_value='false', description='compare the steering'),
+    DeclareLaunchArgument(
+        'threshold', default_value='0.01', description='check: largest mean difference, rad'
+    ),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` runs."""
+    bag, model = LaunchConfiguration('bag'), LaunchConfiguration('model')
+    steering = Node(
+        package='sim_bridge',
+        executable='steering',
+        name='steering',
+        parameters=[{'model': model, 'use_sim_time': True}],
+    )
+    play = ExecuteProcess(
+        cmd=[
+            *('ros2', 'bag', 'play', bag, '--clock', '--rate', LaunchConfiguration('rate')),
+            *('--topics', *PLAYED),
+        ],
+        output='screen',
+        on_exit=Shutdown(reason='the bag is at its end'),
+    )
+    check = ExecuteProcess(
+        cmd=[
+            *(ExecutableInPackage('replay', 'sim_bridge'), bag, '--check', model),
+            *('--threshold', LaunchConfiguration('threshold')),
+        ],
+        output='screen',
+        on_exit=Shutdown(reason='the check is done'),
+    )
+    is_check = LaunchConfiguration('check')
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            GroupAction([steering, play], condition=UnlessCondition(is_check)),
+            GroupAction([check], condition=IfCondition(is_check)),
+        ]
+    )

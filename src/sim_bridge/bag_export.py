@@ -1,0 +1,185 @@
+"""Bags in forms that other programs read: the simulator's own driving log, and videos. No ROS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sim_bridge import overlay
+from sim_bridge.bags import ANGLE, COMMANDS, FRAMES, SPEED, THROTTLE, Bag, BagError, stamp_ns
+from steering_net.dataset import recorder_row
+from steering_net.preprocess import ImageError, decode_jpeg
+
+_VIDEO_LONGEST_FRAME_S = 0.5
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a bag with what was known at it: SI units, left positive; None is unknown."""
+
+    stamp_ns: int
+    jpeg: bytes
+    steering_rad: float | None
+    speed_mps: float | None
+    throttle: float | None
+    commanded_rad: float | None
+    latency_ms: float | None
+
+
+class _Series:
+    """Values of a topic without stamps, found by the time at which they came."""
+
+    def __init__(self) -> None:
+        self._times_ns: list[int] = []
+        self._values: list[float] = []
+
+    def add(self, time_ns: int, value: float) -> None:
+        self._times_ns.append(time_ns)
+        self._values.append(value)
+
+    def nearest(self, time_ns: int) -> float | None:
+        """The bridge publishes all values of a frame at once: the nearest is the frame's own."""
+        if not self._times_ns:
+            return None
+        times = self._times_ns
+        after = min(int(np.searchsorted(times, time_ns)), len(times) - 1)
+        before = max(after - 1, 0)
+        is_before = time_ns - times[before] < times[after] - time_ns
+        return self._values[before if is_before else after]
+
+
+def frames(bag: Bag) -> Iterator[Frame]:
+    """The frames of a bag in the order in which they came. BagError if it holds none."""
+    series = {ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
+    commands: dict[int, tuple[float, int]] = {}
+    for record in bag:
+        if record.is_of(COMMANDS):
+            command = record.decoded()
+            commands[stamp_ns(command)] = float(command.position[0]), record.time_ns
+        for name, values in series.items():
+            if record.is_of(name):
+                values.add(record.time_ns, float(record.decoded().data))
+    found = False
+    for record in bag:
+        if record.is_of(FRAMES):
+            found = True
+            image = record.decoded()
+            stamp = stamp_ns(image)
+            commanded_rad, commanded_ns = commands.get(stamp, (None, None))
+            yield Frame(
+                stamp_ns=stamp,
+                jpeg=image.data.tobytes(),
+                steering_rad=series[ANGLE].nearest(record.time_ns),
+                speed_mps=series[SPEED].nearest(record.time_ns),
+                throttle=series[THROTTLE].nearest(record.time_ns),
+                commanded_rad=commanded_rad,
+                latency_ms=None if commanded_ns is None else 1e-6 * (commanded_ns - stamp),
+            )
+    if not found:
+        raise BagError(f'{bag.path} holds no {FRAMES}')
+
+
+def export_log(bag: Bag, folder: Path) -> int:
+    """Write driving_log.csv and IMG/ as the simulator's recorder does; the number of rows.
+
+    The bag has no side cameras, so their two columns stay empty. Raises BagError if the folder
+    holds a log already, or if the bag has no steering.
+    """
+    log = folder / 'driving_log.csv'
+    if log.exists():
+        raise BagError(f'{log} exists already, it is not overwritten')
+    images = folder / 'IMG'
+    images.mkdir(parents=True, exist_ok=True)
+    partial = log.with_suffix('.part')
+    rows = 0
+    with partial.open('w', encoding='utf-8', newline='') as file:
+        for frame in frames(bag):
+            if frame.steering_rad is None:
+                raise BagError(f'{bag.path} holds no {ANGLE}')
+            path = _unused(images, frame.stamp_ns)
+            path.write_bytes(frame.jpeg)
+            file.write(
+                recorder_row(
+                    str(path.resolve()),
+                    frame.steering_rad,
+                    frame.throttle or 0.0,
+                    frame.speed_mps or 0.0,
+                )
+            )
+            rows += 1
+    os.replace(partial, log)
+    return rows
+
+
+def _unused(images: Path, stamp_ns: int) -> Path:
+    """A file named by the frame's time as the recorder does; later where that is taken."""
+    while True:
+        moment = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=timezone.utc)
+        name = f'center_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg'
+        if not (images / name).exists():
+            return images / name
+        stamp_ns += 1_000_000
+
+
+def export_video(bag: Bag, path: Path, limit_mps: float | None = None) -> int:
+    """Write an MP4 with the overlay drawn in, at the bag's mean frame rate; the number of frames.
+
+    Raises BagError if OpenCV cannot write it, or the folder does not exist.
+    """
+    if not path.absolute().parent.is_dir():
+        raise BagError(f'there is no folder {path.absolute().parent}')
+    writer: cv2.VideoWriter | None = None
+    written = 0
+    rate_hz = _frame_rate_hz(bag)
+    try:
+        for frame in frames(bag):
+            drawing = _drawing(frame, limit_mps)
+            if drawing is None:
+                continue
+            writer = writer or _open_video(path, rate_hz, drawing)
+            writer.write(cv2.cvtColor(drawing, cv2.COLOR_RGB2BGR))
+            written += 1
+    finally:
+        if writer:
+            writer.release()
+    return written
+
+
+def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | None:
+    try:
+        rgb = decode_jpeg(frame.jpeg)
+    except ImageError:
+        return None
+    reading = overlay.Reading(
+        commanded_rad=frame.commanded_rad,
+        recorded_rad=frame.steering_rad,
+        speed_mps=frame.speed_mps,
+        limit_mps=limit_mps,
+        throttle=frame.throttle,
+        latency_ms=frame.latency_ms,
+    )
+    return overlay.draw(rgb, reading)
+
+
+def _frame_rate_hz(bag: Bag) -> float:
+    """Mean rate; pauses are not counted."""
+    stamps = np.array([frame.stamp_ns for frame in frames(bag)], np.float64) * 1e-9
+    gaps = np.diff(stamps)
+    gaps = gaps[(gaps > 0.0) & (gaps < _VIDEO_LONGEST_FRAME_S)]
+    return float(1.0 / gaps.mean()) if len(gaps) else 20.0
+
+
+def _open_video(path: Path, rate_hz: float, drawing: npt.NDArray[np.uint8]) -> cv2.VideoWriter:
+    height, width = drawing.shape[:2]
+    codec = cv2.VideoWriter.fourcc(*'mp4v')
+    writer = cv2.VideoWriter(str(path), codec, rate_hz, (width, height))
+    if not writer.isOpened():
+        raise BagError(f'OpenCV cannot write {path}: it needs FFmpeg with MPEG-4')
+    return writer

@@ -1,0 +1,250 @@
+"""Recordings: MCAP bags as `ros2 bag` writes them, with the messages' own bytes in and out.
+
+Nothing is decoded to be recorded or replayed. What has to be looked into (stamps, commands,
+frames to export) is decoded without ROS. Pure: paths and bytes in, values out.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zstandard
+from mcap.exceptions import McapError
+from mcap.records import Channel, Message, Schema
+from mcap.stream_reader import StreamReader
+from rosbags.interfaces import (
+    Connection,
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
+from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
+from rosbags.typesys import Stores, get_typestore
+
+from sim_bridge.errors import StartError
+
+FRAMES = 'camera/image_raw/compressed'
+COMMANDS = 'cmd/steering'
+SPEED = 'vehicle/speed'
+ANGLE = 'vehicle/steering_angle'
+THROTTLE = 'vehicle/throttle'
+
+_TYPES = get_typestore(Stores.ROS2_KILTED)
+_FORMAT_VERSION = 9
+# What the two libraries raise on files that were cut off or damaged.
+_DAMAGE = (
+    ReaderError,
+    McapError,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AssertionError,
+    RuntimeError,
+    TypeError,
+    zstandard.ZstdError,
+    rosbags_zstd.ZstdError,
+)
+
+_FOREVER = QosTime(sec=9223372036, nsec=854775807)
+
+
+class BagError(StartError):
+    """A bag that cannot be read or written at all; the message is one line: which, and why."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The quality of service that a topic's publishers offer, as far as readers depend on it."""
+
+    depth: int = 1
+    is_reliable: bool = True
+    is_latched: bool = False
+
+    def profile(self) -> Qos:
+        """The whole profile, as a bag holds it."""
+        return Qos(
+            history=QosHistory.KEEP_LAST,
+            depth=self.depth,
+            reliability=(
+                QosReliability.RELIABLE if self.is_reliable else QosReliability.BEST_EFFORT
+            ),
+            durability=(
+                QosDurability.TRANSIENT_LOCAL if self.is_latched else QosDurability.VOLATILE
+            ),
+            deadline=_FOREVER,
+            lifespan=_FOREVER,
+            liveliness=QosLiveliness.AUTOMATIC,
+            liveliness_lease_duration=_FOREVER,
+            avoid_ros_namespace_conventions=False,
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One message of a bag: its bytes as they were on the wire (CDR), and when they came."""
+
+    topic: str
+    type: str
+    time_ns: int
+    cdr: bytes
+
+    def decoded(self) -> Any:
+        """The message with its fields as attributes; arrays are numpy arrays.
+
+        Raises BagError if the bytes are none of this type.
+        """
+        try:
+            return _TYPES.deserialize_cdr(self.cdr, self.type)
+        except _DAMAGE as error:
+            raise BagError(f'a message of {self.topic} is no {self.type}: {error}') from error
+
+    def is_of(self, name: str) -> bool:
+        """Whether the topic ends with this relative name, in whatever namespace it was."""
+        return f'/{self.topic.lstrip("/")}'.endswith(f'/{name}')
+
+
+def stamp_ns(message: Any) -> int:
+    """Nanoseconds of a decoded message's header stamp."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+class BagWriter:
+    """Writes one bag; what is not closed can be read up to its last megabyte."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the folder. Raises BagError if it exists already or cannot be made."""
+        self.messages = 0
+        self._connections: dict[str, Connection] = {}
+        try:
+            self._writer = Writer(path, version=_FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP)
+            self._writer.open()
+        except (WriterError, OSError) as error:
+            raise BagError(f'cannot record to {path}: {error}') from error
+
+    def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
+        """Announce a topic.
+
+        Raises BagError for a message type whose definition is not known.
+        """
+        if message_type not in _TYPES.fielddefs:
+            raise BagError(f'{name} is not recorded: the definition of {message_type} is unknown')
+        self._connections[name] = self._writer.add_connection(
+            name, message_type, typestore=_TYPES, offered_qos_profiles=[offer.profile()]
+        )
+
+    def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
+        """Append one message of an announced topic."""
+        self._writer.write(self._connections[topic], time_ns, cdr)
+        self.messages += 1
+
+    def close(self) -> None:
+        """Write the index and metadata.yaml."""
+        self._writer.close()
+
+
+@dataclass
+class Bag:
+    """A bag to read: iterate it for its records in the order of their times.
+
+    `trouble` says, once it was iterated, why the reading ended before the bag's end, or ''.
+    """
+
+    path: Path
+    trouble: str = field(default='', init=False)
+
+    def __post_init__(self) -> None:
+        if not self.path.exists():
+            raise BagError(f'there is no bag {self.path}')
+
+    def __iter__(self) -> Iterator[Record]:
+        self.trouble = ''
+        read = 0
+        for record in self._records():
+            read += 1
+            yield record
+        if self.trouble:
+            self.trouble = f'{self.path} is incomplete, {read} messages were read: {self.trouble}'
+        if not read:
+            raise BagError(self.trouble or f'the bag {self.path} holds no message')
+
+    def offers(self) -> dict[str, Offer]:
+        """What the publishers of each topic offered; {} where the bag's index is broken."""
+        try:
+            with Reader(self.path) as reader:
+                return {
+                    connection.topic: _offer(connection.ext.offered_qos_profiles)
+                    for connection in reader.connections
+                }
+        except _DAMAGE:
+            return {}
+
+    def _records(self) -> Iterator[Record]:
+        try:
+            reader = Reader(self.path)
+            reader.open()
+        except _DAMAGE as error:
+            yield from self._salvaged(str(error))
+            return
+        try:
+            for connection, time_ns, cdr in reader.messages():
+                yield Record(connection.topic, connection.msgtype, time_ns, bytes(cdr))
+        except _DAMAGE as error:
+            self.trouble = _one_line(error)
+        finally:
+            reader.close()
+
+    def _salvaged(self, reason: str) -> Iterator[Record]:
+        """Read MCAP files from their beginning, for want of an index at their end."""
+        files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
+        self.trouble = _one_line(reason) or 'there is no MCAP file'
+        for file in files:
+            with file.open('rb') as stream:
+                try:
+                    yield from _stream_records(stream)
+                except _DAMAGE as error:
+                    self.trouble = _one_line(error)
+
+
+def _stream_records(stream: Any) -> Iterator[Record]:
+    schemas: dict[int, Schema] = {}
+    channels: dict[int, Channel] = {}
+    for record in StreamReader(stream).records:
+        if isinstance(record, Schema):
+            schemas[record.id] = record
+        elif isinstance(record, Channel):
+            channels[record.id] = record
+        elif isinstance(record, Message):
+            channel = channels[record.channel_id]
+            name = schemas[channel.schema_id].name
+            yield Record(channel.topic, name, record.log_time, record.data)
+
+
+def _offer(profiles: list[Qos]) -> Offer:
+    return Offer(
+        depth=max([1, *(profile.depth for profile in profiles)]),
+        is_reliable=all(
+            profile.reliability is not QosReliability.BEST_EFFORT for profile in profiles
+        ),
+        is_latched=any(
+            profile.durability is QosDurability.TRANSIENT_LOCAL for profile in profiles
+        ),
+    )
+
+
+def _one_line(error: object) -> str:
+    text = ' '.join(str(error).split())
+    if isinstance(error, McapError | EOFError | struct.error) or not text:
+        return 'it ends in the middle of a record'
+    return text[:200]

@@ -1,0 +1,39 @@
+"""Recorded steering against new steering. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far two series of angles in rad lie apart; correlation is None where one is constant."""
+
+    frames: int
+    mae_rad: float
+    max_rad: float
+    correlation: float | None
+
+
+def compare(recorded_rad: Sequence[float], new_rad: Sequence[float]) -> Comparison:
+    """Compare two series of the same length; ValueError if they are empty."""
+    if not recorded_rad:
+        raise ValueError('there is nothing to compare')
+    errors = [abs(a - b) for a, b in zip(recorded_rad, new_rad, strict=True)]
+    return Comparison(
+        frames=len(errors),
+        mae_rad=math.fsum(errors) / len(errors),
+        max_rad=max(errors),
+        correlation=_correlation(recorded_rad, new_rad),
+    )
+
+
+def _correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
+    mean_a, mean_b = math.fsum(a) / len(a), math.fsum(b) / len(b)
+    products = math.fsum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
+    norm = math.sqrt(
+        math.fsum((x - mean_a) ** 2 for x in a) * math.fsum((y - mean_b) ** 2 for y in b)
+    )
+    return products / norm if norm > 0.0 else None

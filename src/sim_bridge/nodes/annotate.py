@@ -1,0 +1,108 @@
+"""The annotate node: frames with the predicted path, steering, speed and latency drawn on them.
+
+It listens to the drive only while somebody listens to it, and draws a frame when its own command
+comes, so that what is drawn belongs together.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, JointState
+from std_msgs.msg import Float32
+
+from sim_bridge import messages, overlay
+from sim_bridge.nodes.parameters import Parameter, declare
+from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.running import run
+from steering_net.preprocess import ImageError, decode_jpeg
+
+PARAMETERS = (Parameter('rate', 15.0, 'Most drawings per second, 1/s.', 1.0, 60.0),)
+
+_LOOK_PERIOD_S = 0.5
+
+
+class AnnotateNode(Node):
+    """Publishes `camera/image_annotated/compressed` while somebody subscribes to it."""
+
+    def __init__(self) -> None:
+        super().__init__('annotate')
+        self._period_s = 1.0 / declare(self, PARAMETERS)['rate']
+        self._drawn_s = 0.0
+        self._frame: CompressedImage | None = None
+        self._values: dict[str, float] = {}
+        self._listening: list[Subscription] = []
+        self._publisher = self.create_publisher(
+            CompressedImage, 'camera/image_annotated/compressed', NEWEST
+        )
+        self.create_timer(_LOOK_PERIOD_S, self._look)
+
+    def _look(self) -> None:
+        """Listen to the drive or leave it alone, as somebody listens to this node or nobody."""
+        wanted = self._publisher.get_subscription_count() > 0
+        if wanted and not self._listening:
+            self._listening = [
+                self.create_subscription(kind, topic, callback, NEWEST)
+                for topic, kind, callback in self._inputs()
+            ]
+        elif not wanted and self._listening:
+            for subscription in self._listening:
+                self.destroy_subscription(subscription)
+            self._listening, self._frame = [], None
+
+    def _inputs(self) -> list[tuple[str, type, Any]]:
+        return [
+            ('camera/image_raw/compressed', CompressedImage, self._on_frame),
+            ('cmd/steering', JointState, self._on_command),
+            ('vehicle/steering_angle', Float32, self._keep('recorded_rad')),
+            ('vehicle/speed', Float32, self._keep('speed_mps')),
+            ('cmd/throttle', Float32, self._keep('throttle')),
+            ('diagnostics', DiagnosticArray, self._on_diagnostics),
+        ]
+
+    def _keep(self, name: str) -> Any:
+        def keep(message: Float32) -> None:
+            self._values[name] = float(message.data)
+
+        return keep
+
+    def _on_frame(self, message: CompressedImage) -> None:
+        self._frame = message
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        limit = messages.speed_limit_mps(message)
+        if limit is not None:
+            self._values['limit_mps'] = limit
+
+    def _on_command(self, message: JointState) -> None:
+        frame, now_s = self._frame, time.monotonic()
+        if frame is None or frame.header.stamp != message.header.stamp:
+            return
+        if now_s - self._drawn_s < self._period_s:
+            return
+        self._drawn_s = now_s
+        age_ns = self.get_clock().now().nanoseconds - messages.stamp_ns(frame.header.stamp)
+        self._draw(frame, messages.steering_of(message), 1e-6 * age_ns)
+
+    def _draw(
+        self, frame: CompressedImage, commanded_rad: float | None, latency_ms: float
+    ) -> None:
+        reading = overlay.Reading(
+            commanded_rad=commanded_rad, latency_ms=latency_ms, **self._values
+        )
+        try:
+            drawing = overlay.draw(decode_jpeg(bytes(frame.data)), reading)
+        except ImageError as error:
+            self.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
+            return
+        jpeg = overlay.to_jpeg(drawing)
+        self._publisher.publish(messages.compressed_image(frame.header, jpeg))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; the exit code."""
+    return run(AnnotateNode, args)

@@ -1,0 +1,57 @@
+"""Asks a steering node about the frames of a bag, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, JointState
+
+from sim_bridge import messages
+from sim_bridge.nodes.qos import NEWEST
+
+_START_S = 60.0
+_ANSWER_S = 0.5
+_TRIES = 3
+
+
+class NoAnswerError(RuntimeError):
+    """The steering node does not steer."""
+
+
+class CheckerNode(Node):
+    """Publishes a frame and waits for its command, so that none is missed however fast it goes."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__('checker', namespace=namespace)
+        self._frames = self.create_publisher(
+            CompressedImage, 'camera/image_raw/compressed', NEWEST
+        )
+        self._heard: tuple[int, float | None] = (-1, None)
+        self.create_subscription(JointState, 'cmd/steering', self._on_command, NEWEST)
+
+    def wait_for_steering(self, going_on: Callable[[], bool]) -> None:
+        """Return once the steering node is there. Raises NoAnswerError if it does not come."""
+        deadline_s = time.monotonic() + _START_S
+        while not (
+            self._frames.get_subscription_count() and self.count_publishers('cmd/steering')
+        ):
+            if time.monotonic() > deadline_s or not going_on():
+                raise NoAnswerError('the steering node did not start')
+            rclpy.spin_once(self, timeout_sec=0.05)
+
+    def steering_rad(self, frame_cdr: bytes, stamp_ns: int) -> float | None:
+        """What the network says to a frame, rad; None if it refuses the frame."""
+        for _ in range(_TRIES):
+            self._frames.publish(frame_cdr)
+            deadline_s = time.monotonic() + _ANSWER_S
+            while time.monotonic() < deadline_s:
+                rclpy.spin_once(self, timeout_sec=0.05)
+                if self._heard[0] == stamp_ns:
+                    return self._heard[1]
+        return None
+
+    def _on_command(self, message: JointState) -> None:
+        self._heard = messages.stamp_ns(message.header.stamp), messages.steering_of(message)

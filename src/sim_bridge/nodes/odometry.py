@@ -1,0 +1,127 @@
+"""The odometry node: the path driven so far and the predicted one, for RViz and Foxglove.
+
+Dead reckoning from speed and steering. The transform odom -> base_link is published only where
+tf2_msgs is installed, which it is with every ROS 2 distribution, but not from PyPI.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+
+from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped
+from nav_msgs.msg import Odometry, Path
+from rclpy.node import Node
+from std_msgs.msg import Float32, Header
+from visualization_msgs.msg import Marker
+
+from sim_bridge.nodes.parameters import Parameter, declare
+from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.running import run
+from sim_bridge.odometry import Pose, advance, yaw_rate_radps
+from sim_bridge.overlay import arc
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:
+    TFMessage = None
+
+PARAMETERS = (
+    Parameter('path_step', 0.5, 'Distance between two points of the path, m.', 0.05, 10.0),
+    Parameter('path_points', 4000, 'Most points of the path; older ones go.', 10, 100_000),
+)
+
+_FRAME, _CHILD = 'odom', 'base_link'
+_PATH_PERIOD_S = 0.5
+
+
+class OdometryNode(Node):
+    """Publishes `odom` per speed, `predicted_path` per command, and `path` twice a second."""
+
+    def __init__(self) -> None:
+        super().__init__('odometry')
+        values = declare(self, PARAMETERS)
+        self._step_m: float = values['path_step']
+        self._pose = Pose()
+        self._steering_rad = 0.0
+        self._last_s = time.monotonic()
+        self._points: deque[PoseStamped] = deque(maxlen=values['path_points'])
+        self._odometry = self.create_publisher(Odometry, 'odom', NEWEST)
+        self._path = self.create_publisher(Path, 'path', NEWEST)
+        self._predicted = self.create_publisher(Marker, 'predicted_path', NEWEST)
+        self._transforms = self.create_publisher(TFMessage, '/tf', 100) if TFMessage else None
+        self.create_subscription(Float32, 'vehicle/speed', self._on_speed, NEWEST)
+        self.create_subscription(Float32, 'vehicle/steering_angle', self._on_angle, NEWEST)
+        self.create_subscription(Float32, 'steering', self._on_command, NEWEST)
+        self.create_timer(_PATH_PERIOD_S, self._publish_path)
+
+    def _on_angle(self, message: Float32) -> None:
+        if math.isfinite(message.data):
+            self._steering_rad = float(message.data)
+
+    def _on_speed(self, message: Float32) -> None:
+        now_s = time.monotonic()
+        dt_s, self._last_s = now_s - self._last_s, now_s
+        speed_mps = float(message.data)
+        if math.isfinite(speed_mps):
+            self._pose = advance(self._pose, speed_mps, self._steering_rad, dt_s)
+            self._publish_odometry(speed_mps)
+            self._extend_path()
+
+    def _publish_odometry(self, speed_mps: float) -> None:
+        odometry = Odometry(header=self._header(_FRAME), child_frame_id=_CHILD)
+        odometry.pose.pose = self._stamped().pose
+        odometry.twist.twist.linear.x = speed_mps
+        odometry.twist.twist.angular.z = yaw_rate_radps(speed_mps, self._steering_rad)
+        self._odometry.publish(odometry)
+        if self._transforms:
+            self._transforms.publish(TFMessage(transforms=[self._transform()]))
+
+    def _extend_path(self) -> None:
+        here = self._stamped()
+        if self._points:
+            last = self._points[-1].pose.position
+            if math.hypot(last.x - self._pose.x_m, last.y - self._pose.y_m) < self._step_m:
+                return
+        self._points.append(here)
+
+    def _publish_path(self) -> None:
+        if self._path.get_subscription_count():
+            self._path.publish(Path(header=self._header(_FRAME), poses=list(self._points)))
+
+    def _on_command(self, message: Float32) -> None:
+        """The predicted path, a line on the ground in front of the car."""
+        if not (self._predicted.get_subscription_count() and math.isfinite(message.data)):
+            return
+        marker = Marker(header=self._header(_CHILD), ns='predicted_path', type=Marker.LINE_STRIP)
+        marker.points = [Point(x=float(x), y=float(y), z=0.0) for x, y in arc(message.data)]
+        marker.scale.x = 0.2
+        marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
+        marker.pose.orientation.w = 1.0
+        self._predicted.publish(marker)
+
+    def _header(self, frame: str) -> Header:
+        return Header(stamp=self.get_clock().now().to_msg(), frame_id=frame)
+
+    def _stamped(self) -> PoseStamped:
+        stamped = PoseStamped(header=self._header(_FRAME))
+        stamped.pose.position.x, stamped.pose.position.y = self._pose.x_m, self._pose.y_m
+        stamped.pose.orientation = self._orientation()
+        return stamped
+
+    def _orientation(self) -> Quaternion:
+        half = 0.5 * self._pose.yaw_rad
+        return Quaternion(x=0.0, y=0.0, z=math.sin(half), w=math.cos(half))
+
+    def _transform(self) -> TransformStamped:
+        transform = TransformStamped(header=self._header(_FRAME), child_frame_id=_CHILD)
+        transform.transform.translation.x = self._pose.x_m
+        transform.transform.translation.y = self._pose.y_m
+        transform.transform.rotation = self._orientation()
+        return transform
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; the exit code."""
+    return run(OdometryNode, args)

@@ -1,0 +1,165 @@
+"""Draws on a frame what the car is told: the predicted path, the steering, speed and latency.
+
+Pure: frames and values in, frames out. The same drawing serves the annotated topic and videos.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sim_bridge.odometry import REAR_AXLE_M, WHEELBASE_M
+
+Rgb = npt.NDArray[np.uint8]
+
+SCALE = 2
+"""The drawing is so many times as large as the frame, for text to be readable."""
+
+_HALF_TRACK_M = 1.0
+_PATH_M = 22.0
+_NEAREST_M = 1.0
+_FULL_LOCK_RAD = math.radians(25.0)
+
+_PATH = (70, 190, 255)
+_RECORDED = (240, 170, 60)
+_LIMIT = (240, 90, 80)
+_INK = (255, 255, 255)
+_SHADE = (20, 24, 28)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera on the car: pixels; metres ahead of the car's origin and above ground."""
+
+    focal_px: float = 138.6
+    cx_px: float = 160.0
+    cy_px: float = 80.0
+    ahead_m: float = 1.35
+    height_m: float = 0.97
+    pitch_down_rad: float = math.radians(3.97)
+
+    def project(self, ground: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Pixels (n, 2) of points (n, 2) on the ground: m ahead of the origin, m to the left.
+
+        Points less than a metre in front of the camera are left out.
+        """
+        sin, cos = math.sin(self.pitch_down_rad), math.cos(self.pitch_down_rad)
+        ahead = ground[:, 0] - self.ahead_m
+        depth = cos * ahead + sin * self.height_m
+        up = sin * ahead - cos * self.height_m
+        seen = depth > _NEAREST_M
+        u = self.cx_px - self.focal_px * ground[seen, 1] / depth[seen]
+        v = self.cy_px - self.focal_px * up[seen] / depth[seen]
+        return np.stack((u, v), axis=1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is known at a frame: SI units, left positive; None is not drawn."""
+
+    commanded_rad: float | None = None
+    recorded_rad: float | None = None
+    speed_mps: float | None = None
+    limit_mps: float | None = None
+    throttle: float | None = None
+    latency_ms: float | None = None
+
+
+def arc(
+    steering_rad: float, offset_m: float = 0.0, length_m: float = _PATH_M
+) -> npt.NDArray[np.float64]:
+    """The path (n, 2) of a car that keeps its steering: m ahead of its origin, m to the left.
+
+    offset_m: of a line beside the middle of the rear axle, left positive. The bicycle model with
+    the rear axle as its reference, which is right where tyres do not slip.
+    """
+    distance = np.linspace(0.0, length_m, 45)
+    curvature = math.tan(steering_rad) / WHEELBASE_M
+    heading = distance * curvature
+    if abs(curvature) < 1e-6:
+        ahead, left = distance, np.zeros_like(distance)
+    else:
+        ahead, left = np.sin(heading) / curvature, (1.0 - np.cos(heading)) / curvature
+    ahead = ahead - offset_m * np.sin(heading) + REAR_AXLE_M
+    return np.stack((ahead, left + offset_m * np.cos(heading)), axis=1)
+
+
+def draw(rgb: Rgb, reading: Reading, camera: Camera | None = None) -> Rgb:
+    """A drawing, uint8 (2 H, 2 W, 3) RGB, over a frame uint8 (H, W, 3) RGB."""
+    height, width = rgb.shape[:2]
+    size = (SCALE * width, SCALE * height)
+    canvas = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    if reading.commanded_rad is not None:
+        _draw_path(canvas, reading.commanded_rad, camera or Camera())
+    _draw_needles(canvas, reading)
+    _draw_figures(canvas, reading)
+    return canvas
+
+
+def to_jpeg(rgb: Rgb) -> bytes:
+    """A JPEG of a drawing, uint8 (H, W, 3) RGB."""
+    _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return jpeg.tobytes()
+
+
+def _draw_path(canvas: Rgb, steering_rad: float, camera: Camera) -> None:
+    left, right = (
+        np.round(SCALE * camera.project(arc(steering_rad, side * _HALF_TRACK_M))).astype(np.int32)
+        for side in (1.0, -1.0)
+    )
+    if len(left) < 2 or len(right) < 2:
+        return
+    lane = canvas.copy()
+    cv2.fillPoly(lane, [np.concatenate((left, right[::-1]))], _PATH, cv2.LINE_AA)
+    cv2.addWeighted(lane, 0.28, canvas, 0.72, 0.0, dst=canvas)
+    cv2.polylines(canvas, [left, right], False, _PATH, 2, cv2.LINE_AA)
+
+
+def _draw_needles(canvas: Rgb, reading: Reading) -> None:
+    """Full lock, 25 degrees, turns a needle by 70, so that small angles can be seen."""
+    height, width = canvas.shape[:2]
+    hub = (width // 2, height - 10)
+    radius = height // 5
+    cv2.ellipse(canvas, hub, (radius, radius), 0, 200, 340, _INK, 1, cv2.LINE_AA)
+    needles = ((reading.recorded_rad, _RECORDED, 2), (reading.commanded_rad, _PATH, 3))
+    for steering_rad, colour, thickness in needles:
+        if steering_rad is not None:
+            turn = math.radians(70.0) * max(-1.0, min(1.0, steering_rad / _FULL_LOCK_RAD))
+            tip = (
+                round(hub[0] - 0.9 * radius * math.sin(turn)),
+                round(hub[1] - 0.9 * radius * math.cos(turn)),
+            )
+            cv2.line(canvas, hub, tip, colour, thickness, cv2.LINE_AA)
+    cv2.circle(canvas, hub, 4, _INK, -1, cv2.LINE_AA)
+
+
+def _draw_figures(canvas: Rgb, reading: Reading) -> None:
+    lines = []
+    if reading.speed_mps is not None:
+        limit = '' if reading.limit_mps is None else f' / {reading.limit_mps:.1f}'
+        lines.append((f'{reading.speed_mps:.1f}{limit} m/s', _too_fast(reading)))
+    if reading.throttle is not None:
+        lines.append((f'throttle {reading.throttle:+.2f}', _INK))
+    if reading.commanded_rad is not None:
+        lines.append((f'steering {reading.commanded_rad:+.3f} rad', _PATH))
+    if reading.recorded_rad is not None:
+        lines.append((f'recorded {reading.recorded_rad:+.3f} rad', _RECORDED))
+    if reading.latency_ms is not None:
+        lines.append((f'latency {reading.latency_ms:.1f} ms', _INK))
+    if not lines:
+        return
+    box = canvas[8 : 16 + 18 * len(lines), 8:178]
+    box[:] = (0.45 * box + 0.55 * np.array(_SHADE)).astype(np.uint8)
+    for number, (text, colour) in enumerate(lines):
+        at = (16, 26 + 18 * number)
+        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+
+
+def _too_fast(reading: Reading) -> tuple[int, int, int]:
+    if reading.speed_mps is None or reading.limit_mps is None:
+        return _INK
+    return _LIMIT if reading.speed_mps > 1.05 * reading.limit_mps else _INK

@@ -1,0 +1,41 @@
+"""Look for what keeps a drive from working: a line per check, the worst first, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+
+from sim_bridge import doctor
+from sim_bridge.doctor import Finding, Level
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    add = parser.add_argument
+    add('--port', type=int, default=4567, help='TCP port that the bridge shall listen on')
+    add('--model', default='default', help='network: a file, or `default` for the shipped one')
+    add('--profile', default='', help='preprocessing profile; empty: the one of the model')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything; 1 if something is broken."""
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    findings = sorted(_findings(args), key=lambda finding: -finding.level)
+    for finding in findings:
+        print(finding)
+    return 1 if findings[0].level is Level.BROKEN else 0
+
+
+def _findings(args: argparse.Namespace) -> Iterator[Finding]:
+    yield doctor.check_python()
+    yield from doctor.check_packages()
+    yield doctor.check_ros()
+    yield doctor.check_port(args.port)
+    yield doctor.check_handshake()
+    yield doctor.check_model(args.model, args.profile)
+    yield doctor.check_shared_memory()
+    discovery = doctor.check_discovery()
+    yield discovery
+    if discovery.level is not Level.BROKEN:
+        yield from doctor.check_quality_of_service()

@@ -1,0 +1,39 @@
+"""Export a bag: as the simulator's own driving log, which training reads, or as a video."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from sim_bridge.errors import StartError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    add = parser.add_argument
+    add('bag', type=Path, help='folder of a bag, or its .mcap file')
+    add('--csv', type=Path, metavar='DIR', help='write driving_log.csv and IMG/ into this folder')
+    add('--mp4', type=Path, metavar='FILE', help='write a video with the overlay')
+    add('--speed-limit', type=float, help='--mp4: limit to show, m/s')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; 2 with one line on stderr for bad input."""
+    from sim_bridge.bag_export import export_log, export_video
+    from sim_bridge.bags import Bag
+
+    try:
+        if not (args.csv or args.mp4):
+            raise StartError('say what to write: --csv DIR, --mp4 FILE, or both')
+        bag = Bag(args.bag)
+        if args.csv:
+            print(f'{args.csv}: {export_log(bag, args.csv)} rows')
+        if args.mp4:
+            print(f'{args.mp4}: {export_video(bag, args.mp4, args.speed_limit)} frames')
+    except (StartError, OSError) as error:
+        print(f'sim-bridge export: {error}', file=sys.stderr)
+        return 2
+    if bag.trouble:
+        print(f'sim-bridge export: {bag.trouble}', file=sys.stderr)
+    return 0

@@ -1,0 +1,177 @@
+"""Replay a bag: publish its messages again, or check a network on its frames.
+
+With --check the frames go to a steering node that runs the network; its steering is compared with
+what was recorded for the same frames. Exit code 1 if they lie further apart than --threshold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sim_bridge.bags import COMMANDS, FRAMES, Bag, Record, stamp_ns
+from sim_bridge.comparison import Comparison, compare
+from sim_bridge.errors import StartError
+from sim_bridge.lifeline import parent_is_gone
+from sim_bridge.supervisor import Child
+
+_END_S = 5.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    add = parser.add_argument
+    add('bag', type=Path, help='folder of a bag, or its .mcap file')
+    add('--rate', type=float, default=1.0, help='how many times as fast as it was recorded')
+    add('--clock', action='store_true', help='publish the time of the bag on /clock')
+    add('--topics', nargs='+', metavar='NAME', help='only these topics; left out: all')
+    add('--check', nargs='?', const='default', metavar='MODEL', help='compare this network')
+    add('--profile', default='', help='--check: preprocessing; empty: the one of the model')
+    add('--threshold', type=float, default=0.01, help='--check: largest mean difference, rad')
+    add('--json', type=Path, metavar='FILE', help='--check: write the figures there too')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay or check; 1 beyond the threshold, 2 with one line on stderr for bad input."""
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    try:
+        if not args.rate > 0.0:
+            raise StartError(f'--rate is {args.rate}, it must be greater than 0')
+        return _play(args) if args.check is None else _check(args)
+    except StartError as error:
+        print(f'sim-bridge replay: {error}', file=sys.stderr)
+        return 2
+
+
+def _play(args: argparse.Namespace) -> int:
+    from sim_bridge.nodes.player import PlayerNode
+    from sim_bridge.nodes.running import ros
+
+    bag = Bag(args.bag)
+    first = {record.topic: record for record in bag}
+    topics = [
+        record
+        for record in first.values()
+        if not args.topics or any(record.is_of(name.lstrip('/')) for name in args.topics)
+    ]
+    if not topics:
+        raise StartError(f'{args.bag} has none of these topics, it has {", ".join(sorted(first))}')
+    with ros(), _interruptible() as going_on:
+        player = PlayerNode()
+        try:
+            player.open(topics, bag.offers())
+            player.play(bag, args.rate, with_clock=args.clock, going_on=going_on)
+        finally:
+            player.destroy_node()
+    _tell_trouble(bag)
+    print(f'{args.bag}: {player.published} messages published')
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from sim_bridge.nodes.running import ros
+
+    if args.check != 'default' and not Path(args.check).exists():
+        raise StartError(f'--check: there is no file {args.check}')
+    bag = Bag(args.bag)
+    recorded = _recorded_steering(bag)
+    _tell_trouble(bag)
+    namespace = f'/replay_{os.getpid()}'
+    with ros(), _interruptible() as going_on:
+        node = Child('steering', _steering_words(args, namespace))
+        try:
+            pairs, refused = _ask(bag, recorded, namespace, node, going_on)
+        finally:
+            node.ask_to_end()
+            node.wait(_END_S)
+    if not pairs:
+        raise StartError(f'the network answered none of the {refused} frames')
+    result = compare(*zip(*pairs, strict=True))
+    _tell(args, result, refused)
+    return 0 if result.mae_rad <= args.threshold and not refused else 1
+
+
+def _recorded_steering(bag: Bag) -> dict[int, float]:
+    """Recorded steering in rad by the stamp of its frame."""
+    steering = {}
+    for record in bag:
+        if record.is_of(COMMANDS):
+            command = record.decoded()
+            steering[stamp_ns(command)] = float(command.position[0])
+    if not steering:
+        raise StartError(f'{bag.path} holds no {COMMANDS} to compare with')
+    return steering
+
+
+def _ask(
+    bag: Bag, recorded: dict[int, float], namespace: str, steering: Child, going_on: Any
+) -> tuple[list[tuple[float, float]], int]:
+    """Pairs of recorded and new steering, and how many frames the network refused."""
+    from sim_bridge.nodes.checker import CheckerNode, NoAnswerError
+
+    checker = CheckerNode(namespace)
+    pairs, refused = [], 0
+    try:
+        checker.wait_for_steering(lambda: steering.exit_code is None and going_on())
+        for record, stamp in _frames(bag):
+            if stamp not in recorded:
+                continue
+            angle = checker.steering_rad(record.cdr, stamp)
+            if angle is None:
+                refused += 1
+            else:
+                pairs.append((recorded[stamp], angle))
+            if steering.exit_code is not None or not going_on():
+                raise StartError('the check was ended before its end')
+    except NoAnswerError as error:
+        raise StartError(str(error)) from error
+    finally:
+        checker.destroy_node()
+    return pairs, refused
+
+
+def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
+    for record in bag:
+        if record.is_of(FRAMES):
+            yield record, stamp_ns(record.decoded())
+
+
+def _steering_words(args: argparse.Namespace, namespace: str) -> list[str]:
+    words = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
+    words += ['-p', f'model:={args.check}']
+    return words + (['-p', f'profile:={args.profile}'] if args.profile else [])
+
+
+def _tell(args: argparse.Namespace, result: Comparison, refused: int) -> None:
+    figures = asdict(result) | {'refused': refused, 'threshold_rad': args.threshold}
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
+    correlation = 'none' if result.correlation is None else f'{result.correlation:.4f}'
+    verdict = 'within' if result.mae_rad <= args.threshold else 'beyond'
+    print(
+        f'{args.bag}: {result.frames} frames, {refused} refused, '
+        f'mean difference {result.mae_rad:.6f} rad, largest {result.max_rad:.6f} rad, '
+        f'correlation {correlation}: {verdict} {args.threshold:g} rad'
+    )
+
+
+def _tell_trouble(bag: Bag) -> None:
+    if bag.trouble:
+        print(f'sim-bridge replay: {bag.trouble}', file=sys.stderr)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Any]:
+    """What tells whether nobody has asked to end yet, by a signal or by leaving us alone."""
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stopped.append(number))
+    yield lambda: not stopped and not parent_is_gone()

@@ -1,0 +1,176 @@
+"""What the live page shows: the newest frame, the last minute, and the streams that carry both.
+
+Pages are served on the thread that also serves the car. So nothing here decodes or encodes an
+image or waits: a frame is passed on as it came, a message is written once for all pages, and a
+page that reads slowly misses what it could not take. Pure: clock and pause are passed in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PERIOD_S = 0.1
+"""Time between two moments, and between two frames on a page."""
+
+BOUNDARY = 'frame'
+HISTORY_S = 60.0
+STREAMS_AT_MOST = 16
+_STATUS_PERIOD_S = 1.0
+_FRAME_AGAIN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One point of every plot.
+
+    at_s: the server's monotonic clock. recorded_rad: what the wheels do, left positive.
+    commanded_rad, throttle (-1..1), latency_ms: of the newest answer. limit_mps: None if unknown.
+    """
+
+    at_s: float
+    recorded_rad: float
+    commanded_rad: float
+    speed_mps: float
+    limit_mps: float | None
+    throttle: float
+    latency_ms: float | None
+
+
+class StreamsFullError(RuntimeError):
+    """As many streams are open as the drive can carry without noticing."""
+
+
+class Live:
+    """The newest frame and the last minute, and streams of them. Belongs to one thread."""
+
+    def __init__(
+        self,
+        status: Callable[[], dict[str, Any]],
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        """`status` returns what /state.json shows; `sleep` pauses one stream and no other."""
+        self._read_status = status
+        self._clock = clock
+        self._sleep = sleep
+        self._jpeg = b''
+        self._frames = 0
+        self._moments: deque[Moment] = deque(maxlen=round(HISTORY_S / PERIOD_S))
+        self._moment_message = b''
+        self._status_message = b''
+        self._status_due_s = float('-inf')
+        self._streams = 0
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether there is a frame to show."""
+        return bool(self._jpeg)
+
+    def keep(self, jpeg: bytes) -> bool:
+        """Keep the newest frame; whether a `moment` is due with it."""
+        self._jpeg = jpeg
+        self._frames += 1
+        # A little early is on time: else a simulator of 20 frames/s would give every third one.
+        return not self._moments or self._clock() - self._moments[-1].at_s > 0.8 * PERIOD_S
+
+    def add(self, moment: Moment) -> None:
+        """Add a point to the plots."""
+        self._moments.append(moment)
+        self._moment_message = _event('moment', rounded(moment))
+
+    def events(self) -> Stream:
+        """Server-sent events: `history` at once, then `moment`s, and each second `status`.
+
+        Raises StreamsFullError if too many streams are open.
+        """
+        return self._open(self._events())
+
+    def frames(self) -> Stream:
+        """Body of multipart/x-mixed-replace: the newest JPEG, at most ten a second.
+
+        Raises StreamsFullError if too many streams are open.
+        """
+        return self._open(self._parts())
+
+    def _open(self, chunks: Iterator[bytes]) -> Stream:
+        if self._streams >= STREAMS_AT_MOST:
+            raise StreamsFullError(f'{self._streams} streams are open, no more are served')
+        self._streams += 1
+        return Stream(chunks, self._closed)
+
+    def _closed(self) -> None:
+        self._streams -= 1
+
+    def _events(self) -> Iterator[bytes]:
+        yield _event('history', [rounded(moment) for moment in self._moments])
+        moment = status = b''
+        while True:
+            news = b''
+            if moment is not self._moment_message:
+                news += (moment := self._moment_message)
+            if status is not self._status():
+                news += (status := self._status_message)
+            if news:
+                yield news
+            self._sleep(PERIOD_S)
+
+    def _status(self) -> bytes:
+        """The status of this second, written once for all pages."""
+        now_s = self._clock()
+        if now_s >= self._status_due_s:
+            self._status_due_s = now_s + _STATUS_PERIOD_S
+            message = {'now_s': round(now_s, 3), 'has_frame': self.has_frame}
+            self._status_message = _event('status', message | self._read_status())
+        return self._status_message
+
+    def _parts(self) -> Iterator[bytes]:
+        """The boundary follows each frame at once: a browser shows a frame when it sees it end.
+
+        A frame that stays is repeated now and then: a page that is gone shows only in writing.
+        """
+        sent, sent_at_s = -1, 0.0
+        yield f'--{BOUNDARY}\r\n'.encode()
+        while True:
+            now_s = self._clock()
+            if sent != self._frames or now_s - sent_at_s >= _FRAME_AGAIN_S:
+                sent, sent_at_s = self._frames, now_s
+                yield _part(self._jpeg)
+            self._sleep(PERIOD_S)
+
+
+class Stream:
+    """Chunks of a body that ends when its reader is gone, which `closed` is told once."""
+
+    def __init__(self, chunks: Iterator[bytes], closed: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._closed: Callable[[], None] | None = closed
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        """Give the place to others; what serves the body calls this at its end."""
+        if self._closed:
+            self._closed()
+            self._closed = None
+
+
+def rounded(moment: Moment) -> dict[str, float | None]:
+    """The moment's fields, short enough to be sent ten times a second."""
+    return {
+        name: None if value is None else round(value, 4) for name, value in asdict(moment).items()
+    }
+
+
+def _event(name: str, data: object) -> bytes:
+    return f'event: {name}\ndata: {json.dumps(data, separators=(",", ":"))}\n\n'.encode()
+
+
+def _part(jpeg: bytes) -> bytes:
+    head = f'Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n'
+    return head.encode() + jpeg + f'\r\n--{BOUNDARY}\r\n'.encode()

@@ -1,0 +1,248 @@
+'use strict';
+
+const MINUTE_S = 60;
+const DEGREES = 180 / Math.PI;
+const SILENCE_MS = 3000;
+const LEVELS = [
+  ['driving', 'good'], ['late', 'warn'], ['stopped', 'bad'], ['driven by hand', 'good'],
+];
+const COUNTS = [
+  ['telemetry', 'frames', false],
+  ['answers', 'answers', false],
+  ['timeouts', 'timeouts', true],
+  ['late_commands', 'late commands', true],
+  ['rejected_commands', 'rejected', true],
+  ['bad_packets', 'bad packets', true],
+  ['collapsed', 'tokens collapsed', false],
+  ['kicks', 'kicks after silence', false],
+  ['simulators', 'simulators', false],
+];
+const PLOTS = [
+  { id: 'plot-steering', least: 5, symmetric: true, lines: [
+    ['--recorded', (m) => m.recorded_rad * DEGREES], ['--commanded', (m) => m.commanded_rad * DEGREES]] },
+  { id: 'plot-speed', least: 5, lines: [
+    ['--limit', (m) => m.limit_mps], ['--commanded', (m) => m.speed_mps]] },
+  { id: 'plot-throttle', least: 1, symmetric: true, lines: [['--commanded', (m) => m.throttle]] },
+  { id: 'plot-latency', least: 10, lines: [['--commanded', (m) => m.latency_ms]] },
+];
+
+let moments = [];
+let clockOffset = null;
+let heardAt = 0;
+let stream = null;
+let drawing = false;
+
+const element = (id) => document.getElementById(id);
+const say = (id, text) => { element(id).textContent = text; };
+const fixed = (value, digits) => (value === null || value === undefined ? '–' : value.toFixed(digits));
+
+/** The server's clock now, seconds. */
+const now = () => performance.now() / 1000 + clockOffset;
+
+function angle(rad) {
+  const degrees = rad * DEGREES;
+  const side = Math.abs(degrees) < 0.05 ? '' : degrees > 0 ? ' left' : ' right';
+  return `${Math.abs(degrees).toFixed(1)}°${side}`;
+}
+
+function showMoment(m) {
+  say('recorded', angle(m.recorded_rad));
+  say('commanded', angle(m.commanded_rad));
+  // Full lock, 25 degrees, turns the needle by 70, so that small angles can be seen.
+  for (const which of ['recorded', 'commanded']) {
+    const turn = Math.max(-70, Math.min(70, -m[`${which}_rad`] * DEGREES * 2.8));
+    element(`needle-${which}`).setAttribute('transform', `rotate(${turn.toFixed(1)})`);
+  }
+  say('speed', fixed(m.speed_mps, 1));
+  say('limit', m.limit_mps === null ? 'unknown' : `${m.limit_mps.toFixed(1)} m/s`);
+  const full = 1.25 * Math.max(m.limit_mps || 0, m.speed_mps, 1);
+  element('speed-bar').style.width = `${(100 * m.speed_mps) / full}%`;
+  element('limit-mark').style.display = m.limit_mps === null ? 'none' : 'block';
+  element('limit-mark').style.left = `${(100 * m.limit_mps) / full}%`;
+  say('throttle', fixed(m.throttle, 2));
+  const bar = element('throttle-bar');
+  bar.classList.toggle('brake', m.throttle < 0);
+  bar.style.left = `${50 + Math.min(0, 50 * m.throttle)}%`;
+  bar.style.width = `${Math.abs(50 * m.throttle)}%`;
+}
+
+function showStatus(status) {
+  const level = LEVELS.find(([start]) => status.state.startsWith(start));
+  element('state').dataset.level = level ? level[1] : 'wait';
+  say('state-text', status.state);
+  say('reason', status.reason || '');
+  say('latency', fixed(status.latency_ms.p50, 1));
+  say('p99', fixed(status.latency_ms.p99, 1));
+  say('max', fixed(status.latency_ms.max, 1));
+  say('rate', fixed(status.telemetry_hz, 1));
+  say('nodes', status.network || '');
+  showCounts(status);
+  if (status.has_frame) showCamera();
+}
+
+function showCounts(status) {
+  const list = element('counts');
+  if (!list.children.length) {
+    for (const [name, label] of COUNTS) {
+      const box = list.appendChild(document.createElement('div'));
+      box.appendChild(document.createElement('dt')).textContent = label;
+      box.appendChild(document.createElement('dd')).id = `count-${name}`;
+    }
+  }
+  for (const [name, , isTrouble] of COUNTS) {
+    say(`count-${name}`, status[name].toLocaleString('en-US').replaceAll(',', '\u202f'));
+    element(`count-${name}`).parentElement.classList.toggle('attention', isTrouble && status[name] > 0);
+  }
+}
+
+function showCamera() {
+  const frame = element('frame');
+  if (frame.hasAttribute('src')) return;
+  frame.src = `camera.mjpg?${Date.now()}`;
+  frame.hidden = false;
+  element('no-frame').hidden = true;
+}
+
+function hideCamera() {
+  element('frame').removeAttribute('src');
+  element('frame').hidden = true;
+  element('no-frame').hidden = false;
+}
+
+/** A round upper end of an axis: 1, 2 or 5 times a power of ten. */
+function axisEnd(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((end) => end >= value * 0.999);
+}
+
+function draw() {
+  drawing = false;
+  const style = getComputedStyle(document.documentElement);
+  for (const plot of PLOTS) drawPlot(plot, style);
+}
+
+function drawPlot(plot, style) {
+  const canvas = element(plot.id);
+  const ratio = window.devicePixelRatio || 1;
+  const { clientWidth: width, clientHeight: height } = canvas;
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+  const pen = canvas.getContext('2d');
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  const values = plot.lines.flatMap(([, pick]) => moments.map(pick)).filter(Number.isFinite);
+  const high = axisEnd(Math.max(plot.least, ...values.map(Math.abs)));
+  const low = plot.symmetric ? -high : 0;
+  const left = 30, right = width - 6, top = 8, bottom = height - 16;
+  const x = (at) => right - ((right - left) * (now() - at)) / MINUTE_S;
+  const y = (value) => bottom - ((bottom - top) * (value - low)) / (high - low);
+  drawAxes(pen, style, { left, right, bottom, x, y, marks: [low, (low + high) / 2, high] });
+  pen.save();
+  pen.beginPath();
+  pen.rect(left, 0, right - left, height);
+  pen.clip();
+  for (const [colour, pick] of plot.lines) drawLine(pen, style.getPropertyValue(colour), pick, x, y);
+  pen.restore();
+}
+
+function drawAxes(pen, style, { left, right, bottom, x, y, marks }) {
+  pen.strokeStyle = style.getPropertyValue('--line');
+  pen.fillStyle = style.getPropertyValue('--soft');
+  pen.font = '11px system-ui, sans-serif';
+  pen.lineWidth = 1;
+  pen.textAlign = 'right';
+  for (const mark of marks) {
+    pen.beginPath();
+    pen.moveTo(left, y(mark));
+    pen.lineTo(right, y(mark));
+    pen.stroke();
+    pen.fillText(String(mark).replace('-', '\u2212'), left - 4, y(mark) + 4);
+  }
+  pen.textAlign = 'center';
+  for (const ago of [45, 30, 15]) pen.fillText(`\u2212${ago} s`, x(now() - ago), bottom + 13);
+}
+
+/** A pause of more than a second leaves a gap. */
+function drawLine(pen, colour, pick, x, y) {
+  pen.strokeStyle = colour;
+  pen.lineWidth = 1.6;
+  pen.lineJoin = 'round';
+  pen.beginPath();
+  let lastAt = -Infinity;
+  for (const m of moments) {
+    const value = pick(m);
+    if (!Number.isFinite(value)) continue;
+    if (m.at_s - lastAt > 1) pen.moveTo(x(m.at_s), y(value));
+    else pen.lineTo(x(m.at_s), y(value));
+    lastAt = m.at_s;
+  }
+  pen.stroke();
+}
+
+function redraw() {
+  if (clockOffset === null || drawing) return;
+  drawing = true;
+  requestAnimationFrame(draw);
+}
+
+function heard() {
+  heardAt = performance.now();
+  document.body.classList.remove('stale');
+}
+
+function listen() {
+  stream = new EventSource('events');
+  stream.addEventListener('history', (event) => {
+    moments = JSON.parse(event.data);
+    if (moments.length) showMoment(moments[moments.length - 1]);
+    heard();
+  });
+  stream.addEventListener('moment', (event) => {
+    const moment = JSON.parse(event.data);
+    const last = moments[moments.length - 1];
+    if (last && last.at_s === moment.at_s) return;
+    moments = moments.filter((m) => moment.at_s - m.at_s < MINUTE_S + 2);
+    moments.push(moment);
+    showMoment(moment);
+    heard();
+    redraw();
+  });
+  stream.addEventListener('status', (event) => {
+    const status = JSON.parse(event.data);
+    clockOffset = status.now_s - performance.now() / 1000;
+    showStatus(status);
+    heard();
+    redraw();
+  });
+  stream.onerror = () => {
+    hideCamera();
+    // The browser itself tries again, except where the bridge said no.
+    if (stream.readyState === EventSource.CLOSED) {
+      lost('too many pages are open: close one, then reload');
+    }
+  };
+}
+
+function lost(reason) {
+  element('state').dataset.level = 'bad';
+  say('state-text', 'the bridge does not answer');
+  say('reason', reason);
+  document.body.classList.add('stale');
+}
+
+function unlisten() {
+  stream.close();
+  hideCamera();
+}
+
+setInterval(() => {
+  const silent = performance.now() - heardAt > SILENCE_MS;
+  if (silent && !document.hidden && stream.readyState !== EventSource.CLOSED) {
+    lost('what is shown is old; trying again');
+  }
+}, 1000);
+// A hidden page costs the drive nothing; what it missed comes with the history.
+document.addEventListener('visibilitychange', () => (document.hidden ? unlisten() : listen()));
+window.addEventListener('resize', redraw);
+if (!document.hidden) listen();
+else stream = { readyState: EventSource.CLOSED, close() {} };

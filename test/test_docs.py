@@ -1,0 +1,72 @@
+"""The documentation agrees with the code."""
+
+import argparse
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim_bridge.cli import NODES, VERBS
+
+DOCS = Path(__file__).parents[1] / 'docs'
+PAGES = sorted(DOCS.glob('*.md'))
+
+
+def test_reference_is_what_the_nodes_declare():
+    words = [sys.executable, '-c', 'import make_reference as m; print(m.render(), end="")']
+    result = subprocess.run(words, cwd=DOCS, capture_output=True, text=True, check=True)
+    written = (DOCS / 'reference.md').read_text(encoding='utf-8')
+    assert result.stdout == written, 'run: python docs/make_reference.py'
+
+
+def commands():
+    """Every `sim-bridge ...` that the pages tell people to type."""
+    for page in PAGES:
+        for block in re.findall(r'```\n(.*?)```', page.read_text(encoding='utf-8'), re.S):
+            for line in block.splitlines():
+                words = line.split('#')[0].split('&')[0].split()
+                if words and words[0].endswith('sim-bridge'):
+                    yield pytest.param(words[1:], id=f'{page.stem}: {" ".join(words[1:])}')
+
+
+@pytest.mark.parametrize('words', list(commands()))
+def test_command_in_the_docs_is_one_that_can_be_typed(words):
+    verb, *options = words
+    if verb in NODES:
+        return
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    importlib.import_module(VERBS[verb][0]).configure(parser)
+    if '--help' not in options:
+        parser.parse_args(options)
+
+
+def test_every_page_is_in_the_table_of_contents():
+    contents = (DOCS.parent / 'mkdocs.yml').read_text(encoding='utf-8')
+    assert [page.name for page in PAGES if page.name not in contents] == []
+
+
+def test_site_builds_without_a_broken_link(tmp_path):
+    pytest.importorskip('mkdocs', reason='needs mkdocs: pip install -r requirements/docs.txt')
+    words = [
+        sys.executable,
+        '-m',
+        'mkdocs',
+        'build',
+        '--strict',
+        '--quiet',
+        '--site-dir',
+        tmp_path,
+    ]
+    result = subprocess.run(
+        words, cwd=DOCS.parent, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert (tmp_path / 'index.html').is_file()
+    assert not re.search(r'(?:src|href)="https?://[^"]*\.(?:js|css)', read_all(tmp_path)), 'CDN'
+
+
+def read_all(site):
+    return ''.join(page.read_text(encoding='utf-8') for page in site.rglob('*.html'))

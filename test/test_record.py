@@ -1,0 +1,213 @@
+"""Recording a real drive over real DDS, replaying it, and looking at it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage
+
+from sim_bridge.bags import Bag, stamp_ns
+from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.supervisor import Child
+from sim_bridge.track_sim.camera import encode_jpeg
+from sim_bridge.track_sim.samples import TEST_SEEDS, samples
+from steering_net.preprocess import decode_jpeg
+from support import TalkingSimulator, free_port, run_verb, wait_for
+
+
+@pytest.fixture(scope='module')
+def frames():
+    rng = np.random.default_rng(1)
+    return [encode_jpeg(sample.rgb) for sample in samples(TEST_SEEDS[0], 40, rng)]
+
+
+@pytest.fixture(scope='module')
+def drive(tmp_path_factory):
+    """A recorded drive of some seconds: (bag, what the drive printed, its report)."""
+    folder = tmp_path_factory.mktemp('drive')
+    bag, report = folder / 'bag', folder / 'report.json'
+    result = run_verb(
+        'drive', '--port', free_port(), '--track', TEST_SEEDS[0], '--seconds', 12,
+        '--record', bag, '--report', report,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return bag, result.stdout, json.loads(report.read_text(encoding='utf-8'))
+
+
+def stamps(bag, name):
+    return [stamp_ns(record.decoded()) for record in Bag(bag) if record.is_of(name)]
+
+
+def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
+    bag, told, report = drive
+    images = stamps(bag, 'camera/image_raw/compressed')
+    assert len(images) > 100
+    assert report['frames'] <= len(images) <= report['frames'] + 2
+    assert len(set(images)) == len(images)
+    assert set(stamps(bag, 'cmd/steering')) >= set(images[:-1])
+    assert 'none dropped' in told
+
+
+def test_same_network_steers_the_bag_as_it_was_recorded(drive):
+    result = run_verb('replay', drive[0], '--check', '--threshold', '1e-6')
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'within 1e-06 rad' in result.stdout
+
+
+def test_worse_network_is_found_out(drive, tmp_path):
+    result = run_verb('replay', drive[0], '--check', untrained(tmp_path), '--profile', 'course')
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert 'beyond 0.01 rad' in result.stdout
+
+
+def untrained(folder):
+    """A network that was never trained."""
+    import keras
+
+    from steering_net.model import build_pilotnet
+
+    keras.utils.set_random_seed(1)
+    path = folder / 'untrained.keras'
+    build_pilotnet().save(path)
+    return path
+
+
+class Ear:
+    """A node that keeps what it hears."""
+
+    def __init__(self, **topics):
+        rclpy.init()
+        self.node = rclpy.create_node('ear')
+        self.heard = {name: [] for name in topics}
+        for name, (kind, topic) in topics.items():
+            self.node.create_subscription(
+                kind, topic, self.heard[name].append, QoSProfile(depth=1000)
+            )
+
+    def spin_while(self, condition, seconds=30.0):
+        deadline = time.monotonic() + seconds
+        while condition():
+            assert time.monotonic() < deadline
+            rclpy.spin_once(self.node, timeout_sec=0.02)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.node.destroy_node()
+        rclpy.shutdown()
+
+
+def test_replay_publishes_all_in_the_bags_own_time(drive):
+    images = stamps(drive[0], 'camera/image_raw/compressed')
+    topics = {
+        'image': (CompressedImage, 'camera/image_raw/compressed'),
+        'clock': (Clock, '/clock'),
+    }
+    with Ear(**topics) as ear:
+        began_s = time.monotonic()
+        player = subprocess.Popen(
+            [sys.executable, '-m', 'sim_bridge.cli', 'replay', str(drive[0]), '--clock',
+             '--rate', '2', '--topics', 'camera/image_raw/compressed'],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        ear.spin_while(lambda: player.poll() is None)
+        took_s = time.monotonic() - began_s
+        assert f'{len(images)} messages published' in player.communicate()[0]
+        heard = ear.heard
+    span_s = (images[-1] - images[0]) * 1e-9
+    assert span_s / 2 < took_s < span_s / 2 + 8.0
+    got = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in heard['image']]
+    assert len(got) >= 0.98 * len(images)
+    assert got == sorted(got)
+    clock = [m.clock.sec * 10**9 + m.clock.nanosec for m in heard['clock']]
+    assert clock == sorted(clock)
+    assert images[0] - 1e9 < clock[0]
+    assert clock[-1] < images[-1] + 1e9
+
+
+def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path):
+    bag = tmp_path / 'bag'
+    recorder = Child('recorder', ['record', str(bag)])
+    wait_for(lambda: graph.state()['frame_readers'] == 2, 30.0)
+    simulator = TalkingSimulator(graph.url())
+    simulator.open(frames[0])
+    for jpeg in frames:
+        simulator.ask(jpeg)
+    simulator.pump(0.3)
+    simulator.leave()
+    os.kill(recorder.pid, signal.SIGINT)
+    assert recorder.wait(10.0) == 0
+    read = Bag(bag)
+    images = [r.decoded().data.tobytes() for r in read if r.is_of('camera/image_raw/compressed')]
+    assert images[-len(frames) :] == frames
+    assert read.trouble == ''
+
+
+def test_killed_recorder_leaves_what_it_wrote(graph, frames, tmp_path):
+    bag = tmp_path / 'bag'
+    recorder = Child('recorder', ['record', str(bag)])
+    wait_for(lambda: graph.state()['frame_readers'] == 2, 30.0)
+    simulator = TalkingSimulator(graph.url())
+    simulator.open(frames[0])
+    for number in range(400):
+        simulator.ask(frames[number % len(frames)])
+    os.kill(recorder.pid, signal.SIGKILL)
+    recorder.wait(10.0)
+    assert simulator.ask(frames[0]).throttle > 0.0, 'the drive goes on'
+    simulator.leave()
+    read = Bag(bag)
+    assert sum(1 for r in read if r.is_of('camera/image_raw/compressed')) > 50
+    assert 'is incomplete' in read.trouble
+
+
+def test_existing_folder_is_refused_in_one_line(tmp_path):
+    result = run_verb('record', tmp_path)
+    assert result.returncode == 2
+    assert 'exists already' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+@pytest.fixture
+def annotate():
+    node = Child('annotate', ['annotate'])
+    yield node
+    node.ask_to_end()
+    node.wait(10.0)
+
+
+def test_annotated_frames_come_while_somebody_looks_and_cost_nothing_otherwise(
+    graph, frames, annotate
+):
+    simulator = TalkingSimulator(graph.url())
+    simulator.open(frames[0])
+    time.sleep(2.0)
+    assert graph.state()['frame_readers'] == 1, 'nobody looks, so nobody listens'
+    rclpy.init()
+    node = rclpy.create_node('viewer')
+    seen = []
+    try:
+        viewer = node.create_subscription(
+            CompressedImage, 'camera/image_annotated/compressed', seen.append, NEWEST
+        )
+        wait_for(lambda: graph.state()['frame_readers'] == 2, 30.0)
+        deadline = time.monotonic() + 20.0
+        while not seen and time.monotonic() < deadline:
+            simulator.ask(frames[1])
+            rclpy.spin_once(node, timeout_sec=0.01)
+        node.destroy_subscription(viewer)
+        wait_for(lambda: graph.state()['frame_readers'] == 1, 30.0)
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+        simulator.leave()
+    assert decode_jpeg(bytes(seen[0].data)).shape == (320, 640, 3)
+    assert seen[0].header.frame_id == 'camera_optical_frame'

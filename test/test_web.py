@@ -1,0 +1,333 @@
+"""The pages on the real server, over real sockets, and in a real browser where there is one."""
+
+import http.client
+import json
+import shutil
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sim_bridge.pairing import Counters
+from sim_bridge.server import SimulatorServer, sleep
+from sim_bridge.web import create_app
+from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment
+from support import wait_for
+
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
+CHROMEDRIVER = shutil.which('chromedriver')
+JPEG = (Path(__file__).parents[1] / 'src/steering_net/probe_frames/track_2000.jpg').read_bytes()
+
+
+class Nobody:
+    """A handler for a server that only shows pages."""
+
+    def connected(self, sid, *, is_simulator):
+        pass
+
+    def disconnected(self, sid):
+        pass
+
+    def telemetry(self, sid, payload):
+        pass
+
+    def woken(self):
+        pass
+
+
+class Site:
+    """The pages of a bridge that is not there: everything that they show is set by the test."""
+
+    def __init__(self):
+        self.status = {
+            'ready': True,
+            'state': 'driving',
+            'reason': '',
+            'simulators': 1,
+            'telemetry_hz': 20.1,
+            'speed_mps': 5.9,
+            'speed_limit_mps': 6.7,
+            'commanded_rad': 0.05,
+            'throttle': 0.11,
+            'network': 'pilotnet.keras',
+            'latency_ms': {'p50': 2.1, 'p99': 4.4, 'max': 9.8},
+            **vars(Counters(telemetry=1234, answers=1233, timeouts=3)),
+        }
+        self.live = Live(lambda: self.status, clock=time.monotonic, sleep=sleep)
+        pages = create_app(lambda: self.status, self.live)
+        self.server = SimulatorServer(host='127.0.0.1', port=0, pages=pages)
+        self.server.start(Nobody())
+        self.url = f'http://127.0.0.1:{self.server.port}'
+
+    def show(self, seconds=0.0, **values):
+        """Let a moment pass, or fill the plots with some seconds of them."""
+        now_s = time.monotonic()
+        for tenth in range(round(10 * seconds), -1, -1):
+            fields = {
+                'recorded_rad': 0.04, 'commanded_rad': 0.05, 'speed_mps': 5.9,
+                'limit_mps': 6.7, 'throttle': 0.11, 'latency_ms': 2.0,
+            }  # fmt: skip
+            moment = Moment(at_s=now_s - tenth / 10, **(fields | values))
+            self.server.post(lambda moment=moment: self.live.add(moment))
+        self.server.post(lambda: self.live.keep(JPEG))
+
+    def open(self, path, method='GET'):
+        """A connection on which a request was sent."""
+        connection = http.client.HTTPConnection('127.0.0.1', self.server.port, timeout=5.0)
+        connection.request(method, path)
+        return connection
+
+
+@pytest.fixture
+def site():
+    started = Site()
+    yield started
+    started.server.stop(lambda: None)
+
+
+def read(site, path, method='GET'):
+    connection = site.open(path, method)
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    return reply, body
+
+
+def test_page_and_everything_that_it_needs_come_from_here(site):
+    reply, page = read(site, '/')
+    assert reply.status == 200
+    assert reply.getheader('Content-Type').startswith('text/html')
+    assert b'http://' not in page
+    assert b'https://' not in page
+    for path in ('page.css', 'page.js', 'icon.svg'):
+        assert f'static/{path}'.encode() in page
+        assert read(site, f'/static/{path}')[0].status == 200
+
+
+def test_state_is_told_to_scripts(site):
+    assert json.loads(read(site, '/state.json')[1]) == site.status
+
+
+def test_health_is_a_status_code(site):
+    assert read(site, '/healthz')[0].status == 200
+    site.status['ready'] = False
+    assert read(site, '/healthz')[0].status == 503
+
+
+def test_metrics_are_what_prometheus_reads(site):
+    site.status['speed_limit_mps'] = None
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(read(site, '/metrics')[1].decode())
+    }
+    assert families['sim_bridge_answers'].samples[0].value == 1233
+    assert families['sim_bridge_answers'].type == 'counter'
+    assert families['sim_bridge_speed_mps'].samples[0].value == 5.9
+    assert 'sim_bridge_speed_limit_mps' not in families, 'unknown is not zero'
+    latency = {
+        sample.labels['quantile']: sample.value
+        for sample in families['sim_bridge_latency_seconds'].samples
+    }
+    assert latency == pytest.approx({'0.5': 0.0021, '0.99': 0.0044, '1': 0.0098})
+
+
+@pytest.mark.parametrize('path', ['/', '/state.json', '/events', '/metrics', '/healthz'])
+@pytest.mark.parametrize('method', ['POST', 'PUT', 'DELETE'])
+def test_pages_are_read_only(site, path, method):
+    assert read(site, path, method)[0].status == 405
+
+
+def test_events_stream_over_the_socket(site):
+    connection = site.open('/events')
+    reply = connection.getresponse()
+    assert reply.getheader('Content-Type').startswith('text/event-stream')
+    assert reply.readline() == b'event: history\n'
+    site.show(throttle=0.77)
+    lines = (reply.readline() for _ in range(40))
+    assert any(b'"throttle":0.77' in line for line in lines)
+    connection.close()
+
+
+def test_camera_shows_the_bytes_untouched(site):
+    assert read(site, '/camera.mjpg')[0].status == 503, 'there is no frame yet'
+    site.show()
+    wait_for(lambda: site.live.has_frame)
+    connection = site.open('/camera.mjpg')
+    reply = connection.getresponse()
+    assert reply.getheader('Content-Type') == 'multipart/x-mixed-replace; boundary=frame'
+    assert JPEG in reply.read(len(JPEG) + 200)
+    connection.close()
+
+
+def test_places_of_closed_pages_are_free_again(site):
+    site.show()
+    wait_for(lambda: site.live.has_frame)
+    for _ in range(2):
+        pages = [site.open('/events') for _ in range(STREAMS_AT_MOST)]
+        assert {page.getresponse().status for page in pages} == {200}
+        reply, body = read(site, '/camera.mjpg')
+        assert reply.status == 503
+        assert b'streams are open' in body
+        for page in pages:
+            page.sock.shutdown(socket.SHUT_RDWR)
+            page.close()
+        wait_for(lambda: read(site, '/events', 'HEAD')[0].status == 200, what='a free place')
+        wait_for(lambda: site.live._streams == 0, what='an empty house')
+
+
+def test_page_that_does_not_read_holds_nobody_up(site):
+    site.show()
+    wait_for(lambda: site.live.has_frame)
+    deaf = socket.create_connection(('127.0.0.1', site.server.port))
+    deaf.sendall(b'GET /camera.mjpg HTTP/1.1\r\nHost: here\r\n\r\n')
+    for _ in range(40):
+        site.server.post(lambda: site.live.keep(JPEG * 40))
+        started_s = time.monotonic()
+        assert read(site, '/state.json')[0].status == 200
+        assert time.monotonic() - started_s < 0.5
+        time.sleep(0.05)
+    deaf.close()
+
+
+# The page in a browser.
+
+
+def size(name):
+    return {'desktop': (1280, 800, 1.0), 'phone': (390, 844, 2.0)}[name]
+
+
+@pytest.fixture
+def browse():
+    """Start a headless Chromium: `browse('phone', dark=True)` returns its driver."""
+    if not (CHROMIUM and CHROMEDRIVER):
+        pytest.skip('needs chromium and chromedriver: apt-get install chromium chromium-driver')
+    webdriver = pytest.importorskip('selenium.webdriver')
+    drivers = []
+
+    def browse(device='desktop', dark=False):
+        options = webdriver.ChromeOptions()
+        for switch in ('headless=new', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage'):
+            options.add_argument(f'--{switch}')
+        options.binary_location = CHROMIUM
+        options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
+        service = webdriver.ChromeService(CHROMEDRIVER)
+        driver = webdriver.Chrome(options=options, service=service)
+        drivers.append(driver)
+        width, height, ratio = size(device)
+        driver.execute_cdp_cmd(
+            'Emulation.setDeviceMetricsOverride',
+            {
+                'width': width,
+                'height': height,
+                'deviceScaleFactor': ratio,
+                'mobile': device == 'phone',
+            },
+        )
+        scheme = {'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}
+        driver.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': [scheme]})
+        return driver
+
+    yield browse
+    for driver in drivers:
+        driver.quit()
+
+
+def text(driver, name):
+    return driver.find_element('id', name).text
+
+
+def script(driver, expression):
+    return driver.execute_script(f'return {expression}')
+
+
+@pytest.mark.parametrize('device', ['desktop', 'phone'])
+def test_page_shows_the_drive(site, browse, device):
+    site.show(30.0)
+    driver = browse(device)
+    driver.get(site.url)
+    site.show(commanded_rad=-0.0436332, throttle=-0.5, speed_mps=4.24)
+    wait_for(lambda: text(driver, 'commanded') == '2.5° right')
+    assert text(driver, 'recorded') == '2.3° left'
+    assert text(driver, 'speed') == '4.2'
+    assert text(driver, 'limit') == '6.7 m/s'
+    assert text(driver, 'throttle') == '-0.50'
+    wait_for(lambda: text(driver, 'state-text') == 'driving')
+    assert (text(driver, 'latency'), text(driver, 'p99'), text(driver, 'max')) == (
+        '2.1', '4.4', '9.8',
+    )  # fmt: skip
+    assert text(driver, 'count-timeouts') == '3'
+    wait_for(lambda: script(driver, 'document.getElementById("frame").naturalWidth') == 320)
+    assert script(driver, 'document.documentElement.scrollWidth') <= size(device)[0]
+    assert driver.get_log('browser') == [], 'no error, and nothing fetched from elsewhere'
+
+
+def test_page_that_opens_after_the_simulator_fell_silent_shows_what_was_last(site, browse):
+    site.show(speed_mps=3.3)
+    wait_for(lambda: site.live.has_frame)
+    driver = browse()
+    driver.get(site.url)
+    wait_for(lambda: text(driver, 'speed') == '3.3')
+
+
+def test_plots_are_drawn_from_the_history(site, browse):
+    site.show(30.0)
+    driver = browse()
+    driver.get(site.url)
+    blue = """(() => {
+        const canvas = document.getElementById('plot-speed');
+        const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let count = 0;
+        for (let i = 0; i < pixels.data.length; i += 4)
+            count += pixels.data[i + 2] > pixels.data[i] + 60;
+        return count;
+    })()"""
+    wait_for(lambda: script(driver, blue) > 150)
+
+
+def test_stop_is_shown_with_its_reason(site, browse):
+    site.status |= {
+        'state': 'stopped: no fresh command',
+        'reason': 'nobody publishes cmd/steering',
+    }
+    driver = browse()
+    driver.get(site.url)
+    wait_for(lambda: text(driver, 'state-text') == 'stopped: no fresh command')
+    assert text(driver, 'reason') == 'nobody publishes cmd/steering'
+    assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
+
+
+def test_page_tells_that_the_bridge_is_gone_and_comes_back_by_itself(site, browse):
+    driver = browse()
+    driver.get(site.url)
+    wait_for(lambda: text(driver, 'state-text') == 'driving')
+    sleeping = site.live._sleep
+    site.live._sleep = lambda _: sleeping(5.0)
+    wait_for(lambda: text(driver, 'state-text') == 'the bridge does not answer')
+    site.live._sleep = sleeping
+    wait_for(lambda: text(driver, 'state-text') == 'driving')
+
+
+@pytest.mark.parametrize('dark', [False, True])
+def test_text_can_be_read_in_the_light_and_in_the_dark(site, browse, dark):
+    driver = browse(dark=dark)
+    driver.get(site.url)
+    wait_for(lambda: text(driver, 'state-text') == 'driving')
+    for selector in ('h1', 'h2', 'dt', '.small', '.commanded', '.recorded'):
+        assert contrast(driver, selector) >= 3.0, selector
+
+
+def contrast(driver, selector):
+    """Contrast ratio (WCAG 2) of an element's text against the card that it is on."""
+    ink, ground = (
+        luminance(script(driver, f'getComputedStyle(document.querySelector({query!r})).{what}'))
+        for query, what in ((selector, 'color'), ('.tile', 'backgroundColor'))
+    )
+    return (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05)
+
+
+def luminance(colour):
+    channels = [int(part) / 255 for part in colour[4:-1].split(',')]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
