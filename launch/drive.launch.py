@@ -12,6 +12,7 @@ from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    IncludeLaunchDescription,
     OpaqueFunction,
     SetEnvironmentVariable,
     Shutdown,
@@ -32,19 +33,6 @@ BAD_INPUT = 2
 CAMERA_ON_CAR = {'--x': '1.35', '--z': '0.97', '--pitch': '0.0693'}
 # From x forward, z up to the optical z forward, y down (REP-103, suffix _optical).
 OPTICAL = {'--roll': '-1.5707963', '--yaw': '-1.5707963'}
-
-TOPICS = [
-    'camera/image_raw/compressed',
-    'camera/camera_info',
-    'vehicle/speed',
-    'vehicle/steering_angle',
-    'vehicle/throttle',
-    'cmd/steering',
-    'cmd/throttle',
-    'speed_limit',
-    'diagnostics',
-    '/tf_static',
-]
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -71,6 +59,7 @@ ARGUMENTS = [
     DeclareLaunchArgument('backend', default_value='', description='litert or keras'),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
+    DeclareLaunchArgument('bag', default_value='drive_bag', description='folder of that bag'),
     DeclareLaunchArgument('rviz', default_value='false', description='open RViz'),
 ]
 
@@ -148,6 +137,9 @@ def static_transform(parent: str, child: str, pose: dict[str, str]) -> Node:
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` runs."""
+    record_file = PathJoinSubstitution(
+        [FindPackageShare('sim_bridge'), 'launch', 'record.launch.py']
+    )
     rviz_file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
     return LaunchDescription(
         [
@@ -162,9 +154,9 @@ def generate_launch_description() -> LaunchDescription:
                 arguments=['-d', rviz_file],
                 condition=IfCondition(LaunchConfiguration('rviz')),
             ),
-            ExecuteProcess(
-                cmd=['ros2', 'bag', 'record', '--storage', 'mcap', *TOPICS],
-                output='screen',
+            IncludeLaunchDescription(
+                record_file,
+                launch_arguments={'bag': LaunchConfiguration('bag')}.items(),
                 condition=IfCondition(LaunchConfiguration('record')),
             ),
         ]

@@ -198,7 +198,7 @@ def check_handshake() -> Finding:
 def check_quality_of_service(seconds: float = 3.5) -> Iterator[Finding]:
     """Topics whose publishers offer less than a subscription asks for, of what runs now.
 
-    `seconds` to listen: nodes tell of themselves every three seconds, should their first word be lost.
+    Listens for `seconds`: a node whose first word was lost tells of itself again after three.
     """
     try:
         from sim_bridge.nodes import inspector
