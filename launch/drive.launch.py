@@ -27,6 +27,9 @@ from launch.substitutions import (
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
+from sim_bridge.lifeline import PARENT_VARIABLE
+from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE
+
 BAD_INPUT = 2
 
 # Where the simulator's camera sits on its car, REP-103: metres, radians, x forward, z up.
@@ -140,11 +143,13 @@ def generate_launch_description() -> LaunchDescription:
     record_file = PathJoinSubstitution(
         [FindPackageShare('sim_bridge'), 'launch', 'record.launch.py']
     )
+    dds_profiles = os.environ.get(DDS_PROFILES_VARIABLE, str(DDS_PROFILES_FILE))
     rviz_file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
     return LaunchDescription(
         [
             *ARGUMENTS,
-            SetEnvironmentVariable('SIM_BRIDGE_PARENT_PID', str(os.getpid())),
+            SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
+            SetEnvironmentVariable(DDS_PROFILES_VARIABLE, dds_profiles),
             OpaqueFunction(function=lambda context: [*nodes(context), simulator(context)]),
             static_transform('base_link', 'camera_link', CAMERA_ON_CAR),
             static_transform('camera_link', 'camera_optical_frame', OPTICAL),

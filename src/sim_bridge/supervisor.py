@@ -14,6 +14,9 @@ from typing import IO
 
 from sim_bridge.lifeline import PARENT_VARIABLE, STANDBY_VARIABLE
 
+DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
+DDS_PROFILES_FILE = Path(__file__).with_name('fastdds.xml')
+
 _RESTARTS_AT_MOST = 5
 _RESTART_WINDOW_S = 60.0
 
@@ -116,7 +119,7 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment of a child: it dies with us; by default DDS is quick, and stays local."""
     return {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        'FASTDDS_DEFAULT_PROFILES_FILE': str(Path(__file__).with_name('fastdds.xml')),
+        DDS_PROFILES_VARIABLE: str(DDS_PROFILES_FILE),
         **environment,
         PARENT_VARIABLE: str(os.getpid()),
     }
