@@ -38,6 +38,15 @@ def test_end_of_the_named_process_is_noticed():
     child.wait(10)
 
 
+def test_end_is_noticed_before_somebody_asks_for_it():
+    named = subprocess.Popen([sys.executable, '-c', ''])
+    child = watching(str(named.pid))
+    assert child.stdout.readline() == 'up\n'
+    assert child.stdout.readline() == 'gone\n'
+    child.wait(10)
+    named.wait(10)
+
+
 @pytest.mark.parametrize('parent', ['', 'nobody'])
 def test_without_a_parent_to_watch_it_lives_on(parent):
     child = watching(parent)

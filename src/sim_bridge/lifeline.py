@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
 """Environment variable naming the process without which the program has no reason to live."""
@@ -17,20 +18,16 @@ def told_to_go() -> bool:
     return STANDBY_VARIABLE not in os.environ or bool(sys.stdin.readline())
 
 
-_parent = os.environ.get(PARENT_VARIABLE, '')
-_is_own_parent = _parent == str(os.getppid())
-
-
 def parent_is_gone() -> bool:
     """Whether the process that PARENT_VARIABLE names has ended; False if it is not set."""
-    if not _parent.isdecimal():
-        return False
-    if _is_own_parent:
-        return str(os.getppid()) != _parent
+    parent = os.environ.get(PARENT_VARIABLE, '')
+    return parent.isdecimal() and not _lives(parent)
+
+
+def _lives(pid: str) -> bool:
+    """Whether a process runs. One that has ended stays listed until somebody asks for its end."""
     try:
-        os.kill(int(_parent), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
+        stat = Path('/proc', pid, 'stat').read_text(encoding='ascii', errors='replace')
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return False
+    return stat.rpartition(')')[2].split()[0] not in 'ZX'

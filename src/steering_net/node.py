@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from array import array
+from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
@@ -115,7 +116,7 @@ class SteeringNode(Node):
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         parent = os.environ.get(PARENT_PID_VARIABLE, '')
         if parent.isdecimal():
-            self._parent_pid = int(parent)
+            self._parent_pid = parent
             self.create_timer(_PARENT_CHECK_PERIOD_S, self._end_with_parent)
 
     def _on_jpeg(self, message: CompressedImage) -> None:
@@ -181,11 +182,9 @@ class SteeringNode(Node):
         return DiagnosticArray(header=Header(stamp=stamp), status=[status])
 
     def _end_with_parent(self) -> None:
-        try:
-            os.kill(self._parent_pid, 0)
-        except ProcessLookupError:
+        if not _lives(self._parent_pid):
             self.get_logger().warning('the process that started this node is gone: ending too')
-            raise ExternalShutdownException from None
+            raise ExternalShutdownException
 
 
 class Statistics:
@@ -223,6 +222,15 @@ class Statistics:
         if self.bad_frames:
             return DiagnosticStatus.WARN, 'some frames could not be decoded', values
         return DiagnosticStatus.OK, 'steering' if times else 'no frames', values
+
+
+def _lives(pid: str) -> bool:
+    """Whether a process runs. One that has ended stays listed until somebody asks for its end."""
+    try:
+        stat = Path('/proc', pid, 'stat').read_text(encoding='ascii', errors='replace')
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(')')[2].split()[0] not in 'ZX'
 
 
 def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
