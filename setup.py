@@ -40,6 +40,7 @@ setup(
         'prometheus_client>=0.16',
         'python-socketio>=5.11',
         'rosbags>=0.11',
+        'zstandard>=0.18',
     ],
     extras_require={
         'test': ['pytest', 'hypothesis'],
