@@ -1,7 +1,9 @@
 """Networks ready to drive: a frame in, a steering angle out."""
 
 import contextlib
+import os
 import sys
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -55,6 +57,20 @@ def load_interpreter(**arguments: Any) -> Any:
     return Interpreter(**arguments)
 
 
+@contextlib.contextmanager
+def _without_native_chatter() -> Iterator[None]:
+    """Keep LiteRT's native code from announcing its delegate on stderr; no setting does that."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 class LiteRtPredictor:
     """Runs a `.tflite` file; TensorFlow is not imported."""
 
@@ -74,8 +90,9 @@ class LiteRtPredictor:
         source = source or path
         self.name, self.sha256 = source.name, sha256_of(source)
         try:
-            self._interpreter = load_interpreter(model_path=str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _without_native_chatter():
+                self._interpreter = load_interpreter(model_path=str(path), num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f'{path.name} is no LiteRT model: {one_line(error)}') from error
         inputs = self._interpreter.get_input_details()
