@@ -16,6 +16,11 @@ from sim_bridge.track_sim.client import Client
 
 SHARED_DATA = Path(__file__).parents[2] / 'shared' / 'data'
 START_S = 60.0
+REPORT_FIELDS = {
+    'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'autonomy_percent',
+    'rms_cross_track_m', 'max_cross_track_m', 'max_speed_mps', 'steering_rms_rate_radps', 'frames',
+    'answers', 'timeouts', 'late_commands', 'latency_ms', 'telemetry_hz',
+}  # fmt: skip
 
 
 def free_domain_id():

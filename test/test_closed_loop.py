@@ -6,13 +6,7 @@ import pytest
 
 from sim_bridge.track_sim.closed_loop import drive, summarise
 from sim_bridge.track_sim.samples import TEST_SEEDS
-from support import run_verb
-
-FIELDS = {
-    'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'autonomy_percent',
-    'rms_cross_track_m', 'max_cross_track_m', 'max_speed_mps', 'steering_rms_rate_radps', 'frames',
-    'answers', 'timeouts', 'late_commands', 'latency_ms', 'telemetry_hz',
-}  # fmt: skip
+from support import REPORT_FIELDS, run_verb
 
 
 def test_shipped_network_drives_an_unseen_track(tmp_path):
@@ -23,10 +17,10 @@ def test_shipped_network_drives_an_unseen_track(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(file.read_text(encoding='utf-8'))
-    assert set(report) == FIELDS | {'tracks'}
+    assert set(report) == REPORT_FIELDS | {'tracks'}
     assert (report['laps'], report['lane_departures']) == (1, 0)
     assert report['autonomy_percent'] == 100.0
-    assert set(report['tracks'][0]) == FIELDS | {'track'}
+    assert set(report['tracks'][0]) == REPORT_FIELDS | {'track'}
     assert 'track 5' in result.stdout
 
 
@@ -40,7 +34,7 @@ def test_a_driver_who_never_steers_is_put_back_again_and_again():
 
 
 def test_summary_adds_up_and_weighs_by_duration():
-    base = dict.fromkeys(FIELDS, 0) | {'telemetry_hz': 60.0, 'track': 1}
+    base = dict.fromkeys(REPORT_FIELDS, 0) | {'telemetry_hz': 60.0, 'track': 1}
     latency = {'p50': 1.0, 'p99': 2.0, 'max': 3.0}
     short = base | {'duration_s': 10.0, 'rms_cross_track_m': 0.3, 'latency_ms': latency}
     long = base | {

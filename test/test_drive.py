@@ -13,13 +13,7 @@ from pathlib import Path
 import pytest
 
 from sim_bridge.track_sim.samples import TEST_SEEDS
-from support import TalkingSimulator, free_port, run_verb, wait_for
-
-REPORT_FIELDS = {
-    'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'autonomy_percent',
-    'rms_cross_track_m', 'max_cross_track_m', 'max_speed_mps', 'steering_rms_rate_radps', 'frames',
-    'answers', 'timeouts', 'late_commands', 'latency_ms', 'telemetry_hz',
-}  # fmt: skip
+from support import REPORT_FIELDS, TalkingSimulator, free_port, run_verb, wait_for
 
 
 def children_of(pid):

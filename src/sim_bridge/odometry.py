@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-WHEELBASE_M = 2.87
+from sim_bridge.speed_control import WHEELBASE_M
+
 REAR_AXLE_M = -1.60
 _LONGEST_STEP_S = 0.2
 

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.odometry import REAR_AXLE_M, WHEELBASE_M
+from sim_bridge.odometry import REAR_AXLE_M
+from sim_bridge.protocol import MAX_STEERING_RAD
+from sim_bridge.speed_control import WHEELBASE_M
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -22,7 +24,6 @@ SCALE = 2
 _HALF_TRACK_M = 1.0
 _PATH_M = 22.0
 _NEAREST_M = 1.0
-_FULL_LOCK_RAD = math.radians(25.0)
 
 _PATH = (70, 190, 255)
 _RECORDED = (240, 170, 60)
@@ -128,7 +129,7 @@ def _draw_needles(canvas: Rgb, reading: Reading) -> None:
     needles = ((reading.recorded_rad, _RECORDED, 2), (reading.commanded_rad, _PATH, 3))
     for steering_rad, colour, thickness in needles:
         if steering_rad is not None:
-            turn = math.radians(70.0) * max(-1.0, min(1.0, steering_rad / _FULL_LOCK_RAD))
+            turn = math.radians(70.0) * max(-1.0, min(1.0, steering_rad / MAX_STEERING_RAD))
             tip = (
                 round(hub[0] - 0.9 * radius * math.sin(turn)),
                 round(hub[1] - 0.9 * radius * math.cos(turn)),

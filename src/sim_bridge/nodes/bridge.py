@@ -51,7 +51,6 @@ class BridgeNode(Node):
         self._vertical_fov_rad: float = values['vertical_fov']
         self._last_stamp_ns = 0
         self._telemetry_rate = RateMeter()
-        self._frame_size = (0, 0)
         self._create_publishers()
         self._network = ''
         self._speed_limit_mps: float | None = None
