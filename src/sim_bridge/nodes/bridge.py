@@ -61,6 +61,7 @@ class BridgeNode(Node):
             pages=create_app(self.status, self._live),
         )
         self._sessions = Sessions(limits, self._server.send)
+        (self._seat,) = self._sessions.seats
         self.create_subscription(JointState, 'cmd/steering', self._on_steering, NEWEST)
         self.create_subscription(Float32, 'cmd/throttle', self._on_throttle, NEWEST)
         self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
@@ -100,8 +101,9 @@ class BridgeNode(Node):
     def telemetry(self, sid: str, payload: object) -> None:
         """A client sent a frame: publish it and wait for its commands."""
         stamp = self._next_stamp_ns()
-        frame = self._sessions.telemetry(time.monotonic(), sid, payload, stamp)
-        if frame is not None:
+        driven = self._sessions.telemetry(time.monotonic(), sid, payload, stamp)
+        if driven is not None:
+            _, frame = driven
             self._telemetry_rate.tick(time.monotonic())
             self._publish(frame, stamp)
             self._show(frame)
@@ -110,8 +112,8 @@ class BridgeNode(Node):
     def _show(self, frame: Telemetry) -> None:
         """Keep for the page what is new, while the network computes."""
         if self._live.keep(frame.jpeg):
-            latencies_s = self._sessions.latencies_s
-            command = self._sessions.last_command
+            latencies_s = self._seat.latencies_s
+            command = self._seat.last_command
             self._live.add(
                 Moment(
                     at_s=time.monotonic(),
@@ -165,11 +167,11 @@ class BridgeNode(Node):
         stamp = messages.stamp_ns(message.header.stamp)
         steering_rad = messages.steering_of(message)
         if steering_rad is not None:
-            self._post(lambda now: self._sessions.steering(now, stamp, steering_rad))
+            self._post(lambda now: self._seat.steering(now, stamp, steering_rad))
 
     def _on_throttle(self, message: Float32) -> None:
         throttle = float(message.data)
-        self._post(lambda now: self._sessions.throttle(now, throttle))
+        self._post(lambda now: self._seat.throttle(now, throttle))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Keep what the other nodes say of themselves, for the page."""
@@ -201,9 +203,9 @@ class BridgeNode(Node):
     def status(self) -> dict[str, Any]:
         """What the bridge is doing, as /state.json and diagnostics show it."""
         now = time.monotonic()
-        state = self._sessions.state
+        state = self._seat.state
         missing = self._missing()
-        command = self._sessions.last_command
+        command = self._seat.last_command
         return {
             'ready': not missing,
             'state': state.value if state else 'no simulator connected',
@@ -211,21 +213,21 @@ class BridgeNode(Node):
             'frame_readers': self._frame_readers(),
             'simulators': self._sessions.simulators,
             'telemetry_hz': round(self._telemetry_rate.hz(now), 1),
-            'speed_mps': round(self._sessions.speed_mps, 3),
+            'speed_mps': round(self._seat.speed_mps, 3),
             'speed_limit_mps': self._speed_limit_mps,
             'commanded_rad': round(command.steering_rad, 5),
             'throttle': round(command.throttle, 4),
             'network': self._network,
-            'latency_ms': percentiles_ms(tuple(self._sessions.latencies_s)),
-            'last_bad_packet': self._sessions.last_error,
-            **vars(self._sessions.counters),
+            'latency_ms': percentiles_ms(tuple(self._seat.latencies_s)),
+            'last_bad_packet': self._seat.last_error,
+            **vars(self._seat.counters),
             **self._server.refusals,
         }
 
     def _publish_diagnostics(self) -> None:
         status = self.status()
         stamp = self.get_clock().now().to_msg()
-        level = _LEVELS.get(self._sessions.state, DiagnosticStatus.OK)
+        level = _LEVELS.get(self._seat.state, DiagnosticStatus.OK)
         self._diagnostics.publish(
             messages.diagnostics(stamp, messages.BRIDGE_STATUS, level, status['state'], status)
         )
