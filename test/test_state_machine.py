@@ -114,7 +114,7 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(name=NAMES, speed=st.sampled_from([0.0, 0.2, 0.3, 1.0, 2.2, 2.3, 6.0]))
     def telemetry(self, name, speed):
-        if name in self.simulators:
+        if name in self.simulators and self.simulators[name].tokens:
             self.simulators[name].speed_mps = speed
         fields = {'steering_angle': '0.0000', 'throttle': '0.0000', 'image': JPEG}
         self.spend(name, {**fields, 'speed': f'{speed / MPS_PER_MPH:.4f}'})
@@ -191,7 +191,8 @@ class FleetTraffic(Traffic):
     cars = 2
 
 
+SETTINGS = settings(max_examples=150, stateful_step_count=60, deadline=None)
 TestTraffic = Traffic.TestCase
+TestTraffic.settings = SETTINGS
 TestFleetTraffic = FleetTraffic.TestCase
-for case in (TestTraffic, TestFleetTraffic):
-    case.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestFleetTraffic.settings = SETTINGS

@@ -1,5 +1,8 @@
 """The steering node: camera frames in, steering angles out, each with its frame's own stamp.
 
+One node steers any number of cars. Each has a queue of one frame, so that it is its newest one
+that waits, and one turn in each round, so that none is left out.
+
 One thread drives. The network is loaded and warmed up before the subscription exists, so a frame
 never waits for it; with a queue of one, what comes while the network runs replaces what waits,
 and the newest frame is always the next. Another network, asked for by parameter, is loaded beside
@@ -13,7 +16,9 @@ import signal
 import sys
 import time
 from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,14 +42,20 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
 from steering_net.health import Health, Level
-from steering_net.predictor import BACKENDS, PredictionError, Predictor, load_predictor
+from steering_net.predictor import (
+    BACKENDS,
+    BatchPredictor,
+    PredictionError,
+    Predictor,
+    load_predictor,
+)
 from steering_net.preprocess import ImageError, Rgb, decode_jpeg
 from steering_net.swap import Loader, Outcome, Request, check
 
 PARENT_PID_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
 """Names the process that started the node, without which the node has no reason to live."""
 
-TRANSPORTS = ('compressed', 'raw')
+TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _WARNING_PERIOD_S = 5.0
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -60,6 +71,26 @@ _LEVELS = {
 _T = TypeVar('_T')
 
 
+class Car:
+    """One car's topics: its frames come in, its steering goes out."""
+
+    def __init__(self, node: Node, prefix: str) -> None:
+        self.commands = node.create_publisher(JointState, f'{prefix}cmd/steering', _QUEUE)
+        self.angles = node.create_publisher(Float32, f'{prefix}steering', _QUEUE)
+        self._node = node
+        self._prefix = prefix
+
+    def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Have frames call this from now on."""
+        self._frames = self._node.create_subscription(kind, self._prefix + topic, callback, _QUEUE)
+
+    def take(self) -> Any:
+        """The frame that waits, None if there is none."""
+        with self._frames.handle as handle:
+            taken = handle.take_message(self._frames.msg_type, self._frames.raw)
+        return taken and taken[0]
+
+
 class SteeringNode(Node):
     """Publishes `cmd/steering` and `steering` for every frame, and `diagnostics` each second.
 
@@ -72,31 +103,31 @@ class SteeringNode(Node):
             'max_steering_rad', 0.43633231, 'Largest steering angle sent, rad.', 0.01, 1.5
         )
         transport = self._parameter(
-            'image_transport', 'compressed', f'How frames come: {" or ".join(TRANSPORTS)}.'
+            'image_transport', 'compressed', f'How frames come: {" or ".join(TOPICS)}.'
         )
-        if transport not in TRANSPORTS:
-            raise ValueError(f'image_transport must be one of {", ".join(TRANSPORTS)}')
-        self._predictor = self._load()
+        if transport not in TOPICS:
+            raise ValueError(f'image_transport must be one of {", ".join(TOPICS)}')
+        self._count = self._parameter('cars', 1, 'How many cars; as the bridge has it.', 1, 32)
+        self._drive_with(self._load())
         self._health = Health(self._max_steering_rad)
         self._command = JointState(name=['steering'], position=[0.0])
         self._angle = Float32()
         self._bridge = CvBridge()
-        self._commands = self.create_publisher(JointState, 'cmd/steering', _QUEUE)
-        self._angles = self.create_publisher(Float32, 'steering', _QUEUE)
-        self._diagnostics = self.create_publisher(DiagnosticArray, 'diagnostics', 1)
+        numbers = range(1, self._count + 1)
+        prefixes = [''] if self._count == 1 else [f'car_{number}/' for number in numbers]
+        self._cars = [Car(self, prefix) for prefix in prefixes]
+        self._diagnostics = [
+            self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
+            for prefix in sorted({'', *prefixes})
+        ]
         self._start_timers()
         # Everything made so far lives as long as the node: the collector need not look at it.
         gc.collect()
         gc.freeze()
-        if transport == 'compressed':
-            topic, message, callback = (
-                'camera/image_raw/compressed',
-                CompressedImage,
-                self._on_jpeg,
-            )
-        else:
-            topic, message, callback = 'camera/image_raw', Image, self._on_image
-        self.create_subscription(message, topic, callback, _QUEUE)
+        self._read = self._read_jpeg if transport == 'compressed' else self._read_image
+        kind = CompressedImage if transport == 'compressed' else Image
+        for car in self._cars:
+            car.subscribe(kind, TOPICS[transport], partial(self._on_frame, car))
 
     def _load(self) -> Predictor:
         model = self._parameter(
@@ -118,6 +149,12 @@ class SteeringNode(Node):
         self._is_restoring = False
         self._loader = Loader(backend, threads)
         return predictor
+
+    def _drive_with(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._batches: BatchPredictor | None = None
+        if self._count > 1 and isinstance(predictor, BatchPredictor):
+            self._batches = predictor
 
     def _parameter(
         self,
@@ -147,35 +184,63 @@ class SteeringNode(Node):
             self._parent_pid = parent
             self.create_timer(_PARENT_CHECK_PERIOD_S, self._end_with_parent)
 
-    def _on_jpeg(self, message: CompressedImage) -> None:
-        started = time.perf_counter()
-        try:
-            jpeg = bytes(message.data)
-            steering_rad = self._predictor.predict(decode_jpeg(jpeg))
-        except (ImageError, PredictionError) as error:
-            self._drop(error)
-        else:
-            self._steer(steering_rad, message.header, jpeg, started)
+    def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
+        """The frame, and what tells it from others."""
+        jpeg = bytes(message.data)
+        return decode_jpeg(jpeg), jpeg
 
-    def _on_image(self, message: Image) -> None:
+    def _read_image(self, message: Image) -> tuple[Rgb, object]:
+        return to_rgb(message, self._bridge), message.data
+
+    def _on_frame(self, car: Car, message: CompressedImage | Image) -> None:
+        if self._batches is not None:
+            self._steer_all(self._batches, [(car, message), *self._waiting(car)])
+            return
         started = time.perf_counter()
         try:
-            rgb = to_rgb(message, self._bridge)
+            rgb, frame = self._read(message)
             steering_rad = self._predictor.predict(rgb)
         except (ImageError, PredictionError) as error:
             self._drop(error)
         else:
-            self._steer(steering_rad, message.header, message.data, started)
+            self._steer(car, steering_rad, message.header, frame, started)
 
-    def _steer(self, steering_rad: float, header: Header, frame: object, started: float) -> None:
+    def _waiting(self, but: Car) -> Iterator[tuple[Car, CompressedImage | Image]]:
+        """The frames of the other cars that wait right now."""
+        for car in self._cars:
+            message = None if car is but else car.take()
+            if message is not None:
+                yield car, message
+
+    def _steer_all(
+        self, predictor: BatchPredictor, waiting: list[tuple[Car, CompressedImage | Image]]
+    ) -> None:
+        """Steer several cars with one run of the network."""
+        started = time.perf_counter()
+        good = []
+        for car, message in waiting:
+            try:
+                good.append((car, message.header, *self._read(message)))
+            except ImageError as error:
+                self._drop(error)
+        answers = predictor.predict_batch([rgb for _, _, rgb, _ in good])
+        for (car, header, _, frame), answer in zip(good, answers, strict=True):
+            if isinstance(answer, float):
+                self._steer(car, answer, header, frame, started)
+            else:
+                self._drop(answer)
+
+    def _steer(
+        self, car: Car, steering_rad: float, header: Header, frame: object, started: float
+    ) -> None:
         limit = self._max_steering_rad
         steering_rad = max(-limit, min(limit, steering_rad))
         # publish() serialises before it returns, so one message serves for every frame.
         self._command.header = header
         self._command.position[0] = steering_rad
-        self._commands.publish(self._command)
+        car.commands.publish(self._command)
         self._angle.data = steering_rad
-        self._angles.publish(self._angle)
+        car.angles.publish(self._angle)
         self._health.add(steering_rad, (time.perf_counter() - started) * 1e3, frame)
 
     def _drop(self, error: ImageError | PredictionError) -> None:
@@ -217,7 +282,8 @@ class SteeringNode(Node):
 
     def _take_over(self, request: Request, predictor: Predictor) -> None:
         self.get_logger().info(f'{_described(predictor)} drives from now on')
-        self._driving, self._predictor, self._refused = request, predictor, ''
+        self._driving, self._refused = request, ''
+        self._drive_with(predictor)
         self._health.forget()
 
     def _refuse(self, outcome: Outcome) -> None:
@@ -247,7 +313,9 @@ class SteeringNode(Node):
             'loading': '' if self._loader.idle else self._wanted.model,
             'refused': self._refused,
         }
-        self._diagnostics.publish(self._diagnostic(level, summary, values))
+        array = self._diagnostic(level, summary, values)
+        for publisher in self._diagnostics:
+            publisher.publish(array)
 
     def _diagnostic(self, level: Level, summary: str, values: dict[str, str]) -> DiagnosticArray:
         status = DiagnosticStatus(
