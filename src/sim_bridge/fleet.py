@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -14,6 +15,11 @@ CARS_AT_MOST = 32
 def prefixes(cars: int) -> tuple[str, ...]:
     """What each car's topics begin with: nothing for a single one, else `car_1/` and so on."""
     return ('',) if cars == 1 else tuple(f'car_{number}/' for number in range(1, cars + 1))
+
+
+def without_car(topic: str) -> str:
+    """A topic's full name without the part that says of which car it is."""
+    return re.sub(r'/car_[0-9]+/', '/', topic, count=1)
 
 
 def together(cars: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

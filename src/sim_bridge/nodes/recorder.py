@@ -19,6 +19,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from sim_bridge.bags import BagError, BagWriter, Offer
+from sim_bridge.fleet import prefixes, without_car
 from sim_bridge.nodes.running import run
 
 _DRIVE = {
@@ -42,10 +43,17 @@ _Item = tuple[str, int, bytes]
 
 
 class RecorderNode(Node):
-    """Records the topics of a drive from their first message, others once they are published."""
+    """Records the topics of a drive from their first message, others once they are published.
 
-    def __init__(self, path: Path, topics: tuple[str, ...] = TOPICS) -> None:
-        """Raises BagError if the bag cannot be made. No topics means: all that there are."""
+    A topic means that of every car that has one of this name.
+    """
+
+    def __init__(self, path: Path, topics: tuple[str, ...] = TOPICS, cars: int = 1) -> None:
+        """Raises BagError if the bag cannot be made. No topics means: all that there are.
+
+        Who waits until a topic is seen misses its first seconds: those of so many `cars` are
+        waited for.
+        """
         super().__init__('recorder')
         self.dropped: Counter[str] = Counter()
         self._wanted = {self.resolve_topic_name(topic) for topic in topics}
@@ -55,8 +63,8 @@ class RecorderNode(Node):
         self._thread = threading.Thread(target=self._write, name='bag-writer')
         self._thread.start()
         for topic in _DRIVE.keys() & set(topics):
-            # Who waits until a topic is seen misses its first seconds.
-            self._record(self.resolve_topic_name(topic), _DRIVE[topic], Offer())
+            for prefix in prefixes(cars):
+                self._record(self.resolve_topic_name(prefix + topic), _DRIVE[topic], Offer())
         self.create_timer(_LOOK_PERIOD_S, self._look)
 
     @property
@@ -67,7 +75,8 @@ class RecorderNode(Node):
     def _look(self) -> None:
         """Subscribe to what has begun to be published."""
         for topic, types in self.get_topic_names_and_types():
-            if topic in self._settled or (self._wanted and topic not in self._wanted):
+            names = {topic, without_car(topic)}
+            if topic in self._settled or (self._wanted and not names & self._wanted):
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
             if publishers:
@@ -112,12 +121,14 @@ class RecorderNode(Node):
         self._writer.close()
 
 
-def record(path: Path, topics: tuple[str, ...], seconds: float) -> tuple[int, RecorderNode | None]:
+def record(
+    path: Path, topics: tuple[str, ...], seconds: float, cars: int = 1
+) -> tuple[int, RecorderNode | None]:
     """Record until SIGINT, or for some seconds if they are not 0; exit code and what was done."""
     made: list[RecorderNode] = []
 
     def make() -> RecorderNode:
-        made.append(RecorderNode(path, topics))
+        made.append(RecorderNode(path, topics, cars))
         if seconds:
             made[0].create_timer(seconds, _end)
         return made[0]
