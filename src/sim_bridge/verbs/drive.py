@@ -126,17 +126,18 @@ class _Drive:
     def _start(self) -> None:
         quiet = ['--ros-args', '--log-level', 'warn']
         args = self._args
-        commands = {
+        commands: dict[str, dict[str, Any]] = {
             'bridge': {'host': args.host, 'port': args.port},
             'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
             'throttle': {'speed_limit': args.speed_limit},
         }
+        for values in commands.values():
+            values['cars'] = args.cars
         if args.record:
             words = ['record', str(args.record), '--cars', str(args.cars)]
             self._recorder = Child('recorder', words)
         for node, values in commands.items():
-            parameters = _parameters({**values, 'cars': args.cars})
-            self._nodes.append(Child(node, [node, *quiet, *parameters]))
+            self._nodes.append(Child(node, [node, *quiet, *_parameters(values)]))
         if args.record:
             self._wait_until_ready()  # Else the first frames would not be recorded.
         if args.simulator == 'embedded':
@@ -248,6 +249,19 @@ class _Drive:
         print(_summary(report))
 
 
+def _parameters(values: dict[str, Any]) -> Sequence[str]:
+    """ROS arguments that set these parameters; an empty text keeps the node's default."""
+    pairs = [f'{name}:={value}' for name, value in values.items() if value != '']
+    return [word for pair in pairs for word in ('-p', pair)]
+
+
+def _simulate(args: argparse.Namespace) -> list[str]:
+    words = ['simulate', '--url', f'ws://127.0.0.1:{args.port}', '--status', '--when-ready']
+    for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
+        words += [f'--{option}', str(getattr(args, option))]
+    return words + (['--fast'] if args.fast else [])
+
+
 def _read(simulator: Child, said: dict[str, Any]) -> None:
     """Keep the newest line that a simulator says; the last one is its report."""
     for line in simulator.output:
@@ -269,19 +283,6 @@ def _totals(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     totals['laps'] = min(report['laps'] for report in told)
     totals['autonomy_percent'] = min(report['autonomy_percent'] for report in told)
     return totals
-
-
-def _parameters(values: dict[str, Any]) -> Sequence[str]:
-    """ROS arguments that set these parameters; an empty text keeps the node's default."""
-    pairs = [f'{name}:={value}' for name, value in values.items() if value != '']
-    return [word for pair in pairs for word in ('-p', pair)]
-
-
-def _simulate(args: argparse.Namespace) -> list[str]:
-    words = ['simulate', '--url', f'ws://127.0.0.1:{args.port}', '--status', '--when-ready']
-    for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
-        words += [f'--{option}', str(getattr(args, option))]
-    return words + (['--fast'] if args.fast else [])
 
 
 def _state(port: int) -> dict[str, Any] | None:
