@@ -99,6 +99,11 @@ class Cruise:
         self._pi = pi
         self._last_s: float | None = None
 
+    @property
+    def minds_curves(self) -> bool:
+        """Whether the steering makes a difference."""
+        return self._lateral_limit_mps2 > 0.0
+
     def throttle(self, speed_mps: float, now_s: float) -> float:
         """Throttle -1..1 for a speed measured now, by any monotonic clock; it never reverses."""
         dt_s = 0.0 if self._last_s is None else min(now_s - self._last_s, _LONGEST_STEP_S)

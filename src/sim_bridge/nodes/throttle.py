@@ -40,11 +40,10 @@ class Car:
         self.speeds = 0
         self._node = node
         self._publisher = node.create_publisher(Float32, f'{prefix}cmd/throttle', NEWEST)
-        for topic, callback in (
-            ('vehicle/speed', self._on_speed),
-            ('vehicle/steering_angle', self._on_angle),
-            ('speed_limit', self._on_limit),
-        ):
+        inputs = {'vehicle/speed': self._on_speed, 'speed_limit': self._on_limit}
+        if cruise.minds_curves:
+            inputs['vehicle/steering_angle'] = self._on_angle
+        for topic, callback in inputs.items():
             node.create_subscription(Float32, prefix + topic, callback, NEWEST)
 
     def _on_speed(self, message: Float32) -> None:
