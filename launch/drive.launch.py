@@ -1,6 +1,6 @@
 """Drive: the bridge, the network, the throttle, and the embedded simulator if wanted.
 
-    ros2 launch sim_bridge drive.launch.py [simulator:=external] [speed_limit:=10.0] [rviz:=true]
+    ros2 launch sim_bridge drive.launch.py [simulator:=external] [speed_limit:=10.0] [cars:=4]
 
 Without arguments a car goes round an embedded track. The Udacity simulator may connect at any
 time; the newest simulator drives. The launch ends when the bridge or the embedded simulator does.
@@ -27,6 +27,7 @@ from launch.substitutions import (
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
+from sim_bridge.fleet import prefixes
 from sim_bridge.lifeline import PARENT_VARIABLE
 from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE
 
@@ -47,6 +48,9 @@ ARGUMENTS = [
     DeclareLaunchArgument('track', default_value='0', description='seed of the embedded track'),
     DeclareLaunchArgument(
         'laps', default_value='0', description='embedded: end after so many laps; 0: never'
+    ),
+    DeclareLaunchArgument(
+        'cars', default_value='1', description='simulators that drive, each a car of its own'
     ),
     DeclareLaunchArgument(
         'params_file',
@@ -83,27 +87,28 @@ def end_on_bad_input(event: ProcessExited, _context: LaunchContext) -> Shutdown 
 def nodes(context: LaunchContext) -> list[Node]:
     """The three nodes, with the parameters file and the arguments that were given."""
     file = LaunchConfiguration('params_file')
+    cars = given(context, cars=int)
     revived = {'respawn': True, 'respawn_delay': 0.5, 'on_exit': end_on_bad_input}
     return [
         Node(
             package='sim_bridge',
             executable='bridge',
             name='bridge',
-            parameters=[file, *given(context, host=str, port=int)],
+            parameters=[file, *cars, *given(context, host=str, port=int)],
             on_exit=Shutdown(reason='the bridge ended'),
         ),
         Node(
             package='sim_bridge',
             executable='steering',
             name='steering',
-            parameters=[file, *given(context, model=str, profile=str, backend=str)],
+            parameters=[file, *cars, *given(context, model=str, profile=str, backend=str)],
             **revived,
         ),
         Node(
             package='sim_bridge',
             executable='throttle',
             name='throttle',
-            parameters=[file, *given(context, speed_limit=float)],
+            parameters=[file, *cars, *given(context, speed_limit=float)],
             **revived,
         ),
     ]
@@ -127,13 +132,47 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
     )
 
 
+def simulators(context: LaunchContext) -> list[ExecuteProcess]:
+    """One embedded simulator per car."""
+    return [simulator(context) for _ in range(cars_of(context))]
+
+
+def cars_of(context: LaunchContext) -> int:
+    """How many cars drive."""
+    return int(context.launch_configurations['cars'])
+
+
+def camera_transforms(context: LaunchContext) -> list[Node]:
+    """Where the camera of each car sits on it."""
+    return [
+        static_transform(prefix + parent, prefix + child, pose)
+        for prefix in prefixes(cars_of(context))
+        for parent, child, pose in (
+            ('base_link', 'camera_link', CAMERA_ON_CAR),
+            ('camera_link', 'camera_optical_frame', OPTICAL),
+        )
+    ]
+
+
+def rviz(context: LaunchContext) -> Node:
+    """RViz; of several cars it shows the first, whose topics begin with its namespace."""
+    file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        namespace=prefixes(cars_of(context))[0].rstrip('/'),
+        arguments=['-d', file],
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
+
+
 def static_transform(parent: str, child: str, pose: dict[str, str]) -> Node:
     """A fixed transform between two frames."""
     words = [word for option in pose.items() for word in option]
     return Node(
         package='tf2_ros',
         executable='static_transform_publisher',
-        name=f'{child}_publisher',
+        name=f'{child.replace("/", "_")}_publisher',
         arguments=[*words, '--frame-id', parent, '--child-frame-id', child],
     )
 
@@ -144,24 +183,25 @@ def generate_launch_description() -> LaunchDescription:
         [FindPackageShare('sim_bridge'), 'launch', 'record.launch.py']
     )
     dds_profiles = os.environ.get(DDS_PROFILES_VARIABLE, str(DDS_PROFILES_FILE))
-    rviz_file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
     return LaunchDescription(
         [
             *ARGUMENTS,
             SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
             SetEnvironmentVariable(DDS_PROFILES_VARIABLE, dds_profiles),
-            OpaqueFunction(function=lambda context: [*nodes(context), simulator(context)]),
-            static_transform('base_link', 'camera_link', CAMERA_ON_CAR),
-            static_transform('camera_link', 'camera_optical_frame', OPTICAL),
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                arguments=['-d', rviz_file],
-                condition=IfCondition(LaunchConfiguration('rviz')),
+            OpaqueFunction(
+                function=lambda context: [
+                    *nodes(context),
+                    *simulators(context),
+                    *camera_transforms(context),
+                    rviz(context),
+                ]
             ),
             IncludeLaunchDescription(
                 record_file,
-                launch_arguments={'bag': LaunchConfiguration('bag')}.items(),
+                launch_arguments={
+                    'bag': LaunchConfiguration('bag'),
+                    'cars': LaunchConfiguration('cars'),
+                }.items(),
                 condition=IfCondition(LaunchConfiguration('record')),
             ),
         ]

@@ -1,14 +1,16 @@
 """Record: the topics of a drive into an MCAP bag, beside a drive that runs.
 
-    ros2 launch sim_bridge record.launch.py [bag:=FOLDER]
+    ros2 launch sim_bridge record.launch.py [bag:=FOLDER] [cars:=N]
 
 Ctrl-C ends it. Where there is no ros2 bag, `ros2 run sim_bridge record` writes the same.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
+
+from sim_bridge.fleet import prefixes
 
 TOPICS = [
     'camera/image_raw/compressed',
@@ -24,6 +26,7 @@ TOPICS = [
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', default_value='drive_bag', description='folder to create'),
+    DeclareLaunchArgument('cars', default_value='1', description='how many cars drive'),
     DeclareLaunchArgument(
         'qos_file',
         default_value=PathJoinSubstitution(
@@ -34,15 +37,25 @@ ARGUMENTS = [
 ]
 
 
-def generate_launch_description() -> LaunchDescription:
-    """What `ros2 launch` runs."""
-    record = ExecuteProcess(
+def record(context: LaunchContext) -> ExecuteProcess:
+    """The recorder, of the topics of so many cars."""
+    cars = int(context.launch_configurations['cars'])
+    topics = [
+        name if name.startswith('/') else prefix + name
+        for prefix in prefixes(cars)
+        for name in TOPICS
+    ]
+    return ExecuteProcess(
         cmd=[
             *('ros2', 'bag', 'record', '--storage', 'mcap'),
             *('--output', LaunchConfiguration('bag')),
             *('--qos-profile-overrides-path', LaunchConfiguration('qos_file')),
-            *TOPICS,
+            *topics,
         ],
         output='screen',
     )
-    return LaunchDescription([*ARGUMENTS, record])
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` runs."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=lambda c: [record(c)])])

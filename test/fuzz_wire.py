@@ -115,16 +115,17 @@ class Bridge:
         """One token: whatever it carries, it has to be answered once."""
         self.stamp += 1
         self.sent.clear()
-        frame = self.sessions.telemetry(self.now_s, sid, payload, self.stamp)
-        if frame is not None:
+        driven = self.sessions.telemetry(self.now_s, sid, payload, self.stamp)
+        if driven is not None:
+            seat, frame = driven
             self._decode(frame.jpeg)
-            self.sessions.throttle(self.now_s, 0.5)
-            self.sessions.steering(self.now_s, self.stamp, 0.1)
+            seat.throttle(self.now_s, 0.5)
+            seat.steering(self.now_s, self.stamp, 0.1)
         self._settle()
         if [to for to, _ in self.sent] != [sid]:
             raise Failure(f'answers: {self.sent}')
-        self.accepted += frame is not None
-        self.refused += frame is None and payload is not None
+        self.accepted += driven is not None
+        self.refused += driven is None and payload is not None
 
     def _guard(self, function) -> None:
         """In place of the server's own guard, which would only log what it keeps from harm."""

@@ -3,7 +3,7 @@
 import pytest
 
 import fuzz_wire
-from sim_bridge.sessions import Sessions
+from sim_bridge.seat import Seat
 
 
 def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
@@ -16,16 +16,16 @@ def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
 
 
 def test_a_second_answer_is_noticed(monkeypatch):
-    command = Sessions._command
+    command = Seat._command
     monkeypatch.setattr(
-        Sessions, '_command', lambda self, *what: (command(self, *what), command(self, *what))
+        Seat, '_command', lambda self, *what: (command(self, *what), command(self, *what))
     )
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 
 
 def test_a_missing_answer_is_noticed(monkeypatch):
-    monkeypatch.setattr(Sessions, '_command', lambda *_: None)
+    monkeypatch.setattr(Seat, '_command', lambda *_: None)
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment, StreamsFullError
+from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment, Places, StreamsFullError
 
 
 class Clock:
@@ -36,7 +36,7 @@ def live(clock, asked):
         asked.append(clock.now_s)
         return {'state': 'driving'}
 
-    return Live(status, clock=clock, sleep=clock.sleep)
+    return Live(status, Places(), clock=clock, sleep=clock.sleep)
 
 
 def moment(at_s, **values):

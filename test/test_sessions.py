@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from sim_bridge.pairing import Limits, State
-from sim_bridge.sessions import PROBATION_S, SILENCE_S, Sessions
+from sim_bridge.seat import SILENCE_S
+from sim_bridge.sessions import PROBATION_S, Sessions
 
 FRAME = {
     'steering_angle': '0.0000',
@@ -17,11 +18,13 @@ HALT = {'steering_angle': '0.000000', 'throttle': '0.000000'}
 
 
 class Bench:
-    def __init__(self):
+    def __init__(self, cars=1):
         self.sent = []
         self.now = 0.0
         self.stamp = 0
-        self.sessions = Sessions(Limits(), lambda *what: self.sent.append(what))
+        self.sessions = Sessions(Limits(), lambda *what: self.sent.append(what), cars)
+        self.seats = self.sessions.seats
+        self.seat = self.seats[0]
 
     def telemetry(self, sid, payload=FRAME):
         self.stamp += 1
@@ -29,9 +32,10 @@ class Bench:
 
     def drive(self, sid):
         """One frame with its commands, answered at once or after the settle time."""
-        self.telemetry(sid)
-        self.sessions.throttle(self.now, 0.5)
-        self.sessions.steering(self.now, self.stamp, 0.1)
+        driven = self.telemetry(sid)
+        seat = driven[0] if driven else self.seat
+        seat.throttle(self.now, 0.5)
+        seat.steering(self.now, self.stamp, 0.1)
         self.now += 0.06
         self.sessions.expire(self.now)
 
@@ -40,6 +44,11 @@ class Bench:
         self.telemetry(sid)
         self.now += PROBATION_S
         self.sessions.expire(self.now)
+
+    def driver(self, number):
+        """Who drives this car."""
+        driver = self.seats[number].driver
+        return driver and driver.sid
 
     def heard(self, sid):
         return [data for to, _, data in self.sent if to == sid]
@@ -54,7 +63,7 @@ def test_answer_goes_to_its_sender(bench):
     bench.sessions.connected(0.0, 'a', is_simulator=True)
     bench.drive('a')
     assert [(to, event) for to, event, _ in bench.sent] == [('a', 'steer')]
-    assert bench.sessions.state is State.DRIVING
+    assert bench.seat.state is State.DRIVING
 
 
 def test_a_client_that_only_listens_is_left_alone(bench):
@@ -170,7 +179,7 @@ def test_nobody_left_means_nothing_is_due(bench):
     bench.drive('a')
     bench.sessions.disconnected(bench.now, 'a')
     assert bench.sessions.next_deadline() == float('inf')
-    assert bench.sessions.state is None
+    assert bench.seat.state is None
     bench.sessions.expire(bench.now + 100.0)
     assert len(bench.sent) == 1
 
@@ -185,8 +194,8 @@ def test_bad_packet_is_answered_counted_and_named(bench):
     bench.drive('a')
     assert bench.telemetry('a', {**FRAME, 'speed': 'x'}) is None
     assert bench.sent[-1][1] == 'steer'
-    assert bench.sessions.counters.bad_packets == 1
-    assert 'speed' in bench.sessions.last_error
+    assert bench.seat.counters.bad_packets == 1
+    assert 'speed' in bench.seat.last_error
 
 
 def test_comma_culture_is_mirrored(bench):
@@ -207,7 +216,7 @@ def test_farewell_is_the_last_word(bench):
     bench.drive('a')
     bench.telemetry('a')
     bench.sessions.farewell()
-    bench.sessions.steering(bench.now, bench.stamp, 0.3)
+    bench.seat.steering(bench.now, bench.stamp, 0.3)
     bench.sessions.expire(bench.now + 10.0)
     assert bench.heard('a')[-1] == HALT
 
@@ -216,4 +225,94 @@ def test_latencies_are_those_of_answers_not_of_kicks(bench):
     bench.drive('a')
     bench.now += 1.0
     bench.sessions.expire(bench.now)
-    assert list(bench.sessions.latencies_s) == pytest.approx([0.06])
+    assert list(bench.seat.latencies_s) == pytest.approx([0.06])
+
+
+@pytest.fixture
+def fleet():
+    return Bench(cars=3)
+
+
+def test_each_simulator_gets_the_first_free_car_and_keeps_it(fleet):
+    for sid in 'abc':
+        fleet.drive(sid)
+    assert [fleet.driver(number) for number in range(3)] == ['a', 'b', 'c']
+    fleet.sessions.disconnected(fleet.now, 'b')
+    fleet.sessions.disconnected(fleet.now, 'a')
+    fleet.drive('d')
+    fleet.drive('c')
+    assert [fleet.driver(number) for number in range(3)] == ['d', None, 'c']
+
+
+def test_each_car_is_answered_with_its_own_commands_to_its_own_simulator(fleet):
+    stamps = {}
+    for sid in 'abc':
+        fleet.telemetry(sid)
+        stamps[sid] = fleet.stamp
+    fleet.now += 0.06
+    for seat, sid in zip(fleet.seats, 'abc', strict=True):
+        seat.throttle(fleet.now, 0.5)
+        for other in 'abc':
+            if other != sid:
+                seat.steering(fleet.now, stamps[other], -0.4)
+    assert fleet.sent == [], 'nobody is answered with the steering of another'
+    for number in (2, 0, 1):
+        fleet.seats[number].steering(fleet.now, stamps['abc'[number]], -0.1 * (number + 1))
+    assert [to for to, _, _ in fleet.sent] == ['c', 'a', 'b']
+    angles = [float(data['steering_angle']) for _, _, data in fleet.sent]
+    assert angles == pytest.approx([0.6875, 0.2292, 0.4584], abs=1e-4)
+
+
+def test_surplus_simulator_steals_no_car_and_takes_the_one_that_becomes_free(fleet):
+    for sid in 'abc':
+        fleet.drive(sid)
+    fleet.sessions.connected(fleet.now, 'd', is_simulator=True)
+    fleet.telemetry('d')
+    fleet.telemetry('d')
+    for _ in range(20):
+        for sid in 'abc':
+            fleet.drive(sid)
+    assert fleet.heard('d') == []
+    assert fleet.sessions.simulators == 4
+    fleet.sessions.disconnected(fleet.now, 'b')
+    assert [fleet.driver(number) for number in range(3)] == ['a', 'd', 'c']
+    assert len(fleet.heard('d')) == 1, 'one answer for what it sent'
+    fleet.drive('d')
+    assert len(fleet.heard('d')) == 2
+
+
+def test_surplus_simulator_takes_the_car_of_one_that_fell_silent(fleet):
+    for sid in 'abc':
+        fleet.drive(sid)
+    for _ in range(20):
+        fleet.now += 0.1
+        fleet.drive('a')
+        fleet.drive('c')
+    fleet.drive('d')
+    assert [fleet.driver(number) for number in range(3)] == ['a', 'd', 'c']
+    before = len(fleet.heard('b'))
+    fleet.telemetry('b')
+    fleet.telemetry('b')
+    assert fleet.heard('b')[before:] == [HALT]
+
+
+def test_one_car_stops_alone_when_nobody_steers_it(fleet):
+    for _ in range(3):
+        for sid in 'abc':
+            fleet.drive(sid)
+    for _ in range(8):
+        fleet.telemetry('b')
+        fleet.now += 0.1
+        fleet.sessions.expire(fleet.now)
+        fleet.drive('a')
+    assert fleet.seats[0].state is State.DRIVING
+    assert fleet.seats[1].state is State.STOPPED
+    assert float(fleet.heard('b')[-1]['throttle']) < 0.0
+    assert (fleet.seats[0].counters.timeouts, fleet.seats[1].counters.timeouts) == (0, 8)
+
+
+def test_every_car_halts_at_the_farewell(fleet):
+    for sid in 'abc':
+        fleet.drive(sid)
+    fleet.sessions.farewell()
+    assert [fleet.heard(sid)[-1] for sid in 'abc'] == [HALT] * 3

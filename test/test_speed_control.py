@@ -6,6 +6,7 @@ import pytest
 
 from sim_bridge.speed_control import (
     WHEELBASE_M,
+    Cruise,
     PiController,
     PiGains,
     curve_limit_mps,
@@ -81,3 +82,20 @@ def test_no_reversing_at_walking_speed():
     assert without_reversing(-1.0, 1.0) == 0.0
     assert without_reversing(-1.0, 5.0) == -1.0
     assert without_reversing(0.5, 1.0) == 0.5
+
+
+def test_each_cruise_has_a_past_of_its_own():
+    gains = PiGains(kp=0.1, ki=0.1)
+    worn, fresh = (Cruise(6.0, pi=PiController(gains)) for _ in range(2))
+    for tenth in range(20):
+        worn.throttle(5.0, 100.0 + tenth / 10)
+    assert fresh.throttle(5.0, 102.0) == pytest.approx(0.1)
+    assert worn.throttle(5.0, 102.0) == pytest.approx(0.1 + 0.1 * 2.0, abs=1e-6)
+
+
+def test_cruise_slows_down_for_curves_and_never_reverses():
+    cruise = Cruise(10.0, lateral_limit_mps2=2.0)
+    assert cruise.throttle(5.0, 0.0) == 0.5
+    cruise.steering_rad = 0.4
+    assert cruise.throttle(5.0, 0.1) < 0.0
+    assert cruise.throttle(1.0, 0.2) >= 0.0

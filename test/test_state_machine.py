@@ -1,7 +1,8 @@
 """Whatever happens in whatever order: one answer for each token, of its own frame, and no reverse.
 
-Two simulators, each with the tokens that it really has, act on the sessions in any order that
-hypothesis finds, together with commands, deadlines, disconnects and bad packets.
+Simulators, one more than there are cars, each with the tokens that it really has, act on the
+sessions in any order that hypothesis finds, together with commands, deadlines, disconnects and bad
+packets.
 """
 
 import base64
@@ -19,7 +20,8 @@ from sim_bridge.sessions import PROBATION_S, Sessions
 JPEG = base64.b64encode(b'\xff\xd8').decode()
 MPS_PER_MPH = 0.44704
 LIMITS = Limits()
-NAMES = st.sampled_from(['a', 'b'])
+NAMES = st.sampled_from(['a', 'b', 'c'])
+CARS = st.integers(0, 1)
 STEERING_RAD = st.floats(-0.4, 0.4)
 
 
@@ -37,15 +39,17 @@ class Simulator:
 class Traffic(RuleBasedStateMachine):
     """The world around the sessions: it keeps the tokens' books and reads every answer."""
 
+    cars = 1
+
     @initialize()
     def start(self):
         self.now = 1000.0
-        self.sessions = Sessions(LIMITS, self.hear)
+        self.sessions = Sessions(LIMITS, self.hear, self.cars)
         self.simulators = {}
         self.connections = 0
         self.stamp = 0
         self.steered = {}
-        self.awaited = None
+        self.awaited = {}
         self.since_fresh_s = self.now
 
     def hear(self, sid, event, data):
@@ -61,14 +65,19 @@ class Traffic(RuleBasedStateMachine):
             self.judge(simulator, decode_command(data, CULTURES['en-US']))
 
     def is_kick_allowed(self, sid):
-        """Only the driving one is kicked, and only after a silence; a farewell ends one."""
-        driving = self.sessions._driving
-        is_driving = driving is not None and driving.sid == sid
-        return is_driving and self.sessions.state is State.WAITING
+        """Only one that drives is kicked, and only after a silence; a farewell ends one."""
+        seat = self.seat_of(sid)
+        return seat is not None and seat.state is State.WAITING
+
+    def seat_of(self, sid):
+        return next(
+            (seat for seat in self.sessions.seats if seat.driver and seat.driver.sid == sid), None
+        )
 
     def judge(self, simulator, command):
-        if self.sessions.state is State.DRIVING and self.awaited is not None:
-            expected = self.steered.get(self.awaited)
+        seat = self.seat_of(simulator.sid)
+        if seat and seat.state is State.DRIVING and self.awaited.get(seat) is not None:
+            expected = self.steered.get(self.awaited[seat])
             assert expected is not None, 'driving without a steering of its own frame'
             assert math.isclose(command.steering_rad, expected, abs_tol=1e-6), 'a stale steering'
         if command.throttle < 0.0 and simulator.speed_mps <= REVERSE_BELOW_MPS:
@@ -96,44 +105,49 @@ class Traffic(RuleBasedStateMachine):
         simulator.tokens -= 1
         simulator.unanswered += 1
         self.stamp += 1
-        before = self.sessions.counters.telemetry
+        before = [seat.counters.telemetry for seat in self.sessions.seats]
         frame = self.sessions.telemetry(self.now, simulator.sid, payload, self.stamp)
-        if self.sessions.counters.telemetry > before:
-            self.awaited = self.stamp if frame is not None else None
+        for seat, count in zip(self.sessions.seats, before, strict=True):
+            if seat.counters.telemetry > count:
+                assert seat is self.seat_of(simulator.sid)
+                self.awaited[seat] = self.stamp if frame is not None else None
 
     @rule(name=NAMES, speed=st.sampled_from([0.0, 0.2, 0.3, 1.0, 2.2, 2.3, 6.0]))
     def telemetry(self, name, speed):
-        if name in self.simulators:
+        if name in self.simulators and self.simulators[name].tokens:
             self.simulators[name].speed_mps = speed
         fields = {'steering_angle': '0.0000', 'throttle': '0.0000', 'image': JPEG}
         self.spend(name, {**fields, 'speed': f'{speed / MPS_PER_MPH:.4f}'})
 
     @rule(name=NAMES, payload=st.sampled_from([{}, [], 'x', 7, {'speed': 'nan'}]))
     def bad_packet(self, name, payload):
-        driving = self.sessions._driving
         simulator = self.simulators.get(name)
-        if driving and simulator and driving.sid == simulator.sid:
+        seat = simulator and self.seat_of(simulator.sid)
+        if seat:
             # It is answered by the speed that was heard last.
-            simulator.speed_mps = self.sessions.speed_mps
+            simulator.speed_mps = seat.speed_mps
         self.spend(name, payload)
 
     @rule(name=NAMES)
     def person_drives(self, name):
         self.spend(name, None)
 
-    @rule(age=st.integers(0, 2), rad=STEERING_RAD)
-    def steering(self, age, rad):
+    @rule(car=CARS, age=st.integers(0, 2), rad=STEERING_RAD)
+    def steering(self, car, age, rad):
         stamp = self.stamp - age
         self.steered.setdefault(stamp, rad)
-        self.sessions.steering(self.now, stamp, self.steered[stamp])
+        self.seat(car).steering(self.now, stamp, self.steered[stamp])
 
-    @rule(rad=st.sampled_from([math.nan, math.inf]))
-    def steering_that_is_no_number(self, rad):
-        self.sessions.steering(self.now, self.stamp, rad)
+    def seat(self, car):
+        return self.sessions.seats[car % self.cars]
 
-    @rule(throttle=st.sampled_from([0.0, 0.3, 1.0, math.nan]))
-    def throttle(self, throttle):
-        self.sessions.throttle(self.now, throttle)
+    @rule(car=CARS, rad=st.sampled_from([math.nan, math.inf]))
+    def steering_that_is_no_number(self, car, rad):
+        self.seat(car).steering(self.now, self.stamp, rad)
+
+    @rule(car=CARS, throttle=st.sampled_from([0.0, 0.3, 1.0, math.nan]))
+    def throttle(self, car, throttle):
+        self.seat(car).throttle(self.now, throttle)
 
     @rule(seconds=st.sampled_from([0.001, 0.016, 0.06, 0.1, 0.11, 0.31, 0.6]))
     def time_passes(self, seconds):
@@ -152,25 +166,33 @@ class Traffic(RuleBasedStateMachine):
     @precondition(lambda self: self.simulators)
     @rule()
     def everybody_is_answered_in_the_end(self):
-        """The driving one within the command timeout, and no token stays behind."""
+        """Those that drive within the command timeout, and no token stays behind."""
         self.time_passes(max(LIMITS.command_timeout_s, PROBATION_S) + 0.01)
-        driving = self.sessions._driving
-        if driving is not None:
-            simulator = next(s for s in self.simulators.values() if s.sid == driving.sid)
-            assert simulator.unanswered == 0
+        for simulator in self.simulators.values():
+            assert simulator.unanswered == 0 or not self.seat_of(simulator.sid)
 
     @invariant()
     def a_token_never_multiplies(self):
         for simulator in getattr(self, 'simulators', {}).values():
-            allowance = 2 + self.sessions.counters.kicks
+            allowance = 2 + sum(seat.counters.kicks for seat in self.sessions.seats)
             assert 0 <= simulator.tokens <= allowance
 
     @invariant()
-    def somebody_drives_if_there_is_anybody(self):
+    def no_car_stands_without_a_driver_while_somebody_waits(self):
         if getattr(self, 'simulators', None):
-            assert self.sessions.state is not None
+            driving = sum(seat.state is not None for seat in self.sessions.seats)
+            assert driving == min(len(self.simulators), self.cars)
             assert self.sessions.next_deadline() < math.inf
 
 
+class FleetTraffic(Traffic):
+    """The same with two cars."""
+
+    cars = 2
+
+
+SETTINGS = settings(max_examples=150, stateful_step_count=60, deadline=None)
 TestTraffic = Traffic.TestCase
-TestTraffic.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+TestTraffic.settings = SETTINGS
+TestFleetTraffic = FleetTraffic.TestCase
+TestFleetTraffic.settings = SETTINGS

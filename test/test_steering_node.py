@@ -20,7 +20,7 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 
 from steering_net.convert import probe_frames
-from steering_net.node import Statistics, to_rgb
+from steering_net.node import to_rgb
 from steering_net.predictor import load_predictor
 from steering_net.preprocess import ImageError, decode_jpeg
 from support import wait_for
@@ -254,19 +254,3 @@ def test_images_that_lie_about_themselves_are_refused():
     for message in (short, odd, empty):
         with pytest.raises(ImageError):
             to_rgb(message, CvBridge())
-
-
-def test_statistics_tell_a_dead_network_from_a_live_one():
-    statistics = Statistics()
-    assert statistics.take(1.0)[1] == 'no frames'
-    for i in range(20):
-        statistics.add(0.01 * i, 0.5)
-    level, summary, values = statistics.take(1.0)
-    assert (level, summary, values['rate (Hz)']) == (b'\x00', 'steering', '20.0')
-    for _ in range(20):
-        statistics.add(0.1, 0.5)
-    level, summary, values = statistics.take(1.0)
-    assert (level, values['frames']) == (b'\x01', '40')
-    assert 'does not depend' in summary
-    statistics.bad_outputs += 1
-    assert statistics.take(1.0)[0] == b'\x02'

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sim_bridge.pairing import Counters
 from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.web import create_app
-from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment
+from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment, Places
 from support import wait_for
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
@@ -41,25 +41,30 @@ class Site:
     """The pages of a bridge that is not there: everything that they show is set by the test."""
 
     def __init__(self):
-        self.status = {
-            'ready': True,
+        car = {
+            'car': 1,
             'state': 'driving',
             'reason': '',
-            'simulators': 1,
             'telemetry_hz': 20.1,
             'speed_mps': 5.9,
             'speed_limit_mps': 6.7,
             'commanded_rad': 0.05,
             'throttle': 0.11,
-            'network': 'pilotnet.keras',
             'latency_ms': {'p50': 2.1, 'p99': 4.4, 'max': 9.8},
             **vars(Counters(telemetry=1234, answers=1233, timeouts=3)),
         }
-        self.live = Live(lambda: self.status, clock=time.monotonic, sleep=sleep)
-        pages = create_app(lambda: self.status, self.live)
+        common = {'ready': True, 'simulators': 1, 'network': 'pilotnet.keras'}
+        self.status = {**car, **common, 'cars': [car]}
+        self.places = Places()
+        self.live = self.make_live()
+        self.lives = [self.live]
+        pages = create_app(lambda: self.status, self.lives)
         self.server = SimulatorServer(host='127.0.0.1', port=0, pages=pages)
         self.server.start(Nobody())
         self.url = f'http://127.0.0.1:{self.server.port}'
+
+    def make_live(self):
+        return Live(lambda: self.status, self.places, clock=time.monotonic, sleep=sleep)
 
     def show(self, seconds=0.0, **values):
         """Let a moment pass, or fill the plots with some seconds of them."""
@@ -117,7 +122,7 @@ def test_health_is_a_status_code(site):
 
 
 def test_metrics_are_what_prometheus_reads(site):
-    site.status['speed_limit_mps'] = None
+    site.status['cars'][0]['speed_limit_mps'] = None
     families = {
         family.name: family
         for family in text_string_to_metric_families(read(site, '/metrics')[1].decode())
@@ -174,7 +179,7 @@ def test_places_of_closed_pages_are_free_again(site):
             page.sock.shutdown(socket.SHUT_RDWR)
             page.close()
         wait_for(lambda: read(site, '/events', 'HEAD')[0].status == 200, what='a free place')
-        wait_for(lambda: site.live._streams == 0, what='an empty house')
+        wait_for(lambda: site.places.taken == 0, what='an empty house')
 
 
 def test_page_that_does_not_read_holds_nobody_up(site):

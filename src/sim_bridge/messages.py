@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -83,18 +83,22 @@ def steering_of(message: JointState) -> float | None:
     return None
 
 
-def diagnostics(
-    stamp: Time, name: str, level: bytes, summary: str, values: Mapping[str, object]
-) -> DiagnosticArray:
+def diagnostic(
+    name: str, level: bytes, summary: str, values: Mapping[str, object]
+) -> DiagnosticStatus:
     """One status of one node; `values` in the order given."""
-    status = DiagnosticStatus(
+    return DiagnosticStatus(
         name=name,
         hardware_id='sim_bridge',
         level=level,
         message=summary,
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
-    return DiagnosticArray(header=Header(stamp=stamp), status=[status])
+
+
+def diagnostics(stamp: Time, statuses: Sequence[DiagnosticStatus]) -> DiagnosticArray:
+    """Statuses of one moment."""
+    return DiagnosticArray(header=Header(stamp=stamp), status=list(statuses))
 
 
 def network_of(message: DiagnosticArray) -> str:
@@ -103,11 +107,15 @@ def network_of(message: DiagnosticArray) -> str:
     return next((str(pair.value) for pair in models), '')
 
 
-def speed_limit_mps(message: DiagnosticArray) -> float | None:
-    """The speed limit that the throttle node tells in its diagnostics, None if it does not."""
+def speed_limit_mps(message: DiagnosticArray, prefix: str = '') -> float | None:
+    """The speed limit that the throttle node tells in its diagnostics, None if it does not.
+
+    `prefix`: that of the topics of the car in question.
+    """
     for status in message.status:
         for pair in status.values:
-            if status.name == THROTTLE_STATUS and pair.key == 'speed_limit_mps':
+            ours = status.name.endswith(prefix + THROTTLE_STATUS)
+            if ours and pair.key == 'speed_limit_mps':
                 return _number(pair.value)
     return None
 

@@ -13,6 +13,9 @@ from sim_bridge.protocol import REVERSE_BELOW_MPS
 
 WHEELBASE_M = 2.87
 
+_LONGEST_STEP_S = 0.2
+"""A pause of the simulator must not count as time in which the car could have accelerated."""
+
 
 def proportional(speed_mps: float, limit_mps: float) -> float:
     """Throttle `1 - v / limit`, clamped to -1..1; full braking at a limit of 0."""
@@ -75,3 +78,39 @@ def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) 
 def without_reversing(throttle: float, speed_mps: float) -> float:
     """`throttle`, but never negative where that would put the car in reverse."""
     return max(0.0, throttle) if speed_mps <= REVERSE_BELOW_MPS else throttle
+
+
+class Cruise:
+    """Holds the speed of one car: its law, its limit, and what it remembers of the way so far.
+
+    `limit_mps` and `steering_rad`, what the wheels do now, may be set at any time.
+    """
+
+    def __init__(
+        self,
+        limit_mps: float,
+        lateral_limit_mps2: float = 0.0,
+        pi: PiController | None = None,
+    ) -> None:
+        """`pi`: the controller of that law; without one the throttle is proportional."""
+        self.limit_mps = limit_mps
+        self.steering_rad = 0.0
+        self._lateral_limit_mps2 = lateral_limit_mps2
+        self._pi = pi
+        self._last_s: float | None = None
+
+    @property
+    def minds_curves(self) -> bool:
+        """Whether the steering makes a difference."""
+        return self._lateral_limit_mps2 > 0.0
+
+    def throttle(self, speed_mps: float, now_s: float) -> float:
+        """Throttle -1..1 for a speed measured now, by any monotonic clock; it never reverses."""
+        dt_s = 0.0 if self._last_s is None else min(now_s - self._last_s, _LONGEST_STEP_S)
+        self._last_s = now_s
+        limit_mps = curve_limit_mps(self.limit_mps, self.steering_rad, self._lateral_limit_mps2)
+        if self._pi is not None:
+            wanted = self._pi.throttle(speed_mps, limit_mps, dt_s)
+        else:
+            wanted = proportional(speed_mps, limit_mps)
+        return without_reversing(wanted, speed_mps)

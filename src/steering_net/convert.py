@@ -83,17 +83,24 @@ def ensure_litert(
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, '-m', 'steering_net.convert', str(model_path), str(target)]
-    command += ['--profile', profile.name] if profile else []
+    words = ['--profile', profile.name] if profile else []
+    run_apart('steering_net.convert', str(model_path), str(target), *words)
+
+
+def run_apart(module: str, *words: str) -> None:
+    """Run a module of this package in a process of its own; ModelError with its last line."""
     source_root = str(Path(__file__).resolve().parents[1])
     paths = [source_root, os.environ.get('PYTHONPATH', '')]
     environment = os.environ | {
         'PYTHONPATH': os.pathsep.join(filter(None, paths)),
         'TF_CPP_MIN_LOG_LEVEL': '3',
     }
+    command = [sys.executable, '-m', module, *words]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or ['the converter died without a word']
+    if result.returncode < 0:
+        raise ModelError(f'{words[0]} brought the process that loads it down')
+    if result.returncode:
+        lines = result.stderr.strip().splitlines() or ['it ended without a word']
         raise ModelError(lines[-1])
 
 

@@ -1,8 +1,12 @@
 """The steering node: camera frames in, steering angles out, each with its frame's own stamp.
 
-One thread does everything. The network is loaded and warmed up before the subscription exists,
-so a frame never waits for it; with a queue of one, what comes while the network runs replaces
-what waits, and the newest frame is always the next.
+One node steers any number of cars. Each has a queue of one frame, so that it is its newest one
+that waits, and one turn in each round, so that none is left out.
+
+One thread drives. The network is loaded and warmed up before the subscription exists, so a frame
+never waits for it; with a queue of one, what comes while the network runs replaces what waits,
+and the newest frame is always the next. Another network, asked for by parameter, is loaded beside
+the one that drives and takes its place between two frames.
 """
 
 import contextlib
@@ -12,6 +16,9 @@ import signal
 import sys
 import time
 from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,31 +27,68 @@ import numpy as np
 import rclpy
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
-from steering_net.predictor import BACKENDS, PredictionError, Predictor, load_predictor
+from steering_net.health import Health, Level
+from steering_net.predictor import (
+    BACKENDS,
+    BatchPredictor,
+    PredictionError,
+    Predictor,
+    load_predictor,
+)
 from steering_net.preprocess import ImageError, Rgb, decode_jpeg
+from steering_net.swap import Loader, Outcome, Request, check
 
 PARENT_PID_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
 """Names the process that started the node, without which the node has no reason to live."""
 
-TRANSPORTS = ('compressed', 'raw')
+TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _WARNING_PERIOD_S = 5.0
 _DIAGNOSTICS_PERIOD_S = 1.0
 _PARENT_CHECK_PERIOD_S = 1.0
+_SWAP_PERIOD_S = 0.05
 _BYTES_PER_PIXEL = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
-# A second of a moving car whose steering does not move at all is worth a word.
-_CONSTANT_SPAN_RAD = 1e-6
-_CONSTANT_FRAMES = 10
+_LEVELS = {
+    Level.OK: DiagnosticStatus.OK,
+    Level.WARN: DiagnosticStatus.WARN,
+    Level.ERROR: DiagnosticStatus.ERROR,
+}
 
 _T = TypeVar('_T')
+
+
+class Car:
+    """One car's topics: its frames come in, its steering goes out."""
+
+    def __init__(self, node: Node, prefix: str) -> None:
+        self.commands = node.create_publisher(JointState, f'{prefix}cmd/steering', _QUEUE)
+        self.angles = node.create_publisher(Float32, f'{prefix}steering', _QUEUE)
+        self._node = node
+        self._prefix = prefix
+
+    def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        """Have frames call this from now on."""
+        self._frames = self._node.create_subscription(kind, self._prefix + topic, callback, _QUEUE)
+
+    def take(self) -> Any:
+        """The frame that waits, None if there is none."""
+        with self._frames.handle as handle:
+            taken = handle.take_message(self._frames.msg_type, self._frames.raw)
+        return taken and taken[0]
 
 
 class SteeringNode(Node):
@@ -59,52 +103,70 @@ class SteeringNode(Node):
             'max_steering_rad', 0.43633231, 'Largest steering angle sent, rad.', 0.01, 1.5
         )
         transport = self._parameter(
-            'image_transport', 'compressed', f'How frames come: {" or ".join(TRANSPORTS)}.'
+            'image_transport', 'compressed', f'How frames come: {" or ".join(TOPICS)}.'
         )
-        if transport not in TRANSPORTS:
-            raise ValueError(f'image_transport must be one of {", ".join(TRANSPORTS)}')
-        self._predictor = self._load()
-        self._statistics = Statistics()
+        if transport not in TOPICS:
+            raise ValueError(f'image_transport must be one of {", ".join(TOPICS)}')
+        self._count = self._parameter('cars', 1, 'How many cars; as the bridge has it.', 1, 32)
+        self._drive_with(self._load())
+        self._health = Health(self._max_steering_rad)
         self._command = JointState(name=['steering'], position=[0.0])
         self._angle = Float32()
         self._bridge = CvBridge()
-        self._commands = self.create_publisher(JointState, 'cmd/steering', _QUEUE)
-        self._angles = self.create_publisher(Float32, 'steering', _QUEUE)
-        self._diagnostics = self.create_publisher(DiagnosticArray, 'diagnostics', 1)
+        numbers = range(1, self._count + 1)
+        prefixes = [''] if self._count == 1 else [f'car_{number}/' for number in numbers]
+        self._cars = [Car(self, prefix) for prefix in prefixes]
+        self._diagnostics = [
+            self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
+            for prefix in sorted({'', *prefixes})
+        ]
         self._start_timers()
         # Everything made so far lives as long as the node: the collector need not look at it.
         gc.collect()
         gc.freeze()
-        if transport == 'compressed':
-            topic, message, callback = (
-                'camera/image_raw/compressed',
-                CompressedImage,
-                self._on_jpeg,
-            )
-        else:
-            topic, message, callback = 'camera/image_raw', Image, self._on_image
-        self.create_subscription(message, topic, callback, _QUEUE)
+        self._read = self._read_jpeg if transport == 'compressed' else self._read_image
+        kind = CompressedImage if transport == 'compressed' else Image
+        for car in self._cars:
+            car.subscribe(kind, TOPICS[transport], partial(self._on_frame, car))
 
     def _load(self) -> Predictor:
-        model = self._parameter('model', 'default', 'A .keras, .h5 or .tflite file, or `default`.')
+        model = self._parameter(
+            'model', 'default', 'A .keras, .h5 or .tflite file, or `default`.', read_only=False
+        )
         backend = self._parameter('backend', 'litert', f'One of {", ".join(BACKENDS)}.')
         profile = self._parameter(
-            'profile', '', 'Preprocessing profile; empty: as the model says.'
+            'profile', '', 'Preprocessing profile; empty: as the model says.', read_only=False
         )
         threads = self._parameter('threads', 1, 'Threads of the network.', 1, 16)
         # On frames this small OpenCV's own threads cost more than they bring.
         cv2.setNumThreads(1)
         predictor = load_predictor(model, backend, profile or None, threads)
         self.get_logger().info(
-            f'{predictor.name} ({predictor.sha256[:12]}), profile {predictor.profile.name}, '
-            f'{predictor.backend}, {threads} thread(s)'
+            f'{_described(predictor)}, {predictor.backend}, {threads} thread(s)'
         )
+        self._driving = self._wanted = Request(model, profile)
+        self._refused = ''
+        self._is_restoring = False
+        self._loader = Loader(backend, threads)
         return predictor
 
+    def _drive_with(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._batches: BatchPredictor | None = None
+        if self._count > 1 and isinstance(predictor, BatchPredictor):
+            self._batches = predictor
+
     def _parameter(
-        self, name: str, default: _T, description: str, low: Any = None, high: Any = None
+        self,
+        name: str,
+        default: _T,
+        description: str,
+        low: Any = None,
+        high: Any = None,
+        *,
+        read_only: bool = True,
     ) -> _T:
-        descriptor = ParameterDescriptor(description=description, read_only=True)
+        descriptor = ParameterDescriptor(description=description, read_only=read_only)
         if isinstance(default, int):
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
         elif isinstance(default, float):
@@ -114,65 +176,150 @@ class SteeringNode(Node):
 
     def _start_timers(self) -> None:
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        self._swap_timer = self.create_timer(_SWAP_PERIOD_S, self._swap)
+        self._swap_timer.cancel()
+        self.add_on_set_parameters_callback(self._on_parameters)
         parent = os.environ.get(PARENT_PID_VARIABLE, '')
         if parent.isdecimal():
             self._parent_pid = parent
             self.create_timer(_PARENT_CHECK_PERIOD_S, self._end_with_parent)
 
-    def _on_jpeg(self, message: CompressedImage) -> None:
+    def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
+        """The frame, and what tells it from others."""
+        jpeg = bytes(message.data)
+        return decode_jpeg(jpeg), jpeg
+
+    def _read_image(self, message: Image) -> tuple[Rgb, object]:
+        return to_rgb(message, self._bridge), message.data
+
+    def _on_frame(self, car: Car, message: CompressedImage | Image) -> None:
+        if self._batches is not None:
+            self._steer_all(self._batches, [(car, message), *self._waiting(car)])
+            return
         started = time.perf_counter()
         try:
-            rgb = decode_jpeg(bytes(message.data))
+            rgb, frame = self._read(message)
             steering_rad = self._predictor.predict(rgb)
         except (ImageError, PredictionError) as error:
             self._drop(error)
         else:
-            self._steer(steering_rad, message.header, started)
+            self._steer(car, steering_rad, message.header, frame, started)
 
-    def _on_image(self, message: Image) -> None:
+    def _waiting(self, but: Car) -> Iterator[tuple[Car, CompressedImage | Image]]:
+        """The frames of the other cars that wait right now."""
+        for car in self._cars:
+            message = None if car is but else car.take()
+            if message is not None:
+                yield car, message
+
+    def _steer_all(
+        self, predictor: BatchPredictor, waiting: list[tuple[Car, CompressedImage | Image]]
+    ) -> None:
+        """Steer several cars with one run of the network."""
         started = time.perf_counter()
-        try:
-            rgb = to_rgb(message, self._bridge)
-            steering_rad = self._predictor.predict(rgb)
-        except (ImageError, PredictionError) as error:
-            self._drop(error)
-        else:
-            self._steer(steering_rad, message.header, started)
+        good = []
+        for car, message in waiting:
+            try:
+                good.append((car, message.header, *self._read(message)))
+            except ImageError as error:
+                self._drop(error)
+        answers = predictor.predict_batch([rgb for _, _, rgb, _ in good])
+        for (car, header, _, frame), answer in zip(good, answers, strict=True):
+            if isinstance(answer, float):
+                self._steer(car, answer, header, frame, started)
+            else:
+                self._drop(answer)
 
-    def _steer(self, steering_rad: float, header: Header, started: float) -> None:
+    def _steer(
+        self, car: Car, steering_rad: float, header: Header, frame: object, started: float
+    ) -> None:
         limit = self._max_steering_rad
         steering_rad = max(-limit, min(limit, steering_rad))
         # publish() serialises before it returns, so one message serves for every frame.
         self._command.header = header
         self._command.position[0] = steering_rad
-        self._commands.publish(self._command)
+        car.commands.publish(self._command)
         self._angle.data = steering_rad
-        self._angles.publish(self._angle)
-        self._statistics.add(steering_rad, (time.perf_counter() - started) * 1e3)
+        car.angles.publish(self._angle)
+        self._health.add(steering_rad, (time.perf_counter() - started) * 1e3, frame)
 
     def _drop(self, error: ImageError | PredictionError) -> None:
         if isinstance(error, ImageError):
-            self._statistics.bad_frames += 1
+            self._health.bad_frame()
         else:
-            self._statistics.bad_outputs += 1
+            self._health.bad_output()
         self.get_logger().warning(
             f'frame dropped: {error}', throttle_duration_sec=_WARNING_PERIOD_S
         )
 
+    def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
+        """Accept another network if a glance allows it; whether it can drive turns out later."""
+        values = {
+            parameter.name: parameter.value
+            for parameter in changed
+            if parameter.name in ('model', 'profile')
+        }
+        wanted = replace(self._wanted, **values)
+        if values and not self._is_restoring:
+            try:
+                check(wanted)
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            self._loader.request(wanted)
+            self._swap_timer.reset()
+        self._wanted = wanted
+        return SetParametersResult(successful=True)
+
+    def _swap(self) -> None:
+        """Look after a network that is being loaded; this thread is between two frames now."""
+        outcome = self._loader.poll()
+        if outcome is not None and outcome.predictor is not None:
+            self._take_over(outcome.request, outcome.predictor)
+        elif outcome is not None:
+            self._refuse(outcome)
+        if self._loader.idle:
+            self._swap_timer.cancel()
+
+    def _take_over(self, request: Request, predictor: Predictor) -> None:
+        self.get_logger().info(f'{_described(predictor)} drives from now on')
+        self._driving, self._refused = request, ''
+        self._drive_with(predictor)
+        self._health.forget()
+
+    def _refuse(self, outcome: Outcome) -> None:
+        """The parameters return to what drives, for that is what they say."""
+        self._refused = f'{outcome.request.model}: {outcome.reason}'
+        self.get_logger().error(
+            f'{self._predictor.name} drives on, the new network is refused: {outcome.reason}'
+        )
+        self._is_restoring = True
+        self.set_parameters(
+            [Parameter(name, value=value) for name, value in asdict(self._driving).items()]
+        )
+        self._is_restoring = False
+
     def _publish_diagnostics(self) -> None:
-        level, summary, values = self._statistics.take(_DIAGNOSTICS_PERIOD_S)
+        level, summary, values = self._health.take(_DIAGNOSTICS_PERIOD_S)
+        if level is not Level.OK:
+            self.get_logger().warning(summary, throttle_duration_sec=_WARNING_PERIOD_S)
+        if self._refused and level is Level.OK:
+            level, summary = Level.WARN, f'the new network was refused: {self._refused}'
         predictor = self._predictor
         values |= {
             'model': predictor.name,
             'model sha256': predictor.sha256,
             'backend': predictor.backend,
             'profile': predictor.profile.name,
+            'loading': '' if self._loader.idle else self._wanted.model,
+            'refused': self._refused,
         }
-        self._diagnostics.publish(self._diagnostic(level, summary, values))
+        array = self._diagnostic(level, summary, values)
+        for publisher in self._diagnostics:
+            publisher.publish(array)
 
-    def _diagnostic(self, level: bytes, summary: str, values: dict[str, str]) -> DiagnosticArray:
+    def _diagnostic(self, level: Level, summary: str, values: dict[str, str]) -> DiagnosticArray:
         status = DiagnosticStatus(
-            level=level,
+            level=_LEVELS[level],
             name=f'{self.get_fully_qualified_name().lstrip("/")}: network',
             message=summary,
             hardware_id='steering',
@@ -187,41 +334,8 @@ class SteeringNode(Node):
             raise ExternalShutdownException
 
 
-class Statistics:
-    """What happened to the frames: totals since the start, times and angles since last taken."""
-
-    def __init__(self) -> None:
-        self.bad_frames = 0
-        self.bad_outputs = 0
-        self._frames = 0
-        self._milliseconds: list[float] = []
-        self._angles_rad: list[float] = []
-
-    def add(self, steering_rad: float, milliseconds: float) -> None:
-        """Count a frame that was answered, and the time from its arrival to its answer."""
-        self._frames += 1
-        self._angles_rad.append(steering_rad)
-        self._milliseconds.append(milliseconds)
-
-    def take(self, period_s: float) -> tuple[bytes, str, dict[str, str]]:
-        """Return a diagnostic level, a summary and the values of the last `period_s`."""
-        times, angles = self._milliseconds, self._angles_rad
-        self._milliseconds, self._angles_rad = [], []
-        values = {
-            'frames': str(self._frames),
-            'rate (Hz)': f'{len(times) / period_s:.1f}',
-            'answer p50 (ms)': f'{np.median(times):.3f}' if times else '',
-            'answer max (ms)': f'{max(times):.3f}' if times else '',
-            'undecodable frames': str(self.bad_frames),
-            'non-finite outputs': str(self.bad_outputs),
-        }
-        if self.bad_outputs:
-            return DiagnosticStatus.ERROR, 'the network put out what is no number', values
-        if len(angles) >= _CONSTANT_FRAMES and max(angles) - min(angles) < _CONSTANT_SPAN_RAD:
-            return DiagnosticStatus.WARN, 'the steering does not depend on the frames', values
-        if self.bad_frames:
-            return DiagnosticStatus.WARN, 'some frames could not be decoded', values
-        return DiagnosticStatus.OK, 'steering' if times else 'no frames', values
+def _described(predictor: Predictor) -> str:
+    return f'{predictor.name} ({predictor.sha256[:12]}), profile {predictor.profile.name}'
 
 
 def _lives(pid: str) -> bool:

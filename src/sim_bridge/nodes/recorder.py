@@ -21,6 +21,7 @@ from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from sim_bridge.bags import BagError, BagWriter, Offer
+from sim_bridge.fleet import prefixes, without_car
 from sim_bridge.nodes.running import interruptible, ros
 
 _DRIVE = {
@@ -47,10 +48,17 @@ _Item = tuple[str, int, bytes]
 
 
 class RecorderNode(Node):
-    """Records the topics of a drive from their first message, others once they are published."""
+    """Records the topics of a drive from their first message, others once they are published.
 
-    def __init__(self, path: Path, topics: tuple[str, ...] = TOPICS) -> None:
-        """Raises BagError if the bag cannot be made. No topics means: all that there are."""
+    A topic means that of every car that has one of this name.
+    """
+
+    def __init__(self, path: Path, topics: tuple[str, ...] = TOPICS, cars: int = 1) -> None:
+        """Raises BagError if the bag cannot be made. No topics means: all that there are.
+
+        Who waits until a topic is seen misses its first seconds: those of so many `cars` are
+        waited for.
+        """
         self._writer = BagWriter(path)
         super().__init__('recorder')
         self.dropped: Counter[str] = Counter()
@@ -61,8 +69,8 @@ class RecorderNode(Node):
         self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
         self._thread.start()
         for topic in (topic for topic in _DRIVE if topic in topics):
-            # Who waits until a topic is seen misses its first seconds.
-            self._record(self.resolve_topic_name(topic), _DRIVE[topic], Offer())
+            for prefix in prefixes(cars):
+                self._record(self.resolve_topic_name(prefix + topic), _DRIVE[topic], Offer())
         self.create_timer(_LOOK_PERIOD_S, self._look)
 
     @property
@@ -73,7 +81,8 @@ class RecorderNode(Node):
     def _look(self) -> None:
         """Subscribe to what has begun to be published."""
         for topic, types in self.get_topic_names_and_types():
-            if topic in self._settled or (self._wanted and topic not in self._wanted):
+            names = {topic, without_car(topic)}
+            if topic in self._settled or (self._wanted and not names & self._wanted):
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
             if publishers:
@@ -119,13 +128,13 @@ class RecorderNode(Node):
         self._writer.close()
 
 
-def record(path: Path, topics: tuple[str, ...], seconds: float) -> RecorderNode:
+def record(path: Path, topics: tuple[str, ...], seconds: float, cars: int = 1) -> RecorderNode:
     """Record until SIGINT or SIGTERM, or for some seconds if they are not 0; what was done.
 
     Raises BagError if the bag cannot be made.
     """
     with interruptible() as going_on, ros():
-        node = RecorderNode(path, topics)
+        node = RecorderNode(path, topics, cars)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         ended: Future[None] = Future()

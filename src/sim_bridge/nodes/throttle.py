@@ -1,4 +1,4 @@
-"""The throttle node: speed in, throttle out, so that the car keeps to the speed limit."""
+"""The throttle node: speed in, throttle out, so that every car keeps to its speed limit."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import math
 import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float32
 
 from sim_bridge import messages
+from sim_bridge.fleet import CARS_AT_MOST, prefixes
+from sim_bridge.nodes.diagnostics import Diagnostics
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
-from sim_bridge.speed_control import (
-    PiController,
-    PiGains,
-    curve_limit_mps,
-    proportional,
-    without_reversing,
-)
+from sim_bridge.speed_control import Cruise, PiController, PiGains
 
 PARAMETERS = (
     Parameter('speed_limit', 6.7, 'Speed not to be exceeded, m/s.', 0.0, 60.0, read_only=False),
@@ -32,78 +28,91 @@ PARAMETERS = (
     Parameter(
         'lateral_acceleration_limit', 0.0, 'Slow down for curves above, m/s^2; 0 = off.', 0.0, 20.0
     ),
+    Parameter('cars', 1, 'How many cars; as the bridge has it.', 1, CARS_AT_MOST),
 )
 
-_LONGEST_STEP_S = 0.2
-"""A pause of the simulator must not count as time in which the car could have accelerated."""
 
+class Car:
+    """The topics of one car, and what its throttle depends on."""
 
-class ThrottleNode(Node):
-    """Publishes one `cmd/throttle` for each `vehicle/speed`."""
-
-    def __init__(self) -> None:
-        super().__init__('throttle')
-        self._values: dict[str, Any] = declare(self, PARAMETERS)
-        self._limit_mps: float = self._values['speed_limit']
-        self._steering_rad = 0.0
-        self._pi = PiController(PiGains(self._values['kp'], self._values['ki']))
-        self._last_s = time.monotonic()
-        self._speeds = 0
-        self._publisher = self.create_publisher(Float32, 'cmd/throttle', NEWEST)
-        self._diagnostics = self.create_publisher(DiagnosticArray, 'diagnostics', 10)
-        self.create_subscription(Float32, 'vehicle/speed', self._on_speed, NEWEST)
-        self.create_subscription(Float32, 'vehicle/steering_angle', self._on_angle, NEWEST)
-        self.create_subscription(Float32, 'speed_limit', self._on_limit, NEWEST)
-        self.add_on_set_parameters_callback(self._on_parameters)
-        self.create_timer(1.0, self._publish_diagnostics)
+    def __init__(self, node: Node, prefix: str, cruise: Cruise) -> None:
+        self.cruise = cruise
+        self.speeds = 0
+        self._node = node
+        self._publisher = node.create_publisher(Float32, f'{prefix}cmd/throttle', NEWEST)
+        inputs = {'vehicle/speed': self._on_speed, 'speed_limit': self._on_limit}
+        if cruise.minds_curves:
+            inputs['vehicle/steering_angle'] = self._on_angle
+        for topic, callback in inputs.items():
+            node.create_subscription(Float32, prefix + topic, callback, NEWEST)
 
     def _on_speed(self, message: Float32) -> None:
         speed_mps = float(message.data)
         if not math.isfinite(speed_mps):
             return
-        self._speeds += 1
-        throttle = without_reversing(self._law(speed_mps), speed_mps)
+        self.speeds += 1
+        throttle = self.cruise.throttle(speed_mps, time.monotonic())
         self._publisher.publish(messages.float_message(throttle))
-
-    def _law(self, speed_mps: float) -> float:
-        now_s = time.monotonic()
-        dt_s, self._last_s = min(now_s - self._last_s, _LONGEST_STEP_S), now_s
-        limit_mps = curve_limit_mps(
-            self._limit_mps, self._steering_rad, self._values['lateral_acceleration_limit']
-        )
-        if self._values['law'] == 'pi':
-            return self._pi.throttle(speed_mps, limit_mps, dt_s)
-        return proportional(speed_mps, limit_mps)
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):
-            self._steering_rad = float(message.data)
+            self.cruise.steering_rad = float(message.data)
 
     def _on_limit(self, message: Float32) -> None:
         if math.isfinite(message.data) and message.data >= 0.0:
-            self._limit_mps = float(message.data)
+            self.cruise.limit_mps = float(message.data)
         else:
-            self.get_logger().warning(
+            self._node.get_logger().warning(
                 f'speed_limit {message.data} ignored: it must be 0 m/s or more',
                 throttle_duration_sec=5.0,
             )
 
+
+class ThrottleNode(Node):
+    """Publishes one `cmd/throttle` for each `vehicle/speed`, of each car."""
+
+    def __init__(self) -> None:
+        super().__init__('throttle')
+        values: dict[str, Any] = declare(self, PARAMETERS)
+        self._law: str = values['law']
+        self._prefixes = prefixes(values['cars'])
+        self._cars = [Car(self, prefix, _cruise(values)) for prefix in self._prefixes]
+        self._diagnostics = Diagnostics(self, self._prefixes)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self.create_timer(1.0, self._publish_diagnostics)
+
     def _on_parameters(self, changed: list[RosParameter]) -> SetParametersResult:
         for parameter in changed:
             if parameter.name == 'speed_limit':
-                self._limit_mps = parameter.value
+                for car in self._cars:
+                    car.cruise.limit_mps = parameter.value
         return SetParametersResult(successful=True)
 
     def _publish_diagnostics(self) -> None:
-        values = {'speed_limit_mps': self._limit_mps, 'law': self._values['law']}
-        values['speeds'] = self._speeds
-        stamp = self.get_clock().now().to_msg()
-        summary = f'limit {self._limit_mps:.1f} m/s'
         self._diagnostics.publish(
-            messages.diagnostics(
-                stamp, messages.THROTTLE_STATUS, DiagnosticStatus.OK, summary, values
-            )
+            [
+                messages.diagnostic(
+                    prefix + messages.THROTTLE_STATUS,
+                    DiagnosticStatus.OK,
+                    f'limit {car.cruise.limit_mps:.1f} m/s',
+                    {
+                        'speed_limit_mps': car.cruise.limit_mps,
+                        'law': self._law,
+                        'speeds': car.speeds,
+                    },
+                )
+                for prefix, car in zip(self._prefixes, self._cars, strict=True)
+            ]
         )
+
+
+def _cruise(values: dict[str, Any]) -> Cruise:
+    controller = PiController(PiGains(values['kp'], values['ki']))
+    return Cruise(
+        limit_mps=values['speed_limit'],
+        lateral_limit_mps2=values['lateral_acceleration_limit'],
+        pi=controller if values['law'] == 'pi' else None,
+    )
 
 
 def main(args: list[str] | None = None) -> int:

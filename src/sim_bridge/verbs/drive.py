@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.errors import StartError
+from sim_bridge.fleet import CARS_AT_MOST
 from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child
 from sim_bridge.track_sim.faults import FaultError, parse_faults
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--model', default='default', help='network: a file, or `default` for the shipped one')
     add('--profile', default='', help='preprocessing profile; empty: the one of the model')
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
+    add('--cars', type=int, default=1, help='simulators that drive, each a car of its own')
     add('--speed-limit', type=float, default=6.7, help='speed limit, m/s')
     add('--track', type=int, default=0, help='seed of the embedded track')
     add('--laps', type=int, default=0, help='end after so many laps; 0: never')
@@ -71,6 +73,8 @@ def _check(args: argparse.Namespace) -> None:
     """Raise StartError for what can be told before anything starts."""
     if not 1 <= args.port <= 65535:
         raise StartError(f'--port is {args.port}, it must be in 1 .. 65535')
+    if not 1 <= args.cars <= CARS_AT_MOST:
+        raise StartError(f'--cars is {args.cars}, it must be in 1 .. {CARS_AT_MOST}')
     if not 0.0 < args.speed_limit <= 60.0:
         raise StartError(f'--speed-limit is {args.speed_limit}, it must be in 0 .. 60 m/s')
     for option in ('track', 'laps', 'seconds'):
@@ -98,13 +102,13 @@ class _Drive:
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
         self._ending = threading.Event()
-        self._simulation: dict[str, Any] = {}
+        self._simulations: list[dict[str, Any]] = []
         self._bridge: dict[str, Any] = {}
         self._screen = _Screen()
         self._nodes: list[Child] = []
-        self._simulator: Child | None = None
+        self._simulators: list[Child] = []
         self._recorder: Child | None = None
-        self._reader: threading.Thread | None = None
+        self._readers: list[threading.Thread] = []
         self._standby_due_s = float('inf')
         self._answered_s = float('inf')
 
@@ -122,29 +126,33 @@ class _Drive:
     def _start(self) -> None:
         quiet = ['--ros-args', '--log-level', 'warn']
         args = self._args
-        commands = {
+        commands: dict[str, dict[str, Any]] = {
             'bridge': {'host': args.host, 'port': args.port},
             'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
             'throttle': {'speed_limit': args.speed_limit},
         }
+        for values in commands.values():
+            values['cars'] = args.cars
         if args.record:
-            self._recorder = Child('recorder', ['record', str(args.record)])
+            words = ['record', str(args.record), '--cars', str(args.cars)]
+            self._recorder = Child('recorder', words)
         for node, values in commands.items():
             self._nodes.append(Child(node, [node, *quiet, *_parameters(values)]))
         if args.record:
             self._wait_until_ready()  # Else the first frames would not be recorded.
         if args.simulator == 'embedded':
-            self._simulator = Child('simulator', _simulate(args), pipe_output=True)
-            self._reader = threading.Thread(target=self._read, name='simulator-output')
-            self._reader.start()
+            for _ in range(args.cars):
+                self._start_simulator()
         self._wait_until_ready()
 
-    def _read(self) -> None:
-        """Keep the newest line that the simulator says; the last one is its report."""
-        assert self._simulator is not None
-        for line in self._simulator.output:
-            with contextlib.suppress(ValueError):  # A killed simulator leaves half a line.
-                self._simulation = json.loads(line)
+    def _start_simulator(self) -> None:
+        simulator = Child('simulator', _simulate(self._args), pipe_output=True)
+        said: dict[str, Any] = {}
+        reader = threading.Thread(target=_read, args=(simulator, said), name='simulator-output')
+        reader.start()
+        self._simulators.append(simulator)
+        self._simulations.append(said)
+        self._readers.append(reader)
 
     def _wait_until_ready(self) -> None:
         readers = 2 if self._recorder else 1
@@ -158,7 +166,7 @@ class _Drive:
 
     def _watch(self) -> None:
         until_s = time.monotonic() + (self._args.seconds or float('inf'))
-        if self._simulator:
+        if self._simulators:
             until_s = float('inf')  # It counts the seconds itself, from its first command on.
         show_s = 0.0
         self._standby_due_s = time.monotonic() + _SETTLED_S
@@ -170,11 +178,16 @@ class _Drive:
             if time.monotonic() >= show_s:
                 show_s = time.monotonic() + _SHOW_S
                 self._ask_bridge()
-                self._screen.show(_status_line(self._bridge, self._simulation))
-            if self._simulator and self._simulator.exit_code is not None:
+                self._screen.show(_status_line(self._bridge, self._simulations))
+            if self._simulators and self._have_arrived():
                 break
-        if self._simulator and self._simulator.exit_code:
-            raise DriveError(f'the simulator ended with {self._simulator.exit_code}, see above')
+
+    def _have_arrived(self) -> bool:
+        """Whether every simulator has ended; DriveError if one of them broke down."""
+        codes = [simulator.exit_code for simulator in self._simulators]
+        if broken := next(filter(None, codes), 0):
+            raise DriveError(f'the simulator ended with {broken}, see above')
+        return None not in codes
 
     def _ask_bridge(self) -> None:
         """Take its state; kill one that lives but answers no more, for its car drives on."""
@@ -201,12 +214,13 @@ class _Drive:
             self._answered_s = float('inf')
 
     def _end(self) -> None:
-        """The simulator first, so that it hears the bridge's farewell or has left before it."""
-        if self._simulator:
-            self._simulator.ask_to_end()
-            self._simulator.wait(_END_S)
-        if self._reader:
-            self._reader.join()
+        """Simulators first, so that they hear the bridge's farewell or have left before it."""
+        for simulator in self._simulators:
+            simulator.ask_to_end()
+        for simulator in self._simulators:
+            simulator.wait(_END_S)
+        for reader in self._readers:
+            reader.join()
         self._bridge = _state(self._args.port) or self._bridge
         for node in self._nodes:
             node.ask_to_end()
@@ -218,13 +232,16 @@ class _Drive:
         self._screen.close()
 
     def _report(self) -> None:
-        report = dict(self._simulation)
+        report = _totals(self._simulations)
         for field in ('timeouts', 'late_commands'):
             report[field] = self._bridge.get(field, 0)
-        if not self._simulator:
+        if not self._simulators:
             for field in ('answers', 'latency_ms', 'telemetry_hz'):
                 report[field] = self._bridge.get(field)
             report['frames'] = self._bridge.get('telemetry')
+        if self._args.cars > 1:
+            report['latency_ms'] = self._bridge.get('latency_ms')
+            report['cars'] = self._simulations or self._bridge.get('cars')
         if self._args.report:
             partial = self._args.report.with_suffix('.part')
             partial.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
@@ -245,6 +262,29 @@ def _simulate(args: argparse.Namespace) -> list[str]:
     return words + (['--fast'] if args.fast else [])
 
 
+def _read(simulator: Child, said: dict[str, Any]) -> None:
+    """Keep the newest line that a simulator says; the last one is its report."""
+    for line in simulator.output:
+        with contextlib.suppress(ValueError):  # A killed simulator leaves half a line.
+            news = json.loads(line)
+            said.clear()
+            said.update(news)
+
+
+def _totals(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The report of the one car, or what can be said of several together."""
+    if len(reports) <= 1:
+        return dict(*reports)
+    told = [report for report in reports if 'autonomy_percent' in report]
+    if not told:
+        return {}
+    added = ('frames', 'answers', 'telemetry_hz', 'distance_m', 'lane_departures', 'interventions')
+    totals = {field: sum(report[field] for report in told) for field in added}
+    totals['laps'] = min(report['laps'] for report in told)
+    totals['autonomy_percent'] = min(report['autonomy_percent'] for report in told)
+    return totals
+
+
 def _state(port: int) -> dict[str, Any] | None:
     """What the bridge says of itself; None while it does not answer."""
     connection = http.client.HTTPConnection('127.0.0.1', port, timeout=0.5)
@@ -258,14 +298,17 @@ def _state(port: int) -> dict[str, Any] | None:
     return state if isinstance(state, dict) else None
 
 
-def _status_line(bridge: dict[str, Any], simulation: dict[str, Any]) -> str:
+def _status_line(bridge: dict[str, Any], simulations: Sequence[dict[str, Any]]) -> str:
     latency = bridge.get('latency_ms', {})
     parts = [
         str(bridge.get('state', 'the bridge does not answer')),
         f'{bridge.get("telemetry_hz", 0.0):.0f} Hz',
         _latency(latency),
-        f'{bridge.get("speed_mps", 0.0):.1f} m/s',
     ]
+    if len(bridge.get('cars', ())) > 1:
+        return ' | '.join(parts)
+    parts.append(f'{bridge.get("speed_mps", 0.0):.1f} m/s')
+    simulation = simulations[0] if simulations else {}
     if 'cross_track_m' in simulation:
         parts.append(f'{simulation["cross_track_m"]:+.2f} m off the middle')
         parts.append(f'lap {simulation["laps"] + 1}')

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sim_bridge.errors import StartError
+from sim_bridge.fleet import CARS_AT_MOST
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('bag', nargs='?', type=Path, help='folder to create; left out: named after the time')
     add('--topics', nargs='+', metavar='NAME', help='left out: those of a drive')
     add('--all', action='store_true', help='record every topic that there is')
+    add('--cars', type=int, default=1, help='be there from the first frame of so many cars on')
     add('--seconds', type=float, default=0.0, help='end after so many seconds; 0: never')
 
 
@@ -31,11 +33,15 @@ def run(args: argparse.Namespace) -> int:
     if not args.seconds >= 0.0:
         print(f'sim-bridge record: --seconds is {args.seconds}', file=sys.stderr)
         return 2
+    if not 1 <= args.cars <= CARS_AT_MOST:
+        told = f'--cars is {args.cars}, it must be in 1 .. {CARS_AT_MOST}'
+        print(f'sim-bridge record: {told}', file=sys.stderr)
+        return 2
     _let_the_drive_go_first()
     path = args.bag or Path(f'drive_{datetime.now():%Y_%m_%d_%H_%M_%S}')
     topics = () if args.all else tuple(args.topics or TOPICS)
     try:
-        node = record(path, topics, args.seconds)
+        node = record(path, topics, args.seconds, args.cars)
     except StartError as error:
         print(f'sim-bridge record: {error}', file=sys.stderr)
         return 2

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, abort, jsonify, request
 
 from sim_bridge.web.live import BOUNDARY, Live, StreamsFullError
 from sim_bridge.web.metrics import exposition
@@ -18,14 +18,18 @@ _HEADERS = {
 }
 
 
-def create_app(status: Callable[[], dict[str, Any]], live: Live) -> Flask:
-    """The application; `status` returns what /state.json shows, `live` feeds the page's streams.
+def create_app(status: Callable[[], dict[str, Any]], lives: Sequence[Live]) -> Flask:
+    """The application; `status` returns what /state.json shows, `lives` feed the page's streams.
 
-    `/` is the page, `/events` and `/camera.mjpg` are its streams, `/healthz` is 200 or 503 and
-    `/metrics` is for Prometheus.
+    `/` is the page, `/events` and `/camera.mjpg` are its streams, of the car that `?car=N` names
+    and of the first one without it. `/healthz` is 200 or 503 and `/metrics` is for Prometheus.
     """
     app = Flask('sim_bridge.web')
     metrics = exposition(status)
+
+    def chosen() -> Live:
+        number = request.args.get('car', default=1, type=int)
+        return lives[number - 1] if 1 <= number <= len(lives) else abort(404)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -51,10 +55,11 @@ def create_app(status: Callable[[], dict[str, Any]], live: Live) -> Flask:
 
     @app.get('/events')
     def events() -> Response:
-        return Response(live.events(), mimetype='text/event-stream')
+        return Response(chosen().events(), mimetype='text/event-stream')
 
     @app.get('/camera.mjpg')
     def camera() -> Response | tuple[str, int]:
+        live = chosen()
         if not live.has_frame:
             return 'no frame has come yet\n', 503
         mimetype = f'multipart/x-mixed-replace; boundary={BOUNDARY}'

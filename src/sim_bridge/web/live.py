@@ -44,17 +44,35 @@ class StreamsFullError(RuntimeError):
     """As many streams are open as the drive can carry without noticing."""
 
 
+class Places:
+    """How many streams are open, of all cars together."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def take(self) -> None:
+        """Raises StreamsFullError if none is left."""
+        if self.taken >= STREAMS_AT_MOST:
+            raise StreamsFullError(f'{self.taken} streams are open, no more are served')
+        self.taken += 1
+
+    def give_back(self) -> None:
+        """A stream was closed."""
+        self.taken -= 1
+
+
 class Live:
-    """The newest frame and the last minute, and streams of them. Belongs to one thread."""
+    """The newest frame and last minute of a car, and streams of them. Belongs to one thread."""
 
     def __init__(
         self,
         status: Callable[[], dict[str, Any]],
+        places: Places,
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        """`status` returns what /state.json shows; `sleep` pauses one stream and no other."""
+        """`status` returns what the page shows; `sleep` pauses one stream and no other."""
         self._read_status = status
         self._clock = clock
         self._sleep = sleep
@@ -64,7 +82,7 @@ class Live:
         self._moment_message = b''
         self._status_message = b''
         self._status_due_s = float('-inf')
-        self._streams = 0
+        self._places = places
 
     @property
     def has_frame(self) -> bool:
@@ -98,13 +116,8 @@ class Live:
         return self._open(self._parts())
 
     def _open(self, chunks: Iterator[bytes]) -> Stream:
-        if self._streams >= STREAMS_AT_MOST:
-            raise StreamsFullError(f'{self._streams} streams are open, no more are served')
-        self._streams += 1
-        return Stream(chunks, self._closed)
-
-    def _closed(self) -> None:
-        self._streams -= 1
+        self._places.take()
+        return Stream(chunks, self._places.give_back)
 
     def _events(self) -> Iterator[bytes]:
         yield _event('history', [rounded(moment) for moment in self._moments])

@@ -1,8 +1,8 @@
-"""The state of the bridge as Prometheus reads it."""
+"""The state of the bridge and of its cars, which a label tells apart, as Prometheus reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,38 +20,60 @@ COUNTERS = {
     'bad_packets': 'Telemetry that could not be read.',
 }
 GAUGES = {
-    'ready': 'Whether all nodes are there, 0 or 1.',
-    'simulators': 'Connected simulators.',
     'telemetry_hz': 'Telemetry events per second.',
     'speed_mps': 'Speed of the car, m/s.',
     'speed_limit_mps': 'Speed limit, m/s.',
-    'recorded_rad': 'Steering of the wheels, rad, left positive.',
     'commanded_rad': 'Steering last commanded, rad, left positive.',
     'throttle': 'Throttle last commanded, -1 to 1.',
 }
+OF_THE_BRIDGE = {
+    'ready': 'Whether all nodes are there, 0 or 1.',
+    'simulators': 'Connected simulators.',
+}
+QUANTILES = (('0.5', 'p50'), ('0.99', 'p99'), ('1', 'max'))
+
+_Family = CounterMetricFamily | GaugeMetricFamily
 
 
 class _Bridge(Collector):
     def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
         self._status = status
 
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    def collect(self) -> Iterator[_Family]:
         status = self._status()
+        cars = status['cars']
+        for name, text in OF_THE_BRIDGE.items():
+            yield GaugeMetricFamily(f'sim_bridge_{name}', text, value=float(status[name]))
         for name, text in COUNTERS.items():
-            yield CounterMetricFamily(f'sim_bridge_{name}', text, value=status[name])
+            yield _filled(CounterMetricFamily(f'sim_bridge_{name}', text, labels=['car']), cars)
         for name, text in GAUGES.items():
-            if status.get(name) is not None:
-                yield GaugeMetricFamily(f'sim_bridge_{name}', text, value=float(status[name]))
-        latency = GaugeMetricFamily(
-            'sim_bridge_latency_seconds',
-            'Time from telemetry to answer over the newest thousand answers.',
-            labels=['quantile'],
-        )
-        for quantile, field in (('0.5', 'p50'), ('0.99', 'p99'), ('1', 'max')):
-            value_ms = status['latency_ms'][field]
+            gauge = _filled(GaugeMetricFamily(f'sim_bridge_{name}', text, labels=['car']), cars)
+            if gauge.samples:
+                yield gauge
+        yield _latency(cars)
+
+
+def _filled(family: _Family, cars: Sequence[Mapping[str, Any]]) -> _Family:
+    """Add a sample per car; what is unknown of a car is left out."""
+    field = family.name.removeprefix('sim_bridge_')
+    for car in cars:
+        if car[field] is not None:
+            family.add_metric([str(car['car'])], float(car[field]))
+    return family
+
+
+def _latency(cars: Sequence[Mapping[str, Any]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        'sim_bridge_latency_seconds',
+        'Time from telemetry to answer over the newest thousand answers.',
+        labels=['car', 'quantile'],
+    )
+    for car in cars:
+        for quantile, field in QUANTILES:
+            value_ms = car['latency_ms'][field]
             if value_ms is not None:
-                latency.add_metric([quantile], 1e-3 * value_ms)
-        yield latency
+                family.add_metric([str(car['car']), quantile], 1e-3 * value_ms)
+    return family
 
 
 def exposition(status: Callable[[], Mapping[str, Any]]) -> Callable[[], bytes]:

@@ -1,0 +1,272 @@
+"""How many cars one graph of three nodes drives: rates, latencies and processor time per row.
+
+    python benchmarks/fleet.py --cars 1 2 4 8 16 --seconds 10
+
+Each car is a light simulator: a socket that speaks the wire as the real one does (frames of 1016
+bytes, each a write of its own, Nagle's algorithm on) and replays pictures at a fixed rate: those
+of the recorded lap where it is beside the checkout, else rendered ones. All cars live in one
+process, for on this machine they share the processors with the nodes. Writes JSON and a picture
+of the curve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import os
+import random
+import select
+import socket
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
+
+import numpy as np
+
+from sim_bridge.meters import percentiles_ms
+from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.track_sim.camera import encode_jpeg
+from sim_bridge.track_sim.samples import TEST_SEEDS, samples
+from sim_bridge.track_sim.wire import ClientProtocol, check_upgrade_reply, upgrade_request
+from support import SHARED_DATA, Graph, free_domain_id
+
+HZ = 30.0
+WARM_UP_S = 3.0
+FRAMES = 60
+SPEED_MPS = 5.0
+P99_AT_MOST_MS = 33.0
+STARVED_BELOW = 0.9
+CULTURE = CULTURES['en-US']
+TICK_S = 1.0 / os.sysconf('SC_CLK_TCK')
+
+
+def jpegs() -> list[bytes]:
+    """Some pictures in their order: of the recorded lap, else of an embedded track."""
+    lap = SHARED_DATA / 'lake_lap_a' / 'IMG'
+    if lap.is_dir():
+        return [path.read_bytes() for path in sorted(lap.glob('*.jpg'))[:FRAMES]]
+    rng = np.random.default_rng(1)
+    return [encode_jpeg(sample.rgb) for sample in samples(TEST_SEEDS[0], FRAMES, rng)]
+
+
+def wire_frames(pictures: Sequence[bytes]) -> list[list[bytes]]:
+    """Each picture as the writes that bring its telemetry, ready to be sent."""
+    rng = random.Random(0)
+    protocol = ClientProtocol(CULTURE, lambda: rng.randbytes(4))
+    telemetries = (Telemetry(0.0, 0.0, SPEED_MPS, jpeg) for jpeg in pictures)
+    return [protocol.telemetry(encode_telemetry(one, CULTURE)) for one in telemetries]
+
+
+class LightCar:
+    """One simulator that has no world. Like the real one it spends its tokens when a frame is due.
+
+    `latencies_s`: from the first byte of a telemetry to its answer; `sent` counts telemetries.
+    """
+
+    def __init__(self, port: int, frames: Sequence[list[bytes]], start: int) -> None:
+        self.socket = socket.create_connection(('127.0.0.1', port))
+        self.socket.sendall(upgrade_request('127.0.0.1', port))
+        head = b''
+        while b'\r\n\r\n' not in head:
+            head += self.socket.recv(4096)
+        head, _, rest = head.partition(b'\r\n\r\n')
+        check_upgrade_reply(head)
+        rng = random.Random(start)
+        self._protocol = ClientProtocol(CULTURE, lambda: rng.randbytes(4))
+        self._frames = frames
+        self._next = start
+        self._tokens = 1
+        self._sent_s: float | None = None
+        self._write(self._protocol.ping())
+        self.forget()
+        self._take(rest)
+
+    def forget(self) -> None:
+        """Count anew."""
+        self.sent = 0
+        self.latencies_s: list[float] = []
+
+    def frame(self) -> None:
+        """A frame is due: spend what tokens there are."""
+        for _ in range(self._tokens):
+            self._sent_s = time.perf_counter()
+            self._write(self._frames[self._next % len(self._frames)])
+            self._next += 1
+            self.sent += 1
+        self._tokens = 0
+
+    def read(self) -> None:
+        """Something came."""
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionResetError('the bridge closed a connection')
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        received = self._protocol.receive(data)
+        self._write(received.replies)
+        self._tokens += received.tokens
+        if received.steers and self._sent_s is not None:
+            self.latencies_s.append(time.perf_counter() - self._sent_s)
+            self._sent_s = None
+
+    def _write(self, pieces: Sequence[bytes]) -> None:
+        for piece in pieces:
+            self.socket.sendall(piece)
+
+
+class Traffic:
+    """All cars, each with frames at its own moments."""
+
+    def __init__(self, port: int, cars: int) -> None:
+        frames = wire_frames(jpegs())
+        rng = random.Random(7)
+        self.cars = [LightCar(port, frames, 13 * number) for number in range(cars)]
+        self._of_descriptor = {car.socket.fileno(): car for car in self.cars}
+        self._poll = select.epoll()
+        for descriptor in self._of_descriptor:
+            self._poll.register(descriptor, select.EPOLLIN)
+        now_s = time.perf_counter()
+        self._due = [(now_s + rng.random() / HZ, number) for number in range(cars)]
+        heapq.heapify(self._due)
+
+    def run(self, seconds: float) -> None:
+        """Drive for a while."""
+        end_s = time.perf_counter() + seconds
+        while (now_s := time.perf_counter()) < end_s:
+            while self._due[0][0] <= now_s:
+                due_s, number = self._due[0]
+                heapq.heapreplace(self._due, (due_s + 1.0 / HZ, number))
+                self.cars[number].frame()
+            wait_s = max(0.0, min(self._due[0][0], end_s) - time.perf_counter())
+            for descriptor, _ in self._poll.poll(wait_s):
+                self._of_descriptor[descriptor].read()
+
+    def close(self) -> None:
+        """Leave."""
+        for car in self.cars:
+            car.socket.close()
+        self._poll.close()
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f'/proc/{pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+def measure(cars: int, seconds: float) -> dict[str, Any]:
+    """Start a graph for so many cars, drive them, and return their row of the table.
+
+    telemetry_hz is the mean over the cars and worst_hz that of the slowest one; latencies are
+    those of all answers; cpu_percent is what the three nodes take, 100 for one core, and
+    cpu_ms_per_answer includes the light simulators.
+    """
+    count = [f'cars:={cars}']
+    with Graph(bridge=count, steering=count, throttle=count) as graph:
+        traffic = Traffic(graph.port, cars)
+        traffic.run(WARM_UP_S)
+        for car in traffic.cars:
+            car.forget()
+        before = {name: cpu_s(node.pid) for name, node in graph.nodes.items()}
+        own_s, started_s = time.process_time(), time.perf_counter()
+        traffic.run(seconds)
+        elapsed_s, own_s = time.perf_counter() - started_s, time.process_time() - own_s
+        nodes_s = {name: cpu_s(node.pid) - before[name] for name, node in graph.nodes.items()}
+        state = graph.state() or {}
+        traffic.close()
+    rates = [car.sent / elapsed_s for car in traffic.cars]
+    latencies_s = [latency for car in traffic.cars for latency in car.latencies_s]
+    figures = percentiles_ms(latencies_s)
+    return {
+        'cars': cars,
+        'telemetry_hz': round(statistics.mean(rates), 2),
+        'worst_hz': round(min(rates), 2),
+        'p50_ms': figures['p50'],
+        'p99_ms': figures['p99'],
+        'max_ms': figures['max'],
+        'cpu_percent': round(100.0 * sum(nodes_s.values()) / elapsed_s, 1),
+        'cpu_ms_per_answer': round(
+            1e3 * (sum(nodes_s.values()) + own_s) / max(1, len(latencies_s)), 3
+        ),
+        **{f'{name}_cpu_percent': round(100 * s / elapsed_s, 1) for name, s in nodes_s.items()},
+        'timeouts': state.get('timeouts'),
+    }
+
+
+COLUMNS = (
+    'cars', 'telemetry_hz', 'worst_hz', 'p50_ms', 'p99_ms', 'max_ms', 'cpu_percent',
+    'cpu_ms_per_answer', 'timeouts',
+)  # fmt: skip
+
+
+def table(counts: Sequence[int], seconds: float, show: Callable[[str], None]) -> list[dict]:
+    """Measure and print a row for each number of cars."""
+    os.environ |= {
+        'ROS_DOMAIN_ID': str(free_domain_id()),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    }
+    show(' '.join(f'{column:>{width(column)}}' for column in COLUMNS))
+    rows = []
+    for count in counts:
+        rows.append(measure(count, seconds))
+        show(' '.join(f'{rows[-1][column]!s:>{width(column)}}' for column in COLUMNS))
+    return rows
+
+
+def width(column: str) -> int:
+    """Width of a column of the table."""
+    return max(8, len(column))
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """The curves: latency and processor time over the number of cars."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout='constrained')
+    latency, load = figure.subplots(1, 2)
+    cars = [row['cars'] for row in rows]
+    for field, label in (('p50_ms', 'p50'), ('p99_ms', 'p99')):
+        latency.plot(cars, [row[field] for row in rows], 'o-', label=label)
+    latency.axhline(P99_AT_MOST_MS, color='grey', linewidth=1)
+    latency.set(xlabel='cars', ylabel='telemetry to answer, ms', ylim=0)
+    latency.legend()
+    load.plot(cars, [row['cpu_percent'] for row in rows], 'o-', label='processor, %')
+    load.plot(cars, [row['worst_hz'] for row in rows], 'o-', label='slowest car, Hz')
+    load.set(xlabel='cars', ylim=0)
+    load.legend()
+    figure.savefig(path)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what the command line says; 1 if a row with up to 8 cars is not good enough."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    parser.add_argument('--cars', type=int, nargs='+', default=[1, 2, 4, 8, 16])
+    parser.add_argument('--seconds', type=float, default=10.0, help='of each row')
+    parser.add_argument('--out', type=Path, default=Path('build'), help='folder of the results')
+    args = parser.parse_args(argv)
+    with suppress(KeyboardInterrupt):
+        rows = table(args.cars, args.seconds, lambda line: print(line, flush=True))
+        args.out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({'cars': rows}, indent=2) + '\n'
+        (args.out / 'fleet.json').write_text(text, encoding='utf-8')
+        draw(rows, args.out / 'fleet.png')
+        return 1 if any(map(is_poor, rows)) else 0
+    return 130
+
+
+def is_poor(row: dict[str, Any]) -> bool:
+    """Whether up to 8 cars are not driven in time, or one of them starves."""
+    late = row['p99_ms'] is None or row['p99_ms'] >= P99_AT_MOST_MS
+    return row['cars'] <= 8 and (late or row['worst_hz'] < STARVED_BELOW * HZ)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The topics of one car: what its simulator says goes out, the commands for it come in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import Float32, Header
+
+from sim_bridge import messages
+from sim_bridge.meters import RateMeter, percentiles_ms
+from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.protocol import Telemetry
+from sim_bridge.seat import Seat
+from sim_bridge.web.live import Live, Moment
+from steering_net.preprocess import ImageError, decode_jpeg
+
+Post = Callable[[Callable[[float], None]], None]
+"""Has the server's thread call something, with the time then."""
+
+
+@dataclass(frozen=True)
+class Lens:
+    """The camera of every car: frame_id of what is stamped, vertical field of view in rad."""
+
+    frame_id: str
+    vertical_fov_rad: float
+
+
+class Car:
+    """Publishers and subscriptions of one car, its topics' names begin with `prefix`.
+
+    Frames are taken on the server's thread; commands come on the executor's thread and are posted
+    over.
+    """
+
+    def __init__(
+        self, node: Node, prefix: str, *, seat: Seat, lens: Lens, live: Live, post: Post
+    ) -> None:
+        self.seat = seat
+        self.live = live
+        self.speed_limit_mps: float | None = None
+        self._node = node
+        self._prefix = prefix
+        self._frame_id = prefix + lens.frame_id
+        self._vertical_fov_rad = lens.vertical_fov_rad
+        self._post = post
+        self._rate = RateMeter()
+        self._create_publishers()
+        self._subscribe(JointState, 'cmd/steering', self._on_steering)
+        self._subscribe(Float32, 'cmd/throttle', self._on_throttle)
+
+    def _create_publishers(self) -> None:
+        self._compressed = self._publisher(CompressedImage, 'camera/image_raw/compressed')
+        self._raw = self._publisher(Image, 'camera/image_raw')
+        self._info = self._publisher(CameraInfo, 'camera/camera_info')
+        self._speed = self._publisher(Float32, 'vehicle/speed')
+        self._angle = self._publisher(Float32, 'vehicle/steering_angle')
+        self._throttle = self._publisher(Float32, 'vehicle/throttle')
+
+    def _publisher(self, kind: type, topic: str) -> Any:
+        return self._node.create_publisher(kind, self._prefix + topic, NEWEST)
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        self._node.create_subscription(kind, self._prefix + topic, callback, NEWEST)
+
+    # The server's thread.
+
+    def take(self, frame: Telemetry, stamp: int) -> None:
+        """Publish a frame, and show it while the network computes."""
+        self._rate.tick(time.monotonic())
+        self._publish(frame, stamp)
+        self._show(frame)
+
+    def _publish(self, frame: Telemetry, stamp: int) -> None:
+        """What the network and the throttle wait for goes first."""
+        head = messages.header(stamp, self._frame_id)
+        self._compressed.publish(messages.compressed_image(head, frame.jpeg))
+        self._speed.publish(messages.float_message(frame.speed_mps))
+        self._angle.publish(messages.float_message(frame.steering_rad))
+        self._throttle.publish(messages.float_message(frame.throttle))
+        if self._raw.get_subscription_count() or self._info.get_subscription_count():
+            self._publish_raw(frame, head)
+
+    def _publish_raw(self, frame: Telemetry, head: Header) -> None:
+        try:
+            rgb = decode_jpeg(frame.jpeg)
+        except ImageError as error:
+            self._node.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
+            return
+        height, width = rgb.shape[:2]
+        self._info.publish(messages.camera_info(head, width, height, self._vertical_fov_rad))
+        if self._raw.get_subscription_count():
+            self._raw.publish(messages.raw_image(head, rgb))
+
+    def _show(self, frame: Telemetry) -> None:
+        """Keep for the page what is new."""
+        if self.live.keep(frame.jpeg):
+            latencies_s = self.seat.latencies_s
+            command = self.seat.last_command
+            self.live.add(
+                Moment(
+                    at_s=time.monotonic(),
+                    recorded_rad=frame.steering_rad,
+                    commanded_rad=command.steering_rad,
+                    speed_mps=frame.speed_mps,
+                    limit_mps=self.speed_limit_mps,
+                    throttle=command.throttle,
+                    latency_ms=1e3 * latencies_s[-1] if latencies_s else None,
+                )
+            )
+
+    # The executor's thread.
+
+    def _on_steering(self, message: JointState) -> None:
+        stamp = messages.stamp_ns(message.header.stamp)
+        steering_rad = messages.steering_of(message)
+        if steering_rad is not None:
+            self._post(lambda now: self.seat.steering(now, stamp, steering_rad))
+
+    def _on_throttle(self, message: Float32) -> None:
+        throttle = float(message.data)
+        self._post(lambda now: self.seat.throttle(now, throttle))
+
+    # Either thread.
+
+    def status(self) -> dict[str, Any]:
+        """What this car does, as /state.json and diagnostics show it."""
+        seat = self.seat
+        state, command = seat.state, seat.last_command
+        missing = self._missing()
+        return {
+            'ready': not missing,
+            'state': state.value if state else 'no simulator connected',
+            'reason': ', '.join(missing),
+            'frame_readers': self._frame_readers(),
+            'telemetry_hz': round(self._rate.hz(time.monotonic()), 1),
+            'speed_mps': round(seat.speed_mps, 3),
+            'speed_limit_mps': self.speed_limit_mps,
+            'commanded_rad': round(command.steering_rad, 5),
+            'throttle': round(command.throttle, 4),
+            'latency_ms': percentiles_ms(tuple(seat.latencies_s)),
+            'last_bad_packet': seat.last_error,
+            **vars(seat.counters),
+        }
+
+    def _missing(self) -> list[str]:
+        """What is not there of somebody to steer and somebody to hold the speed."""
+        present = {
+            'nobody takes the frames': self._frame_readers(),
+            'nobody takes vehicle/speed': self._speed.get_subscription_count(),
+            'nobody publishes cmd/steering': self._publishers('cmd/steering'),
+            'nobody publishes cmd/throttle': self._publishers('cmd/throttle'),
+        }
+        return [reason for reason, count in present.items() if not count]
+
+    def _publishers(self, topic: str) -> int:
+        return int(self._node.count_publishers(self._prefix + topic))
+
+    def _frame_readers(self) -> int:
+        readers = self._compressed.get_subscription_count() + self._raw.get_subscription_count()
+        return int(readers)

@@ -1,0 +1,154 @@
+"""One car's seat: the simulator that drives it, and the answers that it gets.
+
+Pure: sends through a callable, gets the time passed in, and belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sim_bridge.pairing import Answer, Counters, Limits, Pairing, State
+from sim_bridge.protocol import (
+    EVENT_MANUAL,
+    EVENT_STEER,
+    Command,
+    PacketError,
+    Telemetry,
+    decode_telemetry,
+    encode_command,
+)
+
+Send = Callable[[str, str, Mapping[str, str]], None]
+"""Delivers (session id, event name, data) to one client."""
+
+HALT = Command(steering_rad=0.0, throttle=0.0)
+
+SILENCE_S = 1.0
+"""After such a silence of the one that drives, its seat is free for others."""
+
+
+@dataclass
+class Simulator:
+    """A connected simulator, whether it drives or not."""
+
+    sid: str
+    seat: Seat | None = None
+    heard_s: float = -math.inf
+    decimal: str | None = None
+    farewell_due: bool = False
+    unanswered: bool = False
+
+
+class Seat:
+    """Takes the telemetry of the simulator that drives, and answers it.
+
+    `latencies_s` holds the newest times from a telemetry to its answer, seconds; `last_command`
+    is what the car was told last, `last_error` what was wrong with its newest bad telemetry.
+    """
+
+    def __init__(self, limits: Limits, send: Send) -> None:
+        self.counters = Counters()
+        self.latencies_s: deque[float] = deque(maxlen=1000)
+        self.last_command = HALT
+        self.last_error = ''
+        self.driver: Simulator | None = None
+        self._limits = limits
+        self._send = send
+        self._pairing = Pairing(limits, 0.0, self.counters)
+
+    @property
+    def state(self) -> State | None:
+        """State of the car; None while nobody drives it."""
+        return self._pairing.state if self.driver else None
+
+    @property
+    def speed_mps(self) -> float:
+        """Speed of the car; 0 while nobody drives it."""
+        return self._pairing.speed_mps if self.driver else 0.0
+
+    def is_free(self, now_s: float) -> bool:
+        """Whether nobody drives, or only one that has fallen silent."""
+        return self.driver is None or now_s - self.driver.heard_s > SILENCE_S
+
+    def take(self, now_s: float, simulator: Simulator) -> None:
+        """Have this one drive from now on; a telemetry that it still waits for is answered."""
+        if self.driver:
+            self._displace(self.driver)
+        self._pairing = Pairing(self._limits, now_s, self.counters)
+        simulator.heard_s = now_s
+        simulator.farewell_due = False
+        simulator.seat, self.driver = self, simulator
+        if simulator.unanswered:
+            simulator.unanswered = False
+            self._command(simulator, HALT)
+
+    def leave(self) -> None:
+        """Whoever drove is gone."""
+        self.driver = None
+
+    def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
+        """Take the driver's telemetry; the frame if it is to be driven on."""
+        assert self.driver is not None
+        try:
+            frame = decode_telemetry(payload)
+        except PacketError as error:
+            self.last_error = str(error)
+            self._answer(self._pairing.bad_packet(now_s))
+            return None
+        if frame is None:
+            self._pairing.manual(now_s)
+            self._send(self.driver.sid, EVENT_MANUAL, {})
+            return None
+        self.driver.decimal = frame.decimal
+        self._pairing.telemetry(now_s, stamp_ns, frame.speed_mps)
+        return frame
+
+    def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
+        """A steering command came, for the frame with this stamp."""
+        if self.driver:
+            self._answer(self._pairing.steering(now_s, stamp_ns, steering_rad))
+
+    def throttle(self, now_s: float, throttle: float) -> None:
+        """A throttle command came."""
+        if self.driver:
+            self._answer(self._pairing.throttle(now_s, throttle))
+
+    def expire(self, now_s: float) -> None:
+        """Give the answer whose deadline has passed, if there is one."""
+        if self.driver:
+            self._answer(self._pairing.expire(now_s))
+
+    def next_deadline(self) -> float:
+        """When `expire` is due next; infinity while nobody drives."""
+        return self._pairing.next_deadline() if self.driver else math.inf
+
+    def halt(self) -> None:
+        """Tell the car to halt."""
+        if self.driver:
+            self._command(self.driver, HALT)
+
+    def _displace(self, simulator: Simulator) -> None:
+        simulator.seat = None
+        simulator.farewell_due = True
+        if self._pairing.has_token:
+            see_off(simulator, self._send)
+
+    def _answer(self, answer: Answer | None) -> None:
+        if answer is None or self.driver is None:
+            return
+        if answer.latency_s is not None:
+            self.latencies_s.append(answer.latency_s)
+        self._command(self.driver, answer.command)
+
+    def _command(self, simulator: Simulator, command: Command) -> None:
+        self.last_command = command
+        self._send(simulator.sid, EVENT_STEER, encode_command(command, simulator.decimal))
+
+
+def see_off(simulator: Simulator, send: Send) -> None:
+    """The last word to one that was displaced, in answer to the telemetry that it waits for."""
+    simulator.farewell_due = False
+    send(simulator.sid, EVENT_STEER, encode_command(HALT, simulator.decimal))

@@ -1,0 +1,114 @@
+"""Whether the network that steers is well, told from what it answers to the frames that come."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+
+import numpy as np
+
+UNMOVED_FRAMES = 30
+"""So many different frames in a row with the same answer are no coincidence."""
+
+WINDOW_FRAMES = 150
+"""Newest frames that the share at full lock is taken of: five seconds at 30 frames/s."""
+
+SATURATED_SHARE = 0.8
+_UNMOVED_SPAN_RAD = 1e-6
+_REMEMBERED_S = 5.0
+
+
+class Level(IntEnum):
+    """How bad it is, in the numbers of diagnostic_msgs."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+class Health:
+    """What happened to the frames: totals since the start, times and angles of late.
+
+    Beside trouble of the frames it knows three illnesses of a network: its answer is the same for
+    different frames, it is the full lock for most of them, or it is no number.
+    """
+
+    def __init__(self, full_lock_rad: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`full_lock_rad`: where the answers are clamped."""
+        self.bad_frames = 0
+        self.bad_outputs = 0
+        self._full_lock_rad = full_lock_rad
+        self._clock = clock
+        self._frames = 0
+        self._milliseconds: list[float] = []
+        self._bad_frame_s = self._bad_output_s = -np.inf
+        self.forget()
+
+    def forget(self) -> None:
+        """Judge anew: another network steers from now on."""
+        self._newest_rad: deque[float] = deque(maxlen=WINDOW_FRAMES)
+        self._last_rad = np.inf
+        self._last_frame: object = None
+        self._unmoved = 0
+        self._bad_output_s = -np.inf
+
+    def add(self, steering_rad: float, milliseconds: float, frame: object = None) -> None:
+        """Count a frame that was answered, and the time from its arrival to its answer.
+
+        `frame` is anything that differs (`!=`) between different frames, like their bytes.
+        """
+        self._frames += 1
+        self._milliseconds.append(milliseconds)
+        self._newest_rad.append(steering_rad)
+        # The comparison of frames costs something, but only while the steering stands still.
+        if abs(steering_rad - self._last_rad) >= _UNMOVED_SPAN_RAD:
+            self._unmoved = 0
+        elif frame != self._last_frame:
+            self._unmoved += 1
+        self._last_rad, self._last_frame = steering_rad, frame
+
+    def bad_frame(self) -> None:
+        """A frame could not be decoded."""
+        self.bad_frames += 1
+        self._bad_frame_s = self._clock()
+
+    def bad_output(self) -> None:
+        """The network put out what is no finite number."""
+        self.bad_outputs += 1
+        self._bad_output_s = self._clock()
+
+    def take(self, period_s: float) -> tuple[Level, str, dict[str, str]]:
+        """Return how it is, a summary, and the values of the last `period_s`."""
+        times, self._milliseconds = self._milliseconds, []
+        values = {
+            'frames': str(self._frames),
+            'rate (Hz)': f'{len(times) / period_s:.1f}',
+            'answer p50 (ms)': f'{np.median(times):.3f}' if times else '',
+            'answer max (ms)': f'{max(times):.3f}' if times else '',
+            'undecodable frames': str(self.bad_frames),
+            'non-finite outputs': str(self.bad_outputs),
+            'share at full lock': f'{self._saturated_share():.2f}',
+        }
+        level, summary = self._judge()
+        if level is Level.OK and not times:
+            summary = 'no frames'
+        return level, summary, values
+
+    def _judge(self) -> tuple[Level, str]:
+        since_s = self._clock() - _REMEMBERED_S
+        if self._bad_output_s > since_s:
+            return Level.ERROR, 'the network puts out what is no finite number'
+        if self._unmoved >= UNMOVED_FRAMES:
+            return Level.WARN, 'the steering is constant: it does not depend on the frames'
+        if self._saturated_share() >= SATURATED_SHARE:
+            return Level.WARN, 'the steering is saturated: it is at the full lock nearly always'
+        if self._bad_frame_s > since_s:
+            return Level.WARN, 'some frames could not be decoded'
+        return Level.OK, 'steering'
+
+    def _saturated_share(self) -> float:
+        """How many of the newest frames got the full lock, 0..1; 0 before enough came."""
+        if len(self._newest_rad) < WINDOW_FRAMES:
+            return 0.0
+        at_lock = sum(abs(angle) >= self._full_lock_rad for angle in self._newest_rad)
+        return at_lock / WINDOW_FRAMES

@@ -1,0 +1,127 @@
+"""Another network beside the one that drives: tried, loaded and warmed, then handed over.
+
+It is first tried in a process of its own, at low priority, so that neither seconds of conversion
+nor a file that brings the interpreter down can touch the drive. What is left to do beside the
+drive, on a thread, is to load what the trial has converted.
+
+As a program it is the trial: `python -m steering_net.swap MODEL [--profile P] [--backend B]`.
+"""
+
+import argparse
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from steering_net.convert import run_apart
+from steering_net.loader import SUFFIXES, ModelError, one_line
+from steering_net.predictor import BACKENDS, Predictor, load_predictor
+from steering_net.preprocess import find_profile
+
+_LOWEST_PRIORITY = 19
+
+
+@dataclass(frozen=True)
+class Request:
+    """A network that shall drive: as the parameters `model` and `profile` name it."""
+
+    model: str
+    profile: str = ''
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request: a network that is warm, or the reason why there is none."""
+
+    request: Request
+    predictor: Predictor | None
+    reason: str = ''
+
+
+def check(request: Request) -> None:
+    """Raise ValueError for what can be told at once, before anything is loaded."""
+    if request.profile:
+        find_profile(request.profile)
+    if request.model == 'default':
+        return
+    path = Path(request.model).expanduser()
+    if not path.exists():
+        raise ModelError(f'there is no model file {path}')
+    known = (*SUFFIXES, '.tflite')
+    if path.is_file() and path.suffix not in known:
+        raise ModelError(f'{path.name} is none of {", ".join(known)}')
+
+
+class Loader:
+    """Loads with given backend and threads. `request` and `poll` belong to the driving thread."""
+
+    def __init__(self, backend: str, threads: int) -> None:
+        self._backend = backend
+        self._threads = threads
+        self._wanted: Request | None = None
+        self._thread: threading.Thread | None = None
+        self._outcome: Outcome | None = None
+
+    def request(self, request: Request) -> None:
+        """Load this one as soon as `poll` finds the time; the newest request counts."""
+        self._wanted = request
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self._wanted is None and self._thread is None
+
+    def poll(self) -> Outcome | None:
+        """Go on with the work; the outcome of the newest request, once, as soon as it is there."""
+        outcome = None
+        if self._thread is not None and not self._thread.is_alive():
+            self._thread = None
+            # What was asked for meanwhile makes this one obsolete.
+            outcome = self._outcome if self._wanted is None else None
+            self._outcome = None
+        if self._thread is None and self._wanted is not None:
+            wanted, self._wanted = self._wanted, None
+            self._outcome = Outcome(wanted, None, 'its loading broke off')
+            self._thread = threading.Thread(
+                target=self._load, args=(wanted,), name='network-loader', daemon=True
+            )
+            self._thread.start()
+        return outcome
+
+    def _load(self, request: Request) -> None:
+        backend, threads = self._backend, self._threads
+        try:
+            try_out(request, backend, threads)
+            predictor = load_predictor(request.model, backend, request.profile or None, threads)
+            self._outcome = Outcome(request, predictor)
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+            self._outcome = Outcome(request, None, one_line(error))
+
+
+def try_out(request: Request, backend: str, threads: int) -> None:
+    """Load and warm a network in a process of its own; ModelError if it does not survive that."""
+    words = ['--backend', backend, '--threads', str(threads)]
+    words += ['--profile', request.profile] if request.profile else []
+    run_apart('steering_net.swap', request.model, *words)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Try one network; 0 if it can drive, 2 with one line on stderr if it cannot."""
+    parser = argparse.ArgumentParser(description='Load and run a network once, at low priority.')
+    parser.add_argument('model', help='a model file, or `default`')
+    parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
+    parser.add_argument('--backend', choices=BACKENDS, default='litert', help='what runs it')
+    parser.add_argument('--threads', type=int, default=1, help='threads of the network')
+    options = parser.parse_args(arguments)
+    os.nice(_LOWEST_PRIORITY)
+    try:
+        load_predictor(options.model, options.backend, options.profile, options.threads)
+    except (OSError, ValueError) as error:
+        print(one_line(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

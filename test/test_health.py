@@ -1,0 +1,73 @@
+"""Illnesses of a network, as its answers show them."""
+
+import pytest
+
+from steering_net.health import UNMOVED_FRAMES, WINDOW_FRAMES, Health, Level
+
+FULL_LOCK_RAD = 0.4
+
+
+class Bench:
+    def __init__(self):
+        self.now = 0.0
+        self.health = Health(FULL_LOCK_RAD, clock=lambda: self.now)
+        self.frames = 0
+
+    def answer(self, *angles, same_frame=False):
+        for angle in angles:
+            self.frames += not same_frame
+            self.health.add(angle, 0.5, f'frame {self.frames}')
+
+    def verdict(self):
+        level, summary, _ = self.health.take(1.0)
+        return level, summary.partition(':')[0]
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_figures_are_those_of_the_period(bench):
+    assert bench.verdict() == (Level.OK, 'no frames')
+    bench.answer(*(0.01 * i for i in range(20)))
+    level, summary, values = bench.health.take(2.0)
+    assert (level, summary) == (Level.OK, 'steering')
+    assert (values['frames'], values['rate (Hz)']) == ('20', '10.0')
+    assert (values['answer p50 (ms)'], values['answer max (ms)']) == ('0.500', '0.500')
+    assert bench.health.take(1.0)[2]['rate (Hz)'] == '0.0'
+
+
+def test_constant_over_different_frames_is_an_illness(bench):
+    bench.answer(*[0.1] * (UNMOVED_FRAMES + 1))
+    assert bench.verdict() == (Level.WARN, 'the steering is constant')
+    bench.answer(0.11)
+    assert bench.verdict() == (Level.OK, 'steering')
+
+
+def test_constant_over_one_and_the_same_frame_is_none(bench):
+    bench.answer(*[0.1] * 10 * UNMOVED_FRAMES, same_frame=True)
+    assert bench.verdict() == (Level.OK, 'steering')
+
+
+@pytest.mark.parametrize('side', [1.0, -1.0])
+def test_full_lock_for_most_frames_is_an_illness_and_a_bend_is_none(bench, side):
+    for _ in range(WINDOW_FRAMES // 10):
+        bench.answer(*(side * angle for angle in (*[FULL_LOCK_RAD] * 7, 0.1, 0.2, 0.3)))
+    assert bench.verdict() == (Level.OK, 'steering')
+    for _ in range(WINDOW_FRAMES // 10):
+        bench.answer(*(side * angle for angle in (*[FULL_LOCK_RAD] * 9, 0.1)))
+    assert bench.verdict() == (Level.WARN, 'the steering is saturated')
+    bench.health.forget()
+    bench.answer(0.1)
+    assert bench.verdict() == (Level.OK, 'steering')
+
+
+def test_no_number_is_an_error_that_passes_but_stays_counted(bench):
+    bench.answer(0.1)
+    bench.health.bad_output()
+    bench.health.bad_frame()
+    assert bench.verdict() == (Level.ERROR, 'the network puts out what is no finite number')
+    bench.now += 6.0
+    level, _, values = bench.health.take(1.0)
+    assert (level, values['non-finite outputs'], values['undecodable frames']) == (0, '1', '1')
