@@ -28,6 +28,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
+from steering_net.executor import QuickExecutor
 from steering_net.predictor import BACKENDS, PredictionError, Predictor, load_predictor
 from steering_net.preprocess import ImageError, Rgb, decode_jpeg
 
@@ -255,7 +256,7 @@ def main(args: list[str] | None = None) -> int:
     node = None
     try:
         node = SteeringNode()
-        rclpy.spin(node)
+        QuickExecutor(node).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ParameterException, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import StartError
 from sim_bridge.lifeline import parent_is_gone
+from steering_net.executor import QuickExecutor
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
@@ -26,7 +28,9 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
     try:
         node = make_node()
         node.create_timer(1.0, _end_with_parent)
-        rclpy.spin(node)
+        gc.collect()
+        gc.freeze()
+        QuickExecutor(node).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except StartError as error:
