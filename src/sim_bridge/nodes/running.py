@@ -27,9 +27,8 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
     node = None
     try:
         node = make_node()
-        node.create_timer(1.0, _end_with_parent)
-        gc.collect()
-        gc.freeze()
+        node.create_timer(1.0, end_with_parent)
+        settle()
         QuickExecutor(node).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -55,6 +54,13 @@ def ros() -> Iterator[None]:
         rclpy.try_shutdown()
 
 
-def _end_with_parent() -> None:
+def settle() -> None:
+    """Spare the garbage collector all that was made so far: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+
+
+def end_with_parent() -> None:
+    """End the spinning once the process that started this one is gone; for a timer."""
     if parent_is_gone():
         raise ExternalShutdownException
