@@ -300,8 +300,9 @@ def noise_line(machine: dict[str, Any]) -> str:
     verdict = 'quiet' if machine['quiet'] else 'NOISY: judge by the ratios at most'
     return (
         f'machine: {machine["cpus"]} CPUs, {verdict}; a fixed piece of work took '
-        f'{spin["min"]:.1f} to {spin["max"]:.1f} ms (p50 {spin["p50"]:.1f}), {machine["steal_percent"]:.1f} % '
-        f'stolen, load {machine["load_before"]} before and {machine["load_after"]} after'
+        f'{spin["min"]:.1f} to {spin["max"]:.1f} ms (p50 {spin["p50"]:.1f}), '
+        f'{machine["steal_percent"]:.1f} % stolen, '
+        f'load {machine["load_before"]} before and {machine["load_after"]} after'
     )
 
 

@@ -14,9 +14,11 @@ fragments, what waits to be sent, and what is said about all that: what cannot b
 from __future__ import annotations
 
 import errno
+import importlib
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -24,12 +26,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address
+from types import ModuleType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
 # Names are never resolved here, and its own resolver takes a fifth of a second to import.
 os.environ.setdefault('EVENTLET_NO_GREENDNS', 'yes')
+
+
+class _Later(ModuleType):
+    """Stands for a module that is imported only when somebody uses it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+# Only Engine.IO's client needs it, and half of the time to import Engine.IO goes to it.
+_requests = sys.modules.setdefault('requests', _Later('requests'))
 
 import engineio  # noqa: E402
 import eventlet  # noqa: E402
@@ -50,6 +64,9 @@ from sim_bridge.dialect import (  # noqa: E402
 from sim_bridge.errors import StartError  # noqa: E402
 from sim_bridge.gate import Gate  # noqa: E402
 from sim_bridge.protocol import EVENT_TELEMETRY  # noqa: E402
+
+if isinstance(_requests, _Later):
+    del sys.modules['requests']
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
