@@ -5,10 +5,10 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: docs drive test venv lint laps faults fuzz attack soak fleet clean help
+.PHONY: docs drive test venv lint laps bench waterfall faults fuzz attack soak fleet clean help
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="--laps 2"
 	@$(BIN)/sim-bridge drive $(ARGS)
@@ -40,6 +40,12 @@ fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table.
 
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)
+
+bench: $(READY) ## Measure against drive.py and the bare network. Options: ARGS="--only latency"
+	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+waterfall: $(READY) ## Say where every 0.1 ms of an answer goes
+	@$(BIN)/python benchmarks/waterfall.py --png docs/images/waterfall.png $(ARGS)
 
 docs: $(READY) ## Build the documentation into build/site
 	@$(PIP) install -r requirements/docs.txt

@@ -23,7 +23,12 @@ ROS = {
 }
 # The wire and the simulator's log files are the two formats that are not SI.
 MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol.py', 'steering_net/dataset.py')
-MAY_KNOW_ROS = ('sim_bridge/nodes/', 'sim_bridge/messages.py', 'steering_net/node.py')
+MAY_KNOW_ROS = (
+    'sim_bridge/nodes/',
+    'sim_bridge/messages.py',
+    'steering_net/executor.py',
+    'steering_net/node.py',
+)
 
 
 def imports(path, *, top_level_only=False):

@@ -1,12 +1,21 @@
 """What passes a client's WebSocket, with a list in place of the socket."""
 
+import random
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_bridge.dialect import LEGACY, MALFORMED_AT_MOST, LegacyDialect, may_pass, unmask
+from sim_bridge.dialect import (
+    LEGACY,
+    MALFORMED_AT_MOST,
+    LegacyDialect,
+    continuations,
+    may_pass,
+    unmask,
+)
+from sim_bridge.track_sim.wire import CONTINUATION, PING, TEXT, encode_frame, encode_text
 
 
 class Wire:
@@ -92,3 +101,27 @@ def test_what_passes_is_a_digit_that_engine_io_can_read(message):
 def test_unmask_is_rfc_6455(data, mask, offset):
     expected = bytes(byte ^ mask[(offset + i) % 4] for i, byte in enumerate(data))
     assert unmask(data, mask, len(data), offset) == expected
+
+
+@pytest.mark.parametrize('size', [1016 + 126, 3 * 1016, 17 * 1016 + 700])
+def test_continuations_are_unmasked_at_once(size):
+    rng = random.Random(size)
+    text = ''.join(rng.choices('abcdefgh', k=size))
+    _, *rest = encode_text(text, lambda: rng.randbytes(4))
+    stream = b''.join(rest)
+    assert continuations(stream + b'next') == (text[1016:].encode(), len(stream), True)
+
+
+def test_continuations_end_before_what_is_unfinished_short_or_of_another_kind():
+    whole = encode_frame(CONTINUATION, bytes(200), b'abcd', final=False)
+    assert continuations(whole + whole[:100]) == (bytes(200), len(whole), False)
+    for other in (
+        encode_frame(TEXT, bytes(200), b'abcd'),
+        encode_frame(PING, b'', b'abcd'),
+        encode_frame(CONTINUATION, b'short', b'abcd'),
+        b'\x00\x7e\x00\xc8' + bytes(200),
+    ):
+        assert continuations(other) == (b'', 0, False)
+        assert continuations(whole + other) == (bytes(200), len(whole), False)
+    ending = encode_frame(CONTINUATION, bytes(200), b'abcd', final=True)
+    assert continuations(ending + whole) == (bytes(200), len(ending), True)

@@ -21,6 +21,7 @@ NODES = {
     ),
     'odometry': ('sim_bridge.nodes.odometry', 'the path driven so far, by dead reckoning'),
     'throttle': ('sim_bridge.nodes.throttle', 'the node that keeps the speed limit'),
+    'together': ('sim_bridge.nodes.together', 'bridge, steering and throttle in one process'),
 }
 INTERRUPTED = 128 + signal.SIGINT
 VERBS = {

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 LEGACY = 'sim_bridge.legacy'
 """Key in a connection's environ: it speaks Engine.IO 3, so it is a simulator."""
 
@@ -105,3 +107,26 @@ def unmask(
     key = (bytes(mask) * (size // 4 + 2))[start : start + size]
     mixed = int.from_bytes(data[:size], 'little') ^ int.from_bytes(key, 'little')
     return mixed.to_bytes(size, 'little')
+
+
+def continuations(buffer: bytes) -> tuple[bytes, int, bool]:
+    """Unmasked payload of all whole continuation frames that `buffer` begins with.
+
+    Then how many of its bytes they take, and whether the last of them ends the message. The
+    simulator sends a telemetry as some 17 such frames of 1016 bytes: unmasking all at once is ten
+    times faster than each alone. Stops before any frame that is not masked, is not 126 to 65535
+    bytes long, or is of another kind (RFC 6455, 5.2).
+    """
+    payloads, keys = [], []
+    at, size, final = 0, len(buffer), False
+    while not final and size - at >= 8:
+        first, second = buffer[at], buffer[at + 1]
+        length = (buffer[at + 2] << 8) + buffer[at + 3]
+        end = at + 8 + length
+        if first & 0x7F or second != 0xFE or end > size:
+            break
+        payloads.append(buffer[at + 8 : end])
+        keys.append((buffer[at + 4 : at + 8] * (length // 4 + 1))[:length])
+        at, final = end, first >= 0x80
+    masked = np.frombuffer(b''.join(payloads), np.uint8)
+    return (masked ^ np.frombuffer(b''.join(keys), np.uint8)).tobytes(), at, final

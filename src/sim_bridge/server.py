@@ -14,9 +14,11 @@ fragments, what waits to be sent, and what is said about all that: what cannot b
 from __future__ import annotations
 
 import errno
+import importlib
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -24,12 +26,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address
+from types import ModuleType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
 # Names are never resolved here, and its own resolver takes a fifth of a second to import.
 os.environ.setdefault('EVENTLET_NO_GREENDNS', 'yes')
+
+
+class _Later(ModuleType):
+    """Stands for a module that is imported only when somebody uses it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+# Only Engine.IO's client needs it, and half of the time to import Engine.IO goes to it.
+_requests = sys.modules.setdefault('requests', _Later('requests'))
 
 import engineio  # noqa: E402
 import eventlet  # noqa: E402
@@ -44,11 +58,15 @@ from sim_bridge.dialect import (  # noqa: E402
     MALFORMED_AT_MOST,
     MAX_MESSAGE_BYTES,
     LegacyDialect,
+    continuations,
     unmask,
 )
 from sim_bridge.errors import StartError  # noqa: E402
 from sim_bridge.gate import Gate  # noqa: E402
 from sim_bridge.protocol import EVENT_TELEMETRY  # noqa: E402
+
+if isinstance(_requests, _Later):
+    del sys.modules['requests']
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -188,7 +206,9 @@ class SimulatorServer:
 
     def _run(self) -> None:
         self._done = eventlet.Event()
-        eventlet.spawn(self._drain)
+        # A listener that stays: a green thread would be registered and switched to each time.
+        hub = eventlet.hubs.get_hub()
+        hub.add(hub.READ, self._wake_reader, self._drain, _ignore, _ignore)
         wsgi = eventlet.spawn(
             eventlet.wsgi.server,
             _Listener(self._socket, self.gate),
@@ -205,13 +225,11 @@ class SimulatorServer:
         wsgi.kill()
         self._socket.close()
 
-    def _drain(self) -> None:
+    def _drain(self, _descriptor: int) -> None:
         """Call what other threads posted, in order."""
-        while True:
-            eventlet.hubs.trampoline(self._wake_reader, read=True)
-            os.read(self._wake_reader, 4096)
-            while self._posted:
-                self._guard(self._posted.popleft())
+        os.read(self._wake_reader, 4096)
+        while self._posted:
+            self._guard(self._posted.popleft())
 
     def _guard(self, function: Callable[[], None]) -> None:
         """Call it; a mistake in it is logged and must not stop the traffic of everybody else."""
@@ -250,6 +268,10 @@ class SimulatorServer:
 def sleep(seconds: float) -> None:
     """Pause the page that is being served, and nobody else. Only on the server's thread."""
     eventlet.sleep(seconds)
+
+
+def _ignore(*_: object) -> None:
+    """What the hub may call when a descriptor is closed under it: ours never is."""
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -464,7 +486,18 @@ def _civilised(ws: Any) -> LegacyDialect:
     ws.socket = _QuickSocket(ws.socket, server.gate)
     ws.Message = _BoundedMessage
     ws._apply_mask = unmask
+    ws._recv_frame = partial(_receive_frames, ws)
     return LegacyDialect(ws, server.count_malformed)
+
+
+def _receive_frames(ws: Any, message: Any = None) -> Any:
+    """Add what has come of a message's continuation frames at once, or one frame of any kind."""
+    if message is not None:
+        payload, final = ws.socket.take_continuations()
+        if payload:
+            message.push(payload, final=final)
+            return message
+    return RFC6455WebSocket._recv_frame(ws, message)
 
 
 class _BoundedMessage(RFC6455WebSocket.Message):  # type: ignore[misc]
@@ -501,14 +534,24 @@ class _QuickSocket:
 
     def recv(self, size: int) -> bytes:
         """Return 1 to `size` bytes, b'' at the end of the stream."""
-        if time.monotonic() > self._slice_until_s:
-            eventlet.sleep(0)
-            self._slice_until_s = time.monotonic() + _SLICE_S
         if not self._buffer:
-            self._buffer = self._socket.recv(65536)
+            self._buffer = self._read()
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             self._gate.heard(self._socket)
         data, self._buffer = self._buffer[:size], self._buffer[size:]
+        return data
+
+    def take_continuations(self) -> tuple[bytes, bool]:
+        """Payload of the whole continuation frames read so far; whether they end the message."""
+        payload, size, final = continuations(self._buffer)
+        self._buffer = self._buffer[size:]
+        return payload, final
+
+    def _read(self) -> bytes:
+        if time.monotonic() > self._slice_until_s:
+            eventlet.sleep(0)
+            self._slice_until_s = time.monotonic() + _SLICE_S
+        data: bytes = self._socket.recv(65536)
         return data
 
     def __getattr__(self, name: str) -> Any:

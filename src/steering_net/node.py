@@ -41,6 +41,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
+from steering_net.executor import QuickExecutor
 from steering_net.health import Health, Level
 from steering_net.predictor import (
     BACKENDS,
@@ -369,7 +370,7 @@ def main(args: list[str] | None = None) -> int:
     node = None
     try:
         node = SteeringNode()
-        rclpy.spin(node)
+        QuickExecutor(node).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ParameterException, ValueError) as error:

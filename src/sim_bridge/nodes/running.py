@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import StartError
 from sim_bridge.lifeline import parent_is_gone
+from steering_net.executor import QuickExecutor
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
@@ -36,8 +38,9 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
     try:
         node = make_node()
         starting = False
-        node.create_timer(1.0, _end_with_parent)
-        rclpy.spin(node)
+        node.create_timer(1.0, end_with_parent)
+        settle()
+        QuickExecutor(node).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except StartError as error:
@@ -74,6 +77,13 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     yield lambda: not stopped and not parent_is_gone()
 
 
-def _end_with_parent() -> None:
+def settle() -> None:
+    """Spare the garbage collector all that was made so far: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+
+
+def end_with_parent() -> None:
+    """End the spinning once the process that started this one is gone; for a timer."""
     if parent_is_gone():
         raise ExternalShutdownException

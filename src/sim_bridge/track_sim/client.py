@@ -49,10 +49,11 @@ class Client:
     `tokens`: telemetries due now. `answers`: steer commands received so far. `lost`: events
     swallowed so far, each with its token. `latencies_s`: from the first byte of a telemetry
     being handed to the socket to its answer being read; when several are in flight, from the
-    newest of them, and each counts once.
+    newest of them, and each counts once. `sent_at_s`: when the newest telemetry was handed over,
+    None once it is answered.
     """
 
-    _sent_at_s: float | None
+    sent_at_s: float | None
 
     def __init__(
         self,
@@ -111,8 +112,9 @@ class Client:
         """Send a telemetry with any data, good or bad, beside the count of tokens."""
         if self._protocol is None:
             return
-        self._sent_at_s = self._clock()
-        self._send(self._protocol.telemetry(payload))
+        frames = self._protocol.telemetry(payload)
+        self.sent_at_s = self._clock()
+        self._send(frames)
 
     def quit(self) -> None:
         """Take leave as the simulator does when its window is closed."""
@@ -128,7 +130,7 @@ class Client:
         self._head = bytearray()
         self._outbox: deque[bytes] = deque()
         self._ping_due_s: float | None = None
-        self._sent_at_s = None
+        self.sent_at_s = None
         self._give_up_s = 0.0
         self.tokens = 0
 
@@ -211,9 +213,9 @@ class Client:
         self.tokens += received.tokens
         self.answers += received.steers
         self.lost += received.lost
-        if received.steers and self._sent_at_s is not None:
-            self.latencies_s.append(read_at_s - self._sent_at_s)
-            self._sent_at_s = None
+        if received.steers and self.sent_at_s is not None:
+            self.latencies_s.append(read_at_s - self.sent_at_s)
+            self.sent_at_s = None
         if received.pong:
             self._ping_due_s = read_at_s + PING_PERIOD_S
         if received.closed:

@@ -15,10 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-import numpy as np
-
-from sim_bridge.track_sim.camera import encode_jpeg
-
 Fields = Mapping[str, str]
 Spoil = Callable[[dict[str, str], random.Random], object]
 
@@ -221,6 +217,11 @@ def _base64(data: bytes) -> str:
 
 @cache
 def _tiny_jpeg() -> bytes:
+    # Here, so that reading a plan does not wait for OpenCV: `drive` starts with that.
+    import numpy as np
+
+    from sim_bridge.track_sim.camera import encode_jpeg
+
     return encode_jpeg(np.full((8, 16, 3), 90, np.uint8))
 
 

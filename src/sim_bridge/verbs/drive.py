@@ -55,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--culture', choices=tuple(CULTURES), default='en-US', help='how it writes numbers')
     add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
+    add('--one-process', action='store_true', help='all three nodes in one process, not in three')
     add('--record', type=Path, metavar='DIR', help='record the drive into this new folder (MCAP)')
     add('--report', type=Path, help='write the figures of the drive to this JSON file')
 
@@ -136,8 +137,12 @@ class _Drive:
         if args.record:
             words = ['record', str(args.record), '--cars', str(args.cars)]
             self._recorder = Child('recorder', words)
-        for node, values in commands.items():
-            self._nodes.append(Child(node, [node, *quiet, *_parameters(values)]))
+        if args.one_process:
+            words = [word for pair in commands.items() for word in _parameters(*pair)]
+            self._nodes.append(Child('bridge', ['together', *quiet, *words]))
+        else:
+            for node, values in commands.items():
+                self._nodes.append(Child(node, [node, *quiet, *_parameters(node, values)]))
         if args.record:
             self._wait_until_ready()  # Else the first frames would not be recorded.
         if args.simulator == 'embedded':
@@ -249,9 +254,9 @@ class _Drive:
         print(_summary(report))
 
 
-def _parameters(values: dict[str, Any]) -> Sequence[str]:
-    """ROS arguments that set these parameters; an empty text keeps the node's default."""
-    pairs = [f'{name}:={value}' for name, value in values.items() if value != '']
+def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
+    """ROS arguments that set these of a node; an empty text keeps the node's default."""
+    pairs = [f'{node}:{name}:={value}' for name, value in values.items() if value != '']
     return [word for pair in pairs for word in ('-p', pair)]
 
 

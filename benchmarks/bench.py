@@ -1,0 +1,370 @@
+"""How fast a frame is answered, beside the way of `drive.py` and beside the bare network.
+
+    python benchmarks/bench.py [--only latency,sixty,start,cars] [--rounds 4]
+
+latency: the seed's way, our three processes, our nodes in one process and the floor take turns,
+so that whatever else the machine does hits all alike. sixty: a minute at 60 frames/s, and the
+memory. start: from the command to the first answer of the network, and what importing takes.
+cars: several cars at once. Prints a table and writes build/bench.json and build/bench.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import processes
+from floor import Floor
+from quietness import Quietness
+from unity_like import HZ, Car, jpegs
+
+from sim_bridge.meters import percentiles_ms
+
+OUT = Path(__file__).parents[1] / 'build'
+PARTS = ('latency', 'sixty', 'start', 'cars')
+CARS = (1, 2, 4, 8, 16)
+_WARM_S = 0.7
+_FIRST_COMMAND_PATIENCE_S = 30.0
+_STRAIGHT_RAD = 1e-4
+NODES = {
+    'bridge': 'sim_bridge.nodes.bridge',
+    'steering': 'steering_net.node',
+    'throttle': 'sim_bridge.nodes.throttle',
+    'drive': 'sim_bridge.verbs.drive',
+}
+
+
+@dataclass
+class Contender:
+    """One way of answering: processes on a port, and how many tokens the client gives it."""
+
+    name: str
+    port: int
+    running: list[subprocess.Popen[str]]
+    seconds: float
+    tokens: int | None = None
+    latencies_s: list[float] = field(default_factory=list)
+    sent: int = 0
+    spent_s: float = 0.0
+
+    def take_turn(self, frames: list[bytes]) -> None:
+        """Drive for a while."""
+        car = Car(f'ws://127.0.0.1:{self.port}', frames, tokens=self.tokens)
+        car.open(_WARM_S)
+        turn = car.drive(self.seconds)
+        car.drain()
+        car.leave()
+        self.latencies_s += turn.latencies_s
+        self.sent += turn.sent
+        self.spent_s += turn.seconds
+
+    def figures(self) -> dict[str, Any]:
+        """Percentiles in ms, and telemetry a second."""
+        hz = self.sent / self.spent_s if self.spent_s else 0.0
+        return {**percentiles_ms(self.latencies_s), 'telemetry_hz': round(hz, 1)}
+
+
+def contenders(domain: int) -> list[Contender]:
+    """Start them all; those with nodes have ROS domains of their own."""
+    ports = [processes.free_port() for _ in range(4)]
+    seed = str(Path(__file__).with_name('seed.py'))
+    # TensorFlow says much on stderr before anybody can ask it not to.
+    seeds = [
+        processes.start(seed, '--port', str(port), *words, silent=True)
+        for port, words in zip(ports[:2], ((), ('--no-greeting',)), strict=True)
+    ]
+    made = [
+        Contender('seed', ports[0], seeds[:1], 5.0),
+        Contender('seed_one_token', ports[1], seeds[1:], 4.0, tokens=1),
+        Contender('ours', ports[2], processes.nodes(ports[2], domain), 5.0),
+        Contender('one_process', ports[3], processes.together(ports[3], domain + 1), 5.0),
+    ]
+    for port in ports[:2]:
+        processes.wait_for_port(port)
+    for port in ports[2:]:
+        processes.wait_until_ready(port)
+    return made
+
+
+def latency(args: argparse.Namespace, frames: list[bytes], quietness: Quietness) -> dict[str, Any]:
+    """Everybody's turns, and what follows from them."""
+    floor = Floor(frames)
+    floor_s: list[float] = []
+    paced_s: list[float] = []
+    rivals = contenders(args.domain)
+    try:
+        for number in range(args.rounds):
+            for rival in rivals:
+                say(f'round {number + 1} of {args.rounds}: {rival.name}')
+                rival.take_turn(frames)
+                quietness.look()
+            floor_s += floor.run(1.0)
+            paced_s += floor.run(1.0, HZ)
+    finally:
+        processes.end(process for rival in rivals for process in rival.running)
+    found = {rival.name: rival.figures() for rival in rivals}
+    ours, seed, bare = found['ours'], found['seed'], percentiles_ms(floor_s)
+    return {
+        'baseline_ms': seed,
+        'baseline_one_token_ms': found['seed_one_token'],
+        'ours_ms': ours,
+        'one_process_ms': found['one_process'],
+        'floor_ms': bare,
+        'floor_60hz_ms': percentiles_ms(paced_s),
+        'speedup': round(seed['p50'] / ours['p50'], 1),
+        'speedup_one_token': round(found['seed_one_token']['p50'] / ours['p50'], 1),
+        'baseline_p50_over_ours_p99': round(seed['p50'] / ours['p99'], 1),
+        'over_floor': round(ours['p50'] / bare['p50'], 2),
+        'over_floor_one_process': round(found['one_process']['p50'] / bare['p50'], 2),
+        'latencies_ms': {
+            **{rival.name: in_ms(rival.latencies_s) for rival in rivals},
+            'floor': in_ms(floor_s),
+        },
+    }
+
+
+def sixty(args: argparse.Namespace, frames: list[bytes], quietness: Quietness) -> dict[str, Any]:
+    """A client of 60 frames/s for a while: what it keeps, and the memory afterwards."""
+    port = processes.free_port()
+    running = processes.nodes(port, args.domain)
+    try:
+        processes.wait_until_ready(port)
+        car = Car(f'ws://127.0.0.1:{port}', frames)
+        car.open(_WARM_S)
+        say(f'{args.seconds:.0f} s at {HZ:.0f} frames/s')
+        before = processes.state(port) or {}
+        turn = car.drive(args.seconds)
+        after = processes.state(port) or {}
+        car.leave()
+        quietness.look()
+        pids = [process.pid for process in running]
+        memory = processes.memory_mb(pids)
+        tensorflow = any(processes.has_mapped(pid, 'tensorflow') for pid in pids)
+    finally:
+        processes.end(running)
+    return {
+        'sixty_hz': {
+            'telemetry_hz': round(turn.sent / turn.seconds, 2),
+            'seconds': round(turn.seconds, 1),
+            'timeouts': after['timeouts'] - before['timeouts'],
+            **percentiles_ms(turn.latencies_s),
+        },
+        'rss_mb': memory['rss'],
+        'pss_mb': memory['pss'],
+        'tensorflow_loaded': tensorflow,
+    }
+
+
+def starting(
+    args: argparse.Namespace, frames: list[bytes], quietness: Quietness
+) -> dict[str, Any]:
+    """From the command to the first answer, and the time that importing takes, warm: medians."""
+    say('from the command to the first answer')
+    first_s = [first_command_s(args.domain, frames) for _ in range(1 + args.starts)][1:]
+    quietness.look()
+    return {
+        'first_command_s': round(statistics.median(first_s), 2),
+        'first_command_all_s': [round(seconds, 2) for seconds in first_s],
+        'import_s': {name: import_s(module) for name, module in NODES.items()},
+    }
+
+
+def first_command_s(domain: int, frames: list[bytes]) -> float:
+    """Seconds from starting `sim-bridge drive` to the first command that the network computed.
+
+    The simulator is there before the bridge, as it may be: it tries to connect all the time.
+    """
+    port = processes.free_port()
+    words = ('drive', '--simulator', 'external', '--port', str(port))
+    car = Car(f'ws://127.0.0.1:{port}', frames)
+    started_s = time.perf_counter()
+    running = [processes.start('-m', 'sim_bridge.cli', *words, domain=domain)]
+    try:
+        while time.perf_counter() < started_s + _FIRST_COMMAND_PATIENCE_S:
+            car.drive(0.02)
+            orders = car.client.orders
+            if any(abs(order.steering_rad) > _STRAIGHT_RAD for order in orders):
+                return time.perf_counter() - started_s
+    finally:
+        car.leave()
+        processes.end(running)
+    raise TimeoutError(f'no command within {_FIRST_COMMAND_PATIENCE_S:.0f} s')
+
+
+def import_s(module: str) -> float:
+    """Best of three, with a Python of its own, which itself is taken off."""
+
+    def best(code: str) -> float:
+        times_s = []
+        for _ in range(3):
+            started_s = time.perf_counter()
+            subprocess.run([sys.executable, '-c', code], check=True)
+            times_s.append(time.perf_counter() - started_s)
+        return min(times_s)
+
+    return round(best(f'import {module}') - best('pass'), 3)
+
+
+def cars(_args: argparse.Namespace, _frames: list[bytes], quietness: Quietness) -> dict[str, Any]:
+    """The table of the fleet, where its benchmark is there."""
+    if find_spec('fleet') is None:
+        return {'cars': []}
+    import fleet
+
+    say('several cars')
+    rows = fleet.table(CARS, 10.0)
+    quietness.look()
+    return {'cars': rows}
+
+
+MEASURES: dict[str, Callable[..., dict[str, Any]]] = dict(
+    zip(PARTS, (latency, sixty, starting, cars), strict=True)
+)
+
+
+def in_ms(latencies_s: list[float]) -> list[float]:
+    """Milliseconds with three decimals."""
+    return [round(1e3 * seconds, 3) for seconds in latencies_s]
+
+
+def say(what: str) -> None:
+    """Tell a person what goes on."""
+    if sys.stderr.isatty():
+        print(f'\r{what:60}', end='', file=sys.stderr, flush=True)
+
+
+def table(report: dict[str, Any]) -> str:
+    """What a person wants to read."""
+    lines = [f'\nframes of {report["frames_from"]}, {report["date"]}']
+    rows = (
+        ('drive.py (3 tokens)', 'baseline_ms'),
+        ('drive.py (1 token)', 'baseline_one_token_ms'),
+        ('sim_bridge, three processes', 'ours_ms'),
+        ('sim_bridge, one process', 'one_process_ms'),
+        ('bare network at 60 Hz', 'floor_60hz_ms'),
+        ('bare network (floor)', 'floor_ms'),
+    )
+    if 'ours_ms' in report:
+        lines.append(f'{"":30}{"p50 ms":>9}{"p99 ms":>9}{"max ms":>9}{"frames/s":>10}')
+        for title, key in rows:
+            one = report[key]
+            hz = f'{one["telemetry_hz"]:10.1f}' if 'telemetry_hz' in one else ''
+            lines.append(f'{title:30}{one["p50"]:9.2f}{one["p99"]:9.2f}{one["max"]:9.2f}{hz}')
+    for title, key in (
+        ('faster than drive.py', 'speedup'),
+        ('... with one token', 'speedup_one_token'),
+        ("drive.py's p50 / our p99", 'baseline_p50_over_ours_p99'),
+        ('over the floor', 'over_floor'),
+        ('... in one process', 'over_floor_one_process'),
+        ('first command, s', 'first_command_s'),
+        ('resident memory, MiB', 'rss_mb'),
+        ('... shared pages once, MiB', 'pss_mb'),
+        ('TensorFlow loaded', 'tensorflow_loaded'),
+    ):
+        if key in report:
+            lines.append(f'{title:30}{report[key]!s:>9}')
+    if 'sixty_hz' in report:
+        one = report['sixty_hz']
+        lines.append(
+            f'{"60 Hz for " + str(one["seconds"]) + " s":30}{one["telemetry_hz"]:9.2f} kept, '
+            f'{one["timeouts"]} timeouts, p50 {one["p50"]:.2f} ms, p99 {one["p99"]:.2f} ms'
+        )
+    if 'import_s' in report:
+        times = ', '.join(f'{name} {seconds:.2f}' for name, seconds in report['import_s'].items())
+        lines.append(f'{"imports, s":30}{times}')
+    lines += [car_row(row) for row in report.get('cars', [])]
+    return '\n'.join([*lines, noise_line(report['machine'])])
+
+
+def car_row(row: dict[str, Any]) -> str:
+    """One line of the fleet's table."""
+    return (
+        f'{row["cars"]:2} cars{"":23}{row["telemetry_hz"]:9.1f} telemetry/s, p50 '
+        f'{row["p50_ms"]:.2f} ms, p99 {row["p99_ms"]:.2f} ms, CPU {row["cpu_percent"]:.0f} %'
+    )
+
+
+def noise_line(machine: dict[str, Any]) -> str:
+    """How noisy the machine was."""
+    spin = machine['spin_ms']
+    verdict = 'quiet' if machine['quiet'] else 'NOISY: judge by the ratios at most'
+    return (
+        f'machine: {machine["cpus"]} CPUs, {verdict}; a fixed piece of work took '
+        f'{spin["min"]:.1f} to {spin["max"]:.1f} ms (p50 {spin["p50"]:.1f}), '
+        f'{machine["steal_percent"]:.1f} % stolen, '
+        f'load {machine["load_before"]} before and {machine["load_after"]} after'
+    )
+
+
+def draw(latencies_ms: dict[str, list[float]], path: Path) -> None:
+    """How many of a hundred frames are answered within which time."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    names = {
+        'seed': ('drive.py, 3 tokens', '#b5453c'),
+        'seed_one_token': ('drive.py, 1 token', '#d98c2b'),
+        'ours': ('sim_bridge, three processes', '#3b6fb6'),
+        'one_process': ('sim_bridge, one process', '#3f9b5f'),
+        'floor': ('bare network', '#9aa5b1'),
+    }
+    figure, axes = pyplot.subplots(figsize=(9, 4.5), layout='constrained')
+    for name, (label, colour) in names.items():
+        ordered = sorted(latencies_ms[name])
+        shares = [100.0 * (rank + 1) / len(ordered) for rank in range(len(ordered))]
+        middle = statistics.median(ordered)
+        axes.plot(ordered, shares, color=colour, lw=2, label=f'{label}: p50 {middle:.2f} ms')
+    axes.axvline(1e3 / HZ, color='#555555', lw=1, ls=':')
+    axes.text(1.03e3 / HZ, 2, 'one frame at 60 Hz', fontsize=8, color='#555555')
+    axes.set(xscale='log', ylim=(0, 100), xlabel='ms from a telemetry to its own answer')
+    axes.set_ylabel('% of frames answered')
+    axes.grid(alpha=0.3, which='both')
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc='lower right')
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure, print, write and draw."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    parser.add_argument('--only', default=','.join(PARTS), help='parts, with commas between')
+    parser.add_argument('--rounds', type=int, default=4, help='turns of each in latency')
+    parser.add_argument('--seconds', type=float, default=60.0, help='length of sixty, s')
+    parser.add_argument('--starts', type=int, default=3, help='starts measured, after a first one')
+    parser.add_argument('--out', type=Path, default=OUT, help='folder for bench.json, bench.png')
+    args = parser.parse_args()
+    chosen = args.only.split(',')
+    if not set(chosen) <= set(PARTS):
+        parser.error(f'--only takes some of {",".join(PARTS)}')
+    processes.isolate()
+    args.domain = int(os.environ['ROS_DOMAIN_ID'])
+    frames, origin = jpegs()
+    quietness = Quietness()
+    report: dict[str, Any] = {'frames_from': origin, 'date': time.strftime('%Y-%m-%d %H:%M')}
+    for part in PARTS:
+        if part in chosen:
+            report |= MEASURES[part](args, frames, quietness)
+    report['machine'] = quietness.report()
+    say('')
+    args.out.mkdir(parents=True, exist_ok=True)
+    latencies_ms = report.pop('latencies_ms', None)
+    if latencies_ms:
+        draw(latencies_ms, args.out / 'bench.png')
+    (args.out / 'bench.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+    print(table(report))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,34 @@
+"""The floor: what a frame costs when nothing is done but to decode it and to run the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import cv2
+
+from steering_net.predictor import load_predictor
+from steering_net.preprocess import decode_jpeg
+
+
+class Floor:
+    """Decode, preprocess and LiteRT in a plain loop, one frame after the other."""
+
+    def __init__(self, frames: Sequence[bytes]) -> None:
+        cv2.setNumThreads(1)
+        self._frames = frames
+        self._predictor = load_predictor('default')
+        self._next = 0
+        self.run(1.0)
+
+    def run(self, seconds: float, hz: float | None = None) -> list[float]:
+        """Seconds of each frame; with `hz` only so many a second, as a simulator sends them."""
+        times_s = []
+        until_s = time.perf_counter() + seconds
+        while (started_s := time.perf_counter()) < until_s:
+            self._predictor.predict(decode_jpeg(self._frames[self._next % len(self._frames)]))
+            times_s.append(time.perf_counter() - started_s)
+            self._next += 1
+            if hz:
+                time.sleep(max(0.0, 1.0 / hz - times_s[-1]))
+        return times_s

@@ -1,0 +1,59 @@
+"""How much else the machine had to do while something was measured on it."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+_WORK = bytes(1_000_000)
+_REPEATS = 30
+QUIET_SPREAD = 1.15
+QUIET_STEAL_PERCENT = 1.0
+
+
+class Quietness:
+    """A fixed piece of work timed now and then, the load average, and the time that was stolen."""
+
+    def __init__(self) -> None:
+        self._spins_ms: list[float] = []
+        self._loads = [os.getloadavg()[0]]
+        self._before = _cpu_times()
+        self.look()
+
+    def look(self) -> None:
+        """Time the piece of work; take this between the measured turns."""
+        started_s = time.perf_counter()
+        for _ in range(_REPEATS):
+            zlib.crc32(_WORK)
+        self._spins_ms.append(1e3 * (time.perf_counter() - started_s))
+
+    def report(self) -> dict[str, Any]:
+        """Milliseconds of the work, how far its median lies over its best, load, stolen time."""
+        after = _cpu_times()
+        passed = {name: after[name] - self._before[name] for name in after}
+        spread = statistics.median(self._spins_ms) / min(self._spins_ms)
+        steal = 100.0 * passed['steal'] / max(1, sum(passed.values()))
+        return {
+            'spin_ms': {
+                'min': round(min(self._spins_ms), 2),
+                'p50': round(statistics.median(self._spins_ms), 2),
+                'max': round(max(self._spins_ms), 2),
+            },
+            'spread': round(spread, 3),
+            'steal_percent': round(steal, 2),
+            'load_before': round(self._loads[0], 2),
+            'load_after': round(os.getloadavg()[0], 2),
+            'cpus': os.cpu_count(),
+            'quiet': spread < QUIET_SPREAD and steal < QUIET_STEAL_PERCENT,
+        }
+
+
+def _cpu_times() -> dict[str, int]:
+    """Ticks of all processors since the start, by what they were spent on (man 5 proc)."""
+    names = ('user', 'nice', 'system', 'idle', 'iowait', 'irq', 'softirq', 'steal')
+    ticks = Path('/proc/stat').read_text(encoding='ascii').split('\n', 1)[0].split()[1:]
+    return dict(zip(names, map(int, ticks), strict=False))

@@ -1,0 +1,94 @@
+"""Runs one node with stamps at its hand-overs: `python stamping.py FILE NODE [ROS arguments]`.
+
+Functions of the node are wrapped from outside before it starts, so the product carries nothing of
+it. When the node ends, FILE has one JSON list of [name, nanoseconds of CLOCK_MONOTONIC].
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+STAMPS: list[tuple[str, int]] = []
+
+HANDOVERS = {
+    'bridge': (
+        ('sim_bridge.server', '_QuickSocket.recv', '', 'bytes'),
+        ('sim_bridge.dialect', 'LegacyDialect.wait', '', 'message'),
+        ('sim_bridge.server', 'SimulatorServer._on_telemetry', 'event', ''),
+        ('sim_bridge.nodes.bridge', 'BridgeNode._publish', 'decoded', 'all published'),
+        ('sim_bridge.nodes.bridge', 'BridgeNode._on_steering', 'steering taken', ''),
+        ('sim_bridge.nodes.bridge', 'BridgeNode._on_throttle', 'throttle taken', ''),
+        ('sim_bridge.sessions', 'Sessions.steering', 'on the hub', ''),
+        ('sim_bridge.server', 'SimulatorServer.send', 'answer', ''),
+        ('sim_bridge.dialect', 'LegacyDialect.send', 'writing', 'written'),
+    ),
+    'steering': (
+        ('steering_net.node', 'SteeringNode._on_jpeg', 'frame taken', ''),
+        ('steering_net.node', 'decode_jpeg', '', 'JPEG decoded'),
+        ('steering_net.predictor', 'preprocess', '', 'preprocessed'),
+        ('steering_net.predictor', 'LiteRtPredictor.predict', '', 'network'),
+    ),
+    'throttle': (),
+}
+"""For each node: module, function, and the names of the stamps before and after it."""
+
+
+def stamp(function: Callable[..., Any], before: str, after: str) -> Callable[..., Any]:
+    """The function, with a stamp wherever a name is given."""
+    clock = time.monotonic_ns
+
+    @functools.wraps(function)
+    def stamped(*args: Any, **kwargs: Any) -> Any:
+        if before:
+            STAMPS.append((before, clock()))
+        result = function(*args, **kwargs)
+        if after:
+            STAMPS.append((after, clock()))
+        return result
+
+    return stamped
+
+
+def stamp_publishers() -> None:
+    """Stamp the end of each publish with the topic's name."""
+    from rclpy.publisher import Publisher
+
+    publish, names = Publisher.publish, {}
+
+    def stamped(publisher: Any, message: Any) -> None:
+        publish(publisher, message)
+        if publisher not in names:
+            names[publisher] = f'{publisher.topic_name} published'
+        STAMPS.append((names[publisher], time.monotonic_ns()))
+
+    Publisher.publish = stamped
+
+
+def main() -> int:
+    """Run the node; its exit code."""
+    file, node, *ros_arguments = sys.argv[1:]
+    for module_name, path, before, after in HANDOVERS[node]:
+        owner: Any = importlib.import_module(module_name)
+        *parents, name = path.split('.')
+        for parent in parents:
+            owner = getattr(owner, parent)
+        setattr(owner, name, stamp(getattr(owner, name), before, after))
+    stamp_publishers()
+    try:
+        from sim_bridge.cli import NODES
+
+        code: int = importlib.import_module(NODES[node][0]).main([node, *ros_arguments])
+    finally:
+        Path(file).write_text(json.dumps(STAMPS), encoding='utf-8')
+    return code
+
+
+if __name__ == '__main__':
+    sys.exit(main())
