@@ -64,6 +64,14 @@ ARGUMENTS = [
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
     DeclareLaunchArgument('bag', default_value='drive_bag', description='folder of that bag'),
     DeclareLaunchArgument('rviz', default_value='false', description='open RViz'),
+    DeclareLaunchArgument(
+        'annotate', default_value='false', description='draw the predicted path on the frames'
+    ),
+    DeclareLaunchArgument(
+        'odometry',
+        default_value=LaunchConfiguration('rviz'),
+        description='publish the path driven so far; by default where RViz is to show it',
+    ),
 ]
 
 
@@ -109,6 +117,17 @@ def nodes(context: LaunchContext) -> list[Node]:
     ]
 
 
+def viewer(name: str) -> Node:
+    """A node that helps people to see, if the argument of its name says so."""
+    return Node(
+        package='sim_bridge',
+        executable=name,
+        name=name,
+        parameters=[LaunchConfiguration('params_file')],
+        condition=IfCondition(LaunchConfiguration(name)),
+    )
+
+
 def simulator(context: LaunchContext) -> ExecuteProcess:
     """The embedded simulator, connecting when the nodes are there."""
     port = context.launch_configurations['port'] or '4567'
@@ -151,6 +170,8 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
             SetEnvironmentVariable(DDS_PROFILES_VARIABLE, dds_profiles),
             OpaqueFunction(function=lambda context: [*nodes(context), simulator(context)]),
+            viewer('annotate'),
+            viewer('odometry'),
             static_transform('base_link', 'camera_link', CAMERA_ON_CAR),
             static_transform('camera_link', 'camera_optical_frame', OPTICAL),
             Node(

@@ -27,7 +27,7 @@ from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.sessions import Sessions
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Moment
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.preprocess import ImageError, decode_jpeg, jpeg_size
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
@@ -145,19 +145,17 @@ class BridgeNode(Node):
         self._speed.publish(messages.float_message(frame.speed_mps))
         self._angle.publish(messages.float_message(frame.steering_rad))
         self._throttle.publish(messages.float_message(frame.throttle))
-        if self._raw.get_subscription_count() or self._info.get_subscription_count():
-            self._publish_raw(frame, head)
-
-    def _publish_raw(self, frame: Telemetry, head: Header) -> None:
         try:
-            rgb = decode_jpeg(frame.jpeg)
+            self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:
             self.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
-            return
-        height, width = rgb.shape[:2]
-        self._info.publish(messages.camera_info(head, width, height, self._vertical_fov_rad))
+
+    def _publish_for_viewers(self, jpeg: bytes, head: Header) -> None:
+        if self._info.get_subscription_count():
+            size = jpeg_size(jpeg)
+            self._info.publish(messages.camera_info(head, *size, self._vertical_fov_rad))
         if self._raw.get_subscription_count():
-            self._raw.publish(messages.raw_image(head, rgb))
+            self._raw.publish(messages.raw_image(head, decode_jpeg(jpeg)))
 
     # The executor's thread.
 

@@ -23,6 +23,7 @@ from sim_bridge.nodes.running import run
 
 _DRIVE = {
     'camera/image_raw/compressed': 'sensor_msgs/msg/CompressedImage',
+    'camera/camera_info': 'sensor_msgs/msg/CameraInfo',
     'vehicle/speed': 'std_msgs/msg/Float32',
     'vehicle/steering_angle': 'std_msgs/msg/Float32',
     'vehicle/throttle': 'std_msgs/msg/Float32',
@@ -31,8 +32,9 @@ _DRIVE = {
     'speed_limit': 'std_msgs/msg/Float32',
     'diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
 }
-TOPICS = (*_DRIVE, '/tf_static')
-"""What a drive consists of. Without camera_info: for that the bridge would decode every frame."""
+TOPICS = (*_DRIVE, 'odom', 'predicted_path', '/tf', '/tf_static')
+"""What a drive consists of, the last four where somebody publishes them. Without camera/image_raw:
+for that the bridge would decode every frame."""
 
 _LOOK_PERIOD_S = 0.2
 _DEPTH = 1000

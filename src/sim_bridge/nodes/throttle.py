@@ -6,13 +6,14 @@ import math
 import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float32
 
 from sim_bridge import messages
+from sim_bridge.nodes.health import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
@@ -50,12 +51,11 @@ class ThrottleNode(Node):
         self._last_s = time.monotonic()
         self._speeds = 0
         self._publisher = self.create_publisher(Float32, 'cmd/throttle', NEWEST)
-        self._diagnostics = self.create_publisher(DiagnosticArray, 'diagnostics', 10)
         self.create_subscription(Float32, 'vehicle/speed', self._on_speed, NEWEST)
         self.create_subscription(Float32, 'vehicle/steering_angle', self._on_angle, NEWEST)
         self.create_subscription(Float32, 'speed_limit', self._on_limit, NEWEST)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self.create_timer(1.0, self._publish_diagnostics)
+        publish_health(self, messages.THROTTLE_STATUS, self._health)
 
     def _on_speed(self, message: Float32) -> None:
         speed_mps = float(message.data)
@@ -94,15 +94,12 @@ class ThrottleNode(Node):
                 self._limit_mps = parameter.value
         return SetParametersResult(successful=True)
 
-    def _publish_diagnostics(self) -> None:
+    def _health(self) -> Health:
         values = {'speed_limit_mps': self._limit_mps, 'law': self._values['law']}
-        values['speeds'] = self._speeds
-        stamp = self.get_clock().now().to_msg()
-        summary = f'limit {self._limit_mps:.1f} m/s'
-        self._diagnostics.publish(
-            messages.diagnostics(
-                stamp, messages.THROTTLE_STATUS, DiagnosticStatus.OK, summary, values
-            )
+        return (
+            DiagnosticStatus.OK,
+            f'limit {self._limit_mps:.1f} m/s',
+            values | {'speeds': self._speeds},
         )
 
 

@@ -53,6 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--culture', choices=tuple(CULTURES), default='en-US', help='how it writes numbers')
     add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
+    add('--annotate', action='store_true', help='also draw the predicted path on the frames')
+    add('--odometry', action='store_true', help='also publish the path driven so far')
     add('--record', type=Path, metavar='DIR', help='record the drive into this new folder (MCAP)')
     add('--report', type=Path, help='write the figures of the drive to this JSON file')
 
@@ -127,6 +129,7 @@ class _Drive:
             'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
             'throttle': {'speed_limit': args.speed_limit},
         }
+        commands |= {name: {} for name in ('annotate', 'odometry') if getattr(args, name)}
         if args.record:
             self._recorder = Child('recorder', ['record', str(args.record)])
         for node, values in commands.items():
