@@ -35,7 +35,7 @@ def drive(tmp_path_factory):
     folder = tmp_path_factory.mktemp('drive')
     bag, report = folder / 'bag', folder / 'report.json'
     result = run_verb(
-        'drive', '--port', free_port(), '--track', TEST_SEEDS[0], '--seconds', 12,
+        'drive', '--port', free_port(), '--track', TEST_SEEDS[0], '--seconds', 8,
         '--record', bag, '--report', report, '--odometry',
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -133,10 +133,10 @@ def test_metrics_are_what_prometheus_reads(site):
     assert latency == pytest.approx({'0.5': 0.0021, '0.99': 0.0044, '1': 0.0098})
 
 
-@pytest.mark.parametrize('path', ['/', '/state.json', '/events', '/metrics', '/healthz'])
-@pytest.mark.parametrize('method', ['POST', 'PUT', 'DELETE'])
-def test_pages_are_read_only(site, path, method):
-    assert read(site, path, method)[0].status == 405
+def test_pages_are_read_only(site):
+    for path in ('/', '/state.json', '/events', '/camera.mjpg', '/metrics', '/healthz'):
+        for method in ('POST', 'PUT', 'DELETE'):
+            assert read(site, path, method)[0].status == 405, (path, method)
 
 
 def test_events_stream_over_the_socket(site):
@@ -157,7 +157,10 @@ def test_camera_shows_the_bytes_untouched(site):
     connection = site.open('/camera.mjpg')
     reply = connection.getresponse()
     assert reply.getheader('Content-Type') == 'multipart/x-mixed-replace; boundary=frame'
-    assert JPEG in reply.read(len(JPEG) + 200)
+    part = b''
+    while JPEG not in part:
+        assert len(part) <= len(JPEG) + 1000
+        part += reply.read1()
     connection.close()
 
 

@@ -129,11 +129,13 @@ class _Drive:
             'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
             'throttle': {'speed_limit': args.speed_limit},
         }
-        commands |= {name: {} for name in ('annotate', 'odometry') if getattr(args, name)}
         if args.record:
             self._recorder = Child('recorder', ['record', str(args.record)])
         for node, values in commands.items():
             self._nodes.append(Child(node, [node, *quiet, *_parameters(values)]))
+        for viewer in ('annotate', 'odometry'):
+            if getattr(args, viewer):
+                self._nodes.append(Child(viewer, [viewer, *quiet]))
         if args.record:
             self._wait_until_ready()  # Else the first frames would not be recorded.
         if args.simulator == 'embedded':
