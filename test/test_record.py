@@ -146,9 +146,10 @@ def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path
     wait_for(lambda: graph.state()['frame_readers'] == 2, 30.0)
     simulator = TalkingSimulator(graph.url())
     simulator.open(frames[0])
+    # The bridge may know of the reader a moment before the reader knows of the bridge.
+    simulator.pump(1.0)
     for jpeg in frames:
         simulator.ask(jpeg)
-    simulator.pump(0.3)
     simulator.leave()
     os.kill(recorder.pid, signal.SIGINT)
     assert recorder.wait(10.0) == 0
@@ -156,6 +157,29 @@ def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path
     images = [r.decoded().data.tobytes() for r in read if r.is_of('camera/image_raw/compressed')]
     assert images[-len(frames) :] == frames
     assert read.trouble == ''
+
+
+INTERRUPTED_WHILE_IT_STARTS = """
+import os, signal, sys
+from sim_bridge import cli
+from sim_bridge.bags import BagWriter
+
+add_topic = BagWriter.add_topic
+
+def interrupted(*args):
+    add_topic(*args)
+    os.kill(os.getpid(), signal.SIGINT)
+
+BagWriter.add_topic = interrupted
+sys.exit(cli.main(['record', sys.argv[1]]))
+"""
+
+
+def test_recorder_ends_on_ctrl_c_while_it_starts(tmp_path):
+    command = [sys.executable, '-c', INTERRUPTED_WHILE_IT_STARTS, str(tmp_path / 'bag')]
+    result = subprocess.run(command, timeout=30, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ''
 
 
 def test_killed_recorder_leaves_what_it_wrote(graph, frames, tmp_path):

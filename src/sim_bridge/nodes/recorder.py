@@ -9,28 +9,31 @@ from __future__ import annotations
 import importlib
 import queue
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from sim_bridge.bags import BagError, BagWriter, Offer
-from sim_bridge.nodes.running import run
+from sim_bridge.nodes.running import interruptible, ros
 
 _DRIVE = {
-    'camera/image_raw/compressed': 'sensor_msgs/msg/CompressedImage',
-    'camera/camera_info': 'sensor_msgs/msg/CameraInfo',
     'vehicle/speed': 'std_msgs/msg/Float32',
     'vehicle/steering_angle': 'std_msgs/msg/Float32',
     'vehicle/throttle': 'std_msgs/msg/Float32',
+    'camera/camera_info': 'sensor_msgs/msg/CameraInfo',
     'cmd/steering': 'sensor_msgs/msg/JointState',
     'cmd/throttle': 'std_msgs/msg/Float32',
     'speed_limit': 'std_msgs/msg/Float32',
     'diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
+    # Last: who sees that the frames are read knows that everything is.
+    'camera/image_raw/compressed': 'sensor_msgs/msg/CompressedImage',
 }
 TOPICS = (*_DRIVE, 'odom', 'predicted_path', '/tf', '/tf_static')
 """What a drive consists of, the last four where somebody publishes them. Without camera/image_raw:
@@ -39,6 +42,8 @@ for that the bridge would decode every frame."""
 _LOOK_PERIOD_S = 0.2
 _DEPTH = 1000
 _QUEUE_AT_MOST = 4000
+_QUIET_S = 0.1
+_CATCH_UP_S = 2.0
 
 _Item = tuple[str, int, bytes]
 
@@ -48,15 +53,16 @@ class RecorderNode(Node):
 
     def __init__(self, path: Path, topics: tuple[str, ...] = TOPICS) -> None:
         """Raises BagError if the bag cannot be made. No topics means: all that there are."""
+        self._writer = BagWriter(path)
         super().__init__('recorder')
         self.dropped: Counter[str] = Counter()
+        self.taken = 0
         self._wanted = {self.resolve_topic_name(topic) for topic in topics}
         self._settled: set[str] = set()
-        self._writer = BagWriter(path)
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_AT_MOST)
-        self._thread = threading.Thread(target=self._write, name='bag-writer')
+        self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
         self._thread.start()
-        for topic in _DRIVE.keys() & set(topics):
+        for topic in (topic for topic in _DRIVE if topic in topics):
             # Who waits until a topic is seen misses its first seconds.
             self._record(self.resolve_topic_name(topic), _DRIVE[topic], Offer())
         self.create_timer(_LOOK_PERIOD_S, self._look)
@@ -97,6 +103,7 @@ class RecorderNode(Node):
         )
 
     def _take(self, topic: str, cdr: bytes) -> None:
+        self.taken += 1
         try:
             self._queue.put_nowait((topic, self.get_clock().now().nanoseconds, cdr))
         except queue.Full:
@@ -114,22 +121,33 @@ class RecorderNode(Node):
         self._writer.close()
 
 
-def record(path: Path, topics: tuple[str, ...], seconds: float) -> tuple[int, RecorderNode | None]:
-    """Record until SIGINT, or for some seconds if they are not 0; exit code and what was done."""
-    made: list[RecorderNode] = []
+def record(path: Path, topics: tuple[str, ...], seconds: float) -> RecorderNode:
+    """Record until SIGINT or SIGTERM, or for some seconds if they are not 0; what was done.
 
-    def make() -> RecorderNode:
-        made.append(RecorderNode(path, topics))
-        if seconds:
-            made[0].create_timer(seconds, _end)
-        return made[0]
+    Raises BagError if the bag cannot be made.
+    """
+    with interruptible() as going_on, ros():
+        node = RecorderNode(path, topics)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        ended: Future[None] = Future()
+        node.create_timer(_LOOK_PERIOD_S, lambda: going_on() or ended.set_result(None))
+        executor.spin_until_future_complete(ended, seconds or None)
+        _take_what_waits(node, executor)
+        executor.shutdown()
+        node.destroy_node()
+    return node
 
-    code = run(make, ['recorder'])
-    return code, made[0] if made else None
 
-
-def _end() -> None:
-    raise ExternalShutdownException
+def _take_what_waits(node: RecorderNode, executor: Executor) -> None:
+    """A recorder that was slower than the drive still gets its end."""
+    deadline_s = time.monotonic() + _CATCH_UP_S
+    taken = -1
+    while node.taken > taken and time.monotonic() < deadline_s:
+        taken = node.taken
+        quiet_s = time.monotonic() + _QUIET_S
+        while node.taken == taken and time.monotonic() < quiet_s:
+            executor.spin_once(timeout_sec=_QUIET_S)
 
 
 def message_class(kind: str) -> type:

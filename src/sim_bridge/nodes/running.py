@@ -21,10 +21,21 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
 
     2 after one line on stderr if a parameter is bad or the node's port cannot be had.
     """
+    starting = True
+
+    def interrupt(*_: object) -> None:
+        # Once the node spins, rclpy's own handler ends it between two callbacks, and an exception
+        # out of nowhere, in the middle of one or of the end, would leave things half done.
+        if starting:
+            raise KeyboardInterrupt
+
+    # rclpy puts its handler before this one and calls both.
+    signal.signal(signal.SIGINT, interrupt)
     rclpy.init(args=args)
     node = None
     try:
         node = make_node()
+        starting = False
         node.create_timer(1.0, _end_with_parent)
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
@@ -32,9 +43,12 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
     except StartError as error:
         print(f'sim_bridge: {error}', file=sys.stderr)
         return 2
+    except RuntimeError:
+        # A signal ends ROS under the feet of a node that is still being made.
+        if rclpy.ok():
+            raise
     finally:
-        # Without a terminal a process group gets SIGINT twice; the second must not cut this short.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        starting = False
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
@@ -49,6 +63,15 @@ def ros() -> Iterator[None]:
         yield
     finally:
         rclpy.try_shutdown()
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """What tells whether nobody has asked to end yet, by a signal or by leaving us alone."""
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: stopped.append(number))
+    yield lambda: not stopped and not parent_is_gone()
 
 
 def _end_with_parent() -> None:

@@ -11,6 +11,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from sim_bridge.errors import StartError
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
@@ -32,10 +34,13 @@ def run(args: argparse.Namespace) -> int:
     _let_the_drive_go_first()
     path = args.bag or Path(f'drive_{datetime.now():%Y_%m_%d_%H_%M_%S}')
     topics = () if args.all else tuple(args.topics or TOPICS)
-    code, node = record(path, topics, args.seconds)
-    if node is not None:
-        print(f'{path}: {node.messages} messages, {_losses(node.dropped)}')
-    return code
+    try:
+        node = record(path, topics, args.seconds)
+    except StartError as error:
+        print(f'sim-bridge record: {error}', file=sys.stderr)
+        return 2
+    print(f'{path}: {node.messages} messages, {_losses(node.dropped)}')
+    return 0
 
 
 def _let_the_drive_go_first() -> None:

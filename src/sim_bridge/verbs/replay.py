@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,6 @@ from typing import Any
 from sim_bridge.bags import COMMANDS, FRAMES, Bag, Record, stamp_ns
 from sim_bridge.comparison import Comparison, compare
 from sim_bridge.errors import StartError
-from sim_bridge.lifeline import parent_is_gone
 from sim_bridge.supervisor import Child
 
 _END_S = 5.0
@@ -53,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _play(args: argparse.Namespace) -> int:
     from sim_bridge.nodes.player import PlayerNode
-    from sim_bridge.nodes.running import ros
+    from sim_bridge.nodes.running import interruptible, ros
 
     bag = Bag(args.bag)
     first = {record.topic: record for record in bag}
@@ -64,7 +61,7 @@ def _play(args: argparse.Namespace) -> int:
     ]
     if not topics:
         raise StartError(f'{args.bag} has none of these topics, it has {", ".join(sorted(first))}')
-    with ros(), _interruptible() as going_on:
+    with ros(), interruptible() as going_on:
         player = PlayerNode()
         try:
             player.open(topics, bag.offers())
@@ -77,7 +74,7 @@ def _play(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from sim_bridge.nodes.running import ros
+    from sim_bridge.nodes.running import interruptible, ros
 
     if args.check != 'default' and not Path(args.check).exists():
         raise StartError(f'--check: there is no file {args.check}')
@@ -85,7 +82,7 @@ def _check(args: argparse.Namespace) -> int:
     recorded = _recorded_steering(bag)
     _tell_trouble(bag)
     namespace = f'/replay_{os.getpid()}'
-    with ros(), _interruptible() as going_on:
+    with ros(), interruptible() as going_on:
         node = Child('steering', _steering_words(args, namespace))
         try:
             pairs, refused = _ask(bag, recorded, namespace, node, going_on)
@@ -166,12 +163,3 @@ def _tell(args: argparse.Namespace, result: Comparison, refused: int) -> None:
 def _tell_trouble(bag: Bag) -> None:
     if bag.trouble:
         print(f'sim-bridge replay: {bag.trouble}', file=sys.stderr)
-
-
-@contextmanager
-def _interruptible() -> Iterator[Any]:
-    """What tells whether nobody has asked to end yet, by a signal or by leaving us alone."""
-    stopped: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: stopped.append(number))
-    yield lambda: not stopped and not parent_is_gone()
