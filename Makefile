@@ -24,7 +24,7 @@ lint: $(DEV_READY) ## Check style and types
 	@$(BIN)/mypy --no-error-summary
 
 faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs: every row of docs/safety.md
-	@$(BIN)/python -m pytest -m '' -rP test/test_faults.py test/test_hardening.py $(ARGS)
+	@$(BIN)/python -m pytest -m '' -rP test/test_faults.py test/test_hardening.py test/test_graph.py $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 	@$(BIN)/python test/fuzz_wire.py --inputs $(or $(N),100000) $(ARGS)

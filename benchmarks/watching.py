@@ -2,13 +2,14 @@
 
     python benchmarks/watching.py [--pages 4] [--frames 500] [--rounds 3]
 
-The three take turns, so that whatever else the machine does hits all alike. A page is its two
-streams, read by a process of its own: what a browser draws is not counted.
+The three take turns, so that whatever else the machine does hits all alike. Printed are the round
+trips, how many times as long as alone they are, and what share of a processor the watcher and the
+bridge take. A page is its two streams, read by a process of its own: what a browser draws is not
+counted.
 """
 
 import argparse
 import http.client
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
+
+import numpy as np
 
 from sim_bridge.meters import percentiles_ms
 from support import Graph, TalkingSimulator
@@ -64,24 +67,63 @@ def watchers(graph, pages, folder):
     }
 
 
+class Load:
+    """Processor time of a process from now on; 0 for none."""
+
+    def __init__(self, pid):
+        self._pid = pid
+        self._started_s, self._before_s = time.monotonic(), self._used_s()
+
+    def _used_s(self):
+        if not self._pid:
+            return 0.0
+        stat = Path(f'/proc/{self._pid}/stat').read_text(encoding='ascii')
+        fields = stat.rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+    def percent(self):
+        """Of one processor."""
+        return 100.0 * (self._used_s() - self._before_s) / (time.monotonic() - self._started_s)
+
+
 def measure(graph, jpeg, args, folder):
-    """Round trips in seconds by what watched."""
+    """By what watched: round trips in seconds, load of the watcher and of the bridge."""
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
     round_trips_s(simulator, jpeg, 100)
-    times_s = {name: [] for name in watchers(graph, args.pages, folder)}
+    bridge = graph.nodes['bridge'].pid
+    seen = {name: ([], [], []) for name in watchers(graph, args.pages, folder)}
     for number in range(args.rounds):
         for name, words_of in watchers(graph, args.pages, folder).items():
             words = words_of(number)
             watcher = words and subprocess.Popen(words, stdout=subprocess.DEVNULL)
             round_trips_s(simulator, jpeg, 150)  # It starts meanwhile.
-            times_s[name] += round_trips_s(simulator, jpeg, args.frames)
+            loads = Load(watcher and watcher.pid), Load(bridge)
+            times_s, *percents = seen[name]
+            times_s += round_trips_s(simulator, jpeg, args.frames)
+            for percent, load in zip(percents, loads, strict=True):
+                percent.append(load.percent())
             if watcher:
                 assert watcher.poll() is None, f'{name} ended early'
                 watcher.terminate()
                 watcher.wait()
     simulator.leave()
-    return times_s
+    return seen
+
+
+def table(seen):
+    """The figures of all that watched, against those of nobody watching."""
+    alone = percentiles_ms(seen['alone'][0])
+    print(
+        f'{"":10} {"p50 ms":>8} {"p99 ms":>8} {"p50 x":>7} {"p99 x":>7} {"watcher %":>10} bridge %'
+    )
+    for name, (times_s, watcher, bridge) in seen.items():
+        ms = percentiles_ms(times_s)
+        ratios = [ms[which] / alone[which] for which in ('p50', 'p99')]
+        print(
+            f'{name:10} {ms["p50"]:8.2f} {ms["p99"]:8.2f} {ratios[0]:7.2f} {ratios[1]:7.2f} '
+            f'{np.mean(watcher):10.1f} {np.mean(bridge):8.1f}'
+        )
 
 
 def main():
@@ -100,8 +142,7 @@ def main():
     frames = Path(__file__).parents[1] / 'src' / 'steering_net' / 'probe_frames'
     jpeg = (frames / 'track_2000.jpg').read_bytes()
     with Graph() as graph, tempfile.TemporaryDirectory() as folder:
-        times_s = measure(graph, jpeg, args, folder)
-    print(json.dumps({name: percentiles_ms(times) for name, times in times_s.items()}, indent=2))
+        table(measure(graph, jpeg, args, folder))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Writes docs/reference.md: topics and parameters as the nodes themselves declare them.
+"""Writes docs/reference.md: topics, parameters and diagnostics as the nodes themselves give them.
 
     python docs/make_reference.py
 
@@ -6,10 +6,13 @@ The nodes are made, asked, and ended again; only what a topic is for is written 
 """
 
 import os
+import time
 from collections import defaultdict
 from pathlib import Path
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from sim_bridge.nodes.annotate import AnnotateNode
@@ -39,6 +42,7 @@ PURPOSES = {
     'tf': 'odom to base_link.',
     'diagnostics': 'State, rates, latency, drops and their reasons, once a second.',
 }
+LISTENING_S = 20.0
 HEAD = """# Topics and parameters
 
 Names are relative, units SI, left is positive. Quality of service: reliable, depth 1; only the
@@ -53,7 +57,8 @@ def render() -> str:
     nodes: list[Node] = []
     try:
         nodes += [kind() for kind in NODES]
-        return '\n'.join([HEAD, *topics(nodes), *(line for n in nodes for line in parameters(n))])
+        tables = [line for node in nodes for line in parameters(node)]
+        return '\n'.join([HEAD, *topics(nodes), *tables, *diagnostics(nodes)])
     finally:
         for node in nodes:
             node.destroy_node()
@@ -117,6 +122,33 @@ def range_of(descriptor) -> str:
     for bounds in (*descriptor.integer_range, *descriptor.floating_point_range):
         return f'{bounds.from_value:g} to {bounds.to_value:g}'
     return descriptor.additional_constraints
+
+
+def diagnostics(nodes: list[Node]) -> list[str]:
+    """A table of what the nodes say about themselves."""
+    lines = ['## Diagnostics', '', '| name | hardware_id | values |', '|---|---|---|']
+    for status in heard_from(nodes):
+        keys = ', '.join(pair.key for pair in status.values)
+        lines.append(f'| {status.name} | {status.hardware_id} | {keys} |')
+    return [*lines, '']
+
+
+def heard_from(nodes: list[Node]) -> list[DiagnosticStatus]:
+    """A status of each node, by name."""
+    heard: dict[str, DiagnosticStatus] = {}
+
+    def keep(message: DiagnosticArray) -> None:
+        heard.update({status.name: status for status in message.status})
+
+    nodes[0].create_subscription(DiagnosticArray, 'diagnostics', keep, 10)
+    executor = SingleThreadedExecutor()
+    for node in nodes:
+        executor.add_node(node)
+    deadline_s = time.monotonic() + LISTENING_S
+    while len(heard) < len(nodes) and time.monotonic() < deadline_s:
+        executor.spin_once(timeout_sec=0.1)
+    executor.shutdown()
+    return [heard[name] for name in sorted(heard)]
 
 
 if __name__ == '__main__':

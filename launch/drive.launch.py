@@ -68,6 +68,14 @@ ARGUMENTS = [
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
     DeclareLaunchArgument('bag', default_value='drive_bag', description='folder of that bag'),
     DeclareLaunchArgument('rviz', default_value='false', description='open RViz'),
+    DeclareLaunchArgument(
+        'annotate', default_value='false', description='draw the predicted path on the frames'
+    ),
+    DeclareLaunchArgument(
+        'odometry',
+        default_value=LaunchConfiguration('rviz'),
+        description='publish the path driven so far; by default where RViz is to show it',
+    ),
 ]
 
 
@@ -111,6 +119,22 @@ def nodes(context: LaunchContext) -> list[Node]:
             parameters=[file, *cars, *given(context, speed_limit=float)],
             **revived,
         ),
+    ]
+
+
+def viewers(context: LaunchContext) -> list[Node]:
+    """The nodes that help people to see, for each car, if the argument of their name says so."""
+    return [
+        Node(
+            package='sim_bridge',
+            executable=name,
+            name=name,
+            namespace=prefix.rstrip('/'),
+            parameters=[LaunchConfiguration('params_file')],
+            condition=IfCondition(LaunchConfiguration(name)),
+        )
+        for name in ('annotate', 'odometry')
+        for prefix in prefixes(cars_of(context))
     ]
 
 
@@ -192,6 +216,7 @@ def generate_launch_description() -> LaunchDescription:
                 function=lambda context: [
                     *nodes(context),
                     *simulators(context),
+                    *viewers(context),
                     *camera_transforms(context),
                     rviz(context),
                 ]

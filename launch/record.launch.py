@@ -11,18 +11,7 @@ from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
 from sim_bridge.fleet import prefixes
-
-TOPICS = [
-    'camera/image_raw/compressed',
-    'vehicle/speed',
-    'vehicle/steering_angle',
-    'vehicle/throttle',
-    'cmd/steering',
-    'cmd/throttle',
-    'speed_limit',
-    'diagnostics',
-    '/tf_static',
-]
+from sim_bridge.nodes.recorder import TOPICS
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', default_value='drive_bag', description='folder to create'),

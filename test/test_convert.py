@@ -28,15 +28,21 @@ def model_path(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope='module')
+def converted(model_path, tmp_path_factory):
+    path = tmp_path_factory.mktemp('converted') / 'net.tflite'
+    convert(model_path, path)
+    return path
+
+
 def test_probe_frames_are_four_different_camera_frames():
     frames = probe_frames()
     assert [frame.shape for frame in frames] == [(160, 320, 3)] * 4
     assert len({frame.tobytes() for frame in frames}) == 4
 
 
-def test_both_networks_agree(model_path, tmp_path):
-    convert(model_path, tmp_path / 'net.tflite')
-    litert, keras = LiteRtPredictor(tmp_path / 'net.tflite'), KerasPredictor(model_path)
+def test_both_networks_agree(model_path, converted):
+    litert, keras = LiteRtPredictor(converted), KerasPredictor(model_path)
     for frame in probe_frames():
         assert litert.predict(frame) == pytest.approx(keras.predict(frame), abs=1e-5)
 
@@ -133,6 +139,5 @@ def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
         infer_profile((66, 200, 3), path)
 
 
-def test_cache_files_can_be_read_by_others(model_path, tmp_path):
-    convert(model_path, tmp_path / 'net.tflite')
-    assert os.stat(tmp_path / 'net.tflite').st_mode & 0o444 == 0o444
+def test_cache_files_can_be_read_by_others(converted):
+    assert os.stat(converted).st_mode & 0o444 == 0o444

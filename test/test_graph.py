@@ -1,8 +1,6 @@
 """The three nodes as real processes over real DDS, with a simulator on the real wire."""
 
 import csv
-import os
-import signal
 import time
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from std_msgs.msg import Float32
 
 from sim_bridge.messages import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.protocol import REVERSE_BELOW_MPS
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from steering_net.predictor import load_predictor
@@ -98,16 +95,17 @@ def test_recorded_lap_is_steered_as_the_network_alone_steers_it(
     assert (state['answers'], state['timeouts'], state['late_commands']) == (1000, 0, 0)
 
 
-def test_one_token_circulates_and_none_is_lost_in_10000_frames(graph, simulator, frames):
+@pytest.mark.parametrize('count', [2000, pytest.param(10_000, marks=pytest.mark.faults)])
+def test_one_token_circulates_and_none_is_lost(graph, simulator, frames, count):
     simulator.open(frames[0])
-    for number in range(10_000):
+    for number in range(count):
         simulator.ask(frames[number % len(frames)])
     simulator.pump(0.2)
-    assert simulator.client.answers == 10_001
+    assert simulator.client.answers == count + 1
     assert simulator.client.lost == 0
     state = graph.state()
-    assert state['telemetry'] == 10_002
-    assert state['answers'] == 10_001
+    assert state['telemetry'] == count + 2
+    assert state['answers'] == count + 1
     assert state['collapsed'] == 1
     assert state['kicks'] == 0
 
@@ -159,27 +157,6 @@ def test_speed_limit_topic_works_at_run_time(graph, simulator, frames):
     finally:
         node.destroy_node()
         rclpy.shutdown()
-
-
-@pytest.mark.parametrize('dead', ['steering', 'throttle'])
-def test_frozen_node_brakes_the_car_which_drives_on_when_it_thaws(graph, simulator, frames, dead):
-    simulator.open(frames[0])
-    wait_for(lambda: simulator.ask(frames[0], speed_mps=6.0).throttle > 0.0)
-    pid = graph.nodes[dead].pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        frozen = time.monotonic()
-        while simulator.ask(frames[0], speed_mps=6.0).throttle > -1.0:
-            assert time.monotonic() < frozen + 2.0
-        assert time.monotonic() < frozen + 0.6
-        assert simulator.ask(frames[0], speed_mps=REVERSE_BELOW_MPS / 20).throttle == 0.0
-        assert 'stopped' in graph.state()['state']
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    thawed = time.monotonic()
-    while simulator.ask(frames[0], speed_mps=0.0).throttle <= 0.0:
-        assert time.monotonic() < thawed + 1.0
-    assert graph.state()['state'] == 'driving'
 
 
 def test_bad_frame_is_answered_and_driving_goes_on(graph, simulator, frames):

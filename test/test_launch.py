@@ -54,7 +54,16 @@ def test_arguments_are_described():
         text=True,
         check=True,
     ).stdout
-    for name in ('simulator', 'model', 'speed_limit', 'port', 'record', 'rviz'):
+    for name in (
+        'simulator',
+        'model',
+        'speed_limit',
+        'port',
+        'record',
+        'rviz',
+        'annotate',
+        'odometry',
+    ):
         assert f"'{name}':" in listing
 
 

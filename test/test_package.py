@@ -43,7 +43,7 @@ def test_wheel_holds_what_ros_looks_for(wheel):
     names = {name.partition('.data/data/')[2] for name in zipfile.ZipFile(wheel).namelist()}
     assert 'share/ament_index/resource_index/packages/sim_bridge' in names
     assert 'share/sim_bridge/package.xml' in names
-    for folder in ('launch', 'config', 'rviz'):
+    for folder in ('launch', 'config', 'rviz', 'layouts'):
         for file in (ROOT / folder).iterdir():
             assert f'share/sim_bridge/{folder}/{file.name}' in names
     for program in ('bridge', 'steering', 'throttle', 'drive', 'simulate', 'sim-bridge'):

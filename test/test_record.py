@@ -35,8 +35,8 @@ def drive(tmp_path_factory):
     folder = tmp_path_factory.mktemp('drive')
     bag, report = folder / 'bag', folder / 'report.json'
     result = run_verb(
-        'drive', '--port', free_port(), '--track', TEST_SEEDS[0], '--seconds', 12,
-        '--record', bag, '--report', report,
+        'drive', '--port', free_port(), '--track', TEST_SEEDS[0], '--seconds', 8,
+        '--record', bag, '--report', report, '--odometry',
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return bag, result.stdout, json.loads(report.read_text(encoding='utf-8'))
@@ -55,6 +55,11 @@ def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
     # Of the two frames of the connect only the newer has to be steered; the last may be under way.
     assert len(set(images) - set(stamps(bag, 'cmd/steering'))) <= 2
     assert 'none dropped' in told
+
+
+def test_what_viewers_need_is_in_the_bag_too(drive):
+    seen = {record.topic for record in Bag(drive[0])}
+    assert {'/camera/camera_info', '/odom', '/predicted_path', '/diagnostics'} <= seen
 
 
 def test_same_network_steers_the_bag_as_it_was_recorded(drive):

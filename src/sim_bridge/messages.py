@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from std_msgs.msg import Float32, Header
 
 BRIDGE_STATUS = 'sim_bridge: bridge'
 THROTTLE_STATUS = 'sim_bridge: throttle'
+ANNOTATE_STATUS = 'sim_bridge: annotate'
+ODOMETRY_STATUS = 'sim_bridge: odometry'
 
 _NANOSECONDS = 1_000_000_000
 _cv_bridge = CvBridge()
@@ -86,19 +88,28 @@ def steering_of(message: JointState) -> float | None:
 def diagnostic(
     name: str, level: bytes, summary: str, values: Mapping[str, object]
 ) -> DiagnosticStatus:
-    """One status of one node; `values` in the order given."""
+    """One status of one node; `values` in the order given, nested ones as `outer.inner`."""
     return DiagnosticStatus(
         name=name,
         hardware_id='sim_bridge',
         level=level,
         message=summary,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        values=[KeyValue(key=key, value=str(value)) for key, value in _flat(values)],
     )
 
 
 def diagnostics(stamp: Time, statuses: Sequence[DiagnosticStatus]) -> DiagnosticArray:
     """Statuses of one moment."""
     return DiagnosticArray(header=Header(stamp=stamp), status=list(statuses))
+
+
+def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Each figure by itself, for plots of diagnostics cannot look into a text."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from ((f'{key}.{inner}', figure) for inner, figure in value.items())
+        else:
+            yield key, value
 
 
 def network_of(message: DiagnosticArray) -> str:

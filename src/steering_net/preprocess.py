@@ -165,7 +165,7 @@ def decode_jpeg(data: bytes) -> Rgb:
     Raises ImageError for what is no JPEG, for a truncated one, and, before any decoding, for
     one larger than 4096 x 4096.
     """
-    width, height = _jpeg_size(data)
+    width, height = jpeg_size(data)
     if not (0 < width <= _MAX_SIDE_PX and 0 < height <= _MAX_SIDE_PX):
         raise ImageError(f'a JPEG of {width} x {height} pixels is refused')
     try:
@@ -179,7 +179,7 @@ def decode_jpeg(data: bytes) -> Rgb:
     return cast(Rgb, image)
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
+def jpeg_size(data: bytes) -> tuple[int, int]:
     """(width, height) from the frame header; ImageError where the file has none or no end."""
     if data[:2] != b'\xff\xd8':
         raise ImageError('not a JPEG')

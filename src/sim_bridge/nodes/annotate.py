@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
 
 from sim_bridge import messages, overlay
+from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
@@ -33,6 +34,8 @@ class AnnotateNode(Node):
         super().__init__('annotate')
         self._period_s = 1.0 / declare(self, PARAMETERS)['rate']
         self._drawn_s = 0.0
+        self._drawings = 0
+        self._bad_frames = 0
         self._frame: CompressedImage | None = None
         self._values: dict[str, float] = {}
         self._listening: list[Subscription] = []
@@ -40,6 +43,7 @@ class AnnotateNode(Node):
             CompressedImage, 'camera/image_annotated/compressed', NEWEST
         )
         self.create_timer(_LOOK_PERIOD_S, self._look)
+        publish_health(self, messages.ANNOTATE_STATUS, self._health)
 
     def _look(self) -> None:
         """Listen to the drive or leave it alone, as somebody listens to this node or nobody."""
@@ -97,10 +101,18 @@ class AnnotateNode(Node):
         try:
             drawing = overlay.draw(decode_jpeg(bytes(frame.data)), reading)
         except ImageError as error:
+            self._bad_frames += 1
             self.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
             return
+        self._drawings += 1
         jpeg = overlay.to_jpeg(drawing)
         self._publisher.publish(messages.compressed_image(frame.header, jpeg))
+
+    def _health(self) -> Health:
+        summary = 'drawing' if self._listening else 'nobody looks'
+        values = {'drawings': self._drawings, 'bad_frames': self._bad_frames}
+        level = DiagnosticStatus.WARN if self._bad_frames else DiagnosticStatus.OK
+        return level, summary, values
 
 
 def main(args: list[str] | None = None) -> int:

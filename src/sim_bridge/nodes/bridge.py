@@ -20,7 +20,7 @@ from rclpy.node import Node
 from sim_bridge import messages
 from sim_bridge.fleet import CARS_AT_MOST, prefixes, together
 from sim_bridge.nodes.car import Car, Lens
-from sim_bridge.nodes.diagnostics import Diagnostics
+from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.running import run
 from sim_bridge.pairing import Limits, State
@@ -71,7 +71,7 @@ class BridgeNode(Node):
     def _start(self, host: str) -> None:
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
-        self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(PERIOD_S, self._publish_diagnostics)
         self._server.start(self)
         self._serving = True
         self.get_logger().info(f'listening on {host}:{self._server.port}')

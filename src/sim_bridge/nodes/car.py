@@ -17,7 +17,7 @@ from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.protocol import Telemetry
 from sim_bridge.seat import Seat
 from sim_bridge.web.live import Live, Moment
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.preprocess import ImageError, decode_jpeg, jpeg_size
 
 Post = Callable[[Callable[[float], None]], None]
 """Has the server's thread call something, with the time then."""
@@ -83,19 +83,17 @@ class Car:
         self._speed.publish(messages.float_message(frame.speed_mps))
         self._angle.publish(messages.float_message(frame.steering_rad))
         self._throttle.publish(messages.float_message(frame.throttle))
-        if self._raw.get_subscription_count() or self._info.get_subscription_count():
-            self._publish_raw(frame, head)
-
-    def _publish_raw(self, frame: Telemetry, head: Header) -> None:
         try:
-            rgb = decode_jpeg(frame.jpeg)
+            self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:
             self._node.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
-            return
-        height, width = rgb.shape[:2]
-        self._info.publish(messages.camera_info(head, width, height, self._vertical_fov_rad))
+
+    def _publish_for_viewers(self, jpeg: bytes, head: Header) -> None:
+        if self._info.get_subscription_count():
+            size = jpeg_size(jpeg)
+            self._info.publish(messages.camera_info(head, *size, self._vertical_fov_rad))
         if self._raw.get_subscription_count():
-            self._raw.publish(messages.raw_image(head, rgb))
+            self._raw.publish(messages.raw_image(head, decode_jpeg(jpeg)))
 
     def _show(self, frame: Telemetry) -> None:
         """Keep for the page what is new."""

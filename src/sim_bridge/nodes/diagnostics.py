@@ -1,13 +1,19 @@
-"""What a node says of itself, to those who watch all cars and to those who watch one."""
+"""How nodes say once a second how they are, in the standard way that rqt and Foxglove show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
 from sim_bridge import messages
+
+PERIOD_S = 1.0
+_DEPTH = 10
+
+Health = tuple[bytes, str, Mapping[str, object]]
+"""Level of diagnostic_msgs/DiagnosticStatus, one line for people, and the figures behind it."""
 
 
 class Diagnostics:
@@ -16,9 +22,9 @@ class Diagnostics:
     def __init__(self, node: Node, prefixes: Sequence[str]) -> None:
         """`prefixes` of the cars' topics, see `sim_bridge.fleet.prefixes`."""
         self._node = node
-        self._all = node.create_publisher(DiagnosticArray, 'diagnostics', 10)
+        self._all = node.create_publisher(DiagnosticArray, 'diagnostics', _DEPTH)
         self._of_cars = [
-            node.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 10)
+            node.create_publisher(DiagnosticArray, f'{prefix}diagnostics', _DEPTH)
             for prefix in prefixes
             if prefix
         ]
@@ -29,3 +35,9 @@ class Diagnostics:
         self._all.publish(messages.diagnostics(stamp, statuses))
         for publisher, status in zip(self._of_cars, statuses, strict=False):
             publisher.publish(messages.diagnostics(stamp, [status]))
+
+
+def publish_health(node: Node, name: str, tell: Callable[[], Health]) -> None:
+    """Have a node of a single car publish what `tell` says, under this name of a status."""
+    diagnostics = Diagnostics(node, [])
+    node.create_timer(PERIOD_S, lambda: diagnostics.publish([messages.diagnostic(name, *tell())]))

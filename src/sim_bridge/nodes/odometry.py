@@ -10,12 +10,15 @@ import math
 import time
 from collections import deque
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.node import Node
 from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import Marker
 
+from sim_bridge import messages
+from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
@@ -44,6 +47,7 @@ class OdometryNode(Node):
         values = declare(self, PARAMETERS)
         self._step_m: float = values['path_step']
         self._pose = Pose()
+        self._driven_m = 0.0
         self._steering_rad = 0.0
         self._last_s = time.monotonic()
         self._points: deque[PoseStamped] = deque(maxlen=values['path_points'])
@@ -55,6 +59,7 @@ class OdometryNode(Node):
         self.create_subscription(Float32, 'vehicle/steering_angle', self._on_angle, NEWEST)
         self.create_subscription(Float32, 'steering', self._on_command, NEWEST)
         self.create_timer(_PATH_PERIOD_S, self._publish_path)
+        publish_health(self, messages.ODOMETRY_STATUS, self._health)
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):
@@ -65,7 +70,9 @@ class OdometryNode(Node):
         dt_s, self._last_s = now_s - self._last_s, now_s
         speed_mps = float(message.data)
         if math.isfinite(speed_mps):
-            self._pose = advance(self._pose, speed_mps, self._steering_rad, dt_s)
+            before = self._pose
+            self._pose = advance(before, speed_mps, self._steering_rad, dt_s)
+            self._driven_m += math.hypot(self._pose.x_m - before.x_m, self._pose.y_m - before.y_m)
             self._publish_odometry(speed_mps)
             self._extend_path()
 
@@ -100,6 +107,14 @@ class OdometryNode(Node):
         marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
         marker.pose.orientation.w = 1.0
         self._predicted.publish(marker)
+
+    def _health(self) -> Health:
+        values = {
+            'driven_m': round(self._driven_m, 1),
+            'path_points': len(self._points),
+            'transforms': TFMessage is not None,
+        }
+        return DiagnosticStatus.OK, f'{self._driven_m:.0f} m driven', values
 
     def _header(self, frame: str) -> Header:
         return Header(stamp=self.get_clock().now().to_msg(), frame_id=frame)

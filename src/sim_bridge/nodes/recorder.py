@@ -28,6 +28,7 @@ _DRIVE = {
     'vehicle/speed': 'std_msgs/msg/Float32',
     'vehicle/steering_angle': 'std_msgs/msg/Float32',
     'vehicle/throttle': 'std_msgs/msg/Float32',
+    'camera/camera_info': 'sensor_msgs/msg/CameraInfo',
     'cmd/steering': 'sensor_msgs/msg/JointState',
     'cmd/throttle': 'std_msgs/msg/Float32',
     'speed_limit': 'std_msgs/msg/Float32',
@@ -35,8 +36,9 @@ _DRIVE = {
     # Last: who sees that the frames are read knows that everything is.
     'camera/image_raw/compressed': 'sensor_msgs/msg/CompressedImage',
 }
-TOPICS = (*_DRIVE, '/tf_static')
-"""What a drive consists of. Without camera_info: for that the bridge would decode every frame."""
+TOPICS = (*_DRIVE, 'odom', 'predicted_path', '/tf', '/tf_static')
+"""What a drive consists of, the last four where somebody publishes them. Without camera/image_raw:
+for that the bridge would decode every frame."""
 
 _LOOK_PERIOD_S = 0.2
 _DEPTH = 1000

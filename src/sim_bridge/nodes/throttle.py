@@ -14,7 +14,7 @@ from std_msgs.msg import Float32
 
 from sim_bridge import messages
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
-from sim_bridge.nodes.diagnostics import Diagnostics
+from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
@@ -79,7 +79,7 @@ class ThrottleNode(Node):
         self._cars = [Car(self, prefix, _cruise(values)) for prefix in self._prefixes]
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self.create_timer(1.0, self._publish_diagnostics)
+        self.create_timer(PERIOD_S, self._publish_diagnostics)
 
     def _on_parameters(self, changed: list[RosParameter]) -> SetParametersResult:
         for parameter in changed:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.errors import StartError
-from sim_bridge.fleet import CARS_AT_MOST
+from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child
 from sim_bridge.track_sim.faults import FaultError, parse_faults
@@ -56,6 +56,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
     add('--one-process', action='store_true', help='all three nodes in one process, not in three')
+    add('--annotate', action='store_true', help='also draw the predicted path on the frames')
+    add('--odometry', action='store_true', help='also publish the path driven so far')
     add('--record', type=Path, metavar='DIR', help='record the drive into this new folder (MCAP)')
     add('--report', type=Path, help='write the figures of the drive to this JSON file')
 
@@ -143,6 +145,12 @@ class _Drive:
         else:
             for node, values in commands.items():
                 self._nodes.append(Child(node, [node, *quiet, *_parameters(node, values)]))
+        self._nodes += [
+            Child(viewer, [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}'])
+            for viewer in ('annotate', 'odometry')
+            for prefix in prefixes(args.cars)
+            if getattr(args, viewer)
+        ]
         if args.record:
             self._wait_until_ready()  # Else the first frames would not be recorded.
         if args.simulator == 'embedded':
