@@ -54,7 +54,8 @@ def test_arguments_are_described():
         text=True,
         check=True,
     ).stdout
-    for name in ('simulator', 'model', 'speed_limit', 'port', 'record', 'rviz', 'annotate', 'odometry'):
+    names = 'simulator model speed_limit port record rviz annotate odometry'
+    for name in names.split():
         assert f"'{name}':" in listing
 
 
