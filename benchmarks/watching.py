@@ -114,9 +114,7 @@ def measure(graph, jpeg, args, folder):
 def table(seen):
     """The figures of all that watched, against those of nobody watching."""
     alone = percentiles_ms(seen['alone'][0])
-    print(
-        f'{"":10} {"p50 ms":>8} {"p99 ms":>8} {"p50 x":>7} {"p99 x":>7} {"watcher %":>10} bridge %'
-    )
+    print(' ' * 10, '  p50 ms   p99 ms   p50 x   p99 x  watcher % bridge %')
     for name, (times_s, watcher, bridge) in seen.items():
         ms = percentiles_ms(times_s)
         ratios = [ms[which] / alone[which] for which in ('p50', 'p99')]
