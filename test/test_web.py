@@ -37,6 +37,14 @@ class Nobody:
         pass
 
 
+def moment(**values):
+    fields = {
+        'at_s': time.monotonic(), 'recorded_rad': 0.04, 'commanded_rad': 0.05, 'speed_mps': 5.9,
+        'limit_mps': 6.7, 'throttle': 0.11, 'latency_ms': 2.0,
+    }  # fmt: skip
+    return Moment(**(fields | values))
+
+
 class Site:
     """The pages of a bridge that is not there: everything that they show is set by the test."""
 
@@ -70,12 +78,8 @@ class Site:
         """Let a moment pass, or fill the plots with some seconds of them."""
         now_s = time.monotonic()
         for tenth in range(round(10 * seconds), -1, -1):
-            fields = {
-                'recorded_rad': 0.04, 'commanded_rad': 0.05, 'speed_mps': 5.9,
-                'limit_mps': 6.7, 'throttle': 0.11, 'latency_ms': 2.0,
-            }  # fmt: skip
-            moment = Moment(at_s=now_s - tenth / 10, **(fields | values))
-            self.server.post(lambda moment=moment: self.live.add(moment))
+            point = moment(at_s=now_s - tenth / 10, **values)
+            self.server.post(lambda point=point: self.live.add(point))
         self.server.post(lambda: self.live.keep(JPEG))
 
     def open(self, path, method='GET'):
@@ -199,6 +203,27 @@ def test_page_that_does_not_read_holds_nobody_up(site):
     deaf.close()
 
 
+def add_second_car(site):
+    other = site.status['cars'][0] | {'car': 2, 'speed_mps': 2.5, 'state': 'stopped: no command'}
+    site.status['cars'].append(other)
+    site.lives.append(site.make_live())
+
+
+def test_cars_have_streams_and_metrics_of_their_own(site):
+    add_second_car(site)
+    site.server.post(lambda: site.lives[1].keep(JPEG))
+    wait_for(lambda: site.lives[1].has_frame)
+    connection = site.open('/camera.mjpg?car=2')
+    assert connection.getresponse().status == 200
+    connection.close()
+    for path in ('/camera.mjpg?car=3', '/events?car=0', '/events?car=-1'):
+        assert read(site, path)[0].status == 404
+    assert read(site, '/camera.mjpg')[0].status == 503, 'the first car has no frame'
+    metrics = read(site, '/metrics')[1].decode()
+    assert 'sim_bridge_speed_mps{car="1"} 5.9' in metrics
+    assert 'sim_bridge_speed_mps{car="2"} 2.5' in metrics
+
+
 # The page in a browser.
 
 
@@ -268,6 +293,23 @@ def test_page_shows_the_drive(site, browse, device):
     wait_for(lambda: script(driver, 'document.getElementById("frame").naturalWidth') == 320)
     assert script(driver, 'document.documentElement.scrollWidth') <= size(device)[0]
     assert driver.get_log('browser') == [], 'no error, and nothing fetched from elsewhere'
+
+
+def test_page_of_a_fleet_leads_to_every_car(site, browse):
+    driver = browse()
+    driver.get(site.url)
+    wait_for(lambda: text(driver, 'state-text') == 'driving')
+    assert not driver.find_element('id', 'cars').is_displayed()
+    add_second_car(site)
+    site.lives[1].add(moment(speed_mps=2.5))
+    wait_for(lambda: driver.find_element('id', 'cars').is_displayed())
+    first, second = driver.find_elements('css selector', '#cars a')
+    assert first.text == 'car 1 · 20 Hz · 4 ms'
+    assert second.get_attribute('data-level') == 'bad'
+    second.click()
+    wait_for(lambda: text(driver, 'speed') == '2.5')
+    assert driver.current_url.endswith('?car=2')
+    assert driver.get_log('browser') == []
 
 
 def test_page_that_opens_after_the_simulator_fell_silent_shows_what_was_last(site, browse):

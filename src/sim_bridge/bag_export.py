@@ -66,10 +66,12 @@ def frames(bag: Bag) -> Iterator[Frame]:
         for name, values in series.items():
             if record.is_of(name):
                 values.add(record.time_ns, float(record.decoded().data))
-    found = False
+    topic = ''
     for record in bag:
         if record.is_of(FRAMES):
-            found = True
+            if record.topic != (topic or record.topic):
+                raise BagError(f'{bag.path} holds several cars: say which with --car N')
+            topic = record.topic
             image = record.decoded()
             stamp = stamp_ns(image)
             commanded_rad, commanded_ns = commands.get(stamp, (None, None))
@@ -82,8 +84,8 @@ def frames(bag: Bag) -> Iterator[Frame]:
                 commanded_rad=commanded_rad,
                 latency_ms=None if commanded_ns is None else 1e-6 * (commanded_ns - stamp),
             )
-    if not found:
-        raise BagError(f'{bag.path} holds no {FRAMES}')
+    if not topic:
+        raise BagError(f'{bag.path} holds no {FRAMES}{f" of car {bag.car}" if bag.car else ""}')
 
 
 def export_log(bag: Bag, folder: Path) -> int:

@@ -158,10 +158,12 @@ class BagWriter:
 class Bag:
     """A bag to read: iterate it for its records in the order of their times.
 
-    `trouble` says, once it was iterated, why the reading ended before the bag's end, or ''.
+    `car`: only records of this one of a fleet; 0 for all. `trouble` says, once it was iterated,
+    why the reading ended before the bag's end, or ''.
     """
 
     path: Path
+    car: int = 0
     trouble: str = field(default='', init=False)
 
     def __post_init__(self) -> None:
@@ -173,7 +175,8 @@ class Bag:
         read = 0
         for record in self._records():
             read += 1
-            yield record
+            if not self.car or f'/car_{self.car}/' in record.topic:
+                yield record
         if self.trouble:
             self.trouble = f'{self.path} is incomplete, {read} messages were read: {self.trouble}'
         if not read:

@@ -13,6 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
     add('bag', type=Path, help='folder of a bag, or its .mcap file')
+    add('--car', type=int, default=0, help='which car, of a bag with several; 0: the only one')
     add('--csv', type=Path, metavar='DIR', help='write driving_log.csv and IMG/ into this folder')
     add('--mp4', type=Path, metavar='FILE', help='write a video with the overlay')
     add('--speed-limit', type=float, help='--mp4: limit to show, m/s')
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if not (args.csv or args.mp4):
             raise StartError('say what to write: --csv DIR, --mp4 FILE, or both')
-        bag = Bag(args.bag)
+        bag = Bag(args.bag, args.car)
         if args.csv:
             print(f'{args.csv}: {export_log(bag, args.csv)} rows')
         if args.mp4:

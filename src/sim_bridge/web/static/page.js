@@ -26,6 +26,9 @@ const PLOTS = [
   { id: 'plot-latency', least: 10, lines: [['--commanded', (m) => m.latency_ms]] },
 ];
 
+/** The car that this page shows; the address says which. */
+const CAR = Number(new URLSearchParams(location.search).get('car')) || 1;
+
 let moments = [];
 let clockOffset = null;
 let heardAt = 0;
@@ -66,9 +69,31 @@ function showMoment(m) {
   bar.style.width = `${Math.abs(50 * m.throttle)}%`;
 }
 
+function levelOf(state) {
+  const level = LEVELS.find(([start]) => state.startsWith(start));
+  return level ? level[1] : 'wait';
+}
+
+/** A link for each car of a fleet, with how it fares. */
+function showCars(cars) {
+  const list = element('cars');
+  list.hidden = cars.length < 2;
+  if (list.hidden) return;
+  while (list.children.length < cars.length) {
+    list.appendChild(document.createElement('a')).href = `?car=${list.children.length}`;
+  }
+  cars.forEach((car, i) => {
+    const link = list.children[i];
+    link.dataset.level = levelOf(car.state);
+    link.title = car.state;
+    if (car.car === CAR) link.setAttribute('aria-current', 'page');
+    link.textContent = `car ${car.car} · ${fixed(car.telemetry_hz, 0)} Hz · ${fixed(car.latency_ms.p99, 0)} ms`;
+  });
+}
+
 function showStatus(status) {
-  const level = LEVELS.find(([start]) => status.state.startsWith(start));
-  element('state').dataset.level = level ? level[1] : 'wait';
+  element('state').dataset.level = levelOf(status.state);
+  showCars(status.cars);
   say('state-text', status.state);
   say('reason', status.reason || '');
   say('latency', fixed(status.latency_ms.p50, 1));
@@ -98,7 +123,7 @@ function showCounts(status) {
 function showCamera() {
   const frame = element('frame');
   if (frame.hasAttribute('src')) return;
-  frame.src = `camera.mjpg?${Date.now()}`;
+  frame.src = `camera.mjpg?car=${CAR}&${Date.now()}`;
   frame.hidden = false;
   element('no-frame').hidden = true;
 }
@@ -191,7 +216,7 @@ function heard() {
 }
 
 function listen() {
-  stream = new EventSource('events');
+  stream = new EventSource(`events?car=${CAR}`);
   stream.addEventListener('history', (event) => {
     moments = JSON.parse(event.data);
     if (moments.length) showMoment(moments[moments.length - 1]);
@@ -218,7 +243,7 @@ function listen() {
     hideCamera();
     // The browser itself tries again, except where the bridge said no.
     if (stream.readyState === EventSource.CLOSED) {
-      lost('too many pages are open: close one, then reload');
+      lost('there is no such car, or too many pages are open: close one, then reload');
     }
   };
 }
