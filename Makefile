@@ -5,7 +5,7 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: docs drive test venv lint laps bench waterfall faults fuzz attack soak fleet clean help
+.PHONY: docs drive test venv lint laps bench waterfall faults fuzz attack watching soak fleet clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 
 attack: $(DEV_READY) ## Attack a driving car and count the deadlines it misses, beside peace
 	@$(BIN)/python benchmarks/attack.py $(ARGS)
+
+watching: $(DEV_READY) ## What open pages and a recording cost the drive, beside none
+	@$(BIN)/python benchmarks/watching.py $(ARGS)
 
 soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MINUTES=60
 	@$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),60) $(ARGS)

@@ -3,7 +3,8 @@
     ros2 launch sim_bridge drive.launch.py [simulator:=external] [speed_limit:=10.0] [cars:=4]
 
 Without arguments a car goes round an embedded track. The Udacity simulator may connect at any
-time; the newest simulator drives. The launch ends when the bridge or the embedded simulator does.
+time; the newest simulator drives. A node that died is started again; the launch ends when the
+embedded simulator does, or when a node does not accept its parameters.
 """
 
 import os
@@ -103,7 +104,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             executable='bridge',
             name='bridge',
             parameters=[file, *cars, *given(context, host=str, port=int)],
-            on_exit=Shutdown(reason='the bridge ended'),
+            **revived,
         ),
         Node(
             package='sim_bridge',

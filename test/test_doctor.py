@@ -1,5 +1,6 @@
 """The doctor on set-ups that are broken, each in one way."""
 
+import argparse
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from std_msgs.msg import Float32
 
 from sim_bridge import doctor
 from sim_bridge.doctor import Level
+from sim_bridge.verbs import doctor as verb
 from support import free_port, run_verb
 
 GOOD = {
@@ -162,6 +164,15 @@ def test_shared_memory_that_is_not_there_is_told(tmp_path):
     finding = doctor.check_shared_memory(tmp_path / 'gone')
     assert finding.level is Level.BROKEN
     assert 'cannot be written' in finding.found
+
+
+def test_shared_memory_that_is_not_there_is_named_first(tmp_path, monkeypatch, capsys):
+    gone = doctor.check_shared_memory(tmp_path / 'gone')
+    monkeypatch.setattr(doctor, 'check_shared_memory', lambda: gone)
+    parser = argparse.ArgumentParser()
+    verb.configure(parser)
+    assert verb.run(parser.parse_args(['--port', str(free_port())])) == 1
+    assert capsys.readouterr().out.startswith('BROKEN  shared memory: ')
 
 
 def test_full_shared_memory_is_told(tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ from test_drive import start as start
 
 BRAKING_S = 0.6
 RESUMING_S = 1.0
-RESTARTING_S = 4.0
+RESTARTING_S = 2.0
 
 
 @pytest.fixture(scope='module')
@@ -196,7 +196,7 @@ def test_frozen_bridge_is_killed_and_replaced(start, jpeg):
     Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
     tell(fault='bridge frozen', driven_s=time.monotonic() - frozen)
     simulator.leave()
-    assert time.monotonic() - frozen < 8.0
+    assert time.monotonic() - frozen < 1.5 + RESTARTING_S
 
 
 def bridge_state(port):
@@ -301,7 +301,7 @@ def test_slow_wire_queues_nothing(graph, car):
         car.simulator.pump(0.2)
         car.frame()
     state = graph.state()
-    assert state['late_commands'] == late_before
+    assert state['late_commands'] <= late_before + 2, 'a queue would make all of them late'
     assert np.median(list(car.simulator.client.latencies_s)[answered:]) < 0.1
     check_books(state)
 

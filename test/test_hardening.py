@@ -6,10 +6,13 @@ import os
 import random
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import zlib
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import socketio
@@ -349,6 +352,27 @@ def test_500_idle_connections_leave_room_for_the_simulator(echo, simulator):
         simulator.quit()
         drive_a_frame(simulator)
     assert list(echo.simulators.values()) == [True, True]
+
+
+@pytest.mark.parametrize('attack', ['storm', 'crowd', 'slow_loris', 'half_open', 'gibberish'])
+def test_attack_costs_the_driving_simulator_no_answer(echo, simulator, attack):
+    """Those of `make attack`, shorter; that one measures what they cost."""
+    drive_a_frame(simulator)
+    (driving,) = echo.simulators
+    program = Path(__file__).parents[1] / 'benchmarks' / 'attack.py'
+    words = [program, '--attack', attack, '--port', echo.server.port, '--seconds', 1.0]
+    attacker = subprocess.Popen(
+        [sys.executable, *map(str, words)], stdout=subprocess.PIPE, text=True
+    )
+    frames = 0
+    while attacker.poll() is None:
+        drive_a_frame(simulator)
+        frames += 1
+    assert int(attacker.stdout.read()) >= 50, 'connections'
+    assert frames > 10
+    assert len(echo.server.gate) <= 128
+    assert driving not in echo.gone
+    assert simulator.answers == echo.payloads.count(FRAME) == frames + 1
 
 
 def test_one_that_sends_without_a_pause_leaves_the_others_their_turn(echo, simulator):

@@ -1,14 +1,17 @@
 """Children end with the process that started them."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
+import rclpy
 
-from sim_bridge.lifeline import PARENT_VARIABLE
-from support import wait_for
+from sim_bridge.lifeline import PARENT_VARIABLE, STANDBY_VARIABLE
+from support import free_port, wait_for
 
 WAIT_FOR_THE_END = (
     'import time\nfrom sim_bridge.lifeline import parent_is_gone\n'
@@ -68,3 +71,41 @@ def test_own_parent_that_lives_is_not_gone():
     finally:
         child.kill()
         wait_for(lambda: child.poll() is not None)
+
+
+@pytest.fixture
+def witness():
+    rclpy.init()
+    node = rclpy.create_node('witness')
+    yield node
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(('127.0.0.1', port)) == 0
+
+
+@pytest.mark.parametrize('word', ['go\n', ''])
+def test_spare_bridge_is_known_but_listens_only_when_it_is_told(witness, word):
+    """Told nothing any more, because nobody is left, it ends."""
+    port = free_port()
+    spare = subprocess.Popen(
+        [sys.executable, '-m', 'sim_bridge.cli', 'bridge', '--ros-args', '-p', f'port:={port}'],
+        env={**os.environ, STANDBY_VARIABLE: '1'},
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_for(lambda: '_spare' in witness.get_node_names(), 30.0, 'the spare')
+        assert not listens(port)
+        spare.stdin.write(word)
+        spare.stdin.close()
+        if word:
+            wait_for(lambda: listens(port), 10.0, 'listening')
+            wait_for(lambda: '_spare' not in witness.get_node_names(), 10.0)
+            spare.send_signal(signal.SIGINT)
+        assert spare.wait(10.0) == 0
+    finally:
+        spare.kill()

@@ -10,8 +10,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from sim_bridge.lifeline import told_to_go
-
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'the node between the simulator and ROS'),
     'steering': ('steering_net.node', 'the node that runs the network'),
@@ -58,7 +56,7 @@ def _run(argv: list[str] | None) -> int:
         words = [called_as, *words]
     if words and words[0] in NODES:
         module = _import(NODES[words[0]][0])
-        return int(module.main([sys.argv[0], *words[1:]])) if told_to_go() else 0
+        return int(module.main([sys.argv[0], *words[1:]]))
     if words and words[0] in VERBS:
         return _run_verb(words[0], words[1:])
     return _explain(words)

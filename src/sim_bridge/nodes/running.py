@@ -14,7 +14,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import StartError
-from sim_bridge.lifeline import parent_is_gone
+from sim_bridge.lifeline import is_spare, parent_is_gone, told_to_go
 from steering_net.executor import QuickExecutor
 
 
@@ -36,7 +36,10 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
     rclpy.init(args=args)
     node = None
     try:
-        node = make_node()
+        with _introduced():
+            if not told_to_go():
+                return 0
+            node = make_node()
         starting = False
         node.create_timer(1.0, end_with_parent)
         settle()
@@ -56,6 +59,19 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+@contextmanager
+def _introduced() -> Iterator[None]:
+    """Let the others know a spare before its turn: DDS takes a second or two to introduce it."""
+    presence = None
+    if is_spare():
+        presence = rclpy.create_node('_spare', use_global_arguments=False, enable_rosout=False)
+    try:
+        yield
+    finally:
+        if presence is not None:
+            presence.destroy_node()
 
 
 @contextmanager
