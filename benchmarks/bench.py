@@ -25,7 +25,7 @@ from typing import Any
 
 import processes
 from floor import Floor
-from quietness import Quietness
+from quietness import Quietness, noise
 from unity_like import HZ, Car, jpegs
 
 from sim_bridge.meters import percentiles_ms
@@ -283,7 +283,7 @@ def table(report: dict[str, Any]) -> str:
         times = ', '.join(f'{name} {seconds:.2f}' for name, seconds in report['import_s'].items())
         lines.append(f'{"imports, s":30}{times}')
     lines += [car_row(row) for row in report.get('cars', [])]
-    return '\n'.join([*lines, noise_line(report['machine'])])
+    return '\n'.join([*lines, noise(report['machine'])])
 
 
 def car_row(row: dict[str, Any]) -> str:
@@ -291,18 +291,6 @@ def car_row(row: dict[str, Any]) -> str:
     return (
         f'{row["cars"]:2} cars{"":23}{row["telemetry_hz"]:9.1f} telemetry/s, p50 '
         f'{row["p50_ms"]:.2f} ms, p99 {row["p99_ms"]:.2f} ms, CPU {row["cpu_percent"]:.0f} %'
-    )
-
-
-def noise_line(machine: dict[str, Any]) -> str:
-    """How noisy the machine was."""
-    spin = machine['spin_ms']
-    verdict = 'quiet' if machine['quiet'] else 'NOISY: judge by the ratios at most'
-    return (
-        f'machine: {machine["cpus"]} CPUs, {verdict}; a fixed piece of work took '
-        f'{spin["min"]:.1f} to {spin["max"]:.1f} ms (p50 {spin["p50"]:.1f}), '
-        f'{machine["steal_percent"]:.1f} % stolen, '
-        f'load {machine["load_before"]} before and {machine["load_after"]} after'
     )
 
 

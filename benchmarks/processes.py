@@ -51,8 +51,9 @@ def start(*words: str, domain: int | None = None, silent: bool = False) -> subpr
     )
 
 
-def end(processes: Iterable[subprocess.Popen[str]]) -> None:
+def end(running: Iterable[subprocess.Popen[str]]) -> None:
     """Ask them to end, and see to it."""
+    processes = list(running)
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -64,19 +65,31 @@ def end(processes: Iterable[subprocess.Popen[str]]) -> None:
             process.wait()
 
 
-def nodes(port: int, domain: int | None = None) -> list[subprocess.Popen[str]]:
-    """Bridge, steering and throttle, each in a process, as `sim-bridge drive` starts them."""
-    words = ('--ros-args', '--log-level', 'warn', '-p', f'bridge:port:={port}')
+def nodes(
+    port: int, domain: int | None = None, parameters: Sequence[str] = ()
+) -> list[subprocess.Popen[str]]:
+    """Bridge, steering and throttle, each in a process, as `sim-bridge drive` starts them.
+
+    `parameters`: of any of them, as `node:name:=value`.
+    """
+    words = _ros_arguments(port, parameters)
     return [
         start('-m', 'sim_bridge.cli', name, *words, domain=domain)
         for name in ('bridge', 'steering', 'throttle')
     ]
 
 
-def together(port: int, domain: int | None = None) -> list[subprocess.Popen[str]]:
+def together(
+    port: int, domain: int | None = None, parameters: Sequence[str] = ()
+) -> list[subprocess.Popen[str]]:
     """The same nodes in one process, as `sim-bridge drive --one-process` starts them."""
-    words = ('--ros-args', '--log-level', 'warn', '-p', f'bridge:port:={port}')
+    words = _ros_arguments(port, parameters)
     return [start('-m', 'sim_bridge.cli', 'together', *words, domain=domain)]
+
+
+def _ros_arguments(port: int, parameters: Sequence[str]) -> list[str]:
+    pairs = [word for pair in (f'bridge:port:={port}', *parameters) for word in ('-p', pair)]
+    return ['--ros-args', '--log-level', 'warn', *pairs]
 
 
 def state(port: int) -> dict | None:

@@ -51,6 +51,22 @@ class Quietness:
             'quiet': spread < QUIET_SPREAD and steal < QUIET_STEAL_PERCENT,
         }
 
+    def line(self) -> str:
+        """The report for a person."""
+        return noise(self.report())
+
+
+def noise(machine: dict[str, Any]) -> str:
+    """How noisy the machine was."""
+    spin = machine['spin_ms']
+    verdict = 'quiet' if machine['quiet'] else 'NOISY: judge by the ratios at most'
+    return (
+        f'machine: {machine["cpus"]} CPUs, {verdict}; a fixed piece of work took '
+        f'{spin["min"]:.1f} to {spin["max"]:.1f} ms (p50 {spin["p50"]:.1f}), '
+        f'{machine["steal_percent"]:.1f} % stolen, '
+        f'load {machine["load_before"]} before and {machine["load_after"]} after'
+    )
+
 
 def _cpu_times() -> dict[str, int]:
     """Ticks of all processors since the start, by what they were spent on (man 5 proc)."""

@@ -538,6 +538,8 @@ class _QuickSocket:
             self._buffer = self._read()
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             self._gate.heard(self._socket)
+        else:
+            self._give_way()
         data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
@@ -548,11 +550,21 @@ class _QuickSocket:
         return payload, final
 
     def _read(self) -> bytes:
+        """What is there, or what comes next; waiting for it is a turn for the others too."""
+        try:
+            data: bytes = self._socket.fd.recv(65536)
+        except OSError:
+            # Nothing there yet, or the connection broke: the green socket knows what to do.
+            data = self._socket.recv(65536)
+            self._slice_until_s = time.monotonic() + _SLICE_S
+        else:
+            self._give_way()
+        return data
+
+    def _give_way(self) -> None:
         if time.monotonic() > self._slice_until_s:
             eventlet.sleep(0)
             self._slice_until_s = time.monotonic() + _SLICE_S
-        data: bytes = self._socket.recv(65536)
-        return data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)

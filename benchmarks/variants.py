@@ -1,0 +1,114 @@
+"""Whether a setting pays: graphs that differ in nothing else take turns.
+
+    python benchmarks/variants.py FASTDDS_BUILTIN_TRANSPORTS=UDPv4 steering:threads:=2 together
+
+A variant is an environment variable of the nodes, a parameter of one of them, or `together` for
+all nodes in one process; commas join several. The first row is the graph as it is. p10 bears a
+busy machine best; the processor time of a frame, of all nodes together, hardly minds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import Popen
+
+import numpy as np
+import processes
+from quietness import Quietness
+from unity_like import HZ, Car, jpegs
+
+AS_IT_IS = 'as it is'
+FAST_HZ = 1000.0
+_WARM_S = 0.5
+_TICKS_PER_S = os.sysconf('SC_CLK_TCK')
+
+
+@dataclass
+class Variant:
+    """One graph, and what its turns gave."""
+
+    name: str
+    port: int
+    running: list[Popen[str]]
+    latencies_s: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+    frames: int = 0
+
+    def take_turn(self, frames: list[bytes], hz: float, seconds: float) -> None:
+        """Drive for a while."""
+        car = Car(f'ws://127.0.0.1:{self.port}', frames, hz=hz)
+        car.open(_WARM_S)
+        before_s = sum(map(cpu_s, self.running))
+        turn = car.drive(seconds)
+        self.cpu_s += sum(map(cpu_s, self.running)) - before_s
+        car.leave()
+        self.frames += turn.sent
+        self.latencies_s += turn.latencies_s
+
+    def row(self) -> str:
+        """One line of the table."""
+        p10, p50, p99 = np.percentile(np.array(self.latencies_s) * 1e3, [10, 50, 99])
+        cpu_ms = 1e3 * self.cpu_s / self.frames
+        return f'{self.name:44}{p10:8.2f}{p50:8.2f}{p99:8.2f}{cpu_ms:8.2f}'
+
+
+def cpu_s(process: Popen[str]) -> float:
+    """Processor time of a process so far, seconds (man 5 proc)."""
+    fields = (
+        Path(f'/proc/{process.pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
+    )
+    return sum(map(int, fields[11:13])) / _TICKS_PER_S
+
+
+def start(name: str, domain: int) -> Variant:
+    """Start the graph of one variant in a ROS domain of its own."""
+    words = [] if name == AS_IT_IS else name.split(',')
+    parameters = [word for word in words if ':=' in word]
+    variables = dict(word.split('=', 1) for word in words if '=' in word and ':=' not in word)
+    port = processes.free_port()
+    make = processes.together if 'together' in words else processes.nodes
+    before = dict(os.environ)
+    os.environ |= variables
+    try:
+        running = make(port, domain, parameters)
+    finally:
+        for key in variables:
+            os.environ.pop(key)
+        os.environ |= before
+    processes.wait_until_ready(port)
+    return Variant(name, port, running)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
+    parser.add_argument('variants', nargs='*', metavar='VARIANT')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--seconds', type=float, default=3.0, help='length of each turn, s')
+    parser.add_argument('--fast', action='store_true', help='frame after frame, not 60 a second')
+    args = parser.parse_args()
+    processes.isolate()
+    domain = int(os.environ['ROS_DOMAIN_ID'])
+    frames, _ = jpegs()
+    quietness = Quietness()
+    variants: list[Variant] = []
+    try:
+        for number, name in enumerate([AS_IT_IS, *args.variants]):
+            variants.append(start(name, domain + number))
+        for _ in range(args.rounds):
+            for variant in variants:
+                variant.take_turn(frames, FAST_HZ if args.fast else HZ, args.seconds)
+                quietness.look()
+    finally:
+        processes.end(process for variant in variants for process in variant.running)
+    print(f'{"":44}{"p10 ms":>8}{"p50 ms":>8}{"p99 ms":>8}{"CPU ms":>8}')
+    for variant in variants:
+        print(variant.row())
+    print(quietness.line())
+
+
+if __name__ == '__main__':
+    main()
