@@ -1,0 +1,2 @@
+"""Stub."""
+def read_saved_model(path): raise NotImplementedError
