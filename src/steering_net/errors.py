@@ -1,5 +1,6 @@
 """The one error of everything that reads networks."""
 
+import struct
 import zipfile
 import zlib
 
@@ -14,6 +15,7 @@ READ_ERRORS = (
     RuntimeError,
     TypeError,
     ValueError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -66,10 +66,7 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
     if other is not None:
         raise ModelError(f'{other.name} is no architecture (.json) to go with it')
     if kind == 'h5':
-        beside = path.with_suffix('.json')
-        model, version = keras_files.read_h5(
-            path, beside if beside.is_file() and keras_files.is_architecture(beside) else None
-        )
+        model, version = keras_files.read_h5(path, architecture_beside(path))
         return model, f'Keras {version}'.strip()
     if kind == 'keras':
         model, version = keras_files.read_archive(path)
@@ -91,6 +88,14 @@ def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
         )
     model, version = keras_files.read_h5(weights, architecture)
     return model, f'Keras {version}'.strip()
+
+
+def architecture_beside(path: Path) -> Path | None:
+    """Return the JSON description of a network that has the same stem as its weights."""
+    from steering_net.foreign.keras_files import is_architecture
+
+    beside = path.with_suffix('.json')
+    return beside if beside.is_file() and is_architecture(beside) else None
 
 
 def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:

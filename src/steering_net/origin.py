@@ -20,11 +20,13 @@ class Origin:
 
     `saved_by` is a program and its version, `layers` a line for each layer. `scales_pixels`
     says whether its first layers bring 0..255 to a small range; None where that is unknown.
+    `input_shape` is (h, w, 3), None where nobody looked.
     """
 
     saved_by: str = ''
     scales_pixels: bool | None = None
     layers: tuple[str, ...] = ()
+    input_shape: tuple[int, int, int] | None = None
 
     @property
     def is_keras_1(self) -> bool:
@@ -32,10 +34,16 @@ class Origin:
         return self.saved_by.startswith('Keras 1')
 
 
+UNKNOWN = Origin()
+"""Nothing is known but the network itself."""
+
+
 def describe(model: Any, saved_by: str) -> Origin:
     """Return the origin of a `keras.Model`."""
     kinds = [layer for layer in model.layers if type(layer).__name__ != 'InputLayer']
-    return Origin(saved_by, _scales_pixels(kinds), tuple(_line(layer) for layer in kinds))
+    height, width, channels = model.inputs[0].shape[1:]
+    lines = tuple(_line(layer) for layer in kinds)
+    return Origin(saved_by, _scales_pixels(kinds), lines, (height, width, channels))
 
 
 def _line(layer: Any) -> str:
@@ -104,15 +112,27 @@ def complete(profile: Profile, shape: tuple[int, int, int], origin: Origin) -> P
     return profile
 
 
-def write_origin(path: Path, origin: Origin) -> None:
-    """Write an origin as JSON."""
-    path.write_text(json.dumps(asdict(origin), indent=2) + '\n', encoding='utf-8')
+def origin_path(litert: Path) -> Path:
+    """Return the file beside a converted network that holds the origin of what it came from."""
+    return litert.with_suffix('.origin.json')
 
 
-def read_origin(path: Path) -> Origin:
-    """Return what `write_origin` wrote, an empty Origin where there is no such file."""
+def write_origin(litert: Path, origin: Origin) -> None:
+    """Write an origin beside a converted network."""
+    text = json.dumps(asdict(origin), indent=2) + '\n'
+    origin_path(litert).write_text(text, encoding='utf-8')
+
+
+def read_origin(litert: Path) -> Origin:
+    """Return what `write_origin` wrote, an empty Origin where there is nothing of it."""
     try:
-        fields = json.loads(path.read_text(encoding='utf-8'))
-        return Origin(fields['saved_by'], fields['scales_pixels'], tuple(fields['layers']))
+        fields = json.loads(origin_path(litert).read_text(encoding='utf-8'))
+        shape = fields['input_shape']
+        return Origin(
+            fields['saved_by'],
+            fields['scales_pixels'],
+            tuple(fields['layers']),
+            (shape[0], shape[1], shape[2]) if shape else None,
+        )
     except READ_ERRORS:
         return Origin()

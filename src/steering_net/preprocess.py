@@ -185,6 +185,16 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
+def profile_text(fields: dict[str, Any]) -> str:
+    """Return the text of a custom profile that is given as an object, its pairs as lists."""
+    signs = {'rows': '-', 'columns': '-', 'size': 'x'}
+    texts = {
+        key: signs.get(key, ',').join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in fields.items()
+    }
+    return 'custom:' + ','.join(f'{key}={value}' for key, value in texts.items())
+
+
 def spell(profile: Profile) -> str:
     """Return the text from which `find_profile` makes a profile that does the same.
 

@@ -38,7 +38,7 @@ _WITHOUT_EFFECT = {
     # On training, on names or on numbers that the weights replace; not on what is computed.
     'autocast', 'batch_input_shape', 'batch_shape', 'beta_init', 'build_config', 'dtype',
     'gamma_init', 'init', 'input_dim', 'input_dtype', 'input_shape', 'momentum', 'module', 'name',
-    'noise_shape', 'ragged', 'seed', 'sparse', 'trainable',
+    'noise_shape', 'ragged', 'renorm_momentum', 'seed', 'sparse', 'trainable',
 }  # fmt: skip
 _TRAINING_SUFFIXES = ('_constraint', '_initializer', '_regularizer')
 _ACTIVATION_LAYERS = ('ELU', 'LeakyReLU', 'PReLU', 'ReLU')
@@ -178,7 +178,7 @@ def _read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
         return [_read_lambda(name, config)]
     kind = _RENAMED_KINDS.get(kind, kind)
     registered = entry.get('registered_name')
-    if kind not in KINDS or registered not in (None, kind):
+    if kind not in KINDS or kind == 'Arctan' or registered not in (None, kind):
         raise ModelError(f'layer {name} is a {registered or kind}, which is not known here')
     config = _modern(kind, name, config)
     activation = _activation_layer(name, config)

@@ -105,6 +105,7 @@ _CONV = ('kernel_size', 'strides', 'padding', 'dilation_rate', 'activation', 'us
 _POOL = ('pool_size', 'strides', 'padding')
 KINDS = {
     'Activation': Kind(('activation',)),
+    'Arctan': Kind(()),
     'AlphaDropout': Kind(('rate',)),
     'AveragePooling2D': Kind(_POOL),
     'BatchNormalization': Kind(('axis', 'epsilon', 'center', 'scale'), _batch_norm),
@@ -173,6 +174,9 @@ def _append(layer: Layer, x: Any, name: str) -> Any:
         raise ModelError(f'layer {layer.name} needs weights {expected}, the file has {actual}')
     if not all(np.isfinite(weights).all() for weights in layer.weights):
         raise ModelError(f'layer {layer.name} has weights that are no finite numbers')
+    if layer.kind == 'Arctan':
+        # LiteRT knows the arc tangent of two arguments only.
+        return keras.ops.arctan2(x, keras.ops.ones_like(x))
     made = getattr(keras.layers, layer.kind)(name=name, **layer.arguments)
     y = made(x)
     check_values(y.shape[1:], f'layer {layer.name}')
