@@ -50,7 +50,7 @@ def choose_profile(
     model_path: Path,
     origin: Origin = UNKNOWN,
 ) -> Choice:
-    """Return `profile`, or else the sidecar's, or else the one inferred, for a network's (h, w, 3).
+    """Return `profile`, or the sidecar's, or the one inferred, for a network that takes (h, w, 3).
 
     What the profile leaves to the network is filled in. Raises ModelError where nothing says
     which one it is, or if it does not make frames of that shape.
@@ -164,10 +164,12 @@ def convert(
 ) -> Origin:
     """Convert what `read_network` reads to LiteRT, and on wish to a clean `.keras` file.
 
-    `target` appears only once it is complete and agrees with Keras on the probe frames. Raises
-    ModelError if the model cannot be loaded or converted, or if the outputs differ. Imports
-    TensorFlow.
+    A `.tflite` file is only checked and copied where no `.keras` file is wished for. `target`
+    appears only once it is complete and agrees with Keras on the probe frames. Raises ModelError
+    if the model cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
     """
+    if source.suffix == '.tflite' and keras_target is None:
+        return _adopt(source, target)
     network = read_network(source, other)
     model, shape = network.model, network.origin.input_shape
     assert shape is not None
@@ -184,13 +186,9 @@ def convert(
     return network.origin
 
 
-def adopt(source: Path, target: Path) -> Origin:
-    """Copy a `.tflite` file, once it has run and is known to have only built-in operators.
-
-    Raises ModelError for one that cannot be used.
-    """
+def _adopt(source: Path, target: Path) -> Origin:
+    """Copy a `.tflite` file, once it has run and is known to have only built-in operators."""
     from steering_net.foreign.litert import check_operators
-
     from steering_net.predictor import LiteRtPredictor, PredictionError
 
     content = read_file(source)
@@ -262,10 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
     other = options.sources[1] if len(options.sources) > 1 else None
     try:
         profile = find_profile(options.profile) if options.profile else None
-        if options.sources[0].suffix == '.tflite' and options.keras is None:
-            origin = adopt(options.sources[0], options.out)
-        else:
-            origin = convert(options.sources[0], options.out, profile, other, options.keras)
+        origin = convert(options.sources[0], options.out, profile, other, options.keras)
         write_origin(options.out, origin)
     except (OSError, ValueError, MemoryError) as error:
         print(one_line(error), file=sys.stderr)

@@ -150,7 +150,7 @@ def _check_output(model: Any, name: str) -> None:
     """Try the network on noise, values 0 to 1: broken weights often make it overflow."""
     noise = np.random.default_rng(0).random((1, *model.inputs[0].shape[1:]), np.float32)
     try:
-        output = np.ravel(model(noise, training=False))
+        output = model(noise, training=False).numpy().ravel()
     except READ_ERRORS as error:
         raise ModelError(f'{name} does not run: {one_line(error)}') from error
     if not np.isfinite(output).all():

@@ -67,13 +67,16 @@ def _short(value: Any) -> str:
 
 def _scales_pixels(layers: list[Any]) -> bool:
     """Whether what comes before the first weights makes pixels of 0..255 small."""
+    import keras
+
     for layer in layers:
         kind = type(layer).__name__
         if kind == 'Rescaling' and np.max(np.abs(layer.scale)) < _SCALES_PIXELS:
             return True
         variance = {'Normalization': 'variance', 'BatchNormalization': 'moving_variance'}
         if kind in variance:
-            return float(np.mean(np.asarray(getattr(layer, variance[kind])))) > 1.0
+            values = keras.ops.convert_to_numpy(getattr(layer, variance[kind]))
+            return float(np.mean(values)) > 1.0
         if kind in ('Conv2D', 'Dense', 'DepthwiseConv2D', 'SeparableConv2D'):
             return False
     return False

@@ -63,7 +63,10 @@ class Chain:
         groups: int = 1,
         depthwise: bool = False,
     ) -> None:
-        """Convolve with a kernel (rows, columns, in, out); padding is valid, same or (t, l, b, r)."""
+        """Convolve with a kernel (rows, columns, in, out).
+
+        The padding is valid, same, or (top, left, bottom, right).
+        """
         padding = self._pad(padding)
         rows, columns, _, out = kernel.shape
         arguments = {
@@ -154,11 +157,9 @@ class Chain:
         """Change nothing."""
         self._step()
 
-    def batch_norm(
-        self, gamma: Array, beta: Array, mean: Array, variance: Array, epsilon: float
-    ) -> None:
-        """Normalise each channel with statistics that are known."""
-        values = [self._by_channel(value) for value in (gamma, beta, mean, variance)]
+    def batch_norm(self, statistics: Sequence[Array], epsilon: float) -> None:
+        """Normalise each channel with its (gamma, beta, mean, variance)."""
+        values = [self._by_channel(value) for value in statistics]
         full = [np.broadcast_to(v, self._shape[-1:]).astype(np.float32) for v in values]
         self._add('BatchNormalization', {'epsilon': epsilon}, *full)
 
@@ -173,12 +174,14 @@ class Chain:
     def reshape(self, shape: Sequence[int]) -> None:
         """Flatten, or keep the shape; -1 and 0 may stand for what is known, as in ONNX."""
         now = self.foreign_shape
-        target = [now[i] if side == 0 and i < len(now) else int(side) for i, side in enumerate(shape)]
+        target = [
+            now[i] if side == 0 and i < len(now) else int(side) for i, side in enumerate(shape)
+        ]
         size, sides = math.prod(now[1:]), [s for s in target[1:] if s != 1]
         flat = len(target) == 2 and target[1] in (size, -1) and (target[0] in (-1, 1))
         if tuple(target[1:]) == now[1:] or (size == 1 and not sides):
             self._step()
-        elif flat or len(sides) <= 1 and math.prod(sides) in (size, -1):
+        elif flat or (len(sides) <= 1 and math.prod(sides) in (size, -1)):
             self.flatten()
         else:
             raise ModelError(f'{now} is reshaped to {tuple(shape)}, which is not known here')
@@ -206,7 +209,10 @@ class Chain:
         """Keep the rows and columns from `begin` up to `end`; negative ends count from behind."""
         if len(self._shape) != 3:
             raise ModelError('only a frame can be cropped')
-        spans = [slice(int(a), int(b)).indices(side) for a, b, side in zip(begin, end, self._shape[:2], strict=True)]
+        spans = [
+            slice(int(a), int(b)).indices(side)
+            for a, b, side in zip(begin, end, self._shape[:2], strict=True)
+        ]
         (top, bottom, _), (left, right, _) = spans[0], spans[1]
         if top >= bottom or left >= right:
             raise ModelError('nothing is left after a crop')

@@ -56,7 +56,7 @@ def run(
     if not flows:
         if operation.name not in folders:
             raise ModelError(f'operation {operation.name} is not known here')
-        return _checked(folders[operation.name](operation))
+        return _checked(np.asarray(folders[operation.name](operation)))
     if operation.name in ('Shape', 'SHAPE'):
         return np.array(chain.foreign_shape, np.int64)
     if len(flows) > 1 or flows[0] != chain.flow:
@@ -139,7 +139,7 @@ def pad(chain: Chain, operation: Operation) -> None:
     pads = operation.constant(1)
     if pads.shape != (4, 2) or pads[0].any() or pads[3].any() or chain.channels_first:
         raise ModelError(f'padding {pads.tolist()} is not known here')
-    chain.pad(pads[1:3, 0], pads[1:3, 1])
+    chain.pad(pads[1:3, 0].tolist(), pads[1:3, 1].tolist())
 
 
 def squeeze(chain: Chain, _operation: Operation) -> None:
@@ -151,7 +151,9 @@ def strided_slice(chain: Chain, operation: Operation) -> None:
     """Rows and columns from begin to end, as a cropping layer is saved."""
     begin, end, strides = (operation.constant(i).ravel().tolist() for i in (1, 2, 3))
     masks = operation.attributes
-    whole = [bool(masks.get('begin_mask', 0) >> i & masks.get('end_mask', 0) >> i & 1) for i in range(4)]
+    whole = [
+        bool(masks.get('begin_mask', 0) >> i & masks.get('end_mask', 0) >> i & 1) for i in range(4)
+    ]
     others = any(masks.get(f'{name}_mask', 0) for name in ('ellipsis', 'new_axis', 'shrink_axis'))
     if len(begin) not in (3, 4) or set(strides) != {1} or others or chain.channels_first:
         raise ModelError(f'{operation.name} of this kind is not known here')

@@ -147,9 +147,7 @@ def _parents(nodes: Json) -> Iterator[str]:
             yield from _parents(value)
 
 
-def _input_shape(
-    entries: list[dict[str, Json]], model: Json
-) -> tuple[int, int, int] | None:
+def _input_shape(entries: list[dict[str, Json]], model: Json) -> tuple[int, int, int] | None:
     first = _dict(entries[0]['config'], 'layer')
     shapes = [first.get(key) for key in ('batch_input_shape', 'batch_shape')]
     if isinstance(model, dict):

@@ -18,8 +18,14 @@ from steering_net.foreign.keras_config import (
     read_config,
 )
 from steering_net.foreign.layers import Layer, Shape, Weights, build, weighted
-from steering_net.foreign.limits import MAX_FILE_BYTES, MAX_JSON_BYTES, check_bytes
-from steering_net.foreign.limits import read_file, read_json, read_member
+from steering_net.foreign.limits import (
+    MAX_FILE_BYTES,
+    MAX_JSON_BYTES,
+    check_bytes,
+    read_file,
+    read_json,
+    read_member,
+)
 from steering_net.foreign.weights import attribute, read_weights
 
 USUAL_SHAPES = ((66, 200, 3), (160, 320, 3), (64, 64, 3))

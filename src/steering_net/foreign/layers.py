@@ -25,11 +25,6 @@ class Layer:
     arguments: Arguments = field(default_factory=dict)
     weights: Weights = ()
 
-    def __str__(self) -> str:
-        """The layer in a few words, for people."""
-        told = [str(value) for key, value in self.arguments.items() if key in _TELLING]
-        return ' '.join([self.kind, *told])
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -43,13 +38,6 @@ ACTIVATIONS = (
     'linear', 'relu', 'relu6', 'elu', 'selu', 'gelu', 'tanh', 'sigmoid', 'softplus', 'softsign',
     'swish', 'silu', 'leaky_relu', 'exponential', 'mish', 'hard_sigmoid',
 )  # fmt: skip
-_TELLING = ('filters', 'units', 'kernel_size', 'strides', 'activation', 'rate', 'cropping') + (
-    'padding',
-    'pool_size',
-    'target_shape',
-    'scale',
-    'offset',
-)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -42,7 +42,9 @@ def check_operators(content: bytes, name: str) -> None:
         raise ModelError(f'{name} is no LiteRT model: {one_line(error)}') from error
     if custom:
         operator = custom[0].decode('utf-8', errors='replace')[:60]
-        raise ModelError(f'{name} needs the operator {operator}, which is not one of LiteRT itself')
+        raise ModelError(
+            f'{name} needs the operator {operator}, which is not one of LiteRT itself'
+        )
 
 
 def read_litert(path: Path) -> tuple[Any, str]:
@@ -80,7 +82,9 @@ class _Graph:
         """Return the chain from the input to the output."""
         graph = self._graph
         if graph.InputsLength() != 1 or graph.OutputsLength() != 1:
-            raise ModelError(f'it has {graph.InputsLength()} inputs, {graph.OutputsLength()} outputs')
+            raise ModelError(
+                f'it has {graph.InputsLength()} inputs, {graph.OutputsLength()} outputs'
+            )
         shape = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy().tolist()
         chain = Chain(shape[1:])
         values: dict[int, Any] = {-1: None, graph.Inputs(0): chain.flow}
@@ -100,7 +104,9 @@ class _Graph:
 
     def _array(self, tensor: Any) -> Array:
         if tensor.Type() not in _TYPES:
-            raise ModelError('its weights are quantised: the network can drive, but not be rebuilt')
+            raise ModelError(
+                'its weights are quantised: the network can drive, but not be rebuilt'
+            )
         data = self._model.Buffers(tensor.Buffer()).DataAsNumpy()
         if not isinstance(data, np.ndarray):
             raise ModelError('a tensor is used before it is computed')

@@ -201,7 +201,7 @@ def _gemm(chain: Chain, operation: Operation) -> None:
 
 def _batch_norm(chain: Chain, operation: Operation) -> None:
     values = [operation.constant(index) for index in range(1, 5)]
-    chain.batch_norm(*values, float(operation.attributes.get('epsilon') or 1e-5))
+    chain.batch_norm(values, float(operation.attributes.get('epsilon') or 1e-5))
 
 
 def _flatten(chain: Chain, operation: Operation) -> None:

@@ -238,7 +238,7 @@ def _batch_norm(chain: Chain, operation: Operation) -> None:
     if operation.attributes.get('is_training'):
         raise ModelError('it was saved while training')
     values = [operation.constant(index) for index in range(1, 5)]
-    chain.batch_norm(*values, float(operation.attributes.get('epsilon', 1e-4)))
+    chain.batch_norm(values, float(operation.attributes.get('epsilon', 1e-4)))
 
 
 def _leaky_relu(chain: Chain, operation: Operation) -> None:

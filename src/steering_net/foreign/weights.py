@@ -1,4 +1,4 @@
-"""Read the weights of an HDF5 file, in the file's own order, without following it anywhere else."""
+"""Read the weights of an HDF5 file in its own order, without following it anywhere else."""
 
 import re
 from collections.abc import Iterator, Sequence
