@@ -21,8 +21,23 @@ import numpy as np
 
 from steering_net.foreign.limits import MAX_FILE_BYTES, read_file
 from steering_net.loader import ModelError, architecture_beside, one_line, read_network
-from steering_net.origin import UNKNOWN, Origin, complete, infer_profile, write_origin
-from steering_net.preprocess import Profile, Rgb, Tensor, decode_jpeg, find_profile, preprocess
+from steering_net.origin import (
+    UNKNOWN,
+    Origin,
+    complete,
+    infer_profile,
+    read_origin,
+    write_origin,
+)
+from steering_net.preprocess import (
+    Profile,
+    Rgb,
+    Tensor,
+    decode_jpeg,
+    find_profile,
+    preprocess,
+    spell,
+)
 from steering_net.sidecar import combined, read_sidecar, sha256_of
 
 CONVERTER_VERSION = 2
@@ -43,6 +58,10 @@ class Choice:
     profile: Profile
     reason: str
 
+    def __str__(self) -> str:
+        """Both, for people."""
+        return f'{spell(self.profile)}, {self.reason}'
+
 
 def choose_profile(
     profile: Profile | None,
@@ -58,7 +77,8 @@ def choose_profile(
     choice = Choice(profile, 'as asked for') if profile else _from_sidecar(model_path)
     if choice is None:
         try:
-            choice = Choice(*infer_profile(input_shape, origin))
+            found, reason = infer_profile(input_shape, origin)
+            choice = Choice(found, f'because {reason}')
         except ModelError as error:
             raise ModelError(f'{model_path.name}: {error}') from error
     whole = complete(choice.profile, input_shape, origin)
@@ -115,6 +135,21 @@ def ensure_litert(
     if not cached.is_file():
         _convert_in_subprocess(model_path, cached, profile)
     return cached
+
+
+def prepare(model_path: Path, profile: Profile | None = None) -> str:
+    """Have a network's LiteRT file ready, and return a line on what it is and its profile.
+
+    Raises ModelError if it cannot drive.
+    """
+    origin = read_origin(ensure_litert(model_path, profile=profile))
+    if origin.input_shape is None:
+        choice = Choice(profile, 'as asked for') if profile else _from_sidecar(model_path)
+    else:
+        choice = choose_profile(profile, origin.input_shape, model_path, origin)
+    told = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
+    told.append(f'profile {choice}' if choice else '')
+    return ', '.join(filter(None, told))
 
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:

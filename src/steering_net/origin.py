@@ -62,6 +62,8 @@ def _line(layer: Any) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f'{value:g}'
+    if isinstance(value, list):
+        return f'({len(value)} values)'
     return str(value).replace(' ', '')
 
 
@@ -102,7 +104,8 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
     if not origin.scales_pixels:
         return find_profile('course'), f'{size} and does not scale pixels itself'
     if origin.is_keras_1:
-        return find_profile('naoki_legacy_yuv'), f'{size} {inside}, and is of the days of Keras 1'
+        reason = f'{size} {inside}, and is of the days of OpenCV before 3.2'
+        return find_profile('naoki_legacy_yuv'), reason
     return find_profile('naoki'), f'{size} {inside}'
 
 

@@ -1,7 +1,7 @@
-"""Turn a network that people have into a clean .keras, .tflite and .json, running none of its code.
+"""Turn a network that people have into a clean .keras, .tflite and .json; none of its code runs.
 
-Reads .keras and .h5 of Keras 1 to 3, an architecture (.json) with its weights (.h5), .onnx, .tflite
-and folders of TensorFlow (SavedModel).
+Reads .keras and .h5 of Keras 1 to 3, an architecture (.json) with its weights (.h5), .onnx,
+.tflite and folders of TensorFlow (SavedModel).
 """
 
 from __future__ import annotations
@@ -46,10 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(sources: list[Path], imported: Imported) -> None:
-    from steering_net.preprocess import spell
-
-    origin, choice = imported.origin, imported.choice
+    origin = imported.origin
     print(f'read     {", ".join(map(str, sources))}, saved by {origin.saved_by}')
     print(f'layers   {"; ".join(origin.layers)}')
-    print(f'profile  {spell(choice.profile)}: {choice.reason}')
+    print(f'profile  {imported.choice}')
     print(f'wrote    {", ".join(map(str, imported.files))}')
