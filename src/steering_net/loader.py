@@ -49,8 +49,11 @@ def read_network(path: Path, other: Path | None = None) -> Network:
             raise ModelError(f'there is no model file {part}')
     try:
         model, saved_by = _read(path, other)
+    except ModelError as error:
+        raise ModelError(f'{path.name} cannot be loaded: {error}') from error
     except READ_ERRORS as error:
-        raise ModelError(f'{path.name} cannot be loaded: {one_line(error)}') from error
+        reason = f'it is broken or cut short ({one_line(error)})'
+        raise ModelError(f'{path.name} cannot be loaded: {reason}') from error
     _check_shapes(model, path.name)
     _check_output(model, path.name)
     return Network(model, describe(model, saved_by))

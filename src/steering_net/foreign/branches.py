@@ -39,7 +39,7 @@ def load_branched(path: Path, config: dict[str, Any], sides: set[int]) -> Any:
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
-        value = list(value.values())
+        value = [inner for key, inner in value.items() if key != 'shared_object_id']
     if isinstance(value, list):
         for item in value:
             yield from _objects(item)

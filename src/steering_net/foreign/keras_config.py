@@ -45,7 +45,7 @@ _ACTIVATION_LAYERS = ('ELU', 'LeakyReLU', 'PReLU', 'ReLU')
 
 
 class NotAChainError(ModelError):
-    """A network whose layers do not simply follow one another."""
+    """A network whose layers do not simply follow one another, or are not on the allow-list."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def is_config(value: Json) -> bool:
 def read_config(config: dict[str, Json], keras: str = '') -> Architecture:
     """Return the chain of layers that a description says.
 
-    Raises NotAChainError for one with branches, and ModelError, naming the layer, for a layer
-    or an argument that is not on the allow-list.
+    Raises NotAChainError for one with branches or with another layer than those on the
+    allow-list, and ModelError, naming the layer, for everything else.
     """
     inner = config.get('config')
     entries = inner if isinstance(inner, list) else _dict(inner, 'config').get('layers')
@@ -177,7 +177,7 @@ def _read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
     kind = _RENAMED_KINDS.get(kind, kind)
     registered = entry.get('registered_name')
     if kind not in KINDS or kind == 'Arctan' or registered not in (None, kind):
-        raise ModelError(f'layer {name} is a {registered or kind}, which is not known here')
+        raise NotAChainError(f'layer {name} is a {registered or kind}, which is not known here')
     config = _modern(kind, name, config)
     activation = _activation_layer(name, config)
     arguments = _known(kind, name, config)

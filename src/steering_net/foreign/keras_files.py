@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from steering_net.errors import ModelError
+from steering_net.errors import READ_ERRORS, ModelError
 from steering_net.foreign.branches import load_branched
 from steering_net.foreign.keras_config import (
     Architecture,
@@ -91,24 +91,30 @@ def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -
     """The network of a description and its weights; by Keras itself if it has branches."""
     try:
         architecture = read_config(config, version)
-    except ModelError as error:
-        if path is None or not _is_plain(config):
+    except NotAChainError as error:
+        harmful = next(_lambdas(config), None)
+        if harmful is not None:
+            raise ModelError(f'layer {harmful} is a Lambda in a network with branches') from error
+        if path is None:
             raise
         try:
             return load_branched(path, config, _sides(file))
-        except ModelError as reason:
-            raise (reason if isinstance(error, NotAChainError) else error) from None
+        except READ_ERRORS as reason:
+            raise error from reason
     weights = read_weights(file, [name for name, _ in architecture.stored])
     return _build(architecture, _with_weights(architecture.layers, weights))
 
 
-def _is_plain(config: Any) -> bool:
-    """Whether no layer of a description, however deep, is a Lambda."""
-    if isinstance(config, dict):
-        return config.get('class_name') not in ('Lambda', '__lambda__') and all(
-            _is_plain(value) for value in config.values()
-        )
-    return all(_is_plain(value) for value in config) if isinstance(config, list) else True
+def _lambdas(value: Any) -> Iterator[str]:
+    """The names of all Lambda layers of a description, however deep."""
+    if isinstance(value, dict):
+        inner = value.get('config')
+        if value.get('class_name') in ('Lambda', '__lambda__'):
+            yield str(inner.get('name') if isinstance(inner, dict) else value.get('name'))[:80]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _lambdas(item)
 
 
 def _sides(file: Any) -> set[int]:

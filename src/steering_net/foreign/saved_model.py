@@ -60,8 +60,12 @@ class _Variables:
         if not files:
             raise ModelError('it has no variables')
         check_bytes(sum(file.stat().st_size for file in files), MAX_WEIGHT_BYTES, 'variables')
-        self._reader = tf.train.load_checkpoint(str(folder / 'variables' / 'variables'))
-        self._shapes = self._reader.get_variable_to_shape_map()
+        self._errors = tf.errors.OpError
+        try:
+            self._reader = tf.train.load_checkpoint(str(folder / 'variables' / 'variables'))
+            self._shapes = self._reader.get_variable_to_shape_map()
+        except self._errors as error:
+            raise ModelError('its variables are broken or cut short') from error
         self._keys = dict(_restored(graph))
 
     def read(self, handle: str) -> Array:
@@ -70,7 +74,10 @@ class _Variables:
         if key not in self._shapes:
             raise ModelError(f'variable {handle} is not among those stored')
         check_bytes(4 * int(np.prod(self._shapes[key])), MAX_WEIGHT_BYTES, handle)
-        return np.asarray(self._reader.get_tensor(key))
+        try:
+            return np.asarray(self._reader.get_tensor(key))
+        except self._errors as error:
+            raise ModelError(f'variable {handle} is broken or cut short') from error
 
 
 def _restored(graph: Any) -> Iterator[tuple[str, str]]:
