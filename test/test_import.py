@@ -17,7 +17,7 @@ from steering_net.loader import ModelError, read_network
 from steering_net.model import build_pilotnet
 from steering_net.origin import Origin, complete, infer_profile
 from steering_net.preprocess import PROFILES, decode_jpeg, find_profile, preprocess, spell
-from steering_net.sidecar import read_sidecar
+from steering_net.sidecar import Sidecar, read_sidecar, write_sidecar
 from support import SHARED_DATA, run_verb
 
 # File, saved by, profile, correlation with the recorded steering of lake_lap_a (None: constant).
@@ -140,13 +140,13 @@ def test_nothing_is_overwritten_but_what_an_import_made(tmp_path, import_here):
     (tmp_path / 'model.json').write_text('{"class_name": "Sequential"}')
     with pytest.raises(ModelError, match=r'would overwrite model\.json'):
         import_model([source], tmp_path / 'model.keras')
-    for _ in range(2):
-        import_model([source], tmp_path / 'out.keras')
     assert source.read_bytes() == before
 
 
-def test_a_failed_import_leaves_what_is_there(tmp_path, import_here, capsys):
+def test_an_import_replaces_one_before_but_not_if_it_fails(tmp_path, import_here, capsys):
+    write_sidecar(tmp_path / 'out.keras', Sidecar('naoki', '0' * 64, -0.4))
     import_model([saved_pilotnet(tmp_path / 'net.keras')], tmp_path / 'out.keras')
+    assert read_sidecar(tmp_path / 'out.keras').profile == 'course'
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     (tmp_path / 'bad.h5').write_bytes(b'\x89HDF\r\n\x1a\n')
     args = verb.argparse.Namespace(

@@ -11,6 +11,9 @@ from typing import Any
 from steering_net.errors import ModelError
 from steering_net.foreign.limits import MAX_ARGUMENT
 
+SAFE_KERAS = (3, 13, 1)
+"""From this version on its loader follows no HDF5 file to another one (Python 3.11 and later)."""
+
 _UNSAFE = {
     'FlaxLayer', 'Hashing', 'IntegerLookup', 'JaxLayer', 'Lambda', 'StringLookup', 'TFSMLayer',
     'TextVectorization', 'TorchModuleWrapper', '__lambda__',
@@ -28,6 +31,9 @@ def load_branched(path: Path, config: dict[str, Any], sides: set[int]) -> Any:
     """
     import keras
 
+    if tuple(int(number) for number in keras.__version__.split('.')[:3]) < SAFE_KERAS:
+        needed = '.'.join(map(str, SAFE_KERAS))
+        raise ModelError(f'it has branches, for which Keras {needed} or later is needed')
     for part in _objects(config.get('config')):
         _check_part(part, keras)
         for key in _COUNTS:

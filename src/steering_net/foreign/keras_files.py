@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from steering_net.errors import READ_ERRORS, ModelError
+from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.foreign.branches import load_branched
 from steering_net.foreign.keras_config import (
     Architecture,
@@ -100,7 +100,7 @@ def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -
         try:
             return load_branched(path, config, _sides(file))
         except READ_ERRORS as reason:
-            raise error from reason
+            raise ModelError(f'{error}; nor can Keras load it: {one_line(reason)}') from reason
     weights = read_weights(file, [name for name, _ in architecture.stored])
     return _build(architecture, _with_weights(architecture.layers, weights))
 
