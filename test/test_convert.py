@@ -10,7 +10,7 @@ from steering_net.convert import (
     convert,
     default_cache_dir,
     ensure_litert,
-    infer_profile,
+    fitting_profile,
     main,
     probe_frames,
 )
@@ -73,9 +73,15 @@ def test_changed_content_or_converter_is_converted_again(model_path, tmp_path, m
     assert len(set(targets)) == 3
 
 
-def test_a_tflite_file_is_used_as_it_is(tmp_path):
+def test_a_tflite_file_is_used_as_it_is_once_it_was_checked(model_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(converter, '_convert_in_subprocess', convert)
     path = tmp_path / 'net.tflite'
-    assert ensure_litert(path, tmp_path) == path
+    convert(model_path, path)
+    used = ensure_litert(path, tmp_path / 'cache')
+    assert used.read_bytes() == path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b'TFL3', b'TFL2'))
+    with pytest.raises(ModelError, match=r'^net\.tflite is no LiteRT model: '):
+        ensure_litert(path, tmp_path / 'cache')
 
 
 @pytest.mark.parametrize('fresh', [True, False])
@@ -102,7 +108,9 @@ def test_a_network_that_puts_out_nan_is_not_converted(tmp_path):
     model = build_pilotnet()
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
     model.save(tmp_path / 'nan.keras')
-    with pytest.raises(ModelError, match='differs by nan'):
+    with pytest.raises(
+        ModelError, match=r'layer conv2d\w* has weights that are no finite numbers'
+    ):
         convert(tmp_path / 'nan.keras', tmp_path / 'nan.tflite')
 
 
@@ -114,7 +122,7 @@ def test_errors_of_the_subprocess_come_back_as_one_line(tmp_path):
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
-    assert main([str(tmp_path / 'none.keras'), str(tmp_path / 'out.tflite')]) == 2
+    assert main([str(tmp_path / 'none.keras'), '--out', str(tmp_path / 'out.tflite')]) == 2
     assert capsys.readouterr().err == f'there is no model file {tmp_path / "none.keras"}\n'
 
 
@@ -128,15 +136,15 @@ def test_the_cache_is_where_the_desktop_says(monkeypatch, tmp_path):
 
 def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     path = tmp_path / 'net.keras'
-    assert infer_profile((66, 200, 3), path) is PROFILES['course']
-    assert infer_profile((160, 320, 3), path) is PROFILES['carnd_raw_rgb']
+    assert fitting_profile(None, (66, 200, 3), path) is PROFILES['course']
+    assert fitting_profile(None, (160, 320, 3), path) is PROFILES['carnd_raw_rgb']
     with pytest.raises(ModelError, match='say with which profile'):
-        infer_profile((32, 32, 3), path)
+        fitting_profile(None, (32, 32, 3), path)
     write_sidecar(path, Sidecar('naoki', '0' * 64, -0.4))
-    assert infer_profile((66, 200, 3), path) is PROFILES['naoki']
+    assert fitting_profile(None, (66, 200, 3), path) is PROFILES['naoki']
     path.with_suffix('.json').write_text('{"profile": 1}', encoding='utf-8')
     with pytest.raises(ModelError, match='does not describe a network'):
-        infer_profile((66, 200, 3), path)
+        fitting_profile(None, (66, 200, 3), path)
 
 
 def test_cache_files_can_be_read_by_others(converted):

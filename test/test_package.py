@@ -24,7 +24,13 @@ KEYS = {
     'socketio': 'python3-socketio',
     'tqdm': 'python3-tqdm',
 }
-PIP_NAMES = {'keras': 'tensorflow', 'tensorflow': 'tensorflow', 'ai_edge_litert': 'ai-edge-litert'}
+PIP_NAMES = {
+    'ai_edge_litert': 'ai-edge-litert',
+    'google': 'tensorflow',
+    'h5py': 'tensorflow',
+    'keras': 'tensorflow',
+    'tensorflow': 'tensorflow',
+}
 
 
 @pytest.fixture(scope='module')

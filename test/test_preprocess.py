@@ -127,7 +127,7 @@ def test_one_unit_to_the_right_is_25_degrees_to_the_right():
         ('rows', (60, 60)),
         ('columns', (-1, 20)),
         ('colour', 'hsv'),
-        ('blur', 5),
+        ('blur', 4),
         ('size', (200, 0)),
         ('interpolation', 'lanczos'),
         ('scale', 0.0),

@@ -25,6 +25,7 @@ INTERRUPTED = 128 + signal.SIGINT
 VERBS = {
     'drive': ('sim_bridge.verbs.drive', 'the whole graph with a simulator'),
     'simulate': ('sim_bridge.verbs.simulate', 'the embedded simulator alone'),
+    'import-model': ('sim_bridge.verbs.import_model', 'any network people have, made clean'),
     'train': ('sim_bridge.verbs.train', 'fit a network'),
     'evaluate': ('sim_bridge.verbs.evaluate', 'judge a network'),
     'record': ('sim_bridge.verbs.record', 'write a bag (MCAP)'),
@@ -86,7 +87,7 @@ def _import(name: str) -> ModuleType:
 def _explain(words: list[str]) -> int:
     lines = ['usage: sim-bridge VERB [options], sim-bridge VERB --help', '']
     for title, table in (('verbs', VERBS), ('ROS 2 nodes', NODES)):
-        lines += [f'{title}:', *(f'  {verb:10} {what}' for verb, (_, what) in table.items())]
+        lines += [f'{title}:', *(f'  {verb:12} {what}' for verb, (_, what) in table.items())]
     text = '\n'.join(lines)
     if words in ([], ['-h'], ['--help']):
         print(text)

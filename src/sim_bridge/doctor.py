@@ -174,7 +174,7 @@ def check_model(model: str, profile: str) -> Finding:
     """Whether the network loads and steers."""
     from steering_net.predictor import load_predictor
 
-    remedy = "give --model a .keras, .h5 or .tflite file, or convert it with 'sim-bridge train'"
+    remedy = "see what 'sim-bridge import-model' says of it"
     try:
         loaded = load_predictor(model, 'litert', profile or None)
     except (ValueError, OSError, RuntimeError, ImportError) as error:

@@ -1,58 +1,112 @@
 """Turn a Keras model into a LiteRT file, checked against Keras, and cache the result.
 
-The conversion runs in a process of its own (`python -m steering_net.convert IN OUT`): it needs
-TensorFlow, seconds and hundreds of megabytes that the driving process never has to load.
+The conversion runs in a process of its own (`python -m steering_net.convert IN --out OUT`): it
+needs TensorFlow, seconds and hundreds of megabytes that the driving process never has to load,
+and what reads files of strangers is better kept apart.
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from steering_net.loader import ModelError, check_frame_shape, load_keras, one_line
-from steering_net.preprocess import Profile, Rgb, Tensor, decode_jpeg, find_profile, preprocess
-from steering_net.sidecar import read_sidecar, sha256_of
+from steering_net.foreign.limits import MAX_FILE_BYTES, read_file
+from steering_net.loader import ModelError, architecture_beside, one_line, read_network
+from steering_net.origin import (
+    UNKNOWN,
+    Origin,
+    complete,
+    infer_profile,
+    read_origin,
+    write_origin,
+)
+from steering_net.preprocess import (
+    Profile,
+    Rgb,
+    Tensor,
+    decode_jpeg,
+    find_profile,
+    preprocess,
+    spell,
+)
+from steering_net.sidecar import combined, read_sidecar, sha256_of
 
-CONVERTER_VERSION = 1
+CONVERTER_VERSION = 2
 """To be raised whenever the same Keras file would give another LiteRT file."""
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference allowed between both networks' outputs, in units of the output."""
 
-_BY_SHAPE = {(66, 200): 'course', (160, 320): 'carnd_raw_rgb', (64, 64): 'ksakmann'}
+_LIMIT_BYTES = 8 << 30
+_LIMIT_S = 300.0
+"""What the conversion may take at most: a broken or evil file must not take the machine."""
 
 
-def infer_profile(input_shape: tuple[int, int, int], model_path: Path) -> Profile:
-    """Return the profile named by the model's sidecar, else the usual one for its (h, w, 3).
+@dataclass(frozen=True)
+class Choice:
+    """The profile of a network, and why it is that one."""
 
-    Raises ModelError where neither says.
+    profile: Profile
+    reason: str
+
+    def __str__(self) -> str:
+        """Both, for people."""
+        return f'{spell(self.profile)}, {self.reason}'
+
+
+def choose_profile(
+    profile: Profile | None,
+    input_shape: tuple[int, int, int],
+    model_path: Path,
+    origin: Origin = UNKNOWN,
+) -> Choice:
+    """Return `profile`, or the sidecar's, or the one inferred, for a network that takes (h, w, 3).
+
+    What the profile leaves to the network is filled in. Raises ModelError where nothing says
+    which one it is, or if it does not make frames of that shape.
     """
-    sidecar = read_sidecar(model_path)
-    name = sidecar.profile if sidecar else _BY_SHAPE.get(input_shape[:2])
-    if name is None:
-        raise ModelError(f'{model_path.name} takes {input_shape}: say with which profile')
+    choice = Choice(profile, 'as asked for') if profile else _from_sidecar(model_path)
+    if choice is None:
+        try:
+            found, reason = infer_profile(input_shape, origin)
+            choice = Choice(found, f'because {reason}')
+        except ModelError as error:
+            raise ModelError(f'{model_path.name}: {error}') from error
+    whole = complete(choice.profile, input_shape, origin)
+    made = whole.output_shape()
+    if made != input_shape:
+        takes = f'{model_path.name} takes {input_shape}'
+        raise ModelError(f'{takes}, but profile {whole.name} makes {made}')
+    return Choice(whole, choice.reason)
+
+
+def _from_sidecar(model_path: Path) -> Choice | None:
+    sidecar, name = read_sidecar(model_path), model_path.with_suffix('.json').name
+    if sidecar is None:
+        return None
     try:
-        return find_profile(name)
-    except ValueError as error:
-        raise ModelError(f'{model_path.with_suffix(".json").name}: {error}') from error
+        return Choice(find_profile(sidecar.profile), f'{name} says so')
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f'{name}: {error}') from error
 
 
 def fitting_profile(
-    profile: Profile | None, input_shape: tuple[int, int, int], model_path: Path
+    profile: Profile | None,
+    input_shape: tuple[int, int, int],
+    model_path: Path,
+    origin: Origin = UNKNOWN,
 ) -> Profile:
-    """Return `profile`, or the inferred one; ModelError if it does not make (h, w, 3) frames."""
-    profile = profile or infer_profile(input_shape, model_path)
-    made = profile.output_shape()
-    if made != input_shape:
-        takes = f'{model_path.name} takes {input_shape}'
-        raise ModelError(f'{takes}, but profile {profile.name} makes {made}')
-    return profile
+    """Return the profile that `choose_profile` chooses."""
+    return choose_profile(profile, input_shape, model_path, origin).profile
 
 
 def default_cache_dir() -> Path:
@@ -64,62 +118,125 @@ def default_cache_dir() -> Path:
 def ensure_litert(
     model_path: Path, cache_dir: Path | None = None, profile: Profile | None = None
 ) -> Path:
-    """Return a LiteRT file for a model: itself, its sibling, the cached one or a new one.
+    """Return a LiteRT file for a model: its sibling, the cached one or a new one.
 
-    A sibling `.tflite` counts where the sidecar's hash is that of the `.keras` file. TensorFlow
-    is never imported here. Raises ModelError if the model cannot be read or converted.
+    A sibling `.tflite` counts where the sidecar's hash is that of the `.keras` file. What is a
+    `.tflite` itself comes back as the copy that was checked. TensorFlow is never imported here.
+    Raises ModelError if the model cannot be read or converted.
     """
-    if model_path.suffix == '.tflite':
-        return model_path
     digest = sha256_of(model_path)
     sibling, sidecar = model_path.with_suffix('.tflite'), read_sidecar(model_path)
     if sidecar is not None and sidecar.sha256 == digest and sibling.is_file():
         return sibling
+    architecture = architecture_beside(model_path)
+    if architecture is not None and architecture != model_path:
+        digest = combined([digest, sha256_of(architecture)])
     cached = (cache_dir or default_cache_dir()) / f'{digest}-{CONVERTER_VERSION}.tflite'
     if not cached.is_file():
         _convert_in_subprocess(model_path, cached, profile)
     return cached
 
 
+def prepare(model_path: Path, profile: Profile | None = None) -> str:
+    """Have a network's LiteRT file ready, and return a line on what it is and its profile.
+
+    Raises ModelError if it cannot drive.
+    """
+    origin = read_origin(ensure_litert(model_path, profile=profile))
+    if origin.input_shape is None:
+        choice = Choice(profile, 'as asked for') if profile else _from_sidecar(model_path)
+    else:
+        choice = choose_profile(profile, origin.input_shape, model_path, origin)
+    told = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
+    told.append(f'profile {choice}' if choice else '')
+    return ', '.join(filter(None, told))
+
+
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     words = ['--profile', profile.name] if profile else []
-    run_apart('steering_net.convert', str(model_path), str(target), *words)
+    run_apart('steering_net.convert', str(model_path), '--out', str(target), *words)
 
 
 def run_apart(module: str, *words: str) -> None:
-    """Run a module of this package in a process of its own; ModelError with its last line."""
+    """Run a module of this package in a process of its own; ModelError with its last line.
+
+    The first word is the file that it reads. The process has a bound on its time.
+    """
     source_root = str(Path(__file__).resolve().parents[1])
     paths = [source_root, os.environ.get('PYTHONPATH', '')]
     environment = os.environ | {
         'PYTHONPATH': os.pathsep.join(filter(None, paths)),
         'TF_CPP_MIN_LOG_LEVEL': '3',
+        # A graphics card brings nothing here and claims more memory than the bound.
+        'CUDA_VISIBLE_DEVICES': '-1',
     }
     command = [sys.executable, '-m', module, *words]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(f'{Path(words[0]).name} takes too long to be read') from None
     if result.returncode < 0:
-        raise ModelError(f'{words[0]} brought the process that loads it down')
-    if result.returncode:
+        raise ModelError(f'{Path(words[0]).name} is broken: reading it ended the reader')
+    if result.returncode != 0:
         lines = result.stderr.strip().splitlines() or ['it ended without a word']
         raise ModelError(lines[-1])
 
 
-def convert(source: Path, target: Path, profile: Profile | None = None) -> None:
-    """Convert a `.keras` or `.h5` file to LiteRT; imports TensorFlow.
+def convert(
+    source: Path,
+    target: Path,
+    profile: Profile | None = None,
+    other: Path | None = None,
+    keras_target: Path | None = None,
+) -> Origin:
+    """Convert what `read_network` reads to LiteRT, and on wish to a clean `.keras` file.
 
-    `target` appears only once it is complete and agrees with Keras on the probe frames. Raises
-    ModelError if the model cannot be loaded or converted, or if the outputs differ.
+    A `.tflite` file is only checked and copied where no `.keras` file is wished for. `target`
+    appears only once it is complete and agrees with Keras on the probe frames. Raises ModelError
+    if the model cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
     """
-    model = load_keras(source)
-    shape = check_frame_shape(tuple(model.inputs[0].shape), source.name)
-    frames = probe_inputs(fitting_profile(profile, shape, source))
+    if source.suffix == '.tflite' and keras_target is None:
+        return _adopt(source, target)
+    network = read_network(source, other)
+    model, shape = network.model, network.origin.input_shape
+    assert shape is not None
+    frames = probe_inputs(fitting_profile(profile, shape, source, network.origin))
     expected = np.ravel(model.predict_on_batch(np.stack(frames)))
     content = _to_litert(model, shape, source.name)
     actual = np.array([_run_litert(content, frame) for frame in frames])
     difference = float(np.max(np.abs(actual - expected)))
-    if not difference < MAX_DIFFERENCE:
+    if not difference < MAX_DIFFERENCE * max(1.0, float(np.max(np.abs(expected)))):
         raise ModelError(f'{source.name} converts to a network that differs by {difference:.2g}')
+    if keras_target is not None:
+        model.save(keras_target)
     _write_atomically(target, content)
+    return network.origin
+
+
+def _adopt(source: Path, target: Path) -> Origin:
+    """Copy a `.tflite` file, once it has run and is known to have only built-in operators."""
+    from steering_net.foreign.litert import check_operators
+    from steering_net.predictor import LiteRtPredictor, PredictionError
+
+    content = read_file(source)
+    check_operators(content, source.name)
+    # This profile fits every size; whether the network steers well is not the question here.
+    predictor = LiteRtPredictor(source, find_profile('custom'))
+    try:
+        for frame in probe_frames():
+            predictor.predict(frame)
+    except PredictionError as error:
+        raise ModelError(f'{source.name}: {error}') from error
+    _write_atomically(target, content)
+    return Origin('LiteRT', input_shape=predictor.profile.output_shape())
 
 
 def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
@@ -168,20 +285,36 @@ def probe_inputs(profile: Profile) -> list[Tensor]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert one file; 0 on success, 2 with one line on stderr if that cannot be done."""
-    parser = argparse.ArgumentParser(description='Convert a Keras model to LiteRT, checked.')
-    parser.add_argument('source', type=Path, help='a .keras or .h5 file')
-    parser.add_argument('target', type=Path, help='the .tflite file to write')
+    """Convert one model; 0 on success, 2 with one line on stderr if that cannot be done."""
+    parser = argparse.ArgumentParser(description='Convert a model to LiteRT, checked.')
+    parser.add_argument('sources', type=Path, nargs='+', help='a model, or its two files')
+    parser.add_argument('--out', type=Path, required=True, help='the .tflite file to write')
+    parser.add_argument('--keras', type=Path, help='a clean .keras file to write too')
     parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
     options = parser.parse_args(arguments)
+    other = options.sources[1] if len(options.sources) > 1 else None
     try:
         profile = find_profile(options.profile) if options.profile else None
-        convert(options.source, options.target, profile)
-    except (OSError, ValueError) as error:
+        origin = convert(options.sources[0], options.out, profile, other, options.keras)
+        write_origin(options.out, origin)
+    except (OSError, ValueError, MemoryError) as error:
         print(one_line(error), file=sys.stderr)
         return 2
     return 0
 
 
+def _bound() -> None:
+    """Take away what a conversion never needs, for this process and for good."""
+    bounds = {
+        resource.RLIMIT_AS: _LIMIT_BYTES,
+        resource.RLIMIT_CPU: int(_LIMIT_S),
+        resource.RLIMIT_FSIZE: MAX_FILE_BYTES * 2,
+    }
+    for what, bound in bounds.items():
+        hard = resource.getrlimit(what)[1]
+        resource.setrlimit(what, (bound if hard < 0 else min(bound, hard), hard))
+
+
 if __name__ == '__main__':
+    _bound()
     sys.exit(main())

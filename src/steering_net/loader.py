@@ -1,44 +1,142 @@
-"""Load networks that people bring, without running code from the file."""
+"""Load networks that people bring, without running code from the file.
 
-import zipfile
+Files are told apart by their content. Those of Keras 1 to 3, ONNX and TensorFlow become a clean
+Keras model, layer by layer from an allow-list (package `foreign`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SUFFIXES = ('.keras', '.h5', '.hdf5')
-_LOAD_ERRORS = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OSError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-)
+import numpy as np
+
+from steering_net.errors import READ_ERRORS, ModelError, one_line
+from steering_net.origin import Origin, describe
+
+__all__ = ['ModelError', 'Network', 'check_frame_shape', 'load_keras', 'one_line', 'read_network']
+
+SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
+_TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
+_MAX_SIDE_PX = 4096
 
 
-class ModelError(ValueError):
-    """A model that is missing, broken or not a steering network; the message is one line."""
+@dataclass(frozen=True)
+class Network:
+    """An uncompiled `keras.Model` from one frame to one number, and where it comes from."""
+
+    model: Any
+    origin: Origin
 
 
-def load_keras(path: Path) -> Any:
-    """Return the uncompiled `keras.Model` of a `.keras` or `.h5` file; Keras is imported here.
+def load_keras(path: Path, other: Path | None = None) -> Any:
+    """Return the uncompiled `keras.Model` of a file or folder; Keras is imported here.
 
-    Raises ModelError if the file is missing, broken, needs code of its own to run, or does not
-    map one frame to one number.
+    `other` is the second file where architecture and weights are apart, in any order; one of
+    the same stem beside `path` is found without it. Raises ModelError as `read_network` does.
     """
-    if not path.is_file():
-        raise ModelError(f'there is no model file {path}')
-    if path.suffix not in SUFFIXES:
-        raise ModelError(f'{path.name} is none of {", ".join(SUFFIXES)}')
-    import keras
+    return read_network(path, other).model
 
+
+def read_network(path: Path, other: Path | None = None) -> Network:
+    """Return the network of a `.keras`, `.h5`, `.onnx` or `.tflite` file, JSON or a SavedModel.
+
+    Raises ModelError if a file is missing, broken, too large, needs code of its own to run, or
+    does not map one frame to one finite number.
+    """
+    for part in (path, other):
+        if part is not None and not part.exists():
+            raise ModelError(f'there is no model file {part}')
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except _LOAD_ERRORS as error:
-        raise ModelError(f'{path.name} cannot be loaded: {one_line(error)}') from error
+        model, saved_by = _read(path, other)
+    except ModelError as error:
+        raise ModelError(f'{path.name} cannot be loaded: {error}') from error
+    except READ_ERRORS as error:
+        reason = f'it is broken or cut short ({one_line(error)})'
+        raise ModelError(f'{path.name} cannot be loaded: {reason}') from error
     _check_shapes(model, path.name)
-    return model
+    _check_output(model, path.name)
+    return Network(model, describe(model, saved_by))
+
+
+def _read(path: Path, other: Path | None) -> tuple[Any, str]:
+    """Choose the reader; the model and what saved it come back."""
+    from steering_net.foreign import keras_files
+
+    kind = kind_of(path)
+    if kind == 'json' or (other is not None and kind_of(other) == 'json'):
+        return _read_pair(path, other)
+    if other is not None:
+        raise ModelError(f'{other.name} is no architecture (.json) to go with it')
+    if kind == 'h5':
+        model, version = keras_files.read_h5(path, architecture_beside(path))
+        return model, f'Keras {version}'.strip()
+    if kind == 'keras':
+        model, version = keras_files.read_archive(path)
+        return model, f'Keras {version}'.strip()
+    return _other_readers()[kind](path)
+
+
+def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
+    from steering_net.foreign import keras_files
+
+    weights, architecture = (path, other) if kind_of(path) != 'json' else (other, path)
+    if weights is None:
+        beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
+        weights = next((file for file in beside if file.is_file()), None)
+    if weights is None or kind_of(weights) != 'h5':
+        raise ModelError(
+            'it holds the architecture only: give the weights too, '
+            f'as in `sim-bridge import-model {path.name} {path.stem}.h5`'
+        )
+    model, version = keras_files.read_h5(weights, architecture)
+    return model, f'Keras {version}'.strip()
+
+
+def architecture_beside(path: Path) -> Path | None:
+    """Return the JSON description of a network that has the same stem as its weights."""
+    from steering_net.foreign.keras_files import is_architecture
+
+    beside = path.with_suffix('.json')
+    return beside if beside.is_file() and is_architecture(beside) else None
+
+
+def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:
+    from steering_net.foreign import litert, onnx, saved_model
+
+    return {
+        'onnx': onnx.read_onnx,
+        'saved_model': saved_model.read_saved_model,
+        'tflite': litert.read_litert,
+    }
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file or folder is by its content: keras, h5, json, onnx, tflite, saved_model.
+
+    Raises ModelError for what cannot be read here, saying what to do.
+    """
+    if path.is_dir() or path.name == 'saved_model.pb':
+        if path.is_dir() and not (path / 'saved_model.pb').is_file():
+            raise ModelError('this folder holds no saved_model.pb')
+        return 'saved_model'
+    with path.open('rb') as file:
+        head = file.read(16)
+    if head.startswith(b'\x89HDF\r\n\x1a\n'):
+        return 'h5'
+    if path.suffix in _TORCH_SUFFIXES or head.startswith((b'\x80\x02', b'\x80\x03', b'\x80\x04')):
+        raise ModelError('it is a PyTorch or pickle file: export the network to ONNX')
+    if head.startswith(b'PK'):
+        return 'keras'
+    if head[4:8] == b'TFL3':
+        return 'tflite'
+    if head.lstrip()[:1] in (b'{', b'"'):
+        return 'json'
+    if path.suffix == '.onnx':
+        return 'onnx'
+    if path.suffix in SUFFIXES:
+        raise ModelError(f'its content is not that of a {path.suffix} file')
+    raise ModelError(f'it is none of {", ".join(SUFFIXES)} and no SavedModel folder')
 
 
 def _check_shapes(model: Any, name: str) -> None:
@@ -46,17 +144,26 @@ def _check_shapes(model: Any, name: str) -> None:
         raise ModelError(f'{name} has {len(model.inputs)} inputs, {len(model.outputs)} outputs')
     check_frame_shape(tuple(model.inputs[0].shape), name)
     if tuple(model.outputs[0].shape[1:]) not in ((), (1,)):
-        raise ModelError(f'{name} puts out {model.outputs[0].shape}, not one number')
+        raise ModelError(
+            f'{name} puts out {tuple(model.outputs[0].shape)}, not one number: the steering'
+        )
+
+
+def _check_output(model: Any, name: str) -> None:
+    """Try the network on noise, values 0 to 1: broken weights often make it overflow."""
+    noise = np.random.default_rng(0).random((1, *model.inputs[0].shape[1:]), np.float32)
+    try:
+        output = model(noise, training=False).numpy().ravel()
+    except READ_ERRORS as error:
+        raise ModelError(f'{name} does not run: {one_line(error)}') from error
+    if not np.isfinite(output).all():
+        raise ModelError(f'{name} puts out {output[0]} instead of a steering angle')
 
 
 def check_frame_shape(shape: tuple[int | None, ...], name: str) -> tuple[int, int, int]:
     """Return (h, w, 3) of a network's input (n, h, w, 3); ModelError for any other shape."""
     if len(shape) != 4 or shape[3] != 3 or not shape[1] or not shape[2]:
         raise ModelError(f'{name} takes {shape}, not one colour frame (n, h, w, 3)')
+    if max(shape[1], shape[2]) > _MAX_SIDE_PX:
+        raise ModelError(f'{name} takes frames of {shape[2]} x {shape[1]} pixels')
     return (shape[1], shape[2], 3)
-
-
-def one_line(error: BaseException, limit: int = 200) -> str:
-    """Return the first line of an error's message, or its type's name, shortened."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:limit] if lines else type(error).__name__

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from steering_net.convert import ensure_litert, fitting_profile
-from steering_net.loader import ModelError, check_frame_shape, load_keras, one_line
+from steering_net.loader import ModelError, check_frame_shape, one_line, read_network
+from steering_net.origin import read_origin
 from steering_net.preprocess import (
     FRAME_HEIGHT,
     FRAME_WIDTH,
@@ -114,7 +115,7 @@ class LiteRtPredictor:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         shape = _check_litert(inputs, outputs, self.name)
-        self.profile = fitting_profile(profile, shape, source)
+        self.profile = fitting_profile(profile, shape, source, read_origin(path))
         # Views into the interpreter's memory: nothing is copied or allocated for them per frame.
         # They are fetched anew each time, for invoke() refuses to run while one is held.
         self._input_view = self._interpreter.tensor(inputs[0]['index'])
@@ -128,7 +129,7 @@ class LiteRtPredictor:
 
 
 class KerasPredictor:
-    """Runs a `.keras` or `.h5` file in TensorFlow, as one traced function."""
+    """Runs a network in TensorFlow, as one traced function."""
 
     backend = 'keras'
 
@@ -141,9 +142,10 @@ class KerasPredictor:
         # TensorFlow takes the number of threads only before its first operation.
         if is_first:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
-        model = load_keras(path)
+        network = read_network(path)
+        model = network.model
         shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
-        self.profile = fitting_profile(profile, shape, path)
+        self.profile = fitting_profile(profile, shape, path, network.origin)
         self._inputs = np.empty((_BATCH_SIZES[-1], *shape), np.float32)
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
         self._forward = tf.function(
@@ -220,9 +222,9 @@ def load_predictor(
 ) -> LiteRtPredictor | KerasPredictor:
     """Load a network and run it a few times, so that the first frame is no slower than others.
 
-    `model` is 'default' or a `.keras`, `.h5` or `.tflite` file; the profile is inferred from
-    its sidecar or its input where none is named. Raises ModelError for the model, ValueError
-    for any other argument.
+    `model` is 'default' or whatever `read_network` reads; the profile is the one of its sidecar,
+    else inferred from its input and its layers, where none is named. Raises ModelError for the
+    model, ValueError for any other argument.
     """
     if backend not in BACKENDS:
         raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')

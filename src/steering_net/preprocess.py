@@ -6,8 +6,9 @@ that network's output means. It is the one place that knows the course's steerin
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ FRAME_WIDTH, FRAME_HEIGHT = 320, 160
 """Size in pixels of the frames that the simulator sends and records."""
 
 _MAX_SIDE_PX = 4096
+_MAX_BLUR_PX = 31
+_PIXEL_SCALE = 1 / 255
 # Decoding to RGB at once saves a pass; OpenCV before 4.11 cannot do it.
 _DECODE_FLAG: int = getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR)
 _COLOURS: dict[str, int | None] = {
@@ -49,8 +52,9 @@ class Profile:
     """What happens to a frame before a network, in this order, and what its output means.
 
     `rows` and `columns` are half-open pixel ranges (None keeps all), `colour` the conversion
-    from RGB, `blur` the side of a Gaussian kernel (0 or 3), `size` the (width, height) after
-    `interpolation` (None keeps the cropped size). Pixels 0..255 become `pixel * scale + offset`.
+    from RGB, `blur` the side of a Gaussian kernel (0 or odd), `size` the (width, height) after
+    `interpolation` (None: the network's, without one the cropped size). Pixels 0..255 become
+    `pixel * scale + offset`; a scale of None is 1/255 unless the network scales by itself.
     `steering_scale_rad` is rad, left positive, per unit of the network's output.
     """
 
@@ -61,7 +65,7 @@ class Profile:
     blur: int = 3
     size: tuple[int, int] | None = (200, 66)
     interpolation: Literal['nearest', 'linear', 'area', 'cubic'] = 'linear'
-    scale: float = 1 / 255
+    scale: float | None = 1 / 255
     offset: float = 0.0
     steering_scale_rad: float = RECORDER_STEERING_RAD
 
@@ -71,14 +75,19 @@ class Profile:
         for field, span in (('rows', self.rows), ('columns', self.columns)):
             _check(span is None or 0 <= span[0] < span[1], field, f'is no pixel range: {span}')
         _check(self.colour in _COLOURS, 'colour', f'must be one of {", ".join(_COLOURS)}')
-        _check(self.blur in (0, 3), 'blur', f'must be 0 or 3, not {self.blur}')
-        _check(self.size is None or min(self.size) > 0, 'size', 'must be positive')
+        blur_ok = self.blur == 0 or (0 < self.blur <= _MAX_BLUR_PX and self.blur % 2 == 1)
+        _check(blur_ok, 'blur', f'must be 0 or odd up to {_MAX_BLUR_PX}, not {self.blur}')
+        size_ok = self.size is None or 0 < min(self.size) <= max(self.size) <= _MAX_SIDE_PX
+        _check(size_ok, 'size', f'must be 1 to {_MAX_SIDE_PX} pixels each way')
         known = ', '.join(_INTERPOLATIONS)
         _check(self.interpolation in _INTERPOLATIONS, 'interpolation', f'must be one of {known}')
-        _check(np.isfinite(self.scale) and self.scale != 0, 'scale', 'must be finite, not 0')
+        for field, factor in (
+            ('scale', self.scale),
+            ('steering_scale_rad', self.steering_scale_rad),
+        ):
+            good = factor is None or (np.isfinite(factor) and factor != 0)
+            _check(bool(good), field, 'must be finite, not 0')
         _check(bool(np.isfinite(self.offset)), 'offset', 'must be finite')
-        scale = self.steering_scale_rad
-        _check(np.isfinite(scale) and scale != 0, 'steering_scale_rad', 'must be finite, not 0')
 
     def output_shape(
         self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
@@ -113,17 +122,94 @@ PROFILES = {
         Profile('carnd_raw_rgb', rows=None, colour='rgb', blur=0, size=None, scale=1.0),
         Profile('carnd_raw_bgr', rows=None, colour='bgr', blur=0, size=None, scale=1.0),
         Profile('ksakmann', (60, 136), (20, 300), colour='rgb', blur=0, size=(64, 64), scale=1.0),
+        Profile('custom', rows=None, colour='rgb', blur=0, size=None, scale=None),
     )
 }
-"""What the drivers of widely used public models do, by name; `course` is the default."""
+"""What the drivers of widely used public models do, by name; `course` is the default.
+
+`custom` does nothing: with changes behind it, it is whatever a network needs.
+"""
 
 
-def find_profile(name: str) -> Profile:
-    """Return the profile of that name; ValueError, listing the known ones, if there is none."""
-    try:
+def find_profile(text: str) -> Profile:
+    """Return a profile by its name, or one with changes as in `custom:rows=60-136,colour=bgr`.
+
+    Changes are FIELD=VALUE, separated by commas: `rows` and `columns` FROM-TO or `all`,
+    `colour`, `blur`, `size` WIDTHxHEIGHT or `network`, `interpolation`, `scale` (a number, a
+    fraction such as 1/255, or `network`), `offset`, `steering_scale_rad`. The name of the
+    result is the text. ValueError, saying what is known, for anything else.
+    """
+    name, _, changes = text.partition(':')
+    if name not in PROFILES:
+        raise ValueError(f'unknown profile {name!r}; known: {", ".join(PROFILES)}')
+    if name == text:
         return PROFILES[name]
-    except KeyError:
-        raise ValueError(f'unknown profile {name!r}; known: {", ".join(PROFILES)}') from None
+    fields: dict[str, Any] = {}
+    for change in changes.split(','):
+        field, _, value = change.partition('=')
+        field = field.strip()
+        if field not in _READERS:
+            raise ValueError(f'unknown profile field {field!r}; known: {", ".join(_READERS)}')
+        try:
+            fields[field] = _READERS[field](value.strip())
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f'profile field {field} cannot be {value.strip()!r}') from None
+    return replace(PROFILES[name], name=text, **fields)
+
+
+def _read_span(text: str) -> tuple[int, int] | None:
+    first, _, last = text.partition('-')
+    return None if text == 'all' else (int(first), int(last))
+
+
+def _read_size(text: str) -> tuple[int, int] | None:
+    width, _, height = text.partition('x')
+    return None if text == 'network' else (int(width), int(height))
+
+
+def _read_number(text: str) -> float:
+    above, slash, below = text.partition('/')
+    return float(above) / float(below) if slash else float(text)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    'rows': _read_span,
+    'columns': _read_span,
+    'colour': str,
+    'blur': int,
+    'size': _read_size,
+    'interpolation': str,
+    'scale': lambda text: None if text == 'network' else _read_number(text),
+    'offset': _read_number,
+    'steering_scale_rad': _read_number,
+}
+
+
+def profile_text(fields: dict[str, Any]) -> str:
+    """Return the text of a custom profile that is given as an object, its pairs as lists."""
+    signs = {'rows': '-', 'columns': '-', 'size': 'x'}
+    texts = {
+        key: signs.get(key, ',').join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in fields.items()
+    }
+    return 'custom:' + ','.join(f'{key}={value}' for key, value in texts.items())
+
+
+def spell(profile: Profile) -> str:
+    """Return the text from which `find_profile` makes a profile that does the same.
+
+    A name where there is one; else every field, so that it means the same for ever.
+    """
+    if PROFILES.get(profile.name) == profile:
+        return profile.name
+    spans = {'rows': profile.rows, 'columns': profile.columns}
+    fields: dict[str, Any] = {k: f'{v[0]}-{v[1]}' if v else 'all' for k, v in spans.items()}
+    fields |= {'colour': profile.colour, 'blur': profile.blur}
+    fields['size'] = f'{profile.size[0]}x{profile.size[1]}' if profile.size else 'network'
+    fields['interpolation'] = profile.interpolation
+    fields['scale'] = 'network' if profile.scale is None else repr(profile.scale)
+    fields |= {'offset': profile.offset, 'steering_scale_rad': profile.steering_scale_rad}
+    return 'custom:' + ','.join(f'{key}={value}' for key, value in fields.items())
 
 
 def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
@@ -143,7 +229,8 @@ def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
         image = cast(Rgb, cv2.resize(image, profile.size, interpolation=method))
     if out is not None and out.shape != image.shape:
         raise ImageError(f'the frame becomes {image.shape}, the network takes {out.shape}')
-    out = np.multiply(image, np.float32(profile.scale), out=out, dtype=np.float32)
+    scale = np.float32(_PIXEL_SCALE if profile.scale is None else profile.scale)
+    out = np.multiply(image, scale, out=out, dtype=np.float32)
     if profile.offset:
         out += np.float32(profile.offset)
     return out

@@ -3,15 +3,21 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from steering_net.loader import ModelError
+from steering_net.errors import ModelError
+from steering_net.preprocess import profile_text
 
 
 @dataclass(frozen=True)
 class Sidecar:
-    """Profile name, sha256 of the `.keras` file and rad per unit of the network's output."""
+    """Profile, sha256 of the `.keras` file and rad per unit of the network's output.
+
+    The profile is a text as `find_profile` takes it; in the file it may also be an object with
+    the fields of a custom one, such as `{"rows": [60, 136], "colour": "rgb"}`.
+    """
 
     profile: str
     sha256: str
@@ -21,15 +27,19 @@ class Sidecar:
 def read_sidecar(model_path: Path) -> Sidecar | None:
     """Return what `<stem>.json` beside the model says, None where there is no such file.
 
-    Raises ModelError for a file that is there but is no sidecar.
+    A Keras architecture of that name is no sidecar either. Raises ModelError for anything else.
     """
     path = model_path.with_suffix('.json')
     if not path.is_file():
         return None
     try:
         fields = json.loads(path.read_text(encoding='utf-8'))
+        if isinstance(fields, str) or 'class_name' in fields:
+            return None
+        if isinstance(fields.get('profile'), dict):
+            fields['profile'] = profile_text(fields['profile'])
         return Sidecar(**fields)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f'{path} does not describe a network: {error}') from error
 
 
@@ -40,9 +50,20 @@ def write_sidecar(model_path: Path, sidecar: Sidecar) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file's content; ModelError where it cannot be read."""
+    """Return the hexadecimal sha256 of a file's content, or of all files of a folder.
+
+    Raises ModelError where it cannot be read.
+    """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        if not path.is_dir():
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        files = sorted(file for file in path.rglob('*') if file.is_file())
+        return combined(f'{file.relative_to(path)} {sha256_of(file)}' for file in files)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ModelError(f'cannot read the model {path}: {reason}') from error
+
+
+def combined(hashes: Iterable[str]) -> str:
+    """Return one sha256 of several lines."""
+    return hashlib.sha256('\n'.join(hashes).encode()).hexdigest()

@@ -25,6 +25,7 @@ from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child
 from sim_bridge.track_sim.faults import FaultError, parse_faults
+from sim_bridge.verbs.import_model import PROFILE_HELP
 
 _POLL_S = 0.05
 _SHOW_S = 0.25
@@ -45,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--host', default='127.0.0.1', help='address to listen on')
     add('--port', type=int, default=4567, help='TCP port; the Udacity simulator knows only 4567')
     add('--model', default='default', help='network: a file, or `default` for the shipped one')
-    add('--profile', default='', help='preprocessing profile; empty: the one of the model')
+    add('--profile', default='', help=PROFILE_HELP)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add('--cars', type=int, default=1, help='simulators that drive, each a car of its own')
     add('--speed-limit', type=float, default=6.7, help='speed limit, m/s')
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Drive until the end; exit code 0, 2 for bad input, 1 if the drive broke down."""
     try:
         _check(args)
+        _prepare_model(args)
         return _Drive(args).run()
     except (StartError, DriveError) as error:
         print(f'sim-bridge drive: {error}', file=sys.stderr)
@@ -97,6 +99,19 @@ def _check(args: argparse.Namespace) -> None:
         raise StartError(f'--record: {args.record} exists already')
     if args.report and not args.report.resolve().parent.is_dir():
         raise StartError(f'--report: there is no folder {args.report.resolve().parent}')
+
+
+def _prepare_model(args: argparse.Namespace) -> None:
+    """Read a network that somebody brings before anything starts, and say how it will see."""
+    if args.model == 'default':
+        return
+    from steering_net.convert import prepare
+    from steering_net.preprocess import find_profile
+
+    try:
+        print(prepare(Path(args.model), find_profile(args.profile) if args.profile else None))
+    except ValueError as error:
+        raise StartError(f'--model: {error}') from error
 
 
 class _Drive:

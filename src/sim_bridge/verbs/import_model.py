@@ -1,0 +1,53 @@
+"""Turn a network that people have into a clean .keras, .tflite and .json; none of its code runs.
+
+Reads .keras and .h5 of Keras 1 to 3, an architecture (.json) with its weights (.h5), .onnx,
+.tflite and folders of TensorFlow (SavedModel).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from steering_net.importing import Imported
+
+PROFILE_HELP = (
+    'preprocessing: a name (course, course_noblur, naoki, naoki_legacy_yuv, carnd_raw_rgb, '
+    'carnd_raw_bgr, ksakmann) or one with changes, as in '
+    'custom:rows=60-136,columns=20-300,colour=rgb,blur=0,size=64x64,scale=1/255; '
+    'empty: as the network says'
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this verb."""
+    add = parser.add_argument
+    add('sources', nargs='+', type=Path, metavar='IN', help='the network: a file, two, a folder')
+    add('--out', type=Path, required=True, metavar='OUT.keras', help='where to write')
+    add('--profile', default='', help=PROFILE_HELP)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import; 0 on success, 2 with one line on stderr for what cannot be read."""
+    from steering_net.importing import import_model
+    from steering_net.preprocess import find_profile
+
+    try:
+        profile = find_profile(args.profile) if args.profile else None
+        imported = import_model(args.sources, args.out, profile)
+    except (OSError, ValueError) as error:
+        print(f'sim-bridge import-model: {error}', file=sys.stderr)
+        return 2
+    _tell(args.sources, imported)
+    return 0
+
+
+def _tell(sources: list[Path], imported: Imported) -> None:
+    origin = imported.origin
+    print(f'read     {", ".join(map(str, sources))}, saved by {origin.saved_by}')
+    print(f'layers   {"; ".join(origin.layers)}')
+    print(f'profile  {imported.choice}')
+    print(f'wrote    {", ".join(map(str, imported.files))}')

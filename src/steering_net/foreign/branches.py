@@ -1,0 +1,66 @@
+"""Networks that are no simple chain: left to Keras' own safe loader, if they are only Keras'.
+
+Keras 3 refuses a Lambda and everything that is not its own, with `safe_mode` for `.h5` too. The
+description is checked here first all the same, for some of its own layers read files or run code.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from steering_net.errors import ModelError
+from steering_net.foreign.limits import MAX_ARGUMENT
+
+SAFE_KERAS = (3, 13, 1)
+"""From this version on its loader follows no HDF5 file to another one (Python 3.11 and later)."""
+
+_UNSAFE = {
+    'FlaxLayer', 'Hashing', 'IntegerLookup', 'JaxLayer', 'Lambda', 'StringLookup', 'TFSMLayer',
+    'TextVectorization', 'TorchModuleWrapper', '__lambda__',
+}  # fmt: skip
+_PARTS = {'Functional', 'Model', 'Sequential', 'DTypePolicy', 'Policy', '__keras_tensor__'}
+_SPACES = ('layers', 'initializers', 'regularizers', 'constraints')
+_COUNTS = ('units', 'filters', 'nb_filter', 'output_dim')
+
+
+def load_branched(path: Path, config: dict[str, Any], sides: set[int]) -> Any:
+    """Return the `keras.Model` of a file whose description holds nothing but Keras' own layers.
+
+    `sides` are the lengths of all sides of the stored weights: a layer that claims to be larger
+    than what is stored for it is refused before anything is built. Raises ModelError.
+    """
+    import keras
+
+    if tuple(int(number) for number in keras.__version__.split('.')[:3]) < SAFE_KERAS:
+        needed = '.'.join(map(str, SAFE_KERAS))
+        raise ModelError(f'it has branches, for which Keras {needed} or later is needed')
+    for part in _objects(config.get('config')):
+        _check_part(part, keras)
+        for key in _COUNTS:
+            if isinstance(part.get(key), int) and part[key] not in sides:
+                raise ModelError(f'{key} {part[key]} has no weights in the file')
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = [inner for key, inner in value.items() if key != 'shared_object_id']
+    if isinstance(value, list):
+        for item in value:
+            yield from _objects(item)
+    elif isinstance(value, int | float) and abs(value) > MAX_ARGUMENT:
+        raise ModelError(f'{value} is no size of a layer')
+
+
+def _check_part(part: dict[str, Any], keras: Any) -> None:
+    name = part.get('class_name')
+    if name is None:
+        return
+    known = name in _PARTS or any(hasattr(getattr(keras, space), str(name)) for space in _SPACES)
+    is_activation = name == 'function' and hasattr(keras.activations, str(part.get('config')))
+    of_keras = str(part.get('module') or 'keras').split('.')[0] in ('keras', 'builtins')
+    if name in _UNSAFE or not of_keras or not (known or is_activation):
+        raise ModelError(f'{name} is not known here, and code from a file is never run')
+    if part.get('registered_name') not in (None, name):
+        raise ModelError(f'{part["registered_name"]} is not a layer of Keras itself')

@@ -1,0 +1,163 @@
+"""Files that Keras wrote: `.keras` archives, `.h5`, and an architecture with weights apart."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from steering_net.errors import READ_ERRORS, ModelError, one_line
+from steering_net.foreign.branches import load_branched
+from steering_net.foreign.keras_config import (
+    Architecture,
+    NotAChainError,
+    is_config,
+    parse_config,
+    read_config,
+)
+from steering_net.foreign.layers import Layer, Shape, Weights, build, weighted
+from steering_net.foreign.limits import (
+    MAX_FILE_BYTES,
+    MAX_JSON_BYTES,
+    check_bytes,
+    read_file,
+    read_json,
+    read_member,
+)
+from steering_net.foreign.weights import attribute, read_weights
+
+USUAL_SHAPES = ((66, 200, 3), (160, 320, 3), (64, 64, 3))
+"""Inputs that are tried for a description that names none: the weights tell which one fits."""
+
+
+def read_archive(path: Path) -> tuple[Any, str]:
+    """Return the `keras.Model` of a `.keras` file and the version of Keras that saved it."""
+    check_bytes(path.stat().st_size, MAX_FILE_BYTES, path.name)
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith('data.pkl') for name in archive.namelist()):
+            raise ModelError('it is a PyTorch file: export the network to ONNX')
+        config = parse_config(read_member(archive, 'config.json', MAX_JSON_BYTES))
+        version = ''
+        if 'metadata.json' in archive.namelist():
+            metadata = read_json(read_member(archive, 'metadata.json', MAX_JSON_BYTES))
+            version = str(metadata.get('keras_version', ''))
+        weights = io.BytesIO(read_member(archive, 'model.weights.h5'))
+    with _open(weights) as file:
+        return _model(path, config, version, file), version
+
+
+def read_h5(path: Path, architecture: Path | None = None) -> tuple[Any, str]:
+    """Return the `keras.Model` of an HDF5 file and the version of Keras that saved it.
+
+    A file of weights alone takes its layers from `architecture`, a JSON file.
+    """
+    check_bytes(path.stat().st_size, MAX_FILE_BYTES, path.name)
+    with _open(path) as file:
+        text = attribute(file, 'model_config')
+        if text:
+            version = attribute(file, 'keras_version')
+            config = parse_config(text)
+        elif architecture is not None:
+            config = parse_config(read_file(architecture, MAX_JSON_BYTES))
+            version = str(config.get('keras_version', ''))
+        else:
+            raise ModelError(
+                'it holds weights only: give the architecture too, '
+                f'as in `sim-bridge import-model {path.stem}.json {path.name}`'
+            )
+        return _model(None if architecture and not text else path, config, version, file), version
+
+
+def is_architecture(path: Path) -> bool:
+    """Whether a file is the JSON description of a Keras network."""
+    try:
+        value = read_json(read_file(path, MAX_JSON_BYTES))
+        return is_config(read_json(value) if isinstance(value, str) else value)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+@contextmanager
+def _open(source: Any) -> Iterator[Any]:
+    import h5py
+
+    with h5py.File(source, 'r') as file:
+        yield file
+
+
+def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -> Any:
+    """The network of a description and its weights; by Keras itself if it has branches."""
+    try:
+        architecture = read_config(config, version)
+    except NotAChainError as error:
+        harmful = next(_lambdas(config), None)
+        if harmful is not None:
+            raise ModelError(f'layer {harmful} is a Lambda in a network with branches') from error
+        if path is None:
+            raise
+        try:
+            return load_branched(path, config, _sides(file))
+        except READ_ERRORS as reason:
+            raise ModelError(f'{error}; nor can Keras load it: {one_line(reason)}') from reason
+    weights = read_weights(file, [name for name, _ in architecture.stored])
+    return _build(architecture, _with_weights(architecture.layers, weights))
+
+
+def _lambdas(value: Any) -> Iterator[str]:
+    """The names of all Lambda layers of a description, however deep."""
+    if isinstance(value, dict):
+        inner = value.get('config')
+        if value.get('class_name') in ('Lambda', '__lambda__'):
+            yield str(inner.get('name') if isinstance(inner, dict) else value.get('name'))[:80]
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _lambdas(item)
+
+
+def _sides(file: Any) -> set[int]:
+    """The lengths of the sides of everything that is stored in an HDF5 file."""
+    sides: set[int] = set()
+    file.visititems(lambda _, item: sides.update(getattr(item, 'shape', None) or ()))
+    return sides
+
+
+def _with_weights(layers: tuple[Layer, ...], weights: list[Weights]) -> list[Layer]:
+    """Give the stored weights to the layers that have some, in order."""
+    takers = [i for i, layer in enumerate(layers) if weighted(layer) or _is_adapted(layer)]
+    if len(takers) != len(weights):
+        raise ModelError(f'{len(takers)} layers need weights, the file has {len(weights)}')
+    filled = list(layers)
+    for index, arrays in zip(takers, weights, strict=True):
+        filled[index] = _filled(layers[index], arrays)
+    return filled
+
+
+def _is_adapted(layer: Layer) -> bool:
+    return layer.kind == 'Normalization' and layer.arguments.get('mean') is None
+
+
+def _filled(layer: Layer, arrays: Weights) -> Layer:
+    if layer.kind != 'Normalization':
+        return replace(layer, weights=arrays)
+    if len(arrays) < 2 or arrays[0].ndim > 1 or arrays[0].shape != arrays[1].shape:
+        raise ModelError(f'layer {layer.name} has no mean and variance')
+    learnt = {'mean': arrays[0].tolist(), 'variance': arrays[1].tolist()}
+    return replace(layer, arguments=layer.arguments | learnt)
+
+
+def _build(architecture: Architecture, layers: list[Layer]) -> Any:
+    if architecture.input_shape is not None:
+        return build(layers, architecture.input_shape)
+    return _build_for_usual_shape(layers)
+
+
+def _build_for_usual_shape(layers: list[Layer], shapes: tuple[Shape, ...] = USUAL_SHAPES) -> Any:
+    for shape in shapes:
+        try:
+            return build(layers, shape)
+        except ModelError as error:
+            reason = error
+    raise ModelError(f'it does not say what frames it takes, and no usual size fits: {reason}')

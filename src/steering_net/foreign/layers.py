@@ -1,0 +1,183 @@
+"""The layers that a network may have, and how to build it from them with Keras."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steering_net.errors import READ_ERRORS, ModelError, one_line
+from steering_net.foreign.limits import MAX_LAYERS, check_values
+
+Shape: TypeAlias = tuple[int, ...]
+Weights: TypeAlias = tuple[NDArray[np.float32], ...]
+Arguments: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: `kind` is a name of KINDS, `arguments` are Keras 3's, `weights` in its order."""
+
+    kind: str
+    name: str
+    arguments: Arguments = field(default_factory=dict)
+    weights: Weights = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What may be said of a kind of layer, and the shapes of its weights for an input shape."""
+
+    arguments: tuple[str, ...]
+    weight_shapes: Callable[[Arguments, Shape], list[Shape]] = lambda _arguments, _shape: []
+
+
+ACTIVATIONS = (
+    'linear', 'relu', 'relu6', 'elu', 'selu', 'gelu', 'tanh', 'sigmoid', 'softplus', 'softsign',
+    'swish', 'silu', 'leaky_relu', 'exponential', 'mish', 'hard_sigmoid',
+)  # fmt: skip
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = (value, value) if isinstance(value, int) else value
+    return int(first), int(second)
+
+
+def _bias(arguments: Arguments, size: int) -> list[Shape]:
+    return [(size,)] if arguments.get('use_bias', True) else []
+
+
+def _conv(arguments: Arguments, shape: Shape) -> list[Shape]:
+    filters = int(arguments['filters'])
+    channels = shape[-1] // int(arguments.get('groups', 1))
+    kernel = (*_pair(arguments['kernel_size']), channels, filters)
+    return [kernel, *_bias(arguments, filters)]
+
+
+def _depthwise(arguments: Arguments, shape: Shape) -> list[Shape]:
+    depth = int(arguments.get('depth_multiplier', 1))
+    kernel = (*_pair(arguments['kernel_size']), shape[-1], depth)
+    return [kernel, *_bias(arguments, shape[-1] * depth)]
+
+
+def _separable(arguments: Arguments, shape: Shape) -> list[Shape]:
+    filters, depth = int(arguments['filters']), int(arguments.get('depth_multiplier', 1))
+    depthwise = (*_pair(arguments['kernel_size']), shape[-1], depth)
+    pointwise = (1, 1, shape[-1] * depth, filters)
+    return [depthwise, pointwise, *_bias(arguments, filters)]
+
+
+def _dense(arguments: Arguments, shape: Shape) -> list[Shape]:
+    units = int(arguments['units'])
+    return [(shape[-1], units), *_bias(arguments, units)]
+
+
+def _batch_norm(arguments: Arguments, shape: Shape) -> list[Shape]:
+    learnt = sum(bool(arguments.get(name, True)) for name in ('scale', 'center'))
+    return [(shape[-1],)] * (learnt + 2)
+
+
+def _layer_norm(arguments: Arguments, shape: Shape) -> list[Shape]:
+    learnt = sum(bool(arguments.get(name, True)) for name in ('scale', 'center'))
+    return [(shape[-1],)] * learnt
+
+
+def _prelu(arguments: Arguments, shape: Shape) -> list[Shape]:
+    shared = arguments.get('shared_axes') or ()
+    return [tuple(1 if axis + 1 in shared else side for axis, side in enumerate(shape))]
+
+
+_CONV = ('kernel_size', 'strides', 'padding', 'dilation_rate', 'activation', 'use_bias')
+_POOL = ('pool_size', 'strides', 'padding')
+KINDS = {
+    'Activation': Kind(('activation',)),
+    'Arctan': Kind(()),
+    'AlphaDropout': Kind(('rate',)),
+    'AveragePooling2D': Kind(_POOL),
+    'BatchNormalization': Kind(('axis', 'epsilon', 'center', 'scale'), _batch_norm),
+    'Conv2D': Kind((*_CONV, 'filters', 'groups'), _conv),
+    'Cropping2D': Kind(('cropping',)),
+    'Dense': Kind(('units', 'activation', 'use_bias'), _dense),
+    'DepthwiseConv2D': Kind((*_CONV, 'depth_multiplier'), _depthwise),
+    'Dropout': Kind(('rate',)),
+    'ELU': Kind(('alpha',)),
+    'Flatten': Kind(()),
+    'GaussianDropout': Kind(('rate',)),
+    'GaussianNoise': Kind(('stddev',)),
+    'GlobalAveragePooling2D': Kind(('keepdims',)),
+    'GlobalMaxPooling2D': Kind(('keepdims',)),
+    'LayerNormalization': Kind(('axis', 'epsilon', 'center', 'scale'), _layer_norm),
+    'LeakyReLU': Kind(('negative_slope',)),
+    'MaxPooling2D': Kind(_POOL),
+    'Normalization': Kind(('axis', 'mean', 'variance', 'invert')),
+    'PReLU': Kind(('shared_axes',), _prelu),
+    'ReLU': Kind(('max_value', 'negative_slope', 'threshold')),
+    'Rescaling': Kind(('scale', 'offset')),
+    'Reshape': Kind(('target_shape',)),
+    'Resizing': Kind(('height', 'width', 'interpolation')),
+    'SeparableConv2D': Kind((*_CONV, 'filters', 'depth_multiplier'), _separable),
+    'SpatialDropout2D': Kind(('rate',)),
+    'UpSampling2D': Kind(('size', 'interpolation')),
+    'ZeroPadding2D': Kind(('padding',)),
+}
+"""The allow-list: kinds of layers, with the arguments that change what they compute."""
+
+
+def weighted(layer: Layer) -> bool:
+    """Whether a layer has weights, told from its description alone."""
+    return bool(KINDS[layer.kind].weight_shapes(layer.arguments, (1, 1, 1)))
+
+
+def build(layers: Sequence[Layer], input_shape: Shape) -> Any:
+    """Return the uncompiled `keras.Model` of a chain of layers for inputs (h, w, c).
+
+    The shapes of the weights are checked before anything is allocated for them. Raises
+    ModelError, naming the layer, for whatever does not fit.
+    """
+    import keras
+
+    if len(layers) > MAX_LAYERS:
+        raise ModelError(f'it has {len(layers)} layers, more than the {MAX_LAYERS} allowed')
+    check_values(input_shape, 'the input')
+    frame = x = keras.Input(input_shape, name='frame')
+    names: set[str] = {'frame'}
+    for layer in layers:
+        try:
+            x = _append(layer, x, _unique(layer, names))
+        except ModelError:
+            raise
+        except READ_ERRORS as error:
+            raise ModelError(f'layer {layer.name}: {one_line(error)}') from error
+    return keras.Model(frame, x)
+
+
+def _append(layer: Layer, x: Any, name: str) -> Any:
+    import keras
+
+    expected = KINDS[layer.kind].weight_shapes(layer.arguments, tuple(x.shape[1:]))
+    actual = [weights.shape for weights in layer.weights]
+    if expected != actual:
+        raise ModelError(f'layer {layer.name} needs weights {expected}, the file has {actual}')
+    if not all(np.isfinite(weights).all() for weights in layer.weights):
+        raise ModelError(f'layer {layer.name} has weights that are no finite numbers')
+    if layer.kind == 'Arctan':
+        # LiteRT knows the arc tangent of two arguments only.
+        return keras.ops.arctan2(x, keras.ops.ones_like(x))
+    made = getattr(keras.layers, layer.kind)(name=name, **layer.arguments)
+    y = made(x)
+    check_values(y.shape[1:], f'layer {layer.name}')
+    if layer.weights:
+        made.set_weights(list(layer.weights))
+    return y
+
+
+def _unique(layer: Layer, taken: set[str]) -> str:
+    """A name that Keras accepts: its own where that can be, numbered where it is taken."""
+    stem = re.sub(r'[^A-Za-z0-9_]', '_', layer.name)[:60].strip('_') or layer.kind.lower()
+    name, number = stem, 1
+    while name in taken:
+        name, number = f'{stem}_{number}', number + 1
+    taken.add(name)
+    return name

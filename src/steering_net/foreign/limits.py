@@ -1,0 +1,63 @@
+"""How large a network may be: a small file can claim to be a huge one."""
+
+import json
+import math
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from steering_net.errors import ModelError
+
+MAX_FILE_BYTES = 512 << 20
+"""Largest file, or member of a `.keras` archive once it is unpacked."""
+
+MAX_WEIGHT_BYTES = 512 << 20
+"""Largest sum of all weights as float32: 134 million of them, 500 times a PilotNet."""
+
+MAX_JSON_BYTES = 8 << 20
+"""Largest description of the layers."""
+
+MAX_LAYERS = 500
+MAX_TENSOR_VALUES = 1 << 26
+"""Most values between two layers: a 320 x 160 frame with 64 channels has 3 million."""
+
+MAX_ARGUMENT = 1 << 20
+"""Largest number that a layer's description may hold where a count or a size is meant."""
+
+
+def read_file(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Return a file's content; ModelError if it is larger than `limit` bytes."""
+    check_bytes(path.stat().st_size, limit, path.name)
+    return path.read_bytes()
+
+
+def read_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Return a member of a zip archive, whose announced size is checked before it is unpacked."""
+    try:
+        member = archive.getinfo(name)
+    except KeyError:
+        raise ModelError(f'there is no {name} in it') from None
+    check_bytes(member.file_size, limit, name)
+    with archive.open(member) as stream:
+        # zipfile stops at the announced size, whatever the compressed data would give.
+        return stream.read(limit + 1)
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return parsed JSON; ModelError if the text is too long."""
+    check_bytes(len(text), MAX_JSON_BYTES, 'the description of the layers')
+    return json.loads(text)
+
+
+def check_bytes(size: int, limit: int, what: str) -> None:
+    """Raise ModelError if `size` bytes are more than `limit`."""
+    if size > limit:
+        raise ModelError(f'{what} has {size >> 20} MiB, more than the {limit >> 20} MiB allowed')
+
+
+def check_values(shape: Iterable[int | None], what: str) -> None:
+    """Raise ModelError if a tensor of this shape (None counts once) would be too large."""
+    count = math.prod(abs(side) for side in shape if side is not None)
+    if count > MAX_TENSOR_VALUES:
+        raise ModelError(f'{what} makes {count} values of a frame, more than anybody needs')

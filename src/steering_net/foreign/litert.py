@@ -1,0 +1,252 @@
+"""Read a `.tflite` file as data: which operators it has, and its layers where they are a chain."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering_net.errors import READ_ERRORS, ModelError, one_line
+from steering_net.foreign import graphs
+from steering_net.foreign.chain import Array, Chain
+from steering_net.foreign.graphs import Folder, Handler, Operation
+from steering_net.foreign.layers import build
+from steering_net.foreign.limits import read_file
+
+_MAX_OPERATORS = 2000
+_TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64}
+_PADDINGS = {0: 'same', 1: 'valid'}
+_FUSED = {1: 'relu', 3: 'relu6', 4: 'tanh'}
+
+
+def _schema() -> Any:
+    """The classes of the file format, from TensorFlow where ai-edge-litert is not installed."""
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError:
+        from tensorflow.lite.python import schema_py_generated as schema
+    return schema
+
+
+def check_operators(content: bytes, name: str) -> None:
+    """Raise ModelError for a file that needs operators that are not LiteRT's own."""
+    schema = _schema()
+    try:
+        model = schema.Model.GetRootAs(content)
+        if not 0 < model.OperatorCodesLength() <= _MAX_OPERATORS:
+            raise ModelError('it has no operators')
+        codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
+        custom = [code.CustomCode() for code in codes if code.CustomCode() is not None]
+        custom += [b'custom' for code in codes if _code(code) == schema.BuiltinOperator.CUSTOM]
+    except READ_ERRORS as error:
+        raise ModelError(f'{name} is no LiteRT model: {one_line(error)}') from error
+    if custom:
+        operator = custom[0].decode('utf-8', errors='replace')[:60]
+        raise ModelError(
+            f'{name} needs the operator {operator}, which is not one of LiteRT itself'
+        )
+
+
+def read_litert(path: Path) -> tuple[Any, str]:
+    """Return the `keras.Model` of a `.tflite` file of float weights, and what saved it.
+
+    Raises ModelError, naming the operator, for a network that is no chain of known ones.
+    """
+    content = read_file(path)
+    check_operators(content, path.name)
+    model = _schema().Model.GetRootAs(content)
+    if model.SubgraphsLength() != 1:
+        raise ModelError(f'it has {model.SubgraphsLength()} graphs, not one')
+    chain = _Graph(model).chain()
+    return build(chain.finish(), chain.input_shape), 'LiteRT'
+
+
+def _code(code: Any) -> int:
+    """An operator's number, which old files have in a smaller field."""
+    return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
+
+
+class _Graph:
+    """The one graph of a file, read operator by operator."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._graph = model.Subgraphs(0)
+        self._schema = _schema()
+        self._names = {
+            number: name for name, number in vars(self._schema.BuiltinOperator).items()
+            if name.isupper()
+        }  # fmt: skip
+
+    def chain(self) -> Chain:
+        """Return the chain from the input to the output."""
+        graph = self._graph
+        if graph.InputsLength() != 1 or graph.OutputsLength() != 1:
+            raise ModelError(
+                f'it has {graph.InputsLength()} inputs, {graph.OutputsLength()} outputs'
+            )
+        shape = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy().tolist()
+        chain = Chain(shape[1:])
+        values: dict[int, Any] = {-1: None, graph.Inputs(0): chain.flow}
+        if graph.OperatorsLength() > _MAX_OPERATORS:
+            raise ModelError('it has more operators than anybody needs')
+        for number in range(graph.OperatorsLength()):
+            operator = graph.Operators(number)
+            inputs = tuple(self._value(values, i) for i in operator.InputsAsNumpy().tolist())
+            operation = self._operation(operator, inputs)
+            values[operator.Outputs(0)] = graphs.run(chain, operation, _HANDLERS, _FOLDERS)
+        if values.get(graph.Outputs(0)) != chain.flow:
+            raise ModelError('its output is not the end of the chain')
+        return chain
+
+    def _value(self, values: dict[int, Any], index: int) -> Any:
+        return values[index] if index in values else self._array(self._graph.Tensors(index))
+
+    def _array(self, tensor: Any) -> Array:
+        if tensor.Type() not in _TYPES:
+            raise ModelError(
+                'its weights are quantised: the network can drive, but not be rebuilt'
+            )
+        data = self._model.Buffers(tensor.Buffer()).DataAsNumpy()
+        if not isinstance(data, np.ndarray):
+            raise ModelError('a tensor is used before it is computed')
+        shape = tensor.ShapeAsNumpy()
+        flat = np.frombuffer(data.tobytes(), np.dtype(_TYPES[tensor.Type()]).newbyteorder('<'))
+        return flat.reshape(shape if isinstance(shape, np.ndarray) else ())
+
+    def _operation(self, operator: Any, inputs: tuple[Any, ...]) -> Operation:
+        code = _code(self._model.OperatorCodes(operator.OpcodeIndex()))
+        return Operation(self._names.get(code, str(code)), inputs, dict(self._options(operator)))
+
+    def _options(self, operator: Any) -> Iterator[tuple[str, Any]]:
+        """An operator's options, which are methods without arguments of a generated class."""
+        kinds = vars(self._schema.BuiltinOptions)
+        kind = next((k for k, v in kinds.items() if v == operator.BuiltinOptionsType()), 'NONE')
+        table = operator.BuiltinOptions()
+        if kind == 'NONE' or table is None:
+            return
+        options = getattr(self._schema, kind)()
+        options.Init(table.Bytes, table.Pos)
+        for name in _OPTIONS:
+            if hasattr(options, name):
+                yield name, getattr(options, name)()
+
+
+_OPTIONS = (
+    'Alpha', 'Axis', 'BeginMask', 'DepthMultiplier', 'DilationHFactor', 'DilationWFactor',
+    'EllipsisMask', 'EndMask', 'FilterHeight', 'FilterWidth', 'FusedActivationFunction',
+    'KeepDims', 'NewAxisMask', 'Padding', 'ShrinkAxisMask', 'StrideH', 'StrideW', 'WeightsFormat',
+)  # fmt: skip
+
+
+def _fused(handler: Handler) -> Handler:
+    """Let the activation follow that an operator has built in."""
+
+    def handle(chain: Chain, operation: Operation) -> None:
+        handler(chain, operation)
+        number = operation.attributes.get('FusedActivationFunction', 0)
+        if number:
+            if number not in _FUSED:
+                raise ModelError(f'{operation.name} has an activation that is not known here')
+            chain.activate(_FUSED[number])
+
+    return handle
+
+
+def _strides(operation: Operation) -> tuple[list[int], list[int], str]:
+    options = operation.attributes
+    strides = [options.get('StrideH', 1), options.get('StrideW', 1)]
+    dilations = [options.get('DilationHFactor', 1), options.get('DilationWFactor', 1)]
+    return strides, dilations, _PADDINGS[options.get('Padding', 1)]
+
+
+def _conv(chain: Chain, operation: Operation) -> None:
+    strides, dilations, padding = _strides(operation)
+    kernel = operation.constant(1).transpose(1, 2, 3, 0)
+    groups = chain.foreign_shape[-1] // kernel.shape[2]
+    chain.conv(kernel, strides, padding, dilations=dilations, groups=groups)
+    _bias(chain, operation)
+
+
+def _depthwise(chain: Chain, operation: Operation) -> None:
+    strides, dilations, padding = _strides(operation)
+    kernel = operation.constant(1)[0]
+    rows, columns, out = kernel.shape
+    channels = chain.foreign_shape[-1]
+    kernel = kernel.reshape(rows, columns, channels, out // channels)
+    chain.conv(kernel, strides, padding, dilations=dilations, depthwise=True)
+    _bias(chain, operation)
+
+
+def _dense(chain: Chain, operation: Operation) -> None:
+    if operation.attributes.get('WeightsFormat', 0):
+        raise ModelError('shuffled weights are not known here')
+    chain.flatten()
+    chain.dense(operation.constant(1).T)
+    _bias(chain, operation)
+
+
+def _bias(chain: Chain, operation: Operation) -> None:
+    if len(operation.inputs) > 2 and operation.inputs[2] is not None:
+        chain.add(operation.constant(2))
+
+
+def _pool(kind: str) -> Handler:
+    def handle(chain: Chain, operation: Operation) -> None:
+        strides, _, padding = _strides(operation)
+        options = operation.attributes
+        size = [options.get('FilterHeight', 1), options.get('FilterWidth', 1)]
+        chain.pool(kind, size, strides, padding)
+
+    return handle
+
+
+def _leaky_relu(chain: Chain, operation: Operation) -> None:
+    chain.apply('LeakyReLU', {'negative_slope': float(operation.attributes.get('Alpha', 0.0))})
+
+
+def _reshape(chain: Chain, operation: Operation) -> None:
+    chain.reshape(operation.constant(1).ravel().tolist())
+
+
+def _renamed(operation: Operation) -> Operation:
+    """The same operation with its attributes spelt as TensorFlow spells them."""
+    names = {
+        'BeginMask': 'begin_mask',
+        'EllipsisMask': 'ellipsis_mask',
+        'EndMask': 'end_mask',
+        'KeepDims': 'keep_dims',
+        'NewAxisMask': 'new_axis_mask',
+        'ShrinkAxisMask': 'shrink_axis_mask',
+    }
+    spelt = {names.get(key, key): value for key, value in operation.attributes.items()}
+    return Operation(operation.name, operation.inputs, spelt)
+
+
+_HANDLERS: dict[str, Handler] = {
+    'ADD': _fused(graphs.add),
+    'AVERAGE_POOL_2D': _fused(_pool('AveragePooling2D')),
+    'CONV_2D': _fused(_conv),
+    'DEPTHWISE_CONV_2D': _fused(_depthwise),
+    'DIV': _fused(graphs.divide),
+    'ELU': graphs.activation('elu'),
+    'FULLY_CONNECTED': _fused(_dense),
+    'LEAKY_RELU': _leaky_relu,
+    'LOGISTIC': graphs.activation('sigmoid'),
+    'MAX_POOL_2D': _fused(_pool('MaxPooling2D')),
+    'MEAN': lambda chain, operation: graphs.mean(chain, _renamed(operation)),
+    'MUL': _fused(graphs.multiply),
+    'PAD': graphs.pad,
+    'RELU': graphs.activation('relu'),
+    'RELU6': graphs.activation('relu6'),
+    'RESHAPE': _reshape,
+    'SQUEEZE': graphs.squeeze,
+    'STRIDED_SLICE': lambda chain, operation: graphs.strided_slice(chain, _renamed(operation)),
+    'SUB': _fused(graphs.subtract),
+    'TANH': graphs.activation('tanh'),
+}
+_FOLDERS: dict[str, Folder] = {
+    'DEQUANTIZE': lambda operation: operation.constant(0).astype(np.float32),
+    'PACK': lambda operation: np.stack(operation.constants),
+    'STRIDED_SLICE': lambda operation: graphs.fold_strided_slice(_renamed(operation)),
+}

@@ -1,0 +1,313 @@
+"""Read an ONNX file: PilotNets as PyTorch, tf2onnx and others export them.
+
+The file is parsed by protobuf, with those parts of the format that are needed here; fields that
+are not named are skipped. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering_net.errors import ModelError
+from steering_net.foreign import graphs
+from steering_net.foreign.chain import Array, Chain
+from steering_net.foreign.graphs import Folder, Handler, Operation
+from steering_net.foreign.layers import build
+from steering_net.foreign.limits import read_file
+
+_TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 10: np.float16, 11: np.float64}
+_MESSAGES = {
+    # Name, number, type: s text, b bytes, i int64, f float, d double, a message; * repeated.
+    'Attribute': 'name 1 s,f 2 f,i 3 i,s 4 b,t 5 Tensor,floats 7 f*,ints 8 i*',
+    'Tensor': 'dims 1 i*,data_type 2 i,float_data 4 f*,int32_data 5 i*,int64_data 7 i*,'
+    'name 8 s,raw_data 9 b,double_data 10 d*,data_location 14 i',
+    'Node': 'input 1 s*,output 2 s*,op_type 4 s,attribute 5 Attribute*,domain 7 s',
+    'Dimension': 'dim_value 1 i',
+    'Shape': 'dim 1 Dimension*',
+    'TensorType': 'elem_type 1 i,shape 2 Shape',
+    'Type': 'tensor_type 1 TensorType',
+    'ValueInfo': 'name 1 s,type 2 Type',
+    'Graph': 'node 1 Node*,initializer 5 Tensor*,input 11 ValueInfo*,output 12 ValueInfo*',
+    'Model': 'producer_name 2 s,producer_version 3 s,graph 7 Graph',
+}
+
+
+@cache
+def _model_class() -> Any:
+    """The message class of a whole file, made from the table above."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    Field = descriptor_pb2.FieldDescriptorProto
+    kinds = {
+        's': Field.TYPE_STRING,
+        'b': Field.TYPE_BYTES,
+        'i': Field.TYPE_INT64,
+        'f': Field.TYPE_FLOAT,
+        'd': Field.TYPE_DOUBLE,
+    }
+    file = descriptor_pb2.FileDescriptorProto(
+        name='steering_net/onnx.proto', package='steering_net_onnx', syntax='proto3'
+    )
+    for message, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message)
+        for text in fields.split(','):
+            name, number, kind = text.split()
+            repeated = Field.LABEL_REPEATED if kind.endswith('*') else Field.LABEL_OPTIONAL
+            field = described.field.add(name=name, number=int(number), label=repeated)
+            kind = kind.rstrip('*')
+            field.type = kinds.get(kind, Field.TYPE_MESSAGE)
+            if kind not in kinds:
+                field.type_name = f'.steering_net_onnx.{kind}'
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName('steering_net_onnx.Model'))
+
+
+def read_onnx(path: Path) -> tuple[Any, str]:
+    """Return the `keras.Model` of an ONNX file and what saved it.
+
+    Raises ModelError, naming the operation, for a network that is no chain of known ones.
+    """
+    from google.protobuf.message import DecodeError
+
+    model = _model_class()()
+    try:
+        model.ParseFromString(read_file(path))
+    except DecodeError as error:
+        raise ModelError('it is no ONNX file, or not all of it') from error
+    chain = _read_graph(model.graph)
+    saved_by = f'ONNX, {model.producer_name} {model.producer_version}'[:80].rstrip(', ')
+    return build(chain.finish(), chain.input_shape), saved_by
+
+
+def _read_graph(graph: Any) -> Chain:
+    constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
+    inputs = [info for info in graph.input if info.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ModelError(f'it has {len(inputs)} inputs and {len(graph.output)} outputs, not one')
+    sides = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
+    chain = Chain(sides[1:])
+    values = constants | {inputs[0].name: chain.flow, '': None}
+    for node in graph.node:
+        _read_node(chain, node, values)
+    if values.get(graph.output[0].name) != chain.flow:
+        raise ModelError('its output is not the end of the chain')
+    return chain
+
+
+def _read_node(chain: Chain, node: Any, values: dict[str, Any]) -> None:
+    if node.domain not in ('', 'ai.onnx'):
+        raise ModelError(f'operation {node.domain}.{node.op_type} is not one of ONNX itself')
+    missing = [name for name in node.input if name not in values]
+    if missing or not node.output:
+        raise ModelError(f'operation {node.op_type} lacks {missing or "an output"}')
+    inputs = [values[name] for name in node.input]
+    attributes = {a.name: _attribute(a) for a in node.attribute}
+    operation = Operation(node.op_type, tuple(inputs), attributes)
+    values[node.output[0]] = graphs.run(chain, operation, _HANDLERS, _FOLDERS)
+
+
+def _attribute(attribute: Any) -> Any:
+    if attribute.HasField('t'):
+        return _array(attribute.t)
+    for name in ('ints', 'floats'):
+        if len(getattr(attribute, name)):
+            return list(getattr(attribute, name))
+    return attribute.s.decode('utf-8') or attribute.i or attribute.f
+
+
+def _array(tensor: Any) -> Array:
+    if tensor.data_location or tensor.data_type not in _TYPES:
+        raise ModelError(f'tensor {tensor.name} lies in another file or is of an unknown type')
+    kind = np.dtype(_TYPES[tensor.data_type])
+    if tensor.raw_data:
+        flat = np.frombuffer(tensor.raw_data, kind.newbyteorder('<')).astype(kind)
+    else:
+        lists = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)
+        flat = np.array(next((list(data) for data in lists if len(data)), []), kind)
+    return flat.reshape(list(tensor.dims))
+
+
+def _padding(operation: Operation) -> str | Sequence[int]:
+    mode = operation.attributes.get('auto_pad', 'NOTSET') or 'NOTSET'
+    if mode == 'SAME_UPPER':
+        return 'same'
+    if mode not in ('NOTSET', 'VALID'):
+        raise ModelError(f'padding {mode} is not known here')
+    pads = operation.attributes.get('pads') or [0, 0, 0, 0]
+    return 'valid' if mode == 'VALID' or not any(pads) else list(pads)
+
+
+def _channels_first(chain: Chain, operation: Operation) -> None:
+    if not chain.channels_first:
+        raise ModelError(f'{operation.name} needs its channels first')
+
+
+def _conv(chain: Chain, operation: Operation) -> None:
+    _channels_first(chain, operation)
+    kernel, attributes = operation.constant(1), operation.attributes
+    groups, channels = int(attributes.get('group') or 1), chain.foreign_shape[1]
+    kernel = kernel.transpose(2, 3, 1, 0)
+    depthwise = groups == channels > 1
+    if depthwise:
+        rows, columns, _, out = kernel.shape
+        kernel = kernel.reshape(rows, columns, channels, out // channels)
+    chain.conv(
+        kernel,
+        attributes.get('strides') or [1, 1],
+        _padding(operation),
+        dilations=attributes.get('dilations') or [1, 1],
+        groups=groups,
+        depthwise=depthwise,
+    )
+    if len(operation.inputs) > 2:
+        chain.add(operation.constant(2))
+
+
+def _pool(kind: str) -> Handler:
+    def handle(chain: Chain, operation: Operation) -> None:
+        _channels_first(chain, operation)
+        attributes = operation.attributes
+        if attributes.get('ceil_mode') or any(d != 1 for d in attributes.get('dilations') or ()):
+            raise ModelError(f'{operation.name} rounds up or is dilated')
+        size = attributes['kernel_shape']
+        chain.pool(kind, size, attributes.get('strides') or [1, 1], _padding(operation))
+
+    return handle
+
+
+def _global_pool(kind: str) -> Handler:
+    def handle(chain: Chain, operation: Operation) -> None:
+        _channels_first(chain, operation)
+        chain.global_pool(kind, keepdims=True)
+
+    return handle
+
+
+def _gemm(chain: Chain, operation: Operation) -> None:
+    attributes = operation.attributes
+    if any(float(attributes.get(name, 1.0)) != 1.0 for name in ('alpha', 'beta')):
+        raise ModelError('Gemm with alpha or beta is not known here')
+    if attributes.get('transA'):
+        raise ModelError('Gemm with transA is not known here')
+    matrix = operation.constant(1)
+    chain.dense(matrix.T if attributes.get('transB') else matrix)
+    if len(operation.inputs) > 2:
+        chain.add(operation.constant(2))
+
+
+def _batch_norm(chain: Chain, operation: Operation) -> None:
+    values = [operation.constant(index) for index in range(1, 5)]
+    chain.batch_norm(values, float(operation.attributes.get('epsilon') or 1e-5))
+
+
+def _flatten(chain: Chain, operation: Operation) -> None:
+    if operation.attributes.get('axis', 1) != 1:
+        raise ModelError('Flatten of another axis than the first is not known here')
+    chain.flatten()
+
+
+def _clip(chain: Chain, operation: Operation) -> None:
+    bounds = [float(value) for value in operation.constants] or [
+        float(operation.attributes.get(name, 0.0)) for name in ('min', 'max')
+    ]
+    if len(bounds) != 2 or bounds[0] != 0.0:
+        raise ModelError(f'Clip to {bounds} is not known here')
+    chain.apply('ReLU', {'max_value': bounds[1]})
+
+
+def _cast(chain: Chain, operation: Operation) -> None:
+    if _TYPES.get(operation.attributes.get('to', 0)) not in (np.float32, np.float16, np.float64):
+        raise ModelError('a Cast to whole numbers is not known here')
+    chain.keep()
+
+
+def _elu(chain: Chain, operation: Operation) -> None:
+    alpha = float(operation.attributes.get('alpha', 1.0))
+    if alpha == 1.0:
+        chain.activate('elu')
+    else:
+        chain.apply('ELU', {'alpha': alpha})
+
+
+def _leaky_relu(chain: Chain, operation: Operation) -> None:
+    slope = float(operation.attributes.get('alpha', 0.01))
+    chain.apply('LeakyReLU', {'negative_slope': slope})
+
+
+def _transpose(chain: Chain, operation: Operation) -> None:
+    chain.transpose(operation.attributes['perm'])
+
+
+def _reshape(chain: Chain, operation: Operation) -> None:
+    chain.reshape(operation.constant(1).ravel().tolist())
+
+
+def _squeeze(chain: Chain, _operation: Operation) -> None:
+    chain.reshape([-1, *(side for side in chain.foreign_shape[1:] if side != 1)])
+
+
+def _pad(chain: Chain, operation: Operation) -> None:
+    if operation.attributes.get('mode', 'constant') != 'constant':
+        raise ModelError('only padding with zeros is known here')
+    pads = operation.attributes.get('pads') or operation.constant(1).tolist()
+    _channels_first(chain, operation)
+    if len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
+        raise ModelError(f'padding {pads} is not known here')
+    chain.pad(pads[2:4], pads[6:8])
+
+
+def _axes(operation: Operation) -> Any:
+    if len(operation.inputs) > 1:
+        return operation.constant(1).ravel().tolist()
+    return operation.attributes.get('axes') or [0]
+
+
+_HANDLERS: dict[str, Handler] = {
+    'Add': graphs.add,
+    'Atan': graphs.arctan,
+    'AveragePool': _pool('AveragePooling2D'),
+    'BatchNormalization': _batch_norm,
+    'Cast': _cast,
+    'Clip': _clip,
+    'Conv': _conv,
+    'Div': graphs.divide,
+    'Dropout': graphs.keep,
+    'Elu': _elu,
+    'Flatten': _flatten,
+    'Gemm': _gemm,
+    'GlobalAveragePool': _global_pool('GlobalAveragePooling2D'),
+    'GlobalMaxPool': _global_pool('GlobalMaxPooling2D'),
+    'Identity': graphs.keep,
+    'LeakyRelu': _leaky_relu,
+    'MatMul': lambda chain, operation: chain.dense(operation.constant(1)),
+    'MaxPool': _pool('MaxPooling2D'),
+    'Mul': graphs.multiply,
+    'Pad': _pad,
+    'Relu': graphs.activation('relu'),
+    'Reshape': _reshape,
+    'Selu': graphs.activation('selu'),
+    'Sigmoid': graphs.activation('sigmoid'),
+    'Softplus': graphs.activation('softplus'),
+    'Squeeze': _squeeze,
+    'Sub': graphs.subtract,
+    'Tanh': graphs.activation('tanh'),
+    'Transpose': _transpose,
+}
+_FOLDERS: dict[str, Folder] = {
+    'Cast': graphs.first,
+    'Concat': lambda operation: graphs.concatenate(operation.constants),
+    'Constant': lambda operation: np.asarray(
+        next(v for k, v in operation.attributes.items() if k.startswith('value'))
+    ),
+    'Gather': lambda operation: operation.constant(0)[operation.constant(1)],
+    'Identity': graphs.first,
+    'Squeeze': lambda operation: operation.constant(0).squeeze(),
+    'Transpose': lambda operation: operation.constant(0).transpose(
+        operation.attributes.get('perm')
+    ),
+    'Unsqueeze': lambda operation: np.expand_dims(operation.constant(0), _axes(operation)),
+}

@@ -1,0 +1,308 @@
+"""Read a TensorFlow SavedModel: its graph and its variables as data, without loading either.
+
+A graph may write files when it runs, and may run when it is loaded. Here it does neither: the
+operations between the serving signature's input and its output are walked as a list of names.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering_net.errors import ModelError
+from steering_net.foreign import graphs
+from steering_net.foreign.chain import Array, Chain
+from steering_net.foreign.graphs import Folder, Handler, Operation
+from steering_net.foreign.layers import build
+from steering_net.foreign.limits import MAX_WEIGHT_BYTES, check_bytes, read_file
+
+_SIGNATURE = 'serving_default'
+_CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
+_MAX_OPERATIONS = 20_000
+_MAX_CALLS = 32
+
+
+def read_saved_model(path: Path) -> tuple[Any, str]:
+    """Return the `keras.Model` of a SavedModel folder, or of its saved_model.pb.
+
+    Raises ModelError, naming the operation, for a network that is no chain of known ones.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    folder = path if path.is_dir() else path.parent
+    saved = SavedModel()
+    try:
+        saved.ParseFromString(read_file(folder / 'saved_model.pb'))
+    except DecodeError as error:
+        raise ModelError('its saved_model.pb is broken') from error
+    if not saved.meta_graphs:
+        raise ModelError('its saved_model.pb holds no graph')
+    graph = saved.meta_graphs[0]
+    signature = graph.signature_def.get(_SIGNATURE)
+    if signature is None or len(signature.inputs) != 1 or len(signature.outputs) != 1:
+        raise ModelError(f'it has no signature {_SIGNATURE} from one frame to one number')
+    reader = _Reader(graph, _Variables(folder, graph))
+    version = graph.meta_info_def.tensorflow_version
+    chain = reader.chain(*signature.inputs.values(), *signature.outputs.values())
+    return build(chain.finish(), chain.input_shape), f'TensorFlow {version}'
+
+
+class _Variables:
+    """The variables of a checkpoint, by the names of their handles in the graph."""
+
+    def __init__(self, folder: Path, graph: Any) -> None:
+        import tensorflow as tf
+
+        files = list((folder / 'variables').glob('variables.*'))
+        if not files:
+            raise ModelError('it has no variables')
+        check_bytes(sum(file.stat().st_size for file in files), MAX_WEIGHT_BYTES, 'variables')
+        self._errors = tf.errors.OpError
+        try:
+            self._reader = tf.train.load_checkpoint(str(folder / 'variables' / 'variables'))
+            self._shapes = self._reader.get_variable_to_shape_map()
+        except self._errors as error:
+            raise ModelError('its variables are broken or cut short') from error
+        self._keys = dict(_restored(graph))
+
+    def read(self, handle: str) -> Array:
+        """Return the variable of a handle."""
+        key = self._keys.get(handle)
+        if key not in self._shapes:
+            raise ModelError(f'variable {handle} is not among those stored')
+        check_bytes(4 * int(np.prod(self._shapes[key])), MAX_WEIGHT_BYTES, handle)
+        try:
+            return np.asarray(self._reader.get_tensor(key))
+        except self._errors as error:
+            raise ModelError(f'variable {handle} is broken or cut short') from error
+
+
+def _restored(graph: Any) -> Iterator[tuple[str, str]]:
+    """Which key of the checkpoint the graph's own restore function gives to which handle."""
+    restore = graph.saver_def.restore_op_name
+    call = next((node for node in graph.graph_def.node if node.name == restore), None)
+    functions = {f.signature.name: f for f in graph.graph_def.library.function}
+    function = functions.get(call.attr['f'].func.name) if call is not None else None
+    if call is None or function is None:
+        raise ModelError('it does not say how its variables are restored')
+    arguments = [argument.name for argument in function.signature.input_arg]
+    handles = dict(zip(arguments, call.input, strict=True))
+    nodes = {node.name: node for node in function.node_def}
+    for node in function.node_def:
+        if node.op == 'AssignVariableOp':
+            source = node.input[1]
+            while nodes[source.partition(':')[0]].op == 'Identity':
+                source = nodes[source.partition(':')[0]].input[0]
+            restored, _, index = source.partition(':tensors:')
+            names = nodes[nodes[restored].input[1].partition(':')[0]].attr['value'].tensor
+            yield handles[node.input[0]], names.string_val[int(index)].decode('utf-8')
+
+
+@dataclass
+class _Scope:
+    """The nodes of the graph or of one call of a function, and what is known of their values."""
+
+    nodes: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+class _Reader:
+    """Walks from the output back to the input."""
+
+    def __init__(self, graph: Any, variables: _Variables) -> None:
+        self._functions = {f.signature.name: f for f in graph.graph_def.library.function}
+        self._graph = _Scope({node.name: node for node in graph.graph_def.node})
+        self._variables = variables
+        self._operations = self._calls = 0
+        self._chain: Chain
+
+    def chain(self, source: Any, target: Any) -> Chain:
+        """Return the chain between two tensors of the signature."""
+        self._chain = Chain([dim.size for dim in source.tensor_shape.dim][1:])
+        self._graph.values[source.name.partition(':')[0]] = self._chain.flow
+        if self._value(self._graph, target.name) != self._chain.flow:
+            raise ModelError('its output is not the end of the chain')
+        return self._chain
+
+    def _value(self, scope: _Scope, tensor: str) -> Any:
+        """The value of a tensor, which is spelt node, node:index or node:output:index."""
+        name, *rest = tensor.split(':')
+        index = int(rest[-1]) if rest else 0
+        if name not in scope.values:
+            if name not in scope.nodes:
+                raise ModelError(f'its graph lacks {name}')
+            scope.values[name] = self._run(scope, scope.nodes[name])
+        value = scope.values[name]
+        if isinstance(value, tuple):
+            return value[index]
+        if index:
+            raise ModelError(f'a second output of {name} is not known here')
+        return value
+
+    def _run(self, scope: _Scope, node: Any) -> Any:
+        self._operations += 1
+        if self._operations > _MAX_OPERATIONS:
+            raise ModelError('it has more operations than anybody needs')
+        if node.op == 'Const':
+            return _constant(node.attr['value'].tensor)
+        if node.op == 'VarHandleOp':
+            return self._variables.read(node.name)
+        inputs = [self._value(scope, name) for name in node.input if not name.startswith('^')]
+        if node.op in _CALLS:
+            return self._call(node.attr['f'].func.name, inputs)
+        operation = Operation(node.op, tuple(inputs), _Attributes(node.attr))
+        return graphs.run(self._chain, operation, _HANDLERS, _FOLDERS)
+
+    def _call(self, name: str, inputs: list[Any]) -> Any:
+        function = self._functions.get(name)
+        if function is None or len(function.signature.input_arg) != len(inputs):
+            raise ModelError(f'its graph lacks the function {name}')
+        self._calls += 1
+        if self._calls > _MAX_CALLS:
+            raise ModelError('it has more functions than anybody needs')
+        scope = _Scope({node.name: node for node in function.node_def})
+        for argument, value in zip(function.signature.input_arg, inputs, strict=True):
+            scope.values[argument.name] = value
+        names = [output.name for output in function.signature.output_arg]
+        return tuple(self._value(scope, function.ret[output]) for output in names)
+
+
+class _Attributes(dict[str, Any]):
+    """A node's attributes as plain values."""
+
+    def __init__(self, attributes: Any) -> None:
+        super().__init__()
+        for name, value in attributes.items():
+            kind = value.WhichOneof('value')
+            if kind == 's':
+                self[name] = value.s.decode('utf-8', errors='replace')
+            elif kind in ('i', 'f', 'b'):
+                self[name] = getattr(value, kind)
+            elif kind == 'list':
+                self[name] = list(value.list.i)
+
+
+def _constant(tensor: Any) -> Array:
+    import tensorflow as tf
+
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    check_bytes(4 * int(np.prod(shape)), MAX_WEIGHT_BYTES, 'a constant')
+    return np.asarray(tf.make_ndarray(tensor))
+
+
+def _last(operation: Operation) -> Any:
+    if operation.attributes.get('data_format', 'NHWC') != 'NHWC':
+        raise ModelError(f'{operation.name} with channels first is not known here')
+    padding = str(operation.attributes.get('padding', 'VALID')).lower()
+    if padding not in ('same', 'valid'):
+        raise ModelError(f'padding {padding} is not known here')
+    return padding
+
+
+def _inner(values: Iterable[int] | None) -> list[int]:
+    """Rows and columns of a list for (batch, rows, columns, channels)."""
+    return list(values or [1, 1, 1, 1])[1:3]
+
+
+def _conv(chain: Chain, operation: Operation) -> None:
+    attributes, kernel = operation.attributes, operation.constant(1)
+    depthwise = operation.name == 'DepthwiseConv2dNative'
+    channels = chain.foreign_shape[-1]
+    chain.conv(
+        kernel,
+        _inner(attributes.get('strides')),
+        _last(operation),
+        dilations=_inner(attributes.get('dilations')),
+        groups=1 if depthwise else channels // kernel.shape[2],
+        depthwise=depthwise,
+    )
+
+
+def _pool(kind: str) -> Handler:
+    def handle(chain: Chain, operation: Operation) -> None:
+        size, strides = (_inner(operation.attributes.get(key)) for key in ('ksize', 'strides'))
+        chain.pool(kind, size, strides, _last(operation))
+
+    return handle
+
+
+def _bias(chain: Chain, operation: Operation) -> None:
+    _last(operation)
+    graphs.add(chain, operation)
+
+
+def _matmul(chain: Chain, operation: Operation) -> None:
+    if operation.attributes.get('transpose_a'):
+        raise ModelError('MatMul with transpose_a is not known here')
+    matrix = operation.constant(1)
+    chain.dense(matrix.T if operation.attributes.get('transpose_b') else matrix)
+
+
+def _batch_norm(chain: Chain, operation: Operation) -> None:
+    if operation.attributes.get('is_training'):
+        raise ModelError('it was saved while training')
+    values = [operation.constant(index) for index in range(1, 5)]
+    chain.batch_norm(values, float(operation.attributes.get('epsilon', 1e-4)))
+
+
+def _leaky_relu(chain: Chain, operation: Operation) -> None:
+    chain.apply('LeakyReLU', {'negative_slope': float(operation.attributes.get('alpha', 0.2))})
+
+
+def _reshape(chain: Chain, operation: Operation) -> None:
+    chain.reshape(operation.constant(1).ravel().tolist())
+
+
+_HANDLERS: dict[str, Handler] = {
+    'Add': graphs.add,
+    'AddV2': graphs.add,
+    'Atan': graphs.arctan,
+    'AvgPool': _pool('AveragePooling2D'),
+    'BiasAdd': _bias,
+    'Conv2D': _conv,
+    'DepthwiseConv2dNative': _conv,
+    'Elu': graphs.activation('elu'),
+    'FusedBatchNormV3': _batch_norm,
+    'Identity': graphs.keep,
+    'LeakyRelu': _leaky_relu,
+    'MatMul': _matmul,
+    'MaxPool': _pool('MaxPooling2D'),
+    'Mean': graphs.mean,
+    'Mul': graphs.multiply,
+    'Pad': graphs.pad,
+    'RealDiv': graphs.divide,
+    'Relu': graphs.activation('relu'),
+    'Relu6': graphs.activation('relu6'),
+    'Reshape': _reshape,
+    'Selu': graphs.activation('selu'),
+    'Sigmoid': graphs.activation('sigmoid'),
+    'Softplus': graphs.activation('softplus'),
+    'Squeeze': graphs.squeeze,
+    'StridedSlice': graphs.strided_slice,
+    'Sub': graphs.subtract,
+    'Tanh': graphs.activation('tanh'),
+}
+_FOLDERS: dict[str, Folder] = {
+    'Add': lambda operation: operation.constant(0) + operation.constant(1),
+    'AddV2': lambda operation: operation.constant(0) + operation.constant(1),
+    'Cast': graphs.first,
+    'ConcatV2': lambda operation: graphs.concatenate(operation.constants[:-1]),
+    'ExpandDims': lambda operation: np.expand_dims(
+        operation.constant(0), int(operation.constant(1))
+    ),
+    'Identity': graphs.first,
+    'Maximum': lambda operation: np.maximum(operation.constant(0), operation.constant(1)),
+    'Mul': lambda operation: operation.constant(0) * operation.constant(1),
+    'Pack': lambda operation: np.stack(operation.constants),
+    'ReadVariableOp': graphs.first,
+    'RealDiv': lambda operation: operation.constant(0) / operation.constant(1),
+    'Reshape': lambda operation: operation.constant(0).reshape(operation.constant(1)),
+    'Rsqrt': lambda operation: 1.0 / np.sqrt(operation.constant(0)),
+    'Sqrt': lambda operation: np.sqrt(operation.constant(0)),
+    'Squeeze': lambda operation: operation.constant(0).squeeze(),
+    'StridedSlice': graphs.fold_strided_slice,
+    'Sub': lambda operation: operation.constant(0) - operation.constant(1),
+}

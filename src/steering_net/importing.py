@@ -1,0 +1,72 @@
+"""Make the project's own three files of a network that somebody brings: `sim-bridge import-model`.
+
+What reads the files of others runs in a process of its own; this one never imports TensorFlow.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from steering_net.convert import Choice, choose_profile, run_apart
+from steering_net.errors import ModelError
+from steering_net.origin import Origin, read_origin
+from steering_net.preprocess import Profile, spell
+from steering_net.sidecar import Sidecar, read_sidecar, sha256_of, write_sidecar
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was read, the profile it drives with, and the files that were written."""
+
+    origin: Origin
+    choice: Choice
+    files: tuple[Path, ...]
+
+
+def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = None) -> Imported:
+    """Write a clean `out` (`.keras`), its LiteRT file and its sidecar from one or two files.
+
+    Nothing is written unless all three can be. Raises ModelError, in one line, for anything that
+    cannot be read or would overwrite what is not such a file.
+    """
+    _check(sources, out)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix='.import-') as folder:
+        keras, litert = Path(folder, out.name), Path(folder, out.name).with_suffix('.tflite')
+        words = [*map(str, sources), '--out', str(litert), '--keras', str(keras)]
+        words += ['--profile', profile.name] if profile else []
+        run_apart('steering_net.convert', *words)
+        origin = read_origin(litert)
+        if origin.input_shape is None:
+            raise ModelError(f'{sources[0].name} was read, but not understood')
+        choice = choose_profile(profile, origin.input_shape, sources[0], origin)
+        scale = choice.profile.steering_scale_rad
+        write_sidecar(keras, Sidecar(spell(choice.profile), sha256_of(keras), scale))
+        # The sidecar first: with the hash of another network it does no harm.
+        files = tuple(out.with_suffix(suffix) for suffix in ('.json', '.tflite', '.keras'))
+        for file in files:
+            made = Path(folder, file.name)
+            made.chmod(0o644)
+            os.replace(made, file)
+    return Imported(origin, choice, files[::-1])
+
+
+def _check(sources: Sequence[Path], out: Path) -> None:
+    """Raise ModelError for what can be told before anything is read."""
+    if len(sources) > 2:
+        raise ModelError(f'{len(sources)} files are too many: one, or architecture and weights')
+    for source in sources:
+        if not source.exists():
+            raise ModelError(f'there is no model file {source}')
+    if out.suffix != '.keras':
+        raise ModelError(f'--out is {out.name}, it must end in .keras')
+    if not out.absolute().parent.is_dir():
+        raise ModelError(f'--out: there is no folder {out.absolute().parent}')
+    targets = [out.with_suffix(suffix) for suffix in ('.keras', '.tflite', '.json')]
+    for target in targets:
+        if any(target.exists() and target.samefile(source) for source in sources):
+            raise ModelError(f'--out would overwrite {target.name}: choose another name')
+    sidecar = targets[-1]
+    if sidecar.exists() and read_sidecar(sidecar) is None:
+        raise ModelError(f'--out would overwrite {sidecar.name}, which is something else')

@@ -1,0 +1,144 @@
+"""Where a network comes from, and which profile that speaks for."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from steering_net.errors import READ_ERRORS, ModelError
+from steering_net.preprocess import Profile, find_profile
+
+_SCALES_PIXELS = 0.1
+"""A network that multiplies its input by less expects pixels of 0 to 255, not of 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a network's file says of it beside its weights.
+
+    `saved_by` is a program and its version, `layers` a line for each layer. `scales_pixels`
+    says whether its first layers bring 0..255 to a small range; None where that is unknown.
+    `input_shape` is (h, w, 3), None where nobody looked.
+    """
+
+    saved_by: str = ''
+    scales_pixels: bool | None = None
+    layers: tuple[str, ...] = ()
+    input_shape: tuple[int, int, int] | None = None
+
+    @property
+    def is_keras_1(self) -> bool:
+        """Whether it was saved in the days of OpenCV before 3.2."""
+        return self.saved_by.startswith('Keras 1')
+
+
+UNKNOWN = Origin()
+"""Nothing is known but the network itself."""
+
+
+def describe(model: Any, saved_by: str) -> Origin:
+    """Return the origin of a `keras.Model`."""
+    kinds = [layer for layer in model.layers if type(layer).__name__ != 'InputLayer']
+    height, width, channels = model.inputs[0].shape[1:]
+    lines = tuple(_line(layer) for layer in kinds)
+    return Origin(saved_by, _scales_pixels(kinds), lines, (height, width, channels))
+
+
+def _line(layer: Any) -> str:
+    config, kind = layer.get_config(), type(layer).__name__
+    told = {
+        'Activation': ('activation',),
+        'Conv2D': ('filters', 'kernel_size', 'strides', 'activation'),
+        'Cropping2D': ('cropping',),
+        'Dense': ('units', 'activation'),
+        'Dropout': ('rate',),
+        'Rescaling': ('scale', 'offset'),
+    }.get(kind, ())
+    return ' '.join([kind, *(_short(config[key]) for key in told)])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f'{value:g}'
+    if isinstance(value, list):
+        return f'({len(value)} values)'
+    return str(value).replace(' ', '')
+
+
+def _scales_pixels(layers: list[Any]) -> bool:
+    """Whether what comes before the first weights makes pixels of 0..255 small."""
+    import keras
+
+    for layer in layers:
+        kind = type(layer).__name__
+        if kind == 'Rescaling' and np.max(np.abs(layer.scale)) < _SCALES_PIXELS:
+            return True
+        variance = {'Normalization': 'variance', 'BatchNormalization': 'moving_variance'}
+        if kind in variance:
+            values = keras.ops.convert_to_numpy(getattr(layer, variance[kind]))
+            return float(np.mean(values)) > 1.0
+        if kind in ('Conv2D', 'Dense', 'DepthwiseConv2D', 'SeparableConv2D'):
+            return False
+    return False
+
+
+def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile, str]:
+    """Return the usual profile for a network that takes (h, w, 3), and why it is that one.
+
+    Raises ModelError where neither its size nor its layers say.
+    """
+    size = f'it takes {shape[1]} x {shape[0]}'
+    inside = 'and brings 0..255 to a small range itself'
+    if shape[:2] == (160, 320):
+        return find_profile('carnd_raw_rgb'), f'{size}, a whole frame'
+    if shape[:2] == (64, 64):
+        name = 'ksakmann' if origin.scales_pixels is not False else 'ksakmann:scale=1/255'
+        return find_profile(name), size
+    if shape[:2] != (66, 200):
+        raise ModelError(
+            f'{size}, no usual size: say with which profile, '
+            'for example custom:rows=60-136,colour=rgb'
+        )
+    if not origin.scales_pixels:
+        return find_profile('course'), f'{size} and does not scale pixels itself'
+    if origin.is_keras_1:
+        reason = f'{size} {inside}, and is of the days of OpenCV before 3.2'
+        return find_profile('naoki_legacy_yuv'), reason
+    return find_profile('naoki'), f'{size} {inside}'
+
+
+def complete(profile: Profile, shape: tuple[int, int, int], origin: Origin) -> Profile:
+    """Return the profile with the size and the scale that it leaves to the network."""
+    if profile.size is None and profile.output_shape() != shape:
+        profile = replace(profile, size=(shape[1], shape[0]))
+    if profile.scale is None:
+        profile = replace(profile, scale=1.0 if origin.scales_pixels else 1 / 255)
+    return profile
+
+
+def origin_path(litert: Path) -> Path:
+    """Return the file beside a converted network that holds the origin of what it came from."""
+    return litert.with_suffix('.origin.json')
+
+
+def write_origin(litert: Path, origin: Origin) -> None:
+    """Write an origin beside a converted network."""
+    text = json.dumps(asdict(origin), indent=2) + '\n'
+    origin_path(litert).write_text(text, encoding='utf-8')
+
+
+def read_origin(litert: Path) -> Origin:
+    """Return what `write_origin` wrote, an empty Origin where there is nothing of it."""
+    try:
+        fields = json.loads(origin_path(litert).read_text(encoding='utf-8'))
+        shape = fields['input_shape']
+        return Origin(
+            fields['saved_by'],
+            fields['scales_pixels'],
+            tuple(fields['layers']),
+            (shape[0], shape[1], shape[2]) if shape else None,
+        )
+    except READ_ERRORS:
+        return Origin()
