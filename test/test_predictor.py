@@ -207,3 +207,19 @@ def test_tensorflow_stands_in_where_litert_is_not_installed():
     assert result.returncode == 0, result.stderr
     expected = load_predictor().predict(probe_frames()[0])
     assert float(result.stdout) == pytest.approx(expected, abs=1e-5)
+
+
+def test_batch_answers_each_frame_as_it_would_be_answered_alone(tmp_path):
+    predictor = KerasPredictor(saved(tmp_path, build_pilotnet(seed=5)))
+    frames = probe_frames() * 9  # More than the largest batch, and no round number.
+    answers = predictor.predict_batch(frames)
+    expected = [predictor.predict(frame) for frame in probe_frames()] * 9
+    assert answers == pytest.approx(expected, abs=1e-5)
+    assert predictor.predict_batch([]) == []
+
+
+def test_bad_frame_in_a_batch_spoils_no_other(tmp_path):
+    predictor = KerasPredictor(saved(tmp_path, mean_network(gain=np.inf)))
+    first, refused, last = predictor.predict_batch([FRAME, FRAME[:20], FRAME])
+    assert isinstance(refused, ImageError)
+    assert {type(first), type(last)} == {PredictionError}

@@ -204,6 +204,37 @@ def test_namespace_parameters_and_raw_images(tmp_path):
         listener.close()
 
 
+def test_a_batch_of_several_cars_is_answered_to_each_its_own():
+    node = node_process('-p', 'backend:=keras', '-p', 'cars:=2')
+    cars = [Listener('/car_1'), Listener('/car_2')]
+    try:
+        for car in cars:
+            car.connect()
+        predictor = load_predictor()
+        frames = probe_frames()
+        for i in range(8):
+            # Both at the same time, so that they wait together; one of them may be unreadable.
+            sent = [jpeg(frames[i % 4]), jpeg(frames[(i + 1) % 4]) if i % 2 else b'no jpeg']
+            for car, data in zip(cars, sent, strict=True):
+                car.send_jpeg(data, i + 1)
+            for car, data in zip(cars, sent, strict=True):
+                if data != b'no jpeg':
+                    expected = predictor.predict(decode_jpeg(data))
+                    car.wait(lambda c=car, n=i: stamps(c)[-1:] == [n + 1], 'an answer')
+                    assert car.commands[-1].position[0] == pytest.approx(expected, abs=1e-4)
+        assert [stamps(car) for car in cars] == [list(range(1, 9)), [2, 4, 6, 8]]
+        assert cars[1].status()[1]['undecodable frames'] == '4'
+    finally:
+        node.terminate()
+        node.wait(30)
+        for car in cars:
+            car.close()
+
+
+def stamps(car):
+    return [command.header.stamp.nanosec for command in car.commands]
+
+
 @pytest.mark.parametrize(
     ('parameter', 'message'),
     [

@@ -87,8 +87,9 @@ class Car:
 
     def take(self) -> Any:
         """The frame that waits, None if there is none."""
-        with self._frames.handle as handle:
-            taken = handle.take_message(self._frames.msg_type, self._frames.raw)
+        frames = self._frames
+        with frames.handle:
+            taken = frames.handle.take_message(frames.msg_type, frames.raw)
         return taken and taken[0]
 
 
