@@ -57,8 +57,8 @@ def read_folder(path: Path) -> Recording:
 
 
 def find_log(path: Path) -> Path:
-    """Return the log in a folder, or the file itself; LogError where there is none."""
-    if path.is_file():
+    """Return the log in a folder, or `path` if it is no folder; LogError where there is none."""
+    if not path.is_dir():
         return path
     for name in LOG_NAMES:
         if (path / name).is_file():

@@ -1,5 +1,6 @@
 """Fit the network to recorded driving and to rendered frames, and write down what came out."""
 
+import importlib.util
 import logging
 import math
 import sys
@@ -19,6 +20,7 @@ from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frame
 from steering_net.loader import ModelError, load_keras
 from steering_net.model import build_pilotnet
 from steering_net.preprocess import Profile, find_profile, preprocess
+from steering_net.recording import Recording
 from steering_net.report import write_card, write_plots
 from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
 
@@ -32,7 +34,8 @@ class TrainConfig:
     """How to train: everything but the data.
 
     `rendered_share` is that of each batch; `start_from` a network of the same shape whose
-    weights are the first ones.
+    weights are the first ones. `keep_straight` is the share of recorded frames that go straight
+    on to train with; `tensorboard` a folder for TensorBoard's files.
     """
 
     out: Path
@@ -48,6 +51,8 @@ class TrainConfig:
     threads: int = 2
     resume: bool = False
     start_from: Path | None = None
+    keep_straight: float = 1.0
+    tensorboard: Path | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -58,8 +63,9 @@ class TrainConfig:
                 raise ValueError(f'{name} must be at least 1, not {value}')
         if not 0 < self.learning_rate < 1:
             raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
-        if not 0 <= self.rendered_share <= 1:
-            raise ValueError(f'rendered_share must be 0 to 1, not {self.rendered_share}')
+        for name in ('rendered_share', 'keep_straight'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
         find_profile(self.profile)
 
     @property
@@ -85,8 +91,9 @@ def train(
     samples: SampleFactory | None = None,
     sample_count: int | None = None,
     notes: Sequence[str] = (),
+    recordings: Sequence[Recording] = (),
 ) -> Trained:
-    """Train on logs, on rendered samples or on both, and write the network and its papers.
+    """Train on logs, recordings, rendered samples or all, and write the network and its papers.
 
     `samples` makes an iterable of `sample_count` frames, uint8 (160, 320, 3) RGB, with their
     steering in rad; `notes` (data, licences) go into the model card. Raises LogError for bad
@@ -95,13 +102,14 @@ def train(
     backup = config.out / f'{config.name}.resume'
     if backup.exists() and not config.resume:
         raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
+    _check_tensorboard(config)
     profile = find_profile(config.profile).below(CROP_TOP)
     pools = [
-        recorded_frames(logs, config.augmentation),
+        recorded_frames(logs, config.augmentation, recordings, config.keep_straight, config.seed),
         rendered_frames(samples() if samples else (), sample_count),
     ]
     if not any(len(pool) for pool in pools):
-        raise ValueError('there is nothing to train on: name a log or tracks')
+        raise ValueError('there is nothing to train on: name a log, a bag or tracks')
     _use_threads(config.threads)
     model, history = _fit(config, profile, pools, backup)
     return _write(config, profile, model, history, pools, notes)
@@ -116,6 +124,11 @@ def _use_threads(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError:
         _LOG.info('TensorFlow is running already: it keeps its number of threads')
+
+
+def _check_tensorboard(config: TrainConfig) -> None:
+    if config.tensorboard and importlib.util.find_spec('tensorboard') is None:
+        raise ValueError('TensorBoard is not installed: pip install tensorboard')
 
 
 class BatchMaker:
@@ -215,7 +228,9 @@ def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: st
         figures = ', '.join(f'{name} {value:.5f}' for name, value in logs.items())
         tqdm.write(f'epoch {epoch + 1} of {config.epochs}: {figures}', file=sys.stderr)
 
+    boards = [keras.callbacks.TensorBoard(str(config.tensorboard))] if config.tensorboard else []
     return [
+        *boards,
         keras.callbacks.BackupAndRestore(str(backup)),
         keras.callbacks.EarlyStopping(judge, patience=config.patience, restore_best_weights=True),
         keras.callbacks.LambdaCallback(
@@ -301,6 +316,6 @@ def _card_facts(
             yield f'RMSE on held-out {kind} frames', f'{error:.4f} rad'
     yield 'epochs run', str(len(trained.history['loss']))
     settings = asdict(config) | asdict(config.augmentation)
-    for name in ('batch_size', 'learning_rate', 'rendered_share'):
+    for name in ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight'):
         yield name, str(settings[name])
     yield 'augmentation', ', '.join(f'{k} {v}' for k, v in asdict(config.augmentation).items())
