@@ -9,6 +9,8 @@ import numpy as np
 
 from sim_bridge.bag_export import frames
 from sim_bridge.bags import ANGLE, Bag, BagError
+from sim_bridge.track_sim.camera import JPEG_QUALITY, encode_jpeg
+from sim_bridge.track_sim.samples import samples
 from steering_net.dataset import smooth
 from steering_net.recording import Recording, read_folder
 
@@ -60,4 +62,22 @@ def read_bag(path: Path) -> Recording:
         speed_mps=np.array([frame.speed_mps or 0.0 for frame, _ in steered]),
         frame_names=[str(frame.stamp_ns) for frame, _ in steered],
         load=jpegs.__getitem__,
+    )
+
+
+def render_track(seed: int, count: int, rng: np.random.Generator) -> Recording:
+    """Render `count` labelled frames of an embedded track; they have no speed and no order."""
+    rendered = [
+        (encode_jpeg(sample.rgb, JPEG_QUALITY), sample.steering_rad)
+        for sample in samples(seed, count, rng)
+    ]
+    steering_rad = np.array([rad for _, rad in rendered])
+    return Recording(
+        name=f'track {seed}',
+        times_s=np.arange(count, dtype=np.float64),
+        steering_rad=steering_rad,
+        target_rad=steering_rad,
+        speed_mps=np.zeros(count),
+        frame_names=[str(index) for index in range(count)],
+        load=[jpeg for jpeg, _ in rendered].__getitem__,
     )

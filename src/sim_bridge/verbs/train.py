@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='use only rows whose source column says NAME; may be repeated; without it, all',
     )
     data.add_argument(
-        '--tracks', type=_seed_range, metavar='A-B', help='seeds of embedded tracks to render'
+        '--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render'
     )
     data.add_argument(
         '--samples-per-track', type=int, default=150, metavar='N', help='frames per track'
@@ -159,7 +159,8 @@ def _samples(tracks: range, count: int, seed: int) -> Iterator[tuple[NDArray[np.
             yield sample.rgb, sample.steering_rad
 
 
-def _seed_range(text: str) -> range:
+def seed_range(text: str) -> range:
+    """Return every seed of `A-B`, or the single one of `A`, for argparse."""
     first, _, last = text.partition('-')
     try:
         seeds = range(int(first), int(last or first) + 1)
