@@ -5,7 +5,7 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: docs drive test venv lint laps faults fuzz attack soak clean help
+.PHONY: docs drive test venv lint laps bench-training faults fuzz attack soak clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MIN
 
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)
+
+bench-training: $(READY) ## Train one epoch in our way and in the plain Keras way: images/s of each
+	@$(BIN)/python benchmarks/training.py $(ARGS)
 
 docs: $(READY) ## Build the documentation into build/site
 	@$(PIP) install -r requirements/docs.txt

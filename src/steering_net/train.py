@@ -4,8 +4,9 @@ import importlib.util
 import logging
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +111,13 @@ def train(
     ]
     if not any(len(pool) for pool in pools):
         raise ValueError('there is nothing to train on: name a log, a bag or tracks')
-    _use_threads(config.threads)
-    model, history = _fit(config, profile, pools, backup)
+    use_threads(config.threads)
+    model, history = fit(config, profile, pools, backup)
     return _write(config, profile, model, history, pools, notes)
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
+    """Share the CPU between TensorFlow and OpenCV, before TensorFlow's first operation."""
     import tensorflow as tf
 
     # Images are prepared in TensorFlow's threads: OpenCV's own would only get in their way.
@@ -137,7 +139,11 @@ class BatchMaker:
     def __init__(self, config: TrainConfig, profile: Profile, pools: Sequence[Frames]) -> None:
         self.epoch = 0
         self._config, self._profile = config, profile
-        self._recorded, self._rendered = (pool.part(held_out=False) for pool in pools)
+        # Blur is the same for every epoch; the rest follows from the augmented picture.
+        self._rest = replace(profile, rows=None, columns=None, blur=0, size=None)
+        self._recorded, self._rendered = (
+            pool.part(held_out=False).blurred(profile) for pool in pools
+        )
         share = config.rendered_share if len(self._recorded) else 1.0
         self._rendered_count = round(config.batch_size * share) if len(self._rendered) else 0
         size = len(self._recorded) + len(self._rendered)
@@ -153,14 +159,15 @@ class BatchMaker:
             pool = self._rendered if rendered else self._recorded
             choice = int(rng.integers(len(pool)))
             # Rendered frames come from everywhere on the road, with exact labels.
-            crop, steering_rad = augment(
+            picture, steering_rad = augment(
                 pool.crops[choice],
                 float(pool.steering_rad[choice]),
                 self._config.augmentation,
+                self._profile,
                 rng,
                 move=not rendered,
             )
-            preprocess(crop, self._profile, out=x[i])
+            preprocess(picture, self._rest, out=x[i])
             y[i] = steering_rad / self._profile.steering_scale_rad
         return x, y
 
@@ -179,9 +186,10 @@ class BatchMaker:
         return steps.map(make, num_parallel_calls=self._config.threads).prefetch(2)
 
 
-def _fit(
+def fit(
     config: TrainConfig, profile: Profile, pools: Sequence[Frames], backup: Path
 ) -> tuple[Any, dict[str, list[float]]]:
+    """Return the fitted network and its history; `pools` are recorded and rendered frames."""
     import keras
 
     batches = BatchMaker(config, profile, pools)
@@ -191,10 +199,7 @@ def _fit(
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * batches.steps
     )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0),
-        loss=keras.losses.Huber(_HUBER_DELTA),
-    )
+    compile_for(model, rate)
     validation = _validation(profile, pools)
     config.out.mkdir(parents=True, exist_ok=True)
     history = model.fit(
@@ -206,6 +211,16 @@ def _fit(
         callbacks=_callbacks(config, batches, backup, 'val_loss' if validation else 'loss'),
     )
     return model, history.history
+
+
+def compile_for(model: Any, learning_rate: Any) -> None:
+    """Give a network its optimizer and loss; `learning_rate` is a number or a schedule."""
+    import keras
+
+    model.compile(
+        optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=1e-4, clipnorm=1.0),
+        loss=keras.losses.Huber(_HUBER_DELTA),
+    )
 
 
 def _copy_weights(source: Any, target: Any) -> None:
@@ -220,13 +235,18 @@ def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: st
 
     bar = tqdm(total=config.epochs * batches.steps, desc='training', unit='step', disable=None)
 
+    started_s = [0.0]
+
     def begin(epoch: int, logs: Any) -> None:
         batches.epoch = epoch
+        started_s[0] = time.perf_counter()
         bar.n = epoch * batches.steps
 
     def end(epoch: int, logs: dict[str, float]) -> None:
         figures = ', '.join(f'{name} {value:.5f}' for name, value in logs.items())
-        tqdm.write(f'epoch {epoch + 1} of {config.epochs}: {figures}', file=sys.stderr)
+        rate = batches.steps * config.batch_size / (time.perf_counter() - started_s[0])
+        line = f'epoch {epoch + 1} of {config.epochs}: {figures}, {rate:.0f} images/s'
+        tqdm.write(line, file=sys.stderr)
 
     boards = [keras.callbacks.TensorBoard(str(config.tensorboard))] if config.tensorboard else []
     return [
