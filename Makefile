@@ -5,10 +5,11 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: docs drive test venv lint laps bench waterfall faults fuzz attack watching soak fleet clean help
+.PHONY: docs drive test venv lint laps bench bench-training waterfall faults fuzz attack watching \
+  soak fleet clean help
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="--laps 2"
 	@$(BIN)/sim-bridge drive $(ARGS)
@@ -46,6 +47,9 @@ laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the tabl
 
 bench: $(READY) ## Measure against drive.py and the bare network. Options: ARGS="--only latency"
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
+
+bench-training: $(READY) ## Train one epoch in our way and in the plain Keras way: images/s of each
+	@$(BIN)/python benchmarks/training.py $(ARGS)
 
 waterfall: $(READY) ## Say where every 0.1 ms of an answer goes
 	@$(BIN)/python benchmarks/waterfall.py --png docs/images/waterfall.png $(ARGS)

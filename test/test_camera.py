@@ -6,11 +6,18 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.track_sim.camera import Camera, CameraParams, encode_jpeg, project_ground
+from sim_bridge.track_sim.camera import Camera, encode_jpeg
 from sim_bridge.track_sim.scenery import make_look
 from sim_bridge.track_sim.track import Pose, make_track
+from steering_net.pinhole import CENTRE_CAMERA
 
 TRACK = make_track(0)
+
+
+def project_ground(forward_m: float, left_m: float) -> tuple[float, float]:
+    """Image coordinates (column, row) of a ground point given in the car's frame."""
+    column, row = CENTRE_CAMERA.project(np.array([[forward_m, left_m]]))[0]
+    return float(column), float(row)
 
 
 def plain_camera() -> Camera:
@@ -71,8 +78,8 @@ def test_edges_are_really_looked_at() -> None:
 
 
 def test_horizon_is_where_the_real_camera_has_it() -> None:
-    assert CameraParams().horizon_px == pytest.approx(70.4, abs=0.1)
-    assert project_ground(1e6, 0.0)[1] == pytest.approx(CameraParams().horizon_px, abs=0.01)
+    assert CENTRE_CAMERA.horizon_px == pytest.approx(70.4, abs=0.1)
+    assert project_ground(1e6, 0.0)[1] == pytest.approx(CENTRE_CAMERA.horizon_px, abs=0.01)
 
 
 def test_what_lies_left_is_drawn_left() -> None:
@@ -84,7 +91,7 @@ def test_what_lies_left_is_drawn_left() -> None:
 def test_turning_left_moves_the_hills_right() -> None:
     before = PLAIN.render(TRACK.pose(40.0))[40:70]
     after = PLAIN.render(TRACK.pose(40.0, heading_error_rad=0.1))[40:70]
-    shift = round(CameraParams().focal_px * np.tan(0.1))
+    shift = round(CENTRE_CAMERA.focal_px * np.tan(0.1))
     straight = np.abs(before[:, 130:170].astype(int) - after[:, 130:170]).mean()
     right = before[:, 130:170].astype(int) - after[:, 130 + shift : 170 + shift]
     left = before[:, 130:170].astype(int) - after[:, 130 - shift : 170 - shift]

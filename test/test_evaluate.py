@@ -10,6 +10,7 @@ from sim_bridge.verbs import evaluate as verb
 from steering_net.dataset import LogError
 from steering_net.evaluate import open_loop
 from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD
+from steering_net.recording import read_folder
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 FIELDS = {
@@ -50,7 +51,7 @@ def recording(tmp_path):
 
 
 def test_figures_are_computed_in_rad(recording):
-    report = open_loop(FromBrightness(), recording)
+    report = open_loop(FromBrightness(), read_folder(recording)).report
     predicted = np.arange(10) * 10 / 255
     recorded = np.zeros(10)
     recorded[4] = -0.5 * RECORDER_STEERING_RAD
@@ -68,7 +69,7 @@ def test_figures_are_computed_in_rad(recording):
 
 
 def test_a_network_that_ignores_its_frames_is_called_constant(recording):
-    report = open_loop(FromBrightness(gain=0), recording)
+    report = open_loop(FromBrightness(gain=0), read_folder(recording)).report
     assert report['constant_output']
     assert (report['correlation'], report['correlation_smoothed']) == (0, 0)
     json.dumps(report, allow_nan=False)
@@ -77,17 +78,17 @@ def test_a_network_that_ignores_its_frames_is_called_constant(recording):
 def test_broken_and_missing_frames_are_left_out_with_a_word(recording, caplog):
     (recording / 'IMG' / '3.jpg').unlink()
     (recording / 'IMG' / '5.jpg').write_bytes(b'no jpeg')
-    assert open_loop(FromBrightness(), recording)['frames'] == 8
+    assert open_loop(FromBrightness(), read_folder(recording)).report['frames'] == 8
     assert len(caplog.messages) == 2
 
 
 def test_a_folder_without_a_recording_is_an_error(tmp_path, recording):
     with pytest.raises(LogError, match='neither'):
-        open_loop(FromBrightness(), tmp_path / 'IMG')
+        read_folder(tmp_path / 'IMG')
     for image in (recording / 'IMG').iterdir():
         image.unlink()
     with pytest.raises(LogError, match='no image'):
-        open_loop(FromBrightness(), recording)
+        open_loop(FromBrightness(), read_folder(recording))
 
 
 def run_verb(*words):
@@ -105,9 +106,22 @@ def test_the_verb_prints_and_writes_the_report(recording, capsys):
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == FIELDS
 
 
-def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, capsys):
-    assert run_verb('--recording', tmp_path) == 2
-    assert run_verb('--recording', tmp_path, '--model', tmp_path / 'none.keras') == 2
+def test_the_verb_leaves_its_papers_and_holds_to_what_is_required(recording, tmp_path, capsys):
+    out = tmp_path / 'out'
+    words = ['--recording', recording, '--out', out, '--require', 'correlation_smoothed=0.99']
+    assert run_verb(*words) == 1
+    assert 'default: correlation_smoothed is' in capsys.readouterr().err
+    header, *rows = (out / 'default_frames.csv').read_text(encoding='utf-8').splitlines()
+    assert header == 'frame,time_s,recorded_rad,smoothed_rad,predicted_rad,error_rad'
+    assert [row.split(',')[0] for row in rows] == [f'{i}.jpg' for i in range(10)]
+    assert float(rows[4].split(',')[2]) == pytest.approx(-0.5 * RECORDER_STEERING_RAD, abs=1e-5)
+    for name in ('default_steering.png', 'default_worst.png'):
+        assert cv2.imread(str(out / name)) is not None
+
+
+def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, recording, capsys):
+    assert run_verb('--recording', tmp_path / 'IMG') == 2
+    assert run_verb('--recording', recording, '--model', tmp_path / 'none.keras') == 2
     errors = capsys.readouterr().err.splitlines()
     messages = [line for line in errors if line.startswith('sim-bridge evaluate: ')]
     assert len(messages) == 2
@@ -119,6 +133,6 @@ def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, capsys):
 def test_the_default_network_follows_a_real_driver():
     from steering_net.predictor import load_predictor
 
-    report = open_loop(load_predictor(), SHARED / 'lake_lap_a')
+    report = open_loop(load_predictor(), read_folder(SHARED / 'lake_lap_a')).report
     assert report['frames'] == 1000
     assert report['correlation_smoothed'] >= 0.77

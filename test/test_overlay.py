@@ -6,24 +6,24 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.overlay import SCALE, Camera, Reading, arc, draw, to_jpeg
+from sim_bridge.overlay import SCALE, Reading, arc, draw, to_jpeg
+from steering_net.pinhole import CENTRE_CAMERA
 
 GREY = np.full((160, 320, 3), 90, np.uint8)
 
 
 def test_straight_ahead_goes_to_the_vanishing_point():
-    far = Camera().project(np.array([[1e6, 0.0]]))[0]
-    horizon = 80.0 - 138.6 * math.tan(math.radians(3.97))
-    assert far == pytest.approx((160.0, horizon), abs=0.01)
+    far = CENTRE_CAMERA.project(np.array([[1e6, 0.0]]))[0]
+    assert far == pytest.approx((160.0, 70.38), abs=0.01)
 
 
 def test_point_on_the_optical_axis_is_in_the_middle_of_the_image():
-    ahead = 1.35 + 0.97 / math.tan(math.radians(3.97))
-    assert Camera().project(np.array([[ahead, 0.0]]))[0] == pytest.approx((160.0, 80.0))
+    ahead = 1.35 + 0.97 / math.tan(0.06929)
+    assert CENTRE_CAMERA.project(np.array([[ahead, 0.0]]))[0] == pytest.approx((160.0, 80.0))
 
 
 def test_left_of_the_car_is_left_in_the_image_and_behind_is_not_seen():
-    pixels = Camera().project(np.array([[8.0, 1.0], [8.0, -1.0], [0.0, 0.0]]))
+    pixels = CENTRE_CAMERA.project(np.array([[8.0, 1.0], [8.0, -1.0], [0.0, 0.0]]))
     assert len(pixels) == 2
     assert pixels[0, 0] < 160.0 < pixels[1, 0]
     # Along the tilted optical axis the point is 6.65 m * cos + 0.97 m * sin = 6.701 m away.

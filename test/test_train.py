@@ -10,7 +10,15 @@ from steering_net.dataset import LogError
 from steering_net.frames import LogSource, crop_of, recorded_frames, rendered_frames
 from steering_net.model import build_pilotnet
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD, ImageError
+from steering_net.preprocess import (
+    COURSE,
+    PROFILES,
+    RECORDER_STEERING_RAD,
+    ImageError,
+    Profile,
+    preprocess,
+)
+from steering_net.recording import read_folder
 from steering_net.sidecar import read_sidecar, sha256_of
 from steering_net.train import BatchMaker, TrainConfig, train
 
@@ -25,6 +33,8 @@ PLAIN = Augmentation(
     max_gamma_change=0,
     max_tint=0,
 )
+
+WHOLE = Profile('whole', rows=None, colour='rgb', blur=0, size=None, scale=1.0)
 
 
 def road(lean):
@@ -62,7 +72,7 @@ def line_column(crop, row):
 
 def test_a_step_to_the_left_moves_the_near_road_to_the_right():
     crop = crop_of(road(0))
-    there = moved(crop, shift_m=0.5, yaw_rad=0)
+    there = moved(crop, 0.5, 0.0, WHOLE)
     # Row 80 of the crop is 60 below the horizon, where a metre is 60 / 0.97 pixels wide.
     assert line_column(there, 80) - line_column(crop, 80) == pytest.approx(30.9, abs=0.6)
     assert line_column(there, 30) - line_column(crop, 30) == pytest.approx(5.2, abs=0.6)
@@ -70,7 +80,7 @@ def test_a_step_to_the_left_moves_the_near_road_to_the_right():
 
 def test_a_turn_to_the_left_moves_everything_to_the_right():
     crop = crop_of(road(0))
-    there = moved(crop, shift_m=0, yaw_rad=0.1)
+    there = moved(crop, 0.0, 0.1, WHOLE)
     for row in (25, 80):
         assert line_column(there, row) - line_column(crop, row) == pytest.approx(13.9, abs=0.6)
 
@@ -85,7 +95,7 @@ def test_whoever_stands_left_has_to_steer_right():
 def test_flipping_turns_image_and_label_around():
     crop, rng = crop_of(road(60)), np.random.default_rng(0)
     settings = Augmentation(**(vars(PLAIN) | {'flip': True}))
-    results = [augment(crop, 0.2, settings, rng, move=False) for _ in range(20)]
+    results = [augment(crop, 0.2, settings, WHOLE, rng, move=False) for _ in range(20)]
     assert {label for _, label in results} == {0.2, -0.2}
     for image, label in results:
         expected = crop if label > 0 else crop[:, ::-1]
@@ -97,10 +107,49 @@ def test_light_changes_neither_size_nor_type_nor_the_original():
     before = crop.copy()
     always = Augmentation(shadow=1, blur=1, noise=1)
     for _ in range(10):
-        image, _ = augment(crop, 0.0, always, rng, move=True)
+        image, _ = augment(crop, 0.0, always, WHOLE, rng, move=True)
         assert (image.shape, image.dtype) == (crop.shape, np.uint8)
         assert not np.array_equal(image, crop)
     np.testing.assert_array_equal(crop, before)
+
+
+@pytest.mark.parametrize('name', ['course', 'course_noblur', 'ksakmann'])
+def test_a_batch_without_changes_is_what_the_network_sees_when_it_drives(tmp_path, name):
+    pools = [recorded_frames([], PLAIN), rendered_frames(samples(40))]
+    config = TrainConfig(out=tmp_path, profile=name, batch_size=8, augmentation=PLAIN)
+    profile = PROFILES[name].below(50)
+    seen = [preprocess(crop, profile) for crop in pools[1].crops.copy()]
+    for x in BatchMaker(config, profile, pools).batch(0)[0]:
+        # Colours are rounded before they are converted, and a warp counts in 32nds of a pixel.
+        nearest = min(np.abs(x - other).max() for other in seen)
+        assert nearest <= 7.01 * profile.scale
+
+
+def test_a_flipped_and_moved_picture_is_the_mirror_image(tmp_path):
+    crop, profile = crop_of(road(50)), COURSE.below(50)
+    there = moved(crop, 0.3, 0.05, profile)
+    mirrored = moved(crop, 0.3, 0.05, profile, flip=True)
+    np.testing.assert_allclose(mirrored[:, ::-1], there, atol=1)
+
+
+def test_straight_frames_are_thinned_out_but_not_where_they_validate(tmp_path):
+    (tmp_path / 'IMG').mkdir()
+    cv2.imwrite(str(tmp_path / 'IMG' / 'a.jpg'), road(0))
+    path = tmp_path / 'frames.csv'
+    rows = [f'a.jpg,{9 * i},{0.5 if i % 10 == 0 else 0}' for i in range(1000)]
+    path.write_text('\n'.join(['frame,timestamp_s,steering', *rows]), encoding='utf-8')
+    log = read_folder(path)
+    kept = recorded_frames([], PLAIN, [log], keep_straight=0.0)
+    assert (len(kept.part(held_out=False)), len(kept.part(held_out=True))) == (90, 100)
+    assert len(recorded_frames([], PLAIN, [log])) == 1000
+    assert 190 < len(recorded_frames([], PLAIN, [log], keep_straight=0.5)) < 1000
+
+
+def test_tensorboard_that_is_not_there_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    config = TrainConfig(out=tmp_path, tensorboard=tmp_path / 'board')
+    with pytest.raises(ValueError, match='pip install tensorboard'):
+        train(config, samples=lambda: samples(20))
 
 
 def test_side_cameras_get_a_corrected_label(recording):

@@ -26,6 +26,7 @@ VERBS = {
     'drive': ('sim_bridge.verbs.drive', 'the whole graph with a simulator'),
     'simulate': ('sim_bridge.verbs.simulate', 'the embedded simulator alone'),
     'import-model': ('sim_bridge.verbs.import_model', 'any network people have, made clean'),
+    'data': ('sim_bridge.verbs.data', 'what is in recorded data, with pictures'),
     'train': ('sim_bridge.verbs.train', 'fit a network'),
     'evaluate': ('sim_bridge.verbs.evaluate', 'judge a network'),
     'record': ('sim_bridge.verbs.record', 'write a bag (MCAP)'),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sim_bridge.odometry import REAR_AXLE_M
 from sim_bridge.protocol import MAX_STEERING_RAD
 from sim_bridge.speed_control import WHEELBASE_M
+from steering_net.pinhole import CENTRE_CAMERA, Pinhole
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -23,39 +24,12 @@ SCALE = 2
 
 _HALF_TRACK_M = 1.0
 _PATH_M = 22.0
-_NEAREST_M = 1.0
 
 _PATH = (70, 190, 255)
 _RECORDED = (240, 170, 60)
 _LIMIT = (240, 90, 80)
 _INK = (255, 255, 255)
 _SHADE = (20, 24, 28)
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole camera on the car: pixels; metres ahead of the car's origin and above ground."""
-
-    focal_px: float = 138.6
-    cx_px: float = 160.0
-    cy_px: float = 80.0
-    ahead_m: float = 1.35
-    height_m: float = 0.97
-    pitch_down_rad: float = math.radians(3.97)
-
-    def project(self, ground: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Pixels (n, 2) of points (n, 2) on the ground: m ahead of the origin, m to the left.
-
-        Points less than a metre in front of the camera are left out.
-        """
-        sin, cos = math.sin(self.pitch_down_rad), math.cos(self.pitch_down_rad)
-        ahead = ground[:, 0] - self.ahead_m
-        depth = cos * ahead + sin * self.height_m
-        up = sin * ahead - cos * self.height_m
-        seen = depth > _NEAREST_M
-        u = self.cx_px - self.focal_px * ground[seen, 1] / depth[seen]
-        v = self.cy_px - self.focal_px * up[seen] / depth[seen]
-        return np.stack((u, v), axis=1)
 
 
 @dataclass(frozen=True)
@@ -89,13 +63,13 @@ def arc(
     return np.stack((ahead, left + offset_m * np.cos(heading)), axis=1)
 
 
-def draw(rgb: Rgb, reading: Reading, camera: Camera | None = None) -> Rgb:
+def draw(rgb: Rgb, reading: Reading, camera: Pinhole = CENTRE_CAMERA) -> Rgb:
     """A drawing, uint8 (2 H, 2 W, 3) RGB, over a frame uint8 (H, W, 3) RGB."""
     height, width = rgb.shape[:2]
     size = (SCALE * width, SCALE * height)
     canvas = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     if reading.commanded_rad is not None:
-        _draw_path(canvas, reading.commanded_rad, camera or Camera())
+        _draw_path(canvas, reading.commanded_rad, camera)
     _draw_needles(canvas, reading)
     _draw_figures(canvas, reading)
     return canvas
@@ -107,7 +81,7 @@ def to_jpeg(rgb: Rgb) -> bytes:
     return jpeg.tobytes()
 
 
-def _draw_path(canvas: Rgb, steering_rad: float, camera: Camera) -> None:
+def _draw_path(canvas: Rgb, steering_rad: float, camera: Pinhole) -> None:
     left, right = (
         np.round(SCALE * camera.project(arc(steering_rad, side * _HALF_TRACK_M))).astype(np.int32)
         for side in (1.0, -1.0)

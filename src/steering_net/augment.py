@@ -1,7 +1,8 @@
 """Make one recorded frame stand for many: other places on the road, other light, other cameras.
 
-Everything here works on crops, uint8 (95, 320, 3) RGB: rows 50 to 145 of the simulator's frame,
-which is what the usual profiles look at and a margin. Steering is in rad, left positive.
+It starts from crops, uint8 (95, 320, 3) RGB: rows 50 to 145 of the simulator's frame, which is
+what the usual profiles look at and a margin. One warp moves a crop, cuts it and scales it to the
+network's size, so that light is changed on few pixels. Steering is in rad, left positive.
 """
 
 from dataclasses import dataclass
@@ -10,16 +11,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.preprocess import Rgb
+from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.preprocess import Profile, Rgb
 
 CROP_TOP, CROP_BOTTOM = 50, 145
 
-# The simulator's car and camera, which looks slightly down: its horizon is above the middle.
-_FOCAL_PX = 138.6
-_HORIZON_ROW = 20
-_CAMERA_HEIGHT_M = 0.97
+# The camera looks slightly down: its horizon is above the middle.
+_FOCAL_PX = CENTRE_CAMERA.focal_px
+_HORIZON_ROW = round(CENTRE_CAMERA.horizon_px) - CROP_TOP
 _WHEELBASE_M = 2.87
 _NOISE_PATTERNS = 16
+# What blur and scaling leave of a sensor's noise.
+_NOISE_LEVELS = 2.5
 
 
 @dataclass(frozen=True)
@@ -54,46 +57,75 @@ class Augmentation:
 
 
 def augment(
-    crop: Rgb, steering_rad: float, settings: Augmentation, rng: np.random.Generator, move: bool
+    crop: Rgb,
+    steering_rad: float,
+    settings: Augmentation,
+    profile: Profile,
+    rng: np.random.Generator,
+    move: bool,
 ) -> tuple[Rgb, float]:
-    """Return a changed copy of a crop and its label; the place changes only if `move` is set."""
-    if settings.flip and rng.random() < 0.5:
-        crop, steering_rad = cv2.flip(crop, 1), -steering_rad  # type: ignore[assignment]
+    """Return the part of a changed crop that `profile` (below CROP_TOP) sees, and its label.
+
+    The picture has the profile's size and is still RGB. The place changes only if `move` is set.
+    """
+    flip = settings.flip and rng.random() < 0.5
+    shift = yaw = 0.0
     if move:
         shift = float(rng.uniform(-1, 1)) * settings.max_shift_m
         yaw = float(rng.uniform(-1, 1)) * settings.max_yaw_rad
-        crop = moved(crop, shift, yaw)
         steering_rad = settings.moved_label(steering_rad, shift, yaw)
-    return relit(crop, settings, rng), steering_rad
+    picture = moved(crop, shift, yaw, profile, flip)
+    return relit(picture, settings, rng), -steering_rad if flip else steering_rad
 
 
-def moved(crop: Rgb, shift_m: float, yaw_rad: float) -> Rgb:
-    """Return the view of a camera that is `shift_m` further left and turned `yaw_rad` left.
+def moved(crop: Rgb, shift_m: float, yaw_rad: float, profile: Profile, flip: bool = False) -> Rgb:
+    """Return what `profile` sees of a crop from `shift_m` further left, turned `yaw_rad` left.
 
-    The road is taken for a plane, and all above the horizon for infinitely far.
+    The road is taken for a plane, and all above the horizon for infinitely far. `flip` mirrors
+    the picture afterwards. It is uint8 RGB of the profile's size; its rows count within the crop.
     """
+    height, width, _ = profile.output_shape(*crop.shape[:2])
+    top, bottom = profile.rows or (0, crop.shape[0])
+    left, right = profile.columns or (0, crop.shape[1])
+    scale_x, scale_y = (right - left) / width, (bottom - top) / height
+    # Where the middle of the first pixel of the picture lies in the crop.
+    first_x, first_y = left + scale_x / 2 - 0.5, top + scale_y / 2 - 0.5
     turn_px = _FOCAL_PX * np.tan(yaw_rad)
+    horizon = max(0, min(height, round((_HORIZON_ROW - top) / scale_y)))
+    result = np.empty((height, width, 3), np.uint8)
     # A point of the plane moves in proportion to its distance below the horizon.
-    shear = shift_m / _CAMERA_HEIGHT_M
-    result = np.empty_like(crop)
-    for rows, slope in ((slice(0, _HORIZON_ROW), 0.0), (slice(_HORIZON_ROW, None), shear)):
-        matrix = np.array([[1.0, slope, turn_px], [0.0, 1.0, 0.0]])
-        part = crop[rows]
-        size = (part.shape[1], part.shape[0])
-        result[rows] = cv2.warpAffine(part, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
+    for rows, slope in (
+        (slice(0, horizon), 0.0),
+        (slice(horizon, height), shift_m / CENTRE_CAMERA.height_m),
+    ):
+        y = first_y + scale_y * rows.start
+        x = first_x - turn_px - slope * (y - _HORIZON_ROW)
+        matrix = np.array([[scale_x, -slope * scale_y, x], [0.0, scale_y, y]])
+        if flip:
+            matrix[0] *= (-1, 1, 1)
+            matrix[0, 2] += scale_x * (width - 1)
+        if rows.stop > rows.start:
+            cv2.warpAffine(
+                crop,
+                matrix,
+                (width, rows.stop - rows.start),
+                dst=result[rows],
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REFLECT_101,
+            )
     return result
 
 
-def relit(crop: Rgb, settings: Augmentation, rng: np.random.Generator) -> Rgb:
+def relit(picture: Rgb, settings: Augmentation, rng: np.random.Generator) -> Rgb:
     """Return a copy under other light: brightness, contrast, tint, and at times more."""
-    result: Rgb = cv2.LUT(crop, _light_curve(settings, rng))  # type: ignore[assignment]
+    result: Rgb = cv2.LUT(picture, _light_curve(settings, rng))  # type: ignore[assignment]
     if rng.random() < settings.shadow:
         _cast_shadow(result, rng)
     if rng.random() < settings.blur:
         result = cv2.GaussianBlur(result, (3, 3), 0)  # type: ignore[assignment]
     if rng.random() < settings.noise:
         pattern = _NOISE[int(rng.integers(len(_NOISE)))]
-        result = cv2.add(result, pattern[: result.shape[0]], dtype=cv2.CV_8U)  # type: ignore[assignment]
+        result = cv2.add(result, pattern[: result.shape[0], : result.shape[1]], dtype=cv2.CV_8U)  # type: ignore[assignment]
     return result
 
 
@@ -120,7 +152,10 @@ def _noise_patterns() -> list[NDArray[np.int16]]:
     """A few fixed patterns: fresh noise would cost more than all the rest of an image."""
     rng = np.random.default_rng(0)
     shape = (CROP_BOTTOM - CROP_TOP, 320, 3)
-    return [np.rint(rng.normal(0, 6, shape)).astype(np.int16) for _ in range(_NOISE_PATTERNS)]
+    return [
+        np.rint(rng.normal(0, _NOISE_LEVELS, shape)).astype(np.int16)
+        for _ in range(_NOISE_PATTERNS)
+    ]
 
 
 _NOISE = _noise_patterns()

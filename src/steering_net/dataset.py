@@ -62,11 +62,15 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Log:
-    """What a log holds: its rows in file order, and the lines that could not be read."""
+    """What a log holds: its rows in file order, and the lines that could not be read.
+
+    `form` says in words how it is written.
+    """
 
     path: Path
     rows: list[Row]
     bad_rows: list[BadRow]
+    form: str = ''
 
 
 def read_log(path: Path) -> Log:
@@ -76,7 +80,7 @@ def read_log(path: Path) -> Log:
     except OSError as error:
         raise LogError(f'cannot read the log {path}: {error.strerror}') from error
     header = _header(lines[0]) if lines else None
-    log = Log(path, [], [])
+    log = Log(path, [], [], _form(lines, header))
     for number, line in enumerate(lines[1 if header else 0 :], start=2 if header else 1):
         if not line.strip():
             continue
@@ -110,6 +114,29 @@ def _header(line: str) -> tuple[str, ...] | None:
     if 'steering' not in names:
         return None
     return tuple(_ALIASES.get(name, name) for name in names)
+
+
+def _form(lines: Sequence[str], header: tuple[str, ...] | None) -> str:
+    """Say how a log is written, from its first row."""
+    line = next((line for line in lines[1 if header else 0 :] if line.strip()), '')
+    fields = _split(line)
+    separator = ';' if ';' in line else ', ' if ', ' in line else ','
+    is_joined = len(fields) > len(header or _RECORDER_COLUMNS)
+    decimals = 'commas' if is_joined or any(',' in field for field in fields[3:]) else 'points'
+    return (
+        f'{"a" if header else "no"} header, {separator!r} between fields, '
+        f'decimal {decimals}, {_path_kind(fields[0] if fields else "")}'
+    )
+
+
+def _path_kind(name: str) -> str:
+    if re.match(r'[A-Za-z]:[\\/]|\\\\', name):
+        return 'absolute Windows paths'
+    if name.startswith('/Users/'):
+        return 'absolute Mac paths'
+    if name.startswith('/'):
+        return 'absolute Linux paths'
+    return 'relative paths' if base_name(name) != name else 'bare file names'
 
 
 def _split(line: str) -> list[str]:

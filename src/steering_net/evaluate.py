@@ -3,92 +3,85 @@
 import logging
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
 
-from steering_net.dataset import (
-    Log,
-    LogError,
-    Row,
-    Series,
-    find_image,
-    read_log,
-    smooth,
-    smoothed_steering_rad,
-)
+from steering_net.dataset import LogError, Series
 from steering_net.predictor import Predictor
 from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.recording import Recording
 
 _LOG = logging.getLogger(__name__)
-_LOG_NAMES = ('driving_log.csv', 'frames.csv')
-_RECORDER_PERIOD_S = 0.1
 # Far below what a steering wheel can do: such an output does not depend on the frame.
 _CONSTANT_STD_RAD = 1e-4
 
 
-def open_loop(predictor: Predictor, recording_dir: Path) -> dict[str, Any]:
-    """Predict every frame of a folder that holds IMG/ and driving_log.csv or frames.csv.
+@dataclass(frozen=True)
+class OpenLoop:
+    """The report's fields, and the answers (n,) in rad to the frames `indices` (n,)."""
 
-    Returns `frames`; `mae`, `rmse`, `output_std` in rad; `correlation` with the recorded
-    steering and `correlation_smoothed` with its centred one-second mean (0 where one of both
-    never changes); `constant_output`; `latency_ms` (p50, p99, max) of decode, preprocess and
-    network. Bad rows and images are left out with a warning; LogError if none is good.
+    report: dict[str, Any]
+    indices: NDArray[np.intp]
+    predicted_rad: Series
+
+
+def open_loop(predictor: Predictor, recording: Recording) -> OpenLoop:
+    """Predict every frame of a recording.
+
+    The report has `frames`; `mae`, `rmse`, `output_std` in rad; `correlation` with the recorded
+    steering and `correlation_smoothed` with the recording's target, the centred one-second mean of
+    keyed steering (0 where one of both never changes); `constant_output`; `latency_ms` (p50, p99,
+    max) of decode, preprocess and network. Frames that cannot be used are left out with a
+    warning; LogError if none is left.
     """
-    log = _find_log(recording_dir)
-    rows, predicted, latencies_ms = _predict(predictor, log)
-    recorded = np.array([row.steering_rad for row in rows])
-    error = predicted - recorded
+    indices, predicted_rad, latencies_s = _predict(predictor, recording)
+    recorded_rad = recording.steering_rad[indices]
+    error_rad = predicted_rad - recorded_rad
+    report = {
+        'frames': len(indices),
+        'mae': float(np.mean(np.abs(error_rad))),
+        'rmse': float(np.sqrt(np.mean(error_rad**2))),
+        'correlation': _correlation(predicted_rad, recorded_rad),
+        'correlation_smoothed': _correlation(predicted_rad, recording.target_rad[indices]),
+        'output_std': float(np.std(predicted_rad)),
+        'constant_output': bool(np.std(predicted_rad) < _CONSTANT_STD_RAD),
+        'latency_ms': latency_ms(latencies_s),
+    }
+    return OpenLoop(report, indices, predicted_rad)
+
+
+def latency_ms(latencies_s: Sequence[float]) -> dict[str, float]:
+    """Return p50, p99 and max in ms of at least one latency in s."""
+    in_ms = np.array(latencies_s) * 1e3
     return {
-        'frames': len(rows),
-        'mae': float(np.mean(np.abs(error))),
-        'rmse': float(np.sqrt(np.mean(error**2))),
-        'correlation': _correlation(predicted, recorded),
-        'correlation_smoothed': _correlation(predicted, _smoothed(rows)),
-        'output_std': float(np.std(predicted)),
-        'constant_output': bool(np.std(predicted) < _CONSTANT_STD_RAD),
-        'latency_ms': {
-            'p50': float(np.percentile(latencies_ms, 50)),
-            'p99': float(np.percentile(latencies_ms, 99)),
-            'max': float(np.max(latencies_ms)),
-        },
+        'p50': float(np.percentile(in_ms, 50)),
+        'p99': float(np.percentile(in_ms, 99)),
+        'max': float(np.max(in_ms)),
     }
 
 
-def _find_log(folder: Path) -> Log:
-    for name in _LOG_NAMES:
-        if (folder / name).is_file():
-            log = read_log(folder / name)
-            for bad in log.bad_rows:
-                _LOG.warning('%s line %d left out: %s', log.path, bad.line, bad.reason)
-            return log
-    raise LogError(f'{folder} holds neither {" nor ".join(_LOG_NAMES)}')
-
-
-def _predict(predictor: Predictor, log: Log) -> tuple[list[Row], Series, Series]:
-    rows, predicted, latencies_ms = [], [], []
-    for row in log.rows:
+def _predict(
+    predictor: Predictor, recording: Recording
+) -> tuple[NDArray[np.intp], Series, list[float]]:
+    indices, predicted_rad, latencies_s = [], [], []
+    for index in tqdm(range(len(recording)), 'predicting', unit='frame', disable=None):
         try:
-            data = find_image(row.center, log.path.parent).read_bytes()
+            data = recording.load(index)
             started = time.perf_counter()
             steering_rad = predictor.predict(decode_jpeg(data))
         except ImageError as error:
             _LOG.warning('frame left out: %s', error)
             continue
-        latencies_ms.append((time.perf_counter() - started) * 1e3)
-        rows.append(row)
-        predicted.append(steering_rad)
-    if not rows:
-        raise LogError(f'no image of {log.path} can be used')
-    return rows, np.array(predicted), np.array(latencies_ms)
-
-
-def _smoothed(rows: Sequence[Row]) -> Series:
-    if any(row.timestamp_s is not None for row in rows):
-        return smoothed_steering_rad(rows)
-    times_s = np.arange(len(rows), dtype=np.float64) * _RECORDER_PERIOD_S
-    return smooth(times_s, np.array([row.steering_rad for row in rows]))
+        latencies_s.append(time.perf_counter() - started)
+        indices.append(index)
+        predicted_rad.append(steering_rad)
+    if not indices:
+        raise LogError(f'no image of {recording.name} can be used')
+    return np.array(indices), np.array(predicted_rad), latencies_s
 
 
 def _correlation(a: Series, b: Series) -> float:

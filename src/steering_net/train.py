@@ -1,10 +1,12 @@
 """Fit the network to recorded driving and to rendered frames, and write down what came out."""
 
+import importlib.util
 import logging
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frame
 from steering_net.loader import ModelError, load_keras
 from steering_net.model import build_pilotnet
 from steering_net.preprocess import Profile, find_profile, preprocess
+from steering_net.recording import Recording
 from steering_net.report import write_card, write_plots
 from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
 
@@ -32,7 +35,8 @@ class TrainConfig:
     """How to train: everything but the data.
 
     `rendered_share` is that of each batch; `start_from` a network of the same shape whose
-    weights are the first ones.
+    weights are the first ones. `keep_straight` is the share of recorded frames that go straight
+    on to train with; `tensorboard` a folder for TensorBoard's files.
     """
 
     out: Path
@@ -48,6 +52,8 @@ class TrainConfig:
     threads: int = 2
     resume: bool = False
     start_from: Path | None = None
+    keep_straight: float = 1.0
+    tensorboard: Path | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -58,8 +64,9 @@ class TrainConfig:
                 raise ValueError(f'{name} must be at least 1, not {value}')
         if not 0 < self.learning_rate < 1:
             raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
-        if not 0 <= self.rendered_share <= 1:
-            raise ValueError(f'rendered_share must be 0 to 1, not {self.rendered_share}')
+        for name in ('rendered_share', 'keep_straight'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
         find_profile(self.profile)
 
     @property
@@ -85,8 +92,9 @@ def train(
     samples: SampleFactory | None = None,
     sample_count: int | None = None,
     notes: Sequence[str] = (),
+    recordings: Sequence[Recording] = (),
 ) -> Trained:
-    """Train on logs, on rendered samples or on both, and write the network and its papers.
+    """Train on logs, recordings, rendered samples or all, and write the network and its papers.
 
     `samples` makes an iterable of `sample_count` frames, uint8 (160, 320, 3) RGB, with their
     steering in rad; `notes` (data, licences) go into the model card. Raises LogError for bad
@@ -95,19 +103,21 @@ def train(
     backup = config.out / f'{config.name}.resume'
     if backup.exists() and not config.resume:
         raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
+    _check_tensorboard(config)
     profile = find_profile(config.profile).below(CROP_TOP)
     pools = [
-        recorded_frames(logs, config.augmentation),
+        recorded_frames(logs, config.augmentation, recordings, config.keep_straight, config.seed),
         rendered_frames(samples() if samples else (), sample_count),
     ]
     if not any(len(pool) for pool in pools):
-        raise ValueError('there is nothing to train on: name a log or tracks')
-    _use_threads(config.threads)
-    model, history = _fit(config, profile, pools, backup)
+        raise ValueError('there is nothing to train on: name a log, a bag or tracks')
+    use_threads(config.threads)
+    model, history = fit(config, profile, pools, backup)
     return _write(config, profile, model, history, pools, notes)
 
 
-def _use_threads(threads: int) -> None:
+def use_threads(threads: int) -> None:
+    """Share the CPU between TensorFlow and OpenCV, before TensorFlow's first operation."""
     import tensorflow as tf
 
     # Images are prepared in TensorFlow's threads: OpenCV's own would only get in their way.
@@ -118,13 +128,22 @@ def _use_threads(threads: int) -> None:
         _LOG.info('TensorFlow is running already: it keeps its number of threads')
 
 
+def _check_tensorboard(config: TrainConfig) -> None:
+    if config.tensorboard and importlib.util.find_spec('tensorboard') is None:
+        raise ValueError('TensorBoard is not installed: pip install tensorboard')
+
+
 class BatchMaker:
     """Makes augmented batches; the same epoch and step always give the same batch."""
 
     def __init__(self, config: TrainConfig, profile: Profile, pools: Sequence[Frames]) -> None:
         self.epoch = 0
         self._config, self._profile = config, profile
-        self._recorded, self._rendered = (pool.part(held_out=False) for pool in pools)
+        # Blur is the same for every epoch; the rest follows from the augmented picture.
+        self._rest = replace(profile, rows=None, columns=None, blur=0, size=None)
+        self._recorded, self._rendered = (
+            pool.part(held_out=False).blurred(profile) for pool in pools
+        )
         share = config.rendered_share if len(self._recorded) else 1.0
         self._rendered_count = round(config.batch_size * share) if len(self._rendered) else 0
         size = len(self._recorded) + len(self._rendered)
@@ -140,14 +159,15 @@ class BatchMaker:
             pool = self._rendered if rendered else self._recorded
             choice = int(rng.integers(len(pool)))
             # Rendered frames come from everywhere on the road, with exact labels.
-            crop, steering_rad = augment(
+            picture, steering_rad = augment(
                 pool.crops[choice],
                 float(pool.steering_rad[choice]),
                 self._config.augmentation,
+                self._profile,
                 rng,
                 move=not rendered,
             )
-            preprocess(crop, self._profile, out=x[i])
+            preprocess(picture, self._rest, out=x[i])
             y[i] = steering_rad / self._profile.steering_scale_rad
         return x, y
 
@@ -166,9 +186,10 @@ class BatchMaker:
         return steps.map(make, num_parallel_calls=self._config.threads).prefetch(2)
 
 
-def _fit(
+def fit(
     config: TrainConfig, profile: Profile, pools: Sequence[Frames], backup: Path
 ) -> tuple[Any, dict[str, list[float]]]:
+    """Return the fitted network and its history; `pools` are recorded and rendered frames."""
     import keras
 
     batches = BatchMaker(config, profile, pools)
@@ -178,10 +199,7 @@ def _fit(
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * batches.steps
     )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0),
-        loss=keras.losses.Huber(_HUBER_DELTA),
-    )
+    compile_for(model, rate)
     validation = _validation(profile, pools)
     config.out.mkdir(parents=True, exist_ok=True)
     history = model.fit(
@@ -193,6 +211,16 @@ def _fit(
         callbacks=_callbacks(config, batches, backup, 'val_loss' if validation else 'loss'),
     )
     return model, history.history
+
+
+def compile_for(model: Any, learning_rate: Any) -> None:
+    """Give a network its optimizer and loss; `learning_rate` is a number or a schedule."""
+    import keras
+
+    model.compile(
+        optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=1e-4, clipnorm=1.0),
+        loss=keras.losses.Huber(_HUBER_DELTA),
+    )
 
 
 def _copy_weights(source: Any, target: Any) -> None:
@@ -207,15 +235,22 @@ def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: st
 
     bar = tqdm(total=config.epochs * batches.steps, desc='training', unit='step', disable=None)
 
+    started_s = [0.0]
+
     def begin(epoch: int, logs: Any) -> None:
         batches.epoch = epoch
+        started_s[0] = time.perf_counter()
         bar.n = epoch * batches.steps
 
     def end(epoch: int, logs: dict[str, float]) -> None:
         figures = ', '.join(f'{name} {value:.5f}' for name, value in logs.items())
-        tqdm.write(f'epoch {epoch + 1} of {config.epochs}: {figures}', file=sys.stderr)
+        rate = batches.steps * config.batch_size / (time.perf_counter() - started_s[0])
+        line = f'epoch {epoch + 1} of {config.epochs}: {figures}, {rate:.0f} images/s'
+        tqdm.write(line, file=sys.stderr)
 
+    boards = [keras.callbacks.TensorBoard(str(config.tensorboard))] if config.tensorboard else []
     return [
+        *boards,
         keras.callbacks.BackupAndRestore(str(backup)),
         keras.callbacks.EarlyStopping(judge, patience=config.patience, restore_best_weights=True),
         keras.callbacks.LambdaCallback(
@@ -301,6 +336,6 @@ def _card_facts(
             yield f'RMSE on held-out {kind} frames', f'{error:.4f} rad'
     yield 'epochs run', str(len(trained.history['loss']))
     settings = asdict(config) | asdict(config.augmentation)
-    for name in ('batch_size', 'learning_rate', 'rendered_share'):
+    for name in ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight'):
         yield name, str(settings[name])
     yield 'augmentation', ', '.join(f'{k} {v}' for k, v in asdict(config.augmentation).items())

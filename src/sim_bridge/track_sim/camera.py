@@ -8,7 +8,6 @@ anti-aliased picture for the price of one warp.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -26,46 +25,10 @@ from sim_bridge.track_sim.scenery import (
     paint,
 )
 from sim_bridge.track_sim.track import FloatArray, Pose, Track
+from steering_net.pinhole import CENTRE_CAMERA, Pinhole
 
 JPEG_QUALITY = 75
 """Unity's default."""
-
-
-@dataclass(frozen=True)
-class CameraParams:
-    """The real simulator's centre camera: pixels, metres in the car's frame, radians."""
-
-    width_px: int = 320
-    height_px: int = 160
-    focal_px: float = 138.564
-    cx_px: float = 160.0
-    cy_px: float = 80.0
-    height_m: float = 0.97
-    forward_m: float = 1.35
-    pitch_down_rad: float = 0.06929
-
-    @property
-    def horizon_px(self) -> float:
-        """Row coordinate of the horizon (70.4): pixel row r covers r..r+1."""
-        return self.cy_px - self.focal_px * math.tan(self.pitch_down_rad)
-
-
-def project_ground(
-    forward_m: float, left_m: float, params: CameraParams | None = None
-) -> tuple[float, float]:
-    """Return the image coordinates (column, row) of a ground point given in the car's frame.
-
-    Pixel (c, r) covers c..c+1 and r..r+1. The point must lie ahead of the camera.
-    """
-    params = params or CameraParams()
-    cos, sin = math.cos(params.pitch_down_rad), math.sin(params.pitch_down_rad)
-    ahead_m = forward_m - params.forward_m
-    depth_m = ahead_m * cos + params.height_m * sin
-    down_m = params.height_m * cos - ahead_m * sin
-    return (
-        params.cx_px - params.focal_px * left_m / depth_m,
-        params.cy_px + params.focal_px * down_m / depth_m,
-    )
 
 
 class _Band(NamedTuple):
@@ -81,10 +44,10 @@ class Camera:
     """Renders what the car's camera sees; one per track, not thread-safe (it reuses buffers)."""
 
     def __init__(
-        self, track: Track, params: CameraParams | None = None, look: Look | None = None
+        self, track: Track, params: Pinhole | None = None, look: Look | None = None
     ) -> None:
         """Paint the world, about half a second; `look` defaults to the one of the track's seed."""
-        self.params = params or CameraParams()
+        self.params = params or CENTRE_CAMERA
         self.look = look or make_look(track.seed)
         self._first_row = math.ceil(self.params.horizon_px)
         scenery = paint(track, self.look, self._first_row)
@@ -107,7 +70,7 @@ class Camera:
         params = self.params
         image = np.empty((params.height_px, params.width_px, 3), np.uint8)
         image[: self._first_row] = self._sky(pose.yaw_rad)
-        to_world = _world_from_car(pose) @ self._car_from_image()
+        to_world = _world_from_car(pose) @ self.params.ground_from_image()
         for band in self._bands:
             image[band.first : band.last] = self._draw(band, to_world)
         self._apply_grain(image[self._grain_row :], to_world)
@@ -130,27 +93,6 @@ class Camera:
         turn = round(yaw_rad * PANORAMA_COLUMNS / math.tau)
         first = (int(self._columns[0]) - turn) % PANORAMA_COLUMNS
         return self._panorama.take(self._columns + (first - int(self._columns[0])), axis=1)
-
-    def _car_from_image(self) -> FloatArray:
-        """Return the homography from image coordinates to the ground in the car's frame."""
-        p = self.params
-        cos, sin = math.cos(p.pitch_down_rad), math.sin(p.pitch_down_rad)
-        ray = np.array(
-            [
-                [0.0, -p.height_m * sin, p.height_m * cos],
-                [-p.height_m, 0.0, 0.0],
-                [0.0, cos, sin],
-            ]
-        )
-        ray[0] += p.forward_m * ray[2]
-        pixel_to_ray = np.array(
-            [
-                [1 / p.focal_px, 0.0, -p.cx_px / p.focal_px],
-                [0.0, 1 / p.focal_px, -p.cy_px / p.focal_px],
-                [0.0, 0.0, 1.0],
-            ]
-        )
-        return np.asarray(ray @ pixel_to_ray)
 
     def _draw(self, band: _Band, to_world: FloatArray) -> Image:
         rows = band.last - band.first

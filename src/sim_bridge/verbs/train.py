@@ -1,4 +1,4 @@
-"""`sim-bridge train`: fit a network from driving logs, from the embedded tracks or from both."""
+"""Fit a network to driving logs, bags and the embedded tracks."""
 
 import argparse
 import functools
@@ -10,17 +10,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.errors import StartError
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the verb's options."""
-    data = parser.add_argument_group('data (at least one log or some tracks)')
+    data = parser.add_argument_group('data (at least a log, a bag or some tracks)')
     data.add_argument(
         '--log',
         action='append',
         default=[],
         type=Path,
         metavar='CSV',
-        help='driving log beside its IMG folder; may be repeated',
+        help='driving log beside its IMG folder, or that folder; may be repeated',
+    )
+    data.add_argument(
+        '--bag',
+        action='append',
+        default=[],
+        type=Path,
+        metavar='BAG',
+        help='recorded drive: its frames and the commands with their stamps; may be repeated',
     )
     data.add_argument(
         '--label-log',
@@ -38,13 +48,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='use only rows whose source column says NAME; may be repeated; without it, all',
     )
     data.add_argument(
-        '--tracks', type=_seed_range, metavar='A-B', help='seeds of embedded tracks to render'
+        '--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render'
     )
     data.add_argument(
         '--samples-per-track', type=int, default=150, metavar='N', help='frames per track'
     )
     data.add_argument(
         '--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card'
+    )
+    data.add_argument(
+        '--keep-straight',
+        type=float,
+        default=1.0,
+        metavar='0..1',
+        help='share of the recorded frames with less than 0.01 rad to train with',
     )
     _configure_fit(parser.add_argument_group('training'))
 
@@ -86,14 +103,19 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
         metavar='M',
         help='distance in m within which a displaced car is to be back on its way',
     )
+    fit.add_argument(
+        '--tensorboard', type=Path, metavar='DIR', help="write TensorBoard's files there"
+    )
     fit.add_argument('--resume', action='store_true', help='go on with an unfinished training')
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    from sim_bridge.recordings import read_bag
     from steering_net.augment import Augmentation
     from steering_net.frames import LogSource
+    from steering_net.recording import find_log
     from steering_net.train import TrainConfig, train
 
     try:
@@ -111,13 +133,17 @@ def run(args: argparse.Namespace) -> int:
             threads=args.threads,
             resume=args.resume,
             start_from=args.start_from,
+            keep_straight=args.keep_straight,
+            tensorboard=args.tensorboard,
             augmentation=Augmentation(look_ahead_m=args.look_ahead),
         )
-        logs = [LogSource(path, tuple(args.label_log), tuple(args.source)) for path in args.log]
+        labels, only = tuple(args.label_log), tuple(args.source)
+        logs = [LogSource(find_log(path), labels, only) for path in args.log]
+        bags = [read_bag(path) for path in args.bag]
         tracks, count = args.tracks or range(0), args.samples_per_track
         rendered = functools.partial(_samples, tracks, count, args.seed)
-        trained = train(config, logs, rendered, len(tracks) * count, args.note)
-    except (OSError, ValueError) as error:
+        trained = train(config, logs, rendered, len(tracks) * count, args.note, bags)
+    except (OSError, ValueError, StartError) as error:
         print(f'sim-bridge train: {error}', file=sys.stderr)
         return 2
     print(f'{trained.model_path}: RMSE on held-out frames, rad:', end=' ')
@@ -133,7 +159,8 @@ def _samples(tracks: range, count: int, seed: int) -> Iterator[tuple[NDArray[np.
             yield sample.rgb, sample.steering_rad
 
 
-def _seed_range(text: str) -> range:
+def seed_range(text: str) -> range:
+    """Return every seed of `A-B`, or the single one of `A`, for argparse."""
     first, _, last = text.partition('-')
     try:
         seeds = range(int(first), int(last or first) + 1)

@@ -1,0 +1,210 @@
+"""Trains one epoch on the same rows in two ways and prints images/s of each.
+
+    .venv/bin/python benchmarks/training.py [--data ../shared/data]
+
+`ours` is what `sim-bridge train` does: images are read and cropped once, by all processors, and
+augmented from memory beside the training. `plain` is the usual model.py: a Keras Sequence that
+reads each file with cv2.imread when its batch comes and flips, shifts, shades, brightens and
+preprocesses it in Python. `plain, our augmentation` is that Sequence with our functions in it.
+Rows, network, optimizer and loss are the same. An epoch counts from the first file that is read to
+the last step, tracing of the graph included; `fit` is the same without reading ahead, which is how
+long the later epochs take at most. Each way runs in a process of its own, one after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+SHARED = Path(__file__).parents[2] / 'shared' / 'data'
+WAYS = ('ours', 'plain', 'plain, our augmentation')
+SOURCES = ('vdesmond/simulation', 'ethanvillalovoz/self-driving-car-simulation')
+LOGS = ('train/train.csv', 'train_more/train_more.csv')
+PLAIN_BATCH = 32
+LEARNING_RATE = 1e-3
+TOP, BOTTOM = 60, 135
+"""Rows of a frame that the course's preprocessing keeps."""
+STORED_TOP = 50
+"""First row of a frame of which only a crop is stored."""
+
+
+def time_ours(data: Path) -> dict[str, float]:
+    """One epoch as `sim-bridge train` does it, without validation and without writing files."""
+    from steering_net import train
+    from steering_net.frames import Frames, LogSource, recorded_frames
+    from steering_net.preprocess import find_profile
+
+    labels = tuple(sorted((data / 'train' / 'logs').glob('*.csv')))
+    sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
+    with tempfile.TemporaryDirectory() as folder:
+        config = train.TrainConfig(Path(folder), epochs=1, threads=os.cpu_count() or 1)
+        train.use_threads(config.threads)
+        started_s = time.perf_counter()
+        frames = recorded_frames(sources, config.augmentation)
+        read_s = time.perf_counter() - started_s
+        frames.held_out[:] = False
+        none = Frames(frames.crops[:0], frames.steering_rad[:0], frames.held_out[:0])
+        profile = find_profile(config.profile).below(train.CROP_TOP)
+        started_s = time.perf_counter()
+        train.fit(config, profile, [frames, none], Path(folder, 'backup'))
+        fit_s = time.perf_counter() - started_s
+    return {'images': len(frames), 'epoch_s': read_s + fit_s, 'fit_s': fit_s}
+
+
+def time_plain(data: Path, is_ours: bool) -> dict[str, float]:
+    """One epoch of the Sequence."""
+    import keras
+
+    from steering_net.model import build_pilotnet
+    from steering_net.train import compile_for
+
+    rows = plain_rows(data)
+    prepare = our_augmentation() if is_ours else plain_augmentation
+    rng = np.random.default_rng(0)
+    rng.shuffle(rows)
+
+    class Rows(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return -(-len(rows) // PLAIN_BATCH)
+
+        def __getitem__(self, index: int) -> tuple[Any, Any]:
+            batch = rows[index * PLAIN_BATCH : (index + 1) * PLAIN_BATCH]
+            x = np.empty((len(batch), 66, 200, 3), np.float32)
+            y = np.empty((len(batch), 1), np.float32)
+            for i, (path, steering) in enumerate(batch):
+                rgb = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+                x[i], y[i] = prepare(rgb, float(steering), rng)
+            return x, y
+
+    model = build_pilotnet()
+    compile_for(model, LEARNING_RATE)
+    started_s = time.perf_counter()
+    model.fit(Rows(), epochs=1, verbose=0)
+    fit_s = time.perf_counter() - started_s
+    return {'images': len(rows), 'epoch_s': fit_s, 'fit_s': fit_s}
+
+
+def plain_rows(data: Path) -> list[tuple[str, float]]:
+    """(path, steering) of every image; the side cameras with the usual 0.2 to the inside."""
+    from steering_net.dataset import find_image, read_log
+    from steering_net.preprocess import RECORDER_STEERING_RAD
+
+    rows = []
+    for name in LOGS:
+        log = read_log(data / name)
+        for row in log.rows:
+            if row.source in SOURCES:
+                cameras = ((row.center, 0.0), (row.left, 0.2), (row.right, -0.2))
+                steering = row.steering_rad / RECORDER_STEERING_RAD
+                rows += [
+                    (str(find_image(camera, log.path.parent)), steering + side)
+                    for camera, side in cameras
+                    if camera
+                ]
+    return rows
+
+
+def plain_augmentation(rgb: Any, steering: float, rng: np.random.Generator) -> tuple[Any, float]:
+    """What the usual model.py does to an image, and the course's preprocessing."""
+    if rng.random() < 0.5:
+        rgb, steering = cv2.flip(rgb, 1), -steering
+    shift_x, shift_y = 100 * (rng.random() - 0.5), 10 * (rng.random() - 0.5)
+    height, width = rgb.shape[:2]
+    matrix = np.array([[1, 0, shift_x], [0, 1, shift_y]], np.float32)
+    rgb = cv2.warpAffine(rgb, matrix, (width, height))
+    rgb = brightened(shaded(rgb, rng), rng)
+    top = 0 if height == 160 else STORED_TOP
+    rgb = cv2.cvtColor(rgb[TOP - top : BOTTOM - top], cv2.COLOR_RGB2YUV)
+    rgb = cv2.resize(cv2.GaussianBlur(rgb, (3, 3), 0), (200, 66))
+    return rgb / 255, steering + 0.002 * shift_x
+
+
+def shaded(rgb: Any, rng: np.random.Generator) -> Any:
+    """Darken all on one side of a random line from the upper to the lower edge."""
+    height, width = rgb.shape[:2]
+    upper, lower = width * rng.random(2)
+    y, x = np.mgrid[0:height, 0:width]
+    side = (y * (lower - upper) - height * (x - upper) > 0) == (rng.random() < 0.5)
+    hls = cv2.cvtColor(rgb, cv2.COLOR_RGB2HLS)
+    hls[:, :, 1][side] = hls[:, :, 1][side] * rng.uniform(0.2, 0.5)
+    return cv2.cvtColor(hls, cv2.COLOR_HLS2RGB)
+
+
+def brightened(rgb: Any, rng: np.random.Generator) -> Any:
+    """Change the brightness by up to a fifth."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
+    hsv[:, :, 2] = np.clip(hsv[:, :, 2] * (1 + 0.4 * (rng.random() - 0.5)), 0, 255)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+
+def our_augmentation() -> Any:
+    """Our functions behind the Sequence's signature."""
+    from dataclasses import replace
+
+    from steering_net.augment import Augmentation, augment
+    from steering_net.frames import crop_of
+    from steering_net.preprocess import COURSE, preprocess
+
+    settings, profile = Augmentation(), COURSE.below(STORED_TOP)
+    rest = replace(COURSE, rows=None, blur=0, size=None)
+
+    def prepare(rgb: Any, steering: float, rng: np.random.Generator) -> tuple[Any, float]:
+        blurred = cv2.GaussianBlur(crop_of(rgb), (3, 3), 0)
+        picture, steering = augment(blurred, steering, settings, profile, rng, move=True)
+        return preprocess(picture, rest), steering
+
+    return prepare
+
+
+def measured(way: str, data: Path) -> dict[str, float]:
+    """Run one way in a process of its own."""
+    words = [sys.executable, __file__, '--data', str(data), '--way', way]
+    environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def main() -> int:
+    """Measure; 0 if ours is at least three times as fast as the plain way."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--data', type=Path, default=SHARED, help='holds train and train_more')
+    parser.add_argument('--way', choices=WAYS, help='measure only this one and print JSON')
+    args = parser.parse_args()
+    if not args.data.is_dir():
+        raise SystemExit(f'there is no folder {args.data}: name the recordings with --data')
+    if args.way:
+        is_plain = args.way != 'ours'
+        result = time_plain(args.data, args.way != 'plain') if is_plain else time_ours(args.data)
+        print(json.dumps(result))
+        return 0
+    print(f'{"way":26}{"images":>8}{"epoch s":>10}{"images/s":>10}{"in fit":>10}')
+    rates = {}
+    for way in WAYS:
+        got = measured(way, args.data)
+        rates[way] = got['images'] / got['epoch_s']
+        in_fit = got['images'] / got['fit_s']
+        print(
+            f'{way:26}{got["images"]:8.0f}{got["epoch_s"]:10.1f}{rates[way]:10.0f}{in_fit:10.0f}',
+            flush=True,
+        )
+    for way in WAYS[1:]:
+        print(f'ours is {rates["ours"] / rates[way]:.1f} times as fast as {way}')
+    print(f'{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}')
+    return 0 if rates['ours'] >= 3 * rates['plain'] else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Networks judged one after the other by the same yardstick."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sim_bridge.errors import StartError
+from sim_bridge.recordings import open_recording
+from sim_bridge.track_sim.closed_loop import drive as drive_track
+from sim_bridge.track_sim.closed_loop import summarise
+from steering_net.predictor import Predictor, load_predictor
+from steering_net.preprocess import decode_jpeg
+
+Report = dict[str, Any]
+Judge = Callable[[Predictor, str], Report]
+"""From a network and its name to a report."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network to judge: a file or `default`, with its profile or None to infer it."""
+
+    model: str
+    profile: str | None
+
+    @property
+    def name(self) -> str:
+        """The file's stem, with its folder's name where the stem alone says little."""
+        path = Path(self.model)
+        is_plain = re.fullmatch(r'model|.*_model|nvidia_model', path.stem) and path.parent.name
+        return f'{path.parent.name}/{path.stem}' if is_plain else path.stem
+
+
+def contestants(
+    model: str | None, compared: Iterable[str], profile: str | None
+) -> list[Contestant]:
+    """Return the networks in the order named; `FILE@PROFILE` brings its own profile."""
+    named = [model] if model else []
+    named += compared
+    split = [name.partition('@') for name in named or ['default']]
+    return [Contestant(name, own or profile) for name, _, own in split]
+
+
+def judge_all(networks: Iterable[Contestant], backend: str, judge: Judge) -> dict[str, Report]:
+    """Return each network's report by its name, which is made unique."""
+    reports: dict[str, Report] = {}
+    for network in networks:
+        name = network.name
+        while name in reports:
+            name += "'"
+        predictor = load_predictor(network.model, backend, network.profile)
+        reports[name] = judge(predictor, name)
+    return reports
+
+
+def on_recording(path: Path, folder: Path | None) -> Judge:
+    """Compare answers with a recorded driver's; papers go into the folder if there is one."""
+    from sim_bridge.papers import write_open_loop
+    from steering_net.evaluate import open_loop
+
+    recording = open_recording(path)
+
+    def judge(predictor: Predictor, name: str) -> Report:
+        judged = open_loop(predictor, recording)
+        if folder:
+            write_open_loop(_stem(folder, name), recording, judged)
+        return judged.report
+
+    return judge
+
+
+def on_recorded_way(path: Path, folder: Path | None) -> Judge:
+    """Let it drive a recording's re-projected frames."""
+    from sim_bridge.papers import write_data_driven
+    from steering_net.data_driven import drive
+
+    recording = open_recording(path)
+
+    def judge(predictor: Predictor, name: str) -> Report:
+        driven = drive(predictor.predict, recording)
+        if folder:
+            write_data_driven(_stem(folder, name), recording, driven)
+        return driven.report
+
+    return judge
+
+
+def on_tracks(seeds: range, laps: int, speed_limit_mps: float) -> Judge:
+    """Let it drive embedded tracks."""
+    if laps < 1:
+        raise StartError(f'--laps is {laps}, it must be at least 1')
+    if not 0.0 < speed_limit_mps <= 60.0:
+        raise StartError(f'--speed-limit is {speed_limit_mps}, it must be in 0 .. 60 m/s')
+
+    def judge(predictor: Predictor, name: str) -> Report:
+        def steer(jpeg: bytes) -> float:
+            return predictor.predict(decode_jpeg(jpeg))
+
+        tracks = tqdm(seeds, desc=f'driving {name}', unit='track', disable=None)
+        drives = [drive_track(seed, laps, speed_limit_mps, steer) for seed in tracks]
+        return summarise([drive.report for drive in drives])
+
+    return judge
+
+
+def _stem(folder: Path, name: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / name.replace('/', '_')

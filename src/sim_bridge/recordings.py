@@ -1,0 +1,83 @@
+"""Recorded drives of every kind, opened alike: folders, logs and bags. No ROS."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from sim_bridge.bag_export import frames
+from sim_bridge.bags import ANGLE, Bag, BagError
+from sim_bridge.track_sim.camera import JPEG_QUALITY, encode_jpeg
+from sim_bridge.track_sim.samples import samples
+from steering_net.dataset import smooth
+from steering_net.recording import Recording, read_folder
+
+_LOG = logging.getLogger(__name__)
+
+
+def is_bag(path: Path) -> bool:
+    """Whether this is an MCAP file, or a folder with one in it."""
+    return path.suffix == '.mcap' or (path.is_dir() and any(path.glob('*.mcap')))
+
+
+def open_recording(path: Path) -> Recording:
+    """Open a bag, a log, or a folder with IMG/ and a log.
+
+    Raises LogError or BagError where there is none.
+    """
+    return read_bag(path) if is_bag(path) else read_folder(path)
+
+
+def read_bag(path: Path) -> Recording:
+    """Read a bag: its frames, each with the command that carries its stamp.
+
+    A bag without commands (somebody drove by hand) gives the wheels' angle at each frame, and
+    that angle's centred one-second mean as target, for hands press keys. The frames' JPEG bytes
+    are kept in memory, some 10 kB each. Frames without steering are left out with a warning.
+    """
+    bag = Bag(path)
+    found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
+    if bag.trouble:
+        _LOG.warning('%s', bag.trouble)
+    is_commanded = any(frame.commanded_rad is not None for frame in found)
+    steered = [
+        (frame, rad)
+        for frame in found
+        if (rad := frame.commanded_rad if is_commanded else frame.steering_rad) is not None
+    ]
+    if not steered:
+        raise BagError(f'{path} holds neither commands nor {ANGLE}')
+    if len(steered) < len(found):
+        _LOG.warning('%s: %d frames without steering left out', path, len(found) - len(steered))
+    times_s = np.array([frame.stamp_ns for frame, _ in steered], np.float64) * 1e-9
+    steering_rad = np.array([rad for _, rad in steered], np.float64)
+    jpegs = [frame.jpeg for frame, _ in steered]
+    return Recording(
+        name=str(path),
+        times_s=times_s,
+        steering_rad=steering_rad,
+        target_rad=steering_rad if is_commanded else smooth(times_s, steering_rad),
+        speed_mps=np.array([frame.speed_mps or 0.0 for frame, _ in steered]),
+        frame_names=[str(frame.stamp_ns) for frame, _ in steered],
+        load=jpegs.__getitem__,
+    )
+
+
+def render_track(seed: int, count: int, rng: np.random.Generator) -> Recording:
+    """Render `count` labelled frames of an embedded track; they have no speed and no order."""
+    rendered = [
+        (encode_jpeg(sample.rgb, JPEG_QUALITY), sample.steering_rad)
+        for sample in samples(seed, count, rng)
+    ]
+    steering_rad = np.array([rad for _, rad in rendered])
+    return Recording(
+        name=f'track {seed}',
+        times_s=np.arange(count, dtype=np.float64),
+        steering_rad=steering_rad,
+        target_rad=steering_rad,
+        speed_mps=np.zeros(count),
+        frame_names=[str(index) for index in range(count)],
+        load=[jpeg for jpeg, _ in rendered].__getitem__,
+    )

@@ -1,0 +1,138 @@
+"""What is in recorded data: figures, what could not be read, and pictures to look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim_bridge.overlay import Reading, Rgb
+from sim_bridge.papers import write_histogram, write_sheet
+from sim_bridge.recordings import is_bag, read_bag, render_track
+from steering_net.augment import CROP_BOTTOM, CROP_TOP
+from steering_net.dataset import BadRow, Log, find_image, read_log
+from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError
+from steering_net.recording import Recording, find_log, from_log
+
+_SHOWN_BAD_ROWS = 20
+_SHOWN_FRAMES = 12
+_LONGEST_GAP_S = 0.5
+
+
+@dataclass(frozen=True)
+class Source:
+    """A recording with what its file says of it: form, cameras, bad rows and missing images."""
+
+    recording: Recording
+    form: str
+    cameras: tuple[str, ...] = ('center',)
+    bad_rows: list[BadRow] = field(default_factory=list)
+    missing_images: int = 0
+
+
+def open_source(path: Path) -> Source:
+    """Open a log, a folder with one, or a bag; LogError or BagError where there is none."""
+    if is_bag(path):
+        return Source(read_bag(path), 'a bag (MCAP)')
+    log = read_log(find_log(path))
+    cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
+    missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
+    return Source(from_log(log), f'a log with {log.form}', cameras, log.bad_rows, missing)
+
+
+def open_track(seed: int, count: int) -> Source:
+    """Render labelled frames of an embedded track."""
+    recording = render_track(seed, count, np.random.default_rng(seed))
+    return Source(recording, 'an embedded track, labelled by its expert')
+
+
+def figures(source: Source) -> dict[str, Any]:
+    """Return the report's fields, SI, left positive; `hz` is None where there is no time."""
+    recording = source.recording
+    gaps_s = np.diff(np.sort(recording.times_s))
+    gaps_s = gaps_s[(gaps_s > 0.0) & (gaps_s < _LONGEST_GAP_S)]
+    return {
+        'source': recording.name,
+        'format': source.form,
+        'rows': len(recording),
+        'bad_rows': [asdict(bad) for bad in source.bad_rows],
+        'cameras': list(source.cameras),
+        'missing_images': source.missing_images,
+        'zero_share': float(np.mean(recording.steering_rad == 0.0)),
+        'steering_rad': _range(recording.steering_rad),
+        'speed_mps': _range(recording.speed_mps),
+        'hz': float(1.0 / gaps_s.mean()) if len(gaps_s) else None,
+    }
+
+
+def lines(report: dict[str, Any]) -> Iterator[str]:
+    """Yield a report as text, bad rows with their line and reason included."""
+    low, high = np.degrees(report['steering_rad'])
+    yield report['source']
+    yield f'  format    {report["format"]}'
+    yield f'  rows      {report["rows"]} good, {len(report["bad_rows"])} bad'
+    for bad in report['bad_rows'][:_SHOWN_BAD_ROWS]:
+        yield f'            line {bad["line"]}: {bad["reason"]}'
+    if len(report['bad_rows']) > _SHOWN_BAD_ROWS:
+        yield f'            and {len(report["bad_rows"]) - _SHOWN_BAD_ROWS} more'
+    yield f'  cameras   {", ".join(report["cameras"])}; {report["missing_images"]} images missing'
+    zeros = 100 * report['zero_share']
+    yield f'  steering  {low:.1f} to {high:.1f} degrees, left positive; {zeros:.1f} % exact zeros'
+    slow, fast = report['speed_mps']
+    rate = '' if report['hz'] is None else f'; {report["hz"]:.1f} rows/s'
+    yield f'  speed     {slow:.1f} to {fast:.1f} m/s{rate}'
+
+
+def write_pictures(source: Source, folder: Path) -> list[Path]:
+    """Write a histogram of the steering, and sample frames if there are any; the files."""
+    recording = source.recording
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+    files = [folder / f'{stem}_histogram.png']
+    steering = {'recorded': recording.steering_rad, 'smoothed': recording.target_rad}
+    write_histogram(files[0], {k: np.degrees(v) for k, v in steering.items()}, 'steering, °')
+    readings = list(_samples(recording))
+    if readings:
+        files.append(folder / f'{stem}_frames.png')
+        write_sheet(files[-1], readings)
+    return files
+
+
+def _samples(recording: Recording) -> Iterator[tuple[Rgb, Reading]]:
+    """Frames from all over the recording, with their steering; those that are missing are not."""
+    for index in np.linspace(0, len(recording) - 1, _SHOWN_FRAMES).astype(int):
+        try:
+            rgb = _whole(recording.frame(index))
+        except ImageError:
+            continue
+        speed_mps = float(recording.speed_mps[index])
+        yield rgb, Reading(float(recording.steering_rad[index]), speed_mps=speed_mps)
+
+
+def _whole(rgb: Rgb) -> Rgb:
+    """A frame as it is, or a stored crop in its place on a black frame."""
+    if rgb.shape[:2] != (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH):
+        return rgb
+    frame = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
+    frame[CROP_TOP:CROP_BOTTOM] = rgb
+    return frame
+
+
+def _images(log: Log, cameras: tuple[str, ...]) -> Iterator[str]:
+    for row in log.rows:
+        yield from (name for side in cameras if (name := getattr(row, side)))
+
+
+def _exists(log: Log, name: str) -> bool:
+    try:
+        return find_image(name, log.path.parent).is_file()
+    except ImageError:
+        return False
+
+
+def _range(values: np.ndarray[Any, Any]) -> list[float]:
+    return [float(np.min(values)) + 0.0, float(np.max(values)) + 0.0]

@@ -1,0 +1,83 @@
+"""Reports of networks as people read them: a table, several side by side, and thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Report = Mapping[str, Any]
+
+_MORE_IS_BETTER = {
+    'frames', 'answers', 'laps', 'distance_m', 'duration_s', 'autonomy_percent', 'correlation',
+    'correlation_smoothed', 'output_std', 'max_speed_mps', 'telemetry_hz',
+}  # fmt: skip
+
+
+def parse_requirement(text: str) -> tuple[str, float]:
+    """Return field and threshold of `field=number`; ValueError for anything else."""
+    name, sign, number = text.partition('=')
+    try:
+        if sign:
+            return name.strip(), float(number)
+    except ValueError:
+        pass
+    raise ValueError(f'--require is {text!r}, it must be like correlation_smoothed=0.8')
+
+
+def unmet(report: Report, requirements: Mapping[str, float]) -> list[str]:
+    """Return a line for each field that is worse than required; ValueError for unknown ones.
+
+    More is better of what counts success (`correlation`, `autonomy_percent`, `laps` ...), less of
+    all else (`rmse`, `interventions` ...).
+    """
+    numbers = {name: value for name, value in report.items() if isinstance(value, int | float)}
+    lines = []
+    for name, wanted in requirements.items():
+        if name not in numbers:
+            raise ValueError(f'--require names {name!r}, the report has {", ".join(numbers)}')
+        value, is_more = numbers[name], name in _MORE_IS_BETTER
+        if value < wanted if is_more else value > wanted:
+            word = 'at least' if is_more else 'at most'
+            lines.append(f'{name} is {value:.4g}, required is {word} {wanted:g}')
+    return lines
+
+
+def table(reports: Mapping[str, Report]) -> list[str]:
+    """Return the lines of a table: a row per field, a column per network."""
+    if len(reports) == 1:
+        (report,) = reports.values()
+        return [
+            line
+            for name, value in report.items()
+            for line in (_tracks(value) if name == 'tracks' else [f'{name:24}{_text(value)}'])
+        ]
+    fields = [name for name in next(iter(reports.values())) if name != 'tracks']
+    rows = [['', *reports]]
+    rows += [[name, *(_short(report[name]) for report in reports.values())] for name in fields]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        f'{row[0]:<{widths[0]}}'
+        + ''.join(f'  {cell:>{width}}' for cell, width in zip(row[1:], widths[1:], strict=True))
+        for row in rows
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ', '.join(f'{name} {number:.3f}' for name, number in value.items())
+    return f'{value:.4f}' if isinstance(value, float) else str(value)
+
+
+def _short(value: Any) -> str:
+    """Of a latency only the median, for want of space."""
+    return f'{value["p50"]:.3f}' if isinstance(value, dict) else _text(value)
+
+
+def _tracks(reports: list[Report]) -> list[str]:
+    return [
+        f'track {report["track"]:<4} {report["laps"]} laps, '
+        f'{report["lane_departures"]} lane departures, '
+        f'{report["interventions"]} interventions, '
+        f'{report["rms_cross_track_m"]:.3f} m RMS, {report["max_speed_mps"]:.1f} m/s at most'
+        for report in reports
+    ]

@@ -1,0 +1,48 @@
+"""Tables of reports, and what is required of them."""
+
+import pytest
+
+from sim_bridge.judging import contestants
+from sim_bridge.verdict import parse_requirement, table, unmet
+
+REPORT = {'frames': 10, 'rmse': 0.04, 'correlation': 0.5, 'constant_output': False,
+          'latency_ms': {'p50': 1.0, 'p99': 2.0, 'max': 3.0}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('text', 'is_met'),
+    [
+        ('correlation=0.5', True),
+        ('correlation=0.51', False),
+        ('rmse=0.04', True),
+        ('rmse=0.039', False),
+        ('constant_output=0', True),
+    ],
+)
+def test_more_of_what_is_good_and_less_of_what_is_bad(text, is_met):
+    assert (unmet(REPORT, dict([parse_requirement(text)])) == []) is is_met
+
+
+@pytest.mark.parametrize('text', ['correlation', 'correlation=much', ''])
+def test_requirement_that_is_none_is_shown_how_it_should_be(text):
+    with pytest.raises(ValueError, match='like correlation_smoothed'):
+        parse_requirement(text)
+
+
+def test_requirement_of_an_unknown_field_names_the_known():
+    with pytest.raises(ValueError, match="'corelation', the report has frames, rmse"):
+        unmet(REPORT, {'corelation': 1.0})
+
+
+def test_networks_stand_side_by_side():
+    lines = table({'a': REPORT, 'some network': REPORT | {'rmse': 0.0123}})
+    assert lines[0].split() == ['a', 'some', 'network']
+    assert lines[2].split() == ['rmse', '0.0400', '0.0123']
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_contestants_are_named_so_that_they_can_be_told_apart():
+    found = contestants('x/model.h5', ['y/model.h5@naoki', 'default'], 'course')
+    assert [c.name for c in found] == ['x/model', 'y/model', 'default']
+    assert [c.profile for c in found] == ['course', 'naoki', 'course']
+    assert [c.model for c in contestants(None, [], None)] == ['default']
