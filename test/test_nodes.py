@@ -1,5 +1,8 @@
 """Messages and parameters of the nodes, with real message classes and a real node."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import rclpy
@@ -113,3 +116,30 @@ def test_changeable_parameter_keeps_its_range(make_node):
     assert good.successful
     assert not bad.successful
     assert 'range' in bad.reason
+
+
+INTERRUPTED_WHILE_MADE = """
+import os, signal, sys, time
+from rclpy.node import Node
+from sim_bridge.nodes.running import run
+
+class Slow(Node):
+    def __init__(self):
+        super().__init__('slow')
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+
+    def destroy_node(self):
+        print('ended', flush=True)
+        super().destroy_node()
+
+sys.exit(run(Slow, []))
+"""
+
+
+def test_node_that_is_interrupted_while_it_is_made_is_still_ended():
+    """The bridge's server, for one, has a thread by then that somebody has to stop."""
+    result = subprocess.run(
+        [sys.executable, '-c', INTERRUPTED_WHILE_MADE], capture_output=True, text=True, timeout=30
+    )
+    assert (result.returncode, result.stdout) == (0, 'ended\n'), result.stderr

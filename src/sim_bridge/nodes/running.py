@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rclpy
+from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -23,12 +24,12 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
 
     2 after one line on stderr if a parameter is bad or the node's port cannot be had.
     """
-    starting = True
+    waiting = True
 
     def interrupt(*_: object) -> None:
-        # Once the node spins, rclpy's own handler ends it between two callbacks, and an exception
-        # out of nowhere, in the middle of one or of the end, would leave things half done.
-        if starting:
+        # Once the node is made, rclpy's own handler ends it between two callbacks. An exception
+        # out of nowhere would leave things half done: threads that nobody ends, for example.
+        if waiting:
             raise KeyboardInterrupt
 
     # rclpy puts its handler before this one and calls both.
@@ -39,8 +40,8 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
         with _introduced():
             if not told_to_go():
                 return 0
+            waiting = False
             node = make_node()
-        starting = False
         node.create_timer(1.0, end_with_parent)
         settle()
         QuickExecutor(node).spin()
@@ -49,12 +50,12 @@ def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
     except StartError as error:
         print(f'sim_bridge: {error}', file=sys.stderr)
         return 2
-    except RuntimeError:
+    except (RuntimeError, NotInitializedException):
         # A signal ends ROS under the feet of a node that is still being made.
         if rclpy.ok():
             raise
     finally:
-        starting = False
+        waiting = False
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
