@@ -232,7 +232,7 @@ def onnx_file(path, text):
 def test_onnx_that_transposes_to_channels_first_and_back(tmp_path):
     network = read_network(onnx_file(tmp_path / 'net.onnx', NHWC))
     frame = (np.arange(180).reshape(1, 6, 10, 3) % 7 * 40).astype(np.float32)
-    assert float(network.model(frame)) == pytest.approx(-0.9897718, abs=1e-6)
+    assert network.model(frame).numpy().item() == pytest.approx(-0.9897718, abs=1e-6)
     assert network.origin.scales_pixels
 
 
@@ -240,7 +240,7 @@ def test_onnx_with_channels_first_throughout(tmp_path):
     model = load_keras(onnx_file(tmp_path / 'net.onnx', NCHW))
     frame = (np.arange(180).reshape(1, 3, 6, 10) % 7 / 7).astype(np.float32)
     assert model.input_shape == (None, 6, 10, 3)
-    assert float(model(frame.transpose(0, 2, 3, 1))) == pytest.approx(0.34988484, abs=1e-6)
+    assert model(frame.transpose(0, 2, 3, 1)).numpy().item() == pytest.approx(0.34988484, abs=1e-6)
 
 
 def test_onnx_with_an_unknown_operation_is_refused_by_its_name(tmp_path):

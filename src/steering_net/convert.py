@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from steering_net.foreign.limits import MAX_FILE_BYTES, read_file
-from steering_net.loader import ModelError, architecture_beside, one_line, read_network
+from steering_net.loader import ModelError, one_line, other_half, read_network
 from steering_net.origin import (
     UNKNOWN,
     Origin,
@@ -127,9 +127,9 @@ def ensure_litert(
     sibling, sidecar = model_path.with_suffix('.tflite'), read_sidecar(model_path)
     if sidecar is not None and sidecar.sha256 == digest and sibling.is_file():
         return sibling
-    architecture = architecture_beside(model_path)
-    if architecture is not None and architecture != model_path:
-        digest = combined([digest, sha256_of(architecture)])
+    other = other_half(model_path)
+    if other is not None:
+        digest = combined([digest, sha256_of(other)])
     cached = (cache_dir or default_cache_dir()) / f'{digest}-{CONVERTER_VERSION}.tflite'
     if not cached.is_file():
         _convert_in_subprocess(model_path, cached, profile)
@@ -169,6 +169,8 @@ def run_apart(module: str, *words: str) -> None:
         'TF_CPP_MIN_LOG_LEVEL': '3',
         # A graphics card brings nothing here and claims more memory than the bound.
         'CUDA_VISIBLE_DEVICES': '-1',
+        # Else each thread reserves memory of its own, and many processors exceed the bound.
+        'MALLOC_ARENA_MAX': '4',
     }
     command = [sys.executable, '-m', module, *words]
     try:

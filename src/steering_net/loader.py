@@ -69,7 +69,7 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
     if other is not None:
         raise ModelError(f'{other.name} is no architecture (.json) to go with it')
     if kind == 'h5':
-        model, version = keras_files.read_h5(path, architecture_beside(path))
+        model, version = keras_files.read_h5(path, other_half(path))
         return model, f'Keras {version}'.strip()
     if kind == 'keras':
         model, version = keras_files.read_archive(path)
@@ -81,9 +81,7 @@ def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
     from steering_net.foreign import keras_files
 
     weights, architecture = (path, other) if kind_of(path) != 'json' else (other, path)
-    if weights is None:
-        beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
-        weights = next((file for file in beside if file.is_file()), None)
+    weights = weights or other_half(path)
     if weights is None or kind_of(weights) != 'h5':
         raise ModelError(
             'it holds the architecture only: give the weights too, '
@@ -93,12 +91,18 @@ def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
     return model, f'Keras {version}'.strip()
 
 
-def architecture_beside(path: Path) -> Path | None:
-    """Return the JSON description of a network that has the same stem as its weights."""
+def other_half(path: Path) -> Path | None:
+    """Return the file of the same stem that a network is read from too, if there is one.
+
+    That is the weights beside a Keras architecture, or the architecture beside weights.
+    """
     from steering_net.foreign.keras_files import is_architecture
 
-    beside = path.with_suffix('.json')
-    return beside if beside.is_file() and is_architecture(beside) else None
+    if path.suffix == '.json':
+        beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
+        return next((file for file in beside if file.is_file()), None)
+    architecture = path.with_suffix('.json')
+    return architecture if architecture.is_file() and is_architecture(architecture) else None
 
 
 def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:

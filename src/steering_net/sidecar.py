@@ -10,6 +10,8 @@ from pathlib import Path
 from steering_net.errors import ModelError
 from steering_net.preprocess import profile_text
 
+_PART_BYTES = 1 << 20
+
 
 @dataclass(frozen=True)
 class Sidecar:
@@ -56,12 +58,20 @@ def sha256_of(path: Path) -> str:
     """
     try:
         if not path.is_dir():
-            return hashlib.sha256(path.read_bytes()).hexdigest()
+            return _sha256_of_file(path)
         files = sorted(file for file in path.rglob('*') if file.is_file())
         return combined(f'{file.relative_to(path)} {sha256_of(file)}' for file in files)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ModelError(f'cannot read the model {path}: {reason}') from error
+
+
+def _sha256_of_file(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open('rb') as file:
+        while part := file.read(_PART_BYTES):
+            found.update(part)
+    return found.hexdigest()
 
 
 def combined(hashes: Iterable[str]) -> str:
