@@ -26,7 +26,7 @@ from typing import Any
 import processes
 from floor import Floor
 from quietness import Quietness, noise
-from unity_like import HZ, Car, jpegs
+from unity_like import HZ, QUIET_S, Car, jpegs
 
 from sim_bridge.meters import percentiles_ms
 
@@ -34,6 +34,7 @@ OUT = Path(__file__).parents[1] / 'build'
 PARTS = ('latency', 'sixty', 'start', 'cars')
 CARS = (1, 2, 4, 8, 16)
 _WARM_S = 0.7
+_SEED_QUIET_S = 1.5
 _FIRST_COMMAND_PATIENCE_S = 30.0
 _STRAIGHT_RAD = 1e-4
 NODES = {
@@ -53,16 +54,17 @@ class Contender:
     running: list[subprocess.Popen[str]]
     seconds: float
     tokens: int | None = None
+    quiet_s: float = QUIET_S
     latencies_s: list[float] = field(default_factory=list)
     sent: int = 0
     spent_s: float = 0.0
 
     def take_turn(self, frames: list[bytes]) -> None:
         """Drive for a while."""
-        car = Car(f'ws://127.0.0.1:{self.port}', frames, tokens=self.tokens)
+        url = f'ws://127.0.0.1:{self.port}'
+        car = Car(url, frames, tokens=self.tokens, quiet_s=self.quiet_s)
         car.open(_WARM_S)
         turn = car.drive(self.seconds)
-        car.drain()
         car.leave()
         self.latencies_s += turn.latencies_s
         self.sent += turn.sent
@@ -84,8 +86,8 @@ def contenders(domain: int) -> list[Contender]:
         for port, words in zip(ports[:2], ((), ('--no-greeting',)), strict=True)
     ]
     made = [
-        Contender('seed', ports[0], seeds[:1], 5.0),
-        Contender('seed_one_token', ports[1], seeds[1:], 4.0, tokens=1),
+        Contender('seed', ports[0], seeds[:1], 5.0, quiet_s=_SEED_QUIET_S),
+        Contender('seed_one_token', ports[1], seeds[1:], 4.0, tokens=1, quiet_s=_SEED_QUIET_S),
         Contender('ours', ports[2], processes.nodes(ports[2], domain), 5.0),
         Contender('one_process', ports[3], processes.together(ports[3], domain + 1), 5.0),
     ]
@@ -320,7 +322,7 @@ def draw(latencies_ms: dict[str, list[float]], path: Path) -> None:
     axes.set_ylabel('% of frames answered')
     axes.grid(alpha=0.3, which='both')
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc='lower right')
+    axes.legend(frameon=False, fontsize=8, loc='upper left')
     figure.savefig(path, dpi=110)
 
 

@@ -19,8 +19,8 @@ SPEED_MPS = 5.0
 HZ = 60.0
 _CULTURE = CULTURES['en-US']
 _PATIENCE_S = 20.0
-_QUIET_S = 0.35
-"""The bridge itself speaks up after half a second of silence."""
+QUIET_S = 0.35
+"""Longer than an answer takes, and shorter than the silence after which the bridge speaks up."""
 
 
 def jpegs(at_most: int = 1000) -> tuple[list[bytes], str]:
@@ -56,15 +56,25 @@ class Car:
     """
 
     def __init__(
-        self, url: str, frames: Sequence[bytes], *, hz: float = HZ, tokens: int | None = None
+        self,
+        url: str,
+        frames: Sequence[bytes],
+        *,
+        hz: float = HZ,
+        tokens: int | None = None,
+        quiet_s: float = QUIET_S,
     ) -> None:
-        """Connect; `tokens`: how many may be under way at once, None: as many as there are."""
+        """Connect; `tokens`: how many may be under way at once, None: as many as there are.
+
+        `quiet_s`: after so long without an answer none is under way any more.
+        """
         self.client = Client(url, _CULTURE)
         self._payloads = [
             encode_telemetry(Telemetry(0.0, 0.0, SPEED_MPS, jpeg), _CULTURE) for jpeg in frames
         ]
         self._period_s = 1.0 / hz
         self._tokens = tokens
+        self._quiet_s = quiet_s
         self._next = 0
         self._under_way: deque[float] = deque()
         self._answers = 0
@@ -90,13 +100,13 @@ class Car:
 
     def drain(self) -> None:
         """Send nothing until nothing comes any more: every token is here then."""
-        quiet_s = time.perf_counter() + _QUIET_S
+        quiet_s = time.perf_counter() + self._quiet_s
         turn = Turn()
         while time.perf_counter() < quiet_s:
             before = self._answers
             self._poll(0.02, turn)
             if self._answers != before:
-                quiet_s = time.perf_counter() + _QUIET_S
+                quiet_s = time.perf_counter() + self._quiet_s
         self._under_way.clear()
 
     def leave(self) -> None:
