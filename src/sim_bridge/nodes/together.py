@@ -1,7 +1,7 @@
 """The bridge, the network and the throttle as three nodes in one process.
 
-Topics and parameters are the same (`-p bridge:port:=4567` sets one of a single node). It takes a
-third of the memory and a shorter way, but what ends one of the nodes ends all three.
+Topics and parameters are the same (`-p bridge:port:=4567` sets one of a single node). It takes
+half of the memory and a shorter way, but what ends one of the nodes ends all three.
 """
 
 from __future__ import annotations
