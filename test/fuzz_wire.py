@@ -73,6 +73,7 @@ class _Bytes:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
+        self.fd = self
 
     def recv(self, size: int) -> bytes:
         self._at += size

@@ -55,8 +55,13 @@ class Frames:
         The crops of this one are changed, for there is hardly memory for two.
         """
         rows = slice(*(profile.rows or (None,)))
-        for crop in self.crops if profile.blur else ():
+
+        def blur(crop: Rgb) -> None:
             crop[rows] = cv2.GaussianBlur(crop[rows], (profile.blur, profile.blur), 0)
+
+        if profile.blur:
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                list(threads.map(blur, self.crops))
         return self
 
 
@@ -182,7 +187,7 @@ def _collect_log(
     rows = [r for r in log.rows if not source.only_sources or r.source in source.only_sources]
     wanted = []
     for index, row in enumerate(rows):
-        held_out = _is_held_out(index)
+        held_out = is_held_out(index)
         label = labels[base_name(row.center)]
         if not collected.wants(label, held_out):
             continue
@@ -200,14 +205,15 @@ def _collect_log(
 def _collect_recording(recording: Recording, collected: _Collector) -> None:
     wanted = []
     for index, label in enumerate(recording.target_rad.tolist()):
-        held_out = _is_held_out(index)
+        held_out = is_held_out(index)
         if collected.wants(label, held_out):
             load = functools.partial(recording.frame, index)
             wanted.append(_Wanted(recording.frame_names[index], load, label, held_out))
     collected.read(wanted, recording.name)
 
 
-def _is_held_out(index: int) -> bool:
+def is_held_out(index: int) -> bool:
+    """Whether the row with this index validates: every tenth piece of a hundred does."""
     return index // _PIECE_FRAMES % _VALIDATION_PIECE == _VALIDATION_PIECE - 1
 
 
