@@ -219,7 +219,7 @@ def test_batch_answers_each_frame_as_it_would_be_answered_alone(tmp_path):
 
 
 def test_bad_frame_in_a_batch_spoils_no_other(tmp_path):
-    predictor = KerasPredictor(saved(tmp_path, mean_network(gain=np.inf)))
+    predictor = load_predictor(saved(tmp_path, mean_network(gain=1e38)), 'keras', 'naoki')
     first, refused, last = predictor.predict_batch([FRAME, FRAME[:20], FRAME])
     assert isinstance(refused, ImageError)
     assert {type(first), type(last)} == {PredictionError}

@@ -8,6 +8,7 @@ from steering_net.augment import Augmentation, augment, moved
 from steering_net.convert import probe_frames
 from steering_net.dataset import LogError
 from steering_net.frames import LogSource, crop_of, recorded_frames, rendered_frames
+from steering_net.loader import load_keras
 from steering_net.model import build_pilotnet
 from steering_net.predictor import load_predictor
 from steering_net.preprocess import (
@@ -256,6 +257,26 @@ def test_a_training_can_start_from_another(tmp_path):
     second = load_predictor(train(config, samples=lambda: samples(20)).model_path)
     for frame in probe_frames():
         assert second.predict(frame) == pytest.approx(first.predict(frame), abs=1e-4)
+
+
+def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
+    first = build_pilotnet(seed=9)
+    first.save(tmp_path / 'first.keras')
+
+    def way(average):
+        config = TrainConfig(
+            out=tmp_path / str(average),
+            epochs=1,
+            steps_per_epoch=8,
+            batch_size=2,
+            average=average,
+            start_from=tmp_path / 'first.keras',
+        )
+        weights = load_keras(train(config, samples=lambda: samples(20)).model_path).get_weights()
+        pairs = zip(weights, first.get_weights(), strict=True)
+        return sum(float(np.abs(now - then).sum()) for now, then in pairs)
+
+    assert way(0.99) < 0.5 * way(0.0)
 
 
 def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):

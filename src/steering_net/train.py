@@ -36,7 +36,9 @@ class TrainConfig:
 
     `rendered_share` is that of each batch; `start_from` a network of the same shape whose
     weights are the first ones. `keep_straight` is the share of recorded frames that go straight
-    on to train with; `tensorboard` a folder for TensorBoard's files.
+    on to train with; `tensorboard` a folder for TensorBoard's files. `average` is the momentum of
+    the moving average of the weights that is judged and kept (Polyak and Juditsky, 1992); 0 keeps
+    the weights themselves.
     """
 
     out: Path
@@ -53,6 +55,7 @@ class TrainConfig:
     resume: bool = False
     start_from: Path | None = None
     keep_straight: float = 1.0
+    average: float = 0.0
     tensorboard: Path | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -62,6 +65,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f'{name} must be at least 1, not {value}')
+        if not 0 <= self.average < 1:
+            raise ValueError(f'average must be 0 or more and below 1, not {self.average}')
         if not 0 < self.learning_rate < 1:
             raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
         for name in ('rendered_share', 'keep_straight'):
@@ -199,7 +204,7 @@ def fit(
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * batches.steps
     )
-    compile_for(model, rate)
+    compile_for(model, rate, config.average)
     validation = _validation(profile, pools)
     config.out.mkdir(parents=True, exist_ok=True)
     history = model.fit(
@@ -213,12 +218,21 @@ def fit(
     return model, history.history
 
 
-def compile_for(model: Any, learning_rate: Any) -> None:
-    """Give a network its optimizer and loss; `learning_rate` is a number or a schedule."""
+def compile_for(model: Any, learning_rate: Any, average: float = 0.0) -> None:
+    """Give a network its optimizer and loss; `learning_rate` is a number or a schedule.
+
+    With `average` above 0 the optimizer also keeps a moving average of the weights.
+    """
     import keras
 
     model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=1e-4, clipnorm=1.0),
+        optimizer=keras.optimizers.AdamW(
+            learning_rate,
+            weight_decay=1e-4,
+            clipnorm=1.0,
+            use_ema=average > 0,
+            ema_momentum=average,
+        ),
         loss=keras.losses.Huber(_HUBER_DELTA),
     )
 
@@ -249,9 +263,11 @@ def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: st
         tqdm.write(line, file=sys.stderr)
 
     boards = [keras.callbacks.TensorBoard(str(config.tensorboard))] if config.tensorboard else []
+    averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.average else []
     return [
         *boards,
         keras.callbacks.BackupAndRestore(str(backup)),
+        *averages,
         keras.callbacks.EarlyStopping(judge, patience=config.patience, restore_best_weights=True),
         keras.callbacks.LambdaCallback(
             on_epoch_begin=begin,
@@ -336,6 +352,6 @@ def _card_facts(
             yield f'RMSE on held-out {kind} frames', f'{error:.4f} rad'
     yield 'epochs run', str(len(trained.history['loss']))
     settings = asdict(config) | asdict(config.augmentation)
-    for name in ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight'):
+    for name in ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight', 'average'):
         yield name, str(settings[name])
     yield 'augmentation', ', '.join(f'{k} {v}' for k, v in asdict(config.augmentation).items())

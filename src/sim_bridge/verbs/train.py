@@ -91,6 +91,13 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument(
         '--patience', type=int, default=8, metavar='N', help='epochs without gain before it stops'
     )
+    fit.add_argument(
+        '--average',
+        type=float,
+        default=0.0,
+        metavar='0..1',
+        help='momentum of a moving average of the weights, which is kept instead; 0: none',
+    )
     fit.add_argument('--seed', type=int, default=0, help='of everything random')
     fit.add_argument('--threads', type=int, default=2, help='CPU threads')
     fit.add_argument(
@@ -134,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             start_from=args.start_from,
             keep_straight=args.keep_straight,
+            average=args.average,
             tensorboard=args.tensorboard,
             augmentation=Augmentation(look_ahead_m=args.look_ahead),
         )
