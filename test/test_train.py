@@ -317,9 +317,10 @@ def test_a_bad_config_is_named(tmp_path, field, value):
         TrainConfig(**({'out': tmp_path} | {field: value}))
 
 
-def test_a_look_ahead_is_a_distance():
-    with pytest.raises(ValueError, match='look_ahead_m'):
-        Augmentation(look_ahead_m=0)
+@pytest.mark.parametrize('field', ['look_ahead_m', 'max_shift_m', 'max_yaw_rad'])
+def test_a_change_of_place_has_its_range(field):
+    with pytest.raises(ValueError, match=field):
+        Augmentation(**{field: -1.0})
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path):

@@ -46,9 +46,12 @@ class Augmentation:
     max_tint: float = 0.06
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a look-ahead that is no distance."""
+        """Raise ValueError, naming the field, for what is no distance or no angle."""
         if not self.look_ahead_m > 0:
             raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
+        for name, most in (('max_shift_m', 2.0), ('max_yaw_rad', 0.5)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f'{name} must be 0 to {most}, not {getattr(self, name)}')
 
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
         """Return the label for a car that stands `shift_m` and `yaw_rad` further to the left."""

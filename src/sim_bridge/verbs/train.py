@@ -111,6 +111,20 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
         help='distance in m within which a displaced car is to be back on its way',
     )
     fit.add_argument(
+        '--max-shift',
+        type=float,
+        default=0.5,
+        metavar='M',
+        help='recorded views are moved aside by up to so many m; less: closer to what people did',
+    )
+    fit.add_argument(
+        '--max-yaw',
+        type=float,
+        default=0.06,
+        metavar='RAD',
+        help='recorded views are turned by up to so many rad',
+    )
+    fit.add_argument(
         '--tensorboard', type=Path, metavar='DIR', help="write TensorBoard's files there"
     )
     fit.add_argument('--resume', action='store_true', help='go on with an unfinished training')
@@ -143,7 +157,11 @@ def run(args: argparse.Namespace) -> int:
             keep_straight=args.keep_straight,
             average=args.average,
             tensorboard=args.tensorboard,
-            augmentation=Augmentation(look_ahead_m=args.look_ahead),
+            augmentation=Augmentation(
+                look_ahead_m=args.look_ahead,
+                max_shift_m=args.max_shift,
+                max_yaw_rad=args.max_yaw,
+            ),
         )
         labels, only = tuple(args.label_log), tuple(args.source)
         logs = [LogSource(find_log(path), labels, only) for path in args.log]
