@@ -116,10 +116,10 @@ def test_light_changes_neither_size_nor_type_nor_the_original():
 
 @pytest.mark.parametrize('name', ['course', 'course_noblur', 'ksakmann'])
 def test_a_batch_without_changes_is_what_the_network_sees_when_it_drives(tmp_path, name):
-    pools = [recorded_frames([], PLAIN), rendered_frames(samples(40))]
-    config = TrainConfig(out=tmp_path, profile=name, batch_size=8, augmentation=PLAIN)
     profile = PROFILES[name].below(50)
-    seen = [preprocess(crop, profile) for crop in pools[1].crops.copy()]
+    pools = [recorded_frames([], PLAIN), rendered_frames(samples(40), profile=profile)]
+    config = TrainConfig(out=tmp_path, profile=name, batch_size=8, augmentation=PLAIN)
+    seen = [preprocess(crop_of(rgb), profile) for rgb, _ in samples(40)]
     for x in BatchMaker(config, profile, pools).batch(0)[0]:
         # Colours are rounded before they are converted, and a warp counts in 32nds of a pixel.
         nearest = min(np.abs(x - other).max() for other in seen)

@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,21 +49,6 @@ class Frames:
         chosen = self.held_out == held_out
         return Frames(self.crops[chosen], self.steering_rad[chosen], self.held_out[chosen])
 
-    def blurred(self, profile: Profile) -> 'Frames':
-        """Return the frames with the profile's rows blurred as it blurs them.
-
-        The crops of this one are changed, for there is hardly memory for two.
-        """
-        rows = slice(*(profile.rows or (None,)))
-
-        def blur(crop: Rgb) -> None:
-            crop[rows] = cv2.GaussianBlur(crop[rows], (profile.blur, profile.blur), 0)
-
-        if profile.blur:
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                list(threads.map(blur, self.crops))
-        return self
-
 
 @dataclass(frozen=True)
 class LogSource:
@@ -84,38 +69,56 @@ def recorded_frames(
     recordings: Sequence[Recording] = (),
     keep_straight: float = 1.0,
     seed: int = 0,
+    profile: Profile | None = None,
 ) -> Frames:
     """Load every usable image of logs and recordings; side cameras get a corrected label.
 
     Of frames that train and are labelled with less than 0.01 rad, only the share
-    `keep_straight` (0..1) is kept, chosen by `seed`: most of a lap goes straight on. Bad rows and
-    images are reported as warnings. Raises LogError where nothing is left.
+    `keep_straight` (0..1) is kept, chosen by `seed`: most of a lap goes straight on. The crops are
+    blurred already as `profile` (below CROP_TOP) says. Bad rows and images are reported as
+    warnings. Raises LogError where nothing is left.
     """
-    collected = _Collector(keep_straight, seed)
+    thinning = _Thinning(keep_straight, np.random.default_rng(seed))
+    wanted: list[_Wanted] = []
     for source in sources:
         log = read_log(source.csv)
         for bad in log.bad_rows:
             _LOG.warning('%s line %d left out: %s', source.csv, bad.line, bad.reason)
-        _collect_log(log, source, settings, collected)
+        wanted += _of_log(log, source, settings, thinning)
     for recording in recordings:
-        _collect_recording(recording, collected)
+        wanted += _of_recording(recording, thinning)
+    frames = _read(wanted, profile)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
-    if names and not collected.crops:
+    if names and not len(frames):
         raise LogError(f'no image of {", ".join(names)} can be used')
-    return collected.frames()
+    return frames
 
 
-def rendered_frames(samples: Iterable[tuple[Rgb, float]], total: int | None = None) -> Frames:
+def rendered_frames(
+    samples: Iterable[tuple[Rgb, float]],
+    total: int | None = None,
+    profile: Profile | None = None,
+) -> Frames:
     """Take (frame uint8 (160, 320, 3) RGB, steering in rad) pairs; the last tenth validates.
 
-    The frames should have been compressed like those that the network will drive by.
+    The frames should have been compressed like those that the network will drive by; they are
+    blurred as those of `recorded_frames` are.
     """
-    collected = _Collector()
-    for rgb, steering_rad in tqdm(samples, 'rendering', total=total, unit='frame', disable=None):
-        collected.add(crop_of(rgb), steering_rad, False)
-    frames = collected.frames()
-    frames.held_out[len(frames) - len(frames) // _VALIDATION_PIECE :] = True
-    return frames
+    bar = tqdm(samples, 'rendering', total=total, unit='frame', disable=None)
+    pairs = [(blurred(crop_of(rgb).copy(), profile), rad) for rgb, rad in bar]
+    crops = (
+        np.stack([crop for crop, _ in pairs]) if pairs else np.empty((0, *_CROP_SHAPE), np.uint8)
+    )
+    held_out = np.arange(len(pairs)) >= len(pairs) - len(pairs) // _VALIDATION_PIECE
+    return Frames(crops, np.array([rad for _, rad in pairs], np.float32), held_out)
+
+
+def blurred(crop: Rgb, profile: Profile | None) -> Rgb:
+    """Blur the profile's rows of a crop, in place, as the profile does; return the crop."""
+    if profile is not None and profile.blur:
+        rows = slice(*(profile.rows or (None,)))
+        crop[rows] = cv2.GaussianBlur(crop[rows], (profile.blur, profile.blur), 0)
+    return crop
 
 
 def crop_of(rgb: Rgb) -> Rgb:
@@ -127,6 +130,18 @@ def crop_of(rgb: Rgb) -> Rgb:
     return rgb[CROP_TOP:CROP_BOTTOM]
 
 
+class _Thinning(NamedTuple):
+    """Leaves out frames that go straight on."""
+
+    keep_straight: float
+    rng: np.random.Generator
+
+    def keeps(self, steering_rad: float, held_out: bool) -> bool:
+        """Whether a frame with this label is kept; what validates always is."""
+        is_straight = abs(steering_rad) < _STRAIGHT_RAD
+        return held_out or not is_straight or self.rng.random() < self.keep_straight
+
+
 class _Wanted(NamedTuple):
     """An image to read."""
 
@@ -135,61 +150,39 @@ class _Wanted(NamedTuple):
     steering_rad: float
     held_out: bool
 
-    def crop(self) -> Rgb | ImageError:
-        """Read it; an error is returned, for a thread can raise it to nobody."""
+
+def _read(wanted: Sequence[_Wanted], profile: Profile | None) -> Frames:
+    """Read images with all processors, straight to their places; bad ones are left out."""
+    crops = np.empty((len(wanted), *_CROP_SHAPE), np.uint8)
+
+    def read(index: int) -> bool:
         try:
-            return np.ascontiguousarray(crop_of(self.load()))
+            crops[index] = crop_of(wanted[index].load())
         except ImageError as error:
-            return error
+            _LOG.warning('%s left out: %s', wanted[index].name, error)
+            return False
+        blurred(crops[index], profile)
+        return True
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        done = threads.map(read, range(len(wanted)))
+        bar = tqdm(done, 'reading', total=len(wanted), unit='image', disable=None)
+        good = np.fromiter(bar, bool, len(wanted))
+    steering_rad = np.array([image.steering_rad for image in wanted], np.float32)
+    held_out = np.array([image.held_out for image in wanted], bool)
+    if good.all():
+        return Frames(crops, steering_rad, held_out)
+    return Frames(crops[good], steering_rad[good], held_out[good])
 
 
-class _Collector:
-    def __init__(self, keep_straight: float = 1.0, seed: int = 0) -> None:
-        self._keep_straight = keep_straight
-        self._rng = np.random.default_rng(seed)
-        self.crops: list[Rgb] = []
-        self.steering_rad: list[float] = []
-        self.held_out: list[bool] = []
-
-    def wants(self, steering_rad: float, held_out: bool) -> bool:
-        """Whether a frame with this label is kept; what validates always is."""
-        is_straight = abs(steering_rad) < _STRAIGHT_RAD
-        return held_out or not is_straight or self._rng.random() < self._keep_straight
-
-    def read(self, wanted: Sequence[_Wanted], title: str) -> None:
-        """Read images with all processors, and keep them in order."""
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            crops = threads.map(_Wanted.crop, wanted)
-            bar = tqdm(crops, title, total=len(wanted), unit='image', disable=None)
-            for image, crop in zip(wanted, bar, strict=True):
-                if isinstance(crop, ImageError):
-                    _LOG.warning('%s left out: %s', image.name, crop)
-                else:
-                    self.add(crop, image.steering_rad, image.held_out)
-
-    def add(self, crop: Rgb, steering_rad: float, held_out: bool) -> None:
-        self.crops.append(np.ascontiguousarray(crop))
-        self.steering_rad.append(steering_rad)
-        self.held_out.append(held_out)
-
-    def frames(self) -> Frames:
-        crops = np.stack(self.crops) if self.crops else np.empty((0, *_CROP_SHAPE), np.uint8)
-        self.crops.clear()
-        return Frames(
-            crops, np.array(self.steering_rad, np.float32), np.array(self.held_out, bool)
-        )
-
-
-def _collect_log(
-    log: Log, source: LogSource, settings: Augmentation, collected: _Collector
-) -> None:
+def _of_log(
+    log: Log, source: LogSource, settings: Augmentation, thinning: _Thinning
+) -> Iterator[_Wanted]:
     labels = _labels(log, source.label_logs)
     rows = [r for r in log.rows if not source.only_sources or r.source in source.only_sources]
-    wanted = []
     for index, row in enumerate(rows):
-        held_out = is_held_out(index)
-        label = labels[base_name(row.center)]
-        if not collected.wants(label, held_out):
+        label, held_out = labels[base_name(row.center)], is_held_out(index)
+        if not thinning.keeps(label, held_out):
             continue
         cameras = [(row.center, 0.0)]
         # What validates is what drives: the centre camera alone.
@@ -198,18 +191,15 @@ def _collect_log(
         for name, side in cameras:
             moved = settings.moved_label(label, side * settings.side_camera_m)
             load = functools.partial(read_image, name, log.path.parent)
-            wanted.append(_Wanted(name, load, moved, held_out))
-    collected.read(wanted, source.csv.name)
+            yield _Wanted(name, load, moved, held_out)
 
 
-def _collect_recording(recording: Recording, collected: _Collector) -> None:
-    wanted = []
+def _of_recording(recording: Recording, thinning: _Thinning) -> Iterator[_Wanted]:
     for index, label in enumerate(recording.target_rad.tolist()):
         held_out = is_held_out(index)
-        if collected.wants(label, held_out):
+        if thinning.keeps(label, held_out):
             load = functools.partial(recording.frame, index)
-            wanted.append(_Wanted(recording.frame_names[index], load, label, held_out))
-    collected.read(wanted, recording.name)
+            yield _Wanted(recording.frame_names[index], load, label, held_out)
 
 
 def is_held_out(index: int) -> bool:

@@ -144,14 +144,14 @@ class BatchMaker:
     def __init__(self, config: TrainConfig, profile: Profile, pools: Sequence[Frames]) -> None:
         self.epoch = 0
         self._config, self._profile = config, profile
-        # Blur is the same for every epoch; the rest follows from the augmented picture.
+        # The crops are blurred already, and augmented pictures have their size.
         self._rest = replace(profile, rows=None, columns=None, blur=0, size=None)
-        self._recorded, self._rendered = (
-            pool.part(held_out=False).blurred(profile) for pool in pools
-        )
-        share = config.rendered_share if len(self._recorded) else 1.0
-        self._rendered_count = round(config.batch_size * share) if len(self._rendered) else 0
-        size = len(self._recorded) + len(self._rendered)
+        # To pick from all of a pool spares a copy of what trains.
+        self._pools = pools
+        self._trained = recorded, rendered = [np.flatnonzero(~pool.held_out) for pool in pools]
+        share = config.rendered_share if len(recorded) else 1.0
+        self._rendered_count = round(config.batch_size * share) if len(rendered) else 0
+        size = len(recorded) + len(rendered)
         self.steps = config.steps_per_epoch or math.ceil(size / config.batch_size)
 
     def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -161,8 +161,8 @@ class BatchMaker:
         y = np.empty((len(x), 1), np.float32)
         for i in range(len(x)):
             rendered = i < self._rendered_count
-            pool = self._rendered if rendered else self._recorded
-            choice = int(rng.integers(len(pool)))
+            pool, trained = self._pools[rendered], self._trained[rendered]
+            choice = int(trained[rng.integers(len(trained))])
             # Rendered frames come from everywhere on the road, with exact labels.
             picture, steering_rad = augment(
                 pool.crops[choice],
@@ -291,6 +291,7 @@ def _validation(profile: Profile, pools: Sequence[Frames]) -> Any:
 
 def _inputs(profile: Profile, frames: Frames) -> NDArray[np.float32]:
     inputs = np.empty((len(frames), *profile.output_shape()), np.float32)
+    profile = replace(profile, blur=0)
     for crop, slot in zip(frames.crops, inputs, strict=True):
         preprocess(crop, profile, out=slot)
     return inputs
