@@ -224,7 +224,7 @@ def cars(_args: argparse.Namespace, _frames: list[bytes], quietness: Quietness) 
     import fleet
 
     say('several cars')
-    rows = fleet.table(CARS, 10.0)
+    rows = fleet.table(CARS, 10.0, print)
     quietness.look()
     return {'cars': rows}
 
