@@ -78,6 +78,16 @@ class Listener:
         rclpy.shutdown()
 
 
+PATIENCE = ('command_timeout:=0.9', 'stop_timeout:=2.0')
+
+
+@pytest.fixture
+def graph():
+    """The three nodes with patience: a busy machine must not fail what is not about deadlines."""
+    with Graph(bridge=PATIENCE) as started:
+        yield started
+
+
 def test_recorded_lap_is_steered_as_the_network_alone_steers_it(
     graph, simulator, predictor, shared_data
 ):
@@ -166,7 +176,7 @@ def test_bad_frame_is_answered_and_driving_goes_on(graph, simulator, frames):
 
 
 def test_raw_image_transport_steers_like_the_compressed_one(frames, predictor):
-    with Graph(steering=['image_transport:=raw']) as graph:
+    with Graph(bridge=PATIENCE, steering=['image_transport:=raw']) as graph:
         simulator = TalkingSimulator(graph.url())
         orders = [simulator.open(frames[0]), *(simulator.ask(jpeg) for jpeg in frames[1:])]
         simulator.leave()
