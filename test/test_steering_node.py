@@ -102,11 +102,15 @@ class Listener:
         return self.commands[-1]
 
     def status(self):
-        """Values of the next diagnostic, with its level and message."""
-        before = len(self.diagnostics)
-        self.wait(lambda: len(self.diagnostics) > before, 'a diagnostic')
+        """Values of the next diagnostic that is made from now on, with its level and message."""
+        now_s = time.time()
+        self.wait(lambda: self.diagnostics and self._made_s() > now_s, 'a diagnostic')
         status = self.diagnostics[-1].status[0]
         return status, {item.key: item.value for item in status.values}
+
+    def _made_s(self):
+        stamp = self.diagnostics[-1].header.stamp
+        return stamp.sec + stamp.nanosec * 1e-9
 
 
 @pytest.fixture
@@ -149,7 +153,7 @@ def test_a_bad_frame_is_dropped_counted_and_survived(listener, node):
     for data in (b'', b'no jpeg', good[: len(good) // 2]):
         listener.send_jpeg(data, 2)
         # The node keeps one frame only: let it see this one before the next.
-        time.sleep(0.5)
+        time.sleep(0.3)
     assert listener.ask(good, 3).header.stamp.nanosec == 3
     assert [command.header.stamp.nanosec for command in listener.commands] == [1, 3]
     status, values = listener.status()
