@@ -118,10 +118,14 @@ class Soak:
 
     @property
     def lost_tokens(self) -> int:
-        """Telemetries that got no answer, and silences that had to be ended by a kick."""
+        """Telemetries that got no answer, and silences that had to be ended by a kick.
+
+        The last telemetry may still wait for its commands when the simulator leaves.
+        """
         state = self.state
         unanswered = state['telemetry'] - state['answers'] - state['collapsed']
-        return int(abs(unanswered) + state['kicks'] + state['unsent_answers'])
+        lost = unanswered if unanswered < 0 else max(0, unanswered - 1)
+        return int(abs(lost) + state['kicks'] + state['unsent_answers'])
 
     def print_table(self, seconds: float) -> None:
         """Everything that was measured."""
