@@ -29,8 +29,8 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.fleet import prefixes
-from sim_bridge.lifeline import PARENT_VARIABLE
 from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE
+from steering_net.lifeline import PARENT_VARIABLE
 
 BAD_INPUT = 2
 

@@ -10,11 +10,12 @@ import time
 import pytest
 import rclpy
 
-from sim_bridge.lifeline import PARENT_VARIABLE, STANDBY_VARIABLE
+from sim_bridge.standby import STANDBY_VARIABLE
+from steering_net.lifeline import PARENT_VARIABLE
 from support import free_port, wait_for
 
 WAIT_FOR_THE_END = (
-    'import time\nfrom sim_bridge.lifeline import parent_is_gone\n'
+    'import time\nfrom steering_net.lifeline import parent_is_gone\n'
     "print('up', flush=True)\n"
     'while not parent_is_gone(): time.sleep(0.05)\n'
     "print('gone', flush=True)\n"

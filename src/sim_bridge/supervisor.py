@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from sim_bridge.lifeline import PARENT_VARIABLE, STANDBY_VARIABLE
+from sim_bridge.standby import STANDBY_VARIABLE
+from steering_net.lifeline import PARENT_VARIABLE
 
 DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 DDS_PROFILES_FILE = Path(__file__).with_name('fastdds.xml')

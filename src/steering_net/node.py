@@ -11,7 +11,6 @@ the one that drives and takes its place between two frames.
 
 import contextlib
 import gc
-import os
 import signal
 import sys
 import time
@@ -19,7 +18,6 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
@@ -43,6 +41,7 @@ from std_msgs.msg import Float32, Header
 
 from steering_net.executor import QuickExecutor
 from steering_net.health import Health, Level
+from steering_net.lifeline import parent_is_gone
 from steering_net.predictor import (
     BACKENDS,
     BatchPredictor,
@@ -52,9 +51,6 @@ from steering_net.predictor import (
 )
 from steering_net.preprocess import ImageError, Rgb, decode_jpeg
 from steering_net.swap import Loader, Outcome, Request, check
-
-PARENT_PID_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
-"""Names the process that started the node, without which the node has no reason to live."""
 
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -181,10 +177,7 @@ class SteeringNode(Node):
         self._swap_timer = self.create_timer(_SWAP_PERIOD_S, self._swap)
         self._swap_timer.cancel()
         self.add_on_set_parameters_callback(self._on_parameters)
-        parent = os.environ.get(PARENT_PID_VARIABLE, '')
-        if parent.isdecimal():
-            self._parent_pid = parent
-            self.create_timer(_PARENT_CHECK_PERIOD_S, self._end_with_parent)
+        self.create_timer(_PARENT_CHECK_PERIOD_S, self._end_with_parent)
 
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
         """The frame, and what tells it from others."""
@@ -331,22 +324,13 @@ class SteeringNode(Node):
         return DiagnosticArray(header=Header(stamp=stamp), status=[status])
 
     def _end_with_parent(self) -> None:
-        if not _lives(self._parent_pid):
+        if parent_is_gone():
             self.get_logger().warning('the process that started this node is gone: ending too')
             raise ExternalShutdownException
 
 
 def _described(predictor: Predictor) -> str:
     return f'{predictor.name} ({predictor.sha256[:12]}), profile {predictor.profile.name}'
-
-
-def _lives(pid: str) -> bool:
-    """Whether a process runs. One that has ended stays listed until somebody asks for its end."""
-    try:
-        stat = Path('/proc', pid, 'stat').read_text(encoding='ascii', errors='replace')
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(')')[2].split()[0] not in 'ZX'
 
 
 def to_rgb(message: Image, bridge: CvBridge) -> Rgb:

@@ -15,8 +15,9 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import StartError
-from sim_bridge.lifeline import is_spare, parent_is_gone, told_to_go
+from sim_bridge.standby import is_spare, told_to_go
 from steering_net.executor import QuickExecutor
+from steering_net.lifeline import parent_is_gone
 
 
 def run(make_node: Callable[[], Node], args: list[str] | None) -> int:

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sim_bridge.lifeline import parent_is_gone
 from sim_bridge.protocol import CULTURES
 from sim_bridge.track_sim.client import parse_url
 from sim_bridge.track_sim.faults import describe_faults, parse_faults
+from steering_net.lifeline import parent_is_gone
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,26 +1,12 @@
-"""Ends a program when the one that started it was killed and could not end it itself."""
+"""Tells a program when the one that started it was killed and could not end it itself."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
 """Environment variable naming the process without which the program has no reason to live."""
-
-STANDBY_VARIABLE = 'SIM_BRIDGE_STANDBY'
-"""Environment variable of a node that waits to replace another: it starts on a line of input."""
-
-
-def is_spare() -> bool:
-    """Whether this process waits to replace another."""
-    return STANDBY_VARIABLE in os.environ
-
-
-def told_to_go() -> bool:
-    """Whether to start: at once, or, a spare, when told so. False when nobody is left to."""
-    return not is_spare() or bool(sys.stdin.readline())
 
 
 def parent_is_gone() -> bool:
