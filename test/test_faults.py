@@ -155,14 +155,20 @@ def test_killed_node(graph, car, node):
     check_books(graph.state())
 
 
-@pytest.mark.faults
-def test_killed_bridge_is_started_again_and_drives_the_waiting_simulator(start, jpeg):
+def start_drive(start, jpeg):
+    """`sim-bridge drive`, the process id of its bridge, and a simulator that it drives."""
     port = free_port()
     process = start('--simulator', 'external', '--port', port, stderr=subprocess.DEVNULL)
     bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
     wait_for(lambda: (bridge_state(port) or {}).get('ready'), 60.0, 'readiness')
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(jpeg)
+    return process, bridge, simulator
+
+
+@pytest.mark.faults
+def test_killed_bridge_is_started_again_and_drives_the_waiting_simulator(start, jpeg):
+    process, bridge, simulator = start_drive(start, jpeg)
     Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
     wait_for(lambda: len(children_of(process.pid)) == 4, what='the standby')
     simulator.pump(3.0)
@@ -181,12 +187,7 @@ def test_killed_bridge_is_started_again_and_drives_the_waiting_simulator(start, 
 
 @pytest.mark.faults
 def test_frozen_bridge_is_killed_and_replaced(start, jpeg):
-    port = free_port()
-    process = start('--simulator', 'external', '--port', port, stderr=subprocess.DEVNULL)
-    bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
-    wait_for(lambda: (bridge_state(port) or {}).get('ready'), 60.0, 'readiness')
-    simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
-    simulator.open(jpeg)
+    _, bridge, simulator = start_drive(start, jpeg)
     simulator.pump(5.0)
     os.kill(bridge, signal.SIGSTOP)
     frozen = time.monotonic()

@@ -85,9 +85,14 @@ def drive(simulators, rounds):
     return answers
 
 
-def test_each_car_is_steered_by_its_own_frames(simulators):
+@pytest.fixture(scope='module')
+def expected():
+    """What the network says of each frame; known before a simulator connects and is kicked."""
     network = load_predictor()
-    expected = [network.predict(decode_jpeg(jpeg)) for jpeg in FRAMES]
+    return [network.predict(decode_jpeg(jpeg)) for jpeg in FRAMES]
+
+
+def test_each_car_is_steered_by_its_own_frames(expected, simulators):
     drive(simulators, 3)
     answers = drive(simulators, 12)
     right = sum(

@@ -109,7 +109,7 @@ def plotjuggler_series():
         yield from axes if all(axes) else [curve.get('name')]
 
 
-@pytest.mark.parametrize('series', plotjuggler_series())
+@pytest.mark.parametrize('series', list(plotjuggler_series()))
 def test_plotjuggler_plots_what_is_there(series):
     """It names a joint's position TOPIC/JOINT/position, a diagnostic TOPIC/HARDWARE/NAME/KEY."""
     topic = next(topic for topic in TYPES if series.startswith(f'{topic}/'))

@@ -140,12 +140,18 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
     assert clock[-1] < images[-1] + 1e9
 
 
-def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path):
-    bag = tmp_path / 'bag'
+def start_recording(graph, bag, jpeg):
+    """A recorder that the bridge knows, and a simulator that drives."""
     recorder = Child('recorder', ['record', str(bag)])
     wait_for(lambda: graph.state()['frame_readers'] == 2, 30.0)
     simulator = TalkingSimulator(graph.url())
-    simulator.open(frames[0])
+    simulator.open(jpeg)
+    return recorder, simulator
+
+
+def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path):
+    bag = tmp_path / 'bag'
+    recorder, simulator = start_recording(graph, bag, frames[0])
     # The bridge may know of the reader a moment before the reader knows of the bridge.
     simulator.pump(1.0)
     for jpeg in frames:
@@ -184,10 +190,7 @@ def test_recorder_ends_on_ctrl_c_while_it_starts(tmp_path):
 
 def test_killed_recorder_leaves_what_it_wrote(graph, frames, tmp_path):
     bag = tmp_path / 'bag'
-    recorder = Child('recorder', ['record', str(bag)])
-    wait_for(lambda: graph.state()['frame_readers'] == 2, 30.0)
-    simulator = TalkingSimulator(graph.url())
-    simulator.open(frames[0])
+    recorder, simulator = start_recording(graph, bag, frames[0])
     for number in range(400):
         simulator.ask(frames[number % len(frames)])
     os.kill(recorder.pid, signal.SIGKILL)

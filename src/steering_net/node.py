@@ -9,9 +9,6 @@ and the newest frame is always the next. Another network, asked for by parameter
 the one that drives and takes its place between two frames.
 """
 
-import contextlib
-import gc
-import signal
 import sys
 import time
 from array import array
@@ -22,7 +19,6 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import rclpy
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import (
@@ -32,16 +28,13 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
-from steering_net.executor import QuickExecutor
 from steering_net.health import Health, Level
-from steering_net.lifeline import parent_is_gone
 from steering_net.predictor import (
     BACKENDS,
     BatchPredictor,
@@ -50,13 +43,13 @@ from steering_net.predictor import (
     load_predictor,
 )
 from steering_net.preprocess import ImageError, Rgb, decode_jpeg
+from steering_net.running import run
 from steering_net.swap import Loader, Outcome, Request, check
 
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _WARNING_PERIOD_S = 5.0
 _DIAGNOSTICS_PERIOD_S = 1.0
-_PARENT_CHECK_PERIOD_S = 1.0
 _SWAP_PERIOD_S = 0.05
 _BYTES_PER_PIXEL = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
 _LEVELS = {
@@ -119,9 +112,6 @@ class SteeringNode(Node):
             for prefix in sorted({'', *prefixes})
         ]
         self._start_timers()
-        # Everything made so far lives as long as the node: the collector need not look at it.
-        gc.collect()
-        gc.freeze()
         self._read = self._read_jpeg if transport == 'compressed' else self._read_image
         kind = CompressedImage if transport == 'compressed' else Image
         for car in self._cars:
@@ -177,7 +167,6 @@ class SteeringNode(Node):
         self._swap_timer = self.create_timer(_SWAP_PERIOD_S, self._swap)
         self._swap_timer.cancel()
         self.add_on_set_parameters_callback(self._on_parameters)
-        self.create_timer(_PARENT_CHECK_PERIOD_S, self._end_with_parent)
 
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
         """The frame, and what tells it from others."""
@@ -323,11 +312,6 @@ class SteeringNode(Node):
         stamp = self.get_clock().now().to_msg()
         return DiagnosticArray(header=Header(stamp=stamp), status=[status])
 
-    def _end_with_parent(self) -> None:
-        if parent_is_gone():
-            self.get_logger().warning('the process that started this node is gone: ending too')
-            raise ExternalShutdownException
-
 
 def _described(predictor: Predictor) -> str:
     return f'{predictor.name} ({predictor.sha256[:12]}), profile {predictor.profile.name}'
@@ -351,28 +335,8 @@ def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is asked to end: 0, or 2 with one line for what cannot be used."""
-    rclpy.init(args=args)
-    node = None
-    try:
-        node = SteeringNode()
-        QuickExecutor(node).spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ParameterException, ValueError) as error:
-        print(f'steering: {error}', file=sys.stderr)
-        return 2
-    except RuntimeError:
-        # A signal that comes while the network is loaded ends ROS under the node's feet.
-        if rclpy.ok():
-            raise
-    finally:
-        # A process group without a terminal gets SIGINT twice; the second must not hurt.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if node is not None:
-            with contextlib.suppress(KeyboardInterrupt):
-                node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    refused = (ParameterException, ValueError)
+    return run([SteeringNode], args=args, program='steering', refused=refused)
 
 
 if __name__ == '__main__':

@@ -1,0 +1,118 @@
+"""How the nodes of a program start, spin and end: one way for all of them."""
+
+import gc
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+
+import rclpy
+from rclpy.exceptions import NotInitializedException
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from steering_net.executor import QuickExecutor
+from steering_net.lifeline import parent_is_gone
+
+Group = Sequence[Callable[[], Node]]
+"""What makes the nodes that share a thread."""
+
+_PARENT_CHECK_PERIOD_S = 1.0
+
+
+def run(
+    *groups: Group,
+    args: list[str] | None,
+    program: str,
+    refused: tuple[type[Exception], ...],
+    turn: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
+) -> int:
+    """Spin nodes until SIGINT, SIGTERM or the end of the parent; return the exit code.
+
+    Each group has a thread of its own, the first one this thread. The first node is the first to
+    end, while the others still live. `turn` says whether the nodes are to be made, may wait before
+    it does, and is left when they are made.
+
+    Returns 2 after one line on stderr, `program: ...`, if making a node raises one of `refused`.
+    """
+    waiting = True
+
+    def interrupt(*_: object) -> None:
+        # Once nodes are being made, rclpy's own handler ends them between two callbacks. An
+        # exception out of nowhere would leave things half done: threads that nobody ends, say.
+        if waiting:
+            raise KeyboardInterrupt
+
+    # rclpy puts its handler before this one and calls both.
+    signal.signal(signal.SIGINT, interrupt)
+    rclpy.init(args=args)
+    nodes: list[Node] = []
+    beside: list[threading.Thread] = []
+    try:
+        with turn() as is_ours:
+            if not is_ours:
+                return 0
+            waiting = False
+            try:
+                first, *others = [list(_made(group, nodes)) for group in groups]
+            except refused as error:
+                return _refuse(program, error)
+        nodes[0].create_timer(_PARENT_CHECK_PERIOD_S, _end_with_parent)
+        _settle()
+        for group in others:
+            beside.append(threading.Thread(target=_spin, args=group, name=group[0].get_name()))
+            beside[-1].start()
+        QuickExecutor(*first).spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (RuntimeError, NotInitializedException):
+        # A signal ends ROS under the feet of a node that is still being made.
+        if rclpy.ok():
+            raise
+    finally:
+        waiting = False
+        for node in nodes[:1]:
+            node.destroy_node()
+        rclpy.try_shutdown()
+        for thread in beside:
+            thread.join()
+        for node in nodes[1:]:
+            node.destroy_node()
+    return 0
+
+
+def _refuse(program: str, error: Exception) -> int:
+    """Say what was wrong, unless it is that somebody asked to end meanwhile; the exit code."""
+    if not rclpy.ok():
+        return 0
+    print(f'{program}: {error}', file=sys.stderr)
+    return 2
+
+
+def _made(group: Group, nodes: list[Node]) -> Iterable[Node]:
+    """Make the nodes of a group and keep each in `nodes` at once, for it has to be ended."""
+    for make in group:
+        nodes.append(make())
+        yield nodes[-1]
+
+
+def _spin(*nodes: Node) -> None:
+    """Spin until ROS ends, and have ROS end if a callback fails."""
+    try:
+        with suppress(ExternalShutdownException):
+            QuickExecutor(*nodes).spin()
+    finally:
+        rclpy.try_shutdown()
+
+
+def _settle() -> None:
+    """Spare the garbage collector all that was made so far: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+
+
+def _end_with_parent() -> None:
+    """End the spinning once the process that started this one is gone."""
+    if parent_is_gone():
+        raise ExternalShutdownException
