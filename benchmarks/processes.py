@@ -72,7 +72,7 @@ def nodes(
 
     `parameters`: of any of them, as `node:name:=value`.
     """
-    words = _ros_arguments(port, parameters)
+    words = ros_arguments(port, parameters)
     return [
         start('-m', 'sim_bridge.cli', name, *words, domain=domain)
         for name in ('bridge', 'steering', 'throttle')
@@ -83,11 +83,12 @@ def together(
     port: int, domain: int | None = None, parameters: Sequence[str] = ()
 ) -> list[subprocess.Popen[str]]:
     """The same nodes in one process, as `sim-bridge drive --one-process` starts them."""
-    words = _ros_arguments(port, parameters)
+    words = ros_arguments(port, parameters)
     return [start('-m', 'sim_bridge.cli', 'together', *words, domain=domain)]
 
 
-def _ros_arguments(port: int, parameters: Sequence[str]) -> list[str]:
+def ros_arguments(port: int, parameters: Sequence[str] = ()) -> list[str]:
+    """The port and the parameters, `node:name:=value`, as arguments of any node."""
     pairs = [word for pair in (f'bridge:port:={port}', *parameters) for word in ('-p', pair)]
     return ['--ros-args', '--log-level', 'warn', *pairs]
 

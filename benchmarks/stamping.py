@@ -22,21 +22,22 @@ HANDOVERS = {
         ('sim_bridge.server', '_QuickSocket.recv', '', 'bytes'),
         ('sim_bridge.dialect', 'LegacyDialect.wait', '', 'message'),
         ('sim_bridge.server', 'SimulatorServer._on_telemetry', 'event', ''),
-        ('sim_bridge.nodes.bridge', 'BridgeNode._publish', 'decoded', 'all published'),
-        ('sim_bridge.nodes.bridge', 'BridgeNode._on_steering', 'steering taken', ''),
-        ('sim_bridge.nodes.bridge', 'BridgeNode._on_throttle', 'throttle taken', ''),
-        ('sim_bridge.sessions', 'Sessions.steering', 'on the hub', ''),
+        ('sim_bridge.nodes.car', 'Car._publish', 'decoded', 'all published'),
+        ('sim_bridge.nodes.car', 'Car._on_steering', 'steering taken', ''),
+        ('sim_bridge.nodes.car', 'Car._on_throttle', 'throttle taken', ''),
+        ('sim_bridge.seat', 'Seat.steering', 'on the hub', ''),
         ('sim_bridge.server', 'SimulatorServer.send', 'answer', ''),
         ('sim_bridge.dialect', 'LegacyDialect.send', 'writing', 'written'),
     ),
     'steering': (
-        ('steering_net.node', 'SteeringNode._on_jpeg', 'frame taken', ''),
+        ('steering_net.node', 'SteeringNode._on_frame', 'frame taken', ''),
         ('steering_net.node', 'decode_jpeg', '', 'JPEG decoded'),
         ('steering_net.predictor', 'preprocess', '', 'preprocessed'),
         ('steering_net.predictor', 'LiteRtPredictor.predict', '', 'network'),
     ),
     'throttle': (),
 }
+HANDOVERS['together'] = (*HANDOVERS['bridge'], *HANDOVERS['steering'])
 """For each node: module, function, and the names of the stamps before and after it."""
 
 

@@ -1,6 +1,6 @@
-"""Where every 0.1 ms of an answer goes: stamps of real frames through the real three processes.
+"""Where every 0.1 ms of an answer goes: stamps of real frames through the real processes.
 
-    python benchmarks/waterfall.py [--frames 1500] [--hz 60] [--png docs/images/waterfall.png]
+    python benchmarks/waterfall.py [--one-process] [--frames 1500] [--png docs/images/waterfall.png]
 
 Prints the median time of each hand-over since the first byte of the telemetry was written, and
 draws them. The stamps cost some microseconds each; `make bench` measures without them.
@@ -12,9 +12,10 @@ import argparse
 import json
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from processes import end, free_port, isolate, start, wait_until_ready
+from processes import end, free_port, isolate, ros_arguments, start, wait_until_ready
 from unity_like import Car, jpegs
 
 STEPS = (
@@ -39,20 +40,14 @@ STEPS = (
 COLOURS = {'wire': '#9aa5b1', 'bridge': '#3b6fb6', 'DDS': '#d98c2b', 'steering': '#3f9b5f'}
 
 
-def traced_drive(frames: int, hz: float) -> list[tuple[str, int]]:
+def traced_drive(frames: int, hz: float, programs: Sequence[str]) -> list[tuple[str, int]]:
     """Stamps of all processes, in order of time."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         stamping = str(Path(__file__).with_name('stamping.py'))
         nodes = [
-            start(
-                stamping, f'{folder}/{node}.json', node, '--ros-args', '--log-level', 'warn', *ros
-            )
-            for node, ros in (
-                ('bridge', ('-p', f'port:={port}')),
-                ('steering', ()),
-                ('throttle', ()),
-            )
+            start(stamping, f'{folder}/{program}.json', program, *ros_arguments(port))
+            for program in programs
         ]
         try:
             wait_until_ready(port)
@@ -145,11 +140,13 @@ def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('--frames', type=int, default=1500)
+    parser.add_argument('--one-process', action='store_true', help='the nodes in one process')
     parser.add_argument('--hz', type=float, default=60.0, help='frames a second of the client')
     parser.add_argument('--png', type=Path, help='draw into this file')
     args = parser.parse_args()
     isolate()
-    at_ms = medians_ms(traced_drive(args.frames, args.hz))
+    programs = ('together',) if args.one_process else ('bridge', 'steering', 'throttle')
+    at_ms = medians_ms(traced_drive(args.frames, args.hz, programs))
     print(table(at_ms))
     if args.png:
         draw(at_ms, args.png)
