@@ -1,6 +1,6 @@
 """Where every 0.1 ms of an answer goes: stamps of real frames through the real processes.
 
-    python benchmarks/waterfall.py [--one-process] [--frames 1500] [--png docs/images/waterfall.png]
+    python benchmarks/waterfall.py [--one-process] [--frames 1500] [--png FILE]
 
 Prints the median time of each hand-over since the first byte of the telemetry was written, and
 draws them. The stamps cost some microseconds each; `make bench` measures without them.

@@ -133,7 +133,7 @@ class Slow(Node):
         print('ended', flush=True)
         super().destroy_node()
 
-sys.exit(run(Slow, []))
+sys.exit(run(Slow, args=[]))
 """
 
 

@@ -336,7 +336,7 @@ def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is asked to end: 0, or 2 with one line for what cannot be used."""
     refused = (ParameterException, ValueError)
-    return run([SteeringNode], args=args, program='steering', refused=refused)
+    return run(SteeringNode, args=args, program='steering', refused=refused)
 
 
 if __name__ == '__main__':

@@ -3,9 +3,8 @@
 import gc
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import rclpy
 from rclpy.exceptions import NotInitializedException
@@ -15,24 +14,21 @@ from rclpy.node import Node
 from steering_net.executor import QuickExecutor
 from steering_net.lifeline import parent_is_gone
 
-Group = Sequence[Callable[[], Node]]
-"""What makes the nodes that share a thread."""
-
 _PARENT_CHECK_PERIOD_S = 1.0
 
 
 def run(
-    *groups: Group,
+    *makers: Callable[[], Node],
     args: list[str] | None,
     program: str,
     refused: tuple[type[Exception], ...],
     turn: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
 ) -> int:
-    """Spin nodes until SIGINT, SIGTERM or the end of the parent; return the exit code.
+    """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent; the exit code.
 
-    Each group has a thread of its own, the first one this thread. The first node is the first to
-    end, while the others still live. `turn` says whether the nodes are to be made, may wait before
-    it does, and is left when they are made.
+    All callbacks run on this thread, messages in the order of the nodes. The nodes end in that
+    order too. `turn` says whether the nodes are to be made, may wait before it does, and is left
+    when they are made.
 
     Returns 2 after one line on stderr, `program: ...`, if making a node raises one of `refused`.
     """
@@ -48,22 +44,19 @@ def run(
     signal.signal(signal.SIGINT, interrupt)
     rclpy.init(args=args)
     nodes: list[Node] = []
-    beside: list[threading.Thread] = []
     try:
         with turn() as is_ours:
             if not is_ours:
                 return 0
             waiting = False
             try:
-                first, *others = [list(_made(group, nodes)) for group in groups]
+                for make in makers:
+                    nodes.append(make())
             except refused as error:
                 return _refuse(program, error)
         nodes[0].create_timer(_PARENT_CHECK_PERIOD_S, _end_with_parent)
         _settle()
-        for group in others:
-            beside.append(threading.Thread(target=_spin, args=group, name=group[0].get_name()))
-            beside[-1].start()
-        QuickExecutor(*first).spin()
+        QuickExecutor(*nodes).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, NotInitializedException):
@@ -72,13 +65,9 @@ def run(
             raise
     finally:
         waiting = False
-        for node in nodes[:1]:
+        for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
-        for thread in beside:
-            thread.join()
-        for node in nodes[1:]:
-            node.destroy_node()
     return 0
 
 
@@ -88,22 +77,6 @@ def _refuse(program: str, error: Exception) -> int:
         return 0
     print(f'{program}: {error}', file=sys.stderr)
     return 2
-
-
-def _made(group: Group, nodes: list[Node]) -> Iterable[Node]:
-    """Make the nodes of a group and keep each in `nodes` at once, for it has to be ended."""
-    for make in group:
-        nodes.append(make())
-        yield nodes[-1]
-
-
-def _spin(*nodes: Node) -> None:
-    """Spin until ROS ends, and have ROS end if a callback fails."""
-    try:
-        with suppress(ExternalShutdownException):
-            QuickExecutor(*nodes).spin()
-    finally:
-        rclpy.try_shutdown()
 
 
 def _settle() -> None:

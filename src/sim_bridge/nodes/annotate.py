@@ -117,4 +117,4 @@ class AnnotateNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; the exit code."""
-    return run(AnnotateNode, args)
+    return run(AnnotateNode, args=args)

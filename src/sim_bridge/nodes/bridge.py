@@ -183,4 +183,4 @@ def _limits(values: Mapping[str, Any]) -> Limits:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; the exit code."""
-    return run(BridgeNode, args)
+    return run(BridgeNode, args=args)

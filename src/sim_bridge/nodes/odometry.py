@@ -139,4 +139,4 @@ class OdometryNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; the exit code."""
-    return run(OdometryNode, args)
+    return run(OdometryNode, args=args)

@@ -15,21 +15,15 @@ from sim_bridge.errors import StartError
 from sim_bridge.standby import is_spare, told_to_go
 from steering_net import running
 from steering_net.lifeline import parent_is_gone
-from steering_net.running import Group
 
 
-def run(make_node: Callable[[], Node], args: list[str] | None) -> int:
-    """Spin one node until SIGINT, SIGTERM or the end of its parent; return the exit code.
+def run(*makers: Callable[[], Node], args: list[str] | None) -> int:
+    """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent; the exit code.
 
     2 after one line on stderr if a parameter is bad or the node's port cannot be had.
     """
-    return run_groups([make_node], args=args)
-
-
-def run_groups(*groups: Group, args: list[str] | None) -> int:
-    """Do the same with several nodes, each group of them on a thread of its own."""
     refused = (StartError, ParameterException, ValueError)
-    return running.run(*groups, args=args, program='sim_bridge', refused=refused, turn=_turn)
+    return running.run(*makers, args=args, program='sim_bridge', refused=refused, turn=_turn)
 
 
 @contextmanager

@@ -117,4 +117,4 @@ def _cruise(values: dict[str, Any]) -> Cruise:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; the exit code."""
-    return run(ThrottleNode, args)
+    return run(ThrottleNode, args=args)
