@@ -60,7 +60,7 @@ def time_ours(data: Path) -> dict[str, float]:
         train.use_threads(config.threads)
         watch = Watch()
         profile = find_profile(config.profile).below(train.CROP_TOP)
-        frames = recorded_frames(sources, config.augmentation, profile=profile)
+        frames = recorded_frames(sources, config.augmentation, profile)
         frames.held_out[:] = False
         none = Frames(frames.crops[:0], frames.steering_rad[:0], frames.held_out[:0])
         started_s = time.perf_counter()

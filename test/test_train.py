@@ -35,6 +35,7 @@ PLAIN = Augmentation(
     max_tint=0,
 )
 
+BELOW = COURSE.below(50)
 WHOLE = Profile('whole', rows=None, colour='rgb', blur=0, size=None, scale=1.0)
 
 
@@ -57,7 +58,8 @@ def recording(tmp_path):
     (tmp_path / 'IMG').mkdir()
     lines = []
     for i in range(40):
-        names = [f'{side}_2020_01_01_00_00_{i:02}_000.jpg' for side in ('center', 'left', 'right')]
+        time = f'2020_01_01_00_00_{i // 10:02}_{i % 10}00'
+        names = [f'{side}_{time}.jpg' for side in ('center', 'left', 'right')]
         for name in names:
             cv2.imwrite(str(tmp_path / 'IMG' / name), road(i)[..., ::-1])
         lines.append(','.join((*(f'C:\\IMG\\{name}' for name in names), '0.5,1,0,30')))
@@ -117,7 +119,7 @@ def test_light_changes_neither_size_nor_type_nor_the_original():
 @pytest.mark.parametrize('name', ['course', 'course_noblur', 'ksakmann'])
 def test_a_batch_without_changes_is_what_the_network_sees_when_it_drives(tmp_path, name):
     profile = PROFILES[name].below(50)
-    pools = [recorded_frames([], PLAIN), rendered_frames(samples(40), profile=profile)]
+    pools = [recorded_frames([], PLAIN, profile), rendered_frames(samples(40), profile)]
     config = TrainConfig(out=tmp_path, profile=name, batch_size=8, augmentation=PLAIN)
     seen = [preprocess(crop_of(rgb), profile) for rgb, _ in samples(40)]
     for x in BatchMaker(config, profile, pools).batch(0)[0]:
@@ -140,10 +142,10 @@ def test_straight_frames_are_thinned_out_but_not_where_they_validate(tmp_path):
     rows = [f'a.jpg,{9 * i},{0.5 if i % 10 == 0 else 0}' for i in range(1000)]
     path.write_text('\n'.join(['frame,timestamp_s,steering', *rows]), encoding='utf-8')
     log = read_folder(path)
-    kept = recorded_frames([], PLAIN, [log], keep_straight=0.0)
+    kept = recorded_frames([], PLAIN, BELOW, [log], keep_straight=0.0)
     assert (len(kept.part(held_out=False)), len(kept.part(held_out=True))) == (90, 100)
-    assert len(recorded_frames([], PLAIN, [log])) == 1000
-    assert 190 < len(recorded_frames([], PLAIN, [log], keep_straight=0.5)) < 1000
+    assert len(recorded_frames([], PLAIN, BELOW, [log])) == 1000
+    assert 190 < len(recorded_frames([], PLAIN, BELOW, [log], keep_straight=0.5)) < 1000
 
 
 def test_tensorboard_that_is_not_there_is_named(tmp_path, monkeypatch):
@@ -155,7 +157,7 @@ def test_tensorboard_that_is_not_there_is_named(tmp_path, monkeypatch):
 
 def test_side_cameras_get_a_corrected_label(recording):
     settings = Augmentation(side_camera_m=1.5, look_ahead_m=10)
-    frames = recorded_frames([LogSource(recording)], settings)
+    frames = recorded_frames([LogSource(recording)], settings, BELOW)
     half_right = 0.5 * RECORDER_STEERING_RAD
     assert len(frames) == 120
     side = 2.87 * 2 * 1.5 / 100
@@ -170,17 +172,31 @@ def test_labels_come_from_the_whole_time_series(recording, tmp_path):
     series.write_text(
         f'frame,timestamp_s,steering\n{name},0,0.2\nother.jpg,0.4,0.6\n', encoding='utf-8'
     )
-    frames = recorded_frames([LogSource(recording, label_logs=(series,))], PLAIN)
+    frames = recorded_frames([LogSource(recording, label_logs=(series,))], PLAIN, BELOW)
     assert frames.steering_rad[0] == pytest.approx(0.4 * RECORDER_STEERING_RAD)
     assert frames.steering_rad[3] == pytest.approx(0.5 * RECORDER_STEERING_RAD)
 
 
+def test_labels_can_be_those_of_some_time_before(recording):
+    rows = recording.read_text(encoding='utf-8').splitlines()
+    ramp = [row.replace('0.5,1,0,30', f'{i / 40},1,0,30') for i, row in enumerate(rows)]
+    recording.write_text('\n'.join(ramp), encoding='utf-8')
+    step_rad = RECORDER_STEERING_RAD / 40
+    for more in ({'sources': [LogSource(recording)]}, {'recordings': [read_folder(recording)]}):
+        words = {'sources': [], 'settings': PLAIN, 'profile': BELOW, **more}
+        now = recorded_frames(**words).steering_rad
+        before = recorded_frames(**words, label_delay_s=0.2).steering_rad
+        # 0.2 s are two rows; at both ends of a series the mean is of fewer.
+        inside = slice(len(now) // 4, -len(now) // 4)
+        np.testing.assert_allclose((now - before)[inside], 2 * step_rad, atol=1e-6)
+
+
 def test_images_that_are_missing_are_left_out_with_a_word(recording, caplog):
     next((recording.parent / 'IMG').glob('left_*')).unlink()
-    assert len(recorded_frames([LogSource(recording)], PLAIN)) == 119
+    assert len(recorded_frames([LogSource(recording)], PLAIN, BELOW)) == 119
     assert 'left out' in caplog.text
     with pytest.raises(LogError, match='can be used'):
-        recorded_frames([LogSource(recording, only_sources=('somebody',))], PLAIN)
+        recorded_frames([LogSource(recording, only_sources=('somebody',))], PLAIN, BELOW)
 
 
 def test_stored_crops_count_like_whole_frames():
@@ -190,13 +206,13 @@ def test_stored_crops_count_like_whole_frames():
 
 
 def test_the_last_tenth_of_rendered_frames_validates():
-    frames = rendered_frames(samples(50))
+    frames = rendered_frames(samples(50), BELOW)
     assert np.flatnonzero(frames.held_out).tolist() == [45, 46, 47, 48, 49]
     assert len(frames.part(held_out=False)) == 45
 
 
 def test_batches_are_the_same_every_time_and_differ_by_epoch_and_step(tmp_path):
-    pools = [recorded_frames([], PLAIN), rendered_frames(samples(40))]
+    pools = [recorded_frames([], PLAIN, BELOW), rendered_frames(samples(40), BELOW)]
     config = TrainConfig(out=tmp_path, batch_size=8, seed=4)
     first, again = (BatchMaker(config, COURSE.below(50), pools) for _ in range(2))
     np.testing.assert_array_equal(first.batch(3)[0], again.batch(3)[0])
@@ -206,7 +222,10 @@ def test_batches_are_the_same_every_time_and_differ_by_epoch_and_step(tmp_path):
 
 
 def test_a_batch_is_shared_out_as_the_config_says(tmp_path, recording):
-    pools = [recorded_frames([LogSource(recording)], PLAIN), rendered_frames(samples(40))]
+    pools = [
+        recorded_frames([LogSource(recording)], PLAIN, BELOW),
+        rendered_frames(samples(40), BELOW),
+    ]
     config = TrainConfig(out=tmp_path, batch_size=10, rendered_share=0.3, augmentation=PLAIN)
     x, y = BatchMaker(config, COURSE.below(50), pools).batch(0)
     assert (x.shape, x.dtype, y.shape) == ((10, 66, 200, 3), np.float32, (10, 1))
@@ -309,6 +328,7 @@ def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
         ('steps_per_epoch', -1),
         ('learning_rate', 0.0),
         ('rendered_share', 1.5),
+        ('label_delay_s', 0.7),
         ('profile', 'coarse'),
     ],
 )

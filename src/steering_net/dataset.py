@@ -254,27 +254,33 @@ def read_image(name: str, root: Path) -> Rgb:
         raise ImageError(f'cannot read {path}: {error.strerror}') from error
 
 
-def smooth(times_s: Series, values: Series, window_s: float = SMOOTHING_WINDOW_S) -> Series:
-    """Return the centred mean over `window_s` of values at these times, in any order, float64."""
+def smooth(
+    times_s: Series, values: Series, window_s: float = SMOOTHING_WINDOW_S, delay_s: float = 0.0
+) -> Series:
+    """Return the mean over `window_s` of values at these times, in any order, float64.
+
+    Each is centred `delay_s` before its time, which must be within the window.
+    """
     order = np.argsort(times_s, kind='stable')
     times, sums = times_s[order], np.concatenate(([0.0], np.cumsum(values[order])))
     # The tolerance keeps both ends of a window in when times carry rounded milliseconds.
     half = window_s / 2 + 1e-6
-    first = np.searchsorted(times, times - half, side='left')
-    last = np.searchsorted(times, times + half, side='right')
+    first = np.searchsorted(times, times - delay_s - half, side='left')
+    last = np.searchsorted(times, times - delay_s + half, side='right')
     means = np.empty(len(values))
     means[order] = (sums[last] - sums[first]) / (last - first)
     return means
 
 
-def smoothed_steering_rad(rows: Sequence[Row]) -> Series:
+def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
     """Return the centred one-second mean of the rows' steering, rad, left positive, float64.
 
-    Rows without a time keep their own steering.
+    With `delay_s` (0 to 0.5) it is that of so long before. Rows without a time keep their own
+    steering.
     """
     steering = np.array([row.steering_rad for row in rows], np.float64)
     timed = np.array([row.timestamp_s is not None for row in rows], bool)
     times = np.array([row.timestamp_s for row in rows if row.timestamp_s is not None])
     if timed.any():
-        steering[timed] = smooth(times, steering[timed])
+        steering[timed] = smooth(times, steering[timed], delay_s=delay_s)
     return steering

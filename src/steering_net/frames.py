@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,17 +66,20 @@ class LogSource:
 def recorded_frames(
     sources: Sequence[LogSource],
     settings: Augmentation,
+    profile: Profile,
     recordings: Sequence[Recording] = (),
+    *,
     keep_straight: float = 1.0,
+    label_delay_s: float = 0.0,
     seed: int = 0,
-    profile: Profile | None = None,
 ) -> Frames:
     """Load every usable image of logs and recordings; side cameras get a corrected label.
 
     Of frames that train and are labelled with less than 0.01 rad, only the share
-    `keep_straight` (0..1) is kept, chosen by `seed`: most of a lap goes straight on. The crops are
-    blurred already as `profile` (below CROP_TOP) says. Bad rows and images are reported as
-    warnings. Raises LogError where nothing is left.
+    `keep_straight` (0..1) is kept, chosen by `seed`: most of a lap goes straight on. Labels are
+    those of `label_delay_s` (0 to 0.5) before their frames. The crops are blurred already as
+    `profile` (below CROP_TOP) says. Bad rows and images are reported as warnings. Raises LogError
+    where nothing is left.
     """
     thinning = _Thinning(keep_straight, np.random.default_rng(seed))
     wanted: list[_Wanted] = []
@@ -84,9 +87,10 @@ def recorded_frames(
         log = read_log(source.csv)
         for bad in log.bad_rows:
             _LOG.warning('%s line %d left out: %s', source.csv, bad.line, bad.reason)
-        wanted += _of_log(log, source, settings, thinning)
+        labels = _labels(log, source.label_logs, label_delay_s)
+        wanted += _of_log(log, source, labels, settings, thinning)
     for recording in recordings:
-        wanted += _of_recording(recording, thinning)
+        wanted += _of_recording(recording, label_delay_s, thinning)
     frames = _read(wanted, profile)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
     if names and not len(frames):
@@ -96,8 +100,8 @@ def recorded_frames(
 
 def rendered_frames(
     samples: Iterable[tuple[Rgb, float]],
+    profile: Profile,
     total: int | None = None,
-    profile: Profile | None = None,
 ) -> Frames:
     """Take (frame uint8 (160, 320, 3) RGB, steering in rad) pairs; the last tenth validates.
 
@@ -113,9 +117,9 @@ def rendered_frames(
     return Frames(crops, np.array([rad for _, rad in pairs], np.float32), held_out)
 
 
-def blurred(crop: Rgb, profile: Profile | None) -> Rgb:
+def blurred(crop: Rgb, profile: Profile) -> Rgb:
     """Blur the profile's rows of a crop, in place, as the profile does; return the crop."""
-    if profile is not None and profile.blur:
+    if profile.blur:
         rows = slice(*(profile.rows or (None,)))
         crop[rows] = cv2.GaussianBlur(crop[rows], (profile.blur, profile.blur), 0)
     return crop
@@ -151,7 +155,7 @@ class _Wanted(NamedTuple):
     held_out: bool
 
 
-def _read(wanted: Sequence[_Wanted], profile: Profile | None) -> Frames:
+def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
     """Read images with all processors, straight to their places; bad ones are left out."""
     crops = np.empty((len(wanted), *_CROP_SHAPE), np.uint8)
 
@@ -176,9 +180,12 @@ def _read(wanted: Sequence[_Wanted], profile: Profile | None) -> Frames:
 
 
 def _of_log(
-    log: Log, source: LogSource, settings: Augmentation, thinning: _Thinning
+    log: Log,
+    source: LogSource,
+    labels: Mapping[str, float],
+    settings: Augmentation,
+    thinning: _Thinning,
 ) -> Iterator[_Wanted]:
-    labels = _labels(log, source.label_logs)
     rows = [r for r in log.rows if not source.only_sources or r.source in source.only_sources]
     for index, row in enumerate(rows):
         label, held_out = labels[base_name(row.center)], is_held_out(index)
@@ -194,8 +201,12 @@ def _of_log(
             yield _Wanted(name, load, moved, held_out)
 
 
-def _of_recording(recording: Recording, thinning: _Thinning) -> Iterator[_Wanted]:
-    for index, label in enumerate(recording.target_rad.tolist()):
+def _of_recording(
+    recording: Recording, label_delay_s: float, thinning: _Thinning
+) -> Iterator[_Wanted]:
+    times_s = recording.times_s
+    labels = np.interp(times_s - label_delay_s, times_s, recording.target_rad)
+    for index, label in enumerate(labels.tolist()):
         held_out = is_held_out(index)
         if thinning.keeps(label, held_out):
             load = functools.partial(recording.frame, index)
@@ -207,9 +218,9 @@ def is_held_out(index: int) -> bool:
     return index // _PIECE_FRAMES % _VALIDATION_PIECE == _VALIDATION_PIECE - 1
 
 
-def _labels(log: Log, label_logs: Sequence[Path]) -> dict[str, float]:
+def _labels(log: Log, label_logs: Sequence[Path], delay_s: float) -> dict[str, float]:
     labels: dict[str, float] = {}
     for rows in (log.rows, *(read_log(path).rows for path in label_logs)):
         names = [base_name(row.center) for row in rows]
-        labels.update(zip(names, smoothed(rows).tolist(), strict=True))
+        labels.update(zip(names, smoothed(rows, delay_s).tolist(), strict=True))
     return labels

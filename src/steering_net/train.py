@@ -36,7 +36,8 @@ class TrainConfig:
 
     `rendered_share` is that of each batch; `start_from` a network of the same shape whose
     weights are the first ones. `keep_straight` is the share of recorded frames that go straight
-    on to train with; `tensorboard` a folder for TensorBoard's files. `average` is the momentum of
+    on to train with; `label_delay_s` how long before a recorded frame its label was steered;
+    `tensorboard` a folder for TensorBoard's files. `average` is the momentum of
     the moving average of the weights that is judged and kept (Polyak and Juditsky, 1992); 0 keeps
     the weights themselves.
     """
@@ -55,6 +56,7 @@ class TrainConfig:
     resume: bool = False
     start_from: Path | None = None
     keep_straight: float = 1.0
+    label_delay_s: float = 0.0
     average: float = 0.0
     tensorboard: Path | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -72,6 +74,8 @@ class TrainConfig:
         for name in ('rendered_share', 'keep_straight'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
+        if not 0 <= self.label_delay_s <= 0.5:
+            raise ValueError(f'label_delay_s must be 0 to 0.5, not {self.label_delay_s}')
         find_profile(self.profile)
 
     @property
@@ -111,8 +115,16 @@ def train(
     _check_tensorboard(config)
     profile = find_profile(config.profile).below(CROP_TOP)
     pools = [
-        recorded_frames(logs, config.augmentation, recordings, config.keep_straight, config.seed),
-        rendered_frames(samples() if samples else (), sample_count),
+        recorded_frames(
+            logs,
+            config.augmentation,
+            profile,
+            recordings,
+            keep_straight=config.keep_straight,
+            label_delay_s=config.label_delay_s,
+            seed=config.seed,
+        ),
+        rendered_frames(samples() if samples else (), profile, sample_count),
     ]
     if not any(len(pool) for pool in pools):
         raise ValueError('there is nothing to train on: name a log, a bag or tracks')
@@ -367,6 +379,7 @@ def _card_facts(
             yield f'RMSE on held-out {kind} frames', f'{error:.4f} rad'
     yield 'epochs run', str(len(trained.history['loss']))
     settings = asdict(config) | asdict(config.augmentation)
-    for name in ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight', 'average'):
+    shown = ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight', 'average')
+    for name in (*shown, 'label_delay_s'):
         yield name, str(settings[name])
     yield 'augmentation', ', '.join(f'{k} {v}' for k, v in asdict(config.augmentation).items())

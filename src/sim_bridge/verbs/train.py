@@ -63,6 +63,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='0..1',
         help='share of the recorded frames with less than 0.01 rad to train with',
     )
+    data.add_argument(
+        '--label-delay',
+        type=float,
+        default=0.0,
+        metavar='S',
+        help='label recorded frames with the steering of so many s before: a network, which sees '
+        'the road ahead, steers earlier than people do',
+    )
     _configure_fit(parser.add_argument_group('training'))
 
 
@@ -155,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             start_from=args.start_from,
             keep_straight=args.keep_straight,
+            label_delay_s=args.label_delay,
             average=args.average,
             tensorboard=args.tensorboard,
             augmentation=Augmentation(
