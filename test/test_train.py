@@ -271,11 +271,25 @@ def test_a_training_can_start_from_another(tmp_path):
         steps_per_epoch=1,
         batch_size=4,
         learning_rate=1e-9,
-        start_from=tmp_path / 'first.keras',
+        start_from=(tmp_path / 'first.keras',),
     )
     second = load_predictor(train(config, samples=lambda: samples(20)).model_path)
     for frame in probe_frames():
         assert second.predict(frame) == pytest.approx(first.predict(frame), abs=1e-4)
+
+
+def test_a_training_can_start_from_the_mean_of_several(tmp_path):
+    paths = tuple(tmp_path / f'{seed}.keras' for seed in (8, 9))
+    for seed, path in zip((8, 9), paths, strict=True):
+        build_pilotnet(seed=seed).save(path)
+    config = TrainConfig(
+        out=tmp_path / 'out', epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-9,
+        start_from=paths,
+    )  # fmt: skip
+    trained = load_keras(train(config, samples=lambda: samples(20)).model_path)
+    weights = [load_keras(path).get_weights() for path in paths]
+    for got, *parents in zip(trained.get_weights(), *weights, strict=True):
+        np.testing.assert_allclose(got, np.mean(parents, axis=0), atol=1e-6)
 
 
 def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
@@ -289,7 +303,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
             steps_per_epoch=8,
             batch_size=2,
             average=average,
-            start_from=tmp_path / 'first.keras',
+            start_from=(tmp_path / 'first.keras',),
         )
         weights = load_keras(train(config, samples=lambda: samples(20)).model_path).get_weights()
         pairs = zip(weights, first.get_weights(), strict=True)

@@ -34,12 +34,12 @@ _HUBER_DELTA = 0.1
 class TrainConfig:
     """How to train: everything but the data.
 
-    `rendered_share` is that of each batch; `start_from` a network of the same shape whose
-    weights are the first ones. `keep_straight` is the share of recorded frames that go straight
-    on to train with; `label_delay_s` how long before a recorded frame its label was steered;
-    `tensorboard` a folder for TensorBoard's files. `average` is the momentum of
-    the moving average of the weights that is judged and kept (Polyak and Juditsky, 1992); 0 keeps
-    the weights themselves.
+    `rendered_share` is that of each batch; `start_from` networks of the same shape: the mean of
+    their weights is what it begins with (model soups, Wortsman et al., 2022). `keep_straight` is
+    the share of recorded frames that go straight on to train with; `label_delay_s` how long before
+    a recorded frame its label was steered; `tensorboard` a folder for TensorBoard's files.
+    `average` is the momentum of the moving average of the weights that is judged and kept (Polyak
+    and Juditsky, 1992); 0 keeps the weights themselves.
     """
 
     out: Path
@@ -54,7 +54,7 @@ class TrainConfig:
     seed: int = 0
     threads: int = 2
     resume: bool = False
-    start_from: Path | None = None
+    start_from: tuple[Path, ...] = ()
     keep_straight: float = 1.0
     label_delay_s: float = 0.0
     average: float = 0.0
@@ -222,8 +222,8 @@ def fit(
 
     batches = BatchMaker(config, profile, pools)
     model = build_pilotnet(profile.output_shape(), seed=config.seed)
-    if config.start_from is not None:
-        _copy_weights(load_keras(config.start_from), model)
+    if config.start_from:
+        _start_from(config.start_from, model)
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * batches.steps
     )
@@ -263,11 +263,18 @@ def compile_for(model: Any, learning_rate: Any, average: float = 0.0) -> None:
     )
 
 
-def _copy_weights(source: Any, target: Any) -> None:
-    try:
-        target.set_weights(source.get_weights())
-    except ValueError as error:
-        raise ModelError(f'{source.name} is no network to start from: {error}') from error
+def _start_from(paths: Sequence[Path], model: Any) -> None:
+    """Give the model the mean of the weights of these networks."""
+    weights = []
+    for path in paths:
+        source = load_keras(path)
+        try:
+            # Keras says best what does not fit.
+            model.set_weights(source.get_weights())
+        except ValueError as error:
+            raise ModelError(f'{source.name} is no network to start from: {error}') from error
+        weights.append(model.get_weights())
+    model.set_weights([np.mean(layer, axis=0) for layer in zip(*weights, strict=True)])
 
 
 def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: str) -> list[Any]:
@@ -347,7 +354,7 @@ def _write(
 def _without_optimizer(model: Any, config: TrainConfig, profile: Profile) -> Any:
     """Return a copy that was never compiled: its file is a third of the size."""
     copy = build_pilotnet(profile.output_shape(), seed=config.seed)
-    _copy_weights(model, copy)
+    copy.set_weights(model.get_weights())
     return copy
 
 
@@ -364,8 +371,8 @@ def _card_facts(
 ) -> Iterator[tuple[str, str]]:
     yield 'sha256 of the .keras file', trained.sha256
     yield 'profile', config.profile
-    if config.start_from is not None:
-        yield 'started from', sha256_of(config.start_from)
+    if config.start_from:
+        yield 'started from', ', '.join(map(sha256_of, config.start_from))
     yield 'seed', str(config.seed)
     for kind, pool, error in zip(
         ('recorded', 'rendered'),

@@ -109,7 +109,12 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
     fit.add_argument('--seed', type=int, default=0, help='of everything random')
     fit.add_argument('--threads', type=int, default=2, help='CPU threads')
     fit.add_argument(
-        '--start-from', type=Path, metavar='FILE', help='.keras network to go on from'
+        '--start-from',
+        action='append',
+        default=[],
+        type=Path,
+        metavar='FILE',
+        help='.keras network to go on from; repeated: from the mean of their weights',
     )
     fit.add_argument(
         '--look-ahead',
@@ -161,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
             seed=args.seed,
             threads=args.threads,
             resume=args.resume,
-            start_from=args.start_from,
+            start_from=tuple(args.start_from),
             keep_straight=args.keep_straight,
             label_delay_s=args.label_delay,
             average=args.average,
