@@ -11,9 +11,9 @@ from steering_net.data_driven import Offset, advance, drive, view
 from steering_net.dataset import LogError, smooth
 from steering_net.pinhole import CENTRE_CAMERA
 from steering_net.recording import Recording, read_folder
+from steering_net.vehicle import WHEELBASE_M
 from support import run_verb
 
-WHEELBASE_M = 2.87
 # One left curve and one right, each 40 steps of a tenth of a second.
 STEERING = np.concatenate([np.zeros(20), np.full(40, 0.06), np.full(40, -0.06), np.zeros(20)])
 

@@ -10,8 +10,9 @@ from std_msgs.msg import Float32
 from visualization_msgs.msg import Marker
 
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.odometry import REAR_AXLE_M, WHEELBASE_M, Pose, advance, yaw_rate_radps
+from sim_bridge.odometry import Pose, advance, yaw_rate_radps
 from sim_bridge.supervisor import Child
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 
 def drive(steering_rad, seconds, dt_s=0.02, speed_mps=5.0, start=None):
@@ -45,7 +46,7 @@ def test_base_link_circles_around_the_turning_centre():
     radius = WHEELBASE_M / math.tan(0.3)
     pose = drive(0.3, 3.0)
     assert pose.y_m > 0.0, 'left is positive'
-    assert math.hypot(pose.x_m - REAR_AXLE_M, pose.y_m - radius) == pytest.approx(
+    assert math.hypot(pose.x_m + REAR_AXLE_M, pose.y_m - radius) == pytest.approx(
         math.hypot(REAR_AXLE_M, radius)
     )
 

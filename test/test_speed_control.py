@@ -5,7 +5,6 @@ import math
 import pytest
 
 from sim_bridge.speed_control import (
-    WHEELBASE_M,
     Cruise,
     PiController,
     PiGains,
@@ -14,6 +13,7 @@ from sim_bridge.speed_control import (
     without_reversing,
 )
 from sim_bridge.track_sim.car import CarParams, CarState, step
+from steering_net.vehicle import WHEELBASE_M
 
 DT_S = 1 / 60
 

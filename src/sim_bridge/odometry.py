@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sim_bridge.speed_control import WHEELBASE_M
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
-REAR_AXLE_M = -1.60
 _LONGEST_STEP_S = 0.2
 
 
@@ -41,8 +40,8 @@ def advance(pose: Pose, speed_mps: float, steering_rad: float, dt_s: float) -> P
     swing_x = math.cos(yaw) - math.cos(pose.yaw_rad)
     swing_y = math.sin(yaw) - math.sin(pose.yaw_rad)
     return Pose(
-        pose.x_m + chord_m * math.cos(middle) - REAR_AXLE_M * swing_x,
-        pose.y_m + chord_m * math.sin(middle) - REAR_AXLE_M * swing_y,
+        pose.x_m + chord_m * math.cos(middle) + REAR_AXLE_M * swing_x,
+        pose.y_m + chord_m * math.sin(middle) + REAR_AXLE_M * swing_y,
         math.remainder(yaw, math.tau),
     )
 

@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.odometry import REAR_AXLE_M
 from sim_bridge.protocol import MAX_STEERING_RAD
-from sim_bridge.speed_control import WHEELBASE_M
 from steering_net.pinhole import CENTRE_CAMERA, Pinhole
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -59,7 +58,7 @@ def arc(
         ahead, left = distance, np.zeros_like(distance)
     else:
         ahead, left = np.sin(heading) / curvature, (1.0 - np.cos(heading)) / curvature
-    ahead = ahead - offset_m * np.sin(heading) + REAR_AXLE_M
+    ahead = ahead - offset_m * np.sin(heading) - REAR_AXLE_M
     return np.stack((ahead, left + offset_m * np.cos(heading)), axis=1)
 
 

@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass
 
 from sim_bridge.protocol import REVERSE_BELOW_MPS
-
-WHEELBASE_M = 2.87
+from steering_net.vehicle import WHEELBASE_M
 
 _LONGEST_STEP_S = 0.2
 """A pause of the simulator must not count as time in which the car could have accelerated."""

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from steering_net.pinhole import CENTRE_CAMERA
 from steering_net.preprocess import Profile, Rgb
+from steering_net.vehicle import WHEELBASE_M
 
 CROP_TOP, CROP_BOTTOM = 50, 145
 
 # The camera looks slightly down: its horizon is above the middle.
 _FOCAL_PX = CENTRE_CAMERA.focal_px
 _HORIZON_ROW = round(CENTRE_CAMERA.horizon_px) - CROP_TOP
-_WHEELBASE_M = 2.87
 _NOISE_PATTERNS = 16
 # What blur and scaling leave of a sensor's noise.
 _NOISE_LEVELS = 2.5
@@ -56,7 +56,7 @@ class Augmentation:
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
         """Return the label for a car that stands `shift_m` and `yaw_rad` further to the left."""
         bearing_rad = shift_m / self.look_ahead_m + yaw_rad
-        return steering_rad - 2 * _WHEELBASE_M / self.look_ahead_m * bearing_rad
+        return steering_rad - 2 * WHEELBASE_M / self.look_ahead_m * bearing_rad
 
 
 def augment(

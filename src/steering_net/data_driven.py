@@ -26,12 +26,11 @@ from steering_net.evaluate import latency_ms
 from steering_net.pinhole import CENTRE_CAMERA, reprojected
 from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
 from steering_net.recording import Recording
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 _LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
 INTERVENTION_COST_S = 6.0
-WHEELBASE_M = 2.87
-REAR_AXLE_M = 1.60
 FULL_LOCK_RAD = math.radians(25.0)
 LONGEST_STEP_S = 0.5
 _SUBSTEP_M = 0.1

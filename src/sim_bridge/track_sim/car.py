@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sim_bridge.protocol import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
 from sim_bridge.track_sim.track import Pose
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class CarParams:
     lateral_grip_mps2 bounds speed * yaw rate: beyond it the car understeers.
     """
 
-    wheelbase_m: float = 2.87
-    rear_axle_m: float = 1.60
+    wheelbase_m: float = WHEELBASE_M
+    rear_axle_m: float = REAR_AXLE_M
     track_width_m: float = 2.0
     mass_kg: float = 1000.0
     max_steering_rad: float = MAX_STEERING_RAD
