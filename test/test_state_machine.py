@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sim_bridge.pairing import Limits, State
 from sim_bridge.pedals import CREEP_THROTTLE, RELEASE_THROTTLE
 from sim_bridge.protocol import CULTURES, REVERSE_BELOW_MPS, decode_command
+from sim_bridge.seat import HALT
 from sim_bridge.sessions import PROBATION_S, Sessions
 
 JPEG = base64.b64encode(b'\xff\xd8').decode()
@@ -76,7 +77,9 @@ class Traffic(RuleBasedStateMachine):
 
     def judge(self, simulator, command):
         seat = self.seat_of(simulator.sid)
-        if seat and seat.state is State.DRIVING and self.awaited.get(seat) is not None:
+        if seat and seat.driver.seat is not seat:
+            assert command == HALT, 'one that is displaced drives on'
+        elif seat and seat.state is State.DRIVING and self.awaited.get(seat) is not None:
             expected = self.steered.get(self.awaited[seat])
             assert expected is not None, 'driving without a steering of its own frame'
             assert math.isclose(command.steering_rad, expected, abs_tol=1e-6), 'a stale steering'

@@ -114,6 +114,8 @@ def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(dr
     assert drive.set(model=str(path)) == (True, '')
     drive.until(lambda: drive.values['model'] == 'mean.keras', 'the new network')
     assert (drive.values['refused'], drive.get('model')) == ('', str(path))
+    told = len(drive.steered)
+    drive.until(lambda: len(drive.steered) >= told + 10, 'frames steered by the new network')
 
     expected = [
         [predictor.predict(decode_jpeg(jpeg)) for jpeg in FRAMES]
@@ -126,5 +128,4 @@ def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(dr
     # A frame that a busy machine answered too late repeats the steering of the one before.
     assert sum(by_old[:switch]) > 0.95 * switch
     assert sum(by_new[switch:]) > 0.95 * len(by_new[switch:])
-    assert len(by_new[switch:]) >= 5
     assert drive.graph.state()['timeouts'] <= 0.05 * len(drive.steered)

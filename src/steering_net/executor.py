@@ -26,6 +26,9 @@ class QuickExecutor(SingleThreadedExecutor):
     groups say nothing here, for there is one thread.
     """
 
+    # rclpy looks for it when an executor dies, even one that could not be made after a shutdown.
+    _sigint_gc: Any = None
+
     def __init__(self, *nodes: Node) -> None:
         super().__init__()
         self._changed = GuardCondition(None, None)
