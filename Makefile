@@ -15,7 +15,7 @@ drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="
 	@$(BIN)/sim-bridge drive $(ARGS)
 
 test: $(DEV_READY) lint ## Check and test everything
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --reruns 1 -raR $(ARGS)
 
 venv: $(DEV_READY) ## Set up the environment, for driving and for development
 
