@@ -124,8 +124,8 @@ class Soak:
         """
         state = self.state
         unanswered = state['telemetry'] - state['answers'] - state['collapsed']
-        lost = unanswered if unanswered < 0 else max(0, unanswered - 1)
-        return int(abs(lost) + state['kicks'] + state['unsent_answers'])
+        lost = max(unanswered - 1, -unanswered)
+        return int(lost + state['kicks'] + state['unsent_answers'])
 
     def print_table(self, seconds: float) -> None:
         """Everything that was measured."""

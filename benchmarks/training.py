@@ -63,7 +63,6 @@ def time_ours(data: Path) -> dict[str, float]:
         frames = recorded_frames(sources, config.augmentation, profile)
         frames.held_out[:] = False
         none = Frames(frames.crops[:0], frames.steering_rad[:0], frames.held_out[:0])
-        started_s = time.perf_counter()
         pools = [frames, none]
         train.fit(config, profile, pools, Path(folder, 'backup'), [watch.callback()])
         batches = train.BatchMaker(

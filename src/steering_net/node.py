@@ -46,6 +46,9 @@ from steering_net.preprocess import ImageError, Rgb, decode_jpeg
 from steering_net.running import run
 from steering_net.swap import Loader, Outcome, Request, check
 
+REFUSED = (ParameterException, ValueError)
+"""What making a SteeringNode raises for a parameter or a network that cannot be used."""
+
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _WARNING_PERIOD_S = 5.0
@@ -335,8 +338,7 @@ def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is asked to end: 0, or 2 with one line for what cannot be used."""
-    refused = (ParameterException, ValueError)
-    return run(SteeringNode, args=args, program='steering', refused=refused)
+    return run(SteeringNode, args=args, program='steering', refused=REFUSED)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rclpy
-from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -17,12 +16,16 @@ from steering_net import running
 from steering_net.lifeline import parent_is_gone
 
 
-def run(*makers: Callable[[], Node], args: list[str] | None) -> int:
+def run(
+    *makers: Callable[[], Node],
+    args: list[str] | None,
+    refused: tuple[type[Exception], ...] = (StartError,),
+) -> int:
     """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent; the exit code.
 
-    2 after one line on stderr if a parameter is bad or the node's port cannot be had.
+    2 after one line on stderr if a parameter is bad or the node's port cannot be had: if making
+    one raises any of `refused`.
     """
-    refused = (StartError, ParameterException, ValueError)
     return running.run(*makers, args=args, program='sim_bridge', refused=refused, turn=_turn)
 
 

@@ -7,12 +7,14 @@ serves them all beside the server's: a command of the network is taken without w
 
 from __future__ import annotations
 
+from sim_bridge.errors import StartError
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.running import run
 from sim_bridge.nodes.throttle import ThrottleNode
-from steering_net.node import SteeringNode
+from steering_net.node import REFUSED, SteeringNode
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the nodes until SIGINT, SIGTERM or the end of the parent; the exit code."""
-    return run(BridgeNode, SteeringNode, ThrottleNode, args=args)
+    refused = (StartError, *REFUSED)
+    return run(BridgeNode, SteeringNode, ThrottleNode, args=args, refused=refused)
