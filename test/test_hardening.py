@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import queue
 import random
 import socket
 import struct
@@ -375,8 +376,9 @@ def test_attack_costs_the_driving_simulator_no_answer(echo, simulator, attack):
     assert simulator.answers == echo.payloads.count(FRAME) == frames + 1
 
 
-def test_one_that_sends_without_a_pause_leaves_the_others_their_turn(echo, simulator):
-    drive_a_frame(simulator)
+@pytest.fixture
+def pouring(echo):
+    """Somebody sends small messages as fast as the server reads them."""
     flood = text('6') * 10_000
     stop = threading.Event()
 
@@ -385,16 +387,30 @@ def test_one_that_sends_without_a_pause_leaves_the_others_their_turn(echo, simul
             while not stop.is_set():
                 plain.sendall(flood)
 
-    pouring = threading.Thread(target=pour)
-    pouring.start()
-    try:
-        started = time.monotonic()
-        for _ in range(50):
-            drive_a_frame(simulator)
-        assert time.monotonic() < started + 4.0
-    finally:
-        stop.set()
-        pouring.join()
+    thread = threading.Thread(target=pour)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def test_one_that_sends_without_a_pause_leaves_the_others_their_turn(echo, simulator, pouring):
+    started = time.monotonic()
+    for _ in range(50):
+        drive_a_frame(simulator)
+    assert time.monotonic() < started + 4.0
+
+
+def test_one_that_sends_without_a_pause_has_to_pause(echo, pouring):
+    busy_s = queue.Queue()
+
+    def wait_and_look(seconds):
+        time.sleep(seconds)
+        echo.server.post(lambda: busy_s.put(time.thread_time()))
+        return busy_s.get(timeout=5.0)
+
+    before = wait_and_look(0.5)
+    assert wait_and_look(1.0) - before < 0.5
 
 
 def test_a_client_that_never_reads_is_not_queued_for_without_end(echo):
