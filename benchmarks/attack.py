@@ -43,10 +43,10 @@ PACE_S = 0.05
 
 
 def storm(port: int, until_s: float) -> int:
-    """Connect as the simulator does, send its first words, and break off, 1000 times a second."""
+    """Ask for a WebSocket as the simulator does, and break off, 1000 times a second."""
     count = 0
     started_s = time.monotonic()
-    hello = upgrade_request('127.0.0.1', port) + spoken('2', '42["telemetry",null]')
+    hello = upgrade_request('127.0.0.1', port)
     while (now_s := time.monotonic()) < until_s:
         if count < (now_s - started_s) * STORM_PER_S:
             count += 1
@@ -72,15 +72,15 @@ def slow_loris(port: int, until_s: float) -> int:
 
 
 def half_open(port: int, until_s: float) -> int:
-    """Open 500 WebSockets as a simulator does and never read or write again."""
-    hello = upgrade_request('127.0.0.1', port) + spoken('2')
-    return hold(port, until_s, lambda _client: b'', hello)
+    """Connect 500 simulators that say hello and then nothing more, not even goodbye."""
+    hello = upgrade_request('127.0.0.1', port)
+    return hold(port, until_s, lambda _client: b'', hello, spoken('2'))
 
 
 def gibberish(port: int, until_s: float) -> int:
     """Open WebSockets and send what nobody can read, until they are closed."""
     rng = random.Random(1)
-    hello = upgrade_request('127.0.0.1', port) + spoken('40')
+    hello = upgrade_request('127.0.0.1', port)
     nonsense = [
         '42' + '[' * 1000,
         '45-[]',
@@ -88,17 +88,20 @@ def gibberish(port: int, until_s: float) -> int:
         '7',
         '42["telemetry",{"image":1}]x',
     ]
-    return hold(port, until_s, lambda _client: spoken(rng.choice(nonsense)), hello, at_most=50)
+    say = lambda _client: spoken(rng.choice(nonsense))  # noqa: E731
+    return hold(port, until_s, say, hello, spoken('40'), at_most=50)
 
 
 def flood(port: int, until_s: float) -> int:
     """Send small messages that are in order on four connections, as fast as they are taken."""
-    hello = upgrade_request('127.0.0.1', port) + spoken('40')
+    hello = upgrade_request('127.0.0.1', port)
     much = spoken(*['3'] * 10_000)
 
     def pour() -> None:
         with suppress(OSError), socket.create_connection(('127.0.0.1', port)) as client:
             client.sendall(hello)
+            client.recv(65536)
+            client.sendall(spoken('40'))
             while time.monotonic() < until_s:
                 client.sendall(much)
 
@@ -115,36 +118,54 @@ def hold(
     until_s: float,
     say: Callable[[socket.socket], bytes],
     hello: bytes = b'',
+    first_words: bytes = b'',
     at_most: int = CROWD,
 ) -> int:
-    """Keep connections open, each saying something every now and then; how many it took."""
-    clients: list[socket.socket] = []
+    """Keep connections open, each saying something every now and then; how many it took.
+
+    `hello` is sent at once; where there are `first_words`, they and what follows are sent when the
+    server has answered it.
+    """
+    clients: dict[socket.socket, bool] = {}
     count = 0
     while time.monotonic() < until_s:
-        clients = [client for client in clients if is_open(client)]
+        for client, begun in list(clients.items()):
+            heard = listen(client)
+            if heard is None:
+                del clients[client]
+            elif heard and not begun:
+                clients[client] = True
+                speak(client, first_words)
         for _ in range(min(50, at_most - len(clients))):
             with suppress(OSError):
-                clients.append(socket.create_connection(('127.0.0.1', port), timeout=0.2))
-                clients[-1].sendall(hello)
+                client = socket.create_connection(('127.0.0.1', port), timeout=0.2)
+                clients[client] = not first_words
                 count += 1
-        for client in clients:
-            with suppress(OSError):
-                client.sendall(say(client))
+                speak(client, hello)
+        for client, begun in clients.items():
+            if begun:
+                speak(client, say(client))
         time.sleep(PACE_S)
     for client in clients:
         client.close()
     return count
 
 
-def is_open(client: socket.socket) -> bool:
-    """Whether the server has not closed this connection; what it said is thrown away."""
+def listen(client: socket.socket) -> bytes | None:
+    """What the server said since the last time, b'' for nothing; None if it has closed."""
     client.setblocking(False)
     try:
-        return bool(client.recv(65536))
+        return client.recv(65536) or None
     except BlockingIOError:
-        return True
+        return b''
     except OSError:
-        return False
+        return None
+
+
+def speak(client: socket.socket, data: bytes) -> None:
+    """Send it; a connection that is gone is found by `listen`."""
+    with suppress(OSError):
+        client.sendall(data)
 
 
 def spoken(*messages: str) -> bytes:

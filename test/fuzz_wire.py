@@ -109,6 +109,9 @@ class Bridge:
     def disconnected(self, sid: str) -> None:
         self.sessions.disconnected(self.now_s, sid)
 
+    def drives(self, sid: str) -> bool:
+        return self.sessions.drives(self.now_s, sid)
+
     def woken(self) -> None:
         """Time passes in `_settle` only."""
 

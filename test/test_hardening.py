@@ -22,7 +22,7 @@ from sim_bridge import server as server_module
 from sim_bridge.dialect import MAX_MESSAGE_BYTES
 from sim_bridge.server import SimulatorServer
 from sim_bridge.track_sim.wire import BINARY, CONTINUATION, TEXT, encode_frame
-from test_server import FRAME, Echo, page, poll_until, wait_until
+from test_server import FRAME, STEER, Echo, page, poll_until, wait_until
 from test_server import echo as echo
 from test_server import simulator as simulator
 
@@ -353,6 +353,35 @@ def test_500_idle_connections_leave_room_for_the_simulator(echo, simulator):
         simulator.quit()
         drive_a_frame(simulator)
     assert list(echo.simulators.values()) == [True, True]
+
+
+def test_many_that_speak_after_it_do_not_displace_the_simulator(echo, simulator):
+    drive_a_frame(simulator)
+    with ExitStack() as stack:
+        for _ in range(127):
+            stack.enter_context(websocket(echo)).sendall(text('40'))
+        wait_until(lambda: len(echo.simulators) == 128)
+        for _ in range(20):
+            stack.enter_context(websocket(echo))
+        assert echo.server.gate.evicted == 20
+        drive_a_frame(simulator)
+    assert next(iter(echo.simulators)) not in echo.gone
+
+
+@pytest.mark.parametrize('transports', [['websocket'], ['polling', 'websocket']])
+def test_a_modern_simulator_is_not_displaced_either(echo, transports):
+    answers = queue.Queue()
+    modern = socketio.Client()
+    modern.on('steer', answers.put)
+    modern.connect(f'http://127.0.0.1:{echo.server.port}', transports=transports)
+    wait_until(lambda: modern.transport() == 'websocket')
+    with ExitStack() as stack:
+        for _ in range(140):
+            stack.enter_context(websocket(echo)).sendall(text('40'))
+        assert echo.server.gate.evicted >= 13
+        modern.emit('telemetry', FRAME)
+        assert answers.get(timeout=5.0) == STEER
+    modern.disconnect()
 
 
 @pytest.mark.parametrize('attack', ['storm', 'crowd', 'slow_loris', 'half_open', 'gibberish'])

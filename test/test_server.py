@@ -37,6 +37,10 @@ class Echo:
     def disconnected(self, sid):
         self.gone.append(sid)
 
+    def drives(self, sid):
+        """The first that came, as long as it stays."""
+        return [one for one in self.simulators if one not in self.gone][:1] == [sid]
+
     def telemetry(self, sid, payload):
         self.threads.add(threading.current_thread().name)
         self.payloads.append(payload)

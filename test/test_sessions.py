@@ -316,3 +316,21 @@ def test_every_car_halts_at_the_farewell(fleet):
         fleet.drive(sid)
     fleet.sessions.farewell()
     assert [fleet.heard(sid)[-1] for sid in 'abc'] == [HALT] * 3
+
+
+def test_one_drives_until_it_is_silent_gone_or_displaced(bench):
+    def drives():
+        return [bench.sessions.drives(bench.now, sid) for sid in 'ab']
+
+    assert drives() == [False, False]
+    bench.sessions.connected(bench.now, 'a', is_simulator=True)
+    bench.sessions.connected(bench.now, 'b', is_simulator=True)
+    bench.telemetry('a')
+    assert drives() == [True, False]
+    bench.displace('b')
+    assert drives() == [False, True]
+    bench.now += SILENCE_S + 0.1
+    assert drives() == [False, False]
+    bench.drive('b')
+    bench.sessions.disconnected(bench.now, 'b')
+    assert drives() == [True, False]

@@ -30,6 +30,9 @@ class Nobody:
     def disconnected(self, sid):
         pass
 
+    def drives(self, sid):
+        return False
+
     def telemetry(self, sid, payload):
         pass
 

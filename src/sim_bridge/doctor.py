@@ -300,6 +300,9 @@ class _Answering:
     def disconnected(self, sid: str) -> None:
         pass
 
+    def drives(self, sid: str) -> bool:
+        return True
+
     def telemetry(self, sid: str, payload: object) -> None:
         self._send(sid, EVENT_STEER, encode_command(Command(0.0, 0.0), '.'))
 

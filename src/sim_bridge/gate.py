@@ -3,7 +3,7 @@
 A server that stops accepting when it is full locks out the simulator that wants to reconnect,
 and one that rejects it makes it try again a thousand times a second. So the newest always gets
 in, and the one that has been silent for longest goes: first of those that have not yet opened a
-WebSocket. A simulator that drives is never among them.
+WebSocket. One that drives stays, however many others have spoken after it.
 
 Pure: no socket, no clock; belongs to one thread.
 """
@@ -11,6 +11,8 @@ Pure: no socket, no clock; belongs to one thread.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from itertools import chain
 from typing import Generic, TypeVar
 
 K = TypeVar('K')
@@ -19,8 +21,18 @@ K = TypeVar('K')
 class Gate(Generic[K]):
     """Keeps the connections, by any hashable key, in the order in which they were last heard."""
 
-    def __init__(self, at_most: int = 128, per_second: float = 100.0, burst: int = 10) -> None:
-        """At most so many connections, and so many new ones a second after a burst."""
+    def __init__(
+        self,
+        drives: Callable[[K], bool],
+        at_most: int = 128,
+        per_second: float = 100.0,
+        burst: int = 10,
+    ) -> None:
+        """At most so many connections, and so many new ones a second after a burst.
+
+        `drives`: whether a WebSocket has to stay; if all have to, one goes all the same.
+        """
+        self._drives = drives
         self._at_most = at_most
         self._per_second = per_second
         self._burst = float(burst)
@@ -45,7 +57,8 @@ class Gate(Generic[K]):
         self._credit -= 1.0
         evicted = None
         if len(self) >= self._at_most:
-            evicted, _ = (self._strangers or self._members).popitem(last=False)
+            evicted = self._longest_silent()
+            self.leave(evicted)
             self.evicted += 1
         self._strangers[key] = None
         return evicted
@@ -65,3 +78,7 @@ class Gate(Generic[K]):
         """A connection has ended."""
         self._strangers.pop(key, None)
         self._members.pop(key, None)
+
+    def _longest_silent(self) -> K:
+        others = (key for key in self._members if not self._drives(key))
+        return next(chain(self._strangers, others, self._members))

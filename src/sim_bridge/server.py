@@ -104,6 +104,9 @@ class Handler(Protocol):
     def disconnected(self, sid: str) -> None:
         """A client is gone."""
 
+    def drives(self, sid: str) -> bool:
+        """Whether this client may not be sent away to make room for another."""
+
     def telemetry(self, sid: str, payload: object) -> None:
         """A client sent a `telemetry` event with this data."""
 
@@ -124,7 +127,8 @@ class SimulatorServer:
         self.is_local = _is_loopback(self._socket.getsockname()[0])
         self.malformed = 0
         self.unsent = 0
-        self.gate: Gate[Any] = Gate()
+        self.gate: Gate[Any] = Gate(self._drives)
+        self._engineio_sids: dict[Any, str] = {}
         self._complained_s = float('-inf')
         quiet = _CountingLogger(self.count_malformed)
         self._sio = _Socketio(
@@ -192,6 +196,16 @@ class SimulatorServer:
             'unsent_answers': self.unsent,
         }
 
+    def opened(self, connection: Any, engineio_sid: str) -> None:
+        """A connection became a WebSocket."""
+        self._engineio_sids[connection] = engineio_sid
+        self.gate.promote(connection)
+
+    def ended(self, connection: Any) -> None:
+        """A connection is over."""
+        self._engineio_sids.pop(connection, None)
+        self.gate.leave(connection)
+
     def wake_at(self, monotonic_s: float) -> None:
         """Have `Handler.woken` called at this time of `time.monotonic` or a little earlier.
 
@@ -206,6 +220,11 @@ class SimulatorServer:
         if monotonic_s != float('inf'):
             delay_s = max(0.0005, monotonic_s - time.monotonic())
             self._timer = eventlet.hubs.get_hub().schedule_call_global(delay_s, self._on_timer)
+
+    def _drives(self, connection: Any) -> bool:
+        engineio_sid = self._engineio_sids.get(connection)
+        sid = self._sio.manager.sid_from_eio_sid(engineio_sid, '/')
+        return sid is not None and self._handler is not None and self._handler.drives(sid)
 
     def _run(self) -> None:
         self._done = eventlet.Event()
@@ -390,7 +409,7 @@ class _HttpProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
 
     def finish(self) -> None:
         """Close the connection, whatever state it is in."""
-        self._owner.gate.leave(self.connection)
+        self._owner.ended(self.connection)
         try:
             super().finish()
         except OSError:
@@ -470,13 +489,14 @@ class _Socketio(socketio.Server):  # type: ignore[misc]
 class _WebSocketWSGI(WebSocketWSGI):  # type: ignore[misc]
     """Opens WebSockets of the present protocol, uncompressed, for `handler`."""
 
-    def __init__(self, handler: Callable[[Any], Any], server: engineio.Server) -> None:
+    def __init__(self, handler: Any, server: engineio.Server) -> None:
         super().__init__(lambda ws: handler(_civilised(ws)), server)
         self.support_legacy_versions = False
+        self._engineio_sid = handler.__self__.sid  # A method of one of Engine.IO's own sockets.
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Answer the request for a WebSocket, and serve it to its end."""
-        environ[_SERVER].gate.promote(environ['eventlet.input'].get_socket())
+        environ[_SERVER].opened(environ['eventlet.input'].get_socket(), self._engineio_sid)
         return super().__call__(environ, start_response)
 
     def _negotiate_permessage_deflate(self, _extensions: object) -> None:
@@ -541,7 +561,8 @@ class _QuickSocket:
         if not self._buffer:
             self._buffer = self._read()
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            self._gate.heard(self._socket)
+            if self._buffer:
+                self._gate.heard(self._socket)
         else:
             self._give_way()
         data, self._buffer = self._buffer[:size], self._buffer[size:]

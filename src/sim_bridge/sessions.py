@@ -62,6 +62,11 @@ class Sessions:
         if waiting:
             self._take(now_s, gone.seat, max(waiting, key=lambda one: one.heard_s))
 
+    def drives(self, now_s: float, sid: str) -> bool:
+        """Whether this client drives a car, and has not fallen silent."""
+        simulator = self._simulators.get(sid)
+        return bool(simulator and simulator.seat and not simulator.seat.is_free(now_s))
+
     def telemetry(
         self, now_s: float, sid: str, payload: object, stamp_ns: int
     ) -> tuple[Seat, Telemetry] | None:

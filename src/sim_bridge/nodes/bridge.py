@@ -93,6 +93,10 @@ class BridgeNode(Node):
         self._sessions.disconnected(time.monotonic(), sid)
         self._wake()
 
+    def drives(self, sid: str) -> bool:
+        """Whether a client drives a car."""
+        return self._sessions.drives(time.monotonic(), sid)
+
     def telemetry(self, sid: str, payload: object) -> None:
         """A client sent a frame: publish it and wait for its commands."""
         stamp = self._next_stamp_ns()
