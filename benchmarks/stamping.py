@@ -19,7 +19,7 @@ STAMPS: list[tuple[str, int]] = []
 
 HANDOVERS = {
     'bridge': (
-        ('sim_bridge.server', '_QuickSocket.recv', '', 'bytes'),
+        ('sim_bridge.server.connections', '_QuickSocket.recv', '', 'bytes'),
         ('sim_bridge.dialect', 'LegacyDialect.wait', '', 'message'),
         ('sim_bridge.server', 'SimulatorServer._on_telemetry', 'event', ''),
         ('sim_bridge.nodes.car', 'Car._publish', 'decoded', 'all published'),

@@ -23,7 +23,7 @@ from types import FrameType, SimpleNamespace
 import numpy as np
 
 # First, for it quiets what eventlet says when it is imported.
-from sim_bridge import server as server_module  # isort: skip
+from sim_bridge.server.connections import OWNER, civilised  # isort: skip
 from engineio import packet
 from engineio.exceptions import SocketIsClosedError, UnknownPacketError
 from engineio.socket import Socket
@@ -157,10 +157,10 @@ class Bridge:
     def feed(self, data: bytes) -> None:
         """One connection that brings these bytes and ends."""
         eio = self.server._sio.eio
-        environ = {server_module._SERVER: self.server, LEGACY: True}
+        environ = {OWNER: self.server, LEGACY: True}
         ws = RFC6455WebSocket(_Bytes(data), environ, 13, max_frame_length=MAX_MESSAGE_BYTES)
         ws.log = SimpleNamespace(write=lambda _text: None)
-        wire = server_module._civilised(ws)
+        wire = civilised(ws)
         connection = eio.sockets['fuzz'] = Socket(eio, 'fuzz')
         connection.connected = connection.upgraded = True
         eio._trigger_event('connect', 'fuzz', environ, run_async=False)

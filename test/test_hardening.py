@@ -18,9 +18,8 @@ from pathlib import Path
 import pytest
 import socketio
 
-from sim_bridge import server as server_module
 from sim_bridge.dialect import MAX_MESSAGE_BYTES
-from sim_bridge.server import SimulatorServer
+from sim_bridge.server import SimulatorServer, bounded, connections, sleep
 from sim_bridge.track_sim.wire import BINARY, CONTINUATION, TEXT, encode_frame
 from test_server import FRAME, STEER, Echo, page, poll_until, wait_until
 from test_server import echo as echo
@@ -84,7 +83,7 @@ def drive_a_frame(simulator):
 
 @pytest.fixture
 def quick_deadline(monkeypatch):
-    monkeypatch.setattr(server_module, '_REQUEST_S', 0.5)
+    monkeypatch.setattr(connections, '_REQUEST_S', 0.5)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +273,7 @@ def test_polling_clients_malformed_payload_is_silent(echo, capfd, caplog):
 
 
 def test_pollers_sessions_are_bounded(echo, simulator, monkeypatch):
-    monkeypatch.setattr(server_module, '_SESSIONS_AT_MOST', 3)
+    monkeypatch.setattr(bounded, '_SESSIONS_AT_MOST', 3)
     for _ in range(3):
         open_polling(echo)
     with connect(echo) as plain:
@@ -328,7 +327,7 @@ def test_an_answer_that_lasts_is_not_cut_short(quick_deadline):
     def slow(environ, start_response):
         start_response('200 OK', [('Content-Type', 'text/plain')])
         for _ in range(10):
-            server_module.sleep(0.1)
+            sleep(0.1)
             yield b'x' * 5000
 
     server = SimulatorServer(host='127.0.0.1', port=0, pages=slow)

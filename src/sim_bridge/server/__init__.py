@@ -1,0 +1,15 @@
+"""The server on the port: sockets, Socket.IO and pages. The only package that knows eventlet.
+
+`simulator_server.py` is what others use. Behind it `connections.py` holds what is true of every
+connection, `bounded.py` what Socket.IO takes, and `green.py` imports the libraries.
+"""
+
+from sim_bridge.server.simulator_server import (
+    Handler,
+    ServerError,
+    SimulatorServer,
+    WsgiApp,
+    sleep,
+)
+
+__all__ = ['Handler', 'ServerError', 'SimulatorServer', 'WsgiApp', 'sleep']
