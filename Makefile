@@ -63,8 +63,8 @@ clean: ## Remove what was built, the environment included
 	rm -rf .venv build install log
 
 $(READY): requirements/pypi.txt setup.py setup.cfg
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo 'sim_bridge needs Python 3.10 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo 'sim_bridge needs Python 3.11 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
 	@echo 'Setting up .venv: about two minutes, once.'
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install -r requirements/pypi.txt

@@ -154,7 +154,7 @@ def test_packages_that_work_are_not_accused():
 
 
 @pytest.mark.parametrize(
-    ('version', 'level'), [((3, 9), 2), ((3, 10), 0), ((3, 13), 0), ((3, 14), 2)]
+    ('version', 'level'), [((3, 10), 2), ((3, 11), 0), ((3, 13), 0), ((3, 14), 2)]
 )
 def test_python_outside_the_range_is_broken(version, level):
     assert doctor.check_python(version).level == level

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -123,7 +123,7 @@ def export_log(bag: Bag, folder: Path) -> int:
 def _unused(images: Path, stamp_ns: int) -> Path:
     """A file named by the frame's time as the recorder does; later where that is taken."""
     while True:
-        moment = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=timezone.utc)
+        moment = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=UTC)
         name = f'center_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg'
         if not (images / name).exists():
             return images / name

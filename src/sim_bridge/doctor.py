@@ -71,9 +71,9 @@ def version_of(package: str) -> str | None:
 def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     """Whether this Python is one that the packages are built for."""
     found = '.'.join(map(str, version))
-    if (3, 10) <= version <= (3, 13):
+    if (3, 11) <= version <= (3, 13):
         return Finding(Level.OK, 'python', found)
-    return Finding(Level.BROKEN, 'python', f'{found} is not supported', 'use Python 3.10 to 3.13')
+    return Finding(Level.BROKEN, 'python', f'{found} is not supported', 'use Python 3.11 to 3.13')
 
 
 def check_packages(versions: Versions = version_of) -> Iterator[Finding]:

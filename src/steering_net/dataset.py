@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -193,7 +193,7 @@ def name_time(name: str) -> float | None:
         return None
     *date, milliseconds = (int(group) for group in found.groups())
     try:
-        moment = datetime(*date, tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
+        moment = datetime(*date, tzinfo=UTC)  # type: ignore[arg-type, misc]
     except ValueError:
         return None
     return moment.timestamp() + milliseconds / 1000
