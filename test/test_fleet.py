@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
 
 from sim_bridge.bags import Bag
-from sim_bridge.fleet import prefixes, together, without_car
+from sim_bridge.fleet import frame_prefix, prefixes, together, without_car
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.pairing import Counters
 from sim_bridge.track_sim.camera import encode_jpeg
@@ -36,6 +36,9 @@ def test_one_car_has_no_prefix_and_several_are_counted_from_1():
     assert prefixes(3) == ('car_1/', 'car_2/', 'car_3/')
     assert without_car('/car_12/cmd/steering') == '/cmd/steering'
     assert without_car('/cmd/steering') == '/cmd/steering'
+    assert [frame_prefix(name) for name in ('/', '/car_2', '/lab/car_12', '/scar_1x')] == [
+        '', 'car_2/', 'car_12/', '',
+    ]  # fmt: skip
 
 
 def figures(number, **values):

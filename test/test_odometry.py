@@ -56,10 +56,12 @@ def test_pause_is_no_way_driven(dt_s):
     assert advance(Pose(1.0, 2.0, 0.5), 5.0, 0.1, dt_s) == Pose(1.0, 2.0, 0.5)
 
 
-def test_node_publishes_odometry_path_and_prediction():
-    node_under_test = Child('odometry', ['odometry'])
+@pytest.mark.parametrize('car', ['', 'car_2'])
+def test_node_publishes_odometry_path_and_prediction(car):
+    node_under_test = Child('odometry', ['odometry', '--ros-args', '-r', f'__ns:=/{car}'])
     rclpy.init()
-    node = rclpy.create_node('driver')
+    node = rclpy.create_node('driver', namespace=car)
+    prefix = f'{car}/' if car else ''
     heard = {'odom': [], 'path': [], 'predicted_path': []}
     try:
         for topic, kind in (('odom', Odometry), ('path', Path), ('predicted_path', Marker)):
@@ -82,10 +84,13 @@ def test_node_publishes_odometry_path_and_prediction():
         rclpy.shutdown()
         node_under_test.ask_to_end()
         node_under_test.wait(10.0)
-    assert (odometry.header.frame_id, odometry.child_frame_id) == ('odom', 'base_link')
+    assert (odometry.header.frame_id, odometry.child_frame_id) == (
+        f'{prefix}odom',
+        f'{prefix}base_link',
+    )
     assert odometry.pose.pose.position.y > 0.0
     assert odometry.twist.twist.linear.x == 5.0
     assert odometry.twist.twist.angular.z == pytest.approx(yaw_rate_radps(5.0, 0.1), abs=1e-4)
-    assert path.header.frame_id == 'odom'
-    assert heard['predicted_path'][-1].header.frame_id == 'base_link'
+    assert path.header.frame_id == f'{prefix}odom'
+    assert heard['predicted_path'][-1].header.frame_id == f'{prefix}base_link'
     assert heard['predicted_path'][-1].points[-1].y > 1.0

@@ -17,6 +17,12 @@ def prefixes(cars: int) -> tuple[str, ...]:
     return ('',) if cars == 1 else tuple(f'car_{number}/' for number in range(1, cars + 1))
 
 
+def frame_prefix(namespace: str) -> str:
+    """What the names of transform frames begin with in a node's namespace: `car_1/` or nothing."""
+    car = namespace.rpartition('/')[2]
+    return f'{car}/' if re.fullmatch(r'car_[0-9]+', car) else ''
+
+
 def without_car(topic: str) -> str:
     """A topic's full name without the part that says of which car it is."""
     return re.sub(r'/car_[0-9]+/', '/', topic, count=1)

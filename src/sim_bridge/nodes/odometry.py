@@ -18,6 +18,7 @@ from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import Marker
 
 from sim_bridge import messages
+from sim_bridge.fleet import frame_prefix
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
@@ -35,7 +36,6 @@ PARAMETERS = (
     Parameter('path_points', 4000, 'Most points of the path; older ones go.', 10, 100_000),
 )
 
-_FRAME, _CHILD = 'odom', 'base_link'
 _PATH_PERIOD_S = 0.5
 
 
@@ -45,6 +45,8 @@ class OdometryNode(Node):
     def __init__(self) -> None:
         super().__init__('odometry')
         values = declare(self, PARAMETERS)
+        prefix = frame_prefix(self.get_namespace())
+        self._frame, self._child = f'{prefix}odom', f'{prefix}base_link'
         self._step_m: float = values['path_step']
         self._pose = Pose()
         self._driven_m = 0.0
@@ -77,7 +79,7 @@ class OdometryNode(Node):
             self._extend_path()
 
     def _publish_odometry(self, speed_mps: float) -> None:
-        odometry = Odometry(header=self._header(_FRAME), child_frame_id=_CHILD)
+        odometry = Odometry(header=self._header(self._frame), child_frame_id=self._child)
         odometry.pose.pose = self._stamped().pose
         odometry.twist.twist.linear.x = speed_mps
         odometry.twist.twist.angular.z = yaw_rate_radps(speed_mps, self._steering_rad)
@@ -95,13 +97,15 @@ class OdometryNode(Node):
 
     def _publish_path(self) -> None:
         if self._path.get_subscription_count():
-            self._path.publish(Path(header=self._header(_FRAME), poses=list(self._points)))
+            self._path.publish(Path(header=self._header(self._frame), poses=list(self._points)))
 
     def _on_command(self, message: Float32) -> None:
         """The predicted path, a line on the ground in front of the car."""
         if not (self._predicted.get_subscription_count() and math.isfinite(message.data)):
             return
-        marker = Marker(header=self._header(_CHILD), ns='predicted_path', type=Marker.LINE_STRIP)
+        marker = Marker(
+            header=self._header(self._child), ns='predicted_path', type=Marker.LINE_STRIP
+        )
         marker.points = [Point(x=float(x), y=float(y), z=0.0) for x, y in arc(message.data)]
         marker.scale.x = 0.2
         marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
@@ -120,7 +124,7 @@ class OdometryNode(Node):
         return Header(stamp=self.get_clock().now().to_msg(), frame_id=frame)
 
     def _stamped(self) -> PoseStamped:
-        stamped = PoseStamped(header=self._header(_FRAME))
+        stamped = PoseStamped(header=self._header(self._frame))
         stamped.pose.position.x, stamped.pose.position.y = self._pose.x_m, self._pose.y_m
         stamped.pose.orientation = self._orientation()
         return stamped
@@ -130,7 +134,7 @@ class OdometryNode(Node):
         return Quaternion(x=0.0, y=0.0, z=math.sin(half), w=math.cos(half))
 
     def _transform(self) -> TransformStamped:
-        transform = TransformStamped(header=self._header(_FRAME), child_frame_id=_CHILD)
+        transform = TransformStamped(header=self._header(self._frame), child_frame_id=self._child)
         transform.transform.translation.x = self._pose.x_m
         transform.transform.translation.y = self._pose.y_m
         transform.transform.rotation = self._orientation()
