@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -120,6 +122,25 @@ def test_existing_bag_is_never_overwritten(drive):
     with pytest.raises(BagError, match='exists already'):
         BagWriter(drive)
     assert (drive / 'drive.mcap').read_bytes() == before
+
+
+def test_topics_may_be_announced_while_others_are_written(tmp_path):
+    kind = 'std_msgs/msg/Float32'
+    speed = cdr(message(kind, data=1.0))
+    writer = BagWriter(tmp_path / 'bag')
+    writer.add_topic('/speed', kind, Offer())
+    writing = threading.Thread(
+        target=lambda: [writer.write('/speed', time_ns, speed) for time_ns in range(10_000)]
+    )
+    writing.start()
+    topics = [f'/topic_{number}' for number in range(300)]
+    for topic in topics:
+        writer.add_topic(topic, kind, Offer())
+        writer.write(topic, 0, speed)
+    writing.join()
+    writer.close()
+    read = Counter(record.topic for record in Bag(tmp_path / 'bag'))
+    assert read == {'/speed': 10_000, **dict.fromkeys(topics, 1)}
 
 
 def test_unknown_message_type_is_named(tmp_path):

@@ -7,6 +7,7 @@ frames to export) is decoded without ROS. Pure: paths and bytes in, values out.
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,12 +122,16 @@ def stamp_ns(message: Any) -> int:
 
 
 class BagWriter:
-    """Writes one bag; what is not closed can be read up to its last megabyte."""
+    """Writes one bag; what is not closed can be read up to its last megabyte.
+
+    One thread may announce topics while another writes.
+    """
 
     def __init__(self, path: Path) -> None:
         """Create the folder. Raises BagError if it exists already or cannot be made."""
         self.messages = 0
         self._connections: dict[str, Connection] = {}
+        self._lock = threading.Lock()
         try:
             self._writer = Writer(path, version=_FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
@@ -140,13 +145,15 @@ class BagWriter:
         """
         if message_type not in _TYPES.fielddefs:
             raise BagError(f'{name} is not recorded: the definition of {message_type} is unknown')
-        self._connections[name] = self._writer.add_connection(
-            name, message_type, typestore=_TYPES, offered_qos_profiles=[offer.profile()]
-        )
+        with self._lock:
+            self._connections[name] = self._writer.add_connection(
+                name, message_type, typestore=_TYPES, offered_qos_profiles=[offer.profile()]
+            )
 
     def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
         """Append one message of an announced topic."""
-        self._writer.write(self._connections[topic], time_ns, cdr)
+        with self._lock:
+            self._writer.write(self._connections[topic], time_ns, cdr)
         self.messages += 1
 
     def close(self) -> None:
