@@ -6,12 +6,12 @@ Ctrl-C ends it. Where there is no ros2 bag, `ros2 run sim_bridge record` writes 
 """
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
 from sim_bridge.fleet import prefixes
-from sim_bridge.nodes.recorder import TOPICS
+from sim_bridge.topics import TOPICS
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', default_value='drive_bag', description='folder to create'),
@@ -42,6 +42,8 @@ def record(context: LaunchContext) -> ExecuteProcess:
             *topics,
         ],
         output='screen',
+        # It ends by itself only where it cannot record: nobody is to drive on and not know.
+        on_exit=Shutdown(reason='the recording ended'),
     )
 
 

@@ -1,11 +1,15 @@
 """Recording a real drive over real DDS, replaying it, and looking at it."""
 
+import argparse
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +18,15 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
-from sim_bridge.bags import Bag, stamp_ns
+from sim_bridge.bags import Bag, BagWriter, stamp_ns
+from sim_bridge.nodes import recorder
 from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.recorder import record
 from sim_bridge.supervisor import Child
+from sim_bridge.topics import TOPICS
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
+from sim_bridge.verbs import record as verb
 from steering_net.preprocess import decode_jpeg
 from support import TalkingSimulator, free_port, run_verb, wait_for
 
@@ -40,6 +48,32 @@ def drive(tmp_path_factory):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return bag, result.stdout, json.loads(report.read_text(encoding='utf-8'))
+
+
+def test_full_disk_ends_the_recording(drive, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(BagWriter, 'write', full)
+    player = Child('player', ['replay', str(drive[0])])
+    started = time.monotonic()
+    try:
+        node = record(tmp_path / 'bag', TOPICS, seconds=60.0)
+    finally:
+        player.ask_to_end()
+        player.wait(5.0)
+    assert time.monotonic() < started + 30.0
+    assert (node.trouble, node.messages) == ('No space left on device', 0)
+
+
+def test_recording_that_broke_off_is_told(monkeypatch, capsys):
+    node = SimpleNamespace(trouble='No space left on device', messages=7, dropped={})
+    monkeypatch.setattr(recorder, 'record', lambda *_: node)
+    monkeypatch.setattr(verb, '_let_the_drive_go_first', lambda: None)
+    options = argparse.Namespace(bag=Path('b'), topics=None, all=False, cars=1, seconds=0.0)
+    assert verb.run(options) == 1
+    told = 'sim-bridge record: b broke off after 7 messages: No space left on device'
+    assert capsys.readouterr() == ('', told + '\n')
 
 
 def stamps(bag, name):

@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from rclpy.callback_groups import CallbackGroup
@@ -22,26 +23,12 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rclpy.utilities import get_rmw_implementation_identifier
 
 from sim_bridge.bags import BagError, BagWriter, Offer
 from sim_bridge.fleet import prefixes, without_car
 from sim_bridge.nodes.running import interruptible, ros
-
-_DRIVE = {
-    'vehicle/speed': 'std_msgs/msg/Float32',
-    'vehicle/steering_angle': 'std_msgs/msg/Float32',
-    'vehicle/throttle': 'std_msgs/msg/Float32',
-    'camera/camera_info': 'sensor_msgs/msg/CameraInfo',
-    'cmd/steering': 'sensor_msgs/msg/JointState',
-    'cmd/throttle': 'std_msgs/msg/Float32',
-    'speed_limit': 'std_msgs/msg/Float32',
-    'diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
-    # Last: who sees that the frames are read knows that everything is.
-    'camera/image_raw/compressed': 'sensor_msgs/msg/CompressedImage',
-}
-TOPICS = (*_DRIVE, 'odom', 'predicted_path', '/tf', '/tf_static')
-"""What a drive consists of, the last four where somebody publishes them. Without camera/image_raw:
-for that the bridge would decode every frame."""
+from sim_bridge.topics import DRIVE, TOPICS
 
 _LOOK_PERIOD_S = 0.2
 _DEPTH = 1000
@@ -81,6 +68,7 @@ class RecorderNode(Node):
         self._writer = BagWriter(path)
         super().__init__('recorder')
         self.dropped: Counter[str] = Counter()
+        self.trouble = ''
         self._inlets: list[tuple[str, Subscription]] = []
         self._own_hands = _OwnHands()
         self._wanted = {self.resolve_topic_name(topic) for topic in topics}
@@ -88,9 +76,9 @@ class RecorderNode(Node):
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_AT_MOST)
         self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
         self._thread.start()
-        for topic in (topic for topic in _DRIVE if topic in topics):
+        for topic in (topic for topic in DRIVE if topic in topics):
             for prefix in prefixes(cars):
-                self._record(self.resolve_topic_name(prefix + topic), _DRIVE[topic], Offer())
+                self._record(self.resolve_topic_name(prefix + topic), DRIVE[topic], Offer())
         self.create_timer(_LOOK_PERIOD_S, self._look)
 
     @property
@@ -140,11 +128,12 @@ class RecorderNode(Node):
 
     def take(self) -> int:
         """Take all that has come, and return how many messages that were."""
+        time_of = _time_of_a_message()
         batch: list[_Item] = []
         for topic, inlet in self._inlets:
             with inlet.handle:
                 while (taken := inlet.handle.take_message(inlet.msg_type, True)) is not None:
-                    batch.append((topic, taken[1]['received_timestamp'], taken[0]))
+                    batch.append((topic, taken[1][time_of], taken[0]))
         for item in sorted(batch, key=lambda item: item[1]):
             self._keep(item)
         return len(batch)
@@ -157,27 +146,37 @@ class RecorderNode(Node):
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
-            self._writer.write(*item)
+            if self.trouble:
+                continue
+            try:
+                self._writer.write(*item)
+            except OSError as error:
+                # Go on taking: who fills the queue must not wait for one that writes no more.
+                self.trouble = error.strerror or str(error)
 
     def destroy_node(self) -> None:
         """Write what still waits, and the index."""
         super().destroy_node()
         self._queue.put(None)
         self._thread.join()
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
 
 
 def record(path: Path, topics: tuple[str, ...], seconds: float, cars: int = 1) -> RecorderNode:
     """Record until SIGINT or SIGTERM, or for some seconds if they are not 0; what was done.
 
-    Raises BagError if the bag cannot be made.
+    Ends sooner where the bag cannot be written any more: `trouble` says why. Raises BagError if it
+    cannot be made.
     """
     with interruptible() as going_on, ros():
         node = RecorderNode(path, topics, cars)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         until_s = time.monotonic() + (seconds or float('inf'))
-        while going_on() and time.monotonic() < until_s:
+        while going_on() and time.monotonic() < until_s and not node.trouble:
             time.sleep(_PERIOD_S)
             node.take()
             executor.spin_once(timeout_sec=0.0)
@@ -185,6 +184,13 @@ def record(path: Path, topics: tuple[str, ...], seconds: float, cars: int = 1) -
         executor.shutdown()
         node.destroy_node()
     return node
+
+
+@cache
+def _time_of_a_message() -> str:
+    """What the middleware calls the time when a message came; Cyclone's is that of the take."""
+    is_cyclone = 'cyclonedds' in get_rmw_implementation_identifier()
+    return 'source_timestamp' if is_cyclone else 'received_timestamp'
 
 
 def _take_what_waits(node: RecorderNode) -> None:

@@ -26,9 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Record until the end; 2 with one line on stderr if it cannot be."""
+    """Record until the end; 2 with one line on stderr if it cannot be, 1 if the bag broke off."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    from sim_bridge.nodes.recorder import TOPICS, record
+    from sim_bridge.nodes.recorder import record
+    from sim_bridge.topics import TOPICS
 
     if not args.seconds >= 0.0:
         print(f'sim-bridge record: --seconds is {args.seconds}', file=sys.stderr)
@@ -45,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
     except StartError as error:
         print(f'sim-bridge record: {error}', file=sys.stderr)
         return 2
+    if node.trouble:
+        told = f'{path} broke off after {node.messages} messages: {node.trouble}'
+        print(f'sim-bridge record: {told}', file=sys.stderr)
+        return 1
     print(f'{path}: {node.messages} messages, {_losses(node.dropped)}')
     return 0
 
