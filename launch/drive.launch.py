@@ -28,6 +28,7 @@ from launch.substitutions import (
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
+from sim_bridge.address import reachable
 from sim_bridge.fleet import prefixes
 from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE
 from steering_net.lifeline import PARENT_VARIABLE
@@ -141,12 +142,13 @@ def viewers(context: LaunchContext) -> list[Node]:
 
 def simulator(context: LaunchContext) -> ExecuteProcess:
     """The embedded simulator, connecting when the nodes are there."""
+    host = reachable(context.launch_configurations['host'])
     port = context.launch_configurations['port'] or '4567'
     return ExecuteProcess(
         cmd=[
             ExecutableInPackage('simulate', 'sim_bridge'),
             '--when-ready',
-            *('--url', f'ws://127.0.0.1:{port}'),
+            *('--url', f'ws://{host}:{port}'),
             *('--track', LaunchConfiguration('track')),
             *('--laps', LaunchConfiguration('laps')),
         ],
@@ -182,11 +184,12 @@ def camera_transforms(context: LaunchContext) -> list[Node]:
 def rviz(context: LaunchContext) -> Node:
     """RViz; of several cars it shows the first, whose topics begin with its namespace."""
     file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
+    first = prefixes(cars_of(context))[0]
     return Node(
         package='rviz2',
         executable='rviz2',
-        namespace=prefixes(cars_of(context))[0].rstrip('/'),
-        arguments=['-d', file],
+        namespace=first.rstrip('/'),
+        arguments=['-d', file, '--fixed-frame', f'{first}base_link'],
         condition=IfCondition(LaunchConfiguration('rviz')),
     )
 

@@ -91,6 +91,24 @@ def test_real_time_drive_has_the_simulators_rate(tmp_path):
     assert report['latency_ms']['p50'] > 0.0
 
 
+def test_it_finds_a_bridge_that_listens_on_one_address_only(tmp_path):
+    report = drive(tmp_path, '--host', '127.0.0.2', '--seconds', 2)
+    assert report['answers'] > 50
+
+
+def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_path):
+    report = tmp_path / 'report.json'
+    process = start(
+        '--port', free_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
+    )
+    children = wait_for(lambda: len(children_of(process.pid)) == 5 and children_of(process.pid))
+    os.kill(children[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert 'the recording broke off, the drive goes on without it' in errors
+    assert json.loads(report.read_text(encoding='utf-8'))['duration_s'] > 5.0
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
     report = tmp_path / 'report.json'
@@ -172,6 +190,8 @@ def test_live_line_on_a_terminal(start):
         (['--culture', 'xx'], '--culture'),
         (['--model', 'no/such.keras'], '--model: there is no file no/such.keras'),
         (['--report', 'no/such/r.json'], '--report: there is no folder'),
+        (['--report', '.'], '--report: . is a folder, name a file in it'),
+        (['--record', 'setup.py/bag'], 'the recording did not start, see above'),
         (['--simulator', 'external', '--laps', '2'], '--laps needs --simulator embedded'),
     ],
 )

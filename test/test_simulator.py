@@ -148,7 +148,7 @@ def test_telemetry_shows_what_the_car_does() -> None:
         (['--seconds', 'nan'], '--seconds must be'),
         (['--culture', 'xx'], '--culture must be one of en-US'),
         (['--url', 'http://x'], '--url'),
-        (['--report', '/nowhere/at/all.json'], '--report must lie'),
+        (['--report', '/nowhere/at/all.json'], '--report: there is no folder'),
     ],
 )
 def test_bad_option_gives_one_line_and_2(

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim_bridge.errors import StartError
+from sim_bridge.address import reachable
+from sim_bridge.errors import StartError, check_target
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child
@@ -97,8 +98,7 @@ def _check(args: argparse.Namespace) -> None:
         raise StartError(f'--model: there is no file {args.model}')
     if args.record and args.record.exists():
         raise StartError(f'--record: {args.record} exists already')
-    if args.report and not args.report.resolve().parent.is_dir():
-        raise StartError(f'--report: there is no folder {args.report.resolve().parent}')
+    check_target('--report', args.report)
 
 
 def _prepare_model(args: argparse.Namespace) -> None:
@@ -119,6 +119,7 @@ class _Drive:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
+        self._host = reachable(args.host)
         self._ending = threading.Event()
         self._simulations: list[dict[str, Any]] = []
         self._bridge: dict[str, Any] = {}
@@ -126,6 +127,7 @@ class _Drive:
         self._nodes: list[Child] = []
         self._simulators: list[Child] = []
         self._recorder: Child | None = None
+        self._recording_broke = False
         self._readers: list[threading.Thread] = []
         self._standby_due_s = float('inf')
         self._answered_s = float('inf')
@@ -139,7 +141,7 @@ class _Drive:
         finally:
             self._end()
         self._report()
-        return 0
+        return 1 if self._recording_broke else 0
 
     def _start(self) -> None:
         quiet = ['--ros-args', '--log-level', 'warn']
@@ -183,14 +185,15 @@ class _Drive:
         self._readers.append(reader)
 
     def _wait_until_ready(self) -> None:
-        readers = 2 if self._recorder else 1
-        while not self._ending.is_set() and not (
-            self._bridge.get('ready') and self._bridge.get('frame_readers', 0) >= readers
-        ):
+        while not self._ending.is_set() and not self._is_ready():
             self._screen.show('starting the nodes ...')
             self._look_after_nodes()
             self._ending.wait(0.05)
-            self._bridge = _state(self._args.port) or self._bridge
+            self._bridge = _state(self._host, self._args.port) or self._bridge
+
+    def _is_ready(self) -> bool:
+        readers = 2 if self._recorder else 1
+        return bool(self._bridge.get('ready') and self._bridge.get('frame_readers', 0) >= readers)
 
     def _watch(self) -> None:
         until_s = time.monotonic() + (self._args.seconds or float('inf'))
@@ -219,7 +222,7 @@ class _Drive:
 
     def _ask_bridge(self) -> None:
         """Take its state; kill one that lives but answers no more, for its car drives on."""
-        state = _state(self._args.port)
+        state = _state(self._host, self._args.port)
         if state is not None:
             self._bridge = state
             self._answered_s = time.monotonic()
@@ -229,6 +232,7 @@ class _Drive:
 
     def _look_after_nodes(self) -> None:
         """Restart a node that died; give up where that cannot help."""
+        self._look_after_recorder()
         for node in self._nodes:
             code = node.exit_code
             if code is None:
@@ -241,6 +245,15 @@ class _Drive:
             self._standby_due_s = time.monotonic() + _SETTLED_S
             self._answered_s = float('inf')
 
+    def _look_after_recorder(self) -> None:
+        """A bag that cannot be made ends the drive, one that breaks off does not."""
+        code = self._recorder.exit_code if self._recorder else None
+        if code == 2:
+            raise StartError('the recording did not start, see above')
+        if code is not None:
+            self._screen.say('the recording broke off, the drive goes on without it')
+            self._recorder, self._recording_broke = None, True
+
     def _end(self) -> None:
         """Simulators first, so that they hear the bridge's farewell or have left before it."""
         for simulator in self._simulators:
@@ -249,7 +262,7 @@ class _Drive:
             simulator.wait(_END_S)
         for reader in self._readers:
             reader.join()
-        self._bridge = _state(self._args.port) or self._bridge
+        self._bridge = _state(self._host, self._args.port) or self._bridge
         for node in self._nodes:
             node.ask_to_end()
         for node in self._nodes:
@@ -257,6 +270,7 @@ class _Drive:
         if self._recorder:
             self._recorder.ask_to_end()
             self._recorder.wait(_END_S)
+            self._recording_broke = self._recorder.exit_code != 0
         self._screen.close()
 
     def _report(self) -> None:
@@ -284,7 +298,13 @@ def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
 
 
 def _simulate(args: argparse.Namespace) -> list[str]:
-    words = ['simulate', '--url', f'ws://127.0.0.1:{args.port}', '--status', '--when-ready']
+    words = [
+        'simulate',
+        '--url',
+        f'ws://{reachable(args.host)}:{args.port}',
+        '--status',
+        '--when-ready',
+    ]
     for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
         words += [f'--{option}', str(getattr(args, option))]
     return words + (['--fast'] if args.fast else [])
@@ -313,9 +333,9 @@ def _totals(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return totals
 
 
-def _state(port: int) -> dict[str, Any] | None:
+def _state(host: str, port: int) -> dict[str, Any] | None:
     """What the bridge says of itself; None while it does not answer."""
-    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=0.5)
+    connection = http.client.HTTPConnection(host, port, timeout=0.5)
     try:
         connection.request('GET', '/state.json')
         state = json.loads(connection.getresponse().read())

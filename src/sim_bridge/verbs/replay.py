@@ -17,7 +17,7 @@ from typing import Any
 
 from sim_bridge.bags import COMMANDS, FRAMES, Bag, Record, stamp_ns
 from sim_bridge.comparison import Comparison, compare
-from sim_bridge.errors import StartError
+from sim_bridge.errors import StartError, check_target
 from sim_bridge.supervisor import Child
 
 _END_S = 5.0
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if not args.rate > 0.0:
             raise StartError(f'--rate is {args.rate}, it must be greater than 0')
+        check_target('--json', args.json)
         return _play(args) if args.check is None else _check(args)
     except StartError as error:
         print(f'sim-bridge replay: {error}', file=sys.stderr)

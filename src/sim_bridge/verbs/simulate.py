@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sim_bridge.errors import StartError, check_target
 from sim_bridge.protocol import CULTURES
 from sim_bridge.track_sim.client import parse_url
 from sim_bridge.track_sim.faults import describe_faults, parse_faults
@@ -47,9 +48,12 @@ def run(args: argparse.Namespace) -> int:
             args.fast,
             faults=parse_faults(args.faults),
         )
-        _check_report(args.report)
+        check_target('--report', args.report)
     except ValueError as error:
         print(f'sim-bridge simulate: {_option_of(str(error))}', file=sys.stderr)
+        return 2
+    except StartError as error:
+        print(f'sim-bridge simulate: {error}', file=sys.stderr)
         return 2
     stopped: list[int] = []
 
@@ -85,11 +89,6 @@ def _readiness(args: argparse.Namespace) -> Callable[[], bool]:
             connection.close()
 
     return bridge_is_ready if args.when_ready else lambda: True
-
-
-def _check_report(path: Path | None) -> None:
-    if path is not None and not path.absolute().parent.is_dir():
-        raise ValueError(f'report must lie in an existing folder, {path.parent} is none')
 
 
 def _option_of(message: str) -> str:
