@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / 'src'
@@ -106,6 +107,38 @@ def test_package_xml_declares_every_import():
         if KEYS.get(name, name) not in declared and PIP_NAMES.get(name, name) not in by_pip
     }
     assert missing == set()
+
+
+def test_package_xml_declares_what_the_launch_files_run():
+    package = ElementTree.parse(ROOT / 'package.xml').getroot()
+    declared = {element.text for element in package.findall('exec_depend')}
+    files = [path.read_text(encoding='utf-8') for path in (ROOT / 'launch').iterdir()]
+    verbs = {verb for file in files for verb in re.findall(r"'ros2', '(\w+)'", file)}
+    packages = {name for file in files for name in re.findall(r"package='(\w+)'", file)}
+    assert 'bag' in verbs
+    assert 'rviz2' in packages
+    assert ({f'ros2{verb}' for verb in verbs} | packages) - declared <= OWN
+
+
+def test_what_a_distribution_lacks_is_in_ros_txt():
+    asked = re.search(r'install_requires=(\[.*?\])', (ROOT / 'setup.py').read_text(), re.DOTALL)
+    names = {Requirement(line).name for line in ast.literal_eval(asked[1])}
+    # These two Ubuntu 24.04 has new enough.
+    assert names - {'flask', 'opencv-python-headless'} <= set(ros_txt())
+
+
+@pytest.mark.parametrize(('python', 'is_bound'), [('3.12', True), ('3.14', False)])
+def test_numpy_stays_what_ubuntu_24_04_compiled_cv_bridge_against(python, is_bound):
+    numpy = ros_txt()['numpy']
+    assert numpy.marker.evaluate({'python_version': python}) is is_bound
+    assert '1.26.4' in numpy.specifier
+    assert '2.0.0' not in numpy.specifier
+
+
+def ros_txt():
+    lines = (ROOT / 'requirements/ros.txt').read_text(encoding='utf-8').splitlines()
+    wanted = [Requirement(line) for line in lines if not line.startswith('#')]
+    return {requirement.name: requirement for requirement in wanted}
 
 
 def test_versions_agree():
