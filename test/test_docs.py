@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from sim_bridge.cli import NODES, VERBS
+from sim_bridge.protocol import decode_telemetry
+from test_server import STEER, wait_until
+from test_server import echo as echo
 
 DOCS = Path(__file__).parents[1] / 'docs'
 PAGES = sorted(DOCS.glob('*.md'))
@@ -41,6 +44,21 @@ def test_command_in_the_docs_is_one_that_can_be_typed(words):
     importlib.import_module(VERBS[verb][0]).configure(parser)
     if '--help' not in options:
         parser.parse_args(options)
+
+
+def test_simulator_in_the_docs_is_answered_frame_after_frame(echo):
+    text = (DOCS / 'simulators.md').read_text(encoding='utf-8')
+    program = re.search(r'```python\n(.*?)```', text, re.S)[1]
+    assert ':4567' in program
+    words = [sys.executable, '-c', program.replace(':4567', f':{echo.server.port}')]
+    with subprocess.Popen(words, cwd=DOCS.parent, stdout=subprocess.PIPE, text=True) as simulator:
+        try:
+            wait_until(lambda: len(echo.payloads) > 10, seconds=20.0)
+        finally:
+            simulator.kill()
+        told = simulator.stdout.readline()
+    assert decode_telemetry(echo.payloads[-1]).jpeg.startswith(b'\xff\xd8')
+    assert told == f'steering {float(STEER["steering_angle"]):+.3f}, throttle +0.500\n'
 
 
 def test_every_page_is_in_the_table_of_contents():
