@@ -3,7 +3,8 @@
     ros2 launch sim_bridge replay.launch.py bag:=FOLDER [model:=my.keras] [rate:=1.0]
     ros2 launch sim_bridge replay.launch.py bag:=FOLDER check:=true [threshold:=0.01]
 
-The first plays frames and vehicle topics in the bag's own time. The second compares new steering
+The bag is that of one car; for several there is `ros2 run sim_bridge replay FOLDER`. The first
+plays frames and vehicle topics in the bag's own time. The second compares new steering
 with what was recorded and says how far they lie apart; for its verdict as an exit code use
 `ros2 run sim_bridge replay FOLDER --check`.
 """
