@@ -129,6 +129,11 @@ def test_broken_frames_are_left_out_and_none_at_all_is_an_error(caplog):
     assert '0.jpg left out' in caplog.text
 
 
+def test_a_recording_without_speed_is_an_error_and_no_perfect_drive():
+    with pytest.raises(LogError, match='drawn holds no speed: record vehicle/speed, or give the'):
+        drive(lambda rgb: 0.1, recorded(speed_mps=0.0))
+
+
 def test_the_verb_compares_and_requires(shared_data, tmp_path):
     lap = read_folder(shared_data / 'lake_lap_a')
     (tmp_path / 'IMG').mkdir()

@@ -90,7 +90,7 @@ def drive(steer: Callable[[Rgb], float], recording: Recording) -> Drive:
 
     A pause of the recording (over half a second) puts the car back on the recorded way, which is
     no intervention; a frame that cannot be used leaves the steering as it was. Raises LogError
-    where no step is left.
+    where no step is left, or none that leads anywhere.
     """
     run = _Run(recording)
     for index in tqdm(range(len(recording) - 1), 'driving', unit='frame', disable=None):
@@ -143,6 +143,11 @@ class _Run:
         """Return the drive in figures, SI; pauses count for nothing."""
         if not self._latencies_s:
             raise LogError(f'no frame of {self._recording.name} can be used')
+        if not self._distance_m:
+            raise LogError(
+                f'{self._recording.name} holds no speed: record vehicle/speed, '
+                'or give the log a column speed (mph)'
+            )
         offsets_m = np.array(self.offsets_m)
         driven = np.isfinite(offsets_m)
         duration_s = float(self._steps_s[driven].sum())
