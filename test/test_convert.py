@@ -2,11 +2,13 @@ import os
 import shutil
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from steering_net import convert as converter
 from steering_net.convert import (
+    choose_profile,
     convert,
     default_cache_dir,
     ensure_litert,
@@ -16,6 +18,7 @@ from steering_net.convert import (
 )
 from steering_net.loader import ModelError
 from steering_net.model import build_pilotnet
+from steering_net.origin import read_origin
 from steering_net.predictor import KerasPredictor, LiteRtPredictor
 from steering_net.preprocess import PROFILES
 from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
@@ -82,6 +85,49 @@ def test_a_tflite_file_is_used_as_it_is_once_it_was_checked(model_path, tmp_path
     path.write_bytes(path.read_bytes().replace(b'TFL3', b'TFL2'))
     with pytest.raises(ModelError, match=r'^net\.tflite is no LiteRT model: '):
         ensure_litert(path, tmp_path / 'cache')
+
+
+def scaling_network(path):
+    """A network that brings pixels of 0..255 to -1..1 itself."""
+    frame = keras.Input((66, 200, 3))
+    small = keras.layers.Rescaling(1 / 127.5, -1.0)(frame)
+    steering = keras.layers.Dense(1)(keras.layers.Flatten()(small))
+    keras.Model(frame, steering).save(path)
+    return path
+
+
+def test_a_tflite_file_that_scales_pixels_itself_is_fed_whole_ones(tmp_path):
+    path = tmp_path / 'net.tflite'
+    convert(scaling_network(tmp_path / 'net.keras'), path)
+    assert main([str(path), '--out', str(tmp_path / 'adopted.tflite')]) == 0
+    origin = read_origin(tmp_path / 'adopted.tflite')
+    assert (origin.scales_pixels, origin.input_shape) == (True, (66, 200, 3))
+    assert choose_profile(None, (66, 200, 3), path, origin).profile is PROFILES['naoki']
+
+
+def test_a_tflite_file_whose_layers_cannot_be_told_drives_all_the_same(tmp_path):
+    import tensorflow as tf
+
+    frame = keras.Input(batch_shape=(1, 66, 200, 3))
+    features = keras.layers.GlobalAveragePooling2D()(frame)
+    both = keras.layers.concatenate([features, keras.layers.Dense(2)(features)])
+    model = keras.Model(frame, keras.layers.Dense(1)(both))
+    path = tmp_path / 'net.tflite'
+    path.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+    assert main([str(path), '--out', str(tmp_path / 'adopted.tflite')]) == 0
+    origin = read_origin(tmp_path / 'adopted.tflite')
+    assert (origin.scales_pixels, origin.input_shape) == (None, (66, 200, 3))
+    reason = choose_profile(None, (66, 200, 3), path, origin).reason
+    assert 'its layers are not known, so it is taken not to scale pixels itself' in reason
+
+
+def test_no_network_appears_before_its_origin(model_path, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError('no space left')
+
+    monkeypatch.setattr(converter, 'write_origin', full)
+    assert main([str(model_path), '--out', str(tmp_path / 'net.tflite')]) == 2
+    assert not (tmp_path / 'net.tflite').exists()
 
 
 @pytest.mark.parametrize('fresh', [True, False])

@@ -10,7 +10,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -26,6 +25,7 @@ from steering_net.origin import (
     complete,
     infer_profile,
     read_origin,
+    write_atomically,
     write_origin,
 )
 from steering_net.preprocess import (
@@ -39,8 +39,8 @@ from steering_net.preprocess import (
 )
 from steering_net.sidecar import combined, read_sidecar, sha256_of
 
-CONVERTER_VERSION = 2
-"""To be raised whenever the same Keras file would give another LiteRT file."""
+CONVERTER_VERSION = 3
+"""To be raised whenever the same file would give another LiteRT file, or another origin."""
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference allowed between both networks' outputs, in units of the output."""
@@ -204,8 +204,16 @@ def convert(
     appears only once it is complete and agrees with Keras on the probe frames. Raises ModelError
     if the model cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
     """
+    content, origin = _converted(source, profile, other, keras_target)
+    write_atomically(target, content)
+    return origin
+
+
+def _converted(
+    source: Path, profile: Profile | None, other: Path | None, keras_target: Path | None
+) -> tuple[bytes, Origin]:
     if source.suffix == '.tflite' and keras_target is None:
-        return _adopt(source, target)
+        return _adopted(source)
     network = read_network(source, other)
     model, shape = network.model, network.origin.input_shape
     assert shape is not None
@@ -218,12 +226,11 @@ def convert(
         raise ModelError(f'{source.name} converts to a network that differs by {difference:.2g}')
     if keras_target is not None:
         model.save(keras_target)
-    _write_atomically(target, content)
-    return network.origin
+    return content, network.origin
 
 
-def _adopt(source: Path, target: Path) -> Origin:
-    """Copy a `.tflite` file, once it has run and is known to have only built-in operators."""
+def _adopted(source: Path) -> tuple[bytes, Origin]:
+    """A `.tflite` file, once it has run and is known to have only built-in operators."""
     from steering_net.foreign.litert import check_operators
     from steering_net.predictor import LiteRtPredictor, PredictionError
 
@@ -236,8 +243,11 @@ def _adopt(source: Path, target: Path) -> Origin:
             predictor.predict(frame)
     except PredictionError as error:
         raise ModelError(f'{source.name}: {error}') from error
-    _write_atomically(target, content)
-    return Origin('LiteRT', input_shape=predictor.profile.output_shape())
+    try:
+        return content, read_network(source).origin
+    except (ModelError, ImportError):
+        # It drives all the same, also without TensorFlow, but its layers are not known.
+        return content, Origin('LiteRT', input_shape=predictor.profile.output_shape())
 
 
 def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
@@ -263,16 +273,6 @@ def _run_litert(content: bytes, frame: Tensor) -> float:
     return float(np.ravel(interpreter.get_tensor(interpreter.get_output_details()[0]['index']))[0])
 
 
-def _write_atomically(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix='.part')
-    with os.fdopen(handle, 'wb') as part:
-        part.write(content)
-    # mkstemp makes private files; a model that is shipped or shared must be readable.
-    os.chmod(name, 0o644)
-    os.replace(name, target)
-
-
 def probe_frames() -> list[Rgb]:
     """Return the package's probe frames, uint8 (160, 320, 3) RGB, decoded from JPEG."""
     folder = resources.files('steering_net') / 'probe_frames'
@@ -296,8 +296,10 @@ def main(arguments: list[str] | None = None) -> int:
     other = options.sources[1] if len(options.sources) > 1 else None
     try:
         profile = find_profile(options.profile) if options.profile else None
-        origin = convert(options.sources[0], options.out, profile, other, options.keras)
+        content, origin = _converted(options.sources[0], profile, other, options.keras)
+        # The origin first: a network that is there counts as done, and would stay without one.
         write_origin(options.out, origin)
+        write_atomically(options.out, content)
     except (OSError, ValueError, MemoryError) as error:
         print(one_line(error), file=sys.stderr)
         return 2

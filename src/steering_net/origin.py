@@ -1,6 +1,8 @@
 """Where a network comes from, and which profile that speaks for."""
 
 import json
+import os
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,9 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
             f'{size}, no usual size: say with which profile, '
             'for example custom:rows=60-136,colour=rgb'
         )
+    if origin.scales_pixels is None:
+        reason = f'{size}; its layers are not known, so it is taken not to scale pixels itself'
+        return find_profile('course'), reason
     if not origin.scales_pixels:
         return find_profile('course'), f'{size} and does not scale pixels itself'
     if origin.is_keras_1:
@@ -126,7 +131,18 @@ def origin_path(litert: Path) -> Path:
 def write_origin(litert: Path, origin: Origin) -> None:
     """Write an origin beside a converted network."""
     text = json.dumps(asdict(origin), indent=2) + '\n'
-    origin_path(litert).write_text(text, encoding='utf-8')
+    write_atomically(origin_path(litert), text.encode())
+
+
+def write_atomically(target: Path, content: bytes) -> None:
+    """Write a file that appears only once it is complete, and its folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix='.part')
+    with os.fdopen(handle, 'wb') as part:
+        part.write(content)
+    # mkstemp makes private files; a model that is shipped or shared must be readable.
+    os.chmod(name, 0o644)
+    os.replace(name, target)
 
 
 def read_origin(litert: Path) -> Origin:
