@@ -250,12 +250,13 @@ def test_onnx_with_an_unknown_operation_is_refused_by_its_name(tmp_path):
         load_keras(path)
 
 
-def legacy_h5(path, *layers, weights=()):
+def legacy_h5(path, *layers, weights=(), backend='tensorflow'):
     """A file as Keras 2 wrote it."""
     config = {'class_name': 'Sequential', 'config': {'name': 'net', 'layers': list(layers)}}
     with h5py.File(path, 'w') as file:
         file.attrs['model_config'] = json.dumps(config)
         file.attrs['keras_version'] = '2.2.4'
+        file.attrs['backend'] = backend.encode()
         group = file.create_group('model_weights')
         group.attrs['layer_names'] = [layer['config']['name'] for layer in layers]
         for layer in layers:
@@ -294,6 +295,37 @@ def test_old_names_of_arguments_are_known_and_the_input_may_be_missing(tmp_path)
     expected = dense[::2].sum() * value[0] + dense[1::2].sum() * value[1]
     ones = np.ones((1, 66, 200, 3), np.float32)
     assert float(model(ones)[0, 0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_kernels_of_theano_are_turned_as_keras_2_did(tmp_path):
+    kernel, dense = np.zeros((3, 5, 3, 1)), np.zeros((64 * 196, 1))
+    # Theano takes what is right and below of the kernel's middle from the left and above.
+    kernel[2, 4, 0, 0], dense[0, 0] = 1.0, 1.0
+    layers = [
+        entry('Conv2D', 'c', filters=1, kernel_size=[3, 5], use_bias=False, **shape(66, 200, 3)),
+        entry('Flatten', 'f'),
+        entry('Dense', 'd', units=1, use_bias=False),
+    ]
+    frame = np.zeros((1, 66, 200, 3), np.float32)
+    frame[0, 0, 0, 0], frame[0, 2, 4, 0] = 2.0, 3.0
+    for backend, expected in (('theano', 2.0), ('tensorflow', 3.0)):
+        path = tmp_path / f'{backend}.h5'
+        weights = [('c', (kernel,)), ('d', (dense,))]
+        model = load_keras(legacy_h5(path, *layers, weights=weights, backend=backend))
+        assert float(model(frame)[0, 0]) == expected
+
+
+def test_other_convolutions_of_theano_are_refused_by_name(tmp_path):
+    kernel, dense = np.zeros((3, 3, 3, 1)), np.zeros((64 * 198 * 3, 1))
+    layers = [
+        entry('DepthwiseConv2D', 'deep', kernel_size=3, use_bias=False, **shape(66, 200, 3)),
+        entry('Flatten', 'f'),
+        entry('Dense', 'd', units=1, use_bias=False),
+    ]
+    weights = [('deep', (kernel,)), ('d', (dense,))]
+    path = legacy_h5(tmp_path / 'net.h5', *layers, weights=weights, backend='theano')
+    with pytest.raises(ModelError, match='layer deep is a DepthwiseConv2D of Theano'):
+        load_keras(path)
 
 
 def test_weights_that_do_not_fit_are_refused_before_they_are_made(tmp_path):

@@ -89,9 +89,12 @@ def _open(source: Any) -> Iterator[Any]:
 
 def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -> Any:
     """The network of a description and its weights; by Keras itself if it has branches."""
+    of_theano = (attribute(file, 'backend') or config.get('backend')) == 'theano'
     try:
         architecture = read_config(config, version)
     except NotAChainError as error:
+        if of_theano:
+            raise ModelError(f'{error}; with Theano only a chain of layers is known') from error
         harmful = next(_lambdas(config), None)
         if harmful is not None:
             raise ModelError(f'layer {harmful} is a Lambda in a network with branches') from error
@@ -102,7 +105,18 @@ def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -
         except READ_ERRORS as reason:
             raise ModelError(f'{error}; nor can Keras load it: {one_line(reason)}') from reason
     weights = read_weights(file, [name for name, _ in architecture.stored])
-    return _build(architecture, _with_weights(architecture.layers, weights))
+    layers = _with_weights(architecture.layers, weights)
+    return _build(architecture, [_turned(layer) for layer in layers] if of_theano else layers)
+
+
+def _turned(layer: Layer) -> Layer:
+    """A layer trained with Theano, which turns kernels by 180 degrees before it applies them."""
+    if layer.kind in ('DepthwiseConv2D', 'SeparableConv2D'):
+        raise ModelError(f'layer {layer.name} is a {layer.kind} of Theano, not known here')
+    if layer.kind != 'Conv2D':
+        return layer
+    kernel, *bias = layer.weights
+    return replace(layer, weights=(kernel[::-1, ::-1], *bias))
 
 
 def _lambdas(value: Any) -> Iterator[str]:
