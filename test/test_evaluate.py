@@ -129,6 +129,26 @@ def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, recording, capsys):
     assert 'none.keras' in messages[1]
 
 
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(recording, capsys):
+    words = ['--recording', recording, '--model', recording / 'none.keras', '--json']
+    assert run_verb(*words, recording) == 2
+    assert run_verb(*words, recording / 'none' / 'report.json') == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f'sim-bridge evaluate: --json: {recording} is a folder, name a file',
+        f'sim-bridge evaluate: --json: there is no folder {recording / "none"}',
+    ]
+
+
+def test_a_requirement_of_an_unknown_field_costs_no_evaluation(recording, capsys):
+    target = recording / 'report.json'
+    words = ['--recording', recording, '--json', target, '--require', 'corelation=0.8']
+    assert run_verb(*words) == 2
+    told = capsys.readouterr()
+    assert "--require names 'corelation', the report has frames" in told.err
+    assert {line.split()[0] for line in told.out.splitlines()} == FIELDS
+    assert set(json.loads(target.read_text(encoding='utf-8'))) == FIELDS
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
 def test_the_default_network_follows_a_real_driver():
     from steering_net.predictor import load_predictor

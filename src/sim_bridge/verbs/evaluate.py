@@ -27,21 +27,33 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         required = dict(map(parse_requirement, args.require))
+        _check_target(args.json)
         networks = contestants(args.model, args.compare, args.profile)
         reports = judge_all(networks, args.backend, args.judge(args))
-        failures = {name: unmet(report, required) for name, report in reports.items()}
+        print('\n'.join(table(reports)))
         if args.json:
             named = [{'model': name, **report} for name, report in reports.items()]
             content = {'models': named} if args.compare else next(iter(reports.values()))
             args.json.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        # Last, for a field that the report lacks must not cost the evaluation.
+        failures = {name: unmet(report, required) for name, report in reports.items()}
     except (OSError, ValueError, RuntimeError) as error:
         print(f'sim-bridge evaluate: {error}', file=sys.stderr)
         return 2
-    print('\n'.join(table(reports)))
     for name, lines in failures.items():
         for line in lines:
             print(f'sim-bridge evaluate: {name}: {line}', file=sys.stderr)
     return 1 if any(failures.values()) else 0
+
+
+def _check_target(path: Path | None) -> None:
+    """Raise ValueError for a file that could not be written: an evaluation takes minutes."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f'--json: {path} is a folder, name a file')
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f'--json: there is no folder {path.absolute().parent}')
 
 
 def _configure_open_loop(parser: argparse.ArgumentParser) -> None:
