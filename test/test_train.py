@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -329,6 +330,8 @@ def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(BatchMaker, 'batch', batch)
     with pytest.raises(ValueError, match='unfinished training'):
         train(config, samples=lambda: samples(20))
+    with pytest.raises(ValueError, match='epochs is 1, but 1 are done already: give more'):
+        train(replace(config, epochs=1, resume=True), samples=lambda: samples(20))
     resumed = TrainConfig(out=tmp_path, epochs=2, steps_per_epoch=2, batch_size=4, resume=True)
     trained = train(resumed, samples=lambda: samples(20))
     assert len(trained.history['loss']) == 1

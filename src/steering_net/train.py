@@ -1,6 +1,7 @@
 """Fit the network to recorded driving and to rendered frames, and write down what came out."""
 
 import importlib.util
+import json
 import logging
 import math
 import sys
@@ -110,8 +111,7 @@ def train(
     data and ValueError for a config that does not fit; imports TensorFlow.
     """
     backup = config.out / f'{config.name}.resume'
-    if backup.exists() and not config.resume:
-        raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
+    _check_backup(config, backup)
     _check_tensorboard(config)
     profile = find_profile(config.profile).below(CROP_TOP)
     pools = [
@@ -143,6 +143,16 @@ def use_threads(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError:
         _LOG.info('TensorFlow is running already: it keeps its number of threads')
+
+
+def _check_backup(config: TrainConfig, backup: Path) -> None:
+    if backup.exists() and not config.resume:
+        raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
+    # Where Keras' BackupAndRestore notes down the epochs that are done.
+    notes = backup / 'training_metadata.json'
+    done = json.loads(notes.read_text(encoding='utf-8'))['epoch'] if notes.is_file() else 0
+    if config.epochs <= done:
+        raise ValueError(f'epochs is {config.epochs}, but {done} are done already: give more')
 
 
 def _check_tensorboard(config: TrainConfig) -> None:
