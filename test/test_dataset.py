@@ -107,6 +107,20 @@ def test_a_log_without_rows_is_an_error(tmp_path, content):
         read_log(path)
 
 
+def test_a_line_that_no_csv_reader_takes_is_a_bad_row(tmp_path):
+    endless = f'center.jpg,,,0,0,0,{"0" * 140_000}'
+    path = tmp_path / 'driving_log.csv'
+    for lines in ([endless, 'center.jpg,,,0.5,0,0,30'], ['center.jpg,,,0.5,0,0,30', endless]):
+        path.write_text('\n'.join(lines), encoding='utf-8')
+        read = read_log(path)
+        assert len(read.rows) == 1
+        assert [bad.line for bad in read.bad_rows] == [lines.index(endless) + 1]
+        assert read.bad_rows[0].reason.startswith('it cannot be split: field larger than')
+    path.write_text(endless, encoding='utf-8')
+    with pytest.raises(LogError, match='no usable row: line 1: it cannot be split'):
+        read_log(path)
+
+
 def test_a_missing_log_is_an_error(tmp_path):
     with pytest.raises(LogError, match='cannot read the log'):
         read_log(tmp_path / 'driving_log.csv')

@@ -110,7 +110,7 @@ def recorder_row(center: str, steering_rad: float, throttle: float, speed_mps: f
 
 
 def _header(line: str) -> tuple[str, ...] | None:
-    names = [name.lower() for name in _split(line)]
+    names = [name.lower() for name in _split_if_possible(line)]
     if 'steering' not in names:
         return None
     return tuple(_ALIASES.get(name, name) for name in names)
@@ -119,7 +119,7 @@ def _header(line: str) -> tuple[str, ...] | None:
 def _form(lines: Sequence[str], header: tuple[str, ...] | None) -> str:
     """Say how a log is written, from its first row."""
     line = next((line for line in lines[1 if header else 0 :] if line.strip()), '')
-    fields = _split(line)
+    fields = _split_if_possible(line)
     separator = ';' if ';' in line else ', ' if ', ' in line else ','
     is_joined = len(fields) > len(header or _RECORDER_COLUMNS)
     decimals = 'commas' if is_joined or any(',' in field for field in fields[3:]) else 'points'
@@ -145,7 +145,18 @@ def _split(line: str) -> list[str]:
     # Where ', ' separates, a bare comma is a decimal one.
     if line.count(', ') >= 3:
         return [field.strip() for field in line.split(', ')]
-    return [field.strip() for field in next(csv.reader([line], skipinitialspace=True))]
+    try:
+        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True))]
+    except csv.Error as error:
+        raise ValueError(f'it cannot be split: {error}') from error
+
+
+def _split_if_possible(line: str) -> list[str]:
+    """The fields of a line, none where it cannot be split: the reading of its row says why."""
+    try:
+        return _split(line)
+    except ValueError:
+        return []
 
 
 def _row(line: str, header: tuple[str, ...] | None) -> Row:
