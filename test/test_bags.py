@@ -251,6 +251,60 @@ def test_bag_without_frames_is_told(tmp_path):
         list(frames(Bag(tmp_path / 'bag')))
 
 
+def write_one(path, topic, value):
+    writer = BagWriter(path)
+    writer.add_topic(topic, value.__msgtype__, Offer())
+    writer.write(topic, START_NS, cdr(value))
+    writer.close()
+    return path
+
+
+def joint_state(*position):
+    empty = np.array([])
+    return message(
+        'sensor_msgs/msg/JointState', header=header(START_NS), name=['steering'],
+        position=np.array(position, np.float64), velocity=empty, effort=empty,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('topic', 'value', 'told'),
+    [
+        (
+            '/vehicle/speed',
+            message('std_msgs/msg/String', data='fast'),
+            '/vehicle/speed holds std_msgs/msg/String, it must be std_msgs/msg/Float32',
+        ),
+        (
+            '/cmd/steering',
+            message('std_msgs/msg/Float32', data=0.1),
+            '/cmd/steering holds std_msgs/msg/Float32, it must be sensor_msgs/msg/JointState',
+        ),
+        (
+            '/cmd/steering',
+            joint_state(),
+            'a sensor_msgs/msg/JointState of /cmd/steering has no position',
+        ),
+        (
+            '/camera/image_raw/compressed',
+            header(START_NS),
+            '/camera/image_raw/compressed holds std_msgs/msg/Header, it must be sensor_msgs/msg/C',
+        ),
+    ],
+)
+def test_topic_of_another_type_is_named_with_the_type_it_must_have(tmp_path, topic, value, told):
+    with pytest.raises(BagError, match=told):
+        list(frames(Bag(write_one(tmp_path / 'bag', topic, value))))
+
+
+def test_check_names_a_command_without_steering(tmp_path):
+    path = write_one(tmp_path / 'bag', '/cmd/steering', joint_state())
+    result = run_verb('replay', path, '--check')
+    assert result.returncode == 2
+    assert 'of /cmd/steering has no position: the steering, rad' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
 def test_video_has_every_frame_at_the_drives_rate(drive, tmp_path):
     import cv2
 

@@ -56,33 +56,36 @@ class _Series:
 
 
 def frames(bag: Bag) -> Iterator[Frame]:
-    """The frames of a bag in the order in which they came. BagError if it holds none."""
+    """The frames of a bag in the order in which they came. BagError if it holds none.
+
+    It is raised too for a topic of another type than the bridge publishes.
+    """
     series = {ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
     commands: dict[int, tuple[float, int]] = {}
     for record in bag:
         if record.is_of(COMMANDS):
-            command = record.decoded()
-            commands[stamp_ns(command)] = float(command.position[0]), record.time_ns
+            stamp, commanded_rad = record.command()
+            commands[stamp] = commanded_rad, record.time_ns
         for name, values in series.items():
             if record.is_of(name):
-                values.add(record.time_ns, float(record.decoded().data))
+                values.add(record.time_ns, record.number())
     topic = ''
     for record in bag:
         if record.is_of(FRAMES):
             if record.topic != (topic or record.topic):
                 raise BagError(f'{bag.path} holds several cars: say which with --car N')
             topic = record.topic
-            image = record.decoded()
+            image = record.frame()
             stamp = stamp_ns(image)
-            commanded_rad, commanded_ns = commands.get(stamp, (None, None))
+            answered_rad, answered_ns = commands.get(stamp, (None, None))
             yield Frame(
                 stamp_ns=stamp,
                 jpeg=image.data.tobytes(),
                 steering_rad=series[ANGLE].nearest(record.time_ns),
                 speed_mps=series[SPEED].nearest(record.time_ns),
                 throttle=series[THROTTLE].nearest(record.time_ns),
-                commanded_rad=commanded_rad,
-                latency_ms=None if commanded_ns is None else 1e-6 * (commanded_ns - stamp),
+                commanded_rad=answered_rad,
+                latency_ms=None if answered_ns is None else 1e-6 * (answered_ns - stamp),
             )
     if not topic:
         raise BagError(f'{bag.path} holds no {FRAMES}{f" of car {bag.car}" if bag.car else ""}')

@@ -38,6 +38,10 @@ SPEED = 'vehicle/speed'
 ANGLE = 'vehicle/steering_angle'
 THROTTLE = 'vehicle/throttle'
 
+_COMMAND_TYPE = 'sensor_msgs/msg/JointState'
+_FRAME_TYPE = 'sensor_msgs/msg/CompressedImage'
+_NUMBER_TYPE = 'std_msgs/msg/Float32'
+
 _TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9
 # What the two libraries raise on files that were cut off or damaged.
@@ -109,6 +113,26 @@ class Record:
             return _TYPES.deserialize_cdr(self.cdr, self.type)
         except _DAMAGE as error:
             raise BagError(f'a message of {self.topic} is no {self.type}: {error}') from error
+
+    def frame(self) -> Any:
+        """The decoded message of a frame; BagError for one of another type."""
+        return self._decoded_as(_FRAME_TYPE)
+
+    def number(self) -> float:
+        """The value of a message that is a number; BagError for one of another type."""
+        return float(self._decoded_as(_NUMBER_TYPE).data)
+
+    def command(self) -> tuple[int, float]:
+        """Stamp in ns and steering in rad of a command; BagError where there is no steering."""
+        message = self._decoded_as(_COMMAND_TYPE)
+        if not len(message.position):
+            raise BagError(f'a {_COMMAND_TYPE} of {self.topic} has no position: the steering, rad')
+        return stamp_ns(message), float(message.position[0])
+
+    def _decoded_as(self, expected: str) -> Any:
+        if self.type != expected:
+            raise BagError(f'{self.topic} holds {self.type}, it must be {expected}')
+        return self.decoded()
 
     def is_of(self, name: str) -> bool:
         """Whether the topic ends with this relative name, in whatever namespace it was."""

@@ -102,8 +102,8 @@ def _recorded_steering(bag: Bag) -> dict[int, float]:
     steering = {}
     for record in bag:
         if record.is_of(COMMANDS):
-            command = record.decoded()
-            steering[stamp_ns(command)] = float(command.position[0])
+            stamp, steering_rad = record.command()
+            steering[stamp] = steering_rad
     if not steering:
         raise StartError(f'{bag.path} holds no {COMMANDS} to compare with')
     return steering
@@ -139,7 +139,7 @@ def _ask(
 def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
     for record in bag:
         if record.is_of(FRAMES):
-            yield record, stamp_ns(record.decoded())
+            yield record, stamp_ns(record.frame())
 
 
 def _steering_words(args: argparse.Namespace, namespace: str) -> list[str]:
