@@ -1,5 +1,6 @@
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -187,7 +188,15 @@ def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     with pytest.raises(ModelError, match='say with which profile'):
         fitting_profile(None, (32, 32, 3), path)
     write_sidecar(path, Sidecar('naoki', '0' * 64, -0.4))
-    assert fitting_profile(None, (66, 200, 3), path) is PROFILES['naoki']
+    found = fitting_profile(None, (66, 200, 3), path)
+    assert found == replace(PROFILES['naoki'], steering_scale_rad=-0.4)
+    write_sidecar(path, Sidecar('naoki', '0' * 64, 0.0))
+    with pytest.raises(ModelError, match=r'net\.json: profile field steering_scale_rad'):
+        fitting_profile(None, (66, 200, 3), path)
+    text = '{"profile": "naoki", "sha256": "", "steering_scale_rad": null}'
+    path.with_suffix('.json').write_text(text, encoding='utf-8')
+    with pytest.raises(ModelError, match='steering_scale_rad is no number'):
+        fitting_profile(None, (66, 200, 3), path)
     path.with_suffix('.json').write_text('{"profile": 1}', encoding='utf-8')
     with pytest.raises(ModelError, match='does not describe a network'):
         fitting_profile(None, (66, 200, 3), path)

@@ -10,7 +10,7 @@ import os
 import resource
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,9 @@ def _from_sidecar(model_path: Path) -> Choice | None:
     if sidecar is None:
         return None
     try:
-        return Choice(find_profile(sidecar.profile), f'{name} says so')
+        profile = find_profile(sidecar.profile)
+        scaled = replace(profile, steering_scale_rad=sidecar.steering_scale_rad)
+        return Choice(scaled, f'{name} says so')
     except (ValueError, AttributeError) as error:
         raise ModelError(f'{name}: {error}') from error
 

@@ -40,7 +40,10 @@ def read_sidecar(model_path: Path) -> Sidecar | None:
             return None
         if isinstance(fields.get('profile'), dict):
             fields['profile'] = profile_text(fields['profile'])
-        return Sidecar(**fields)
+        sidecar = Sidecar(**fields)
+        if not isinstance(sidecar.steering_scale_rad, int | float):
+            raise TypeError('steering_scale_rad is no number')
+        return sidecar
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f'{path} does not describe a network: {error}') from error
 
