@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from steering_net.foreign.bytecode import Affine, BytecodeError, recognise
-from steering_net.loader import ModelError, load_keras, read_network
+from steering_net.loader import ModelError, load_keras, other_half, read_network
 
 SOURCE = Path(__file__).parents[1] / 'src'
 # Written by these versions of Python: marshal.dumps of `lambda x: x` and of
@@ -443,6 +443,18 @@ def test_weights_alone_ask_for_their_architecture(saved, tmp_path):
     path.write_bytes((saved[0] / 'parts.weights.h5').read_bytes())
     with pytest.raises(ModelError, match=r'`sim-bridge import-model model\.json model\.h5`'):
         load_keras(path)
+    path = path.rename(tmp_path / 'model.weights.h5')
+    with pytest.raises(ModelError, match=r'import-model model\.json model\.weights\.h5`'):
+        load_keras(path)
+
+
+def test_weights_find_the_architecture_beside_them(saved, tmp_path):
+    folder, model = saved
+    (tmp_path / 'model.json').write_text(model.to_json(), encoding='utf-8')
+    path = tmp_path / 'model.weights.h5'
+    path.write_bytes((folder / 'parts.weights.h5').read_bytes())
+    assert other_half(path) == tmp_path / 'model.json'
+    assert load_keras(path).count_params() == model.count_params()
 
 
 @pytest.mark.parametrize(

@@ -94,15 +94,17 @@ def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
 def other_half(path: Path) -> Path | None:
     """Return the file of the same stem that a network is read from too, if there is one.
 
-    That is the weights beside a Keras architecture, or the architecture beside weights.
+    That is the weights beside a Keras architecture, or the architecture beside weights, which
+    of `model.weights.h5` is `model.json`.
     """
     from steering_net.foreign.keras_files import is_architecture
 
     if path.suffix == '.json':
         beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
         return next((file for file in beside if file.is_file()), None)
-    architecture = path.with_suffix('.json')
-    return architecture if architecture.is_file() and is_architecture(architecture) else None
+    stems = (path.stem, path.stem.removesuffix('.weights'))
+    beside = [path.with_name(f'{stem}.json') for stem in stems]
+    return next((file for file in beside if file.is_file() and is_architecture(file)), None)
 
 
 def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:

@@ -65,7 +65,8 @@ def read_h5(path: Path, architecture: Path | None = None) -> tuple[Any, str]:
         else:
             raise ModelError(
                 'it holds weights only: give the architecture too, '
-                f'as in `sim-bridge import-model {path.stem}.json {path.name}`'
+                'as in `sim-bridge import-model '
+                f'{path.stem.removesuffix(".weights")}.json {path.name}`'
             )
         return _model(None if architecture and not text else path, config, version, file), version
 
