@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import cv2
@@ -210,6 +211,27 @@ def test_the_last_tenth_of_rendered_frames_validates():
     frames = rendered_frames(samples(50), BELOW)
     assert np.flatnonzero(frames.held_out).tolist() == [45, 46, 47, 48, 49]
     assert len(frames.part(held_out=False)) == 45
+
+
+def test_frames_are_held_in_memory_once(recording):
+    def peak(read):
+        tracemalloc.start()
+        try:
+            frames = read()
+            return frames, tracemalloc.get_traced_memory()[1] / frames.crops.nbytes
+        finally:
+            tracemalloc.stop()
+
+    shown = list(samples(200))
+    frames, factor = peak(lambda: rendered_frames(shown, BELOW, len(shown)))
+    assert factor < 1.5
+    np.testing.assert_array_equal(frames.crops, rendered_frames(shown, BELOW).crops)
+    whole = recorded_frames([LogSource(recording)], PLAIN, BELOW)
+    (recording.parent / 'IMG' / 'left_2020_01_01_00_00_02_000.jpg').unlink()
+    frames, factor = peak(lambda: recorded_frames([LogSource(recording)], PLAIN, BELOW))
+    assert factor < 1.5
+    # The twenty-first row of three.
+    np.testing.assert_array_equal(frames.crops, np.delete(whole.crops, 61, axis=0))
 
 
 def test_batches_are_the_same_every_time_and_differ_by_epoch_and_step(tmp_path):

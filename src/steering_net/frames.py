@@ -109,12 +109,17 @@ def rendered_frames(
     blurred as those of `recorded_frames` are.
     """
     bar = tqdm(samples, 'rendering', total=total, unit='frame', disable=None)
-    pairs = [(blurred(crop_of(rgb).copy(), profile), rad) for rgb, rad in bar]
-    crops = (
-        np.stack([crop for crop, _ in pairs]) if pairs else np.empty((0, *_CROP_SHAPE), np.uint8)
-    )
-    held_out = np.arange(len(pairs)) >= len(pairs) - len(pairs) // _VALIDATION_PIECE
-    return Frames(crops, np.array([rad for _, rad in pairs], np.float32), held_out)
+    crops = np.empty((total or 0, *_CROP_SHAPE), np.uint8)
+    labels: list[float] = []
+    for index, (rgb, rad) in enumerate(bar):
+        if index == len(crops):
+            crops.resize((2 * index + 1, *_CROP_SHAPE), refcheck=False)
+        crops[index] = crop_of(rgb)
+        blurred(crops[index], profile)
+        labels.append(rad)
+    count = len(labels)
+    held_out = np.arange(count) >= count - count // _VALIDATION_PIECE
+    return Frames(crops[:count], np.array(labels, np.float32), held_out)
 
 
 def blurred(crop: Rgb, profile: Profile) -> Rgb:
@@ -176,7 +181,11 @@ def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
     held_out = np.array([image.held_out for image in wanted], bool)
     if good.all():
         return Frames(crops, steering_rad, held_out)
-    return Frames(crops[good], steering_rad[good], held_out[good])
+    # In place, for a copy would double what is the most of this process's memory.
+    kept = np.flatnonzero(good)
+    for place, index in enumerate(kept):
+        crops[place] = crops[index]
+    return Frames(crops[: len(kept)], steering_rad[good], held_out[good])
 
 
 def _of_log(
