@@ -15,10 +15,10 @@ from steering_net.model import build_pilotnet
 from steering_net.predictor import load_predictor
 from steering_net.preprocess import (
     COURSE,
-    PROFILES,
     RECORDER_STEERING_RAD,
     ImageError,
     Profile,
+    find_profile,
     preprocess,
 )
 from steering_net.recording import read_folder
@@ -118,9 +118,9 @@ def test_light_changes_neither_size_nor_type_nor_the_original():
     np.testing.assert_array_equal(crop, before)
 
 
-@pytest.mark.parametrize('name', ['course', 'course_noblur', 'ksakmann'])
+@pytest.mark.parametrize('name', ['course', 'course_noblur', 'ksakmann:scale=1/255'])
 def test_a_batch_without_changes_is_what_the_network_sees_when_it_drives(tmp_path, name):
-    profile = PROFILES[name].below(50)
+    profile = find_profile(name).below(50)
     pools = [recorded_frames([], PLAIN, profile), rendered_frames(samples(40), profile)]
     config = TrainConfig(out=tmp_path, profile=name, batch_size=8, augmentation=PLAIN)
     seen = [preprocess(crop_of(rgb), profile) for rgb, _ in samples(40)]
@@ -374,6 +374,27 @@ def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
 def test_a_bad_config_is_named(tmp_path, field, value):
     with pytest.raises(ValueError, match=field):
         TrainConfig(**({'out': tmp_path} | {field: value}))
+
+
+@pytest.mark.parametrize(
+    ('profile', 'allowed'),
+    [
+        ('carnd_raw_rgb', 'rows must lie within 50-145, not 0-160'),
+        ('course:rows=40-135', 'rows must lie within 50-145, not 40-135'),
+        ('course:rows=60-150', 'rows must lie within 50-145, not 60-150'),
+        ('course:columns=0-400', 'columns must lie within 0-320'),
+        ('course:size=200x96', 'size must be 320x95 at most, not 200x96'),
+        ('naoki', 'scale must be 1/1024 to 1/64, such as 1/255, not 1'),
+    ],
+)
+def test_a_profile_that_cannot_be_trained_is_told_what_can(tmp_path, profile, allowed):
+    with pytest.raises(ValueError, match=f'profile {profile} cannot be trained: {allowed}'):
+        TrainConfig(out=tmp_path, profile=profile)
+
+
+@pytest.mark.parametrize('profile', ['custom:rows=50-145', 'naoki:scale=2/255,offset=-1'])
+def test_other_profiles_can_be_trained(tmp_path, profile):
+    assert TrainConfig(out=tmp_path, profile=profile).profile == profile
 
 
 @pytest.mark.parametrize('field', ['look_ahead_m', 'max_shift_m', 'max_yaw_rad'])

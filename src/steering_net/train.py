@@ -16,12 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from steering_net.augment import CROP_TOP, Augmentation, augment
+from steering_net.augment import CROP_BOTTOM, CROP_TOP, Augmentation, augment
 from steering_net.convert import convert
 from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frames, rendered_frames
 from steering_net.loader import ModelError, load_keras
 from steering_net.model import build_pilotnet
-from steering_net.preprocess import Profile, find_profile, preprocess
+from steering_net.preprocess import (
+    FRAME_HEIGHT,
+    FRAME_WIDTH,
+    Profile,
+    find_profile,
+    preprocess,
+)
 from steering_net.recording import Recording
 from steering_net.report import write_card, write_plots
 from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
@@ -29,6 +35,8 @@ from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
 _LOG = logging.getLogger(__name__)
 # Between a squared and an absolute error: a keyed pulse in a label must not pull hard.
 _HUBER_DELTA = 0.1
+# The network that is trained has no layer that brings pixels to a small range.
+_SCALES = (1 / 1024, 1 / 64)
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,32 @@ class TrainConfig:
                 raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
         if not 0 <= self.label_delay_s <= 0.5:
             raise ValueError(f'label_delay_s must be 0 to 0.5, not {self.label_delay_s}')
-        find_profile(self.profile)
+        _check_profile(find_profile(self.profile))
 
     @property
     def model_path(self) -> Path:
         """The `.keras` file; `.tflite`, `.json`, `.md` and the plots lie beside it."""
         return self.out / f'{self.name}.keras'
+
+
+def _check_profile(profile: Profile) -> None:
+    """Raise ValueError, naming the field, for a profile that training has no pixels for."""
+    told = f'profile {profile.name} cannot be trained:'
+    top, bottom = profile.rows or (0, FRAME_HEIGHT)
+    if not CROP_TOP <= top < bottom <= CROP_BOTTOM:
+        raise ValueError(
+            f'{told} rows must lie within {CROP_TOP}-{CROP_BOTTOM}, not {top}-{bottom}'
+        )
+    if profile.columns and profile.columns[1] > FRAME_WIDTH:
+        raise ValueError(f'{told} columns must lie within 0-{FRAME_WIDTH}')
+    height, width, _ = profile.output_shape()
+    if height > CROP_BOTTOM - CROP_TOP or width > FRAME_WIDTH:
+        most = f'{FRAME_WIDTH}x{CROP_BOTTOM - CROP_TOP}'
+        raise ValueError(f'{told} size must be {most} at most, not {width}x{height}')
+    if profile.scale is not None and not _SCALES[0] <= profile.scale <= _SCALES[1]:
+        raise ValueError(
+            f'{told} scale must be 1/1024 to 1/64, such as 1/255, not {profile.scale:g}'
+        )
 
 
 @dataclass(frozen=True)
