@@ -46,3 +46,12 @@ def test_contestants_are_named_so_that_they_can_be_told_apart():
     assert [c.name for c in found] == ['x/model', 'y/model', 'default']
     assert [c.profile for c in found] == ['course', 'naoki', 'course']
     assert [c.model for c in contestants(None, [], None)] == ['default']
+
+
+def test_a_file_with_an_at_sign_is_a_file_and_the_last_one_names_the_profile(tmp_path):
+    path = tmp_path / 'me@home.keras'
+    path.touch()
+    found = contestants(None, [str(path), f'{path}@naoki', 'none@home.keras@course'], None)
+    assert [(c.model, c.profile) for c in found] == [
+        (str(path), None), (str(path), 'naoki'), ('none@home.keras', 'course'),
+    ]  # fmt: skip

@@ -43,8 +43,16 @@ def contestants(
     """Return the networks in the order named; `FILE@PROFILE` brings its own profile."""
     named = [model] if model else []
     named += compared
-    split = [name.partition('@') for name in named or ['default']]
-    return [Contestant(name, own or profile) for name, _, own in split]
+    split = [_split(text) for text in named or ['default']]
+    return [Contestant(name, own or profile) for name, own in split]
+
+
+def _split(text: str) -> tuple[str, str]:
+    """FILE and PROFILE; a path that exists is a FILE, whatever signs it has."""
+    if '@' not in text or Path(text).expanduser().exists():
+        return text, ''
+    name, _, profile = text.rpartition('@')
+    return name, profile
 
 
 def judge_all(networks: Iterable[Contestant], backend: str, judge: Judge) -> dict[str, Report]:

@@ -153,6 +153,10 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.train import TrainConfig, train
 
     try:
+        if args.samples_per_track < 1:
+            raise StartError(
+                f'--samples-per-track is {args.samples_per_track}, it must be at least 1'
+            )
         config = TrainConfig(
             out=args.out,
             name=args.name,
