@@ -48,10 +48,6 @@ class PiController:
         self.gains = gains
         self._integral = 0.0
 
-    def reset(self) -> None:
-        """Forget the accumulated error."""
-        self._integral = 0.0
-
     def throttle(self, speed_mps: float, limit_mps: float, dt_s: float) -> float:
         """Throttle -1..1 for a measurement that came dt_s seconds after the one before."""
         error = limit_mps - speed_mps
