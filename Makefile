@@ -14,7 +14,7 @@ help: ## Say what there is to make
 drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="--laps 2"
 	@$(BIN)/sim-bridge drive $(ARGS)
 
-test: $(DEV_READY) lint ## Check and test everything
+test: $(DEV_READY) lint ## Check style and types, run all tests but the minutes-long ones of `make faults`
 	@$(BIN)/python -m pytest --reruns 1 -raR $(ARGS)
 
 venv: $(DEV_READY) ## Set up the environment, for driving and for development
@@ -24,7 +24,7 @@ lint: $(DEV_READY) ## Check style and types
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 
-faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs: every row of docs/safety.md
+faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs, with measured times
 	@$(BIN)/python -m pytest -m '' -rP test/test_faults.py test/test_hardening.py test/test_graph.py $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from sim_bridge.errors import check_target
 from sim_bridge.judging import Judge
 
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         required = dict(map(parse_requirement, args.require))
-        _check_target(args.json)
+        check_target('--json', args.json)
         networks = contestants(args.model, args.compare, args.profile)
         reports = judge_all(networks, args.backend, args.judge(args))
         print('\n'.join(table(reports)))
@@ -44,16 +45,6 @@ def run(args: argparse.Namespace) -> int:
         for line in lines:
             print(f'sim-bridge evaluate: {name}: {line}', file=sys.stderr)
     return 1 if any(failures.values()) else 0
-
-
-def _check_target(path: Path | None) -> None:
-    """Raise ValueError for a file that could not be written: an evaluation takes minutes."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise ValueError(f'--json: {path} is a folder, name a file')
-    if not path.absolute().parent.is_dir():
-        raise ValueError(f'--json: there is no folder {path.absolute().parent}')
 
 
 def _configure_open_loop(parser: argparse.ArgumentParser) -> None:
