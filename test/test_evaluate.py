@@ -134,7 +134,7 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(recor
     assert run_verb(*words, recording) == 2
     assert run_verb(*words, recording / 'none' / 'report.json') == 2
     assert capsys.readouterr().err.splitlines() == [
-        f'sim-bridge evaluate: --json: {recording} is a folder, name a file',
+        f'sim-bridge evaluate: --json: {recording} is a folder, name a file in it',
         f'sim-bridge evaluate: --json: there is no folder {recording / "none"}',
     ]
 
