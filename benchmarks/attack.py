@@ -88,7 +88,10 @@ def gibberish(port: int, until_s: float) -> int:
         '7',
         '42["telemetry",{"image":1}]x',
     ]
-    say = lambda _client: spoken(rng.choice(nonsense))  # noqa: E731
+
+    def say(_client: socket.socket) -> bytes:
+        return spoken(rng.choice(nonsense))
+
     return hold(port, until_s, say, hello, spoken('40'), at_most=50)
 
 

@@ -31,16 +31,13 @@ from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
 from rosbags.typesys import Stores, get_typestore
 
 from sim_bridge.errors import StartError
+from sim_bridge.topics import DRIVE
 
 FRAMES = 'camera/image_raw/compressed'
 COMMANDS = 'cmd/steering'
 SPEED = 'vehicle/speed'
 ANGLE = 'vehicle/steering_angle'
 THROTTLE = 'vehicle/throttle'
-
-_COMMAND_TYPE = 'sensor_msgs/msg/JointState'
-_FRAME_TYPE = 'sensor_msgs/msg/CompressedImage'
-_NUMBER_TYPE = 'std_msgs/msg/Float32'
 
 _TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9
@@ -116,17 +113,17 @@ class Record:
 
     def frame(self) -> Any:
         """The decoded message of a frame; BagError for one of another type."""
-        return self._decoded_as(_FRAME_TYPE)
+        return self._decoded_as(DRIVE[FRAMES])
 
     def number(self) -> float:
         """The value of a message that is a number; BagError for one of another type."""
-        return float(self._decoded_as(_NUMBER_TYPE).data)
+        return float(self._decoded_as(DRIVE[SPEED]).data)
 
     def command(self) -> tuple[int, float]:
         """Stamp in ns and steering in rad of a command; BagError where there is no steering."""
-        message = self._decoded_as(_COMMAND_TYPE)
+        message = self._decoded_as(DRIVE[COMMANDS])
         if not len(message.position):
-            raise BagError(f'a {_COMMAND_TYPE} of {self.topic} has no position: the steering, rad')
+            raise BagError(f'a {self.type} of {self.topic} has no position: the steering, rad')
         return stamp_ns(message), float(message.position[0])
 
     def _decoded_as(self, expected: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a drive consists of, for those who record it. Pure."""
+"""What a drive consists of, for those who record it and read what was recorded. Pure."""
 
 DRIVE = {
     'vehicle/speed': 'std_msgs/msg/Float32',

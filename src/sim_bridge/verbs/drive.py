@@ -176,7 +176,7 @@ class _Drive:
         self._wait_until_ready()
 
     def _start_simulator(self) -> None:
-        simulator = Child('simulator', _simulate(self._args), pipe_output=True)
+        simulator = Child('simulator', _simulate(self._args, self._host), pipe_output=True)
         said: dict[str, Any] = {}
         reader = threading.Thread(target=_read, args=(simulator, said), name='simulator-output')
         reader.start()
@@ -297,14 +297,8 @@ def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
     return [word for pair in pairs for word in ('-p', pair)]
 
 
-def _simulate(args: argparse.Namespace) -> list[str]:
-    words = [
-        'simulate',
-        '--url',
-        f'ws://{reachable(args.host)}:{args.port}',
-        '--status',
-        '--when-ready',
-    ]
+def _simulate(args: argparse.Namespace, host: str) -> list[str]:
+    words = ['simulate', '--url', f'ws://{host}:{args.port}', '--status', '--when-ready']
     for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
         words += [f'--{option}', str(getattr(args, option))]
     return words + (['--fast'] if args.fast else [])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sim_bridge.errors import StartError
 from sim_bridge.fleet import CARS_AT_MOST
+from sim_bridge.topics import TOPICS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,6 @@ def run(args: argparse.Namespace) -> int:
     """Record until the end; 2 with one line on stderr if it cannot be, 1 if the bag broke off."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     from sim_bridge.nodes.recorder import record
-    from sim_bridge.topics import TOPICS
 
     if not args.seconds >= 0.0:
         print(f'sim-bridge record: --seconds is {args.seconds}', file=sys.stderr)
