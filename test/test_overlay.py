@@ -14,11 +14,11 @@ GREY = np.full((160, 320, 3), 90, np.uint8)
 
 def test_straight_ahead_goes_to_the_vanishing_point():
     far = CENTRE_CAMERA.project(np.array([[1e6, 0.0]]))[0]
-    assert far == pytest.approx((160.0, 70.38), abs=0.01)
+    assert far == pytest.approx((160.0, 62.0), abs=0.01)
 
 
 def test_point_on_the_optical_axis_is_in_the_middle_of_the_image():
-    ahead = 1.35 + 0.97 / math.tan(0.06929)
+    ahead = 1.35 + 1.24 / math.tan(0.12918)
     assert CENTRE_CAMERA.project(np.array([[ahead, 0.0]]))[0] == pytest.approx((160.0, 80.0))
 
 
@@ -26,8 +26,8 @@ def test_left_of_the_car_is_left_in_the_image_and_behind_is_not_seen():
     pixels = CENTRE_CAMERA.project(np.array([[8.0, 1.0], [8.0, -1.0], [0.0, 0.0]]))
     assert len(pixels) == 2
     assert pixels[0, 0] < 160.0 < pixels[1, 0]
-    # Along the tilted optical axis the point is 6.65 m * cos + 0.97 m * sin = 6.701 m away.
-    assert pixels[0, 0] == pytest.approx(160.0 - 138.6 / 6.701, abs=0.02)
+    # Along the tilted optical axis the point is 6.65 m * cos + 1.24 m * sin = 6.754 m away.
+    assert pixels[0, 0] == pytest.approx(160.0 - 138.6 / 6.754, abs=0.02)
 
 
 @pytest.mark.parametrize('steering_rad', [-0.4, -0.1, 0.05, 0.43])

@@ -1,4 +1,5 @@
 import json
+import math
 import tracemalloc
 from dataclasses import replace
 
@@ -6,10 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from steering_net.augment import Augmentation, augment, moved
+from sim_bridge.track_sim.camera import Camera
+from sim_bridge.track_sim.track import make_track
+from steering_net.augment import Augmentation, augment, crop_of, moved
 from steering_net.convert import probe_frames
 from steering_net.dataset import LogError
-from steering_net.frames import LogSource, crop_of, recorded_frames, rendered_frames
+from steering_net.frames import LogSource, recorded_frames, rendered_frames
+from steering_net.labels import Labelling
 from steering_net.loader import load_keras
 from steering_net.model import build_pilotnet
 from steering_net.predictor import load_predictor
@@ -78,9 +82,9 @@ def line_column(crop, row):
 def test_a_step_to_the_left_moves_the_near_road_to_the_right():
     crop = crop_of(road(0))
     there = moved(crop, 0.5, 0.0, WHOLE)
-    # Row 80 of the crop is 60 below the horizon, where a metre is 60 / 0.97 pixels wide.
-    assert line_column(there, 80) - line_column(crop, 80) == pytest.approx(30.9, abs=0.6)
-    assert line_column(there, 30) - line_column(crop, 30) == pytest.approx(5.2, abs=0.6)
+    # Row 80 of the crop is 68 below the horizon, where a metre is 68 cos(7.4°) / 1.24 pixels wide.
+    assert line_column(there, 80) - line_column(crop, 80) == pytest.approx(27.2, abs=0.6)
+    assert line_column(there, 30) - line_column(crop, 30) == pytest.approx(7.4, abs=0.6)
 
 
 def test_a_turn_to_the_left_moves_everything_to_the_right():
@@ -134,7 +138,8 @@ def test_a_flipped_and_moved_picture_is_the_mirror_image(tmp_path):
     crop, profile = crop_of(road(50)), COURSE.below(50)
     there = moved(crop, 0.3, 0.05, profile)
     mirrored = moved(crop, 0.3, 0.05, profile, flip=True)
-    np.testing.assert_allclose(mirrored[:, ::-1], there, atol=1)
+    # OpenCV finds places to a 32nd of a pixel.
+    np.testing.assert_allclose(mirrored[:, ::-1], there, atol=6)
 
 
 def test_straight_frames_are_thinned_out_but_not_where_they_validate(tmp_path):
@@ -179,6 +184,45 @@ def test_labels_come_from_the_whole_time_series(recording, tmp_path):
     assert frames.steering_rad[3] == pytest.approx(0.5 * RECORDER_STEERING_RAD)
 
 
+def test_rows_of_other_runs_keep_their_own_labels_whatever_their_names_and_times(tmp_path):
+    name = 'center_2020_01_01_00_00_00_{}00.jpg'
+    lines = []
+    for run, steering in (('a', 0.5), ('b', -0.25)):
+        (tmp_path / run).mkdir()
+        for i in range(5):
+            cv2.imwrite(str(tmp_path / run / name.format(i)), road(i))
+            lines.append(f'{run}/{name.format(i)},,,{steering},1,0,30')
+    path = tmp_path / 'driving_log.csv'
+    path.write_text('\n'.join(lines), encoding='utf-8')
+    frames = recorded_frames([LogSource(path)], PLAIN, BELOW)
+    expected = np.repeat([0.5, -0.25], 5) * RECORDER_STEERING_RAD
+    np.testing.assert_allclose(frames.steering_rad, expected, atol=1e-6)
+
+
+def test_labels_towards_the_middle_are_those_of_the_road_that_is_seen(tmp_path):
+    track = make_track(1000)
+    camera = Camera(track)
+    lines, expected = ['frame,timestamp_s,steering,speed_mph'], []
+    for i in range(40):
+        # Along the track, a metre left of its middle, and straight towards it 16 m ahead.
+        pose, target = track.pose(20.0 + i, 1.0), track.pose(36.0 + i)
+        cv2.imwrite(str(tmp_path / f'{i}.jpg'), camera.render(pose)[..., ::-1])
+        steering = math.atan(2.87 * track.project(*pose[:2]).curvature_1pm)
+        lines.append(f'{i}.jpg,{i / 10},{steering / RECORDER_STEERING_RAD},{10 / 0.44704}')
+        cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+        ahead_m = cos * (target.x_m - pose.x_m) + sin * (target.y_m - pose.y_m) + 1.6
+        left_m = cos * (target.y_m - pose.y_m) - sin * (target.x_m - pose.x_m)
+        expected.append(math.atan(2.87 * 2 * left_m / (ahead_m**2 + left_m**2)))
+    path = tmp_path / 'frames.csv'
+    path.write_text('\n'.join(lines), encoding='utf-8')
+    words = {'labelling': Labelling('middle', look_ahead_m=16.0)}
+    labels = recorded_frames([LogSource(path)], PLAIN, BELOW, **words).steering_rad
+    # What leads on to the end is not known beside the last frames.
+    assert len(labels) in (23, 24)
+    np.testing.assert_allclose(labels, expected[: len(labels)], atol=0.012)
+    assert np.corrcoef(labels, expected[: len(labels)])[0, 1] > 0.95
+
+
 def test_labels_can_be_those_of_some_time_before(recording):
     rows = recording.read_text(encoding='utf-8').splitlines()
     ramp = [row.replace('0.5,1,0,30', f'{i / 40},1,0,30') for i, row in enumerate(rows)]
@@ -187,7 +231,7 @@ def test_labels_can_be_those_of_some_time_before(recording):
     for more in ({'sources': [LogSource(recording)]}, {'recordings': [read_folder(recording)]}):
         words = {'sources': [], 'settings': PLAIN, 'profile': BELOW, **more}
         now = recorded_frames(**words).steering_rad
-        before = recorded_frames(**words, label_delay_s=0.2).steering_rad
+        before = recorded_frames(**words, labelling=Labelling(delay_s=0.2)).steering_rad
         # 0.2 s are two rows; at both ends of a series the mean is of fewer.
         inside = slice(len(now) // 4, -len(now) // 4)
         np.testing.assert_allclose((now - before)[inside], 2 * step_rad, atol=1e-6)
@@ -252,7 +296,7 @@ def test_a_batch_is_shared_out_as_the_config_says(tmp_path, recording):
     config = TrainConfig(out=tmp_path, batch_size=10, rendered_share=0.3, augmentation=PLAIN)
     x, y = BatchMaker(config, COURSE.below(50), pools).batch(0)
     assert (x.shape, x.dtype, y.shape) == ((10, 66, 200, 3), np.float32, (10, 1))
-    side = PLAIN.moved_label(0, 1.0) / RECORDER_STEERING_RAD
+    side = PLAIN.moved_label(0, PLAIN.side_camera_m) / RECORDER_STEERING_RAD
     labels = np.array([0.5, 0.5 - side, 0.5 + side])
     is_recorded = np.isclose(y, labels, atol=1e-6).any(axis=1)
     assert is_recorded.tolist() == [False] * 3 + [True] * 7
@@ -367,7 +411,6 @@ def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
         ('steps_per_epoch', -1),
         ('learning_rate', 0.0),
         ('rendered_share', 1.5),
-        ('label_delay_s', 0.7),
         ('profile', 'coarse'),
     ],
 )

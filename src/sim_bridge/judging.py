@@ -83,15 +83,16 @@ def on_recording(path: Path, folder: Path | None) -> Judge:
     return judge
 
 
-def on_recorded_way(path: Path, folder: Path | None) -> Judge:
-    """Let it drive a recording's re-projected frames."""
+def on_recorded_frames(path: Path, yardstick: str, folder: Path | None) -> Judge:
+    """Let it drive a recording's re-projected frames; the yardstick is `middle` or `way`."""
     from sim_bridge.papers import write_data_driven
-    from steering_net.data_driven import drive
+    from steering_net.data_driven import drive, recorded_way, road_middle
 
     recording = open_recording(path)
+    line = {'middle': road_middle, 'way': recorded_way}[yardstick](recording)
 
     def judge(predictor: Predictor, name: str) -> Report:
-        driven = drive(predictor.predict, recording)
+        driven = drive(predictor.predict, recording, line)
         if folder:
             write_data_driven(_stem(folder, name), recording, driven)
         return driven.report

@@ -5,6 +5,7 @@ what the usual profiles look at and a margin. One warp moves a crop, cuts it and
 network's size, so that light is changed on few pixels. Steering is in rad, left positive.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -12,14 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.pinhole import CENTRE_CAMERA
-from steering_net.preprocess import Profile, Rgb
+from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Profile, Rgb
 from steering_net.vehicle import WHEELBASE_M
 
 CROP_TOP, CROP_BOTTOM = 50, 145
+CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)
 
 # The camera looks slightly down: its horizon is above the middle.
 _FOCAL_PX = CENTRE_CAMERA.focal_px
 _HORIZON_ROW = round(CENTRE_CAMERA.horizon_px) - CROP_TOP
+# So many pixels wide is a metre of the ground, for each row below the horizon.
+_PX_PER_M_AND_ROW = math.cos(CENTRE_CAMERA.pitch_down_rad) / CENTRE_CAMERA.height_m
 _NOISE_PATTERNS = 16
 # What blur and scaling leave of a sensor's noise.
 _NOISE_LEVELS = 2.5
@@ -37,7 +41,7 @@ class Augmentation:
     max_shift_m: float = 0.5
     max_yaw_rad: float = 0.06
     look_ahead_m: float = 16.0
-    side_camera_m: float = 1.0
+    side_camera_m: float = 0.8
     shadow: float = 0.3
     blur: float = 0.1
     noise: float = 0.15
@@ -57,6 +61,15 @@ class Augmentation:
         """Return the label for a car that stands `shift_m` and `yaw_rad` further to the left."""
         bearing_rad = shift_m / self.look_ahead_m + yaw_rad
         return steering_rad - 2 * WHEELBASE_M / self.look_ahead_m * bearing_rad
+
+
+def crop_of(rgb: Rgb) -> Rgb:
+    """Return rows 50 to 145 of a frame, or a stored crop as it is; ImageError for other sizes."""
+    if rgb.shape == CROP_SHAPE:
+        return rgb
+    if rgb.shape != (FRAME_HEIGHT, FRAME_WIDTH, 3):
+        raise ImageError(f'training takes 320 x 160 frames, not {rgb.shape}')
+    return rgb[CROP_TOP:CROP_BOTTOM]
 
 
 def augment(
@@ -99,7 +112,7 @@ def moved(crop: Rgb, shift_m: float, yaw_rad: float, profile: Profile, flip: boo
     # A point of the plane moves in proportion to its distance below the horizon.
     for rows, slope in (
         (slice(0, horizon), 0.0),
-        (slice(horizon, height), shift_m / CENTRE_CAMERA.height_m),
+        (slice(horizon, height), shift_m * _PX_PER_M_AND_ROW),
     ):
         y = first_y + scale_y * rows.start
         x = first_x - turn_px - slope * (y - _HORIZON_ROW)

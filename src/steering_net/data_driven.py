@@ -2,8 +2,9 @@
 
 After the simulation in M. Bojarski et al., "End to End Learning for Self-Driving Cars",
 arXiv:1604.07316 (2016). The recorded car's way is that of the bicycle model under the recorded
-steering. The network's car starts on it, keeps the recorded speed, and sees each frame
-re-projected for its offset and heading. More than a metre off, it is put back: an intervention.
+steering. The network's car keeps the recorded speed, and sees each frame re-projected for its
+offset and heading. It starts on the line that is its yardstick, in the paper the lane's middle;
+more than a metre off that, it is put back on it: an intervention.
 
 Recorded steering is keyed, in full pulses and zeros, but a car integrates it twice: its way is
 smooth all the same. So the pulses are what the way is made of, not their one-second mean. That it
@@ -14,25 +15,28 @@ between two frames correlate by 0.95 with those of the recorded car here (by 0.8
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from steering_net.augment import crop_of
 from steering_net.dataset import LogError, Series
 from steering_net.evaluate import latency_ms
+from steering_net.lane import Edges, directions, edges_ahead, middle_beside
 from steering_net.pinhole import CENTRE_CAMERA, reprojected
 from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
 from steering_net.recording import Recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.way import LONGEST_STEP_S, acting, runs, way_of
 
 _LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
 INTERVENTION_COST_S = 6.0
+LEAST_KNOWN = 0.9
 FULL_LOCK_RAD = math.radians(25.0)
-LONGEST_STEP_S = 0.5
 _SUBSTEP_M = 0.1
 
 
@@ -50,8 +54,30 @@ class Offset:
 
 
 @dataclass(frozen=True)
+class Line:
+    """What a drive is judged by: a line beside the recorded way, (n,) each, at each frame.
+
+    `left_m` is its distance to the left of the recorded car's origin, `yaw_rad` its direction,
+    left of the car's.
+    """
+
+    name: str
+    left_m: Series
+    yaw_rad: Series
+
+    def at(self, index: int) -> Offset:
+        """The offset of a car whose origin is on the line, and that looks along it."""
+        yaw_rad = float(self.yaw_rad[index])
+        left_m = float(self.left_m[index]) - REAR_AXLE_M * math.sin(yaw_rad)
+        return Offset(left_m, yaw_rad)
+
+
+@dataclass(frozen=True)
 class Drive:
-    """The report's fields, and the offset in m after each frame, (n - 1,), NaN in pauses."""
+    """The report's fields, and the offset from the line in m after each frame.
+
+    The offsets are (n - 1,), NaN in pauses.
+    """
 
     report: dict[str, Any]
     offsets_m: Series
@@ -85,26 +111,68 @@ def view(rgb: Rgb, offset: Offset) -> Rgb:
     return reprojected(rgb, back_m, offset.origin_m, offset.yaw_rad, CENTRE_CAMERA)
 
 
-def drive(steer: Callable[[Rgb], float], recording: Recording) -> Drive:
+def recorded_way(recording: Recording) -> Line:
+    """Return the recorded driver's own way as the yardstick."""
+    nothing = np.zeros(len(recording))
+    return Line('way', nothing, nothing)
+
+
+def road_middle(recording: Recording) -> Line:
+    """Return the middle of the road, measured in the recording's frames, as the yardstick.
+
+    Where few frames show the road's edges it is interpolated; LogError where it is not known
+    beside a tenth of the frames.
+    """
+    left_m, yaw_rad = np.full((2, len(recording)), np.nan)
+    seen = [_edges_seen(recording, index) for index in _progress(len(recording), 'looking')]
+    for run in runs(recording.times_s):
+        series = (recording.times_s, recording.steering_rad, recording.speed_mps)
+        way = way_of(*(values[run] for values in series))
+        left_m[run] = middle_beside(way, seen[run])
+        yaw_rad[run] = directions(way, left_m[run])
+    known = np.isfinite(left_m) & np.isfinite(yaw_rad)
+    if known.mean() < LEAST_KNOWN:
+        raise LogError(
+            f"the road's middle is known beside {known.mean():.0%} of the frames of "
+            f"{recording.name} only: judge by the driver's way, --yardstick way"
+        )
+    rows = np.arange(len(recording))
+    return Line('middle', *(np.interp(rows, rows[known], s[known]) for s in (left_m, yaw_rad)))
+
+
+def drive(steer: Callable[[Rgb], float], recording: Recording, line: Line | None = None) -> Drive:
     """Let `steer` (frame -> rad, left positive) drive from the first frame to the last but one.
 
-    A pause of the recording (over half a second) puts the car back on the recorded way, which is
-    no intervention; a frame that cannot be used leaves the steering as it was. Raises LogError
-    where no step is left, or none that leads anywhere.
+    It is judged by `line`, the recorded way where there is none. A pause of the recording (over
+    half a second) puts the car back on the line, which is no intervention; a frame that cannot be
+    used leaves the steering as it was. Raises LogError where no step is left, or none that leads
+    anywhere.
     """
-    run = _Run(recording)
-    for index in tqdm(range(len(recording) - 1), 'driving', unit='frame', disable=None):
+    run = _Run(recording, line or recorded_way(recording))
+    for index in _progress(len(recording) - 1, 'driving'):
         run.step(index, steer)
     return Drive(run.report(), np.array(run.offsets_m))
 
 
+def _progress(frames: int, what: str) -> Iterator[int]:
+    yield from tqdm(range(frames), what, unit='frame', disable=None)
+
+
+def _edges_seen(recording: Recording, index: int) -> Edges | None:
+    try:
+        return edges_ahead(crop_of(recording.frame(index)))
+    except ImageError:
+        # The drive says which frames it leaves out.
+        return None
+
+
 class _Run:
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, line: Line) -> None:
         self.offsets_m: list[float] = []
-        self._recording = recording
+        self._recording, self._line = recording, line
         self._steps_s = np.diff(recording.times_s)
-        self._recorded_rad = _acting(recording.steering_rad)
-        self._offset = Offset()
+        self._recorded_rad = acting(recording.steering_rad)
+        self._offset = line.at(0)
         self._steering_rad = 0.0
         self._interventions = 0
         self._distance_m = 0.0
@@ -115,19 +183,20 @@ class _Run:
         """Answer frame `index`, and drive to the next."""
         step_s, before_rad = float(self._steps_s[index]), self._steering_rad
         if not 0.0 < step_s <= LONGEST_STEP_S:
-            self._offset = Offset()
+            self._offset = self._line.at(index + 1)
             self.offsets_m.append(math.nan)
             return
         self._answer(index, steer)
         distance_m = float(self._recording.speed_mps[index]) * step_s
         recorded_rad = float(self._recorded_rad[index])
         self._offset = advance(self._offset, self._steering_rad, recorded_rad, distance_m)
-        self.offsets_m.append(self._offset.origin_m)
+        off_line_m = self._offset.origin_m - float(self._line.left_m[index + 1])
+        self.offsets_m.append(off_line_m)
         self._distance_m += distance_m
         self._turned_rad2ps += (self._steering_rad - before_rad) ** 2 / step_s
-        if abs(self._offset.origin_m) > INTERVENTION_BEYOND_M:
+        if abs(off_line_m) > INTERVENTION_BEYOND_M:
             self._interventions += 1
-            self._offset = Offset()
+            self._offset = self._line.at(index + 1)
 
     def _answer(self, index: int, steer: Callable[[Rgb], float]) -> None:
         try:
@@ -153,6 +222,7 @@ class _Run:
         duration_s = float(self._steps_s[driven].sum())
         lost = INTERVENTION_COST_S * self._interventions / duration_s
         return {
+            'yardstick': self._line.name,
             'frames': len(self._latencies_s),
             'duration_s': duration_s,
             'distance_m': self._distance_m,
@@ -164,16 +234,6 @@ class _Run:
             'steering_rms_rate_radps': math.sqrt(self._turned_rad2ps / duration_s),
             'latency_ms': latency_ms(self._latencies_s),
         }
-
-
-def _acting(steering_rad: Series) -> Series:
-    """Return the steering under which the recorded car drove on from each row.
-
-    A frame shows the car a little later than its row says: the turns seen in the frames fit the
-    mean of a row and the one before best.
-    """
-    before = np.concatenate((steering_rad[:1], steering_rad[:-1]))
-    return np.asarray((steering_rad + before) / 2)
 
 
 def _within_lock(steering_rad: float) -> float:

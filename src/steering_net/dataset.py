@@ -286,12 +286,16 @@ def smooth(
 def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
     """Return the centred one-second mean of the rows' steering, rad, left positive, float64.
 
-    With `delay_s` (0 to 0.5) it is that of so long before. Rows without a time keep their own
-    steering.
+    With `delay_s` (0 to 0.5) it is that of so long before. Rows of other sources and folders are
+    other runs, whatever their time. Rows without a time keep their own steering.
     """
     steering = np.array([row.steering_rad for row in rows], np.float64)
-    timed = np.array([row.timestamp_s is not None for row in rows], bool)
-    times = np.array([row.timestamp_s for row in rows if row.timestamp_s is not None])
-    if timed.any():
-        steering[timed] = smooth(times, steering[timed], delay_s=delay_s)
+    runs: dict[tuple[str | None, str], list[int]] = {}
+    for index, row in enumerate(rows):
+        if row.timestamp_s is not None:
+            folder = row.center.removesuffix(base_name(row.center))
+            runs.setdefault((row.source, folder), []).append(index)
+    for run in runs.values():
+        times = np.array([rows[index].timestamp_s for index in run], np.float64)
+        steering[run] = smooth(times, steering[run], delay_s=delay_s)
     return steering

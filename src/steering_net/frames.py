@@ -2,10 +2,11 @@
 
 import functools
 import logging
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from steering_net.augment import CROP_BOTTOM, CROP_TOP, Augmentation
-from steering_net.dataset import Log, LogError, base_name, read_image, read_log
-from steering_net.dataset import smoothed_steering_rad as smoothed
-from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Profile, Rgb
+from steering_net.augment import CROP_SHAPE, Augmentation, crop_of
+from steering_net.dataset import Log, LogError, Series, base_name, read_image, read_log
+from steering_net.labels import Labelling, of_log, of_recording
+from steering_net.lane import Edges, edges_ahead
+from steering_net.preprocess import ImageError, Profile, Rgb
 from steering_net.recording import Recording
 
 SampleFactory = Callable[[], Iterable[tuple[Rgb, float]]]
 
 _LOG = logging.getLogger(__name__)
-_CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)
 # Neighbouring frames are all but equal: what validates must be cut out in long pieces.
 _PIECE_FRAMES = 100
 _VALIDATION_PIECE = 10
@@ -69,30 +70,29 @@ def recorded_frames(
     profile: Profile,
     recordings: Sequence[Recording] = (),
     *,
+    labelling: Labelling | None = None,
     keep_straight: float = 1.0,
-    label_delay_s: float = 0.0,
     seed: int = 0,
 ) -> Frames:
     """Load every usable image of logs and recordings; side cameras get a corrected label.
 
     Of frames that train and are labelled with less than 0.01 rad, only the share
-    `keep_straight` (0..1) is kept, chosen by `seed`: most of a lap goes straight on. Labels are
-    those of `label_delay_s` (0 to 0.5) before their frames. The crops are blurred already as
-    `profile` (below CROP_TOP) says. Bad rows and images are reported as warnings. Raises LogError
-    where nothing is left.
+    `keep_straight` (0..1) is kept, chosen by `seed`: most of a lap goes straight on. The crops are
+    blurred already as `profile` (below CROP_TOP) says. Bad rows and images, and frames whose label
+    is not known, are reported as warnings. Raises LogError where nothing is left.
     """
+    labelling = labelling or Labelling()
     thinning = _Thinning(keep_straight, np.random.default_rng(seed))
+    logs = [_chosen(source) for source in sources]
     wanted: list[_Wanted] = []
-    for source in sources:
-        log = read_log(source.csv)
-        for bad in log.bad_rows:
-            _LOG.warning('%s line %d left out: %s', source.csv, bad.line, bad.reason)
-        labels = _labels(log, source.label_logs, label_delay_s)
-        wanted += _of_log(log, source, labels, settings, thinning)
+    for log, labels in zip(logs, _labels(logs, sources, labelling), strict=True):
+        wanted += _of_log(log, labels, settings, thinning)
     for recording in recordings:
-        wanted += _of_recording(recording, label_delay_s, thinning)
-    frames = _read(wanted, profile)
+        loads = [functools.partial(recording.frame, index) for index in range(len(recording))]
+        labels = of_recording(recording, labelling, _seen(loads, labelling))
+        wanted += _of_recording(recording, labels, thinning)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
+    frames = _read(_known(wanted), profile)
     if names and not len(frames):
         raise LogError(f'no image of {", ".join(names)} can be used')
     return frames
@@ -109,11 +109,11 @@ def rendered_frames(
     blurred as those of `recorded_frames` are.
     """
     bar = tqdm(samples, 'rendering', total=total, unit='frame', disable=None)
-    crops = np.empty((total or 0, *_CROP_SHAPE), np.uint8)
+    crops = np.empty((total or 0, *CROP_SHAPE), np.uint8)
     labels: list[float] = []
     for index, (rgb, rad) in enumerate(bar):
         if index == len(crops):
-            crops.resize((2 * index + 1, *_CROP_SHAPE), refcheck=False)
+            crops.resize((2 * index + 1, *CROP_SHAPE), refcheck=False)
         crops[index] = crop_of(rgb)
         blurred(crops[index], profile)
         labels.append(rad)
@@ -128,15 +128,6 @@ def blurred(crop: Rgb, profile: Profile) -> Rgb:
         rows = slice(*(profile.rows or (None,)))
         crop[rows] = cv2.GaussianBlur(crop[rows], (profile.blur, profile.blur), 0)
     return crop
-
-
-def crop_of(rgb: Rgb) -> Rgb:
-    """Return rows 50 to 145 of a frame, or a stored crop as it is; ImageError for other sizes."""
-    if rgb.shape == _CROP_SHAPE:
-        return rgb
-    if rgb.shape != (FRAME_HEIGHT, FRAME_WIDTH, 3):
-        raise ImageError(f'training takes 320 x 160 frames, not {rgb.shape}')
-    return rgb[CROP_TOP:CROP_BOTTOM]
 
 
 class _Thinning(NamedTuple):
@@ -162,7 +153,7 @@ class _Wanted(NamedTuple):
 
 def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
     """Read images with all processors, straight to their places; bad ones are left out."""
-    crops = np.empty((len(wanted), *_CROP_SHAPE), np.uint8)
+    crops = np.empty((len(wanted), *CROP_SHAPE), np.uint8)
 
     def read(index: int) -> bool:
         try:
@@ -188,16 +179,28 @@ def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
     return Frames(crops[: len(kept)], steering_rad[good], held_out[good])
 
 
+def _chosen(source: LogSource) -> Log:
+    log = read_log(source.csv)
+    for bad in log.bad_rows:
+        _LOG.warning('%s line %d left out: %s', log.path, bad.line, bad.reason)
+    only = source.only_sources
+    return replace(log, rows=[row for row in log.rows if not only or row.source in only])
+
+
+def _known(wanted: Sequence[_Wanted]) -> list[_Wanted]:
+    """Leave out images whose label is not known."""
+    known = [image for image in wanted if math.isfinite(image.steering_rad)]
+    if len(known) < len(wanted):
+        missing = len(wanted) - len(known)
+        _LOG.warning("%d images left out: the road's middle is not known there", missing)
+    return known
+
+
 def _of_log(
-    log: Log,
-    source: LogSource,
-    labels: Mapping[str, float],
-    settings: Augmentation,
-    thinning: _Thinning,
+    log: Log, labels: Series, settings: Augmentation, thinning: _Thinning
 ) -> Iterator[_Wanted]:
-    rows = [r for r in log.rows if not source.only_sources or r.source in source.only_sources]
-    for index, row in enumerate(rows):
-        label, held_out = labels[base_name(row.center)], is_held_out(index)
+    for index, (row, label) in enumerate(zip(log.rows, labels.tolist(), strict=True)):
+        held_out = is_held_out(index)
         if not thinning.keeps(label, held_out):
             continue
         cameras = [(row.center, 0.0)]
@@ -210,11 +213,7 @@ def _of_log(
             yield _Wanted(name, load, moved, held_out)
 
 
-def _of_recording(
-    recording: Recording, label_delay_s: float, thinning: _Thinning
-) -> Iterator[_Wanted]:
-    times_s = recording.times_s
-    labels = np.interp(times_s - label_delay_s, times_s, recording.target_rad)
+def _of_recording(recording: Recording, labels: Series, thinning: _Thinning) -> Iterator[_Wanted]:
     for index, label in enumerate(labels.tolist()):
         held_out = is_held_out(index)
         if thinning.keeps(label, held_out):
@@ -227,9 +226,40 @@ def is_held_out(index: int) -> bool:
     return index // _PIECE_FRAMES % _VALIDATION_PIECE == _VALIDATION_PIECE - 1
 
 
-def _labels(log: Log, label_logs: Sequence[Path], delay_s: float) -> dict[str, float]:
-    labels: dict[str, float] = {}
-    for rows in (log.rows, *(read_log(path).rows for path in label_logs)):
-        names = [base_name(row.center) for row in rows]
-        labels.update(zip(names, smoothed(rows, delay_s).tolist(), strict=True))
-    return labels
+def _labels(
+    logs: Sequence[Log], sources: Sequence[LogSource], labelling: Labelling
+) -> Iterator[Series]:
+    """The label of each row of each log; NaN where it is not known."""
+    seen = [
+        _seen(
+            [functools.partial(read_image, row.center, log.path.parent) for row in log.rows],
+            labelling,
+        )
+        for log in logs
+    ]
+    by_name = {
+        base_name(row.center): points
+        for log, found in zip(logs, seen, strict=True)
+        for row, points in zip(log.rows, found, strict=True)
+        if points is not None
+    }
+    for log, source, points in zip(logs, sources, seen, strict=True):
+        series = [read_log(path) for path in source.label_logs]
+        yield of_log(log, series, labelling, points, by_name)
+
+
+def _seen(loads: Sequence[Callable[[], Rgb]], labelling: Labelling) -> list[Edges | None]:
+    """What each frame shows of the road's middle; nothing is read where no label needs it."""
+    if labelling.kind != 'middle':
+        return [None] * len(loads)
+
+    def look(load: Callable[[], Rgb]) -> Edges | None:
+        try:
+            return edges_ahead(crop_of(load()))
+        except ImageError:
+            # That it cannot be used is said when it is read for training.
+            return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        looks = threads.map(look, loads)
+        return list(tqdm(looks, 'looking', len(loads), unit='image', disable=None))

@@ -24,13 +24,13 @@ class Pinhole:
     focal_px: float = 138.564
     cx_px: float = 160.0
     cy_px: float = 80.0
-    height_m: float = 0.97
+    height_m: float = 1.24
     forward_m: float = 1.35
-    pitch_down_rad: float = 0.06929
+    pitch_down_rad: float = 0.12918
 
     @property
     def horizon_px(self) -> float:
-        """Row coordinate of the horizon (70.4)."""
+        """Row coordinate of the horizon (62.0)."""
         return self.cy_px - self.focal_px * math.tan(self.pitch_down_rad)
 
     def project(self, ground: NDArray[np.float64]) -> NDArray[np.float64]:

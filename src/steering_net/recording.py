@@ -71,6 +71,7 @@ def from_log(log: Log) -> Recording:
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
     if any(row.timestamp_s is None for row in rows):
+        _LOG.warning('%s: not all of its rows have a time: taken to be 0.1 s apart', log.path)
         times_s = np.arange(len(rows), dtype=np.float64) * _RECORDER_PERIOD_S
         target_rad = smooth(times_s, steering_rad)
     else:

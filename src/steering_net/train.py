@@ -19,6 +19,7 @@ from tqdm import tqdm
 from steering_net.augment import CROP_BOTTOM, CROP_TOP, Augmentation, augment
 from steering_net.convert import convert
 from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frames, rendered_frames
+from steering_net.labels import Labelling
 from steering_net.loader import ModelError, load_keras
 from steering_net.model import build_pilotnet
 from steering_net.preprocess import (
@@ -45,8 +46,8 @@ class TrainConfig:
 
     `rendered_share` is that of each batch; `start_from` networks of the same shape: the mean of
     their weights is what it begins with (model soups, Wortsman et al., 2022). `keep_straight` is
-    the share of recorded frames that go straight on to train with; `label_delay_s` how long before
-    a recorded frame its label was steered; `tensorboard` a folder for TensorBoard's files.
+    the share of recorded frames that go straight on to train with; `tensorboard` a folder for
+    TensorBoard's files.
     `average` is the momentum of the moving average of the weights that is judged and kept (Polyak
     and Juditsky, 1992); 0 keeps the weights themselves.
     """
@@ -65,9 +66,9 @@ class TrainConfig:
     resume: bool = False
     start_from: tuple[Path, ...] = ()
     keep_straight: float = 1.0
-    label_delay_s: float = 0.0
     average: float = 0.0
     tensorboard: Path | None = None
+    labelling: Labelling = field(default_factory=Labelling)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -83,8 +84,6 @@ class TrainConfig:
         for name in ('rendered_share', 'keep_straight'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
-        if not 0 <= self.label_delay_s <= 0.5:
-            raise ValueError(f'label_delay_s must be 0 to 0.5, not {self.label_delay_s}')
         _check_profile(find_profile(self.profile))
 
     @property
@@ -148,8 +147,8 @@ def train(
             config.augmentation,
             profile,
             recordings,
+            labelling=config.labelling,
             keep_straight=config.keep_straight,
-            label_delay_s=config.label_delay_s,
             seed=config.seed,
         ),
         rendered_frames(samples() if samples else (), profile, sample_count),
@@ -423,8 +422,9 @@ def _card_facts(
             yield f'{kind} frames', f'{len(pool) - held} trained on, {held} held out'
             yield f'RMSE on held-out {kind} frames', f'{error:.4f} rad'
     yield 'epochs run', str(len(trained.history['loss']))
-    settings = asdict(config) | asdict(config.augmentation)
+    settings = asdict(config)
     shown = ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight', 'average')
-    for name in (*shown, 'label_delay_s'):
+    for name in shown:
         yield name, str(settings[name])
-    yield 'augmentation', ', '.join(f'{k} {v}' for k, v in asdict(config.augmentation).items())
+    for name, chosen in (('labels', config.labelling), ('augmentation', config.augmentation)):
+        yield name, ', '.join(f'{k} {v}' for k, v in asdict(chosen).items())

@@ -55,7 +55,14 @@ def _configure_open_loop(parser: argparse.ArgumentParser) -> None:
 
 def _configure_data_driven(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(judge=_data_driven)
-    _add_recording(parser, 'CSV and plot of the offset from the recorded way')
+    _add_recording(parser, 'CSV and plot of the offset from the yardstick')
+    parser.add_argument(
+        '--yardstick',
+        choices=('middle', 'way'),
+        default='middle',
+        help='1 m off what it is put back: the middle of the road, which is measured in the '
+        'frames, or the way of the recorded driver',
+    )
     _add_common(parser)
 
 
@@ -109,9 +116,9 @@ def _open_loop(args: argparse.Namespace) -> Judge:
 
 
 def _data_driven(args: argparse.Namespace) -> Judge:
-    from sim_bridge.judging import on_recorded_way
+    from sim_bridge.judging import on_recorded_frames
 
-    return on_recorded_way(args.recording, args.out)
+    return on_recorded_frames(args.recording, args.yardstick, args.out)
 
 
 def _closed_loop(args: argparse.Namespace) -> Judge:

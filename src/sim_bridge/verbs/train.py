@@ -64,11 +64,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='share of the recorded frames with less than 0.01 rad to train with',
     )
     data.add_argument(
+        '--labels',
+        choices=('steering', 'middle'),
+        default='steering',
+        help='what recorded frames teach: what was steered, or what leads to the middle of the '
+        'road --look-ahead m ahead, which is measured in the frames',
+    )
+    data.add_argument(
         '--label-delay',
         type=float,
         default=0.0,
         metavar='S',
-        help='label recorded frames with the steering of so many s before: a network, which sees '
+        help='label recorded frames with what was right so many s before: a network, which sees '
         'the road ahead, steers earlier than people do',
     )
     _configure_fit(parser.add_argument_group('training'))
@@ -149,6 +156,7 @@ def run(args: argparse.Namespace) -> int:
     from sim_bridge.recordings import read_bag
     from steering_net.augment import Augmentation
     from steering_net.frames import LogSource
+    from steering_net.labels import Labelling
     from steering_net.recording import find_log
     from steering_net.train import TrainConfig, train
 
@@ -172,9 +180,9 @@ def run(args: argparse.Namespace) -> int:
             resume=args.resume,
             start_from=tuple(args.start_from),
             keep_straight=args.keep_straight,
-            label_delay_s=args.label_delay,
             average=args.average,
             tensorboard=args.tensorboard,
+            labelling=Labelling(args.labels, args.label_delay, args.look_ahead),
             augmentation=Augmentation(
                 look_ahead_m=args.look_ahead,
                 max_shift_m=args.max_shift,

@@ -1,0 +1,84 @@
+"""Say what recorded frames teach: what was steered, or what leads to the road's middle."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from steering_net.dataset import Log, Series, base_name, smoothed_steering_rad
+from steering_net.lane import Edges, middle_beside, towards_middle_rad
+from steering_net.recording import Recording, from_log
+from steering_net.way import runs, way_of
+
+KINDS = ('steering', 'middle')
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How frames are labelled.
+
+    `kind` is `steering` for what was steered, in the mean of a second where it was keyed, or
+    `middle` for what leads to the road's middle `look_ahead_m` ahead. Either is that of `delay_s`
+    (0 to 0.5) before the frame.
+    """
+
+    kind: str = 'steering'
+    delay_s: float = 0.0
+    look_ahead_m: float = 16.0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for a value outside its range."""
+        if self.kind not in KINDS:
+            raise ValueError(f'labels must be {" or ".join(KINDS)}, not {self.kind!r}')
+        if not 0 <= self.delay_s <= 0.5:
+            raise ValueError(f'label_delay_s must be 0 to 0.5, not {self.delay_s}')
+        if not self.look_ahead_m > 0:
+            raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
+
+
+def of_recording(
+    recording: Recording, labelling: Labelling, seen: Sequence[Edges | None] = ()
+) -> Series:
+    """Return the label of each frame: (n,), rad, left positive; NaN where it is not known.
+
+    `seen` holds, for `middle`, what each frame showed.
+    """
+    labels = np.empty(len(recording))
+    for run in runs(recording.times_s):
+        times_s, steered_rad = recording.times_s[run], recording.target_rad[run]
+        if labelling.kind == 'middle':
+            way = way_of(times_s, recording.steering_rad[run], recording.speed_mps[run])
+            middle_m = middle_beside(way, seen[run])
+            steered_rad = towards_middle_rad(way, middle_m, labelling.look_ahead_m)
+        labels[run] = np.interp(times_s - labelling.delay_s, times_s, steered_rad)
+    return labels
+
+
+def of_log(
+    log: Log,
+    series: Sequence[Log],
+    labelling: Labelling,
+    seen: Sequence[Edges | None],
+    seen_by_name: Mapping[str, Edges],
+) -> Series:
+    """Return the label of each row of a log: (n,), rad, left positive; NaN where it is not known.
+
+    `series` are the whole runs of which the log holds samples: a row whose file is named there has
+    its label from there. `seen` holds, for `middle`, what the log's images showed, and
+    `seen_by_name` what the images of all logs did.
+    """
+    labels = _own(log, labelling, seen)
+    known: dict[str, float] = {}
+    for whole in series:
+        names = [base_name(row.center) for row in whole.rows]
+        found = _own(whole, labelling, [seen_by_name.get(name) for name in names])
+        known.update(zip(names, found.tolist(), strict=True))
+    rows = [base_name(row.center) for row in log.rows]
+    return np.array([known.get(name, own) for name, own in zip(rows, labels, strict=True)])
+
+
+def _own(log: Log, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
+    if labelling.kind == 'middle':
+        return of_recording(from_log(log), labelling, seen)
+    # Samples of a run are far apart: the mean of what was steered before one is no interpolation.
+    return smoothed_steering_rad(log.rows, labelling.delay_s)

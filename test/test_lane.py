@@ -1,0 +1,162 @@
+"""The road's middle, measured in frames: where the truth is drawn, and on the real lap."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sim_bridge.track_sim.camera import Camera
+from sim_bridge.track_sim.track import make_track
+from steering_net.augment import crop_of
+from steering_net.data_driven import recorded_way, road_middle
+from steering_net.dataset import LogError
+from steering_net.labels import Labelling, of_recording
+from steering_net.lane import directions, edges_ahead, middle_beside, towards_middle_rad
+from steering_net.pinhole import CENTRE_CAMERA, reprojected
+from steering_net.recording import Recording, read_folder
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.way import runs, way_of
+
+STEP_S, SPEED_MPS = 0.1, 10.0
+
+
+def straight_way(rows=60, steering_rad=0.0):
+    return way_of(STEP_S * np.arange(rows), np.full(rows, steering_rad), np.full(rows, SPEED_MPS))
+
+
+def road_at(left_m):
+    """Sightings of a 7 m wide road whose middle is so far left of a car that goes straight on."""
+    return [np.array([[ahead_m, left_m + 3.5, left_m - 3.5] for ahead_m in (5.0, 7.0)])] * 60
+
+
+@pytest.mark.parametrize('seed', [1, 2, 3, 4])
+def test_the_middle_is_found_where_the_track_has_it(seed):
+    track = make_track(seed)
+    camera = Camera(track)
+    rng = np.random.default_rng(seed)
+    errors_m, frames = [], 40
+    for _ in range(frames):
+        s_m, aside_m = rng.uniform(0, track.length_m), rng.uniform(-1.5, 1.5)
+        pose = track.pose(s_m, aside_m, rng.uniform(-0.1, 0.1))
+        for ahead_m, *edges_m in edges_ahead(crop_of(camera.render(pose))):
+            left_m = np.mean(edges_m)
+            x_m = pose.x_m + ahead_m * math.cos(pose.yaw_rad) - left_m * math.sin(pose.yaw_rad)
+            y_m = pose.y_m + ahead_m * math.sin(pose.yaw_rad) + left_m * math.cos(pose.yaw_rad)
+            errors_m.append(track.project(x_m, y_m, s_m).cross_track_m)
+    errors_m = np.array(errors_m)[np.isfinite(errors_m)]
+    assert len(errors_m) > 2 * frames
+    assert abs(np.median(errors_m)) < 0.1
+    assert np.percentile(np.abs(errors_m), 75) < 0.25
+
+
+def test_no_road_shows_no_middle():
+    assert edges_ahead(np.full((95, 320, 3), 90, np.uint8)).shape == (0, 3)
+    noise = np.random.default_rng(0).integers(0, 255, (95, 320, 3), np.uint8)
+    assert len(edges_ahead(noise)) <= 3
+
+
+def test_a_way_is_the_circle_of_the_bicycle_model():
+    way = straight_way(steering_rad=0.1)
+    radius_m = WHEELBASE_M / math.tan(0.1)
+    np.testing.assert_allclose(np.hypot(way.x_m, way.y_m - radius_m), radius_m, rtol=1e-12)
+    np.testing.assert_allclose(way.yaw_rad, way.along_m / radius_m)
+    x_m, y_m = way.from_car(30, np.array([2.0]), np.array([-1.0]))
+    np.testing.assert_allclose(np.ravel(way.from_world(30, x_m, y_m)), [2.0, -1.0])
+
+
+def test_runs_end_at_pauses_and_where_time_goes_back():
+    times_s = np.array([0.0, 0.1, 0.2, 5.0, 5.1, 4.0])
+    assert runs(times_s) == [slice(0, 3), slice(3, 5), slice(5, 6)]
+
+
+def test_the_middle_beside_is_what_most_frames_say():
+    seen = road_at(0.7)
+    seen[20] = seen[21] = None
+    seen[30] = np.array([[5.0, 7.5, 0.5], [7.0, 7.5, 0.5]])
+    seen[40] = np.array([[5.0, 4.2, np.nan], [7.0, np.nan, -2.8]])
+    middle_m = middle_beside(straight_way(), seen)
+    np.testing.assert_allclose(middle_m[8:], 0.7, atol=0.02)
+    assert np.isnan(middle_beside(straight_way(), [None] * 60)).all()
+
+
+def test_one_edge_says_where_the_middle_is_if_others_say_how_wide_the_road_is():
+    seen = road_at(0.7)
+    seen[20:50] = [np.array([[6.0, np.nan, -2.8]])] * 30
+    np.testing.assert_allclose(middle_beside(straight_way(), seen)[8:], 0.7, atol=0.02)
+    only_one = [np.array([[6.0, np.nan, -2.8]])] * 60
+    assert np.isnan(middle_beside(straight_way(), only_one)).all()
+
+
+def test_whoever_is_right_of_the_middle_is_led_left_as_pure_pursuit_leads():
+    way, middle_m = straight_way(), np.full(60, 0.7)
+    rad = towards_middle_rad(way, middle_m, 16.0)
+    # The target is 16 m ahead of the origin, which is 1.6 m ahead of the rear axle.
+    expected = math.atan(WHEELBASE_M * 2 * 0.7 / ((16.0 + REAR_AXLE_M) ** 2 + 0.7**2))
+    np.testing.assert_allclose(rad[:43], expected)
+    assert np.isnan(rad[44:]).all()
+
+
+def test_directions_follow_the_middle():
+    way = straight_way()
+    np.testing.assert_allclose(directions(way, 0.1 * way.along_m), math.atan(0.1))
+    np.testing.assert_allclose(
+        directions(straight_way(steering_rad=0.05), np.zeros(60)), 0.0, atol=0.1
+    )
+
+
+def test_a_road_that_is_not_seen_is_no_yardstick_and_the_error_says_what_is():
+    zeros, times_s = np.zeros(30), STEP_S * np.arange(30)
+    recording = Recording(
+        'dark', times_s, zeros, zeros, zeros + 10.0, ['x.jpg'] * 30, lambda index: b''
+    )
+    with pytest.raises(LogError, match='known beside 0% of the frames of dark only') as refused:
+        road_middle(recording)
+    assert '--yardstick way' in str(refused.value)
+    assert recorded_way(recording).left_m.tolist() == zeros.tolist()
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'), [('kind', 'lane'), ('delay_s', 0.7), ('look_ahead_m', 0.0)]
+)
+def test_a_bad_labelling_is_named(field, value):
+    name = {'kind': 'labels', 'delay_s': 'label_delay_s'}.get(field, field)
+    with pytest.raises(ValueError, match=name):
+        Labelling(**{field: value})
+
+
+def test_on_the_real_lap_towards_the_middle_is_how_its_driver_steered(shared_data):
+    recording = read_folder(shared_data / 'lake_lap_a')
+    seen = [edges_ahead(crop_of(recording.frame(i))) for i in range(len(recording))]
+    labels = of_recording(recording, Labelling('middle', 0.3, 20.0), seen)
+    known = np.isfinite(labels)
+    assert known.mean() > 0.95
+    assert np.corrcoef(labels[known], recording.target_rad[known])[0, 1] > 0.85
+
+
+def test_what_was_driven_shows_where_the_real_camera_is(shared_data):
+    recording = read_folder(shared_data / 'lake_lap_a')
+    steps_m = recording.speed_mps[:-1] * np.diff(recording.times_s)
+    straight = np.flatnonzero((np.abs(recording.steering_rad[:-1]) < 1e-9) & (steps_m > 1.2))[::20]
+    rows = slice(int(CENTRE_CAMERA.horizon_px) + 14, int(CENTRE_CAMERA.horizon_px) + 50)
+
+    def likeness(camera):
+        pairs = [
+            (
+                reprojected(recording.frame(i), steps_m[i], 0.0, 0.0, camera)[rows],
+                recording.frame(i + 1)[rows],
+            )
+            for i in straight
+        ]
+        return np.mean(
+            [np.corrcoef(a.mean(axis=2).ravel(), b.mean(axis=2).ravel())[0, 1] for a, b in pairs]
+        )
+
+    here = likeness(CENTRE_CAMERA)
+    others = [
+        {'height_m': 0.97},
+        {'height_m': 1.6},
+        {'pitch_down_rad': 0.0693},
+        {'pitch_down_rad': 0.17},
+    ]
+    assert all(likeness(replace(CENTRE_CAMERA, **other)) < here for other in others)
