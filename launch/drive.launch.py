@@ -32,11 +32,16 @@ from sim_bridge.address import reachable
 from sim_bridge.fleet import prefixes
 from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE
 from steering_net.lifeline import PARENT_VARIABLE
+from steering_net.pinhole import CENTRE_CAMERA
 
 BAD_INPUT = 2
 
 # Where the simulator's camera sits on its car, REP-103: metres, radians, x forward, z up.
-CAMERA_ON_CAR = {'--x': '1.35', '--z': '0.97', '--pitch': '0.0693'}
+CAMERA_ON_CAR = {
+    '--x': str(CENTRE_CAMERA.forward_m),
+    '--z': str(CENTRE_CAMERA.height_m),
+    '--pitch': str(CENTRE_CAMERA.pitch_down_rad),
+}
 # From x forward, z up to the optical z forward, y down (REP-103, suffix _optical).
 OPTICAL = {'--roll': '-1.5707963', '--yaw': '-1.5707963'}
 

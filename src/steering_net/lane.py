@@ -24,21 +24,26 @@ Edges: TypeAlias = NDArray[np.float64]
 """What `edges_ahead` saw in a frame."""
 
 # Places on the ground beside the car's origin; what is nearer is the bonnet.
-_AHEAD_M = np.arange(4.8, 9.0, 0.1, np.float64)
-_LEFT_M = np.arange(7.0, -7.01, -0.05, np.float64)
-_BANDS = 3
+_AHEAD_M = np.arange(4.8, 13.8, 0.15, np.float64)
+_LEFT_M = np.arange(9.0, -9.01, -0.05, np.float64)
+_BANDS = 6
 _LEAST_LINES = 3
 _ROAD_WITHIN_M = 1.0
-_WIDTHS_M = (5.3, 9.2)
-# How much a colour differs from the road's, in levels of 0 to 255, before it is none of the
-# road's; light and shadow change brightness alone.
-_CONTRAST = 18.0
-_BRIGHTNESS_WEIGHT = 0.35
-_BLUR_PLACES = (3.0, 6.0)
+_NEAR_LINES = _AHEAD_M < 9.0
+_WIDTHS_M = (5.3, 12.0)
+# From which difference on a colour is none of the road's: of its shares of red, green and blue,
+# and, weighing less, for light and shadow change it, of the logarithm of its brightness.
+_CONTRAST = 0.07
+_BRIGHTNESS_WEIGHT = 0.1
+# Levels, of 0 to 255, that keep the shares of what is black from being noise.
+_DARK = 8.0
+_BLUR_PLACES = (3.0, 4.0)
 # What is said of a place counts for others this far away; how much of it may be noise.
 _REACH_M = 8.0
 _NOISE_M = 0.25
 _LEAST_SIGHTINGS = 4
+# Of a sighting of one edge only: the road may be wider there.
+_TRUST_IN_HALF = 0.1
 _REWEIGHTINGS = 5
 # Between the two points that say where the middle leads.
 _CHORD_M = 4.0
@@ -57,11 +62,11 @@ _COLUMNS, _ROWS = _IMAGE[..., 0] - 0.5, _IMAGE[..., 1] - 0.5 - CROP_TOP
 
 
 def edges_ahead(crop: Rgb) -> Edges:
-    """Return where a frame shows the road's edges, (k, 3), k of 0 to 3.
+    """Return where a frame shows the road's edges, (k, 3), k of 0 to 6.
 
     `crop` is rows 50 to 145 of a frame of the centre camera, uint8 (95, 320, 3) RGB. Each row is m
-    ahead of the car's origin, 4.8 to 9, and how many m left of it the left edge and the right one
-    are, NaN for one that is out of sight. A road that is not 5.3 to 9.2 m wide is none.
+    ahead of the car's origin, 4.8 to 14, and how many m left of it the left edge and the right one
+    are, NaN for one that is out of sight. A road that is not 5.3 to 12 m wide is none.
     """
     ends = _contrast(crop) > _CONTRAST
     car = len(_LEFT_M) // 2
@@ -96,11 +101,12 @@ def _contrast(crop: Rgb) -> NDArray[np.float32]:
     sigma_x, sigma_y = _BLUR_PLACES
     blurred = cv2.GaussianBlur(places.astype(np.float32), (0, 0), sigma_x, sigmaY=sigma_y)
     above = np.asarray(blurred, np.float32)
-    before_car = above[:, np.abs(_LEFT_M) < _ROAD_WITHIN_M].reshape(-1, 3)
-    off = above - np.median(before_car, axis=0).astype(np.float32)
-    brightness = off.mean(axis=2, keepdims=True)
-    colour = np.sqrt(((off - brightness) ** 2).sum(axis=2))
-    return np.asarray(colour + _BRIGHTNESS_WEIGHT * np.abs(brightness[..., 0]))
+    brightness = above.mean(axis=2) + _DARK
+    shares, light = above / brightness[..., None], np.log(brightness)
+    road = np.ix_(_NEAR_LINES, np.abs(_LEFT_M) < _ROAD_WITHIN_M)
+    shares -= np.median(shares[road].reshape(-1, 3), axis=0)
+    light -= np.median(light[road])
+    return np.asarray(np.sqrt((shares**2).sum(axis=2)) + _BRIGHTNESS_WEIGHT * np.abs(light))
 
 
 def _first(
@@ -121,7 +127,7 @@ def middle_beside(way: Way, seen: Sequence[Edges | None]) -> Series:
     Where one edge is out of sight, the road is taken to be as wide as it mostly is. (n,), m; NaN
     where no frame showed the road within 8 m.
     """
-    row, ahead_m, left_m = _middles(seen)
+    row, ahead_m, left_m, trust = _middles(seen)
     if not len(row):
         return np.full(len(way), np.nan)
     x_m, y_m = way.from_car(row, ahead_m + REAR_AXLE_M, left_m)
@@ -129,11 +135,11 @@ def middle_beside(way: Way, seen: Sequence[Edges | None]) -> Series:
     half_way_m = (way.along_m[1:] + way.along_m[:-1]) / 2
     nearest = np.searchsorted(half_way_m, way.along_m[row] + ahead_m)
     beyond_m, beside_m = way.from_world(nearest, x_m, y_m)
-    return _smoothed(way.along_m[nearest] + beyond_m - REAR_AXLE_M, beside_m, way.along_m)
+    return _smoothed(way.along_m[nearest] + beyond_m - REAR_AXLE_M, beside_m, trust, way.along_m)
 
 
-def _middles(seen: Sequence[Edges | None]) -> tuple[NDArray[np.intp], Series, Series]:
-    """Row, m ahead and m left of each sighting of the middle; none without a whole road."""
+def _middles(seen: Sequence[Edges | None]) -> tuple[NDArray[np.intp], Series, Series, Series]:
+    """Row, m ahead, m left and trust of each sighting of the middle; none without a whole road."""
     counts = [0 if edges is None else len(edges) for edges in seen]
     rows = np.repeat(np.arange(len(seen)), counts)
     edges_m = np.concatenate([np.empty((0, 3)), *(e for e in seen if e is not None)])
@@ -143,31 +149,32 @@ def _middles(seen: Sequence[Edges | None]) -> tuple[NDArray[np.intp], Series, Se
     half_m = np.where(whole, widths_m, np.median(widths_m[whole]) if whole.any() else np.nan) / 2
     middle_m = np.where(np.isfinite(left_m), left_m - half_m, right_m + half_m)
     known = np.isfinite(middle_m)
-    return rows[known], ahead_m[known], middle_m[known]
+    trust = np.where(whole, 1.0, _TRUST_IN_HALF)
+    return rows[known], ahead_m[known], middle_m[known], trust[known]
 
 
-def _smoothed(places_m: Series, values_m: Series, at_m: Series) -> Series:
+def _smoothed(places_m: Series, values_m: Series, trust: Series, at_m: Series) -> Series:
     """Local straight lines, tricube weights, outliers weighing less (Cleveland, 1979)."""
     order = np.argsort(places_m, kind='stable')
-    places_m, values_m = places_m[order], values_m[order]
+    places_m, values_m, trust = places_m[order], values_m[order], trust[order]
     result = np.full(len(at_m), np.nan)
     bounds = np.searchsorted(places_m, np.stack((at_m - _REACH_M, at_m + _REACH_M)))
     for index, (first, last) in enumerate(bounds.T):
         if last - first >= _LEAST_SIGHTINGS:
             away_m = places_m[first:last] - at_m[index]
-            result[index] = _line_at_zero(away_m, values_m[first:last])
+            result[index] = _line_at_zero(away_m, values_m[first:last], trust[first:last])
     return result
 
 
-def _line_at_zero(x: Series, y: Series) -> float:
-    tricube = (1.0 - np.abs(x / _REACH_M) ** 3) ** 3 + 1e-6
-    weights = tricube
+def _line_at_zero(x: Series, y: Series, trust: Series) -> float:
+    near = trust * ((1.0 - np.abs(x / _REACH_M) ** 3) ** 3 + 1e-6)
+    weights = near
     for _ in range(_REWEIGHTINGS):
         shares = weights / weights.sum()
         mean_x, mean_y = shares @ x, shares @ y
         # Few places, all together, say nothing of a slope.
         slope = (shares @ ((x - mean_x) * (y - mean_y))) / (shares @ (x - mean_x) ** 2 + 0.5)
-        weights = tricube / (1.0 + ((y - mean_y - slope * (x - mean_x)) / _NOISE_M) ** 2)
+        weights = near / (1.0 + ((y - mean_y - slope * (x - mean_x)) / _NOISE_M) ** 2)
     return float(mean_y - slope * mean_x)
 
 
