@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steering_net.data_driven import Offset, advance, drive, view
+from steering_net.data_driven import Line, Offset, advance, drive, road_middle, view
 from steering_net.dataset import LogError, smooth
 from steering_net.pinhole import CENTRE_CAMERA
 from steering_net.recording import Recording, read_folder
@@ -132,6 +132,23 @@ def test_broken_frames_are_left_out_and_none_at_all_is_an_error(caplog):
 def test_a_recording_without_speed_is_an_error_and_no_perfect_drive():
     with pytest.raises(LogError, match='drawn holds no speed: record vehicle/speed, or give the'):
         drive(lambda rgb: 0.1, recorded(speed_mps=0.0))
+    with pytest.raises(LogError, match='drawn holds no speed'):
+        road_middle(recorded(speed_mps=0.0))
+
+
+def test_off_the_yardstick_the_car_is_put_back_on_it_and_looks_along_it():
+    recording = recorded(np.zeros(80))
+    along = 0.5 - 0.01 * np.arange(80)
+    line = Line('drawn', along, np.full(80, math.atan(-0.01)))
+    kept = drive(lambda rgb: 0.0, recording, line)
+    # A car that goes straight on along the line stays on it.
+    assert (kept.report['yardstick'], kept.report['interventions']) == ('drawn', 0)
+    assert kept.report['max_cross_track_m'] < 0.01
+    driven = drive(lambda rgb: 0.02, recording, line)
+    (back,) = np.flatnonzero(np.abs(driven.offsets_m) > 1.0)[:1] + 1
+    assert driven.report['interventions'] > 0
+    assert driven.offsets_m[back] == pytest.approx(driven.offsets_m[0], abs=0.02)
+    np.testing.assert_allclose(driven.driver_m, -along[1:])
 
 
 def test_the_verb_compares_and_requires(shared_data, tmp_path):
@@ -155,4 +172,5 @@ def test_the_verb_compares_and_requires(shared_data, tmp_path):
     assert result.stdout.splitlines()[0].split() == ['default', "default'"]
     rows = (tmp_path / 'out' / 'default_offsets.csv').read_text(encoding='utf-8').splitlines()
     assert len(rows) == 80
+    assert rows[0] == 'frame,time_s,offset_m,driver_m'
     assert cv2.imread(str(tmp_path / 'out' / 'default_offsets.png')) is not None

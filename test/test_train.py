@@ -219,7 +219,7 @@ def test_labels_towards_the_middle_are_those_of_the_road_that_is_seen(tmp_path):
     labels = recorded_frames([LogSource(path)], PLAIN, BELOW, **words).steering_rad
     # What leads on to the end is not known beside the last frames.
     assert len(labels) in (23, 24)
-    np.testing.assert_allclose(labels, expected[: len(labels)], atol=0.012)
+    np.testing.assert_allclose(labels, expected[: len(labels)], atol=0.015)
     assert np.corrcoef(labels, expected[: len(labels)])[0, 1] > 0.95
 
 

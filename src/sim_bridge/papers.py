@@ -47,10 +47,16 @@ def write_data_driven(stem: Path, recording: Recording, drive: Drive) -> list[Pa
     files = [stem.with_name(f'{stem.name}_{end}') for end in ('offsets.csv', 'offsets.png')]
     times_s = (recording.times_s - recording.times_s[0])[:-1]
     names = recording.frame_names[:-1]
-    _write_csv(files[0], ('frame', 'time_s', 'offset_m'), names, (times_s, drive.offsets_m))
+    header = ('frame', 'time_s', 'offset_m', 'driver_m')
+    _write_csv(files[0], header, names, (times_s, drive.offsets_m, drive.driver_m))
     limit_m = np.full(len(times_s), INTERVENTION_BEYOND_M)
-    lines = {'offset': drive.offsets_m, 'left bound': limit_m, 'right bound': -limit_m}
-    _plot(files[1], times_s, lines, 'offset to the left, m')
+    lines = {
+        'network': drive.offsets_m,
+        'recorded driver': drive.driver_m,
+        'left bound': limit_m,
+        'right bound': -limit_m,
+    }
+    _plot(files[1], times_s, lines, f'left of the {drive.report["yardstick"]}, m')
     return files
 
 

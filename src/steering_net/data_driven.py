@@ -12,6 +12,7 @@ is the right way shows in the frames: on a recorded lap, the turns that the dist
 between two frames correlate by 0.95 with those of the recorded car here (by 0.82 with the mean's).
 """
 
+import functools
 import logging
 import math
 import time
@@ -22,10 +23,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from steering_net.augment import crop_of
 from steering_net.dataset import LogError, Series
 from steering_net.evaluate import latency_ms
-from steering_net.lane import Edges, directions, edges_ahead, middle_beside
+from steering_net.lane import directions, look, middle_beside
 from steering_net.pinhole import CENTRE_CAMERA, reprojected
 from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
 from steering_net.recording import Recording
@@ -74,13 +74,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Drive:
-    """The report's fields, and the offset from the line in m after each frame.
+    """The report's fields, and offsets from the line after each frame: (n - 1,), m, left positive.
 
-    The offsets are (n - 1,), NaN in pauses.
+    `offsets_m` are the network's, NaN in pauses, `driver_m` the recorded driver's.
     """
 
     report: dict[str, Any]
     offsets_m: Series
+    driver_m: Series
 
 
 def advance(offset: Offset, steering_rad: float, recorded_rad: float, distance_m: float) -> Offset:
@@ -121,10 +122,13 @@ def road_middle(recording: Recording) -> Line:
     """Return the middle of the road, measured in the recording's frames, as the yardstick.
 
     Where few frames show the road's edges it is interpolated; LogError where it is not known
-    beside a tenth of the frames.
+    beside a tenth of the frames, or where there is no speed.
     """
+    if not recording.speed_mps.any():
+        raise _no_speed(recording)
     left_m, yaw_rad = np.full((2, len(recording)), np.nan)
-    seen = [_edges_seen(recording, index) for index in _progress(len(recording), 'looking')]
+    frames = _progress(len(recording), 'looking')
+    seen = [look(functools.partial(recording.frame, index)) for index in frames]
     for run in runs(recording.times_s):
         series = (recording.times_s, recording.steering_rad, recording.speed_mps)
         way = way_of(*(values[run] for values in series))
@@ -148,22 +152,15 @@ def drive(steer: Callable[[Rgb], float], recording: Recording, line: Line | None
     used leaves the steering as it was. Raises LogError where no step is left, or none that leads
     anywhere.
     """
-    run = _Run(recording, line or recorded_way(recording))
+    line = line or recorded_way(recording)
+    run = _Run(recording, line)
     for index in _progress(len(recording) - 1, 'driving'):
         run.step(index, steer)
-    return Drive(run.report(), np.array(run.offsets_m))
+    return Drive(run.report(), np.array(run.offsets_m), -line.left_m[1:])
 
 
 def _progress(frames: int, what: str) -> Iterator[int]:
     yield from tqdm(range(frames), what, unit='frame', disable=None)
-
-
-def _edges_seen(recording: Recording, index: int) -> Edges | None:
-    try:
-        return edges_ahead(crop_of(recording.frame(index)))
-    except ImageError:
-        # The drive says which frames it leaves out.
-        return None
 
 
 class _Run:
@@ -213,10 +210,7 @@ class _Run:
         if not self._latencies_s:
             raise LogError(f'no frame of {self._recording.name} can be used')
         if not self._distance_m:
-            raise LogError(
-                f'{self._recording.name} holds no speed: record vehicle/speed, '
-                'or give the log a column speed (mph)'
-            )
+            raise _no_speed(self._recording)
         offsets_m = np.array(self.offsets_m)
         driven = np.isfinite(offsets_m)
         duration_s = float(self._steps_s[driven].sum())
@@ -234,6 +228,13 @@ class _Run:
             'steering_rms_rate_radps': math.sqrt(self._turned_rad2ps / duration_s),
             'latency_ms': latency_ms(self._latencies_s),
         }
+
+
+def _no_speed(recording: Recording) -> LogError:
+    return LogError(
+        f'{recording.name} holds no speed: record vehicle/speed, '
+        'or give the log a column speed (mph)'
+    )
 
 
 def _within_lock(steering_rad: float) -> float:

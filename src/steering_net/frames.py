@@ -18,7 +18,7 @@ from tqdm import tqdm
 from steering_net.augment import CROP_SHAPE, Augmentation, crop_of
 from steering_net.dataset import Log, LogError, Series, base_name, read_image, read_log
 from steering_net.labels import Labelling, of_log, of_recording
-from steering_net.lane import Edges, edges_ahead
+from steering_net.lane import Edges, look
 from steering_net.preprocess import ImageError, Profile, Rgb
 from steering_net.recording import Recording
 
@@ -252,13 +252,6 @@ def _seen(loads: Sequence[Callable[[], Rgb]], labelling: Labelling) -> list[Edge
     """What each frame shows of the road's middle; nothing is read where no label needs it."""
     if labelling.kind != 'middle':
         return [None] * len(loads)
-
-    def look(load: Callable[[], Rgb]) -> Edges | None:
-        try:
-            return edges_ahead(crop_of(load()))
-        except ImageError:
-            # That it cannot be used is said when it is read for training.
-            return None
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         looks = threads.map(look, loads)

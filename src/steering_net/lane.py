@@ -6,17 +6,17 @@ both edges of the road a few metres ahead; seen from above, the road ends where 
 The car drives through all of those places, which joins what many frames say of each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.augment import CROP_TOP
+from steering_net.augment import CROP_TOP, crop_of
 from steering_net.dataset import Series
 from steering_net.pinhole import CENTRE_CAMERA
-from steering_net.preprocess import Rgb
+from steering_net.preprocess import ImageError, Rgb
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.way import Way
 
@@ -85,6 +85,17 @@ def edges_ahead(crop: Rgb) -> Edges:
         if len(lines) >= _LEAST_LINES:
             found.append([_AHEAD_M[lines].mean(), _median(left_m[lines]), _median(right_m[lines])])
     return np.array(found, np.float64).reshape(-1, 3)
+
+
+def look(load: Callable[[], Rgb]) -> Edges | None:
+    """Return what the frame that `load` returns shows; None if it cannot be used.
+
+    Whoever needs the frame itself says why.
+    """
+    try:
+        return edges_ahead(crop_of(load()))
+    except ImageError:
+        return None
 
 
 def _median(values: Series) -> float:
