@@ -68,6 +68,7 @@ def test_a_way_is_the_circle_of_the_bicycle_model():
 def test_runs_end_at_pauses_and_where_time_goes_back():
     times_s = np.array([0.0, 0.1, 0.2, 5.0, 5.1, 4.0])
     assert runs(times_s) == [slice(0, 3), slice(3, 5), slice(5, 6)]
+    assert runs(np.empty(0)) == []
 
 
 def test_the_middle_beside_is_what_most_frames_say():

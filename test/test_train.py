@@ -243,6 +243,11 @@ def test_images_that_are_missing_are_left_out_with_a_word(recording, caplog):
     assert 'left out' in caplog.text
     with pytest.raises(LogError, match='can be used'):
         recorded_frames([LogSource(recording, only_sources=('somebody',))], PLAIN, BELOW)
+    # The drawn road is a line on grey: no edges, so no middle.
+    for only in ((), ('somebody',)):
+        source = LogSource(recording, only_sources=only)
+        with pytest.raises(LogError, match='no image of'):
+            recorded_frames([source], PLAIN, BELOW, labelling=Labelling('middle'))
 
 
 def test_stored_crops_count_like_whole_frames():

@@ -73,7 +73,7 @@ def frames(bag: Bag) -> Iterator[Frame]:
     for record in bag:
         if record.is_of(FRAMES):
             if record.topic != (topic or record.topic):
-                raise BagError(f'{bag.path} holds several cars: say which with --car N')
+                raise BagError(f'{bag.path} holds several cars: `export --car N` takes one out')
             topic = record.topic
             image = record.frame()
             stamp = stamp_ns(image)

@@ -62,7 +62,7 @@ def runs(times_s: Series) -> list[slice]:
     steps_s = np.diff(times_s)
     ends = np.flatnonzero(~((steps_s > 0.0) & (steps_s <= LONGEST_STEP_S))) + 1
     bounds = [0, *ends.tolist(), len(times_s)]
-    return [slice(a, b) for a, b in itertools.pairwise(bounds)]
+    return [slice(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
 
 def way_of(times_s: Series, steering_rad: Series, speed_mps: Series) -> Way:
