@@ -9,7 +9,9 @@ import pytest
 
 from steering_net.data_driven import Line, Offset, advance, drive, road_middle, view
 from steering_net.dataset import LogError, smooth
+from steering_net.evaluate import open_loop
 from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.predictor import load_predictor
 from steering_net.recording import Recording, read_folder
 from steering_net.vehicle import WHEELBASE_M
 from support import run_verb
@@ -174,3 +176,14 @@ def test_the_verb_compares_and_requires(shared_data, tmp_path):
     assert len(rows) == 80
     assert rows[0] == 'frame,time_s,offset_m,driver_m'
     assert cv2.imread(str(tmp_path / 'out' / 'default_offsets.png')) is not None
+
+
+def test_the_shipped_network_drives_a_real_lap_within_a_metre_of_the_middle(shared_data):
+    lap = read_folder(shared_data / 'lake_lap_a')
+    network = load_predictor('default')
+    assert open_loop(network, lap).report['correlation_smoothed'] > 0.8
+    driven = drive(network.predict, lap, road_middle(lap))
+    assert (driven.report['yardstick'], driven.report['frames']) == ('middle', 999)
+    assert (driven.report['interventions'], driven.report['autonomy_percent']) == (0, 100.0)
+    # Its driver did not.
+    assert np.max(np.abs(driven.driver_m)) > 2.0
