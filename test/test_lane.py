@@ -3,11 +3,13 @@
 import math
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
+from steering_net import lane
 from steering_net.augment import crop_of
 from steering_net.data_driven import recorded_way, road_middle
 from steering_net.dataset import LogError
@@ -108,13 +110,51 @@ def test_directions_follow_the_middle():
 
 def test_a_road_that_is_not_seen_is_no_yardstick_and_the_error_says_what_is():
     zeros, times_s = np.zeros(30), STEP_S * np.arange(30)
+    grey = cv2.imencode('.jpg', np.full((160, 320, 3), 90, np.uint8))[1].tobytes()
     recording = Recording(
-        'dark', times_s, zeros, zeros, zeros + 10.0, ['x.jpg'] * 30, lambda index: b''
+        'dark', times_s, zeros, zeros, zeros + 10.0, ['x.jpg'] * 30, lambda index: grey
     )
     with pytest.raises(LogError, match='known beside 0% of the frames of dark only') as refused:
         road_middle(recording)
     assert '--yardstick way' in str(refused.value)
     assert recorded_way(recording).left_m.tolist() == zeros.tolist()
+
+
+def test_of_a_road_half_seen_here_and_half_there_no_width_is_made_up(monkeypatch):
+    lines = len(lane._AHEAD_M)
+    one = np.where(np.arange(lines) % 2, 8.0, np.nan)
+    edges = iter((one, np.where(np.isnan(one), -8.0, np.nan)))
+    monkeypatch.setattr(lane, '_first', lambda *words: next(edges))
+    assert edges_ahead(np.zeros((95, 320, 3), np.uint8)).shape == (0, 3)
+
+
+def test_one_edge_in_sight_is_seen():
+    crop = np.full((95, 320, 3), 90, np.uint8)
+    # Grass right of a line from 2 m beside the car to the vanishing point.
+    near, far = CENTRE_CAMERA.project(np.array([[4.0, -2.0], [1e5, -2.0]])) - [0.0, 50.0]
+    corners = np.array([near, far, [320.0, far[1]], [320.0, 95.0]]).astype(np.int32)
+    cv2.fillPoly(crop, [corners], (60, 140, 40))
+    found = edges_ahead(crop)
+    assert len(found) > 2
+    assert np.isnan(found[:, 1]).all()
+    np.testing.assert_allclose(found[:, 2], -2.0, atol=0.3)
+
+
+def test_whatever_a_recording_begins_with_its_middle_is_the_same(shared_data):
+    recording = read_folder(shared_data / 'lake_lap_a')
+    seen = [edges_ahead(crop_of(recording.frame(i))) for i in range(len(recording))]
+
+    def middle(rows):
+        series = recording.times_s, recording.steering_rad, recording.speed_mps
+        return middle_beside(way_of(*(values[rows] for values in series)), seen[rows])
+
+    whole = middle(slice(None))
+    errors_m = [middle(slice(i, i + 60)) - whole[i : i + 60] for i in range(100, 900, 40)]
+    # What no frame has shown yet is not known.
+    assert all(np.isnan(errors[:3]).all() for errors in errors_m)
+    known = np.array([errors[5:40] for errors in errors_m])
+    assert np.sqrt(np.nanmean(known**2)) < 0.15
+    assert np.isfinite(known).mean() > 0.95
 
 
 @pytest.mark.parametrize(

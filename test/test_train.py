@@ -223,6 +223,36 @@ def test_labels_towards_the_middle_are_those_of_the_road_that_is_seen(tmp_path):
     assert np.corrcoef(labels, expected[: len(labels)])[0, 1] > 0.95
 
 
+def test_labels_towards_the_middle_keep_runs_apart_and_say_what_they_need(tmp_path, caplog):
+    track = make_track(1000)
+    camera = Camera(track)
+    lines = {'a': [], 'b': []}
+    for folder, aside_m in (('a', 1.0), ('b', -1.0)):
+        (tmp_path / folder).mkdir()
+        for i in range(40):
+            rgb = camera.render(track.pose(20.0 + i, aside_m))
+            cv2.imwrite(str(tmp_path / folder / f'{i}.jpg'), rgb[..., ::-1])
+            lines[folder].append(f'{folder}/{i}.jpg,{i / 10},0,{10 / 0.44704}')
+    path = tmp_path / 'frames.csv'
+
+    def labels(rows):
+        path.write_text('\n'.join(['frame,timestamp_s,steering,speed_mph', *rows]), 'utf-8')
+        words = {'labelling': Labelling('middle')}
+        return recorded_frames([LogSource(path)], PLAIN, BELOW, **words).steering_rad
+
+    alone = [labels(lines[folder]) for folder in 'ab']
+    mixed = [row for pair in zip(*lines.values(), strict=True) for row in pair]
+    together = labels(mixed)
+    np.testing.assert_allclose(together[::2], alone[0])
+    np.testing.assert_allclose(together[1::2], alone[1])
+    assert (alone[0] < alone[1]).all()
+    with pytest.raises(LogError, match='holds no speed'):
+        labels([row.rsplit(',', 1)[0] + ',0' for row in lines['a']])
+    (tmp_path / 'a' / '3.jpg').unlink()
+    labels(lines['a'])
+    assert '3.jpg' in caplog.text
+
+
 def test_labels_can_be_those_of_some_time_before(recording):
     rows = recording.read_text(encoding='utf-8').splitlines()
     ramp = [row.replace('0.5,1,0,30', f'{i / 40},1,0,30') for i, row in enumerate(rows)]

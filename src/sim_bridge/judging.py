@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -89,10 +90,12 @@ def on_recorded_frames(path: Path, yardstick: str, folder: Path | None) -> Judge
     from steering_net.data_driven import drive, recorded_way, road_middle
 
     recording = open_recording(path)
-    line = {'middle': road_middle, 'way': recorded_way}[yardstick](recording)
+    # Not before the first network is loaded, which may fail at once.
+    measure = {'middle': road_middle, 'way': recorded_way}[yardstick]
+    line = functools.cache(functools.partial(measure, recording))
 
     def judge(predictor: Predictor, name: str) -> Report:
-        driven = drive(predictor.predict, recording, line)
+        driven = drive(predictor.predict, recording, line())
         if folder:
             write_data_driven(_stem(folder, name), recording, driven)
         return driven.report

@@ -18,17 +18,18 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
+from steering_net.augment import crop_of
 from steering_net.dataset import LogError, Series
 from steering_net.evaluate import latency_ms
 from steering_net.lane import directions, look, middle_beside
 from steering_net.pinhole import CENTRE_CAMERA, reprojected
 from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
-from steering_net.recording import Recording
+from steering_net.recording import Recording, no_speed
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.way import LONGEST_STEP_S, acting, runs, way_of
 
@@ -58,12 +59,17 @@ class Line:
     """What a drive is judged by: a line beside the recorded way, (n,) each, at each frame.
 
     `left_m` is its distance to the left of the recorded car's origin, `yaw_rad` its direction,
-    left of the car's.
+    left of the car's; NaN where it is not known.
     """
 
     name: str
     left_m: Series
     yaw_rad: Series
+
+    def is_known(self, index: int) -> bool:
+        """Whether the line is known from this frame to the next."""
+        ends = (*self.left_m[index : index + 2], *self.yaw_rad[index : index + 2])
+        return all(map(math.isfinite, ends))
 
     def at(self, index: int) -> Offset:
         """The offset of a car whose origin is on the line, and that looks along it."""
@@ -76,7 +82,8 @@ class Line:
 class Drive:
     """The report's fields, and offsets from the line after each frame: (n - 1,), m, left positive.
 
-    `offsets_m` are the network's, NaN in pauses, `driver_m` the recorded driver's.
+    `offsets_m` are the network's, NaN in pauses, `driver_m` the recorded driver's, NaN where
+    the line is not known.
     """
 
     report: dict[str, Any]
@@ -121,42 +128,63 @@ def recorded_way(recording: Recording) -> Line:
 def road_middle(recording: Recording) -> Line:
     """Return the middle of the road, measured in the recording's frames, as the yardstick.
 
-    Where few frames show the road's edges it is interpolated; LogError where it is not known
-    beside a tenth of the frames, or where there is no speed.
+    Where few frames show the road's edges it is interpolated; at both ends of a run it is NaN
+    where it is not known. LogError where it is not known beside a tenth of the frames, where no
+    frame can be used, or where there is no speed.
     """
     if not recording.speed_mps.any():
-        raise _no_speed(recording)
+        raise no_speed(recording)
     left_m, yaw_rad = np.full((2, len(recording)), np.nan)
     frames = _progress(len(recording), 'looking')
     seen = [look(functools.partial(recording.frame, index)) for index in frames]
+    if all(edges is None for edges in seen):
+        _refuse(recording)
     for run in runs(recording.times_s):
         series = (recording.times_s, recording.steering_rad, recording.speed_mps)
         way = way_of(*(values[run] for values in series))
-        left_m[run] = middle_beside(way, seen[run])
-        yaw_rad[run] = directions(way, left_m[run])
+        middle_m = middle_beside(way, seen[run])
+        left_m[run], yaw_rad[run] = _filled(middle_m), _filled(directions(way, middle_m))
     known = np.isfinite(left_m) & np.isfinite(yaw_rad)
     if known.mean() < LEAST_KNOWN:
         raise LogError(
             f"the road's middle is known beside {known.mean():.0%} of the frames of "
             f"{recording.name} only: judge by the driver's way, --yardstick way"
         )
-    rows = np.arange(len(recording))
-    return Line('middle', *(np.interp(rows, rows[known], s[known]) for s in (left_m, yaw_rad)))
+    return Line('middle', left_m, yaw_rad)
+
+
+def _refuse(recording: Recording) -> NoReturn:
+    """Say why no frame can be used."""
+    try:
+        crop_of(recording.frame(0))
+    except ImageError as error:
+        raise LogError(f'no frame of {recording.name} can be used: {error}') from error
+    raise LogError(f'no frame of {recording.name} can be used')
+
+
+def _filled(values: Series) -> Series:
+    """Interpolate what is NaN between known values."""
+    rows, known = np.arange(len(values)), np.isfinite(values)
+    if not known.any():
+        return values
+    return np.asarray(
+        np.interp(rows, rows[known], values[known], left=np.nan, right=np.nan), np.float64
+    )
 
 
 def drive(steer: Callable[[Rgb], float], recording: Recording, line: Line | None = None) -> Drive:
     """Let `steer` (frame -> rad, left positive) drive from the first frame to the last but one.
 
     It is judged by `line`, the recorded way where there is none. A pause of the recording (over
-    half a second) puts the car back on the line, which is no intervention; a frame that cannot be
-    used leaves the steering as it was. Raises LogError where no step is left, or none that leads
-    anywhere.
+    half a second), or of the line, puts the car back on the line, which is no intervention; a
+    frame that cannot be used leaves the steering as it was. Raises LogError where no step is left,
+    or none that leads anywhere.
     """
     line = line or recorded_way(recording)
     run = _Run(recording, line)
     for index in _progress(len(recording) - 1, 'driving'):
         run.step(index, steer)
-    return Drive(run.report(), np.array(run.offsets_m), -line.left_m[1:])
+    return Drive(run.report(), np.array(run.offsets_m), 0.0 - line.left_m[1:])
 
 
 def _progress(frames: int, what: str) -> Iterator[int]:
@@ -179,7 +207,7 @@ class _Run:
     def step(self, index: int, steer: Callable[[Rgb], float]) -> None:
         """Answer frame `index`, and drive to the next."""
         step_s, before_rad = float(self._steps_s[index]), self._steering_rad
-        if not 0.0 < step_s <= LONGEST_STEP_S:
+        if not (0.0 < step_s <= LONGEST_STEP_S and self._line.is_known(index)):
             self._offset = self._line.at(index + 1)
             self.offsets_m.append(math.nan)
             return
@@ -210,7 +238,7 @@ class _Run:
         if not self._latencies_s:
             raise LogError(f'no frame of {self._recording.name} can be used')
         if not self._distance_m:
-            raise _no_speed(self._recording)
+            raise no_speed(self._recording)
         offsets_m = np.array(self.offsets_m)
         driven = np.isfinite(offsets_m)
         duration_s = float(self._steps_s[driven].sum())
@@ -228,13 +256,6 @@ class _Run:
             'steering_rms_rate_radps': math.sqrt(self._turned_rad2ps / duration_s),
             'latency_ms': latency_ms(self._latencies_s),
         }
-
-
-def _no_speed(recording: Recording) -> LogError:
-    return LogError(
-        f'{recording.name} holds no speed: record vehicle/speed, '
-        'or give the log a column speed (mph)'
-    )
 
 
 def _within_lock(steering_rad: float) -> float:

@@ -290,12 +290,17 @@ def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
     other runs, whatever their time. Rows without a time keep their own steering.
     """
     steering = np.array([row.steering_rad for row in rows], np.float64)
+    for run in runs_of(rows):
+        timed = [index for index in run if rows[index].timestamp_s is not None]
+        times = np.array([rows[index].timestamp_s for index in timed], np.float64)
+        steering[timed] = smooth(times, steering[timed], delay_s=delay_s)
+    return steering
+
+
+def runs_of(rows: Sequence[Row]) -> list[list[int]]:
+    """Return the indices of the rows of each run: those of one source and folder."""
     runs: dict[tuple[str | None, str], list[int]] = {}
     for index, row in enumerate(rows):
-        if row.timestamp_s is not None:
-            folder = row.center.removesuffix(base_name(row.center))
-            runs.setdefault((row.source, folder), []).append(index)
-    for run in runs.values():
-        times = np.array([rows[index].timestamp_s for index in run], np.float64)
-        steering[run] = smooth(times, steering[run], delay_s=delay_s)
-    return steering
+        folder = row.center.removesuffix(base_name(row.center))
+        runs.setdefault((row.source, folder), []).append(index)
+    return list(runs.values())

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,7 +91,7 @@ def recorded_frames(
         labels = of_recording(recording, labelling, _seen(loads, labelling))
         wanted += _of_recording(recording, labels, thinning)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
-    frames = _read(_known(wanted), profile)
+    frames = _read(wanted, profile)
     if names and not len(frames):
         raise LogError(f'no image of {", ".join(names)} can be used')
     return frames
@@ -152,7 +151,10 @@ class _Wanted(NamedTuple):
 
 
 def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
-    """Read images with all processors, straight to their places; bad ones are left out."""
+    """Read images with all processors, straight to their places.
+
+    Bad ones are left out, and those whose label is not known.
+    """
     crops = np.empty((len(wanted), *CROP_SHAPE), np.uint8)
 
     def read(index: int) -> bool:
@@ -170,6 +172,10 @@ def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
         good = np.fromiter(bar, bool, len(wanted))
     steering_rad = np.array([image.steering_rad for image in wanted], np.float32)
     held_out = np.array([image.held_out for image in wanted], bool)
+    labelled = np.isfinite(steering_rad)
+    if missing := int((good & ~labelled).sum()):
+        _LOG.warning("%d images left out: the road's middle is not known there", missing)
+    good &= labelled
     if good.all():
         return Frames(crops, steering_rad, held_out)
     # In place, for a copy would double what is the most of this process's memory.
@@ -185,15 +191,6 @@ def _chosen(source: LogSource) -> Log:
         _LOG.warning('%s line %d left out: %s', log.path, bad.line, bad.reason)
     only = source.only_sources
     return replace(log, rows=[row for row in log.rows if not only or row.source in only])
-
-
-def _known(wanted: Sequence[_Wanted]) -> list[_Wanted]:
-    """Leave out images whose label is not known."""
-    known = [image for image in wanted if math.isfinite(image.steering_rad)]
-    if len(known) < len(wanted):
-        missing = len(wanted) - len(known)
-        _LOG.warning("%d images left out: the road's middle is not known there", missing)
-    return known
 
 
 def _of_log(
@@ -243,8 +240,9 @@ def _labels(
         for row, points in zip(log.rows, found, strict=True)
         if points is not None
     }
+    whole = functools.cache(read_log)
     for log, source, points in zip(logs, sources, seen, strict=True):
-        series = [read_log(path) for path in source.label_logs]
+        series = [whole(path) for path in source.label_logs]
         yield of_log(log, series, labelling, points, by_name)
 
 

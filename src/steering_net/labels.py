@@ -1,13 +1,13 @@
 """Say what recorded frames teach: what was steered, or what leads to the road's middle."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from steering_net.dataset import Log, Series, base_name, smoothed_steering_rad
+from steering_net.dataset import Log, Series, base_name, runs_of, smoothed_steering_rad
 from steering_net.lane import Edges, middle_beside, towards_middle_rad
-from steering_net.recording import Recording, from_log
+from steering_net.recording import Recording, from_log, no_speed
 from steering_net.way import runs, way_of
 
 KINDS = ('steering', 'middle')
@@ -41,8 +41,15 @@ def of_recording(
 ) -> Series:
     """Return the label of each frame: (n,), rad, left positive; NaN where it is not known.
 
-    `seen` holds, for `middle`, what each frame showed.
+    `seen` holds, for `middle`, what each frame showed. Raises LogError where that needs speeds and
+    there are none.
     """
+    if labelling.kind == 'middle' and not recording.speed_mps.any():
+        raise no_speed(recording)
+    return _of_runs(recording, labelling, seen)
+
+
+def _of_runs(recording: Recording, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
     labels = np.empty(len(recording))
     for run in runs(recording.times_s):
         times_s, steered_rad = recording.times_s[run], recording.target_rad[run]
@@ -78,7 +85,16 @@ def of_log(
 
 
 def _own(log: Log, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
-    if labelling.kind == 'middle':
-        return of_recording(from_log(log), labelling, seen)
-    # Samples of a run are far apart: the mean of what was steered before one is no interpolation.
-    return smoothed_steering_rad(log.rows, labelling.delay_s)
+    rows = log.rows
+    if labelling.kind == 'steering':
+        # Samples of a run are far apart: a mean of what was steered, not an interpolation.
+        return smoothed_steering_rad(rows, labelling.delay_s)
+    if rows and not any(row.speed_mps for row in rows):
+        raise no_speed(from_log(log))
+    labels = np.full(len(rows), np.nan)
+    for run in runs_of(rows):
+        # Rows without a time have no place among those with one.
+        timed = [index for index in run if rows[index].timestamp_s is not None] or run
+        recording = from_log(replace(log, rows=[rows[index] for index in timed]))
+        labels[timed] = _of_runs(recording, labelling, [seen[index] for index in timed])
+    return labels

@@ -56,6 +56,14 @@ def read_folder(path: Path) -> Recording:
     return from_log(log)
 
 
+def no_speed(recording: Recording) -> LogError:
+    """Return the error for a recording that needs speeds and has none."""
+    return LogError(
+        f'{recording.name} holds no speed: record vehicle/speed, '
+        'or give the log a column speed (mph)'
+    )
+
+
 def find_log(path: Path) -> Path:
     """Return the log in a folder, or `path` if it is no folder; LogError where there is none."""
     if not path.is_dir():

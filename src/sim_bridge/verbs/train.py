@@ -128,7 +128,8 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
         type=float,
         default=16.0,
         metavar='M',
-        help='distance in m within which a displaced car is to be back on its way',
+        help='distance in m within which a displaced car is to be back on its way, and at which '
+        '`--labels middle` aims',
     )
     fit.add_argument(
         '--max-shift',
