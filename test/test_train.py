@@ -138,8 +138,10 @@ def test_a_flipped_and_moved_picture_is_the_mirror_image(tmp_path):
     crop, profile = crop_of(road(50)), COURSE.below(50)
     there = moved(crop, 0.3, 0.05, profile)
     mirrored = moved(crop, 0.3, 0.05, profile, flip=True)
-    # OpenCV finds places to a 32nd of a pixel.
-    np.testing.assert_allclose(mirrored[:, ::-1], there, atol=6)
+    # OpenCV finds places to a 32nd of a pixel, which at an edge a few pixels show.
+    difference = np.abs(mirrored[:, ::-1].astype(int) - there)
+    assert np.count_nonzero(difference > 1) <= 6
+    assert difference.max() <= 6
 
 
 def test_straight_frames_are_thinned_out_but_not_where_they_validate(tmp_path):

@@ -26,12 +26,12 @@ from tqdm import tqdm
 from steering_net.augment import crop_of
 from steering_net.dataset import LogError, Series
 from steering_net.evaluate import latency_ms
-from steering_net.lane import directions, look, middle_beside
+from steering_net.lane import directions, look, middles_of
 from steering_net.pinhole import CENTRE_CAMERA, reprojected
 from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
 from steering_net.recording import Recording, no_speed
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
-from steering_net.way import LONGEST_STEP_S, acting, runs, way_of
+from steering_net.way import LONGEST_STEP_S, acting
 
 _LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
@@ -139,10 +139,7 @@ def road_middle(recording: Recording) -> Line:
     seen = [look(functools.partial(recording.frame, index)) for index in frames]
     if all(edges is None for edges in seen):
         _refuse(recording)
-    for run in runs(recording.times_s):
-        series = (recording.times_s, recording.steering_rad, recording.speed_mps)
-        way = way_of(*(values[run] for values in series))
-        middle_m = middle_beside(way, seen[run])
+    for run, way, middle_m in middles_of(recording, seen):
         left_m[run], yaw_rad[run] = _filled(middle_m), _filled(directions(way, middle_m))
     known = np.isfinite(left_m) & np.isfinite(yaw_rad)
     if known.mean() < LEAST_KNOWN:

@@ -235,15 +235,15 @@ def _labels(
         for log in logs
     ]
     by_name = {
-        base_name(row.center): points
+        base_name(row.center): edges
         for log, found in zip(logs, seen, strict=True)
-        for row, points in zip(log.rows, found, strict=True)
-        if points is not None
+        for row, edges in zip(log.rows, found, strict=True)
+        if edges is not None
     }
     whole = functools.cache(read_log)
-    for log, source, points in zip(logs, sources, seen, strict=True):
+    for log, source, found in zip(logs, sources, seen, strict=True):
         series = [whole(path) for path in source.label_logs]
-        yield of_log(log, series, labelling, points, by_name)
+        yield of_log(log, series, labelling, found, by_name)
 
 
 def _seen(loads: Sequence[Callable[[], Rgb]], labelling: Labelling) -> list[Edges | None]:

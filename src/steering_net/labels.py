@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from steering_net.dataset import Log, Series, base_name, runs_of, smoothed_steering_rad
-from steering_net.lane import Edges, middle_beside, towards_middle_rad
+from steering_net.lane import Edges, middles_of, towards_middle_rad
 from steering_net.recording import Recording, from_log, no_speed
-from steering_net.way import runs, way_of
+from steering_net.way import runs
 
 KINDS = ('steering', 'middle')
 
@@ -50,14 +50,15 @@ def of_recording(
 
 
 def _of_runs(recording: Recording, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
+    right_rad = recording.target_rad
+    if labelling.kind == 'middle':
+        right_rad = np.empty(len(recording))
+        for run, way, middle_m in middles_of(recording, seen):
+            right_rad[run] = towards_middle_rad(way, middle_m, labelling.look_ahead_m)
     labels = np.empty(len(recording))
     for run in runs(recording.times_s):
-        times_s, steered_rad = recording.times_s[run], recording.target_rad[run]
-        if labelling.kind == 'middle':
-            way = way_of(times_s, recording.steering_rad[run], recording.speed_mps[run])
-            middle_m = middle_beside(way, seen[run])
-            steered_rad = towards_middle_rad(way, middle_m, labelling.look_ahead_m)
-        labels[run] = np.interp(times_s - labelling.delay_s, times_s, steered_rad)
+        times_s = recording.times_s[run]
+        labels[run] = np.interp(times_s - labelling.delay_s, times_s, right_rad[run])
     return labels
 
 

@@ -6,7 +6,7 @@ both edges of the road a few metres ahead; seen from above, the road ends where 
 The car drives through all of those places, which joins what many frames say of each.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import cv2
@@ -17,8 +17,9 @@ from steering_net.augment import CROP_TOP, crop_of
 from steering_net.dataset import Series
 from steering_net.pinhole import CENTRE_CAMERA
 from steering_net.preprocess import ImageError, Rgb
+from steering_net.recording import Recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
-from steering_net.way import Way
+from steering_net.way import Way, runs, way_of
 
 Edges: TypeAlias = NDArray[np.float64]
 """What `edges_ahead` saw in a frame."""
@@ -149,6 +150,16 @@ def middle_beside(way: Way, seen: Sequence[Edges | None]) -> Series:
     nearest = np.searchsorted(half_way_m, way.along_m[row] + ahead_m)
     beyond_m, beside_m = way.from_world(nearest, x_m, y_m)
     return _smoothed(way.along_m[nearest] + beyond_m - REAR_AXLE_M, beside_m, trust, way.along_m)
+
+
+def middles_of(
+    recording: Recording, seen: Sequence[Edges | None]
+) -> Iterator[tuple[slice, Way, Series]]:
+    """Yield the rows of each run of a recording, its way, and the middle beside it."""
+    for run in runs(recording.times_s):
+        series = (recording.times_s, recording.steering_rad, recording.speed_mps)
+        way = way_of(*(values[run] for values in series))
+        yield run, way, middle_beside(way, seen[run])
 
 
 def _middles(seen: Sequence[Edges | None]) -> tuple[NDArray[np.intp], Series, Series, Series]:
