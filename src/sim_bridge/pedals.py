@@ -1,54 +1,234 @@
-"""Braking and pulling away with a car whose one pedal axis also is its reverse gear.
+"""Throttle values for a car whose one pedal axis is accelerator, brake and reverse gear. Pure.
 
-In the simulator a negative throttle brakes above a certain speed and drives backwards below it,
-and a brake that was pressed at the moment the car fell below that speed stays pressed until the
-next negative throttle. The reported speed has no sign. Pure.
+In the simulator a negative throttle brakes only while the car drives forward faster than
+`REVERSE_BELOW_MPS`. Otherwise it pulls backwards, however fast the car already rolls backwards.
+A brake that is pressed when the car falls below that speed, and let go in that very physics
+step, stays pressed until the next negative throttle. The reported speed has no sign.
+
+So below that speed the car is slowed down and held by the accelerator and the reverse gear, which
+a controller of the signed speed chooses. On falls that are too steep for the reverse gear the
+brake keeps the car at that speed, and is left pressed where the frame rate allows to aim for it.
 """
 
 from __future__ import annotations
 
-from sim_bridge.protocol import REVERSE_BELOW_MPS
+import math
 
-CREEP_THROTTLE = -0.3
-"""Reverse torque that takes the last walking speed off the car without driving it backwards."""
-
-STANDSTILL_MPS = 0.25
-"""Below this the car is let roll out: with an unsigned speed, more would risk reversing."""
+from sim_bridge.protocol import REVERSE_BELOW_MPS, TOP_SPEED_MPS
+from sim_bridge.speed_estimator import PHYSICS_STEP_S, SpeedEstimator
+from steering_net.vehicle import BRAKE_GRIP_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
 
 RELEASE_THROTTLE = -0.01
-"""One answer of this frees a brake that stayed pressed."""
+"""One command of this frees a brake that stayed pressed."""
+
+PROBE_THROTTLE = 0.4
+"""Now and then while the direction is unknown: a car that moves forward then gains speed, one
+that moves backwards loses it, whatever the slope is."""
+_PROBE_S = 0.08
+
+SLOW_MPS = 0.15
+"""Below this it does not matter in which direction the car moves."""
+
+WALKING_MPS = 0.5
+"""Below this an unknown direction is not asked for: the slope shows it soon."""
+
+_BACKWARD_MPS = 0.2
+"""No negative throttle may make the car roll backwards faster than this."""
+_GAIN_1PS = 2.0
+"""Deceleration per speed while the car comes to rest."""
+_GAIN_PER_PERIOD = 0.4
+"""The same per frame: more would swing at low frame rates."""
+_DEAD_THROTTLE = 0.02
+_STUCK_S = 0.5
+_LIGHT_BRAKE = -0.1
+"""Brake for steep falls: about as often pressed as not, in steps near the threshold."""
+_STEEP_LIMIT_MPS = 2.5
+"""An attempt to leave the brake pressed may not make the car faster than this."""
 
 
 class Pedals:
-    """Chooses throttle values with the memory that the car's quirks need; one per car."""
+    """Chooses the throttle that the simulator is sent. One per car.
+
+    `measure` takes every reported speed; `drive` and `stop` then return the throttle to send.
+    """
 
     def __init__(self) -> None:
-        self._standing = False
+        self._estimator = SpeedEstimator()
+        self._catch = _BrakeCatch()
+        self._speed_mps = 0.0
         self._brake_may_be_held = False
+        self._standing_since_s: float | None = None
+        self._is_probing = False
+        self._probed_s = -math.inf
 
-    def stop(self, speed_mps: float) -> float:
-        """Throttle that brakes to a standstill and holds there, without reversing."""
+    def measure(self, now_s: float, speed_mps: float) -> None:
+        """Take in a reported speed, 0 or more, at a time of any monotonic clock."""
+        self._estimator.measure(now_s, speed_mps)
+        self._catch.measure(speed_mps)
+        self._speed_mps = speed_mps
+        if speed_mps > SLOW_MPS:
+            self._standing_since_s = None
+
+    def forget(self) -> None:
+        """Forget the direction, because somebody else drove the car meanwhile."""
+        self._estimator.forget()
+
+    def stop(self, now_s: float) -> float:
+        """Throttle that brakes to a standstill and holds the car there."""
+        return self._sent(self._braking(now_s, 1.0))
+
+    def drive(self, now_s: float, throttle: float) -> float:
+        """Throttle for a wish of -1..1; a negative one brakes and never drives backwards.
+
+        A car that rolls backwards is driven forward with full force. A brake that stayed pressed
+        is freed by one command before the car pulls away.
+        """
+        if throttle < 0.0:
+            return self._sent(self._braking(now_s, -throttle))
+        self._catch.end()
+        if throttle > 0.0 and self._must_release(now_s):
+            self._standing_since_s = None
+            return self._sent(RELEASE_THROTTLE)
+        if throttle > 0.0 and self._estimator.is_backward and self._speed_mps > SLOW_MPS:
+            return self._sent(1.0)
+        return self._sent(throttle)
+
+    def _must_release(self, now_s: float) -> bool:
+        """Whether the brake may be held, or the car stands still in spite of its throttle."""
+        if self._brake_may_be_held and self._speed_mps < REVERSE_BELOW_MPS:
+            return True
+        if self._speed_mps > SLOW_MPS:
+            return False
+        if self._standing_since_s is None:
+            self._standing_since_s = now_s
+        return now_s - self._standing_since_s > _STUCK_S
+
+    def _braking(self, now_s: float, strength: float) -> float:
+        """Throttle that slows the car down, with 0..1 of the brake's force, and holds it."""
+        estimator = self._estimator
+        is_certain = estimator.is_forward or estimator.is_backward
+        if not is_certain and self._speed_mps > WALKING_MPS:
+            return self._probe(now_s)
+        speed_mps, slope_mps2 = estimator.next_speed_mps(now_s), estimator.slope_mps2
+        if self._catch.is_held:
+            return 0.0
+        if slope_mps2 > REVERSE_MPS2 and estimator.is_forward:
+            return self._on_steep_fall(speed_mps, slope_mps2, strength)
         if speed_mps > REVERSE_BELOW_MPS:
-            self._standing = False
-            throttle = -1.0
-        elif self._standing or speed_mps < STANDSTILL_MPS:
-            self._standing = True
-            throttle = 0.0
-        else:
-            throttle = CREEP_THROTTLE
-        self._remember(speed_mps, throttle)
-        return throttle
+            return -strength
+        throttle = _resting_throttle(
+            speed_mps, slope_mps2, strength * BRAKE_GRIP_MPS2, self._gain_1ps
+        )
+        return max(throttle, self._least_throttle()) if throttle < 0.0 else throttle
 
-    def drive(self, speed_mps: float, throttle: float) -> float:
-        """`throttle` itself, but for one answer that frees a held brake before pulling away."""
-        self._standing = False
-        held = self._brake_may_be_held and speed_mps < REVERSE_BELOW_MPS
-        chosen = RELEASE_THROTTLE if held and throttle > 0.0 else throttle
-        self._remember(speed_mps, chosen)
-        return chosen
+    def _least_throttle(self) -> float:
+        """The throttle -1..0 that cannot drive the car backwards before the next look at it."""
+        estimator = self._estimator
+        if self._speed_mps > SLOW_MPS and not estimator.is_forward:
+            return 0.0
+        lowest_mps = self._speed_mps if estimator.is_forward else -self._speed_mps
+        lowest_mps2 = (-_BACKWARD_MPS - lowest_mps) / (2.0 * estimator.period_s or 1.0)
+        slope_mps2 = estimator.slope_mps2 - estimator.slope_error_mps2
+        return max(-1.0, min(0.0, (lowest_mps2 - slope_mps2) / REVERSE_MPS2))
 
-    def _remember(self, speed_mps: float, throttle: float) -> None:
-        if speed_mps > REVERSE_BELOW_MPS:
+    def _probe(self, now_s: float) -> float:
+        """A throttle that is now one, now another."""
+        if now_s - self._probed_s > max(_PROBE_S, 1.5 * self._estimator.period_s):
+            self._probed_s = now_s
+            self._is_probing = not self._is_probing
+        if not self._is_probing:
+            return 0.0
+        return 1.0 if self._speed_mps > TOP_SPEED_MPS - SLOW_MPS else PROBE_THROTTLE
+
+    @property
+    def _gain_1ps(self) -> float:
+        period_s = self._estimator.period_s
+        return min(_GAIN_1PS, _GAIN_PER_PERIOD / period_s) if period_s > 0.0 else _GAIN_1PS
+
+    def _on_steep_fall(self, speed_mps: float, slope_mps2: float, strength: float) -> float:
+        """Throttle where the reverse gear is too weak: the brake holds the threshold's speed."""
+        if self._speed_mps > REVERSE_BELOW_MPS + SLOW_MPS:
+            self._catch.end()
+            return -strength
+        reach_mps = slope_mps2 * 2.0 * (self._estimator.period_s + PHYSICS_STEP_S)
+        if REVERSE_BELOW_MPS + reach_mps < _STEEP_LIMIT_MPS and self._catch.aim():
+            return 0.0
+        return _LIGHT_BRAKE if speed_mps > REVERSE_BELOW_MPS - SLOW_MPS else -1.0
+
+    def _sent(self, throttle: float) -> float:
+        if self._speed_mps > REVERSE_BELOW_MPS:
             self._brake_may_be_held = throttle < 0.0
         elif throttle < 0.0:
             self._brake_may_be_held = False
+        elif self._catch.is_held:
+            self._brake_may_be_held = True
+        self._estimator.command(throttle, brake_held=self._brake_may_be_held)
+        return throttle
+
+
+def _resting_throttle(
+    speed_mps: float, slope_mps2: float, most_mps2: float, gain_1ps: float
+) -> float:
+    """Throttle -1..1 that brings a signed speed to 0 against slope and drag.
+
+    The deceleration is `gain_1ps` times the speed, at most `most_mps2`.
+    """
+    wanted_mps2 = max(-most_mps2, min(most_mps2, -gain_1ps * speed_mps))
+    pedals_mps2 = wanted_mps2 - slope_mps2 + DRAG_1PS * speed_mps
+    throttle = pedals_mps2 / (DRIVE_MPS2 if pedals_mps2 > 0.0 else REVERSE_MPS2)
+    return max(-1.0, min(1.0, throttle)) if abs(throttle) > _DEAD_THROTTLE else 0.0
+
+
+class _BrakeCatch:
+    """Leaves the brake pressed on a fall where the car is kept at the threshold's speed.
+
+    That takes a command that presses it in the last physics step above the threshold, and one that
+    does not in the next. The steps cannot be seen, so the second command is sent a number of
+    frames after a frame in which the car became slower; each attempt that fails tries another
+    number.
+    """
+
+    _WAITS = 6
+    _FALLEN_MPS = 0.3
+    _RISEN_MPS = 0.03
+
+    def __init__(self) -> None:
+        self._attempts = 0
+        self._wait: int | None = None
+        self._lowest_mps: float | None = None
+        self._speed_mps = self._before_mps = 0.0
+        self.is_held = False
+
+    def end(self) -> None:
+        """Give up an attempt, or a brake that is held."""
+        self._wait = self._lowest_mps = None
+        self.is_held = False
+
+    def measure(self, speed_mps: float) -> None:
+        """Take in a reported speed, 0 or more."""
+        self._before_mps, self._speed_mps = self._speed_mps, speed_mps
+        if self._lowest_mps is None:
+            return
+        self._lowest_mps = min(self._lowest_mps, speed_mps)
+        if speed_mps > self._lowest_mps + SLOW_MPS or (
+            not self.is_held and speed_mps > REVERSE_BELOW_MPS + self._RISEN_MPS
+        ):
+            self._attempts += 1
+            self.end()
+        elif speed_mps < REVERSE_BELOW_MPS - self._FALLEN_MPS:
+            self.is_held = True
+
+    def aim(self) -> bool:
+        """Whether to send 0 now."""
+        if self._lowest_mps is not None:
+            return True
+        fell = self._speed_mps < min(self._before_mps, REVERSE_BELOW_MPS)
+        if self._wait is None and fell:
+            self._wait = self._attempts % self._WAITS
+        if self._wait is None:
+            return False
+        if self._wait > 0:
+            self._wait -= 1
+            return False
+        self._wait, self._lowest_mps = None, self._speed_mps
+        return True

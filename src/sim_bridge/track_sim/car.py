@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 
 from sim_bridge.protocol import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
 from sim_bridge.track_sim.track import Pose
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vehicle import (
+    BRAKE_GRIP_MPS2,
+    BRAKE_MPS2,
+    DRAG_1PS,
+    DRIVE_MPS2,
+    GRAVITY_MPS2,
+    REAR_AXLE_M,
+    REVERSE_MPS2,
+    WHEELBASE_M,
+)
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,12 @@ class CarParams:
     max_steering_rad: float = MAX_STEERING_RAD
     top_speed_mps: float = TOP_SPEED_MPS
     reverse_below_mps: float = REVERSE_BELOW_MPS
-    drive_force_n: float = 5200.0
-    reverse_force_n: float = 1500.0
-    brake_force_n: float = 50_000.0
-    brake_grip_mps2: float = 6.5
+    drive_force_n: float = 1000.0 * DRIVE_MPS2
+    reverse_force_n: float = 1000.0 * REVERSE_MPS2
+    brake_force_n: float = 1000.0 * BRAKE_MPS2
+    brake_grip_mps2: float = BRAKE_GRIP_MPS2
     lateral_grip_mps2: float = 7.85
-    drag_1ps: float = 0.1
+    drag_1ps: float = DRAG_1PS
 
 
 @dataclass(frozen=True)
@@ -64,9 +73,16 @@ def standing_at(pose: Pose) -> CarState:
 
 
 def step(
-    state: CarState, steering_rad: float, throttle: float, dt_s: float, params: CarParams
+    state: CarState,
+    steering_rad: float,
+    throttle: float,
+    dt_s: float,
+    params: CarParams,
+    grade: float = 0.0,
 ) -> CarState:
     """Return the state `dt_s` later (0.001-0.05 s) under one command.
+
+    grade: rise over run of the road in the direction of the car's nose, positive uphill.
 
     steering_rad: left positive, clipped to the lock, acts at once. throttle -1..1: negative
     brakes while the car drives forward faster than `reverse_below_mps`, and drives it backwards
@@ -76,6 +92,7 @@ def step(
     """
     throttle = max(-1.0, min(1.0, throttle))
     force_n, brake_held = _pedals(state, throttle, params)
+    force_n -= params.mass_kg * GRAVITY_MPS2 * math.sin(math.atan(grade))
     speed_mps = _speed_after(state.speed_mps, force_n, brake_held, dt_s, params)
     moved = _moved(
         state, _path_curvature(steering_rad, speed_mps, params), speed_mps * dt_s, params

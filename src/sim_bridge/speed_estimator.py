@@ -1,0 +1,287 @@
+"""Signed speed of the car and slope of the road, from a speed that comes without a sign. Pure.
+
+The simulator reports how fast its car is, not in which direction. Two hypotheses are therefore
+kept, one for each sign. Each predicts the next speed from the throttle commands and corrects its
+estimate of the slope by the error, as a Kalman filter whose speed is measured exactly. Its log
+likelihood is the sum over these errors (Bar-Shalom, Li and Kirubarajan, Estimation with
+Applications to Tracking and Navigation, sections 5.2 and 11.6). Each sign keeps the likelier of
+its two pasts: a car that slows down, stands and rolls back changes from one hypothesis to the
+other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sim_bridge.protocol import REVERSE_BELOW_MPS, TOP_SPEED_MPS
+from steering_net.vehicle import BRAKE_GRIP_MPS2, BRAKE_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
+
+PHYSICS_STEP_S = 0.02
+"""The simulator's car moves in such steps, so a reported speed is up to one step old."""
+
+_STEEPEST_MPS2 = 4.0
+"""Acceleration on a slope of 45 %."""
+_SLOPE_MPS2 = 1.5
+"""Standard deviation of the acceleration by a slope of which nothing is known."""
+_SLOPE_CHANGE = 0.3
+"""Variance by which it changes within a metre of road, (m/s^2)^2/m."""
+_SLOPE_DRIFT = 0.005
+"""The same within a second of a car that stands, for what else the pedals do not explain."""
+_PEDAL_ERROR = 0.15
+"""Standard deviation of what the pedals do, as a share of it."""
+_BRAKE_ERROR = 0.3
+"""The same for the brake, whose torque and grip are known less well."""
+_REVERSAL_MPS2 = 10.0
+"""The car cannot change from one direction to the other faster than this."""
+_RESOLUTION_MPS = 0.005
+_SHARES = (1.0, 0.5, 0.25, 0.0)
+_MISFIT_KEPT = 0.95
+_PLAUSIBLE = 3.0
+_LONGEST_STEP_S = 1.0
+_CERTAIN = 5.0
+"""Difference of log likelihoods from which on the direction counts as known: 150 to 1."""
+_SETTLED = 10.0
+"""The same from which on the other direction is ruled out."""
+_MISFIT_AT_MOST = 60.0
+
+
+def acceleration_mps2(speed_mps: float, throttle: float, slope_mps2: float) -> float:
+    """Acceleration of the simulator's car at a signed speed, for a throttle -1..1.
+
+    `slope_mps2` is the part of gravity along the car, positive downhill. The brake acts on a car
+    that drives forward faster than `REVERSE_BELOW_MPS`; otherwise a negative throttle pulls
+    backwards.
+    """
+    coasting_mps2 = slope_mps2 - DRAG_1PS * speed_mps
+    if throttle >= 0.0:
+        return coasting_mps2 + DRIVE_MPS2 * throttle
+    if speed_mps > REVERSE_BELOW_MPS:
+        return coasting_mps2 - min(-throttle * BRAKE_MPS2, BRAKE_GRIP_MPS2)
+    return coasting_mps2 + REVERSE_MPS2 * throttle
+
+
+def predicted_mps(speed_mps: float, throttle: float, slope_mps2: float, dt_s: float) -> float:
+    """Signed speed after `dt_s` under one throttle, in steps as the simulator's."""
+    while dt_s > 0.0:
+        step_s = min(dt_s, PHYSICS_STEP_S)
+        speed_mps += step_s * acceleration_mps2(speed_mps, throttle, slope_mps2)
+        dt_s -= PHYSICS_STEP_S
+    return max(-TOP_SPEED_MPS, min(TOP_SPEED_MPS, speed_mps))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Time between two measurements, and the throttles that acted in it, the older one first.
+
+    share: of the time, in which the newer throttle acted. brake_held: whether a brake may have
+    been held meanwhile.
+    """
+
+    dt_s: float
+    throttles: tuple[float, float]
+    share: float
+    brake_held: bool
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One explanation of all speeds so far.
+
+    speed_mps: signed, positive forward. slope_mps2: acceleration by the slope, positive
+    downhill, and its variance.
+    """
+
+    speed_mps: float
+    slope_mps2: float = 0.0
+    slope_variance: float = _SLOPE_MPS2**2
+    log_likelihood: float = 0.0
+
+    def predict(self, interval: Interval) -> Prediction:
+        """The signed speed after an interval."""
+        dt_s, (older, newer) = interval.dt_s, interval.throttles
+        newer_s = interval.share * dt_s
+        speed_mps = predicted_mps(self.speed_mps, older, self.slope_mps2, dt_s - newer_s)
+        speed_mps = predicted_mps(speed_mps, newer, self.slope_mps2, newer_s)
+        change_mps = speed_mps - self.speed_mps
+        pedals_mps = change_mps - dt_s * self.slope_mps2
+        is_braking = min(older, newer) < 0.0 and self.speed_mps > REVERSE_BELOW_MPS
+        drift = _SLOPE_DRIFT + _SLOPE_CHANGE * abs(self.speed_mps)
+        slope_variance = self.slope_variance + dt_s * drift
+        variance = (
+            _RESOLUTION_MPS**2
+            + dt_s**2 * slope_variance
+            + ((_BRAKE_ERROR if is_braking else _PEDAL_ERROR) * pedals_mps) ** 2
+            + (PHYSICS_STEP_S * change_mps / dt_s) ** 2
+            + (PHYSICS_STEP_S * DRIVE_MPS2 * (newer - older)) ** 2
+            + ((BRAKE_GRIP_MPS2 * dt_s) ** 2 if interval.brake_held else 0.0)
+        )
+        return Prediction(self, dt_s, speed_mps, variance, slope_variance)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a hypothesis expects: a signed speed and its variance."""
+
+    past: Hypothesis
+    dt_s: float
+    speed_mps: float
+    variance: float
+    slope_variance: float
+
+    def log_likelihood(self, speed_mps: float, common_variance: float) -> float:
+        """That of a signed speed, up to a constant.
+
+        A car that goes on in its direction is judged by the variance of the vaguest prediction,
+        because a vague prediction must not count as a wrong one.
+        """
+        error_mps = speed_mps - self.speed_mps
+        if speed_mps * self.past.speed_mps >= 0.0:
+            return self.past.log_likelihood - 0.5 * error_mps**2 / common_variance
+        if abs(speed_mps - self.past.speed_mps) > _REVERSAL_MPS2 * self.dt_s:
+            return -math.inf
+        return self.past.log_likelihood - 0.5 * error_mps**2 / self.variance
+
+    def corrected(self, speed_mps: float, log_likelihood: float) -> Hypothesis:
+        """The hypothesis once this signed speed has been measured."""
+        gain = self.dt_s * self.slope_variance / self.variance
+        slope_mps2 = self.past.slope_mps2 + gain * (speed_mps - self.speed_mps)
+        return Hypothesis(
+            speed_mps=speed_mps,
+            slope_mps2=max(-_STEEPEST_MPS2, min(_STEEPEST_MPS2, slope_mps2)),
+            slope_variance=self.slope_variance * (1.0 - gain * self.dt_s),
+            log_likelihood=log_likelihood,
+        )
+
+
+class _Pair:
+    """The likeliest hypothesis of each direction, if a new throttle acts for `share` of a period.
+
+    A simulator whose answer is late goes on with the older throttle meanwhile.
+    """
+
+    def __init__(self, share: float, speed_mps: float) -> None:
+        self.share = share
+        self.forward = Hypothesis(speed_mps)
+        self.backward = Hypothesis(-speed_mps)
+        self.misfit = 0.0
+
+    @property
+    def lead(self) -> float:
+        """By how much the log likelihood of moving forward is the larger one."""
+        return self.forward.log_likelihood - self.backward.log_likelihood
+
+    @property
+    def best(self) -> Hypothesis:
+        """The likelier of the two."""
+        return self.forward if self.lead >= 0.0 else self.backward
+
+    def measure(self, interval: Interval, speed_mps: float) -> None:
+        """Take in a speed; each sign of it keeps the likelier of the two pasts."""
+        predictions = [past.predict(interval) for past in (self.forward, self.backward)]
+        variance = max(prediction.variance for prediction in predictions)
+        explained = []
+        for signed_mps in (speed_mps, -speed_mps):
+            likelihoods = [one.log_likelihood(signed_mps, variance) for one in predictions]
+            likelihood = max(likelihoods)
+            explained.append((predictions[likelihoods.index(likelihood)], signed_mps, likelihood))
+        best = max(likelihood for _, _, likelihood in explained)
+        self.misfit = _MISFIT_KEPT * self.misfit - best
+        self.forward, self.backward = (
+            prediction.corrected(signed_mps, likelihood - best)
+            for prediction, signed_mps, likelihood in explained
+        )
+
+
+    def rule_out(self, *, forward: bool) -> None:
+        """Make one direction impossible."""
+        self.forward, self.backward = (
+            replace(one, log_likelihood=-math.inf if out else 0.0)
+            for one, out in ((self.forward, forward), (self.backward, not forward))
+        )
+
+
+class SpeedEstimator:
+    """Follows one car. All times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew, as for a car of which nothing is known."""
+        self._pairs: list[_Pair] = []
+        self._throttles = (0.0, 0.0)
+        self._brake_held = False
+        self._measured_s = 0.0
+        self.period_s = 0.0
+        """Time between the newest two measurements."""
+
+    def command(self, throttle: float, *, brake_held: bool) -> None:
+        """Take in the throttle that the car is sent, and whether its brake may be held."""
+        self._throttles = (self._throttles[1], throttle)
+        self._brake_held = brake_held
+
+    def measure(self, now_s: float, speed_mps: float) -> None:
+        """Take in a reported speed, 0 or more."""
+        if not self._pairs:
+            self._pairs = [_Pair(share, speed_mps) for share in _SHARES]
+        else:
+            self.period_s = max(1e-3, min(now_s - self._measured_s, _LONGEST_STEP_S))
+            for pair in self._pairs:
+                interval = Interval(
+                    self.period_s, self._throttles, pair.share, self._brake_held
+                )
+                pair.measure(interval, speed_mps)
+            self._pairs.sort(key=lambda pair: pair.misfit)
+            self._settle_direction()
+        self._measured_s = now_s
+
+    def _settle_direction(self) -> None:
+        """Rule out the direction that has become impossible, or start anew if nothing fits.
+
+        It becomes possible again when the car is slow enough to have turned around.
+        """
+        if self._pairs[0].misfit > _MISFIT_AT_MOST:
+            self.forget()
+        elif all(abs(pair.lead) > _SETTLED for pair in self._plausible):
+            for pair in self._pairs:
+                pair.rule_out(forward=self._pairs[0].lead < 0.0)
+
+    @property
+    def is_forward(self) -> bool:
+        """Whether the car certainly moves forward."""
+        return bool(self._pairs) and all(pair.lead > _CERTAIN for pair in self._plausible)
+
+    @property
+    def is_backward(self) -> bool:
+        """Whether the car certainly moves backwards."""
+        return bool(self._pairs) and all(pair.lead < -_CERTAIN for pair in self._plausible)
+
+    @property
+    def _plausible(self) -> Iterator[_Pair]:
+        worst = self._pairs[0].misfit + _PLAUSIBLE
+        return (pair for pair in self._pairs if pair.misfit <= worst)
+
+    @property
+    def speed_mps(self) -> float:
+        """Newest speed with its likeliest sign."""
+        return self._pairs[0].best.speed_mps if self._pairs else 0.0
+
+    @property
+    def slope_mps2(self) -> float:
+        """Likeliest acceleration by the slope, positive downhill."""
+        return self._pairs[0].best.slope_mps2 if self._pairs else 0.0
+
+    @property
+    def slope_error_mps2(self) -> float:
+        """Standard deviation of `slope_mps2`."""
+        return math.sqrt(self._pairs[0].best.slope_variance) if self._pairs else _SLOPE_MPS2
+
+    def next_speed_mps(self, now_s: float) -> float:
+        """Likeliest signed speed at the moment from which on a command of now acts."""
+        if not self._pairs:
+            return 0.0
+        waits_s = (1.0 - self._pairs[0].share) * self.period_s
+        dt_s = min(max(waits_s, now_s - self._measured_s), _LONGEST_STEP_S)
+        return predicted_mps(self.speed_mps, self._throttles[1], self.slope_mps2, dt_s)
