@@ -100,3 +100,29 @@ def test_brake_is_written_anew_at_every_step_above_the_threshold() -> None:
 def test_brake_never_turns_the_car_around() -> None:
     assert drive(rolling(0.5, brake_held=1.0), 0.0, 0.0, 1.0).speed_mps == 0.0
     assert drive(rolling(-0.5, brake_held=1.0), 0.0, 0.0, 1.0).speed_mps == 0.0
+
+
+@pytest.mark.parametrize(('grade', 'speed_mps'), [(0.3, -2.73), (-0.3, 2.73), (0.08, -0.745)])
+def test_a_car_that_is_let_go_on_a_slope_rolls_down(grade: float, speed_mps: float) -> None:
+    state = rolling(0.0)
+    for _ in range(round(1.0 / DT_S)):
+        state = step(state, 0.0, 0.0, DT_S, PARAMS, grade)
+    assert state.speed_mps == pytest.approx(speed_mps, rel=0.02)
+
+
+def test_a_held_brake_holds_on_the_steepest_slope() -> None:
+    state = rolling(0.0, brake_held=1.0)
+    for _ in range(100):
+        state = step(state, 0.0, 0.0, 0.02, PARAMS, -0.3)
+    assert state.speed_mps == 0.0
+
+
+def test_reverse_holds_a_car_on_a_fall_of_15_percent_and_no_more() -> None:
+    slow, fast = (step(rolling(0.0), 0.0, -1.0, 0.02, PARAMS, -grade) for grade in (0.15, 0.16))
+    assert slow.speed_mps < 0.0 < fast.speed_mps
+
+
+def test_negative_throttle_on_a_car_that_rolls_back_fast_drives_it_back_faster() -> None:
+    state = step(rolling(-6.0), 0.0, -1.0, 0.02, PARAMS, 0.1)
+    assert state.speed_mps < -6.0
+    assert state.brake_held == 0.0

@@ -52,6 +52,20 @@ def test_plan_is_read_from_text():
     )
 
 
+def test_a_grade_is_that_of_the_whole_road_or_from_places_on():
+    assert parse_faults('grade:-0.08').grade(123.0) == -0.08
+    plan = parse_faults('grade:0.08@50m/-0.1@150m,seed:3')
+    assert [plan.grade(place) for place in (0.0, 50.0, 149.9, 150.0)] == [0.0, 0.08, 0.08, -0.1]
+    assert plan.healthy
+    assert parse_faults('').grade(10.0) == 0.0
+
+
+@pytest.mark.parametrize('text', ['grade', 'grade:x', 'grade:0.6', 'grade:0.1@50', 'grade:0.1/'])
+def test_a_grade_that_cannot_be_names_what_can(text):
+    with pytest.raises(FaultError, match='slopes of up to 0.5 for grade, such as grade:0.08'):
+        parse_faults(text)
+
+
 def test_no_text_means_no_fault():
     assert parse_faults('').healthy
     assert not parse_faults('delay:1ms').healthy

@@ -1,51 +1,104 @@
-"""The pedal quirks of the simulator's car."""
+"""The pedal quirks of the simulator's car, command by command; test_slopes.py drives with them."""
 
 import pytest
 
-from sim_bridge.pedals import CREEP_THROTTLE, RELEASE_THROTTLE, STANDSTILL_MPS, Pedals
+from sim_bridge.pedals import PROBE_THROTTLE, RELEASE_THROTTLE, Pedals
+from sim_bridge.protocol import REVERSE_BELOW_MPS
+
+FRAME_S = 1 / 60
 
 
-def test_stop_brakes_creeps_and_holds():
-    pedals = Pedals()
-    assert [pedals.stop(speed) for speed in (10.0, 3.0, 2.0, 0.5, 0.2, 0.5, 0.0)] == [
-        -1.0, -1.0, CREEP_THROTTLE, CREEP_THROTTLE, 0.0, 0.0, 0.0,
-    ]  # fmt: skip
+class Driver:
+    """Feeds pedals with speeds, one a frame."""
+
+    def __init__(self):
+        self.pedals = Pedals()
+        self.now_s = 0.0
+
+    def measure(self, speed_mps):
+        self.now_s += FRAME_S
+        self.pedals.measure(self.now_s, speed_mps)
+
+    def drive(self, speed_mps, throttle):
+        self.measure(speed_mps)
+        return self.pedals.drive(self.now_s, throttle)
+
+    def stop(self, speed_mps):
+        self.measure(speed_mps)
+        return self.pedals.stop(self.now_s)
+
+    def pull_away(self, to_mps):
+        """Drive from a standstill on the level, so that the direction is known."""
+        speed_mps = 0.0
+        while speed_mps < to_mps:
+            assert self.drive(speed_mps, 1.0) == 1.0
+            speed_mps += 5.2 * FRAME_S
 
 
-def test_standing_car_that_rolls_off_is_not_driven_backwards():
-    pedals = Pedals()
-    pedals.stop(0.0)
-    assert pedals.stop(STANDSTILL_MPS * 4) == 0.0
+@pytest.fixture
+def driver():
+    return Driver()
 
 
-def test_runaway_on_a_slope_is_braked_again():
-    pedals = Pedals()
-    pedals.stop(0.0)
-    assert pedals.stop(3.0) == -1.0
-    assert pedals.stop(2.0) == CREEP_THROTTLE
+def test_a_car_that_drives_forward_is_braked_at_once(driver):
+    driver.pull_away(8.0)
+    assert driver.stop(8.0) == -1.0
 
 
-def test_held_brake_is_released_with_one_negative_answer():
-    pedals = Pedals()
-    pedals.drive(3.0, -1.0)
-    assert [pedals.drive(2.0, 0.5) for _ in range(3)] == [RELEASE_THROTTLE, 0.5, 0.5]
+def test_a_standing_car_of_which_nothing_is_known_is_let_stand(driver):
+    assert {driver.stop(0.0) for _ in range(100)} == {0.0}
 
 
-def test_no_release_after_the_brake_was_let_go_in_time():
-    pedals = Pedals()
-    pedals.drive(3.0, -1.0)
-    pedals.drive(2.5, 0.0)
-    assert pedals.drive(2.0, 0.5) == 0.5
+def test_an_unknown_direction_is_asked_for_and_never_reversed_into(driver):
+    sent = {driver.stop(5.0) for _ in range(30)}
+    assert sent == {0.0, PROBE_THROTTLE}
 
 
-def test_release_waits_for_the_wish_to_drive():
-    pedals = Pedals()
-    pedals.drive(3.0, -1.0)
-    assert pedals.drive(2.0, 0.0) == 0.0
-    assert pedals.drive(1.0, 0.4) == RELEASE_THROTTLE
+def test_held_brake_is_released_with_one_negative_answer(driver):
+    driver.pull_away(2.8)
+    driver.drive(2.3, -1.0)
+    assert [driver.drive(2.1, 0.5) for _ in range(3)] == [RELEASE_THROTTLE, 0.5, 0.5]
 
 
-@pytest.mark.parametrize('throttle', [-1.0, -0.2, 0.0, 0.7, 1.0])
+def test_no_release_after_the_brake_was_let_go_in_time(driver):
+    driver.pull_away(3.0)
+    driver.drive(3.0, -1.0)
+    driver.drive(2.5, 0.0)
+    assert driver.drive(2.0, 0.5) == 0.5
+
+
+def test_release_waits_for_the_wish_to_drive(driver):
+    driver.pull_away(2.8)
+    driver.drive(2.3, -1.0)
+    assert driver.drive(2.1, 0.0) == 0.0
+    assert driver.drive(1.7, 0.4) == RELEASE_THROTTLE
+
+
+def test_a_car_that_does_not_move_in_spite_of_its_throttle_gets_a_release(driver):
+    """Whatever left the brake pressed: a person who drove before, say."""
+    sent = [driver.drive(0.0, 0.5) for _ in range(120)]
+    assert sent.count(RELEASE_THROTTLE) in (2, 3)
+    assert set(sent) == {0.5, RELEASE_THROTTLE}
+
+
+@pytest.mark.parametrize('throttle', [0.0, 0.7, 1.0])
 @pytest.mark.parametrize('speed', [0.0, 1.0, 5.0, 13.0])
-def test_normal_driving_passes_through(speed, throttle):
-    assert Pedals().drive(speed, throttle) == throttle
+def test_normal_driving_passes_through(driver, speed, throttle):
+    assert driver.drive(speed, throttle) == throttle
+
+
+@pytest.mark.parametrize('throttle', [-1.0, -0.2])
+@pytest.mark.parametrize('speed', [5.0, 13.0])
+def test_braking_while_driving_passes_through(driver, speed, throttle):
+    driver.pull_away(speed)
+    assert driver.drive(speed, throttle) == throttle
+
+
+def test_a_person_who_drove_may_have_turned_the_direction(driver):
+    driver.pull_away(8.0)
+    driver.pedals.forget()
+    assert driver.stop(8.0) >= 0.0
+
+
+def test_the_threshold_is_that_of_the_simulator():
+    assert pytest.approx(2.2352) == REVERSE_BELOW_MPS

@@ -1,6 +1,6 @@
-"""Stopping and holding on slopes: the pedals against the embedded car, over frame rates and delays.
+"""Driving, stopping and holding on slopes: pedals and speed laws with the embedded car.
 
-The car acts in physics steps of 20 ms. Like the simulator it sends one telemetry per answer: an
+The car acts in physics steps of 20 ms. Like the simulator it sends one telemetry per answer, so an
 answer that is delayed by some frames delays the next telemetry too.
 """
 
@@ -9,11 +9,10 @@ import math
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from sim_bridge.pedals import Pedals
-from sim_bridge.protocol import REVERSE_BELOW_MPS
 from sim_bridge.speed_control import Cruise, PiController, PiGains
 from sim_bridge.track_sim.car import CarParams, CarState, step
 from steering_net.vehicle import DRAG_1PS, DRIVE_MPS2, GRAVITY_MPS2
@@ -22,11 +21,17 @@ STEP_S = 0.02
 SETTLED_S = 8.0
 HELD_S = 30.0
 CAR = CarParams()
+OTHER_CARS = {
+    'strong': replace(
+        CAR, drive_force_n=5900, reverse_force_n=1700, brake_grip_mps2=8.5, brake_force_n=228_000
+    ),
+    'weak': replace(CAR, drive_force_n=4700, brake_grip_mps2=5.5, brake_force_n=40_000),
+}
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The car at one physics step, and the throttle that acted in it."""
+    """The car after one physics step, and the throttle that acted in it."""
 
     time_s: float
     speed_mps: float
@@ -35,20 +40,24 @@ class Moment:
 
 
 class World:
-    """A car on a slope, and the loop of telemetry and answers.
+    """A car on a slope, and the loop of telemetry and answers."""
 
-    `before`: how many seconds pass before the first question, so that frames and steps differ.
-    """
-
-    def __init__(self, grade, speed_mps, hz, delay, params=CAR, before_s=0.0):
+    def __init__(self, grade, speed_mps, hz=60, delay=0, params=CAR):
         self.grade, self.hz, self.delay, self.params = grade, hz, delay, params
         self.car = CarState(0.0, 0.0, 0.0, speed_mps)
         self.throttle = 0.0
-        self.frame_s = self.time_s = before_s
+        self.frame_s = self.time_s = 0.0
         self.moments = []
 
+    def answer(self, choose):
+        """Telemetry, the throttle that `choose(now_s, speed_mps)` answers, and the wait for it."""
+        throttle = choose(self.frame_s, abs(self.car.speed_mps))
+        for _ in range(self.delay):
+            self.frame()
+        self.throttle = throttle
+        self.frame()
+
     def frame(self):
-        """One frame of the simulator: physics first, then telemetry."""
         self.frame_s += 1.0 / self.hz
         while self.time_s + STEP_S <= self.frame_s:
             self.time_s += STEP_S
@@ -57,45 +66,55 @@ class World:
                 Moment(self.time_s, self.car.speed_mps, self.car.x_m, self.throttle)
             )
 
-    def run(self, seconds, answer, pedals):
-        """Let `answer(now_s, speed_mps)` choose the throttle for so long."""
-        until_s = self.frame_s + seconds
-        self.frame()
-        while self.frame_s < until_s:
-            pedals.measure(self.frame_s, abs(self.car.speed_mps))
-            throttle = answer(self.frame_s, abs(self.car.speed_mps))
-            for _ in range(self.delay):
-                self.frame()
-            self.throttle = throttle
-            self.frame()
+
+def stopping(pedals):
+    def choose(now_s, speed_mps):
+        pedals.measure(now_s, speed_mps)
+        return pedals.stop(now_s)
+
+    return choose
 
 
-def stopped(grade, speed_mps, hz, delay, params=CAR, *, past_s=1.0, before_s=0.0):
-    """What a car does from the begin of a stop on.
+def driving(pedals, wish):
+    def choose(now_s, speed_mps):
+        pedals.measure(now_s, speed_mps)
+        return pedals.drive(now_s, wish(speed_mps, now_s))
 
-    For `past_s` before it the car is driven, with the throttle that would keep its speed.
+    return choose
+
+
+def stopped(grade, speed_mps, hz, delay, params=CAR, past_s=2.0):
+    """What a car does from the begin of a stop on, at which it has this speed.
+
+    Before that it is driven for up to `past_s`, with the throttle that would keep its speed where
+    there is one; downhill it coasts, from a standstill at the earliest.
     """
-    world, pedals = World(grade, speed_mps, hz, delay, params, before_s), Pedals()
     slope_mps2 = -GRAVITY_MPS2 * math.sin(math.atan(grade))
     throttle = max(0.0, min(1.0, (DRAG_1PS * speed_mps - slope_mps2) / DRIVE_MPS2))
-    if past_s:
-        world.run(past_s, lambda now, _: pedals.drive(now, throttle), pedals)
-        world.moments.clear()
-    world.run(SETTLED_S + HELD_S, lambda now, _: pedals.stop(now), pedals)
+    final_mps = (slope_mps2 + DRIVE_MPS2 * throttle) / DRAG_1PS
+    before_mps = final_mps + (speed_mps - final_mps) * math.exp(DRAG_1PS * past_s)
+    start_mps = max(0.0, before_mps) if past_s else speed_mps
+    world, pedals = World(grade, start_mps, hz, delay, params), Pedals()
+    while world.frame_s < past_s and (world.car.speed_mps < speed_mps or start_mps >= speed_mps):
+        world.answer(driving(pedals, lambda *_: throttle))
+    world.moments.clear()
+    until_s = world.frame_s + SETTLED_S + HELD_S
+    while world.frame_s < until_s:
+        world.answer(stopping(pedals))
     return world.moments
 
 
-def check(moments, grade, held=0.3):
+def check(moments, grade):
+    """What a stop promises on any slope."""
     start_s = moments[0].time_s
     settled = [one for one in moments if one.time_s > start_s + SETTLED_S]
     for one, after in itertools.pairwise(moments):
-        assert not (after.throttle < 0.0 and one.speed_mps < -0.2), f'driven backwards: {after}'
+        assert after.throttle >= 0.0 or one.speed_mps >= -0.2, f'driven backwards: {after}'
     if grade >= -0.12:
         fastest = max(settled, key=lambda one: abs(one.speed_mps))
-        assert abs(fastest.speed_mps) <= held, f'does not stand: {fastest}'
+        assert abs(fastest.speed_mps) <= 0.3, f'does not stand: {fastest}'
     fastest = max(settled, key=lambda one: one.speed_mps)
     assert fastest.speed_mps <= 2.5, f'too fast: {fastest}'
-    assert rolled_back_m(moments) <= 1.5
 
 
 def rolled_back_m(moments):
@@ -108,20 +127,112 @@ def rolled_back_m(moments):
     return back_m
 
 
-GRADES = [-0.30, -0.25, -0.20, -0.15, -0.12, -0.08, -0.04, -0.02, 0.0, 0.02, 0.04, 0.08, 0.15, 0.22, 0.30]
-SPEEDS = [0.0, 1.0, 2.2, 3.0, 6.7, 13.4]
+SOME = settings(deadline=None, derandomize=True, phases=[Phase.generate])
+"""The same examples in each run; `make faults` tries the whole grid."""
+GRADES = st.one_of(st.floats(-0.3, 0.3), st.sampled_from([-0.12, -0.08, -0.02, 0.0, 0.02, 0.3]))
+SPEEDS = st.one_of(st.floats(0.0, 13.4), st.sampled_from([0.0, 2.2, 2.3, 13.4]))
 
-if __name__ == '__main__':
-    import sys
-    bad = 0; n = 0
-    worst = {}
-    for grade, speed, sign, hz, delay in itertools.product(GRADES, SPEEDS, (1, -1), (10, 17, 30, 60), (0, 1, 2, 3)):
-        if sign < 0 and speed == 0: continue
-        n += 1
-        m = stopped(grade, sign * speed, hz, delay)
-        try:
-            check(m, grade)
-        except AssertionError as e:
-            bad += 1
-            if bad < 40: print(grade, sign * speed, hz, delay, str(e).split('\n')[0])
-    print(bad, 'of', n)
+
+@settings(SOME, max_examples=150)
+@given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
+def test_a_car_that_drove_forward_stops_and_is_held_on_any_slope(grade, speed, hz, delay):
+    moments = stopped(grade, speed, hz, delay)
+    check(moments, grade)
+    if hz / (1 + delay) > 4.0:
+        # With less than four looks a second a steep hill is seen too late.
+        assert rolled_back_m(moments) <= 1.5
+
+
+@settings(SOME, max_examples=100)
+@given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
+def test_a_car_that_rolls_backwards_unknown_to_all_is_held_too(grade, speed, hz, delay):
+    check(stopped(grade, -speed, hz, delay, past_s=0.0), grade)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('hz', [10, 17, 30, 60])
+@pytest.mark.parametrize('grade', [n / 100 for n in range(-30, 31, 6)])
+def test_every_slope_speed_and_delay(grade, hz):
+    for speed, delay in itertools.product((0.0, 1.0, 2.2, 3.0, 6.7, 10.0, 13.4), range(4)):
+        check(stopped(grade, speed, hz, delay), grade)
+        check(stopped(grade, -speed, hz, delay, past_s=0.0), grade)
+
+
+@pytest.mark.parametrize('car', OTHER_CARS)
+@pytest.mark.parametrize('grade', [-0.3, -0.1, -0.04, 0.0, 0.04, 0.1, 0.3])
+@pytest.mark.parametrize('speed', [0.0, 2.5, 6.7, -3.0])
+def test_a_car_that_differs_from_the_model_is_held_too(grade, speed, car):
+    moments = stopped(grade, speed, 30, 1, OTHER_CARS[car], past_s=2.0 if speed >= 0.0 else 0.0)
+    check(moments, grade)
+
+
+@pytest.mark.parametrize('grade', [-0.16, -0.2, -0.25, -0.3])
+@pytest.mark.parametrize('hz', [50, 60])
+def test_on_a_steep_fall_the_brake_is_left_pressed_where_frames_are_quick(grade, hz):
+    moments = stopped(grade, 6.7, hz, 0)
+    assert {one.speed_mps for one in moments[-500:]} == {0.0}
+
+
+def test_a_car_whose_brake_was_left_pressed_drives_on():
+    world, pedals = World(-0.25, 6.7), Pedals()
+    while world.frame_s < 15.0:
+        world.answer(stopping(pedals))
+    assert world.car.brake_held > 0.0
+    while world.frame_s < 17.0:
+        world.answer(driving(pedals, lambda *_: 0.5))
+    assert world.car.speed_mps > 3.0
+
+
+LAWS = {
+    'proportional': lambda limit_mps: Cruise(limit_mps),
+    'pi': lambda limit_mps: Cruise(limit_mps, pi=PiController(PiGains())),
+}
+
+
+@pytest.mark.parametrize('law', LAWS)
+@pytest.mark.parametrize('limit_mps', [3.0, 6.7, 13.0])
+@pytest.mark.parametrize('delay', [0, 1])
+def test_the_limit_is_kept_within_a_tenth_downhill(law, limit_mps, delay):
+    world, pedals, cruise = World(-0.2, 0.0, delay=delay), Pedals(), LAWS[law](limit_mps)
+    while world.frame_s < 40.0:
+        world.answer(driving(pedals, cruise.throttle))
+    assert max(one.speed_mps for one in world.moments) <= 1.1 * limit_mps
+
+
+@pytest.mark.parametrize('law', LAWS)
+def test_a_limit_of_walking_speed_is_kept_where_the_reverse_gear_can(law):
+    world, pedals, cruise = World(-0.1, 0.0), Pedals(), LAWS[law](1.0)
+    while world.frame_s < 40.0:
+        world.answer(driving(pedals, cruise.throttle))
+    assert max(one.speed_mps for one in world.moments) <= 1.2
+
+
+@pytest.mark.parametrize('law', LAWS)
+@pytest.mark.parametrize('limit_mps', [3.0, 6.7, 13.4])
+def test_a_hill_of_30_percent_is_climbed_from_a_standstill(law, limit_mps):
+    world, pedals, cruise = World(0.3, 0.0), Pedals(), LAWS[law](limit_mps)
+    while world.frame_s < 20.0:
+        world.answer(driving(pedals, cruise.throttle))
+    assert world.car.x_m > 15.0
+    assert min(one.speed_mps for one in world.moments) > -0.2
+
+
+@pytest.mark.parametrize('grade', [0.04, 0.1, 0.3])
+def test_a_car_that_rolled_back_before_the_start_is_driven_forward(grade):
+    world, pedals, cruise = World(grade, 0.0), Pedals(), Cruise(6.7)
+    while world.frame_s < 4.0:
+        world.answer(driving(pedals, lambda *_: 0.0))
+    assert world.car.speed_mps < -1.0
+    begin = len(world.moments)
+    while world.frame_s < 12.0:
+        world.answer(driving(pedals, cruise.throttle))
+    assert min(one.throttle for one in world.moments[begin:]) >= 0.0
+    assert world.car.speed_mps > 1.0
+
+
+@pytest.mark.parametrize('grade', [-0.1, 0.0, 0.1])
+def test_a_limit_of_nothing_stops_and_holds(grade):
+    world, pedals, cruise = World(grade, 5.0), Pedals(), Cruise(0.0)
+    while world.frame_s < 20.0:
+        world.answer(driving(pedals, cruise.throttle))
+    assert max(abs(one.speed_mps) for one in world.moments[-300:]) < 0.3

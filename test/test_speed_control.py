@@ -4,13 +4,13 @@ import math
 
 import pytest
 
+from sim_bridge.pedals import Pedals
 from sim_bridge.speed_control import (
     Cruise,
     PiController,
     PiGains,
     curve_limit_mps,
     proportional,
-    without_reversing,
 )
 from sim_bridge.track_sim.car import CarParams, CarState, step
 from steering_net.vehicle import WHEELBASE_M
@@ -28,9 +28,10 @@ def test_proportional_is_the_seed_law(speed, limit, throttle):
 
 def drive(law, limit, seconds=60.0):
     """Speeds of the real car's model on the flat, straight ahead, under a law."""
-    state, speeds = CarState(0.0, 0.0, 0.0), []
-    for _ in range(int(seconds / DT_S)):
-        throttle = without_reversing(law(abs(state.speed_mps), limit), abs(state.speed_mps))
+    state, speeds, pedals = CarState(0.0, 0.0, 0.0), [], Pedals()
+    for frame in range(int(seconds / DT_S)):
+        pedals.measure(frame * DT_S, abs(state.speed_mps))
+        throttle = pedals.drive(frame * DT_S, law(abs(state.speed_mps), limit))
         state = step(state, 0.0, throttle, DT_S, CarParams())
         speeds.append(state.speed_mps)
     return speeds
@@ -78,12 +79,6 @@ def test_curve_limit_off_straight_or_not_reached():
     assert curve_limit_mps(1.0, 0.1, 2.0) == 1.0
 
 
-def test_no_reversing_at_walking_speed():
-    assert without_reversing(-1.0, 1.0) == 0.0
-    assert without_reversing(-1.0, 5.0) == -1.0
-    assert without_reversing(0.5, 1.0) == 0.5
-
-
 def test_each_cruise_has_a_past_of_its_own():
     gains = PiGains(kp=0.1, ki=0.1)
     worn, fresh = (Cruise(6.0, pi=PiController(gains)) for _ in range(2))
@@ -93,9 +88,14 @@ def test_each_cruise_has_a_past_of_its_own():
     assert worn.throttle(5.0, 102.0) == pytest.approx(0.1 + 0.1 * 2.0, abs=1e-6)
 
 
-def test_cruise_slows_down_for_curves_and_never_reverses():
+def test_cruise_slows_down_for_curves():
     cruise = Cruise(10.0, lateral_limit_mps2=2.0)
     assert cruise.throttle(5.0, 0.0) == 0.5
     cruise.steering_rad = 0.4
     assert cruise.throttle(5.0, 0.1) < 0.0
-    assert cruise.throttle(1.0, 0.2) >= 0.0
+    assert cruise.throttle(1.0, 0.2) > 0.0
+
+
+@pytest.mark.parametrize('speed', [0.1, 2.0, 5.0])
+def test_a_limit_of_nothing_means_to_brake_at_every_speed(speed):
+    assert Cruise(0.0).throttle(speed, 0.0) == -1.0

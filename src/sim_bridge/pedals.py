@@ -34,6 +34,8 @@ WALKING_MPS = 0.5
 
 _BACKWARD_MPS = 0.2
 """No negative throttle may make the car roll backwards faster than this."""
+_HELD_MPS2 = 2.0
+"""A brake that is held slows the car down by more than this."""
 _GAIN_1PS = 2.0
 """Deceleration per speed while the car comes to rest."""
 _GAIN_PER_PERIOD = 0.4
@@ -57,6 +59,7 @@ class Pedals:
         self._catch = _BrakeCatch()
         self._speed_mps = 0.0
         self._brake_may_be_held = False
+        self._free_looks = 0
         self._standing_since_s: float | None = None
         self._is_probing = False
         self._probed_s = -math.inf
@@ -65,9 +68,20 @@ class Pedals:
         """Take in a reported speed, 0 or more, at a time of any monotonic clock."""
         self._estimator.measure(now_s, speed_mps)
         self._catch.measure(speed_mps)
+        if self._brake_may_be_held and not self._catch.is_under_way:
+            self._look_at_brake(speed_mps)
         self._speed_mps = speed_mps
         if speed_mps > SLOW_MPS:
             self._standing_since_s = None
+
+    def _look_at_brake(self, speed_mps: float) -> None:
+        """A car that moves and hardly slows down has no brake that is held."""
+        slowed_mps = self._speed_mps - speed_mps
+        rolls = SLOW_MPS / 10.0 < speed_mps < REVERSE_BELOW_MPS
+        is_free = rolls and slowed_mps < _HELD_MPS2 * self._estimator.period_s
+        self._free_looks = self._free_looks + 1 if is_free else 0
+        if self._free_looks == 2:
+            self._brake_may_be_held = False
 
     def forget(self) -> None:
         """Forget the direction, because somebody else drove the car meanwhile."""
@@ -83,15 +97,14 @@ class Pedals:
         A car that rolls backwards is driven forward with full force. A brake that stayed pressed
         is freed by one command before the car pulls away.
         """
+        rolls_back = self._estimator.is_backward and self._speed_mps > SLOW_MPS
         if throttle < 0.0:
-            return self._sent(self._braking(now_s, -throttle))
+            return self._sent(self._braking(now_s, 1.0 if rolls_back else -throttle))
         self._catch.end()
         if throttle > 0.0 and self._must_release(now_s):
             self._standing_since_s = None
             return self._sent(RELEASE_THROTTLE)
-        if throttle > 0.0 and self._estimator.is_backward and self._speed_mps > SLOW_MPS:
-            return self._sent(1.0)
-        return self._sent(throttle)
+        return self._sent(1.0 if rolls_back and throttle > 0.0 else throttle)
 
     def _must_release(self, now_s: float) -> bool:
         """Whether the brake may be held, or the car stands still in spite of its throttle."""
@@ -110,7 +123,7 @@ class Pedals:
         if not is_certain and self._speed_mps > WALKING_MPS:
             return self._probe(now_s)
         speed_mps, slope_mps2 = estimator.next_speed_mps(now_s), estimator.slope_mps2
-        if self._catch.is_held:
+        if self._catch.is_under_way:
             return 0.0
         if slope_mps2 > REVERSE_MPS2 and estimator.is_forward:
             return self._on_steep_fall(speed_mps, slope_mps2, strength)
@@ -124,12 +137,11 @@ class Pedals:
     def _least_throttle(self) -> float:
         """The throttle -1..0 that cannot drive the car backwards before the next look at it."""
         estimator = self._estimator
-        if self._speed_mps > SLOW_MPS and not estimator.is_forward:
-            return 0.0
         lowest_mps = self._speed_mps if estimator.is_forward else -self._speed_mps
-        lowest_mps2 = (-_BACKWARD_MPS - lowest_mps) / (2.0 * estimator.period_s or 1.0)
-        slope_mps2 = estimator.slope_mps2 - estimator.slope_error_mps2
-        return max(-1.0, min(0.0, (lowest_mps2 - slope_mps2) / REVERSE_MPS2))
+        if not estimator.was_certain or lowest_mps < -_BACKWARD_MPS:
+            return 0.0
+        spare_mps2 = (lowest_mps + _BACKWARD_MPS) / (2.0 * estimator.period_s or 1.0)
+        return max(-1.0, min(0.0, -(spare_mps2 + estimator.slope_mps2) / REVERSE_MPS2))
 
     def _probe(self, now_s: float) -> float:
         """A throttle that is now one, now another."""
@@ -160,7 +172,7 @@ class Pedals:
             self._brake_may_be_held = throttle < 0.0
         elif throttle < 0.0:
             self._brake_may_be_held = False
-        elif self._catch.is_held:
+        elif self._catch.is_under_way:
             self._brake_may_be_held = True
         self._estimator.command(throttle, brake_held=self._brake_may_be_held)
         return throttle
@@ -197,12 +209,17 @@ class _BrakeCatch:
         self._wait: int | None = None
         self._lowest_mps: float | None = None
         self._speed_mps = self._before_mps = 0.0
-        self.is_held = False
+        self._is_held = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the brake is held, or may turn out to be."""
+        return self._lowest_mps is not None
 
     def end(self) -> None:
         """Give up an attempt, or a brake that is held."""
         self._wait = self._lowest_mps = None
-        self.is_held = False
+        self._is_held = False
 
     def measure(self, speed_mps: float) -> None:
         """Take in a reported speed, 0 or more."""
@@ -211,17 +228,15 @@ class _BrakeCatch:
             return
         self._lowest_mps = min(self._lowest_mps, speed_mps)
         if speed_mps > self._lowest_mps + SLOW_MPS or (
-            not self.is_held and speed_mps > REVERSE_BELOW_MPS + self._RISEN_MPS
+            not self._is_held and speed_mps > REVERSE_BELOW_MPS + self._RISEN_MPS
         ):
             self._attempts += 1
             self.end()
         elif speed_mps < REVERSE_BELOW_MPS - self._FALLEN_MPS:
-            self.is_held = True
+            self._is_held = True
 
     def aim(self) -> bool:
-        """Whether to send 0 now."""
-        if self._lowest_mps is not None:
-            return True
+        """Whether to let the brake go now."""
         fell = self._speed_mps < min(self._before_mps, REVERSE_BELOW_MPS)
         if self._wait is None and fell:
             self._wait = self._attempts % self._WAITS

@@ -1,7 +1,8 @@
 """From speed and speed limit to throttle. Pure: time steps are passed in.
 
 Two laws. `proportional` is the one of the well-known drive.py and settles below the limit;
-`PiController` reaches it. Both results go through `without_reversing`.
+`PiController` reaches it. A negative throttle means to brake; that it must not drive the car
+backwards is left to `Pedals`, which knows the car.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sim_bridge.protocol import REVERSE_BELOW_MPS
 from steering_net.vehicle import WHEELBASE_M
 
 _LONGEST_STEP_S = 0.2
@@ -70,11 +70,6 @@ def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) 
     return min(limit_mps, math.sqrt(lateral_mps2 / curvature))
 
 
-def without_reversing(throttle: float, speed_mps: float) -> float:
-    """`throttle`, but never negative where that would put the car in reverse."""
-    return max(0.0, throttle) if speed_mps <= REVERSE_BELOW_MPS else throttle
-
-
 class Cruise:
     """Holds the speed of one car: its law, its limit, and what it remembers of the way so far.
 
@@ -100,12 +95,10 @@ class Cruise:
         return self._lateral_limit_mps2 > 0.0
 
     def throttle(self, speed_mps: float, now_s: float) -> float:
-        """Throttle -1..1 for a speed measured now, by any monotonic clock; it never reverses."""
+        """Throttle -1..1, negative to brake, for a speed measured now by any monotonic clock."""
         dt_s = 0.0 if self._last_s is None else min(now_s - self._last_s, _LONGEST_STEP_S)
         self._last_s = now_s
         limit_mps = curve_limit_mps(self.limit_mps, self.steering_rad, self._lateral_limit_mps2)
         if self._pi is not None:
-            wanted = self._pi.throttle(speed_mps, limit_mps, dt_s)
-        else:
-            wanted = proportional(speed_mps, limit_mps)
-        return without_reversing(wanted, speed_mps)
+            return self._pi.throttle(speed_mps, limit_mps, dt_s)
+        return proportional(speed_mps, limit_mps)

@@ -12,8 +12,7 @@ other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sim_bridge.protocol import REVERSE_BELOW_MPS, TOP_SPEED_MPS
 from steering_net.vehicle import BRAKE_GRIP_MPS2, BRAKE_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
@@ -39,9 +38,10 @@ _RESOLUTION_MPS = 0.005
 _SHARES = (1.0, 0.5, 0.25, 0.0)
 _MISFIT_KEPT = 0.95
 _PLAUSIBLE = 3.0
+_AGREES = 2.0
 _LONGEST_STEP_S = 1.0
-_CERTAIN = 5.0
-"""Difference of log likelihoods from which on the direction counts as known: 150 to 1."""
+_CERTAIN = 4.0
+"""Difference of log probabilities from which on the direction counts as known: 55 to 1."""
 _SETTLED = 10.0
 """The same from which on the other direction is ruled out."""
 _MISFIT_AT_MOST = 60.0
@@ -71,8 +71,7 @@ def predicted_mps(speed_mps: float, throttle: float, slope_mps2: float, dt_s: fl
     return max(-TOP_SPEED_MPS, min(TOP_SPEED_MPS, speed_mps))
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """Time between two measurements, and the throttles that acted in it, the older one first.
 
     share: of the time, in which the newer throttle acted. brake_held: whether a brake may have
@@ -85,8 +84,7 @@ class Interval:
     brake_held: bool
 
 
-@dataclass(frozen=True)
-class Hypothesis:
+class Hypothesis(NamedTuple):
     """One explanation of all speeds so far.
 
     speed_mps: signed, positive forward. slope_mps2: acceleration by the slope, positive
@@ -97,6 +95,11 @@ class Hypothesis:
     slope_mps2: float = 0.0
     slope_variance: float = _SLOPE_MPS2**2
     log_likelihood: float = 0.0
+
+    @property
+    def log_probability(self) -> float:
+        """Log likelihood of the speeds plus that of the slope, up to a constant."""
+        return self.log_likelihood - 0.5 * (self.slope_mps2 / _SLOPE_MPS2) ** 2
 
     def predict(self, interval: Interval) -> Prediction:
         """The signed speed after an interval."""
@@ -120,8 +123,7 @@ class Hypothesis:
         return Prediction(self, dt_s, speed_mps, variance, slope_variance)
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a hypothesis expects: a signed speed and its variance."""
 
     past: Hypothesis
@@ -169,8 +171,8 @@ class _Pair:
 
     @property
     def lead(self) -> float:
-        """By how much the log likelihood of moving forward is the larger one."""
-        return self.forward.log_likelihood - self.backward.log_likelihood
+        """By how much the log probability of moving forward is the larger one."""
+        return self.forward.log_probability - self.backward.log_probability
 
     @property
     def best(self) -> Hypothesis:
@@ -193,11 +195,10 @@ class _Pair:
             for prediction, signed_mps, likelihood in explained
         )
 
-
     def rule_out(self, *, forward: bool) -> None:
         """Make one direction impossible."""
         self.forward, self.backward = (
-            replace(one, log_likelihood=-math.inf if out else 0.0)
+            one._replace(log_likelihood=-math.inf if out else 0.0)
             for one, out in ((self.forward, forward), (self.backward, not forward))
         )
 
@@ -216,6 +217,8 @@ class SpeedEstimator:
         self._measured_s = 0.0
         self.period_s = 0.0
         """Time between the newest two measurements."""
+        self.was_certain = False
+        """Whether the direction has been certain at any time."""
 
     def command(self, throttle: float, *, brake_held: bool) -> None:
         """Take in the throttle that the car is sent, and whether its brake may be held."""
@@ -229,9 +232,7 @@ class SpeedEstimator:
         else:
             self.period_s = max(1e-3, min(now_s - self._measured_s, _LONGEST_STEP_S))
             for pair in self._pairs:
-                interval = Interval(
-                    self.period_s, self._throttles, pair.share, self._brake_held
-                )
+                interval = Interval(self.period_s, self._throttles, pair.share, self._brake_held)
                 pair.measure(interval, speed_mps)
             self._pairs.sort(key=lambda pair: pair.misfit)
             self._settle_direction()
@@ -242,26 +243,32 @@ class SpeedEstimator:
 
         It becomes possible again when the car is slow enough to have turned around.
         """
+        self.was_certain = self.was_certain or abs(self._lead) > _CERTAIN
         if self._pairs[0].misfit > _MISFIT_AT_MOST:
             self.forget()
-        elif all(abs(pair.lead) > _SETTLED for pair in self._plausible):
+        elif abs(self._lead) > _SETTLED:
             for pair in self._pairs:
-                pair.rule_out(forward=self._pairs[0].lead < 0.0)
+                pair.rule_out(forward=self._lead < 0.0)
 
     @property
     def is_forward(self) -> bool:
         """Whether the car certainly moves forward."""
-        return bool(self._pairs) and all(pair.lead > _CERTAIN for pair in self._plausible)
+        return self._lead > _CERTAIN
 
     @property
     def is_backward(self) -> bool:
         """Whether the car certainly moves backwards."""
-        return bool(self._pairs) and all(pair.lead < -_CERTAIN for pair in self._plausible)
+        return self._lead < -_CERTAIN
 
     @property
-    def _plausible(self) -> Iterator[_Pair]:
-        worst = self._pairs[0].misfit + _PLAUSIBLE
-        return (pair for pair in self._pairs if pair.misfit <= worst)
+    def _lead(self) -> float:
+        """Lead of the best pair, 0 while another one that may be right does not agree."""
+        if not self._pairs:
+            return 0.0
+        best, most = self._pairs[0].lead, self._pairs[0].misfit + _PLAUSIBLE
+        others = (pair.lead for pair in self._pairs if pair.misfit <= most)
+        agree = all(math.copysign(lead, lead * best) > _AGREES for lead in others)
+        return best if agree else 0.0
 
     @property
     def speed_mps(self) -> float:
@@ -272,11 +279,6 @@ class SpeedEstimator:
     def slope_mps2(self) -> float:
         """Likeliest acceleration by the slope, positive downhill."""
         return self._pairs[0].best.slope_mps2 if self._pairs else 0.0
-
-    @property
-    def slope_error_mps2(self) -> float:
-        """Standard deviation of `slope_mps2`."""
-        return math.sqrt(self._pairs[0].best.slope_variance) if self._pairs else _SLOPE_MPS2
 
     def next_speed_mps(self, now_s: float) -> float:
         """Likeliest signed speed at the moment from which on a command of now acts."""

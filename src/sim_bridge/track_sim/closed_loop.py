@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_bridge.meters import percentiles_ms
-from sim_bridge.speed_control import proportional, without_reversing
+from sim_bridge.pedals import Pedals
+from sim_bridge.speed_control import proportional
 from sim_bridge.track_sim.simulator import Simulator, SimulatorOptions
 
 Steer = Callable[[bytes], float]
@@ -36,6 +37,7 @@ class Drive:
 def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
     """Drive `laps` laps of the track with this seed; gives up after ten minutes of driving."""
     simulator = Simulator(SimulatorOptions(track=track, laps=laps))
+    pedals = Pedals()
     latencies_s: list[float] = []
     path: list[tuple[float, float]] = []
     started_s = time.perf_counter()
@@ -45,7 +47,8 @@ def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
         steering_rad = steer(jpeg)
         latencies_s.append(time.perf_counter() - asked_s)
         speed_mps = abs(simulator.car.speed_mps)
-        throttle = without_reversing(proportional(speed_mps, speed_limit_mps), speed_mps)
+        pedals.measure(simulator.time_s, speed_mps)
+        throttle = pedals.drive(simulator.time_s, proportional(speed_mps, speed_limit_mps))
         simulator.obey(steering_rad, throttle)
         simulator.advance()
         path.append((simulator.car.x_m, simulator.car.y_m))

@@ -20,6 +20,7 @@ Spoil = Callable[[dict[str, str], random.Random], object]
 
 JUNK_CHARS = 100_000
 MAX_DELAY_S = 10.0
+STEEPEST = 0.5
 _DEFAULT_LENGTH_S = 1.0
 _IMAGE = 'image'
 
@@ -48,18 +49,25 @@ class Span:
 class FaultPlan:
     """Which faults strike. chances: probability per telemetry. spans: by kind. delay_s: seconds.
 
-    The plan without arguments is that of a healthy simulator.
+    grades: the road's slope, rise over run, and the place along the track from which on it has
+    it, m; in the order of the places. The plan without arguments is that of a healthy simulator
+    on a level road.
     """
 
     chances: Mapping[str, float] = field(default_factory=dict)
     spans: Mapping[str, Span] = field(default_factory=dict)
     delay_s: float = 0.0
     seed: int = 0
+    grades: tuple[tuple[float, float], ...] = ()
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing will go wrong."""
+        """Whether nothing will go wrong on the wire."""
         return not (self.chances or self.spans or self.delay_s)
+
+    def grade(self, s_m: float) -> float:
+        """Slope of the road at this place along the track, positive uphill."""
+        return next((slope for place_m, slope in reversed(self.grades) if place_m <= s_m), 0.0)
 
     def active(self, kind: str, time_s: float) -> bool:
         """Whether a fault of this kind strikes at this time, seconds since the start."""
@@ -95,6 +103,7 @@ def parse_faults(text: str) -> FaultPlan:
     chances: dict[str, float] = {}
     spans: dict[str, Span] = {}
     others = {'delay': 0.0, 'seed': 0.0}
+    grades: tuple[tuple[float, float], ...] = ()
     for item in filter(None, text.replace(' ', '').split(',')):
         kind, _, value = item.partition(':')
         if kind in CHANCES:
@@ -105,9 +114,11 @@ def parse_faults(text: str) -> FaultPlan:
             others[kind] = _seconds(kind, value, MAX_DELAY_S)
         elif kind == 'seed':
             others[kind] = _seed(value)
+        elif kind == 'grade':
+            grades = _grades(value)
         else:
             raise FaultError(f'faults must be known kinds, {kind!r} is none{_advice(kind)}')
-    return FaultPlan(chances, spans, others['delay'], int(others['seed']))
+    return FaultPlan(chances, spans, others['delay'], int(others['seed']), grades)
 
 
 def describe_faults() -> str:
@@ -116,8 +127,9 @@ def describe_faults() -> str:
         'what goes wrong, as KIND:VALUE,... ; '
         f'with a chance per telemetry, such as drop:0.05: {", ".join(CHANCES)}; '
         'every so many seconds for so long, such as menu:10s/2s (disconnect:5s and half-open:5s '
-        f'need no length): {", ".join(SPANS)}; always: delay:200ms; seed:N chooses another '
-        'sequence; comma numbers are --culture de-DE'
+        f'need no length): {", ".join(SPANS)}; always: delay:200ms; a slope, rise over run, of '
+        'the whole road or from places on, such as grade:0.08 or grade:0.08@50m/-0.08@150m; '
+        'seed:N chooses another sequence; comma numbers are --culture de-DE'
     )
 
 
@@ -135,6 +147,20 @@ def _seed(value: str) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) < 10):
         raise FaultError('faults must have a whole number for seed, such as seed:7')
     return int(value)
+
+
+_GRADE = re.compile(r'([+-]?\d*\.?\d+)(?:@(\d+\.?\d*)m)?', re.ASCII)
+
+
+def _grades(value: str) -> tuple[tuple[float, float], ...]:
+    matches = [_GRADE.fullmatch(part[:20]) for part in value.split('/')]
+    grades = sorted((float(match[2] or 0.0), float(match[1])) for match in matches if match)
+    if len(grades) < len(matches) or any(abs(slope) > STEEPEST for _, slope in grades):
+        raise FaultError(
+            f'faults must have slopes of up to {STEEPEST:g} for grade, such as grade:0.08 or '
+            'grade:0.08@50m/-0.08@150m'
+        )
+    return tuple(grades)
 
 
 def _span(kind: str, value: str) -> Span:
@@ -159,7 +185,7 @@ def _seconds(kind: str, text: str, most_s: float) -> float:
 
 
 def _advice(kind: str) -> str:
-    known = [*CHANCES, *SPANS, 'delay', 'seed']
+    known = [*CHANCES, *SPANS, 'delay', 'grade', 'seed']
     near = difflib.get_close_matches(kind, known, 1)
     return f', did you mean {near[0]}?' if near else f'; they are {", ".join(known)}'
 

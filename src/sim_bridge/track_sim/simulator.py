@@ -30,7 +30,8 @@ MANUAL_THROTTLE = 0.3
 _MAX_LAG_S = 0.25
 _STOP_CHECK_S = 0.1
 _READY_CHECK_S = 0.05
-_SUBSTEPS = 2
+_STEP_S = 0.02
+"""Unity's physics step: a frame moves the car by as many whole ones as have become due."""
 
 Spans = tuple[tuple[float, float], ...]
 
@@ -86,6 +87,7 @@ class Simulator:
         self._commanded = False
         self.score = Score(self._track)
         self.time_s = 0.0
+        self._steps = 0
         self.frames = 0
         self.place = self._track.project(self._car.x_m, self._car.y_m)
 
@@ -114,10 +116,17 @@ class Simulator:
         if self.manual:
             steering_rad = pursuit_steering_rad(self._track, self._car.pose, self.place.s_m)
             self.obey(steering_rad, MANUAL_THROTTLE)
-        dt_s = 1.0 / self._options.hz / _SUBSTEPS
-        for _ in range(_SUBSTEPS):
-            self._car = step(self._car, self._steering_rad, self._throttle, dt_s, self._params)
-        self.time_s += dt_s * _SUBSTEPS
+        self.time_s += 1.0 / self._options.hz
+        while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
+            self._steps += 1
+            self._car = step(
+                self._car,
+                self._steering_rad,
+                self._throttle,
+                _STEP_S,
+                self._params,
+                self._options.faults.grade(self.place.s_m),
+            )
         self.place = self._locate()
         if self._commanded and self.score.update(
             self.time_s, self._car, self.place, self._steering_rad
