@@ -62,7 +62,7 @@ def test_a_grade_is_that_of_the_whole_road_or_from_places_on():
 
 @pytest.mark.parametrize('text', ['grade', 'grade:x', 'grade:0.6', 'grade:0.1@50', 'grade:0.1/'])
 def test_a_grade_that_cannot_be_names_what_can(text):
-    with pytest.raises(FaultError, match='slopes of up to 0.5 for grade, such as grade:0.08'):
+    with pytest.raises(FaultError, match=r'slopes of up to 0\.5 for grade, such as grade:0\.08'):
         parse_faults(text)
 
 
