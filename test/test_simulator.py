@@ -125,9 +125,32 @@ def test_car_keeps_its_last_command_and_is_put_back_when_it_leaves() -> None:
         simulator.advance()
     assert simulator.car.speed_mps == 0.0
     assert simulator.place.cross_track_m == pytest.approx(0.0, abs=1e-3)
-    simulator.advance()
+    for _ in range(2):
+        simulator.advance()
     assert simulator.car.speed_mps > 0.0
     assert simulator.score.report()['lane_departures'] == 1
+
+
+def test_the_car_moves_in_physics_steps_of_20_ms() -> None:
+    simulator = Simulator(SimulatorOptions())
+    simulator.obey(0.0, 1.0)
+    speeds = []
+    for _ in range(60):
+        simulator.advance()
+        speeds.append(simulator.car.speed_mps)
+    assert len(set(speeds)) == 50
+
+
+def test_the_road_falls_and_rises_as_the_plan_says() -> None:
+    plan = parse_faults('grade:-0.2/0.3@20m')
+    simulator = Simulator(SimulatorOptions(faults=plan))
+    simulator.obey(0.0, 0.0)
+    fastest = 0.0
+    while simulator.time_s < 60.0 and simulator.car.speed_mps >= 0.0:
+        simulator.advance()
+        fastest = max(fastest, simulator.car.speed_mps)
+    assert fastest == pytest.approx((2 * 9.81 * 0.196 * 20.0) ** 0.5, rel=0.1)
+    assert simulator.place.s_m > 20.0
 
 
 def test_telemetry_shows_what_the_car_does() -> None:
