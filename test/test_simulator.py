@@ -138,7 +138,7 @@ def test_the_car_moves_in_physics_steps_of_20_ms() -> None:
     for _ in range(60):
         simulator.advance()
         speeds.append(simulator.car.speed_mps)
-    assert len(set(speeds)) == 50
+    assert len(set(speeds)) == 51
 
 
 def test_the_road_falls_and_rises_as_the_plan_says() -> None:
@@ -149,7 +149,8 @@ def test_the_road_falls_and_rises_as_the_plan_says() -> None:
     while simulator.time_s < 60.0 and simulator.car.speed_mps >= 0.0:
         simulator.advance()
         fastest = max(fastest, simulator.car.speed_mps)
-    assert fastest == pytest.approx((2 * 9.81 * 0.196 * 20.0) ** 0.5, rel=0.1)
+    without_drag_mps = (2 * 9.81 * 0.196 * 20.0) ** 0.5
+    assert 0.8 * without_drag_mps < fastest < without_drag_mps
     assert simulator.place.s_m > 20.0
 
 
