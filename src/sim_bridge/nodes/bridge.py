@@ -23,9 +23,10 @@ from sim_bridge.nodes.car import Car, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.running import run
-from sim_bridge.pairing import Limits, State
+from sim_bridge.pairing import State
 from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.sessions import Sessions
+from sim_bridge.tokens import Limits
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
 
