@@ -341,12 +341,12 @@ def test_plots_are_drawn_from_the_history(site, browse):
 def test_stop_is_shown_with_its_reason(site, browse):
     site.status |= {
         'state': 'stopped: no fresh command',
-        'reason': 'nobody publishes cmd/steering',
+        'reason': 'no node publishes cmd/steering',
     }
     driver = browse()
     driver.get(site.url)
     wait_for(lambda: text(driver, 'state-text') == 'stopped: no fresh command')
-    assert text(driver, 'reason') == 'nobody publishes cmd/steering'
+    assert text(driver, 'reason') == 'no node publishes cmd/steering'
     assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
 
 

@@ -91,9 +91,7 @@ class Seat:
         """Have this one drive from now on; a telemetry that it still waits for is answered."""
         if self.driver:
             self._displace(self.driver)
-        self._pairing = Pairing(
-            self._limits, now_s, self.counters, is_attended=self._is_attended
-        )
+        self._pairing = Pairing(self._limits, now_s, self.counters, is_attended=self._is_attended)
         simulator.heard_s = now_s
         simulator.farewell_due = False
         simulator.seat, self.driver = self, simulator

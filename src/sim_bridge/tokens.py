@@ -1,15 +1,15 @@
 """How one token of a simulator is kept in circulation, whatever its telemetries carry.
 
-Each answer to a simulator brings one telemetry. Two tokens therefore mean two telemetries per client
-frame, for ever. A telemetry that comes while another one waits takes its place, and the older one's
-token ends. Two rules make the other tokens come in time:
+Each answer to a simulator brings one telemetry. So two tokens mean two telemetries per client
+frame, for ever. A telemetry that comes while another one waits takes its place, and the token of
+the older one ends. Two rules make the other tokens come in time:
 
-- More than one token is out after a connect (the simulator opens with two) and after each kick. The
-  first telemetry then waits until the others came, or for `settle_s`: a token that does not come in
-  this time is lost.
-- The tokens of one client frame come some milliseconds apart. An answer that depends on no command
-  waits for `gather_s`. So does every answer for `watch_s` after more than one token was out, and
-  one answer in `check_every_s`.
+- More than one token is out after a connect, because the simulator opens with two, and after each
+  kick. The first telemetry then waits until the others came, or for `settle_s`. A token that does
+  not come in this time is lost.
+- The tokens of one client frame come some milliseconds apart. An answer that depends on no
+  command waits for `gather_s`. So does every answer for `watch_s` after more than one token was
+  out, and one answer in `check_every_s`.
 
 Pure: times are seconds of any monotonic clock that the caller passes in.
 """
