@@ -34,12 +34,16 @@ _MAX_IMAGE_CHARS = 8_000_000
 class PacketError(ValueError):
     """A payload that is not what the protocol promises; the message names the field.
 
-    speed_mps: the speed in a telemetry that is wrong elsewhere; None where it cannot be read.
+    speed_mps, decimal: the speed of a telemetry that is wrong elsewhere, and its separator; None
+    where the speed cannot be read either.
     """
 
-    def __init__(self, message: str, speed_mps: float | None = None) -> None:
+    def __init__(
+        self, message: str, speed_mps: float | None = None, decimal: str | None = None
+    ) -> None:
         super().__init__(message)
         self.speed_mps = speed_mps
+        self.decimal = decimal
 
 
 class HalfCommandError(PacketError):
@@ -120,7 +124,7 @@ def decode_telemetry(payload: object) -> Telemetry | None:
         return _decode(payload)
     except PacketError as error:
         with contextlib.suppress(PacketError):
-            error.speed_mps = _speed_mps(payload)[0]
+            error.speed_mps, error.decimal = _speed_mps(payload)
         raise
 
 

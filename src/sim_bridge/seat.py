@@ -110,6 +110,7 @@ class Seat:
             frame = read_telemetry(payload)
         except PacketError as error:
             self.last_error = str(error)
+            self.driver.decimal = error.decimal or self.driver.decimal
             self._pairing.bad_packet(now_s, error.speed_mps)
             return None
         if frame is None:
@@ -179,7 +180,7 @@ def read_telemetry(payload: object) -> Telemetry | None:
     if frame is not None:
         problem = _problem_of_image(frame.jpeg)
         if problem:
-            raise PacketError(problem, frame.speed_mps)
+            raise PacketError(problem, frame.speed_mps, frame.decimal)
     return frame
 
 
