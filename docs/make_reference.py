@@ -50,7 +50,8 @@ LISTENING_S = 20.0
 HEAD = """# Topics and parameters
 
 Names are relative, units SI, left is positive. Quality of service: reliable, depth 1; only the
-newest value counts. Latched topics are transient local too. Written by `docs/make_reference.py` from what the nodes declare.
+newest value counts. Latched topics are transient local too. Written by `docs/make_reference.py`
+from what the nodes declare.
 """
 
 

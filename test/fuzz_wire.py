@@ -229,7 +229,7 @@ def real_messages() -> list[str]:
     rng = np.random.default_rng(1)
     jpegs = [encode_jpeg(sample.rgb) for sample in samples(TEST_SEEDS[0], 3, rng)]
     jpegs += [
-        encode_jpeg(sample.rgb[::8, ::8].copy()) for sample in samples(TEST_SEEDS[1], 6, rng)
+        encode_jpeg(sample.rgb[::2, ::2].copy()) for sample in samples(TEST_SEEDS[1], 6, rng)
     ]
     frames = [Telemetry(0.1, 0.3, 5.0, jpeg) for jpeg in jpegs]
     fields = [

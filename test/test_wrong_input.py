@@ -1,4 +1,4 @@
-"""Each row of the table in docs/troubleshooting.md: what a person reads of telemetry that is wrong.
+"""Each row of the table in docs/troubleshooting.md: what a person reads of wrong telemetry.
 
 The same line stands in every place: the terminal, the page, /healthz, /state.json, the diagnostics
 and the doctor.
