@@ -8,8 +8,8 @@ the older one ends. Two rules make the other tokens come in time:
   kick. The first telemetry then waits until the others came, or for `settle_s`. A token that does
   not come in this time is lost.
 - The tokens of one client frame come some milliseconds apart. An answer that depends on no
-  command waits for `gather_s`. So does every answer for `watch_s` after more than one token was
-  out, and one answer in `check_every_s`.
+  command waits for `gather_s`. So do the answers to WATCHED telemetries after more than one token
+  was out, and one answer in CHECK_EVERY.
 
 Pure: times are seconds of any monotonic clock that the caller passes in.
 """
@@ -18,6 +18,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+WATCHED = 8
+"""Telemetries: a token that came too late to end with the others shows within some frames."""
+
+CHECK_EVERY = 300
+"""Telemetries: five seconds at 60 frames/s. The wait for others must not show in the latencies."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +34,6 @@ class Limits:
     stop_timeout_s: float = 0.5
     settle_s: float = 0.05
     gather_s: float = 0.01
-    watch_s: float = 0.5
-    check_every_s: float = 5.0
     kick_after_s: float = 0.5
     kick_at_most_every_s: float = 30.0
 
@@ -51,8 +55,8 @@ class Circulation:
         self._limits = limits
         self._surplus = 1
         self._hold_until_s = -math.inf
-        self._watch_until_s = -math.inf
-        self._check_due_s = -math.inf
+        self._to_watch = 0
+        self._to_check = 0
 
     def kicked(self) -> None:
         """A command answers no telemetry: should the lost token not be lost, it is one more."""
@@ -69,15 +73,17 @@ class Circulation:
         collapses: it takes the place of one that waits. needs_command: of a node.
         """
         if collapses:
-            self._watch_until_s = now_s + self._limits.watch_s
+            self._to_watch = WATCHED
             self._surplus -= 1
             if self._surplus <= 0:
                 self.settled()
         elif self._surplus:
+            self._to_watch = WATCHED
             self._hold_until_s = now_s + self._limits.settle_s
-            self._watch_until_s = self._hold_until_s + self._limits.watch_s
-        is_watched = now_s < self._watch_until_s or now_s >= self._check_due_s
+        is_watched = self._to_watch > 0 or self._to_check <= 0
+        self._to_watch -= 1
+        self._to_check -= 1
         if needs_command and not is_watched:
             return self._hold_until_s
-        self._check_due_s = now_s + self._limits.check_every_s
+        self._to_check = CHECK_EVERY
         return max(self._hold_until_s, now_s + self._limits.gather_s)
