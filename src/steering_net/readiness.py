@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.timer import Timer
 from std_msgs.msg import Bool
 
 LATCHED = QoSProfile(
@@ -17,16 +18,23 @@ LATCHED = QoSProfile(
 )
 """The newest value counts, and a subscription that comes later gets it."""
 
-PERIOD_S = 0.05
+STARTING_PERIOD_S = 0.05
+READY_PERIOD_S = 1.0
+"""A timer costs a drive more than a message, so a node that is ready looks rarely."""
+
+
+def look_again(timer: Timer, is_ready: bool) -> None:
+    """Set when to look again whether something is ready: often until it is."""
+    period_ns = round(1e9 * (READY_PERIOD_S if is_ready else STARTING_PERIOD_S))
+    if timer.timer_period_ns != period_ns:
+        timer.timer_period_ns = period_ns
 
 
 class Readiness:
     """Publishes std_msgs/Bool on some topics: whether their condition holds."""
 
-    def __init__(
-        self, node: Node, conditions: Mapping[str, Callable[[], bool]], period_s: float = PERIOD_S
-    ) -> None:
-        """`conditions`: by topic, a function that is called every `period_s` from now on.
+    def __init__(self, node: Node, conditions: Mapping[str, Callable[[], bool]]) -> None:
+        """`conditions`: by topic, a function that is called now and then from now on.
 
         Make this before the publishers of commands: a node that publishes commands, and is not
         known to say when it is ready, is taken as ready.
@@ -38,11 +46,12 @@ class Readiness:
         self._told: dict[str, bool] = {}
         for topic in conditions:
             self._tell(topic, False)
-        node.create_timer(period_s, self._look)
+        self._timer = node.create_timer(STARTING_PERIOD_S, self._look)
 
     def _look(self) -> None:
         for topic, is_met in self._conditions.items():
             self._tell(topic, is_met())
+        look_again(self._timer, all(self._told.values()))
 
     def _tell(self, topic: str, is_ready: bool) -> None:
         if self._told.get(topic) is not is_ready:

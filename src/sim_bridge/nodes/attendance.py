@@ -7,6 +7,7 @@ a publisher.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from rclpy.node import Node
@@ -14,7 +15,6 @@ from std_msgs.msg import Bool
 
 from sim_bridge.nodes.qos import LATCHED
 
-PERIOD_S = 0.05
 READY, STARTING, MISSING = 'ready', 'starting', 'missing'
 COMMANDS = {'steering': 'cmd/steering', 'throttle': 'cmd/throttle'}
 """The nodes that a car cannot be driven without, and what each of them publishes."""
@@ -28,12 +28,13 @@ def ready_topic(role: str) -> str:
 
 
 class Attendance:
-    """The nodes of one car, by role: `ready`, `starting` or `missing`. Look often."""
+    """The nodes of one car, by role: `ready`, `starting` or `missing`."""
 
-    def __init__(self, node: Node, prefix: str) -> None:
-        """`prefix`: that of the car's topics."""
+    def __init__(self, node: Node, prefix: str, on_change: Callable[[], None]) -> None:
+        """`prefix`: that of the car's topics; `on_change` is called when a node has said more."""
         self._node = node
         self._prefix = prefix
+        self._on_change = on_change
         self._said = dict.fromkeys((*COMMANDS, RECORDER), False)
         self.nodes = dict.fromkeys(self._said, MISSING)
         for role in self._said:
@@ -56,6 +57,7 @@ class Attendance:
 
     def _hear(self, role: str, message: Bool) -> None:
         self._said[role] = bool(message.data)
+        self._on_change()
 
     def _presence(self, role: str) -> str:
         tells = self._publishers(ready_topic(role))

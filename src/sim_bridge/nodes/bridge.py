@@ -19,7 +19,6 @@ from rclpy.node import Node
 
 from sim_bridge import messages
 from sim_bridge.fleet import CARS_AT_MOST, prefixes, together
-from sim_bridge.nodes import attendance
 from sim_bridge.nodes.car import Car, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
@@ -30,6 +29,7 @@ from sim_bridge.sessions import Sessions
 from sim_bridge.tokens import Limits
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
+from steering_net.readiness import STARTING_PERIOD_S, look_again
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
@@ -74,7 +74,7 @@ class BridgeNode(Node):
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
         self.create_timer(PERIOD_S, self._publish_diagnostics)
-        self.create_timer(attendance.PERIOD_S, self._look)
+        self._look_timer = self.create_timer(STARTING_PERIOD_S, self._look)
         self._server.start(self)
         self._serving = True
         self.get_logger().info(f'listening on {host}:{self._server.port}')
@@ -133,6 +133,7 @@ class BridgeNode(Node):
         """Look which nodes are there."""
         for car in self._cars:
             car.look()
+        look_again(self._look_timer, all(car.is_attended for car in self._cars))
 
     def _post(self, deliver: Callable[[float], None]) -> None:
         self._server.post(lambda: self._deliver(deliver))

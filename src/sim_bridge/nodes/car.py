@@ -60,7 +60,7 @@ class Car:
         self._subscribe(JointState, 'cmd/steering', self._on_steering)
         self._subscribe(Float32, 'cmd/throttle', self._on_throttle)
         self._subscribe(Float32, 'speed_limit/active', self._on_speed_limit, LATCHED)
-        self._attendance = Attendance(node, prefix)
+        self._attendance = Attendance(node, prefix, self.look)
 
     def _create_publishers(self) -> None:
         self._compressed = self._publisher(CompressedImage, 'camera/image_raw/compressed')
@@ -137,6 +137,11 @@ class Car:
     def _on_speed_limit(self, message: Float32) -> None:
         if math.isfinite(message.data):
             self.speed_limit_mps = float(message.data)
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether the nodes that the car cannot be driven without are there."""
+        return self._is_attended
 
     def look(self) -> None:
         """Look which nodes are there, and tell the seat if that changed."""

@@ -89,7 +89,7 @@ class RecorderNode(Node):
             prefix + ready_topic(RECORDER): partial(self._hears, prefix, sources)
             for prefix in prefixes(cars)
         }
-        self._readiness = Readiness(self, conditions, _LOOK_PERIOD_S)
+        self._readiness = Readiness(self, conditions)
 
     @property
     def messages(self) -> int:
