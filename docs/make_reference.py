@@ -36,6 +36,10 @@ PURPOSES = {
     'cmd/throttle': '-1 to 1, negative brakes.',
     'steering': 'The commanded angle once more, rad, for plots.',
     'speed_limit': 'm/s; overrides the parameter at run time.',
+    'speed_limit/active': 'm/s; the limit that the car keeps to. Latched.',
+    'ready/steering': 'Whether the node is matched with the bridge. Latched.',
+    'ready/throttle': 'Whether the node is matched with the bridge. Latched.',
+    'ready/recorder': 'Whether the recorder hears every node of the drive. Latched.',
     'odom': 'Dead reckoning, in m and rad: it drifts.',
     'path': 'The way driven so far, frame odom.',
     'predicted_path': 'Where the commanded steering leads, frame base_link.',
@@ -46,7 +50,8 @@ LISTENING_S = 20.0
 HEAD = """# Topics and parameters
 
 Names are relative, units SI, left is positive. Quality of service: reliable, depth 1; only the
-newest value counts. Written by `docs/make_reference.py` from what the nodes declare.
+newest value counts. Latched topics are transient local too. Written by `docs/make_reference.py`
+from what the nodes declare.
 """
 
 

@@ -30,10 +30,10 @@ from engineio.socket import Socket
 from eventlet.websocket import RFC6455WebSocket
 
 from sim_bridge.dialect import LEGACY, MAX_MESSAGE_BYTES
-from sim_bridge.pairing import Limits
 from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.server import SimulatorServer
 from sim_bridge.sessions import Sessions
+from sim_bridge.tokens import Limits
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.faults import CHANCES, Spoiler, parse_faults
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
@@ -42,7 +42,7 @@ from steering_net.preprocess import ImageError, decode_jpeg
 
 LONGEST_S = 2.0
 CORPUS_AT_MOST = 2000
-TELEMETRIES = 27
+TELEMETRIES = 54
 """So many of the real messages are whole telemetries."""
 TRACE_ALL = 5000
 TRACE_EVERY = 10
@@ -225,11 +225,11 @@ class Coverage:
 
 
 def real_messages() -> list[str]:
-    """What simulators send: frames of the track in three cultures, a person, faults, farewells."""
+    """What simulators send: frames of the track in all cultures, a person, faults, farewells."""
     rng = np.random.default_rng(1)
     jpegs = [encode_jpeg(sample.rgb) for sample in samples(TEST_SEEDS[0], 3, rng)]
     jpegs += [
-        encode_jpeg(sample.rgb[::8, ::8].copy()) for sample in samples(TEST_SEEDS[1], 6, rng)
+        encode_jpeg(sample.rgb[::2, ::2].copy()) for sample in samples(TEST_SEEDS[1], 6, rng)
     ]
     frames = [Telemetry(0.1, 0.3, 5.0, jpeg) for jpeg in jpegs]
     fields = [

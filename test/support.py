@@ -16,6 +16,8 @@ from sim_bridge.track_sim.client import Client
 
 SHARED_DATA = Path(__file__).parents[2] / 'shared' / 'data'
 START_S = 60.0
+JPEG_HEADER = bytes.fromhex('ffd8ffc000110800a0014003012200021101031101ffd9')
+"""As much of a JPEG of 320 x 160 pixels as the bridge looks at."""
 REPORT_FIELDS = {
     'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'autonomy_percent',
     'rms_cross_track_m', 'max_cross_track_m', 'max_speed_mps', 'steering_rms_rate_radps', 'frames',

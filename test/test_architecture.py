@@ -28,6 +28,7 @@ MAY_KNOW_ROS = (
     'sim_bridge/messages.py',
     'steering_net/executor.py',
     'steering_net/node.py',
+    'steering_net/readiness.py',
     'steering_net/running.py',
 )
 

@@ -76,8 +76,8 @@ def test_two_laps_of_an_unseen_track_without_leaving_the_lane(tmp_path):
     assert 0 <= report['frames'] - report['answers'] <= 2
 
 
-@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR'])
-def test_comma_cultures_drive_like_the_others(tmp_path, culture):
+@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR', 'ar-SA', 'fa-IR'])
+def test_other_cultures_drive_like_the_first(tmp_path, culture):
     report = drive(tmp_path, '--culture', culture, '--seconds', 6, '--fast')
     assert report['lane_departures'] == 0
     assert report['distance_m'] > 12.0
@@ -158,6 +158,27 @@ def test_external_simulator_is_served(start, tmp_path):
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert json.loads(report.read_text(encoding='utf-8'))['answers'] == 1
+
+
+def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
+    report, port = tmp_path / 'report.json', free_port()
+    early = subprocess.Popen(
+        [sys.executable, '-m', 'sim_bridge.cli', 'simulate', '--url', f'ws://127.0.0.1:{port}'],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        time.sleep(2.0)
+        process = start(
+            '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
+        )  # fmt: skip
+        _, errors = process.communicate(timeout=60)
+    finally:
+        early.kill()
+        early.wait()
+    assert process.returncode == 0, errors
+    told = json.loads(report.read_text(encoding='utf-8'))
+    assert told['answers'] > 100
+    assert told['timeouts'] == 0
 
 
 def test_live_line_on_a_terminal(start):

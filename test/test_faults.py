@@ -254,9 +254,9 @@ FAULTS = {
     'storm:3s/1s': {},
     'menu:3s/1s': {'kicks': (1, 8)},
     'manual:3s/1s': {},
-    'truncate:0.1': {'timeouts': (1, 200)},
-    'not-jpeg:0.1': {'timeouts': (1, 200)},
-    'wrong-size:0.1': {'timeouts': (1, 200)},
+    'truncate:0.1': {'bad_packets': (5, 200)},
+    'not-jpeg:0.1': {'bad_packets': (5, 200)},
+    'wrong-size:0.1': {'bad_packets': (5, 200)},
     'missing:0.1': {'bad_packets': (5, 200)},
     'nan:0.1': {'bad_packets': (5, 200)},
     'huge:0.1': {'bad_packets': (5, 200)},
@@ -283,8 +283,8 @@ def test_faulty_simulator_is_driven_on_in_silence(capfd, graph, tmp_path, faults
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR'])
-def test_comma_culture(graph, tmp_path, culture):
+@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR', 'ar-SA', 'fa-IR', 'hr-HR'])
+def test_other_culture(graph, tmp_path, culture):
     report, grown = simulate(graph, tmp_path, '', culture=culture)
     assert report['distance_m'] > 15.0
     assert report['tokens_lost'] == grown['bad_packets'] == 0
@@ -384,8 +384,15 @@ def test_slow_network_drives_slowly_if_the_deadline_allows(jpeg, monkeypatch):
 
 
 def test_bad_images_alone_brake_the_car(graph, car):
-    car.jpeg = b'no JPEG at all'
+    good, car.jpeg = car.jpeg, b'no JPEG at all'
+    timeouts = graph.state()['timeouts']
     braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
     tell(fault='bad images only', braking_s=braking_s)
     check_standstill(car)
+    state = graph.state()
+    assert state['state'] == 'telemetry cannot be read: image is not a JPEG'
+    assert state['timeouts'] == timeouts
+    car.jpeg = good
+    car.until(lambda throttle: throttle > 0.0, RESUMING_S)
+    assert graph.state()['state'] == 'driving'
     assert braking_s <= BRAKING_S

@@ -26,7 +26,8 @@ CARS = 3
 TOPICS_OF_ONE = (
     'camera/image_raw/compressed', 'camera/image_raw', 'camera/camera_info',
     'vehicle/speed', 'vehicle/steering_angle', 'vehicle/throttle', 'cmd/steering',
-    'cmd/throttle', 'steering', 'speed_limit', 'diagnostics',
+    'cmd/throttle', 'steering', 'speed_limit', 'speed_limit/active', 'diagnostics',
+    'ready/steering', 'ready/throttle', 'ready/recorder',
 )  # fmt: skip
 TOPICS_OF_ALL = {f'/car_{car}/{topic}' for car in range(1, CARS + 1) for topic in TOPICS_OF_ONE}
 
@@ -44,7 +45,7 @@ def test_one_car_has_no_prefix_and_several_are_counted_from_1():
 def figures(number, **values):
     latency = {'p50': 1.0 * number, 'p99': 10.0 * number, 'max': None}
     car = {
-        'car': number, 'ready': True, 'state': 'driving', 'reason': '', 'frame_readers': 2,
+        'car': number, 'ready': True, 'state': 'driving', 'reason': '', 'trouble': '',
         'telemetry_hz': 30.0, 'speed_mps': 5.0, 'latency_ms': latency,
     }  # fmt: skip
     return {**car, **vars(Counters(telemetry=100, answers=99, timeouts=number)), **values}
@@ -56,10 +57,12 @@ def test_figures_of_one_car_are_those_of_the_drive():
 
 
 def test_figures_of_a_fleet_add_up_and_name_the_car_that_is_not_ready():
-    fleet = [figures(1), figures(2, ready=False, reason='nobody takes the frames', state='late')]
+    missing = 'no node publishes cmd/steering'
+    fleet = [figures(1), figures(2, ready=False, reason=missing, trouble=missing, state='late')]
     told = together(fleet)
     assert (told['telemetry'], told['answers'], told['timeouts']) == (200, 198, 3)
-    assert (told['ready'], told['reason']) == (False, 'car 2: nobody takes the frames')
+    assert (told['ready'], told['reason']) == (False, f'car 2: {missing}')
+    assert told['trouble'] == told['reason']
     assert (told['state'], told['telemetry_hz']) == ('1 of 2 cars driving', 60.0)
     assert told['latency_ms'] == {'p50': 2.0, 'p99': 20.0, 'max': None}
 

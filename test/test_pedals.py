@@ -49,9 +49,21 @@ def test_a_standing_car_of_which_nothing_is_known_is_let_stand(driver):
     assert {driver.stop(0.0) for _ in range(100)} == {0.0}
 
 
-def test_an_unknown_direction_is_asked_for_and_never_reversed_into(driver):
-    sent = {driver.stop(5.0) for _ in range(30)}
-    assert sent == {0.0, PROBE_THROTTLE}
+def test_an_unknown_direction_is_asked_for_by_a_short_push(driver):
+    sent = [driver.stop(5.0 + 5.0 * frame * FRAME_S) for frame in range(8)]
+    assert sent[:2] == [PROBE_THROTTLE] * 2
+    assert sent[-1] == -1.0
+
+
+def test_a_car_that_loses_speed_by_the_push_rolls_backwards(driver):
+    sent = [driver.stop(5.0 - 5.0 * frame * FRAME_S) for frame in range(30)]
+    assert min(sent) >= 0.0
+
+
+def test_a_car_that_does_not_react_to_the_push_counts_as_driving_forward(driver):
+    sent = [driver.stop(5.0) for _ in range(8)]
+    assert sent.count(PROBE_THROTTLE) <= 6
+    assert sent[-1] == -1.0
 
 
 def test_held_brake_is_released_with_one_negative_answer(driver):
@@ -97,7 +109,7 @@ def test_braking_while_driving_passes_through(driver, speed, throttle):
 def test_a_person_who_drove_may_have_turned_the_direction(driver):
     driver.pull_away(8.0)
     driver.pedals.forget()
-    assert driver.stop(8.0) >= 0.0
+    assert driver.stop(8.0) == PROBE_THROTTLE
 
 
 def test_the_threshold_is_that_of_the_simulator():

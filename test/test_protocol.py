@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from sim_bridge import protocol
 from sim_bridge.protocol import (
     CULTURES,
     Command,
+    Culture,
     HalfCommandError,
     PacketError,
     Telemetry,
@@ -151,6 +153,86 @@ def test_telemetry_survives_the_wire_in_every_culture(steering, throttle, speed,
     assert got.throttle == pytest.approx(throttle, abs=1e-4)
     assert got.speed_mps == pytest.approx(speed, abs=1e-4)
     assert (got.jpeg, got.decimal) == (jpeg, culture.decimal)
+
+
+VALUES = (-12.3456, 0.0, 1.0, 29.9876, -0.00001, 25.0, 1234.5678)
+# What mono prints for these with ToString("N4"), one culture of each way of writing numbers.
+PRINTED = {
+    'en-US': '-12.3456|0.0000|1.0000|29.9876|0.0000|25.0000|1,234.5680',
+    'de-DE': '-12,3456|0,0000|1,0000|29,9876|0,0000|25,0000|1.234,5680',
+    'af-ZA': '-12,3456|0,0000|1,0000|29,9876|0,0000|25,0000|1\u00a0234,5680',
+    'ar-SA': '12.3456-|0.0000|1.0000|29.9876|0.0000|25.0000|1,234.5680',
+    'fa-IR': '12/3456-|0/0000|1/0000|29/9876|0/0000|25/0000|1,234/5680',
+    'hr-HR': '- 12,3456|0,0000|1,0000|29,9876|0,0000|25,0000|1.234,5680',
+    'km-KH': '- 12.3456|0.0000|1.0000|29.9876|0.0000|25.0000|1,234.5680',
+    'de-CH': "-12.3456|0.0000|1.0000|29.9876|0.0000|25.0000|1'234.5680",
+    'it-CH': '-12.3456|0.0000|1.0000|29.9876|0.0000|25.0000|1\u2019234.5680',
+}
+
+
+def check_culture(texts):
+    """What a culture prints is read, and it reads what it is answered."""
+    for value, text in zip(VALUES, texts, strict=True):
+        number, decimal = protocol._parse_any_culture(text, 'speed')
+        assert number == pytest.approx(value, abs=2e-4)
+        assert decimal in text
+    below, *_, above = texts
+    culture = Culture(
+        decimal=decimal,
+        group=above[1],
+        negative=below.replace(f'12{decimal}3456', '{}'),
+    )
+    for steering in (-0.3, -1e-7, 0.0, 0.3):
+        command = Command(steering, -steering)
+        got = decode_command(encode_command(command, decimal), culture)
+        assert (got.steering_rad, got.throttle) == pytest.approx((steering, -steering), abs=1e-6)
+    sent = encode_telemetry(Telemetry(0.1, 0.0, 10.0, b''), culture)
+    assert sent['steering_angle'] == culture.negative.format(f'5{decimal}7296')
+    assert decode_telemetry(sent).steering_rad == pytest.approx(0.1, abs=1e-5)
+
+
+@pytest.mark.parametrize('name', PRINTED)
+def test_every_way_of_writing_numbers_is_read_and_answered(name):
+    check_culture(PRINTED[name].split('|'))
+
+
+def test_every_culture_is_read_and_answered(shared_data):
+    lines = (shared_data / 'cultures.jsonl').read_text(encoding='utf-8').splitlines()
+    for line in lines:
+        check_culture(json.loads(line)['n4'])
+    assert len(lines) == 207
+
+
+@pytest.mark.parametrize('name', CULTURES)
+def test_embedded_simulator_prints_as_its_culture_does(name):
+    printed = PRINTED.get(name, PRINTED['af-ZA']).split('|')
+    assert [protocol._n4(value, CULTURES[name]) for value in VALUES[:-1]] == printed[:-1]
+
+
+@pytest.mark.parametrize(
+    ('text', 'value'),
+    [('-0.0000', 0.0), ('0.0000-', 0.0), ('\u221212.5000', -12.5), ('\u200f-12,5000', -12.5),
+     ('12.5000\u200e-', -12.5), ('+1.5000', 1.5)],
+)  # fmt: skip
+def test_signs_of_other_runtimes_are_read(text, value):
+    assert protocol._parse_any_culture(text, 'speed')[0] == value
+
+
+@pytest.mark.parametrize('text', ['--1.0000', '-1.0000-', '-', '1.0-e5', '1-2'])
+def test_signs_that_make_no_number_are_refused(text):
+    with pytest.raises(PacketError, match='it must be a number'):
+        decode_telemetry({**GOOD, 'speed': text})
+
+
+def test_the_speed_is_kept_where_another_field_is_wrong():
+    for field, value in (('image', None), ('throttle', 'x')):
+        with pytest.raises(PacketError) as caught:
+            decode_telemetry({**GOOD, field: value})
+        assert caught.value.speed_mps == pytest.approx(13.4112)
+        assert caught.value.decimal == '.'
+    with pytest.raises(PacketError) as caught:
+        decode_telemetry({**GOOD, 'speed': None})
+    assert caught.value.speed_mps is None
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])

@@ -56,6 +56,7 @@ class Site:
             'car': 1,
             'state': 'driving',
             'reason': '',
+            'trouble': '',
             'telemetry_hz': 20.1,
             'speed_mps': 5.9,
             'speed_limit_mps': 6.7,
@@ -124,8 +125,9 @@ def test_state_is_told_to_scripts(site):
 
 def test_health_is_a_status_code(site):
     assert read(site, '/healthz')[0].status == 200
-    site.status['ready'] = False
-    assert read(site, '/healthz')[0].status == 503
+    site.status['trouble'] = 'telemetry cannot be read: speed is null; it must be a number'
+    reply, body = read(site, '/healthz')
+    assert (reply.status, body.decode()) == (503, site.status['trouble'] + '\n')
 
 
 def test_metrics_are_what_prometheus_reads(site):
@@ -341,12 +343,12 @@ def test_plots_are_drawn_from_the_history(site, browse):
 def test_stop_is_shown_with_its_reason(site, browse):
     site.status |= {
         'state': 'stopped: no fresh command',
-        'reason': 'nobody publishes cmd/steering',
+        'reason': 'no node publishes cmd/steering',
     }
     driver = browse()
     driver.get(site.url)
     wait_for(lambda: text(driver, 'state-text') == 'stopped: no fresh command')
-    assert text(driver, 'reason') == 'nobody publishes cmd/steering'
+    assert text(driver, 'reason') == 'no node publishes cmd/steering'
     assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
 
 

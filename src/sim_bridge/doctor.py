@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from sim_bridge.pairing import State
 from sim_bridge.protocol import (
     CULTURES,
     EVENT_STEER,
@@ -118,14 +119,19 @@ def check_ros() -> Finding:
 
 
 def check_port(port: int, proc: Path = Path('/proc')) -> Finding:
-    """Whether the simulator's port is free, and who has it if not."""
+    """Whether the simulator's port is free, who has it if not, and what its cars do."""
     inodes = _listening_inodes(port, proc)
     if not inodes:
         return Finding(Level.OK, 'port', f'{port} is free')
-    state = _bridge_state(port)
+    states = _car_states(port)
     owner = _owner(inodes, proc) or 'a process of another user or container'
-    if state is not None:
-        return Finding(Level.OK, 'port', f'{port} is served by a bridge ({owner}): {state}')
+    for state in states:
+        if state.startswith(State.UNREADABLE.value):
+            remedy = 'see docs/troubleshooting.md, "Telemetry cannot be read"'
+            return Finding(Level.BROKEN, 'simulator', state, remedy)
+    if states:
+        found = f'{port} is served by a bridge ({owner}): {", ".join(states)}'
+        return Finding(Level.OK, 'port', found)
     remedy = 'end it, or drive with --port (the Udacity simulator knows only 4567)'
     return Finding(Level.BROKEN, 'port', f'{port} is in use by {owner}', remedy)
 
@@ -244,13 +250,13 @@ def _owner(inodes: set[str], proc: Path) -> str | None:
     return None
 
 
-def _bridge_state(port: int) -> str | None:
-    """What a bridge on this port says of itself, None if there is none."""
+def _car_states(port: int) -> list[str]:
+    """State of each car of the bridge on this port, [] if there is no bridge."""
     try:
         with urllib.request.urlopen(f'http://127.0.0.1:{port}/state.json', timeout=1.0) as reply:
-            return str(json.load(reply)['state'])
+            return [str(car['state']) for car in json.load(reply)['cars']]
     except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError):
-        return None
+        return []
 
 
 def _stale_segments(folder: Path, proc: Path) -> list[Path]:

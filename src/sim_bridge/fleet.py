@@ -36,12 +36,12 @@ def together(cars: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if len(cars) == 1:
         return {name: value for name, value in cars[0].items() if name != 'car'}
     driving = sum(car['state'] == State.DRIVING.value for car in cars)
-    reasons = [f'car {car["car"]}: {car["reason"]}' for car in cars if car['reason']]
+    reason = '; '.join(f'car {car["car"]}: {car["trouble"]}' for car in cars if car['trouble'])
     return {
         'ready': all(car['ready'] for car in cars),
         'state': f'{driving} of {len(cars)} cars driving',
-        'reason': '; '.join(reasons),
-        'frame_readers': min(car['frame_readers'] for car in cars),
+        'reason': reason,
+        'trouble': reason,
         'telemetry_hz': round(sum(car['telemetry_hz'] for car in cars), 1),
         'latency_ms': {
             # Every car has a right to its own: the fleet is as fast as its slowest car.

@@ -116,24 +116,3 @@ def network_of(message: DiagnosticArray) -> str:
     """The model that a steering node tells in its diagnostics, '' if there is none in it."""
     models = (pair for status in message.status for pair in status.values if pair.key == 'model')
     return next((str(pair.value) for pair in models), '')
-
-
-def speed_limit_mps(message: DiagnosticArray, prefix: str = '') -> float | None:
-    """The speed limit that the throttle node tells in its diagnostics, None if it does not.
-
-    `prefix`: that of the topics of the car in question.
-    """
-    for status in message.status:
-        for pair in status.values:
-            ours = status.name.endswith(prefix + THROTTLE_STATUS)
-            if ours and pair.key == 'speed_limit_mps':
-                return _number(pair.value)
-    return None
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None

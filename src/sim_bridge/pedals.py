@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import math
 
-from sim_bridge.protocol import REVERSE_BELOW_MPS, TOP_SPEED_MPS
+from sim_bridge.protocol import REVERSE_BELOW_MPS
 from sim_bridge.speed_estimator import PHYSICS_STEP_S, SpeedEstimator
 from steering_net.vehicle import BRAKE_GRIP_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
 
 RELEASE_THROTTLE = -0.01
 """One command of this frees a brake that stayed pressed."""
 
-PROBE_THROTTLE = 0.4
-"""Now and then while the direction is unknown: a car that moves forward then gains speed, one
-that moves backwards loses it, whatever the slope is."""
-_PROBE_S = 0.08
+PROBE_THROTTLE = 1.0
+"""Shows the direction of a car of which nothing is known: forward it then gains speed, backwards
+it loses some, on every slope."""
+_PROBE_S = 0.09
+_PROBE_LOOKS = 2.5
+_ASSUMED_S = 5.0
 
 SLOW_MPS = 0.15
 """Below this it does not matter in which direction the car moves."""
@@ -61,8 +63,8 @@ class Pedals:
         self._brake_may_be_held = False
         self._free_looks = 0
         self._standing_since_s: float | None = None
-        self._is_probing = False
-        self._probed_s = -math.inf
+        self._probing_since_s: float | None = None
+        self._assumed_until_s = -math.inf
 
     def measure(self, now_s: float, speed_mps: float) -> None:
         """Take in a reported speed, 0 or more, at a time of any monotonic clock."""
@@ -73,6 +75,10 @@ class Pedals:
         self._speed_mps = speed_mps
         if speed_mps > SLOW_MPS:
             self._standing_since_s = None
+
+    def expected_mps(self, now_s: float) -> float:
+        """The speed that the next telemetry should report, 0 or more."""
+        return abs(self._estimator.next_speed_mps(now_s))
 
     def _look_at_brake(self, speed_mps: float) -> None:
         """A car that moves and hardly slows down has no brake that is held."""
@@ -119,9 +125,8 @@ class Pedals:
     def _braking(self, now_s: float, strength: float) -> float:
         """Throttle that slows the car down, with 0..1 of the brake's force, and holds it."""
         estimator = self._estimator
-        is_certain = estimator.is_forward or estimator.is_backward
-        if not is_certain and self._speed_mps > WALKING_MPS:
-            return self._probe(now_s)
+        if self._must_probe(now_s):
+            return PROBE_THROTTLE
         speed_mps, slope_mps2 = estimator.next_speed_mps(now_s), estimator.slope_mps2
         if self._catch.is_under_way:
             return 0.0
@@ -143,14 +148,21 @@ class Pedals:
         spare_mps2 = (lowest_mps + _BACKWARD_MPS) / (2.0 * estimator.period_s or 1.0)
         return max(-1.0, min(0.0, -(spare_mps2 + estimator.slope_mps2) / REVERSE_MPS2))
 
-    def _probe(self, now_s: float) -> float:
-        """A throttle that is now one, now another."""
-        if now_s - self._probed_s > max(_PROBE_S, 1.5 * self._estimator.period_s):
-            self._probed_s = now_s
-            self._is_probing = not self._is_probing
-        if not self._is_probing:
-            return 0.0
-        return 1.0 if self._speed_mps > TOP_SPEED_MPS - SLOW_MPS else PROBE_THROTTLE
+    def _must_probe(self, now_s: float) -> bool:
+        """Whether to find out the direction first; a car that does not react drives forward."""
+        is_certain = self._estimator.is_forward or self._estimator.is_backward
+        if is_certain or self._speed_mps <= WALKING_MPS:
+            self._probing_since_s = None
+            return False
+        if now_s < self._assumed_until_s:
+            return False
+        if self._probing_since_s is None:
+            self._probing_since_s = now_s
+        if now_s - self._probing_since_s < max(_PROBE_S, _PROBE_LOOKS * self._estimator.period_s):
+            return True
+        self._assumed_until_s, self._probing_since_s = now_s + _ASSUMED_S, None
+        self._estimator.assume_forward()
+        return False
 
     @property
     def _gain_1ps(self) -> float:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sim_bridge.pairing import Answer, Counters, Limits, Pairing, State
+from sim_bridge.pairing import Answer, Counters, Pairing, State
 from sim_bridge.protocol import (
     EVENT_MANUAL,
     EVENT_STEER,
@@ -20,11 +20,16 @@ from sim_bridge.protocol import (
     decode_telemetry,
     encode_command,
 )
+from sim_bridge.tokens import Limits
+from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, jpeg_size
 
 Send = Callable[[str, str, Mapping[str, str]], None]
 """Delivers (session id, event name, data) to one client."""
 
 HALT = Command(steering_rad=0.0, throttle=0.0)
+
+SMALLEST_PX, LARGEST_PX = 160, 4096
+"""Bounds of an image's width; its height is half of it."""
 
 SILENCE_S = 1.0
 """After such a silence of the one that drives, its seat is free for others."""
@@ -57,12 +62,21 @@ class Seat:
         self.driver: Simulator | None = None
         self._limits = limits
         self._send = send
+        self._is_attended = True
         self._pairing = Pairing(limits, 0.0, self.counters)
 
     @property
     def state(self) -> State | None:
-        """State of the car; None while nobody drives it."""
+        """State of the car; None while no simulator drives it."""
         return self._pairing.state if self.driver else None
+
+    @property
+    def state_line(self) -> str:
+        """State of the car in one line for people, with what is wrong with its telemetry."""
+        state = self.state
+        if state is None:
+            return 'no simulator connected'
+        return f'{state.value}: {self.last_error}' if state is State.UNREADABLE else state.value
 
     @property
     def speed_mps(self) -> float:
@@ -77,7 +91,7 @@ class Seat:
         """Have this one drive from now on; a telemetry that it still waits for is answered."""
         if self.driver:
             self._displace(self.driver)
-        self._pairing = Pairing(self._limits, now_s, self.counters)
+        self._pairing = Pairing(self._limits, now_s, self.counters, is_attended=self._is_attended)
         simulator.heard_s = now_s
         simulator.farewell_due = False
         simulator.seat, self.driver = self, simulator
@@ -93,18 +107,24 @@ class Seat:
         """Take the driver's telemetry; the frame if it is to be driven on."""
         assert self.driver is not None
         try:
-            frame = decode_telemetry(payload)
+            frame = read_telemetry(payload)
         except PacketError as error:
             self.last_error = str(error)
-            self._answer(self._pairing.bad_packet(now_s))
+            self.driver.decimal = error.decimal or self.driver.decimal
+            self._pairing.bad_packet(now_s, error.speed_mps)
             return None
         if frame is None:
             self._pairing.manual(now_s)
-            self._send(self.driver.sid, EVENT_MANUAL, {})
             return None
         self.driver.decimal = frame.decimal
         self._pairing.telemetry(now_s, stamp_ns, frame.speed_mps)
         return frame
+
+    def attend(self, now_s: float, is_attended: bool) -> None:
+        """The nodes that steer the car and hold its speed are there, or are not."""
+        self._is_attended = is_attended
+        if self.driver:
+            self._answer(self._pairing.attend(now_s, is_attended))
 
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
         """A steering command came, for the frame with this stamp."""
@@ -141,11 +161,42 @@ class Seat:
             return
         if answer.latency_s is not None:
             self.latencies_s.append(answer.latency_s)
-        self._command(self.driver, answer.command)
+        if answer.command is None:
+            self._send(self.driver.sid, EVENT_MANUAL, {})
+        else:
+            self._command(self.driver, answer.command)
 
     def _command(self, simulator: Simulator, command: Command) -> None:
         self.last_command = command
         self._send(simulator.sid, EVENT_STEER, encode_command(command, simulator.decimal))
+
+
+def read_telemetry(payload: object) -> Telemetry | None:
+    """Read the data of a `telemetry` event with a look at its image; None: a person drives.
+
+    Raises PacketError, naming the field, for what the network cannot use.
+    """
+    frame = decode_telemetry(payload)
+    if frame is not None:
+        problem = _problem_of_image(frame.jpeg)
+        if problem:
+            raise PacketError(problem, frame.speed_mps, frame.decimal)
+    return frame
+
+
+def _problem_of_image(jpeg: bytes) -> str:
+    """What is wrong with an image, by its header; '' if nothing is."""
+    try:
+        width, height = jpeg_size(jpeg)
+    except ImageError as error:
+        return f'image is {error}'
+    if width != 2 * height:
+        needed = f'{FRAME_WIDTH}x{FRAME_HEIGHT} or of the same shape (2:1)'
+        return f'the image is {width}x{height}; it must be {needed}'
+    if not SMALLEST_PX <= width <= LARGEST_PX:
+        bounds = f'{SMALLEST_PX}x{SMALLEST_PX // 2} .. {LARGEST_PX}x{LARGEST_PX // 2}'
+        return f'the image is {width}x{height}; it must be in {bounds}'
+    return ''
 
 
 def see_off(simulator: Simulator, send: Send) -> None:

@@ -42,7 +42,7 @@ _AGREES = 2.0
 _LONGEST_STEP_S = 1.0
 _CERTAIN = 4.0
 """Difference of log probabilities from which on the direction counts as known: 55 to 1."""
-_SETTLED = 10.0
+_SETTLED = 6.0
 """The same from which on the other direction is ruled out."""
 _MISFIT_AT_MOST = 60.0
 
@@ -249,6 +249,11 @@ class SpeedEstimator:
         elif abs(self._lead) > _SETTLED:
             for pair in self._pairs:
                 pair.rule_out(forward=self._lead < 0.0)
+
+    def assume_forward(self) -> None:
+        """Rule out that the car moves backwards."""
+        for pair in self._pairs:
+            pair.rule_out(forward=False)
 
     @property
     def is_forward(self) -> bool:

@@ -43,6 +43,7 @@ from steering_net.predictor import (
     load_predictor,
 )
 from steering_net.preprocess import ImageError, Rgb, decode_jpeg
+from steering_net.readiness import Readiness
 from steering_net.running import run
 from steering_net.swap import Loader, Outcome, Request, check
 
@@ -77,6 +78,11 @@ class Car:
         """Have frames call this from now on."""
         self._frames = self._node.create_subscription(kind, self._prefix + topic, callback, _QUEUE)
 
+    def is_matched(self) -> bool:
+        """Whether frames are published and the commands are heard."""
+        frames = self._node.count_publishers(self._frames.topic_name)
+        return frames > 0 and self.commands.get_subscription_count() > 0
+
     def take(self) -> Any:
         """The frame that waits, None if there is none."""
         frames = self._frames
@@ -109,6 +115,13 @@ class SteeringNode(Node):
         self._bridge = CvBridge()
         numbers = range(1, self._count + 1)
         prefixes = [''] if self._count == 1 else [f'car_{number}/' for number in numbers]
+        self._readiness = Readiness(
+            self,
+            {
+                f'{prefix}ready/steering': partial(self._is_matched, number)
+                for number, prefix in enumerate(prefixes)
+            },
+        )
         self._cars = [Car(self, prefix) for prefix in prefixes]
         self._diagnostics = [
             self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
@@ -119,6 +132,9 @@ class SteeringNode(Node):
         kind = CompressedImage if transport == 'compressed' else Image
         for car in self._cars:
             car.subscribe(kind, TOPICS[transport], partial(self._on_frame, car))
+
+    def _is_matched(self, number: int) -> bool:
+        return self._cars[number].is_matched()
 
     def _load(self) -> Predictor:
         model = self._parameter(

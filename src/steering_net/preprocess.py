@@ -280,4 +280,4 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
             height, width = struct.unpack_from('>HH', data, at + 5)
             return width, height
         at += 2 + length
-    raise ImageError('truncated JPEG')
+    raise ImageError('a truncated JPEG')

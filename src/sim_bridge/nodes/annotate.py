@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
@@ -18,7 +18,7 @@ from std_msgs.msg import Float32
 from sim_bridge import messages, overlay
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
-from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.running import run
 from steering_net.preprocess import ImageError, decode_jpeg
 
@@ -53,6 +53,11 @@ class AnnotateNode(Node):
                 self.create_subscription(kind, topic, callback, NEWEST)
                 for topic, kind, callback in self._inputs()
             ]
+            self._listening.append(
+                self.create_subscription(
+                    Float32, 'speed_limit/active', self._keep('limit_mps'), LATCHED
+                )
+            )
         elif not wanted and self._listening:
             for subscription in self._listening:
                 self.destroy_subscription(subscription)
@@ -65,7 +70,6 @@ class AnnotateNode(Node):
             ('vehicle/steering_angle', Float32, self._keep('recorded_rad')),
             ('vehicle/speed', Float32, self._keep('speed_mps')),
             ('cmd/throttle', Float32, self._keep('throttle')),
-            ('diagnostics', DiagnosticArray, self._on_diagnostics),
         ]
 
     def _keep(self, name: str) -> Any:
@@ -76,11 +80,6 @@ class AnnotateNode(Node):
 
     def _on_frame(self, message: CompressedImage) -> None:
         self._frame = message
-
-    def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        limit = messages.speed_limit_mps(message)
-        if limit is not None:
-            self._values['limit_mps'] = limit
 
     def _on_command(self, message: JointState) -> None:
         frame, now_s = self._frame, time.monotonic()

@@ -23,11 +23,13 @@ from sim_bridge.nodes.car import Car, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.running import run
-from sim_bridge.pairing import Limits, State
+from sim_bridge.pairing import State
 from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.sessions import Sessions
+from sim_bridge.tokens import Limits
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
+from steering_net.readiness import STARTING_PERIOD_S, look_again
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
@@ -72,6 +74,7 @@ class BridgeNode(Node):
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
         self.create_timer(PERIOD_S, self._publish_diagnostics)
+        self._look_timer = self.create_timer(STARTING_PERIOD_S, self._look)
         self._server.start(self)
         self._serving = True
         self.get_logger().info(f'listening on {host}:{self._server.port}')
@@ -123,11 +126,14 @@ class BridgeNode(Node):
     # The executor's thread.
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        """Keep what the other nodes say of themselves, for the pages."""
+        """Keep what the steering node says of its network, for the pages."""
         self._network = messages.network_of(message) or self._network
-        for prefix, car in zip(self._prefixes, self._cars, strict=True):
-            limit_mps = messages.speed_limit_mps(message, prefix)
-            car.speed_limit_mps = car.speed_limit_mps if limit_mps is None else limit_mps
+
+    def _look(self) -> None:
+        """Look which nodes are there."""
+        for car in self._cars:
+            car.look()
+        look_again(self._look_timer, all(car.is_attended for car in self._cars))
 
     def _post(self, deliver: Callable[[float], None]) -> None:
         self._server.post(lambda: self._deliver(deliver))
@@ -172,7 +178,9 @@ class BridgeNode(Node):
 _LEVELS = {
     None: DiagnosticStatus.WARN,
     State.DEGRADED: DiagnosticStatus.WARN,
+    State.ABSENT: DiagnosticStatus.ERROR,
     State.STOPPED: DiagnosticStatus.ERROR,
+    State.UNREADABLE: DiagnosticStatus.ERROR,
 }
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
 from sim_bridge import messages
 from sim_bridge.meters import RateMeter, percentiles_ms
-from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.attendance import Attendance
+from sim_bridge.nodes.qos import LATCHED, NEWEST
+from sim_bridge.pairing import State
 from sim_bridge.protocol import Telemetry
 from sim_bridge.seat import Seat
 from sim_bridge.web.live import Live, Moment
@@ -50,9 +54,13 @@ class Car:
         self._vertical_fov_rad = lens.vertical_fov_rad
         self._post = post
         self._rate = RateMeter()
+        self._is_attended = False
+        seat.attend(time.monotonic(), self._is_attended)
         self._create_publishers()
         self._subscribe(JointState, 'cmd/steering', self._on_steering)
         self._subscribe(Float32, 'cmd/throttle', self._on_throttle)
+        self._subscribe(Float32, 'speed_limit/active', self._on_speed_limit, LATCHED)
+        self._attendance = Attendance(node, prefix, self.look)
 
     def _create_publishers(self) -> None:
         self._compressed = self._publisher(CompressedImage, 'camera/image_raw/compressed')
@@ -65,8 +73,10 @@ class Car:
     def _publisher(self, kind: type, topic: str) -> Any:
         return self._node.create_publisher(kind, self._prefix + topic, NEWEST)
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        self._node.create_subscription(kind, self._prefix + topic, callback, NEWEST)
+    def _subscribe(
+        self, kind: type, topic: str, callback: Callable[[Any], None], quality: QoSProfile = NEWEST
+    ) -> None:
+        self._node.create_subscription(kind, self._prefix + topic, callback, quality)
 
     # The server's thread.
 
@@ -124,18 +134,36 @@ class Car:
         throttle = float(message.data)
         self._post(lambda now: self.seat.throttle(now, throttle))
 
+    def _on_speed_limit(self, message: Float32) -> None:
+        if math.isfinite(message.data):
+            self.speed_limit_mps = float(message.data)
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether the nodes that the car cannot be driven without are there."""
+        return self._is_attended
+
+    def look(self) -> None:
+        """Look which nodes are there, and tell the seat if that changed."""
+        self._attendance.look()
+        is_attended = not self._attendance.reasons
+        if is_attended != self._is_attended:
+            self._is_attended = is_attended
+            self._post(lambda now: self.seat.attend(now, is_attended))
+
     # Either thread.
 
     def status(self) -> dict[str, Any]:
         """What this car does, as /state.json and diagnostics show it."""
-        seat = self.seat
-        state, command = seat.state, seat.last_command
-        missing = self._missing()
+        seat, command = self.seat, self.seat.last_command
+        reason = ', '.join(self._attendance.reasons)
+        is_unreadable = seat.state is State.UNREADABLE
         return {
-            'ready': not missing,
-            'state': state.value if state else 'no simulator connected',
-            'reason': ', '.join(missing),
-            'frame_readers': self._frame_readers(),
+            'ready': not reason,
+            'state': seat.state_line,
+            'reason': reason,
+            'trouble': seat.state_line if is_unreadable else reason,
+            'nodes': self._attendance.nodes,
             'telemetry_hz': round(self._rate.hz(time.monotonic()), 1),
             'speed_mps': round(seat.speed_mps, 3),
             'speed_limit_mps': self.speed_limit_mps,
@@ -145,20 +173,3 @@ class Car:
             'last_bad_packet': seat.last_error,
             **vars(seat.counters),
         }
-
-    def _missing(self) -> list[str]:
-        """What is not there of somebody to steer and somebody to hold the speed."""
-        present = {
-            'nobody takes the frames': self._frame_readers(),
-            'nobody takes vehicle/speed': self._speed.get_subscription_count(),
-            'nobody publishes cmd/steering': self._publishers('cmd/steering'),
-            'nobody publishes cmd/throttle': self._publishers('cmd/throttle'),
-        }
-        return [reason for reason, count in present.items() if not count]
-
-    def _publishers(self, topic: str) -> int:
-        return int(self._node.count_publishers(self._prefix + topic))
-
-    def _frame_readers(self) -> int:
-        readers = self._compressed.get_subscription_count() + self._raw.get_subscription_count()
-        return int(readers)

@@ -1,6 +1,10 @@
-"""Quality of service of the driving topics."""
+"""Quality of service of the driving topics, and of what a later subscription gets too."""
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from steering_net.readiness import LATCHED
+
+__all__ = ['LATCHED', 'NEWEST']
 
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE

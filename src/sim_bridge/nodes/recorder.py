@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from rclpy.callback_groups import CallbackGroup
@@ -27,8 +27,10 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from sim_bridge.bags import BagError, BagWriter, Offer
 from sim_bridge.fleet import prefixes, without_car
+from sim_bridge.nodes.attendance import RECORDER, ready_topic
 from sim_bridge.nodes.running import interruptible, ros
-from sim_bridge.topics import DRIVE, TOPICS
+from sim_bridge.topics import DRIVE, FROM_PEOPLE, LATCHED, TOPICS
+from steering_net.readiness import Readiness
 
 _LOOK_PERIOD_S = 0.2
 _DEPTH = 1000
@@ -76,15 +78,27 @@ class RecorderNode(Node):
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_AT_MOST)
         self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
         self._thread.start()
-        for topic in (topic for topic in DRIVE if topic in topics):
+        expected = [topic for topic in DRIVE if topic in topics]
+        for topic in expected:
+            offer = Offer(is_latched=topic in LATCHED)
             for prefix in prefixes(cars):
-                self._record(self.resolve_topic_name(prefix + topic), DRIVE[topic], Offer())
+                self._record(self.resolve_topic_name(prefix + topic), DRIVE[topic], offer)
         self.create_timer(_LOOK_PERIOD_S, self._look)
+        sources = [topic for topic in expected if topic not in FROM_PEOPLE]
+        conditions = {
+            prefix + ready_topic(RECORDER): partial(self._hears, prefix, sources)
+            for prefix in prefixes(cars)
+        }
+        self._readiness = Readiness(self, conditions)
 
     @property
     def messages(self) -> int:
         """How many messages are in the bag."""
         return self._writer.messages
+
+    def _hears(self, prefix: str, topics: list[str]) -> bool:
+        """Whether each of these topics of a car has a publisher."""
+        return all(self.count_publishers(prefix + topic) for topic in topics)
 
     def _look(self) -> None:
         """Subscribe to what has begun to be published."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -14,11 +15,13 @@ from std_msgs.msg import Float32
 
 from sim_bridge import messages
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
+from sim_bridge.nodes.attendance import ready_topic
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, declare
-from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.running import run
 from sim_bridge.speed_control import Cruise, PiController, PiGains
+from steering_net.readiness import Readiness
 
 PARAMETERS = (
     Parameter('speed_limit', 6.7, 'Speed not to be exceeded, m/s.', 0.0, 60.0, read_only=False),
@@ -39,12 +42,29 @@ class Car:
         self.cruise = cruise
         self.speeds = 0
         self._node = node
+        self._speed_topic = f'{prefix}vehicle/speed'
         self._publisher = node.create_publisher(Float32, f'{prefix}cmd/throttle', NEWEST)
+        self._limits = node.create_publisher(Float32, f'{prefix}speed_limit/active', LATCHED)
         inputs = {'vehicle/speed': self._on_speed, 'speed_limit': self._on_limit}
         if cruise.minds_curves:
             inputs['vehicle/steering_angle'] = self._on_angle
         for topic, callback in inputs.items():
             node.create_subscription(Float32, prefix + topic, callback, NEWEST)
+        self.tell_limit()
+
+    def is_matched(self) -> bool:
+        """Whether the bridge's speeds are heard and the bridge hears this."""
+        speeds = self._node.count_publishers(self._speed_topic)
+        return speeds > 0 and self._publisher.get_subscription_count() > 0
+
+    def keep_to(self, limit_mps: float) -> None:
+        """Have the car keep to another limit."""
+        self.cruise.limit_mps = limit_mps
+        self.tell_limit()
+
+    def tell_limit(self) -> None:
+        """Publish the limit that the car keeps to."""
+        self._limits.publish(messages.float_message(self.cruise.limit_mps))
 
     def _on_speed(self, message: Float32) -> None:
         speed_mps = float(message.data)
@@ -60,7 +80,7 @@ class Car:
 
     def _on_limit(self, message: Float32) -> None:
         if math.isfinite(message.data) and message.data >= 0.0:
-            self.cruise.limit_mps = float(message.data)
+            self.keep_to(float(message.data))
         else:
             self._node.get_logger().warning(
                 f'speed_limit {message.data} ignored: it must be 0 m/s or more',
@@ -76,19 +96,32 @@ class ThrottleNode(Node):
         values: dict[str, Any] = declare(self, PARAMETERS)
         self._law: str = values['law']
         self._prefixes = prefixes(values['cars'])
+        self._readiness = Readiness(
+            self,
+            {
+                prefix + ready_topic('throttle'): partial(self._is_matched, number)
+                for number, prefix in enumerate(self._prefixes)
+            },
+        )
         self._cars = [Car(self, prefix, _cruise(values)) for prefix in self._prefixes]
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.add_on_set_parameters_callback(self._on_parameters)
         self.create_timer(PERIOD_S, self._publish_diagnostics)
 
+    def _is_matched(self, number: int) -> bool:
+        return self._cars[number].is_matched()
+
     def _on_parameters(self, changed: list[RosParameter]) -> SetParametersResult:
         for parameter in changed:
             if parameter.name == 'speed_limit':
                 for car in self._cars:
-                    car.cruise.limit_mps = parameter.value
+                    car.keep_to(parameter.value)
         return SetParametersResult(successful=True)
 
     def _publish_diagnostics(self) -> None:
+        """Say how the node is; the limit once more, so that plots have a line, not a point."""
+        for car in self._cars:
+            car.tell_limit()
         self._diagnostics.publish(
             [
                 messages.diagnostic(

@@ -192,8 +192,9 @@ class _Drive:
             self._bridge = _state(self._host, self._args.port) or self._bridge
 
     def _is_ready(self) -> bool:
-        readers = 2 if self._recorder else 1
-        return bool(self._bridge.get('ready') and self._bridge.get('frame_readers', 0) >= readers)
+        nodes = [car['nodes'] for car in self._bridge.get('cars', ())]
+        is_recorded = all(car['recorder'] == 'ready' for car in nodes)
+        return bool(self._bridge.get('ready') and (is_recorded or not self._recorder))
 
     def _watch(self) -> None:
         until_s = time.monotonic() + (self._args.seconds or float('inf'))

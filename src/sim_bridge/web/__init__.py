@@ -22,7 +22,8 @@ def create_app(status: Callable[[], dict[str, Any]], lives: Sequence[Live]) -> F
     """The application; `status` returns what /state.json shows, `lives` feed the page's streams.
 
     `/` is the page, `/events` and `/camera.mjpg` are its streams, of the car that `?car=N` names
-    and of the first one without it. `/healthz` is 200 or 503 and `/metrics` is for Prometheus.
+    and of the first one without it. `/healthz` is 200, or 503 with what is wrong in one line, and
+    `/metrics` is for Prometheus.
     """
     app = Flask('sim_bridge.web')
     metrics = exposition(status)
@@ -47,7 +48,8 @@ def create_app(status: Callable[[], dict[str, Any]], lives: Sequence[Live]) -> F
 
     @app.get('/healthz')
     def health() -> tuple[str, int]:
-        return ('ready\n', 200) if status()['ready'] else ('not ready\n', 503)
+        trouble = status()['trouble']
+        return (f'{trouble}\n', 503) if trouble else ('ready\n', 200)
 
     @app.get('/metrics')
     def prometheus() -> Response:

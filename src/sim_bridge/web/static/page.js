@@ -5,6 +5,7 @@ const DEGREES = 180 / Math.PI;
 const SILENCE_MS = 3000;
 const LEVELS = [
   ['driving', 'good'], ['late', 'warn'], ['stopped', 'bad'], ['driven by hand', 'good'],
+  ['telemetry cannot', 'bad'], ['waiting for the nodes', 'bad'],
 ];
 const COUNTS = [
   ['telemetry', 'frames', false],
