@@ -364,7 +364,8 @@ def test_frame_of_a_standing_car_waits_for_the_nodes_and_is_no_timeout(bench):
     assert bench.pairing.state is State.ABSENT
     bench.until(start + 0.4)
     assert bench.answers == []
-    assert bench.note(bench.pairing.attend(bench.now, True)).command.throttle == 0.0
+    answer = bench.note(bench.pairing.attend(bench.now, True))
+    assert (answer.command.throttle, answer.latency_s) == (0.0, None)
     bench.throttle()
     bench.steering(bench.telemetry(speed=0.0))
     bench.until(bench.now + LIMITS.gather_s)

@@ -340,14 +340,19 @@ def test_plots_are_drawn_from_the_history(site, browse):
     wait_for(lambda: script(driver, blue) > 150)
 
 
-def test_stop_is_shown_with_its_reason(site, browse):
-    site.status |= {
-        'state': 'stopped: no fresh command',
-        'reason': 'no node publishes cmd/steering',
-    }
+@pytest.mark.parametrize(
+    'state',
+    [
+        'stopped: no fresh command',
+        'waiting for the nodes',
+        'telemetry cannot be read: image is missing; it must be a base64 JPEG',
+    ],
+)
+def test_trouble_is_shown_with_its_reason(site, browse, state):
+    site.status |= {'state': state, 'reason': 'no node publishes cmd/steering'}
     driver = browse()
     driver.get(site.url)
-    wait_for(lambda: text(driver, 'state-text') == 'stopped: no fresh command')
+    wait_for(lambda: text(driver, 'state-text') == state)
     assert text(driver, 'reason') == 'no node publishes cmd/steering'
     assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
 

@@ -83,7 +83,7 @@ class _Token:
 class Answer:
     """A command to send now; None instead of one answers `manual`.
 
-    latency_s: since the frame came; None where the answer is not that of a frame.
+    latency_s: since the frame came; None where the nodes were not asked.
     """
 
     command: Command | None
@@ -282,7 +282,8 @@ class Pairing:
         self._token = None
         self._heard_s = now_s
         self.counters.answers += 1
-        return Answer(command, now_s - token.received_s if token.kind is _Kind.FRAME else None)
+        is_timed = token.kind is _Kind.FRAME and self._state is not State.ABSENT
+        return Answer(command, now_s - token.received_s if is_timed else None)
 
     def _kick(self, now_s: float) -> Answer | None:
         """After a silence, one command in case the token was lost; then with growing pauses.
