@@ -244,7 +244,8 @@ def test_bad_packets_alone_brake_the_car(bench, speed_mps):
         bench.pairing.bad_packet(bench.now, speed_mps)
         bench.until(bench.now + FRAME)
     braking = [when for when, answer in bench.answers if answer.command.throttle == -1.0]
-    assert start < braking[0] <= start + 0.6
+    # Nothing is known of its direction, which is found out first.
+    assert start < braking[0] <= start + 0.7
 
 
 @pytest.mark.parametrize('speed_mps', [1.0, 5.0, 13.4])
@@ -395,9 +396,8 @@ def test_moving_car_is_braked_where_no_nodes_are_and_driven_when_they_come(bench
         while bench.pairing.has_token:
             bench.until(bench.pairing.next_deadline())
     braking = [when for when, answer in bench.answers if answer.command.throttle == -1.0]
-    # Nothing is known of its past: which way it rolls is found out first.
     assert braking[0] <= start + 0.7
-    assert len(bench.answers) <= 12, 'with time for commands, should they come'
+    assert len(bench.answers) > 40, 'a slope asks for quick answers'
     assert bench.pairing.state is State.ABSENT
     bench.note(bench.pairing.attend(bench.now, True))
     bench.throttle()
@@ -443,3 +443,37 @@ def test_bad_limit_is_named(field, value):
 def test_stop_timeout_shorter_than_command_timeout_is_refused():
     with pytest.raises(ValueError, match='stop_timeout_s'):
         Limits(command_timeout_s=0.2, stop_timeout_s=0.1)
+
+
+def test_braked_car_is_answered_at_once_and_driven_when_a_steering_comes_in_time(bench):
+    bench.settle()
+    while bench.pairing.state is not State.STOPPED:
+        bench.telemetry(speed=5.0)
+        bench.throttle()
+        bench.until(bench.now + FRAME)
+    for _ in range(20):
+        stamp = bench.telemetry(speed=5.0)
+        bench.throttle()
+        bench.until(bench.now + 2 * LIMITS.gather_s)
+        assert not bench.pairing.has_token
+    late = bench.pairing.counters.late_commands
+    bench.steering(stamp)
+    assert bench.pairing.counters.late_commands == late
+    stamp = bench.telemetry(speed=5.0)
+    bench.throttle()
+    bench.until(bench.now + 0.5 * LIMITS.command_timeout_s)
+    assert bench.pairing.has_token, 'the network is back: its steering is waited for'
+    bench.steering(stamp)
+    assert bench.pairing.state is State.DRIVING
+
+
+def test_braked_car_is_not_driven_on_by_a_steering_that_comes_too_late(bench):
+    bench.settle()
+    stamps = []
+    while bench.now < 104.0:
+        stamps.append((bench.now, bench.telemetry(speed=5.0)))
+        bench.throttle()
+        bench.until(bench.now + FRAME)
+        while stamps and bench.now - stamps[0][0] > 2 * LIMITS.command_timeout_s:
+            bench.steering(stamps.pop(0)[1])
+    assert bench.pairing.state is State.STOPPED
