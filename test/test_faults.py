@@ -23,6 +23,7 @@ from sensor_msgs.msg import CompressedImage, JointState
 from sim_bridge.messages import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.track_sim.camera import encode_jpeg
+from sim_bridge.track_sim.car import CarParams, CarState, step
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from support import Graph, TalkingSimulator, free_domain_id, free_port, run_verb, wait_for
 from test_drive import children_of
@@ -40,30 +41,38 @@ def jpeg():
 
 
 class Car:
-    """A simulator's car, reduced to its speed: it brakes, creeps and pulls away as told."""
+    """A simulator with the embedded car and no world: 60 frames/s, physics steps of 20 ms."""
 
-    ACCELERATION = 8.0
-    LONGEST_STEP_S = 0.15
+    FRAME_S = 1 / 60
+    STEP_S = 0.02
+    LONGEST_FRAME_S = 0.15
 
-    def __init__(self, simulator, jpeg, speed_mps=6.0):
+    def __init__(self, simulator, jpeg, grade=0.0):
         self.simulator = simulator
         self.jpeg = jpeg
-        self.speed_mps = speed_mps
-        self.throttles = []
-        self.answered_s = time.monotonic()
+        self.grade = grade
+        self.state = CarState(0.0, 0.0, 0.0)
+        self.throttles = [0.0]
+        self.framed_s = time.monotonic()
+        self.due_s = 0.0
+
+    @property
+    def speed_mps(self):
+        return self.state.speed_mps
 
     def frame(self):
         """One frame and its answer; the throttle that came."""
-        throttle = self.simulator.ask(self.jpeg, abs(self.speed_mps)).throttle
-        dt_s, self.answered_s = time.monotonic() - self.answered_s, time.monotonic()
+        self.simulator.pump(max(0.0, self.framed_s + self.FRAME_S - time.monotonic()))
         # A simulator that is busy elsewhere, as here a test is at times, does not move its car.
-        dt_s = min(self.LONGEST_STEP_S, dt_s)
-        self.speed_mps = min(7.0, self.speed_mps + throttle * self.ACCELERATION * dt_s)
-        assert self.speed_mps > -0.3, 'it does not reverse'
-        if throttle == 0.0 and abs(self.speed_mps) < 0.3:
-            self.speed_mps = 0.0
-        self.throttles.append(throttle)
-        return throttle
+        self.due_s += min(self.LONGEST_FRAME_S, time.monotonic() - self.framed_s)
+        self.framed_s = time.monotonic()
+        throttle = self.throttles[-1]
+        while self.due_s >= self.STEP_S:
+            self.due_s -= self.STEP_S
+            assert throttle >= 0.0 or self.speed_mps > -0.2, 'driven backwards'
+            self.state = step(self.state, 0.0, throttle, self.STEP_S, CarParams(), self.grade)
+        self.throttles.append(self.simulator.ask(self.jpeg, abs(self.speed_mps)).throttle)
+        return self.throttles[-1]
 
     def until(self, condition, seconds):
         """Drive on until `condition(throttle)`; how long it took."""
@@ -71,6 +80,10 @@ class Car:
         while not condition(self.frame()):
             assert time.monotonic() < started + seconds, self.throttles[-20:]
         return time.monotonic() - started
+
+    def pull_away(self):
+        """Drive until the bridge has seen how the car reacts."""
+        self.until(lambda _: self.speed_mps > 1.5, 20.0)
 
 
 @pytest.fixture(scope='module')
@@ -85,7 +98,7 @@ def car(graph, jpeg):
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
     driving = Car(simulator, jpeg)
-    driving.until(lambda throttle: throttle > 0.0, 10.0)
+    driving.pull_away()
     yield driving
     simulator.leave()
 
@@ -96,11 +109,11 @@ def tell(**figures):
 
 
 def check_standstill(car):
-    """It comes to rest, stays there, and has not gone backwards."""
-    car.until(lambda _: car.speed_mps == 0.0, 10.0)
-    for _ in range(10):
-        assert car.frame() == 0.0
-    assert car.speed_mps == 0.0
+    """It comes to rest and stays there."""
+    car.until(lambda _: abs(car.speed_mps) < 0.05, 10.0)
+    for _ in range(60):
+        car.frame()
+        assert abs(car.speed_mps) < 0.1
 
 
 def unanswered(state):
@@ -172,6 +185,51 @@ def start_drive(start, jpeg):
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(jpeg)
     return process, bridge, simulator
+
+
+def stop_on_a_hill(car, seconds):
+    """Drive on for so long after the steering died; when it stood, and its speeds after 8 s."""
+    started, speeds = time.monotonic(), []
+    while time.monotonic() < started + seconds:
+        car.frame()
+        speeds.append((time.monotonic() - started, car.speed_mps))
+    stood_s = next((at_s for at_s, speed in speeds if abs(speed) < 0.3), None)
+    settled = [speed for at_s, speed in speeds if at_s > 8.0]
+    return stood_s, min(settled), max(settled)
+
+
+def test_frozen_steering_on_a_hill(graph, jpeg):
+    simulator = TalkingSimulator(graph.url())
+    simulator.open(jpeg)
+    car = Car(simulator, jpeg, grade=0.08)
+    car.pull_away()
+    os.kill(graph.nodes['steering'].pid, signal.SIGSTOP)
+    try:
+        stood_s, slowest, fastest = stop_on_a_hill(car, 10.0)
+    finally:
+        os.kill(graph.nodes['steering'].pid, signal.SIGCONT)
+    car.until(lambda throttle: throttle > 0.0 and car.speed_mps > 1.0, 10.0)
+    simulator.leave()
+    tell(fault='steering frozen on 8 %', stood_s=stood_s, slowest=slowest, fastest=fastest)
+    assert -0.3 < slowest <= fastest < 0.3
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('grade', [0.25, 0.08, -0.08, -0.25])
+def test_killed_steering_on_a_hill(jpeg, grade):
+    with Graph() as graph:
+        simulator = TalkingSimulator(graph.url())
+        simulator.open(jpeg)
+        car = Car(simulator, jpeg, grade)
+        car.pull_away()
+        os.kill(graph.nodes['steering'].pid, signal.SIGKILL)
+        stood_s, slowest, fastest = stop_on_a_hill(car, 38.0)
+        graph.start('steering')
+        car.until(lambda throttle: throttle > 0.0 and car.speed_mps > 1.0, 30.0)
+        simulator.leave()
+    tell(fault=f'steering killed on {grade}', stood_s=stood_s, slowest=slowest, fastest=fastest)
+    assert slowest > -0.3
+    assert fastest < (0.3 if grade >= -0.12 else 2.5)
 
 
 @pytest.mark.faults
