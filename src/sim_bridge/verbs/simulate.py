@@ -82,7 +82,8 @@ def _readiness(args: argparse.Namespace) -> Callable[[], bool]:
     def bridge_is_ready() -> bool:
         connection = http.client.HTTPConnection(host, port, timeout=1.0)
         try:
-            connection.request('GET', '/healthz')
+            # A bridge need not know the name by which it is called here.
+            connection.request('GET', '/healthz', headers={'Host': 'localhost'})
             return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False
