@@ -182,6 +182,15 @@ def check_model(model: str, profile: str) -> Finding:
     return Finding(Level.OK, 'model', f'{loaded.name}, profile {loaded.profile.name}')
 
 
+def check_sandbox() -> Finding:
+    """Whether the kernel can keep a process that reads a network from files and sockets."""
+    from steering_net import sandbox
+
+    if missing := sandbox.missing():
+        return Finding(Level.WARNING, 'sandbox', missing, 'import only networks that you trust')
+    return Finding(Level.OK, 'sandbox', 'networks are read without access to files and sockets')
+
+
 def check_handshake() -> Finding:
     """Whether the server here understands the simulator's old dialect, tried with that dialect."""
     try:

@@ -14,7 +14,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from steering_net.convert import run_apart
+from steering_net.apart import run_apart
+from steering_net.convert import default_cache_dir
 from steering_net.loader import SUFFIXES, ModelError, one_line
 from steering_net.predictor import BACKENDS, Predictor, load_predictor
 from steering_net.preprocess import find_profile
@@ -103,7 +104,9 @@ def try_out(request: Request, backend: str, threads: int) -> None:
     """Load and warm a network in a process of its own; ModelError if it does not survive that."""
     words = ['--backend', backend, '--threads', str(threads)]
     words += ['--profile', request.profile] if request.profile else []
-    run_apart('steering_net.swap', request.model, *words)
+    cache = default_cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    run_apart('steering_net.swap', request.model, *words, out=cache)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -46,8 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(sources: list[Path], imported: Imported) -> None:
+    from steering_net import sandbox
+
     origin = imported.origin
     print(f'read     {", ".join(map(str, sources))}, saved by {origin.saved_by}')
     print(f'layers   {"; ".join(origin.layers)}')
     print(f'profile  {imported.choice}')
     print(f'wrote    {", ".join(map(str, imported.files))}')
+    if missing := sandbox.missing():
+        print(f'note     {missing}')
