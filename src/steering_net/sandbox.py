@@ -3,8 +3,9 @@
     python -P -m steering_net.sandbox [--read PATH ...] [--write FOLDER ...] MODULE [WORD ...]
 
 runs a module of this package that can read Python, the system's libraries and those paths, write
-to those folders, and open no socket. Time, memory and the size of files are bounded too. What this
-kernel does not offer is left out: `missing` tells what.
+to those folders, and open no socket. Time, memory and the size of files are bounded too, and it
+gives way to everything else, because a car may be driving. What this kernel does not offer is left
+out: `missing` tells what.
 
 Nothing but the standard library is imported before the walls stand, because Landlock does not hold
 for threads that exist already, and NumPy starts some.
@@ -29,6 +30,7 @@ from steering_net.lifeline import end_with_parent
 LIMIT_S = 300
 """Processor time of the process, s."""
 
+_LOWEST_PRIORITY = 19
 _LIMIT_BYTES = 8 << 30
 _LIMIT_FILE_BYTES = 1 << 30
 
@@ -57,10 +59,11 @@ _ARCHITECTURES = {'x86_64': (0xC000003E, 41), 'aarch64': (0xC00000B7, 198)}
 """Of a machine: its number in audit.h, and that of the system call `socket`."""
 
 _SYSTEM = (
-    '/usr', '/lib', '/lib64', '/opt', '/nix/store', '/etc/ld.so.cache', '/etc/localtime',
-    '/proc/self', '/proc/cpuinfo', '/proc/meminfo', '/proc/stat', '/proc/filesystems',
-    '/sys/devices/system', '/sys/fs/cgroup', '/dev/random', '/dev/urandom', '/dev/zero',
+    '/usr', '/lib', '/lib64', '/opt', '/nix/store', '/etc/ld.so.cache', '/etc/localtime', '/sys',
+    '/proc/self', '/proc/cpuinfo', '/proc/meminfo', '/proc/stat', '/dev/random', '/dev/urandom',
 )  # fmt: skip
+"""What libraries read of the system; of /proc nothing about other processes."""
+
 _NOWHERE = '/dev/null'
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -230,11 +233,14 @@ def main() -> None:
     parser.add_argument('words', nargs=argparse.REMAINDER, help='its arguments')
     options = parser.parse_args()
     _bound()
+    os.nice(_LOWEST_PRIORITY)
     try:
         restrict(options.read, options.write)
     except OSError as error:
         sys.exit(f'the process that reads networks cannot be restricted: {error.strerror}')
     end_with_parent()
+    # Keras imports it where it can, and it looks for all fonts. Nothing is drawn here.
+    sys.modules['matplotlib'] = None  # type: ignore[assignment]
     sys.argv = [options.module, *options.words]
     runpy.run_module(options.module, run_name='__main__', alter_sys=True)
 
