@@ -6,7 +6,7 @@ DEV_READY := .venv/.dev-ready
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: docs drive test venv lint laps bench bench-training waterfall faults fuzz attack watching \
-  soak fleet clean help
+  soak fleet lock clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ docs: $(READY) ## Build the documentation into build/site
 	@$(BIN)/python docs/make_reference.py
 	@$(BIN)/python -m mkdocs build --strict --quiet
 
+lock: ## Write requirements/*.txt with versions and hashes of all that requirements/*.in lead to
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/pip --disable-pip-version-check --quiet install uv==0.13.9
+	@cd requirements && for name in pypi dev; do ../build/lock/bin/uv pip compile --quiet \
+	  --generate-hashes --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	  --custom-compile-command 'make lock' $$name.in --output-file $$name.txt || exit; done
+
 clean: ## Remove what was built, the environment included
 	rm -rf .venv build install log
 
@@ -67,10 +74,10 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 	  { echo 'sim_bridge needs Python 3.11 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
 	@echo 'Setting up .venv: about two minutes, once.'
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install -r requirements/pypi.txt
-	@$(PIP) install --no-deps --editable .
+	@$(PIP) install --require-hashes -r requirements/pypi.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV_READY): $(READY) requirements/dev.txt
-	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
