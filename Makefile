@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
+PIP_TOOLS := 7.6.2
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: docs drive test venv lint laps bench bench-training waterfall faults fuzz attack watching \
@@ -60,11 +61,14 @@ docs: $(READY) ## Build the documentation into build/site
 	@$(BIN)/python -m mkdocs build --strict --quiet
 
 lock: ## Write requirements/*.txt with versions and hashes of all that requirements/*.in lead to
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo 'the oldest Python decides what all can use: make PYTHON=python3.11 lock'; exit 2; }
 	@$(PYTHON) -m venv build/lock
-	@build/lock/bin/pip --disable-pip-version-check --quiet install uv==0.13.9
-	@cd requirements && for name in pypi dev; do ../build/lock/bin/uv pip compile --quiet \
-	  --generate-hashes --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-	  --custom-compile-command 'make lock' $$name.in --output-file $$name.txt || exit; done
+	@build/lock/bin/pip --disable-pip-version-check --quiet install pip-tools==$(PIP_TOOLS)
+	@cd requirements && for name in pypi dev; do CUSTOM_COMPILE_COMMAND='make lock' \
+	  ../build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --no-annotate --no-emit-find-links --no-emit-index-url --no-emit-options \
+	  --output-file $$name.txt $$name.in || exit; done
 
 clean: ## Remove what was built, the environment included
 	rm -rf .venv build install log

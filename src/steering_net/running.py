@@ -11,7 +11,7 @@ from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
-from steering_net.executor import QuickExecutor
+from steering_net.executor import executor_for
 from steering_net.lifeline import end_with_parent
 
 
@@ -54,7 +54,7 @@ def run(
             except refused as error:
                 return _refuse(program, error)
         _settle()
-        QuickExecutor(*nodes).spin()
+        executor_for(*nodes).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, NotInitializedException):
