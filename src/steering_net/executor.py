@@ -47,8 +47,8 @@ def take(subscription: Any) -> tuple[Any, Any] | None:
 
     Raises one of PRIVATE_ERRORS where this rclpy takes messages in another way.
     """
-    with subscription.handle as handle:
-        taken = handle.take_message(subscription.msg_type, subscription.raw)
+    with subscription.handle:
+        taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
     if taken is None:
         return None
     message, told = taken
