@@ -1,7 +1,8 @@
-"""Turn a network that people have into a clean .keras, .tflite and .json; none of its code runs.
+"""Turn a network that people have into a clean .keras, .tflite and .json.
 
 Reads .keras and .h5 of Keras 1 to 3, an architecture (.json) with its weights (.h5), .onnx,
-.tflite and folders of TensorFlow (SavedModel).
+.tflite and folders of TensorFlow (SavedModel). They are read as data, in a process that cannot
+read other files or open connections.
 """
 
 from __future__ import annotations
