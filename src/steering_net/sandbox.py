@@ -155,7 +155,7 @@ def _of_python() -> Iterable[Path]:
     """Where modules and libraries come from; never a folder that holds the user's own."""
     names = [sys.prefix, sys.base_prefix, *sys.path]
     names += os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep)
-    home = Path.home().resolve()
+    home = Path(os.path.expanduser('~')).resolve()
     for path in (Path(name).resolve() for name in names if name):
         if path != home and path not in home.parents:
             yield path
