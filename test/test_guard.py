@@ -156,7 +156,7 @@ def test_pause_of_the_guard_itself_is_no_silence_of_the_bridge():
         wait_for(lambda: bridge.look_after(said.append) or bridge._beats, 30.0, 'a beat')
         os.kill(bridge.pid, signal.SIGSTOP)
         with suppress(BlockingIOError):  # What it had beaten before is not to excuse it.
-            os.read(bridge._hearts[bridge.pid], 4096)
+            os.read(bridge._heartbeats[bridge.pid], 4096)
         time.sleep(2 * SILENCE_S)
         bridge.look_after(said.append)
         os.kill(bridge.pid, signal.SIGCONT)

@@ -19,13 +19,13 @@ from support import wait_for
 
 SOURCE = Path(__file__).parents[1] / 'src'
 # Asked here in another way than the code under test asks.
-HAS_WALLS = (
+HAS_SANDBOX = (
     ctypes.CDLL(None).syscall(444, None, ctypes.c_ulong(0), ctypes.c_ulong(1)) > 0
     and Path('/proc/sys/kernel/seccomp/actions_avail').exists()
 )
-walls = pytest.mark.skipif(not HAS_WALLS, reason='this kernel lacks Landlock or seccomp')
+sandboxed = pytest.mark.skipif(not HAS_SANDBOX, reason='this kernel lacks Landlock or seccomp')
 
-# Each is tried behind the walls; 'done' or the name of the error comes back.
+# Each is tried in the sandbox; 'done' or the name of the error comes back.
 PROBE = """
 import ctypes, json, os, socket, subprocess, sys, threading
 from pathlib import Path
@@ -107,8 +107,8 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-@walls
-def test_code_behind_the_walls_reads_its_model_and_writes_its_output_and_no_more(place):
+@sandboxed
+def test_code_in_the_sandbox_reads_its_model_and_writes_its_output_and_no_more(place):
     (place / 'modules' / 'probe.py').write_text(PROBE)
     home, out, model = place / 'home', place / 'out', place / 'home' / 'model.h5'
     words = [f'--read={model}', f'--write={out}', 'probe', home, out, model]
@@ -125,10 +125,10 @@ def test_code_behind_the_walls_reads_its_model_and_writes_its_output_and_no_more
     assert (home / 'secret').read_text() == 'secret'
 
 
-@walls
-def test_what_reads_a_network_runs_behind_these_walls(place):
+@sandboxed
+def test_what_reads_a_network_runs_in_the_sandbox(place):
     """The way of every import: what it says last comes back as the error."""
-    (place / 'modules' / 'evil.py').write_text(
+    (place / 'modules' / 'probing.py').write_text(
         'import socket, sys, os\n'
         'told = []\n'
         'for act in (lambda: socket.socket(), lambda: open(os.environ["HOME"] + "/secret"),\n'
@@ -141,7 +141,7 @@ def test_what_reads_a_network_runs_behind_these_walls(place):
         'sys.exit(" ".join(told))\n'
     )
     with pytest.raises(ModelError, match=r'^refused refused done$'):
-        run_apart('evil', str(place / 'home' / 'model.h5'))
+        run_apart('probing', str(place / 'home' / 'model.h5'))
 
 
 def test_folder_from_which_it_is_started_is_not_searched_for_modules(place, monkeypatch):
@@ -180,9 +180,9 @@ def test_process_ends_with_the_one_that_wanted_it(place):
     wait_for(lambda: not Path(f'/proc/{reader}/exe').exists(), 5.0, 'the end')
 
 
-@walls
-def test_walls_that_cannot_be_put_up_end_the_import(place):
-    """A kernel that has them but refuses: nobody is to believe in walls that are not there."""
+@sandboxed
+def test_sandbox_that_cannot_be_made_ends_the_import(place):
+    """The kernel has Landlock, but refuses another layer of it."""
     (place / 'modules' / 'sitecustomize.py').write_text(
         'from pathlib import Path\nfrom steering_net.sandbox import restrict\n'
         "for _ in range(16): restrict([Path('/')], [Path('/')])\n"
@@ -199,7 +199,7 @@ def test_walls_that_cannot_be_put_up_end_the_import(place):
         (0, False, ['read your files', ', and open connections']),
     ],
 )
-def test_kernel_without_walls_is_told_of(monkeypatch, version, has_seccomp, told):
+def test_kernel_without_a_sandbox_is_told_of(monkeypatch, version, has_seccomp, told):
     monkeypatch.setattr(sandbox, '_landlock_version', lambda: version)
     monkeypatch.setattr(sandbox, '_has_seccomp', lambda: has_seccomp)
     finding = check_sandbox()
@@ -207,6 +207,6 @@ def test_kernel_without_walls_is_told_of(monkeypatch, version, has_seccomp, told
     assert all(words in sandbox.missing() and words in finding.found for words in told)
 
 
-@walls
-def test_doctor_says_that_there_are_walls():
+@sandboxed
+def test_doctor_says_that_there_is_a_sandbox():
     assert check_sandbox().level is Level.OK

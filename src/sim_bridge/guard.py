@@ -1,9 +1,10 @@
 """The bridge with a guard: a spare takes over at once from a bridge that died or froze.
 
 A bridge that ended cannot tell its simulator to stop, and the car drives on with its last command
-until a bridge answers again. So a spare waits whose imports are done and whom DDS knows already.
-The bridge's server beats four times a second into a pipe that only the guard holds: requests over
-the port would not do, because a storm of connections delays them while the car is well driven.
+until a bridge answers again. So a spare process waits: its imports are done, and the other nodes
+know it. The bridge's server writes a heartbeat into a pipe four times a second. The guard does not
+send requests to the port, because a storm of connections delays their answers while the car is
+driven well.
 
 As a program: takes the arguments of the bridge, hands them on, and ends with SIGINT or SIGTERM.
 Exit code 2 if the bridge does not accept its parameters, 1 if it keeps ending.
@@ -26,12 +27,12 @@ from sim_bridge.supervisor import REFUSED, Child, Deaths, KeepsEndingError
 from steering_net.lifeline import end_with_parent
 
 SILENCE_S = 1.5
-"""A bridge that lives but has not beaten for so long is killed."""
+"""A bridge that lives but has sent no heartbeat for so long is killed."""
 
 _TAKING_OVER_S = 4.0
-"""A spare has to beat within this time after it was told to go."""
+"""A spare has to send its first heartbeat within this time after it was told to start."""
 _SETTLED_S = 3.0
-"""So long after the first beat of a bridge the other nodes have started, and a spare may start."""
+"""Time from a bridge's first heartbeat to the start of its spare: other nodes start first."""
 _LOOK_PERIOD_S = 0.05
 _LOOK_PERIOD_AT_MOST_S = 0.6
 _END_S = 4.0
@@ -47,15 +48,15 @@ class GuardedBridge(Child):
     def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._spare: subprocess.Popen[str] | None = None
         self._spare_deaths = Deaths()
-        self._hearts: dict[int, int] = {}
+        self._heartbeats: dict[int, int] = {}
         self._looked_s = time.monotonic()
         super().__init__('bridge', words, environment=environment)
 
     def _start(self) -> subprocess.Popen[str]:
-        """The spare, told to go, if there is one that lives; else a new process."""
+        """Let the spare start, if it lives; else return a new process."""
         self._beats = False
         self._spare_due_s = float('inf')
-        self._silence_s = float('-inf')  # Nobody knows how long a new process needs to start.
+        self._silence_s = float('-inf')  # A new process may take any time to start.
         spare, self._spare = self._spare, None
         if spare is None or spare.poll() is not None:
             return self._spawn_beating()
@@ -73,7 +74,7 @@ class GuardedBridge(Child):
         process = self._spawn(variables, [beating], told=waiting)
         os.close(beating)
         os.set_blocking(heard, False)
-        self._hearts[process.pid] = heard
+        self._heartbeats[process.pid] = heard
         return process
 
     def look_after(self, say: Callable[[str], None]) -> None:
@@ -81,17 +82,19 @@ class GuardedBridge(Child):
         self._listen(say)
         super().look_after(say)
         self._look_after_spare(say)
-        for pid in self._hearts.keys() - {one.pid for one in (self._process, self._spare) if one}:
-            os.close(self._hearts.pop(pid))
+        for pid in self._heartbeats.keys() - {
+            one.pid for one in (self._process, self._spare) if one
+        }:
+            os.close(self._heartbeats.pop(pid))
 
     def _listen(self, say: Callable[[str], None]) -> None:
-        """Note the bridge's beats; kill a bridge that lives but does not beat any more."""
+        """Read the bridge's heartbeats; kill a bridge that lives but sends none any more."""
         now_s = time.monotonic()
         # A pause of this process is no silence of the bridge: both may have been frozen.
         self._silence_s += min(now_s - self._looked_s, _LOOK_PERIOD_AT_MOST_S)
         self._looked_s = now_s
         with contextlib.suppress(BlockingIOError):
-            if os.read(self._hearts[self.pid], 4096):
+            if os.read(self._heartbeats[self.pid], 4096):
                 self._silence_s = 0.0
                 self._spare_due_s = self._spare_due_s if self._beats else now_s + _SETTLED_S
                 self._beats = True
@@ -131,7 +134,7 @@ def main(args: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
     end_with_parent()
-    # The environment as it is: it is for whoever launches nodes to say how far DDS reaches.
+    # The environment stays as it is: `ros2 launch` decides how far DDS reaches.
     bridge = GuardedBridge(['bridge', *(args or [])[1:]], os.environ)
     try:
         while not ending.wait(_LOOK_PERIOD_S):

@@ -1,4 +1,4 @@
-"""The bridge's side of its guard (`guard.py`): it waits as a spare, and shows that it is alive."""
+"""The bridge's side of its guard (`guard.py`): waiting as a spare, and the heartbeat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STANDBY_VARIABLE = 'SIM_BRIDGE_STANDBY'
 """Environment variable of a node that waits to replace another: it starts on a line of input."""
 
 BEAT_VARIABLE = 'SIM_BRIDGE_BEAT_FD'
-"""Environment variable: the descriptor to which a guarded bridge writes a byte with each beat."""
+"""Environment variable: descriptor of the pipe into which a guarded bridge writes heartbeats."""
 
 BEAT_PERIOD_S = 0.25
 
@@ -26,8 +26,8 @@ def told_to_go() -> bool:
     return not is_spare() or bool(sys.stdin.readline())
 
 
-def heart() -> Callable[[], None] | None:
-    """A function that beats once; None where no guard listens."""
+def heartbeat() -> Callable[[], None] | None:
+    """Return a function that sends one heartbeat; None for a bridge without a guard."""
     descriptor = os.environ.get(BEAT_VARIABLE, '')
     if not descriptor.isdecimal():
         return None
@@ -35,7 +35,7 @@ def heart() -> Callable[[], None] | None:
     os.set_blocking(number, False)
 
     def beat() -> None:
-        # A guard that is frozen reads nothing, one that was killed is followed by our own end.
+        # A frozen guard does not empty the pipe. A killed guard closes it, and we end too.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(number, b'.')
 

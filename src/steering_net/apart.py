@@ -1,4 +1,4 @@
-"""Runs what reads the files of strangers in a process of its own, behind walls (`sandbox.py`)."""
+"""Reads the networks of users in a process of its own, in a sandbox (`sandbox.py`)."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def run_apart(
     ]
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as scratch:
         writes = [scratch, *([] if out is None else [str(out)])]
-        walls = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]
-        command = [sys.executable, '-P', '-m', 'steering_net.sandbox', *walls, module, *words]
+        access = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]
+        command = [sys.executable, '-P', '-m', 'steering_net.sandbox', *access, module, *words]
         try:
             result = subprocess.run(
                 command,

@@ -1,8 +1,8 @@
 """Turn a Keras model into a LiteRT file, checked against Keras, and cache the result.
 
 The conversion runs in a process of its own, as a program: `IN --out OUT`. It needs TensorFlow,
-seconds and hundreds of megabytes that the driving process never has to load, and the files of
-strangers are read behind walls (`apart.py`).
+seconds and hundreds of megabytes that the driving process never has to load, and files of unknown
+origin are read in a sandbox (`apart.py`).
 """
 
 import argparse

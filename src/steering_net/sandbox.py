@@ -3,12 +3,12 @@
     python -P -m steering_net.sandbox [--read PATH ...] [--write FOLDER ...] MODULE [WORD ...]
 
 runs a module of this package that can read Python, the system's libraries and those paths, write
-to those folders, and open no socket. Time, memory and the size of files are bounded too, and it
-gives way to everything else, because a car may be driving. What this kernel does not offer is left
-out: `missing` tells what.
+to those folders, and open no socket. Time, memory and the size of files are bounded too. The
+process has the lowest priority, because a car may be driving. What this kernel lacks is left out:
+`missing` tells what that is.
 
-Nothing but the standard library is imported before the walls stand, because Landlock does not hold
-for threads that exist already, and NumPy starts some.
+Nothing but the standard library is imported before that, because Landlock does not restrict
+threads that exist already, and NumPy starts some.
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ def missing() -> str:
 def restrict(reads: Iterable[Path], writes: Iterable[Path]) -> None:
     """Leave this process these paths, Python and the system's libraries, and no new sockets.
 
-    To be called before any thread starts. Raises OSError if a wall that this kernel offers cannot
-    be put up.
+    To be called before any thread starts. Raises OSError if this kernel has Landlock or seccomp
+    but refuses to use it.
     """
     _call(_prctl(_SET_NO_NEW_PRIVS, _number(1)))
     if version := _landlock_version():
@@ -225,7 +225,7 @@ def _bound() -> None:
 
 
 def main() -> None:
-    """Put up the walls, and run the module behind them as the main program."""
+    """Restrict this process, and run the module as the main program."""
     parser = argparse.ArgumentParser(description='Run a module without files and sockets.')
     parser.add_argument('--read', type=Path, action='append', default=[], help='may be read')
     parser.add_argument('--write', type=Path, action='append', default=[], help='may be written')

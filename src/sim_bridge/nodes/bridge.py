@@ -26,7 +26,7 @@ from sim_bridge.nodes.running import run
 from sim_bridge.pairing import Limits, State
 from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.sessions import Sessions
-from sim_bridge.standby import BEAT_PERIOD_S, heart
+from sim_bridge.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
 
@@ -81,7 +81,7 @@ class BridgeNode(Node):
         self.create_timer(PERIOD_S, self._publish_diagnostics)
         self._server.start(self)
         self._serving = True
-        beat = heart()
+        beat = heartbeat()
         if beat is not None:
             self._server.repeat(BEAT_PERIOD_S, beat)
         self.get_logger().info(f'listening on {host}:{self._server.port}')

@@ -1,8 +1,8 @@
-"""The names by which browsers may call the server, and the refusal of all others.
+"""The names by which browsers may call the server, and the refusal of all other names.
 
-A page of another site can have its own name lead to this machine (DNS rebinding): its browser then
-takes what the bridge answers for that site's own, the camera among it. Such requests still carry
-the site's name. Addresses and `localhost` cannot be forged in this way.
+Another site can let its own name lead to this machine (DNS rebinding). A browser then lets that
+site's pages read what the bridge answers, the camera's frames too. Such requests still carry the
+site's name. Addresses and `localhost` cannot be forged in this way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COMPLAIN_EVERY_S = 5.0
 
 
 class Names:
-    """Decides who may call the server, and logs whom it refuses, at most every five seconds."""
+    """Decides by their names which requests are let in; logs one refusal in five seconds."""
 
     def __init__(
         self, host: str, allowed: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
@@ -50,7 +50,7 @@ class Names:
         return guarded
 
     def takes_host(self, host: str) -> bool:
-        """Whether a Host header names this server. A request without one is no browser's."""
+        """Whether a Host header names this server. Browsers always send one, scripts need not."""
         return not host or self._is_known(_hostname(f'//{host}'))
 
     def takes_origin(self, origin: str | None, environ: Mapping[str, str]) -> bool:
@@ -77,7 +77,7 @@ class Names:
 
 
 def _is_plain_websocket(environ: Mapping[str, Any]) -> bool:
-    """Whether a request opens a WebSocket for something else than a browser: the simulator."""
+    """Whether a request opens a WebSocket and comes from no browser, as the simulator's does."""
     return environ.get('HTTP_UPGRADE', '').lower() == 'websocket' and 'HTTP_ORIGIN' not in environ
 
 
