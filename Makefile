@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
+PIP_TOOLS := 7.6.2
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: docs drive test venv lint laps bench bench-training waterfall faults fuzz attack watching \
-  soak fleet clean help
+  soak fleet lock clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +60,16 @@ docs: $(READY) ## Build the documentation into build/site
 	@$(BIN)/python docs/make_reference.py
 	@$(BIN)/python -m mkdocs build --strict --quiet
 
+lock: ## Write requirements/*.txt with versions and hashes of all that requirements/*.in lead to
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo 'the oldest Python decides what all can use: make PYTHON=python3.11 lock'; exit 2; }
+	@$(PYTHON) -m venv build/lock
+	@build/lock/bin/pip --disable-pip-version-check --quiet install pip-tools==$(PIP_TOOLS)
+	@cd requirements && for name in pypi dev; do CUSTOM_COMPILE_COMMAND='make lock' \
+	  ../build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --no-annotate --no-emit-find-links --no-emit-index-url --no-emit-options \
+	  --output-file $$name.txt $$name.in || exit; done
+
 clean: ## Remove what was built, the environment included
 	rm -rf .venv build install log
 
@@ -67,10 +78,10 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 	  { echo 'sim_bridge needs Python 3.11 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
 	@echo 'Setting up .venv: about two minutes, once.'
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install -r requirements/pypi.txt
-	@$(PIP) install --no-deps --editable .
+	@$(PIP) install --require-hashes -r requirements/pypi.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV_READY): $(READY) requirements/dev.txt
-	@$(PIP) install -r requirements/dev.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@

@@ -33,13 +33,15 @@ setup(
         (f'lib/{PACKAGE}', sorted(str(path) for path in Path('scripts').iterdir())),
     ],
     install_requires=[
-        'eventlet>=0.36',
+        # The server overrides private parts of these three: newer ones have to be tested first.
+        'eventlet>=0.36,<0.42',
+        'python-engineio>=4.8,<4.16',
+        'python-socketio>=5.11,<5.19',
         'flask>=2.0',
         'mcap>=1.2',
         'numpy>=1.24',
         'opencv-python-headless>=4.5,<5',
         'prometheus_client>=0.16',
-        'python-socketio>=5.11',
         'rosbags>=0.11',
         'zstandard>=0.18',
     ],

@@ -3,8 +3,9 @@
     ros2 launch sim_bridge drive.launch.py [simulator:=external] [speed_limit:=10.0] [cars:=4]
 
 Without arguments a car goes round an embedded track. The Udacity simulator may connect at any
-time; the newest simulator drives. A node that died is started again; the launch ends when the
-embedded simulator does, or when a node does not accept its parameters.
+time; the newest simulator drives. A node that died is started again, and a spare takes over from
+a bridge that died or froze. The launch ends when the embedded simulator does, or when a node does
+not accept its parameters.
 """
 
 import os
@@ -30,11 +31,9 @@ from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.address import reachable
 from sim_bridge.fleet import prefixes
-from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE
+from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
 from steering_net.lifeline import PARENT_VARIABLE
 from steering_net.pinhole import CENTRE_CAMERA
-
-BAD_INPUT = 2
 
 # Where the simulator's camera sits on its car, REP-103: metres, radians, x forward, z up.
 CAMERA_ON_CAR = {
@@ -94,7 +93,7 @@ def given(context: LaunchContext, **kinds: type) -> list[dict]:
 
 def end_on_bad_input(event: ProcessExited, _context: LaunchContext) -> Shutdown | None:
     """A node that refuses its parameters does so again: end instead of starting it again."""
-    if event.returncode == BAD_INPUT:
+    if event.returncode == REFUSED:
         return Shutdown(reason=f'{event.process_name} did not accept its parameters')
     return None
 
@@ -107,8 +106,9 @@ def nodes(context: LaunchContext) -> list[Node]:
     return [
         Node(
             package='sim_bridge',
-            executable='bridge',
+            executable='guarded-bridge',
             name='bridge',
+            exec_name='bridge',
             parameters=[file, *cars, *given(context, host=str, port=int)],
             **revived,
         ),

@@ -147,6 +147,16 @@ def test_package_known_to_break_is_named_with_the_fix(package, version, told):
     assert finding.remedy.startswith(('pip install', 'make venv'))
 
 
+@pytest.mark.parametrize(
+    ('package', 'version'),
+    [('python-engineio', '4.16.0'), ('python-socketio', '6.0.0'), ('eventlet', '0.42')],
+)
+def test_package_that_is_newer_than_the_tested_ones_is_a_warning(package, version):
+    versions = GOOD | {package: version}
+    findings = [f for f in doctor.check_packages(versions.get) if f.level is Level.WARNING]
+    assert [finding.check for finding in findings] == [package]
+
+
 def test_packages_that_work_are_not_accused():
     assert not broken(doctor.check_packages(GOOD.get))
     without_pypi_cv_bridge = GOOD | {'numpy': '2.4.0', 'cv-bridge': None}

@@ -1,14 +1,20 @@
 """The executor of the nodes does what rclpy's does: messages, timers, services, changes."""
 
+import sys
 import threading
+import time
+import types
+from contextlib import suppress
 
 import pytest
 import rclpy
 from rcl_interfaces.srv import GetParameters
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl import implementation_singleton
 from std_msgs.msg import Float32
 
-from steering_net.executor import QuickExecutor
+from steering_net import executor as executor_module
+from steering_net.executor import QuickExecutor, executor_for
 from support import wait_for
 
 
@@ -93,3 +99,112 @@ def test_shutdown_ends_the_spinning(node, spinning):
     rclpy.shutdown()
     spinning.wait()
     assert isinstance(spinning.ended_by, ExternalShutdownException)
+
+
+def serve(executor):
+    """Spin in a thread until ROS is shut down."""
+
+    def spin():
+        with suppress(ExternalShutdownException):
+            executor.spin()
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    return thread
+
+
+@pytest.fixture
+def other_rclpy(monkeypatch):
+    """An rclpy whose private parts are not as they were: `other_rclpy(name, replacement)`."""
+
+    def change(name, replacement):
+        class Other:
+            def __getattr__(self, attribute):
+                return getattr(implementation_singleton.rclpy_implementation, attribute)
+
+        other = Other()
+        setattr(other, name, replacement)
+        real = implementation_singleton
+        stand_in = types.SimpleNamespace(rclpy_implementation=other)
+        monkeypatch.setitem(sys.modules, real.__name__, stand_in)
+
+    return change
+
+
+def wait_set_of_today(*_):
+    raise TypeError('incompatible constructor arguments')
+
+
+class DeafWaitSet:
+    """Takes everything and never tells that anything is ready."""
+
+    def __init__(self, *_):
+        pass
+
+    def __getattr__(self, _name):
+        return lambda *_: []
+
+
+@pytest.mark.parametrize('wait_set', [wait_set_of_today, DeafWaitSet])
+def test_rclpy_that_is_another_inside_serves_with_its_own_executor(
+    node, other_rclpy, capfd, wait_set
+):
+    heard = []
+    publisher = node.create_publisher(Float32, 'number', 10)
+    node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
+    other_rclpy('WaitSet', wait_set)
+    executor = executor_for(node)
+    assert type(executor) is SingleThreadedExecutor
+    told = capfd.readouterr().err
+    assert told.count('this rclpy lacks what the quick executor uses') == 1
+    thread = serve(executor)
+    wait_for(publisher.get_subscription_count)
+    publisher.publish(Float32(data=3.0))
+    wait_for(lambda: heard == [3.0])
+    rclpy.shutdown()
+    thread.join(10.0)
+
+
+def test_message_that_is_taken_otherwise_ends_the_quick_way(node, monkeypatch):
+    node.create_subscription(Float32, 'number', print, 10)
+
+    def take_of_today(_subscription):
+        raise TypeError('incompatible function arguments')
+
+    monkeypatch.setattr(executor_module, 'take', take_of_today)
+    assert type(executor_for(node)) is SingleThreadedExecutor
+
+
+def test_trial_is_quick_and_delivers_the_message_that_it_took(node):
+    heard = []
+    publisher = node.create_publisher(Float32, 'number', 10)
+    node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
+    wait_for(publisher.get_subscription_count)
+    publisher.publish(Float32(data=7.0))
+    time.sleep(0.3)
+    started = time.perf_counter()
+    executor = executor_for(node)
+    assert time.perf_counter() - started < 0.02
+    assert type(executor) is QuickExecutor
+    assert heard == [7.0]
+
+
+def test_what_the_quick_way_does_not_serve_is_served_by_rclpy(node, spinning):
+    """Raw messages, callbacks that take a MessageInfo, coroutines."""
+    heard = {}
+
+    async def later(message):
+        heard['coroutine'] = message.data
+
+    publisher = node.create_publisher(Float32, 'number', 10)
+    for callback, raw in (
+        (lambda message: heard.update(plain=message.data), False),
+        (lambda message: heard.update(raw=type(message)), True),
+        (lambda message, info: heard.update(info=info['source_timestamp'] > 0), False),
+        (later, False),
+    ):
+        node.create_subscription(Float32, 'number', callback, 10, raw=raw)
+    wait_for(lambda: publisher.get_subscription_count() == 4)
+    publisher.publish(Float32(data=2.0))
+    wait_for(lambda: len(heard) == 4, what=f'all four, not only {heard}')
+    assert heard == {'plain': 2.0, 'raw': bytes, 'info': True, 'coroutine': 2.0}

@@ -459,3 +459,21 @@ def test_bad_images_alone_brake_the_car(graph, car):
     car.until(lambda throttle: throttle > 0.0, RESUMING_S)
     assert graph.state()['state'] == 'driving'
     assert braking_s <= BRAKING_S
+
+
+@pytest.mark.faults
+def test_spare_bridge_that_dies_is_replaced(start, jpeg):
+    process, bridge, simulator = start_drive(start, jpeg)
+    nodes = children_of(process.pid)[:3]
+    (spare,) = wait_for(lambda: set(children_of(process.pid)) - set(nodes), what='the spare')
+    os.kill(spare, signal.SIGKILL)
+    wait_for(lambda: set(children_of(process.pid)) - {*nodes, spare}, 20.0, 'another spare')
+    simulator.pump(3.0)
+    os.kill(bridge, signal.SIGKILL)
+    killed = time.monotonic()
+    simulator.pump_until(lambda: not simulator.client.connected)
+    simulator.pump_until(lambda: simulator.client.tokens == 2, 20.0)
+    simulator.open(jpeg)
+    Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
+    simulator.leave()
+    assert time.monotonic() - killed <= RESTARTING_S

@@ -148,7 +148,7 @@ def test_body_is_bounded(echo):
     sid = open_polling(echo)
     with connect(echo) as plain:
         plain.sendall(
-            f'POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n'
+            f'POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: 127.0.0.1\r\n'
             f'Content-Length: {MAX_MESSAGE_BYTES + 1}\r\n\r\n'.encode()
         )
         assert plain.recv(4096).startswith(b'HTTP/1.1 400')
@@ -156,7 +156,9 @@ def test_body_is_bounded(echo):
 
 def open_polling(echo):
     with connect(echo) as plain:
-        plain.sendall(b'GET /socket.io/?EIO=4&transport=polling HTTP/1.0\r\nHost: x\r\n\r\n')
+        plain.sendall(
+            b'GET /socket.io/?EIO=4&transport=polling HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n'
+        )
         return json.loads(read_to_end(plain).split(b'0{', 1)[1].join([b'{', b'']))['sid']
 
 
@@ -263,7 +265,7 @@ def test_polling_clients_malformed_payload_is_silent(echo, capfd, caplog):
     for body in ('4' + '[' * 100_000, '42[', 'b!!!', '\x1e\x1e', '9', '42["connect",{}]'):
         with connect(echo) as plain:
             plain.sendall(
-                f'POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.0\r\nHost: x\r\n'
+                f'POST /socket.io/?EIO=4&transport=polling&sid={sid} HTTP/1.0\r\nHost: [::1]\r\n'
                 f'Content-Length: {len(body)}\r\n\r\n{body}'.encode()
             )
             read_to_end(plain)
@@ -277,7 +279,9 @@ def test_pollers_sessions_are_bounded(echo, simulator, monkeypatch):
     for _ in range(3):
         open_polling(echo)
     with connect(echo) as plain:
-        plain.sendall(b'GET /socket.io/?EIO=4&transport=polling HTTP/1.0\r\nHost: x\r\n\r\n')
+        plain.sendall(
+            b'GET /socket.io/?EIO=4&transport=polling HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n'
+        )
         assert b' 503 ' in read_to_end(plain)[:20]
     drive_a_frame(simulator)
 

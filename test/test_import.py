@@ -38,7 +38,7 @@ _BATCH = 250
 def import_here(monkeypatch):
     """Read in this process, which has TensorFlow anyway; starting another takes seconds."""
 
-    def run(_module, *words):
+    def run(_module, *words, **_folders):
         if converter.main([*words]):
             raise ModelError('see above')
 

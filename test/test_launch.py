@@ -1,15 +1,19 @@
 """drive.launch.py under the real `ros2 launch`, where there is one."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from support import free_port, wait_for
+from test_drive import children_of, is_alive
 
 ROS2 = shutil.which('ros2')
 pytestmark = [
@@ -82,10 +86,61 @@ def test_it_drives_and_ends_cleanly_on_ctrl_c(launch):
 
 @pytest.mark.parametrize(
     ('argument', 'told'),
-    [('backend:=nonsense', 'nonsense'), ('speed_limit:=-5', 'speed_limit must be in 0 .. 60')],
+    [
+        ('backend:=nonsense', 'nonsense'),
+        ('speed_limit:=-5', 'speed_limit must be in 0 .. 60'),
+        ('host:=192.0.2.1', '192.0.2.1 cannot be opened'),
+    ],
 )
 def test_bad_argument_ends_the_launch_with_a_clear_line(launch, argument, told):
     process = launch(f'port:={free_port()}', argument)
     output, _ = process.communicate(timeout=60)
     assert told in output
     assert 'Traceback' not in output
+
+
+def descendants(pid):
+    """Process ids of the children of a process, and of theirs."""
+    children = children_of(pid)
+    return children + [one for child in children for one in descendants(child)]
+
+
+def bridges(pid):
+    """The bridge and its spare, in the order of their start."""
+    return sorted(
+        one
+        for one in descendants(pid)
+        if Path(f'/proc/{one}/cmdline').read_bytes().split(b'\0')[3:4] == [b'bridge']
+    )
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSTOP])
+def test_bridge_that_dies_or_freezes_is_replaced_by_its_spare(launch, number):
+    port = free_port()
+    process = launch(f'port:={port}')
+    wait_for(lambda: state(port).get('answers', 0) > 100, 60.0, 'driving')
+    bridge, spare = wait_for(
+        lambda: len(bridges(process.pid)) == 2 and bridges(process.pid), 30.0, 'a spare'
+    )
+    time.sleep(2.0)
+    os.kill(bridge, number)
+    wait_for(lambda: bridges(process.pid)[0] == spare, 10.0, 'the end of the bridge')
+    wait_for(lambda: state(port).get('answers', 0) > 100, 10.0, 'driving')
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert 'the bridge node ended with -9, it is started again' in output
+    assert process.returncode == 0
+
+
+def test_killed_it_leaves_no_process(launch):
+    port = free_port()
+    process = launch(f'port:={port}')
+    wait_for(lambda: len(bridges(process.pid)) == 2, 60.0, 'a spare')
+    ours = [one for one in descendants(process.pid) if b'sim_bridge' in command(one)]
+    assert len(ours) >= 6
+    process.kill()
+    wait_for(lambda: not any(map(is_alive, ours)), 10.0, 'the end of the nodes')
+
+
+def command(pid):
+    return Path(f'/proc/{pid}/cmdline').read_bytes()

@@ -15,10 +15,11 @@ from steering_net.lifeline import PARENT_VARIABLE
 from support import free_port, wait_for
 
 WAIT_FOR_THE_END = (
-    'import time\nfrom steering_net.lifeline import parent_is_gone\n'
+    'import signal, sys\nfrom steering_net.lifeline import end_with_parent\n'
+    "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('gone', flush=True)))\n"
     "print('up', flush=True)\n"
-    'while not parent_is_gone(): time.sleep(0.05)\n'
-    "print('gone', flush=True)\n"
+    'end_with_parent()\n'
+    'while True: signal.pause()\n'
 )
 
 

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import pytest
 from packaging.requirements import Requirement
 
+from sim_bridge import doctor
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / 'src'
 OWN = {'sim_bridge', 'steering_net'}
@@ -125,6 +127,36 @@ def test_what_a_distribution_lacks_is_in_ros_txt():
     names = {Requirement(line).name for line in ast.literal_eval(asked[1])}
     # These two Ubuntu 24.04 has new enough.
     assert names - {'flask', 'opencv-python-headless'} <= set(ros_txt())
+
+
+def lines_of(name):
+    text = (ROOT / 'requirements' / name).read_text(encoding='utf-8')
+    return [line.split()[0] for line in text.splitlines() if line and line[0] not in '#- ']
+
+
+@pytest.mark.parametrize('name', ['pypi', 'dev'])
+def test_every_package_is_pinned_with_hashes_and_none_of_the_input_is_missing(name):
+    pinned = {Requirement(line).name: line for line in lines_of(f'{name}.txt')}
+    for line in lines_of(f'{name}.in'):
+        assert pinned[canonical(line)].split('==')[1] == line.split('==')[1], 'run: make lock'
+    text = (ROOT / f'requirements/{name}.txt').read_text(encoding='utf-8')
+    blocks = re.findall(r'^\S+==\S+ \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+', text, re.M)
+    assert len(blocks) == len(pinned) > 20
+
+
+def canonical(line):
+    return Requirement(line).name.lower().replace('_', '-')
+
+
+@pytest.mark.parametrize('name', ['python-socketio', 'python-engineio', 'eventlet'])
+def test_packages_whose_private_parts_are_overridden_are_bounded(name):
+    """The tested version fits the bounds of setup.py and ros.txt, the doctor's first other not."""
+    asked = re.search(r'install_requires=(\[.*?\])', (ROOT / 'setup.py').read_text(), re.DOTALL)
+    bounds = {Requirement(line).name: Requirement(line) for line in ast.literal_eval(asked[1])}
+    (tested,) = [line.split('==')[1] for line in lines_of('pypi.in') if canonical(line) == name]
+    for requirement in (bounds[name], ros_txt()[name]):
+        assert tested in requirement.specifier
+        assert f'{doctor._UNTESTED[name]}.0' not in requirement.specifier
 
 
 @pytest.mark.parametrize(('python', 'is_bound'), [('3.12', True), ('3.14', False)])

@@ -66,6 +66,26 @@ def test_full_disk_ends_the_recording(drive, tmp_path, monkeypatch):
     assert (node.trouble, node.messages) == ('No space left on device', 0)
 
 
+def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
+    drive, tmp_path, monkeypatch, capfd
+):
+    def take_of_today(_subscription):
+        raise TypeError('incompatible function arguments')
+
+    monkeypatch.setattr(recorder, 'take', take_of_today)
+    player = Child('player', ['replay', str(drive[0])])
+    try:
+        node = record(tmp_path / 'bag', TOPICS, seconds=6.0)
+    finally:
+        player.ask_to_end()
+        player.wait(5.0)
+    assert capfd.readouterr().err.count('this rclpy lacks what the recorder uses') == 1
+    times = [record.time_ns for record in Bag(tmp_path / 'bag') if record.is_of('vehicle/speed')]
+    assert len(times) > 100
+    assert times == sorted(times)
+    assert not node.dropped
+
+
 def test_recording_that_broke_off_is_told(monkeypatch, capsys):
     node = SimpleNamespace(trouble='No space left on device', messages=7, dropped={})
     monkeypatch.setattr(recorder, 'record', lambda *_: node)

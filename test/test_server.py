@@ -239,3 +239,105 @@ def test_port_in_use_is_told_with_the_fix(echo):
 def test_address_that_is_not_ours_is_told():
     with pytest.raises(ServerError, match=r'192\.0\.2\.1'):
         SimulatorServer(host='192.0.2.1', port=0, pages=page)
+
+
+def ask(port, head):
+    """The whole answer to a request."""
+    with socket.create_connection(('127.0.0.1', port), timeout=5) as plain:
+        plain.sendall(head.encode('latin-1') + b'Connection: close\r\n\r\n')
+        reply = b''
+        while chunk := plain.recv(4096):
+            reply += chunk
+    return reply.decode('latin-1')
+
+
+WEBSOCKET = (
+    'GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n'
+    'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+    'Sec-WebSocket-Key: c2ltX2JyaWRnZSB0cmFjaw==\r\n'
+)
+PAGE = 'GET /state.json HTTP/1.1\r\n'
+POLL = 'GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\n'
+
+
+@pytest.fixture
+def named():
+    """A server that a proxy calls by name too."""
+    names = ['', ' Car.Example ', 'other.example']
+    server = SimulatorServer(host='127.0.0.1', port=0, pages=page, allowed_hosts=names)
+    server.start(Echo(server))
+    yield server
+    server.stop(lambda: None)
+
+
+@pytest.mark.parametrize('request_line', [PAGE, POLL])
+@pytest.mark.parametrize(
+    'host',
+    ['127.0.0.1', '127.0.0.1:4567', '[::1]:4567', '192.168.1.7:4567', 'localhost', 'LOCALHOST:1',
+     'localhost.', 'car.example', 'CAR.example:80', ''],
+)  # fmt: skip
+def test_requests_that_name_this_server_are_answered(named, request_line, host):
+    assert ask(named.port, f'{request_line}Host: {host}\r\n').startswith('HTTP/1.1 200')
+
+
+@pytest.mark.parametrize('request_line', [PAGE, POLL])
+@pytest.mark.parametrize(
+    'host',
+    ['rebound.example', 'rebound.example:4567', '127.0.0.1.rebound.example', 'localhost.example',
+     'car.example.evil', 'xcar.example', '[', '127.0.0.1, evil', 'a@rebound.example', '\xe9'],
+)  # fmt: skip
+def test_requests_that_name_another_server_are_refused_with_the_fix(named, request_line, host):
+    reply = ask(named.port, f'{request_line}Host: {host}\r\n')
+    assert reply.startswith('HTTP/1.1 403')
+    told = reply.split('\r\n\r\n', 1)[1]
+    assert 'a page' not in told
+    assert 'localhost' in told
+    assert 'parameter allowed_hosts of the bridge' in told
+
+
+def test_requests_without_a_host_are_answered(named):
+    assert ask(named.port, PAGE).startswith('HTTP/1.1 200')
+
+
+@pytest.mark.parametrize('host', ['Host: 127.0.0.1:4567\r\n', 'Host: any.example\r\n', ''])
+def test_simulator_is_never_refused_by_what_it_calls_the_server(echo, host):
+    """It has no Origin, and once refused it would come again hundreds of times a second."""
+    with socket.create_connection(('127.0.0.1', echo.server.port), timeout=5) as plain:
+        plain.sendall(f'{WEBSOCKET}{host}\r\n'.encode())
+        assert plain.recv(4096).startswith(b'HTTP/1.1 101')
+
+
+@pytest.mark.parametrize(
+    ('host', 'origin', 'status'),
+    [
+        ('127.0.0.1', 'https://car.example', 101),
+        ('car.example', 'https://car.example', 101),
+        ('car.example:4567', 'http://car.example:4567', 101),
+        ('127.0.0.1', 'https://evil.example', 400),
+        ('car.example', 'https://evil.example', 400),
+        ('rebound.example', 'http://rebound.example', 403),
+    ],
+)
+def test_pages_of_an_allowed_proxy_may_connect(named, host, origin, status):
+    with socket.create_connection(('127.0.0.1', named.port), timeout=5) as plain:
+        plain.sendall(f'{WEBSOCKET}Host: {host}\r\nOrigin: {origin}\r\n\r\n'.encode())
+        assert plain.recv(4096).startswith(f'HTTP/1.1 {status}'.encode())
+
+
+def test_refused_pages_are_logged_with_the_fix_and_not_every_time(echo, caplog):
+    for _ in range(5):
+        reply = ask(echo.server.port, f'{POLL}Host: 127.0.0.1\r\nOrigin: http://evil.example\r\n')
+        assert reply.startswith('HTTP/1.1 400')
+        ask(echo.server.port, f'{PAGE}Host: rebound.example\r\n')
+    (record,) = caplog.records
+    assert "a page of 'http://evil.example' was refused" in record.getMessage()
+    assert 'allowed_hosts' in record.getMessage()
+
+
+def test_second_small_answer_does_not_wait_for_the_clients_next_word(echo, simulator):
+    """Nagle's algorithm would hold it back until the first one is acknowledged: 40 ms."""
+    poll_until(simulator, lambda: simulator.tokens == 2)
+    simulator.send_telemetry(FRAME)
+    poll_until(simulator, lambda: simulator.answers == 1)
+    (connection,) = echo.server._engineio_sids
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1

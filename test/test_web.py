@@ -198,7 +198,7 @@ def test_page_that_does_not_read_holds_nobody_up(site):
     site.show()
     wait_for(lambda: site.live.has_frame)
     deaf = socket.create_connection(('127.0.0.1', site.server.port))
-    deaf.sendall(b'GET /camera.mjpg HTTP/1.1\r\nHost: here\r\n\r\n')
+    deaf.sendall(b'GET /camera.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n')
     for _ in range(40):
         site.server.post(lambda: site.live.keep(JPEG * 40))
         started_s = time.monotonic()

@@ -12,6 +12,7 @@ from types import ModuleType
 
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'the node between the simulator and ROS'),
+    'guarded-bridge': ('sim_bridge.guard', 'the bridge, with a spare and a watchdog'),
     'steering': ('steering_net.node', 'the node that runs the network'),
     'annotate': (
         'sim_bridge.nodes.annotate',
@@ -88,7 +89,7 @@ def _import(name: str) -> ModuleType:
 def _explain(words: list[str]) -> int:
     lines = ['usage: sim-bridge VERB [options], sim-bridge VERB --help', '']
     for title, table in (('verbs', VERBS), ('ROS 2 nodes', NODES)):
-        lines += [f'{title}:', *(f'  {verb:12} {what}' for verb, (_, what) in table.items())]
+        lines += [f'{title}:', *(f'  {verb:14} {what}' for verb, (_, what) in table.items())]
     text = '\n'.join(lines)
     if words in ([], ['-h'], ['--help']):
         print(text)

@@ -33,6 +33,8 @@ _SHM_NEEDED_BYTES = 16_000_000
 _HANDSHAKE_S = 5.0
 _DOMAINS = 233
 _EPHEMERAL_DOMAINS = range(102, 215)
+_UNTESTED = {'python-engineio': '4.16', 'python-socketio': '5.19', 'eventlet': '0.42'}
+"""First versions with which the server, which overrides private parts of them, was not tested."""
 _RANGES = ('SUBNET', 'LOCALHOST', 'OFF', 'SYSTEM_DEFAULT')
 
 Versions = Callable[[str], str | None]
@@ -91,19 +93,24 @@ def check_packages(versions: Versions = version_of) -> Iterator[Finding]:
             Level.BROKEN, 'numpy', f"{numpy} lacks what PyPI's cv-bridge calls",
             "pip install 'numpy<2.3'",
         )  # fmt: skip
-    engineio, socketio = versions('python-engineio'), versions('python-socketio')
-    for name, version, least in (
-        ('python-engineio', engineio, (4, 0)),
-        ('python-socketio', socketio, (5, 11)),
-    ):
-        if version is None or _numbers(version) < least:
+    for name, least in (('python-engineio', '4.8'), ('python-socketio', '5.11')):
+        version = versions(name)
+        if version is None or _numbers(version) < _numbers(least):
             yield Finding(
                 Level.BROKEN, name, f'{version or "nothing"} is installed',
-                f"pip install '{name}>={'.'.join(map(str, least))}': old pins are not needed here",
+                f"pip install '{name}>={least}': old pins are not needed here",
+            )  # fmt: skip
+    for name, untested in _UNTESTED.items():
+        version = versions(name)
+        if version and _numbers(version) >= _numbers(untested):
+            yield Finding(
+                Level.WARNING, name, f'{version} is newer than what was tested',
+                f"if the simulator is not served: pip install '{name}<{untested}'",
             )  # fmt: skip
     for name in ('eventlet', 'flask', 'numpy', 'ai-edge-litert'):
         if versions(name) is None:
             yield Finding(Level.BROKEN, name, 'is not installed', 'make venv')
+    socketio, engineio = versions('python-socketio'), versions('python-engineio')
     told = f'opencv {opencv}, numpy {numpy}, socketio {socketio}, engineio {engineio}'
     yield Finding(Level.OK, 'packages', told)
 
@@ -186,6 +193,15 @@ def check_model(model: str, profile: str) -> Finding:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         return Finding(Level.BROKEN, 'model', ' '.join(str(error).split()), remedy)
     return Finding(Level.OK, 'model', f'{loaded.name}, profile {loaded.profile.name}')
+
+
+def check_sandbox() -> Finding:
+    """Whether the kernel can keep a process that reads a network from files and sockets."""
+    from steering_net import sandbox
+
+    if missing := sandbox.missing():
+        return Finding(Level.WARNING, 'sandbox', missing, 'import only networks that you trust')
+    return Finding(Level.OK, 'sandbox', 'networks are read without access to files and sockets')
 
 
 def check_handshake() -> Finding:

@@ -2,71 +2,88 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from sim_bridge.standby import STANDBY_VARIABLE
+from sim_bridge.errors import StartError
 from steering_net.lifeline import PARENT_VARIABLE
 
 DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 DDS_PROFILES_FILE = Path(__file__).with_name('fastdds.xml')
 
-_RESTARTS_AT_MOST = 5
-_RESTART_WINDOW_S = 60.0
+REFUSED = 2
+"""Exit code of a node that does not accept its parameters: starting it again cannot help."""
+
+_DEATHS_AT_MOST = 5
+_DEATHS_WINDOW_S = 60.0
+
+
+class KeepsEndingError(RuntimeError):
+    """A process ended so often within a minute that it is not started again."""
+
+
+class Deaths:
+    """Counts how often something died lately."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._died_s: list[float] = []
+
+    def one_more(self) -> bool:
+        """Count one; whether that was one too many for the last minute."""
+        now_s = self._clock()
+        self._died_s = [at for at in self._died_s if now_s - at < _DEATHS_WINDOW_S]
+        self._died_s.append(now_s)
+        return len(self._died_s) > _DEATHS_AT_MOST
 
 
 class Child:
     """One process of `sim-bridge`, in a session of its own so that Ctrl-C reaches us alone."""
 
-    def __init__(self, name: str, words: Sequence[str], *, pipe_output: bool = False) -> None:
-        """`words` follow `sim-bridge` on the command line; the child starts at once."""
+    def __init__(
+        self,
+        name: str,
+        words: Sequence[str],
+        *,
+        pipe_output: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start `sim-bridge WORDS`; in the environment of a drive if no other is given."""
         self.name = name
         self._words = list(words)
         self._pipe_output = pipe_output
-        self._started_s: list[float] = []
-        self._standby: subprocess.Popen[str] | None = None
-        self._start()
+        self._environment = environment
+        self._deaths = Deaths()
+        self._process = self._start()
 
-    def _start(self) -> None:
-        self._started_s.append(time.monotonic())
-        self._process = self._spawn()
+    def _start(self) -> subprocess.Popen[str]:
+        return self._spawn({})
 
-    def _spawn(self, *, waiting: bool = False) -> subprocess.Popen[str]:
+    def _spawn(
+        self, variables: Mapping[str, str], descriptors: Iterable[int] = (), *, told: bool = False
+    ) -> subprocess.Popen[str]:
+        """A new process with more environment variables, descriptors, and a pipe if it is `told`.
+
+        Its lifeline is this process.
+        """
         environment = child_environment(os.environ)
-        if waiting:
-            environment[STANDBY_VARIABLE] = '1'
+        if self._environment is not None:
+            environment = {**self._environment, PARENT_VARIABLE: str(os.getpid())}
         return subprocess.Popen(
             [sys.executable, '-m', 'sim_bridge.cli', *self._words],
-            env=environment,
+            env={**environment, **variables},
+            pass_fds=tuple(descriptors),
             start_new_session=True,
-            stdin=subprocess.PIPE if waiting else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if told else subprocess.DEVNULL,
             stdout=subprocess.PIPE if self._pipe_output else None,
             text=True,
         )
-
-    def keep_standby(self) -> None:
-        """Have a second process wait, with its imports done, to replace this one once."""
-        if self._standby is None:
-            self._standby = self._spawn(waiting=True)
-
-    def _take_standby(self) -> bool:
-        """Let the waiting process, if there is one that lives, take this one's place."""
-        standby, self._standby = self._standby, None
-        if standby is None or standby.poll() is not None:
-            return False
-        assert standby.stdin is not None
-        with contextlib.suppress(BrokenPipeError), standby.stdin:
-            standby.stdin.write('go\n')
-        self._started_s.append(time.monotonic())
-        self._process = standby
-        return True
 
     @property
     def exit_code(self) -> int | None:
@@ -84,28 +101,26 @@ class Child:
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def restart(self) -> bool:
-        """Start it again; False if it has died too often for that to help."""
-        recent = [at for at in self._started_s if time.monotonic() - at < _RESTART_WINDOW_S]
-        if len(recent) > _RESTARTS_AT_MOST:
-            return False
-        self._started_s = recent
-        if not self._take_standby():
-            self._start()
-        return True
+    def look_after(self, say: Callable[[str], None]) -> None:
+        """Start the process again if it has ended, and tell so; to be called again and again.
+
+        Raises StartError if it did not accept its parameters, KeepsEndingError if it ended too
+        often for a new start to help.
+        """
+        code = self.exit_code
+        if code is None:
+            return
+        if code == REFUSED:
+            raise StartError(f'the {self.name} node did not start, see above')
+        say(f'the {self.name} node ended with {code}, it is started again')
+        if self._deaths.one_more():
+            raise KeepsEndingError(f'the {self.name} node keeps ending with {code}, see above')
+        self._process = self._start()
 
     def ask_to_end(self) -> None:
         """Send SIGINT, the signal that every program here ends cleanly on."""
-        if self._standby is not None:
-            self._standby.kill()
-            self._standby.wait()
-            self._standby = None
         if self.exit_code is None:
             self._process.send_signal(signal.SIGINT)
-
-    def kill(self) -> None:
-        """End it at once, whatever it does or does not do any more."""
-        self._process.kill()
 
     def wait(self, timeout_s: float) -> int:
         """Wait for the end, kill what does not end in time; the exit code."""
@@ -117,7 +132,7 @@ class Child:
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: it dies with us; by default DDS is quick, and stays local."""
+    """The environment of a drive's child: DDS is quick, and stays local; it dies with us."""
     return {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         DDS_PROFILES_VARIABLE: str(DDS_PROFILES_FILE),

@@ -1,15 +1,14 @@
 """Turn a Keras model into a LiteRT file, checked against Keras, and cache the result.
 
-The conversion runs in a process of its own (`python -m steering_net.convert IN --out OUT`): it
-needs TensorFlow, seconds and hundreds of megabytes that the driving process never has to load,
-and what reads files of strangers is better kept apart.
+The conversion runs in a process of its own, as a program: `IN --out OUT`. It needs TensorFlow,
+seconds and hundreds of megabytes that the driving process never has to load, and files of unknown
+origin are read in a sandbox (`apart.py`).
 """
 
 import argparse
 import os
-import resource
-import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -17,13 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from steering_net.foreign.limits import MAX_FILE_BYTES, read_file
+from steering_net import sandbox
+from steering_net.apart import run_apart
+from steering_net.foreign.limits import read_file
 from steering_net.loader import ModelError, one_line, other_half, read_network
 from steering_net.origin import (
     UNKNOWN,
     Origin,
     complete,
     infer_profile,
+    origin_path,
     read_origin,
     write_atomically,
     write_origin,
@@ -44,10 +46,6 @@ CONVERTER_VERSION = 3
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference allowed between both networks' outputs, in units of the output."""
-
-_LIMIT_BYTES = 8 << 30
-_LIMIT_S = 300.0
-"""What the conversion may take at most: a broken or evil file must not take the machine."""
 
 
 @dataclass(frozen=True)
@@ -150,47 +148,20 @@ def prepare(model_path: Path, profile: Profile | None = None) -> str:
         choice = choose_profile(profile, origin.input_shape, model_path, origin)
     told = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
     told.append(f'profile {choice}' if choice else '')
+    told.append(sandbox.missing())
     return ', '.join(filter(None, told))
 
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     words = ['--profile', profile.name] if profile else []
-    run_apart('steering_net.convert', str(model_path), '--out', str(target), *words)
-
-
-def run_apart(module: str, *words: str) -> None:
-    """Run a module of this package in a process of its own; ModelError with its last line.
-
-    The first word is the file that it reads. The process has a bound on its time.
-    """
-    source_root = str(Path(__file__).resolve().parents[1])
-    paths = [source_root, os.environ.get('PYTHONPATH', '')]
-    environment = os.environ | {
-        'PYTHONPATH': os.pathsep.join(filter(None, paths)),
-        'TF_CPP_MIN_LOG_LEVEL': '3',
-        # A graphics card brings nothing here and claims more memory than the bound.
-        'CUDA_VISIBLE_DEVICES': '-1',
-        # Else each thread reserves memory of its own, and many processors exceed the bound.
-        'MALLOC_ARENA_MAX': '4',
-    }
-    command = [sys.executable, '-m', module, *words]
-    try:
-        result = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_LIMIT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise ModelError(f'{Path(words[0]).name} takes too long to be read') from None
-    if result.returncode < 0:
-        raise ModelError(f'{Path(words[0]).name} is broken: reading it ended the reader')
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or ['it ended without a word']
-        raise ModelError(lines[-1])
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix='.convert-') as folder:
+        made = Path(folder, target.name)
+        words = [str(model_path), '--out', str(made), *words]
+        run_apart('steering_net.convert', *words, out=Path(folder))
+        # The origin first: a network that is there counts as done, and would stay without one.
+        for file in (origin_path(made), made):
+            os.replace(file, target.parent / file.name)
 
 
 def convert(
@@ -308,18 +279,5 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _bound() -> None:
-    """Take away what a conversion never needs, for this process and for good."""
-    bounds = {
-        resource.RLIMIT_AS: _LIMIT_BYTES,
-        resource.RLIMIT_CPU: int(_LIMIT_S),
-        resource.RLIMIT_FSIZE: MAX_FILE_BYTES * 2,
-    }
-    for what, bound in bounds.items():
-        hard = resource.getrlimit(what)[1]
-        resource.setrlimit(what, (bound if hard < 0 else min(bound, hard), hard))
-
-
 if __name__ == '__main__':
-    _bound()
     sys.exit(main())

@@ -34,6 +34,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
+from steering_net.executor import PRIVATE_ERRORS, take
 from steering_net.health import Health, Level
 from steering_net.predictor import (
     BACKENDS,
@@ -73,6 +74,7 @@ class Car:
         self.angles = node.create_publisher(Float32, f'{prefix}steering', _QUEUE)
         self._node = node
         self._prefix = prefix
+        self._can_take = True
 
     def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
         """Have frames call this from now on."""
@@ -84,11 +86,15 @@ class Car:
         return frames > 0 and self.commands.get_subscription_count() > 0
 
     def take(self) -> Any:
-        """The frame that waits, None if there is none."""
-        frames = self._frames
-        with frames.handle:
-            taken = frames.handle.take_message(frames.msg_type, frames.raw)
-        return taken and taken[0]
+        """The frame that waits; None if there is none, or if this rclpy hands out none."""
+        if self._can_take:
+            try:
+                taken = take(self._frames)
+            except PRIVATE_ERRORS:
+                self._can_take = False
+            else:
+                return taken and taken[0]
+        return None
 
 
 class SteeringNode(Node):

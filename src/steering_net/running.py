@@ -11,10 +11,8 @@ from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
-from steering_net.executor import QuickExecutor
-from steering_net.lifeline import parent_is_gone
-
-_PARENT_CHECK_PERIOD_S = 1.0
+from steering_net.executor import executor_for
+from steering_net.lifeline import end_with_parent
 
 
 def run(
@@ -43,6 +41,7 @@ def run(
     # rclpy puts its handler before this one and calls both.
     signal.signal(signal.SIGINT, interrupt)
     rclpy.init(args=args)
+    end_with_parent()
     nodes: list[Node] = []
     try:
         with turn() as is_ours:
@@ -54,9 +53,8 @@ def run(
                     nodes.append(make())
             except refused as error:
                 return _refuse(program, error)
-        nodes[0].create_timer(_PARENT_CHECK_PERIOD_S, _end_with_parent)
         _settle()
-        QuickExecutor(*nodes).spin()
+        executor_for(*nodes).spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, NotInitializedException):
@@ -83,9 +81,3 @@ def _settle() -> None:
     """Spare the garbage collector all that was made so far: it lives as long as the process."""
     gc.collect()
     gc.freeze()
-
-
-def _end_with_parent() -> None:
-    """End the spinning once the process that started this one is gone."""
-    if parent_is_gone():
-        raise ExternalShutdownException

@@ -1,25 +1,23 @@
 """Another network beside the one that drives: tried, loaded and warmed, then handed over.
 
-It is first tried in a process of its own, at low priority, so that neither seconds of conversion
-nor a file that brings the interpreter down can touch the drive. What is left to do beside the
-drive, on a thread, is to load what the trial has converted.
+It is first converted and tried in processes of their own, at low priority, so that neither seconds
+of conversion nor a file that brings the interpreter down can touch the drive. What is left to do
+beside the drive, on a thread, is to load what was converted.
 
 As a program it is the trial: `python -m steering_net.swap MODEL [--profile P] [--backend B]`.
 """
 
 import argparse
-import os
 import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from steering_net.convert import run_apart
+from steering_net.apart import run_apart
+from steering_net.convert import ensure_litert
 from steering_net.loader import SUFFIXES, ModelError, one_line
 from steering_net.predictor import BACKENDS, Predictor, load_predictor
 from steering_net.preprocess import find_profile
-
-_LOWEST_PRIORITY = 19
 
 
 @dataclass(frozen=True)
@@ -100,21 +98,24 @@ class Loader:
 
 
 def try_out(request: Request, backend: str, threads: int) -> None:
-    """Load and warm a network in a process of its own; ModelError if it does not survive that."""
+    """Convert, load and warm a network apart; ModelError if it does not survive that."""
     words = ['--backend', backend, '--threads', str(threads)]
     words += ['--profile', request.profile] if request.profile else []
-    run_apart('steering_net.swap', request.model, *words)
+    converted = []
+    if backend == 'litert' and request.model != 'default':
+        profile = find_profile(request.profile) if request.profile else None
+        converted.append(ensure_litert(Path(request.model).expanduser(), profile=profile))
+    run_apart('steering_net.swap', request.model, *words, more=converted)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Try one network; 0 if it can drive, 2 with one line on stderr if it cannot."""
-    parser = argparse.ArgumentParser(description='Load and run a network once, at low priority.')
+    parser = argparse.ArgumentParser(description='Load and run a network once.')
     parser.add_argument('model', help='a model file, or `default`')
     parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
     parser.add_argument('--backend', choices=BACKENDS, default='litert', help='what runs it')
     parser.add_argument('--threads', type=int, default=1, help='threads of the network')
     options = parser.parse_args(arguments)
-    os.nice(_LOWEST_PRIORITY)
     try:
         load_predictor(options.model, options.backend, options.profile, options.threads)
     except (OSError, ValueError) as error:

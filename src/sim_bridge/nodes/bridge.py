@@ -26,6 +26,7 @@ from sim_bridge.nodes.running import run
 from sim_bridge.pairing import State
 from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.sessions import Sessions
+from sim_bridge.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.tokens import Limits
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
@@ -35,6 +36,9 @@ PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
     Parameter('cars', 1, 'How many simulators drive, each a car of its own.', 1, CARS_AT_MOST),
+    Parameter(
+        'allowed_hosts', '', 'More names by which browsers may call the bridge, with commas.'
+    ),
     Parameter('command_timeout', 0.1, 'Longest wait for the commands of a frame, s.', 0.01, 1.0),
     Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
     Parameter('frame_id', 'camera_optical_frame', 'Frame of images and of everything stamped.'),
@@ -59,7 +63,10 @@ class BridgeNode(Node):
             for number in range(values['cars'])
         ]
         self._server = SimulatorServer(
-            host=values['host'], port=values['port'], pages=create_app(self.status, lives)
+            host=values['host'],
+            port=values['port'],
+            pages=create_app(self.status, lives),
+            allowed_hosts=values['allowed_hosts'].split(','),
         )
         self._sessions = Sessions(limits, self._server.send, values['cars'])
         lens = Lens(values['frame_id'], values['vertical_fov'])
@@ -77,6 +84,9 @@ class BridgeNode(Node):
         self._look_timer = self.create_timer(STARTING_PERIOD_S, self._look)
         self._server.start(self)
         self._serving = True
+        beat = heartbeat()
+        if beat is not None:
+            self._server.repeat(BEAT_PERIOD_S, beat)
         self.get_logger().info(f'listening on {host}:{self._server.port}')
         if not self._server.is_local:
             self.get_logger().warning(

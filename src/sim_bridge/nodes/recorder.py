@@ -30,6 +30,7 @@ from sim_bridge.fleet import prefixes, without_car
 from sim_bridge.nodes.attendance import RECORDER, ready_topic
 from sim_bridge.nodes.running import interruptible, ros
 from sim_bridge.topics import DRIVE, FROM_PEOPLE, LATCHED, TOPICS
+from steering_net.executor import PRIVATE_ERRORS, take
 from steering_net.readiness import Readiness
 
 _LOOK_PERIOD_S = 0.2
@@ -43,13 +44,18 @@ _Item = tuple[str, int, bytes]
 
 
 class _OwnHands(CallbackGroup):
-    """What is in this group no executor touches: its owner takes the messages itself."""
+    """No executor touches what is in this group: its owner takes the messages itself.
+
+    Where this rclpy does not hand out messages any more, the group is opened for executors.
+    """
+
+    is_open = False
 
     def can_execute(self, _entity: object) -> bool:
-        return False
+        return self.is_open
 
     def beginning_execution(self, _entity: object) -> bool:
-        return False
+        return self.is_open
 
     def ending_execution(self, _entity: object) -> None:
         pass
@@ -125,7 +131,7 @@ class RecorderNode(Node):
         inlet = self.create_subscription(
             message_type,
             topic,
-            lambda _: None,
+            lambda message: self._keep((topic, self.get_clock().now().nanoseconds, message)),
             profile(offer, depth=_DEPTH),
             callback_group=self._own_hands,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
@@ -140,14 +146,31 @@ class RecorderNode(Node):
             self.add_waitable(handler)
         self._inlets.append((topic, inlet))
 
+    def serve(self, executor: SingleThreadedExecutor, seconds: float) -> None:
+        """Record for about so long."""
+        if self._own_hands.is_open:
+            executor.spin_once(timeout_sec=seconds)
+            return
+        time.sleep(seconds)
+        self.take()
+        executor.spin_once(timeout_sec=0.0)
+
     def take(self) -> int:
         """Take all that has come, and return how many messages that were."""
+        if self._own_hands.is_open:
+            return 0
         time_of = _time_of_a_message()
         batch: list[_Item] = []
-        for topic, inlet in self._inlets:
-            with inlet.handle:
-                while (taken := inlet.handle.take_message(inlet.msg_type, True)) is not None:
-                    batch.append((topic, taken[1][time_of], taken[0]))
+        try:
+            for topic, inlet in self._inlets:
+                for message, told in iter(partial(take, inlet), None):
+                    batch.append((topic, told[time_of], message))
+        except PRIVATE_ERRORS as error:
+            self._own_hands.is_open = True
+            self.get_logger().warning(
+                f'this rclpy lacks what the recorder uses ({error}): its executor calls for each '
+                'message, which is slower'
+            )
         for item in sorted(batch, key=lambda item: item[1]):
             self._keep(item)
         return len(batch)
@@ -191,9 +214,7 @@ def record(path: Path, topics: tuple[str, ...], seconds: float, cars: int = 1) -
         executor.add_node(node)
         until_s = time.monotonic() + (seconds or float('inf'))
         while going_on() and time.monotonic() < until_s and not node.trouble:
-            time.sleep(_PERIOD_S)
-            node.take()
-            executor.spin_once(timeout_sec=0.0)
+            node.serve(executor, _PERIOD_S)
         _take_what_waits(node)
         executor.shutdown()
         node.destroy_node()

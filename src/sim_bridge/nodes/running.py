@@ -13,7 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 from sim_bridge.errors import StartError
 from sim_bridge.standby import is_spare, told_to_go
 from steering_net import running
-from steering_net.lifeline import parent_is_gone
+from steering_net.lifeline import end_with_parent
 
 
 def run(
@@ -57,8 +57,9 @@ def ros() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """What tells whether nobody has asked to end yet, by a signal or by leaving us alone."""
+    """Whether to go on: until SIGINT, SIGTERM or the end of the parent."""
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopped.append(number))
-    yield lambda: not stopped and not parent_is_gone()
+    end_with_parent()
+    yield lambda: not stopped

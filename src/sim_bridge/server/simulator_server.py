@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from sim_bridge.dialect import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.errors import StartError
@@ -33,8 +32,7 @@ from sim_bridge.protocol import EVENT_TELEMETRY
 from sim_bridge.server.bounded import BoundedSocketio, CountingLogger
 from sim_bridge.server.connections import OWNER, HttpProtocol, Listener
 from sim_bridge.server.green import eventlet, socketio
-
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from sim_bridge.server.names import Names, WsgiApp
 
 _logger = logging.getLogger('sim_bridge.server')
 
@@ -72,10 +70,13 @@ class Handler(Protocol):
 class SimulatorServer:
     """Serves simulators, modern Socket.IO clients and a WSGI application on one port."""
 
-    def __init__(self, *, host: str, port: int, pages: WsgiApp) -> None:
+    def __init__(
+        self, *, host: str, port: int, pages: WsgiApp, allowed_hosts: Iterable[str] = ()
+    ) -> None:
         """Bind at once, so that a port in use is told before anything else starts.
 
-        Raises ServerError if the address cannot be had. port 0 takes any free one.
+        Browsers may call it by an address, `localhost`, `host` and the `allowed_hosts`. Raises
+        ServerError if the address cannot be had. port 0 takes any free one.
         """
         self._socket = _bind(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -85,17 +86,18 @@ class SimulatorServer:
         self.gate: Gate[Any] = Gate(self._drives)
         self._engineio_sids: dict[Any, str] = {}
         self._complained_s = float('-inf')
+        names = Names(host, allowed_hosts)
         quiet = CountingLogger(self.count_malformed)
         self._sio = BoundedSocketio(
             self.count_malformed,
             async_mode='eventlet',
             async_handlers=False,
             max_http_buffer_size=MAX_MESSAGE_BYTES,
-            cors_allowed_origins=partial(_is_own_origin, host),
+            cors_allowed_origins=names.takes_origin,
             logger=quiet,
             engineio_logger=quiet,
         )
-        self._app = socketio.WSGIApp(self._sio, pages)
+        self._app = names.guard(socketio.WSGIApp(self._sio, pages))
         self._posted: deque[Callable[[], None]] = deque()
         self._wake_reader, self._wake_writer = os.pipe()
         self._stopping = False
@@ -125,6 +127,15 @@ class SimulatorServer:
         """Have the server's thread call `function` soon; may be called from any thread."""
         self._posted.append(function)
         os.write(self._wake_writer, b'.')
+
+    def repeat(self, period_s: float, function: Callable[[], None]) -> None:
+        """Have the server's thread call `function` soon, and again after each period."""
+
+        def call_and_come_back() -> None:
+            eventlet.hubs.get_hub().schedule_call_global(period_s, call_and_come_back)
+            self._guard(function)
+
+        self.post(call_and_come_back)
 
     def send(self, sid: str, event: str, data: Mapping[str, str]) -> None:
         """Send an event to one client. Only to be called on the server's thread.
@@ -260,34 +271,15 @@ def _bind(host: str, port: int) -> socket.socket:
         else:
             why = f'cannot be opened: {error.strerror or error}'
         raise ServerError(f'port {port} on {host} {why}') from error
-    # Connections inherit it: a page whose phone fell asleep is given up, not written to for ever.
+    # Connections inherit both. A page whose phone fell asleep is given up after a while.
+    # A second small answer leaves at once, it does not wait for the client's next telemetry.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNHEARD_MS)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def _is_loopback(address: str) -> bool:
     return ip_address(address).is_loopback
-
-
-def _is_own_origin(host: str, origin: str | None, environ: Mapping[str, str]) -> bool:
-    """Whether a page comes from this very server, called by an address that cannot be forged.
-
-    A name that somebody else's DNS leads to this machine is no such address.
-    """
-    if origin is None:
-        return True
-    url = urlsplit(origin)
-    if url.scheme != 'http' or url.netloc != environ.get('HTTP_HOST'):
-        return False
-    return url.hostname in (host, 'localhost') or _is_address(url.hostname or '')
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 class _Discard:

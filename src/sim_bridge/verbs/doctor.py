@@ -34,6 +34,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield doctor.check_port(args.port)
     yield doctor.check_handshake()
     yield doctor.check_model(args.model, args.profile)
+    yield doctor.check_sandbox()
     yield doctor.check_shared_memory()
     discovery = doctor.check_discovery()
     yield discovery

@@ -23,16 +23,14 @@ from typing import Any
 from sim_bridge.address import reachable
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
+from sim_bridge.guard import GuardedBridge
 from sim_bridge.protocol import CULTURES
-from sim_bridge.supervisor import Child
+from sim_bridge.supervisor import Child, KeepsEndingError
 from sim_bridge.track_sim.faults import FaultError, parse_faults
 from sim_bridge.verbs.import_model import PROFILE_HELP
 
 _POLL_S = 0.05
 _SHOW_S = 0.25
-_SILENCE_S = 1.5
-_SETTLED_S = 2.0
-"""By then the nodes have their processor for themselves, and a spare bridge may start."""
 _END_S = 5.0
 
 
@@ -46,6 +44,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--simulator', choices=('embedded', 'external'), default='embedded', help='who drives up')
     add('--host', default='127.0.0.1', help='address to listen on')
     add('--port', type=int, default=4567, help='TCP port; the Udacity simulator knows only 4567')
+    add(
+        '--allowed-hosts', default='', metavar='NAMES', help='more names for browsers: a.lan,b.lan'
+    )
     add('--model', default='default', help='network: a file, or `default` for the shipped one')
     add('--profile', default='', help=PROFILE_HELP)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         _check(args)
         _prepare_model(args)
         return _Drive(args).run()
-    except (StartError, DriveError) as error:
+    except (StartError, DriveError, KeepsEndingError) as error:
         print(f'sim-bridge drive: {error}', file=sys.stderr)
         return 2 if isinstance(error, StartError) else 1
 
@@ -129,8 +130,6 @@ class _Drive:
         self._recorder: Child | None = None
         self._recording_broke = False
         self._readers: list[threading.Thread] = []
-        self._standby_due_s = float('inf')
-        self._answered_s = float('inf')
 
     def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -147,7 +146,11 @@ class _Drive:
         quiet = ['--ros-args', '--log-level', 'warn']
         args = self._args
         commands: dict[str, dict[str, Any]] = {
-            'bridge': {'host': args.host, 'port': args.port},
+            'bridge': {
+                'host': args.host,
+                'port': args.port,
+                'allowed_hosts': args.allowed_hosts,
+            },
             'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
             'throttle': {'speed_limit': args.speed_limit},
         }
@@ -158,10 +161,12 @@ class _Drive:
             self._recorder = Child('recorder', words)
         if args.one_process:
             words = [word for pair in commands.items() for word in _parameters(*pair)]
-            self._nodes.append(Child('bridge', ['together', *quiet, *words]))
+            self._nodes.append(GuardedBridge(['together', *quiet, *words]))
         else:
             for node, values in commands.items():
-                self._nodes.append(Child(node, [node, *quiet, *_parameters(node, values)]))
+                words = [node, *quiet, *_parameters(node, values)]
+                is_bridge = node == 'bridge'
+                self._nodes.append(GuardedBridge(words) if is_bridge else Child(node, words))
         self._nodes += [
             Child(viewer, [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}'])
             for viewer in ('annotate', 'odometry')
@@ -201,15 +206,11 @@ class _Drive:
         if self._simulators:
             until_s = float('inf')  # It counts the seconds itself, from its first command on.
         show_s = 0.0
-        self._standby_due_s = time.monotonic() + _SETTLED_S
         while not self._ending.wait(_POLL_S) and time.monotonic() < until_s:
             self._look_after_nodes()
-            if time.monotonic() >= self._standby_due_s:
-                self._standby_due_s = float('inf')
-                self._nodes[0].keep_standby()
             if time.monotonic() >= show_s:
                 show_s = time.monotonic() + _SHOW_S
-                self._ask_bridge()
+                self._bridge = _state(self._host, self._args.port) or self._bridge
                 self._screen.show(_status_line(self._bridge, self._simulations))
             if self._simulators and self._have_arrived():
                 break
@@ -221,30 +222,11 @@ class _Drive:
             raise DriveError(f'the simulator ended with {broken}, see above')
         return None not in codes
 
-    def _ask_bridge(self) -> None:
-        """Take its state; kill one that lives but answers no more, for its car drives on."""
-        state = _state(self._host, self._args.port)
-        if state is not None:
-            self._bridge = state
-            self._answered_s = time.monotonic()
-        elif time.monotonic() - self._answered_s > _SILENCE_S:
-            self._screen.say('the bridge node does not answer any more, it is killed')
-            self._nodes[0].kill()
-
     def _look_after_nodes(self) -> None:
         """Restart a node that died; give up where that cannot help."""
         self._look_after_recorder()
         for node in self._nodes:
-            code = node.exit_code
-            if code is None:
-                continue
-            if code == 2:
-                raise StartError(f'the {node.name} node did not start, see above')
-            self._screen.say(f'the {node.name} node ended with {code}, it is started again')
-            if not node.restart():
-                raise DriveError(f'the {node.name} node keeps ending with {code}, see above')
-            self._standby_due_s = time.monotonic() + _SETTLED_S
-            self._answered_s = float('inf')
+            node.look_after(self._screen.say)
 
     def _look_after_recorder(self) -> None:
         """A bag that cannot be made ends the drive, one that breaks off does not."""

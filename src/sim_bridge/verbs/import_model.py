@@ -1,7 +1,8 @@
-"""Turn a network that people have into a clean .keras, .tflite and .json; none of its code runs.
+"""Turn a network that people have into a clean .keras, .tflite and .json.
 
 Reads .keras and .h5 of Keras 1 to 3, an architecture (.json) with its weights (.h5), .onnx,
-.tflite and folders of TensorFlow (SavedModel).
+.tflite and folders of TensorFlow (SavedModel). They are read as data, in a process that cannot
+read other files or open connections.
 """
 
 from __future__ import annotations
@@ -46,8 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(sources: list[Path], imported: Imported) -> None:
+    from steering_net import sandbox
+
     origin = imported.origin
     print(f'read     {", ".join(map(str, sources))}, saved by {origin.saved_by}')
     print(f'layers   {"; ".join(origin.layers)}')
     print(f'profile  {imported.choice}')
     print(f'wrote    {", ".join(map(str, imported.files))}')
+    if missing := sandbox.missing():
+        print(f'note     {missing}')

@@ -16,7 +16,7 @@ from sim_bridge.errors import StartError, check_target
 from sim_bridge.protocol import CULTURES
 from sim_bridge.track_sim.client import parse_url
 from sim_bridge.track_sim.faults import describe_faults, parse_faults
-from steering_net.lifeline import parent_is_gone
+from steering_net.lifeline import end_with_parent
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,10 +62,11 @@ def run(args: argparse.Namespace) -> int:
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, on_signal)
+    end_with_parent()
     report = simulator.run(
         options,
         _status_printer(args.status),
-        lambda: bool(stopped) or parent_is_gone(),
+        lambda: bool(stopped),
         _readiness(args),
     )
     if args.report:
@@ -81,7 +82,8 @@ def _readiness(args: argparse.Namespace) -> Callable[[], bool]:
     def bridge_is_ready() -> bool:
         connection = http.client.HTTPConnection(host, port, timeout=1.0)
         try:
-            connection.request('GET', '/healthz')
+            # A bridge need not know the name by which it is called here.
+            connection.request('GET', '/healthz', headers={'Host': 'localhost'})
             return connection.getresponse().status == http.HTTPStatus.OK
         except (OSError, http.client.HTTPException):
             return False

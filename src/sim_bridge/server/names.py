@@ -1,0 +1,105 @@
+"""The names by which browsers may call the server, and the refusal of all other names.
+
+Another site can let its own name lead to this machine (DNS rebinding). A browser then lets that
+site's pages read what the bridge answers, the camera's frames too. Such requests still carry the
+site's name. Addresses and `localhost` cannot be forged in this way.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_logger = logging.getLogger('sim_bridge.server')
+_SHOWN_AT_MOST = 100
+_COMPLAIN_EVERY_S = 5.0
+
+
+class Names:
+    """Decides by their names which requests are let in; logs one refusal in five seconds."""
+
+    def __init__(
+        self, host: str, allowed: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`host` is the address or name that is listened on, `allowed` are more names."""
+        self._allowed = {name.strip().lower() for name in allowed} - {''}
+        self._known = {'localhost', host.lower(), *self._allowed}
+        self._clock = clock
+        self._complained_s = float('-inf')
+
+    def guard(self, app: WsgiApp) -> WsgiApp:
+        """`app` for requests that name this server; all others get 403 and how to be let in."""
+
+        def guarded(
+            environ: dict[str, Any], start_response: Callable[..., Any]
+        ) -> Iterable[bytes]:
+            if _is_plain_websocket(environ) or self.takes_host(environ.get('HTTP_HOST', '')):
+                return app(environ, start_response)
+            told = _not_known(environ['HTTP_HOST'])
+            self._complain(f'a request was refused: {told}')
+            headers = [('Content-Type', 'text/plain; charset=utf-8'), ('Connection', 'close')]
+            start_response('403 Forbidden', headers)
+            return [f'{told}\n'.encode()]
+
+        return guarded
+
+    def takes_host(self, host: str) -> bool:
+        """Whether a Host header names this server. Browsers always send one, scripts need not."""
+        return not host or self._is_known(_hostname(f'//{host}'))
+
+    def takes_origin(self, origin: str | None, environ: Mapping[str, str]) -> bool:
+        """Whether an Origin header names a page of this server, or of a proxy that is allowed."""
+        if origin is None:
+            return True
+        name = _hostname(origin)
+        is_own = origin.startswith('http://') and origin[7:] == environ.get('HTTP_HOST')
+        if name in self._allowed or (is_own and self._is_known(name)):
+            return True
+        self._complain(
+            f'a page of {origin[:_SHOWN_AT_MOST]!r} was refused: only pages of this bridge may '
+            'connect. If that is a proxy of yours, add its name to the parameter allowed_hosts'
+        )
+        return False
+
+    def _is_known(self, name: str) -> bool:
+        return name in self._known or _is_address(name)
+
+    def _complain(self, line: str) -> None:
+        if self._clock() - self._complained_s >= _COMPLAIN_EVERY_S:
+            self._complained_s = self._clock()
+            _logger.warning(line)
+
+
+def _is_plain_websocket(environ: Mapping[str, Any]) -> bool:
+    """Whether a request opens a WebSocket and comes from no browser, as the simulator's does."""
+    return environ.get('HTTP_UPGRADE', '').lower() == 'websocket' and 'HTTP_ORIGIN' not in environ
+
+
+def _not_known(host: str) -> str:
+    name = _hostname(f'//{host}') or host
+    return (
+        f'this bridge is not known as {name[:_SHOWN_AT_MOST]!r}. Open it by its IP address or as '
+        'localhost, or add the name: parameter allowed_hosts of the bridge, or '
+        'sim-bridge drive --allowed-hosts NAME'
+    )
+
+
+def _hostname(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or '').removesuffix('.')
+    except ValueError:
+        return ''
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
