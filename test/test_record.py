@@ -75,7 +75,7 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
     monkeypatch.setattr(recorder, 'take', take_of_today)
     player = Child('player', ['replay', str(drive[0])])
     try:
-        node = record(tmp_path / 'bag', TOPICS, seconds=6.0)
+        node = record(tmp_path / 'bag', TOPICS, seconds=12.0)
     finally:
         player.ask_to_end()
         player.wait(5.0)
