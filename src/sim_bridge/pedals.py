@@ -25,8 +25,11 @@ PROBE_THROTTLE = 1.0
 """Shows the direction of a car of which nothing is known: forward it then gains speed, backwards
 it loses some, on every slope."""
 _PROBE_S = 0.09
+"""Time for which the push lasts."""
 _PROBE_LOOKS = 2.5
+"""The same in reports of the speed, which are rare at low frame rates."""
 _ASSUMED_S = 5.0
+"""A car that did not react counts as driving forward for so long."""
 
 SLOW_MPS = 0.15
 """Below this it does not matter in which direction the car moves."""
@@ -43,7 +46,9 @@ _GAIN_1PS = 2.0
 _GAIN_PER_PERIOD = 0.4
 """The same per frame: more would swing at low frame rates."""
 _DEAD_THROTTLE = 0.02
+"""A smaller throttle is sent as 0."""
 _STUCK_S = 0.5
+"""A car that stands for so long in spite of its throttle may have its brake pressed."""
 _LIGHT_BRAKE = -0.1
 """Brake for steep falls: about as often pressed as not, in steps near the threshold."""
 _STEEP_LIMIT_MPS = 2.5
@@ -207,14 +212,17 @@ class _BrakeCatch:
     """Leaves the brake pressed on a fall where the car is kept at the threshold's speed.
 
     That takes a command that presses it in the last physics step above the threshold, and one that
-    does not in the next. The steps cannot be seen, so the second command is sent a number of
-    frames after a frame in which the car became slower; each attempt that fails tries another
+    does not in the next. The steps cannot be seen. So the second command is sent a number of
+    frames after a frame in which the car became slower, and each attempt that fails tries another
     number.
     """
 
     _WAITS = 6
+    """Numbers of frames to try."""
     _FALLEN_MPS = 0.3
+    """So far below the threshold, the brake is held."""
     _RISEN_MPS = 0.03
+    """So far above the threshold, the attempt has failed."""
 
     def __init__(self) -> None:
         self._attempts = 0

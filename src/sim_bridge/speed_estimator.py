@@ -35,16 +35,23 @@ _BRAKE_ERROR = 0.3
 _REVERSAL_MPS2 = 10.0
 """The car cannot change from one direction to the other faster than this."""
 _RESOLUTION_MPS = 0.005
+"""Standard deviation of the report itself."""
 _SHARES = (1.0, 0.5, 0.25, 0.0)
+"""Of the time between two reports, in which the newer command may have acted: see `_Pair`."""
 _MISFIT_KEPT = 0.95
+"""Share of a pair's misfit that a new report leaves: some 20 reports count."""
 _PLAUSIBLE = 3.0
+"""A pair whose misfit exceeds the best one's by less than this may be the right one."""
 _AGREES = 2.0
+"""Difference of log probabilities by which such a pair has to agree on the direction."""
+_MISFIT_AT_MOST = 60.0
+"""Misfit from which on no hypothesis fits, so that everything is forgotten."""
 _LONGEST_STEP_S = 1.0
+"""A pause of the simulator counts as no more than this."""
 _CERTAIN = 4.0
 """Difference of log probabilities from which on the direction counts as known: 55 to 1."""
 _SETTLED = 6.0
 """The same from which on the other direction is ruled out."""
-_MISFIT_AT_MOST = 60.0
 
 
 def acceleration_mps2(speed_mps: float, throttle: float, slope_mps2: float) -> float:
@@ -171,7 +178,7 @@ class _Pair:
 
     @property
     def lead(self) -> float:
-        """By how much the log probability of moving forward is the larger one."""
+        """Log probability of moving forward less that of moving backwards."""
         return self.forward.log_probability - self.backward.log_probability
 
     @property
