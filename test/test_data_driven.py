@@ -10,7 +10,7 @@ import pytest
 from steering_net.data_driven import Line, Offset, advance, drive, road_middle, view
 from steering_net.dataset import LogError, smooth
 from steering_net.evaluate import open_loop
-from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.pinhole import TRAINING_CAMERA
 from steering_net.predictor import load_predictor
 from steering_net.recording import Recording, read_folder
 from steering_net.vehicle import WHEELBASE_M
@@ -23,7 +23,7 @@ STEERING = np.concatenate([np.zeros(20), np.full(40, 0.06), np.full(40, -0.06), 
 def white_line():
     """A road with one line from under the car to the vanishing point."""
     rgb = np.full((160, 320, 3), 70, np.uint8)
-    ends = CENTRE_CAMERA.project(np.array([[4.0, 0.0], [1e5, 0.0]]))
+    ends = TRAINING_CAMERA.project(np.array([[4.0, 0.0], [1e5, 0.0]]))
     cv2.line(rgb, *(tuple(int(x) for x in end) for end in ends), (255, 255, 255), 5)
     return rgb
 
@@ -45,9 +45,9 @@ def recorded(steering=STEERING, step_s=0.1, speed_mps=10.0, jpeg=None):
 
 def line_offset_m(rgb):
     """How far left of the white line the camera is, measured 8 m ahead of the car."""
-    row = int(CENTRE_CAMERA.project(np.array([[8.0, 0.0]]))[0, 1])
+    row = int(TRAINING_CAMERA.project(np.array([[8.0, 0.0]]))[0, 1])
     column = float(np.mean(np.flatnonzero(rgb[row, :, 0] > 160)))
-    near, aside = CENTRE_CAMERA.project(np.array([[8.0, 0.0], [8.0, 1.0]]))[:, 0]
+    near, aside = TRAINING_CAMERA.project(np.array([[8.0, 0.0], [8.0, 1.0]]))[:, 0]
     return (column - near) / (near - aside)
 
 

@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 
 from sim_bridge.overlay import SCALE, Reading, arc, draw, to_jpeg
-from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.pinhole import AUTONOMOUS_CAMERA
 
 GREY = np.full((160, 320, 3), 90, np.uint8)
 
 
 def test_straight_ahead_goes_to_the_vanishing_point():
-    far = CENTRE_CAMERA.project(np.array([[1e6, 0.0]]))[0]
+    far = AUTONOMOUS_CAMERA.project(np.array([[1e6, 0.0]]))[0]
     assert far == pytest.approx((160.0, 62.0), abs=0.01)
 
 
 def test_point_on_the_optical_axis_is_in_the_middle_of_the_image():
     ahead = 1.35 + 1.24 / math.tan(0.12918)
-    assert CENTRE_CAMERA.project(np.array([[ahead, 0.0]]))[0] == pytest.approx((160.0, 80.0))
+    assert AUTONOMOUS_CAMERA.project(np.array([[ahead, 0.0]]))[0] == pytest.approx((160.0, 80.0))
 
 
 def test_left_of_the_car_is_left_in_the_image_and_behind_is_not_seen():
-    pixels = CENTRE_CAMERA.project(np.array([[8.0, 1.0], [8.0, -1.0], [0.0, 0.0]]))
+    pixels = AUTONOMOUS_CAMERA.project(np.array([[8.0, 1.0], [8.0, -1.0], [0.0, 0.0]]))
     assert len(pixels) == 2
     assert pixels[0, 0] < 160.0 < pixels[1, 0]
     # Along the tilted optical axis the point is 6.65 m * cos + 1.24 m * sin = 6.754 m away.

@@ -16,6 +16,7 @@ from steering_net.frames import LogSource, recorded_frames, rendered_frames
 from steering_net.labels import Labelling
 from steering_net.loader import load_keras
 from steering_net.model import build_pilotnet
+from steering_net.pinhole import TRAINING_CAMERA, turned
 from steering_net.predictor import load_predictor
 from steering_net.preprocess import (
     COURSE,
@@ -33,6 +34,10 @@ PLAIN = Augmentation(
     flip=False,
     max_shift_m=0,
     max_yaw_rad=0,
+    max_pitch_rad=0,
+    max_roll_rad=0,
+    max_height_m=0,
+    bonnet=0,
     shadow=0,
     blur=0,
     noise=0,
@@ -82,7 +87,7 @@ def line_column(crop, row):
 def test_a_step_to_the_left_moves_the_near_road_to_the_right():
     crop = crop_of(road(0))
     there = moved(crop, 0.5, 0.0, WHOLE)
-    # Row 80 of the crop is 68 below the horizon, where a metre is 68 cos(7.4°) / 1.24 pixels wide.
+    # Row 80 of the crop is 69 below the horizon, where a metre is 69 cos(7.6°) / 1.255 pixels wide.
     assert line_column(there, 80) - line_column(crop, 80) == pytest.approx(27.2, abs=0.6)
     assert line_column(there, 30) - line_column(crop, 30) == pytest.approx(7.4, abs=0.6)
 
@@ -91,7 +96,11 @@ def test_a_turn_to_the_left_moves_everything_to_the_right():
     crop = crop_of(road(0))
     there = moved(crop, 0.0, 0.1, WHOLE)
     for row in (25, 80):
-        assert line_column(there, row) - line_column(crop, row) == pytest.approx(13.9, abs=0.6)
+        ahead, left, one = TRAINING_CAMERA.ground_from_image() @ [160.5, row + 50.5, 1.0]
+        x, y = ahead / one, left / one
+        turned_back = np.array([[math.cos(0.1), math.sin(0.1)], [-math.sin(0.1), math.cos(0.1)]])
+        column, at = TRAINING_CAMERA.project((turned_back @ [x, y])[None])[0]
+        assert line_column(there, round(at - 50.5)) == pytest.approx(column - 0.5, abs=0.6)
 
 
 def test_whoever_stands_left_has_to_steer_right():
@@ -107,8 +116,12 @@ def test_flipping_turns_image_and_label_around():
     results = [augment(crop, 0.2, settings, WHOLE, rng, move=False) for _ in range(20)]
     assert {label for _, label in results} == {0.2, -0.2}
     for image, label in results:
-        expected = crop if label > 0 else crop[:, ::-1]
-        np.testing.assert_allclose(image, expected, atol=1)
+        # A frame that is only mirrored shows a horizon that no camera of the simulator sees.
+        mirror = turned(crop[:, ::-1], TRAINING_CAMERA.mirrored, TRAINING_CAMERA, top=50)
+        expected = crop if label > 0 else mirror
+        difference = np.abs(image.astype(int) - expected)
+        assert np.count_nonzero(difference[:, 10:-10] > 8) <= 60
+        assert difference.mean() < 0.1
 
 
 def test_light_changes_neither_size_nor_type_nor_the_original():
@@ -203,7 +216,7 @@ def test_rows_of_other_runs_keep_their_own_labels_whatever_their_names_and_times
 
 def test_labels_towards_the_middle_are_those_of_the_road_that_is_seen(tmp_path):
     track = make_track(1000)
-    camera = Camera(track)
+    camera = Camera(track, TRAINING_CAMERA)
     lines, expected = ['frame,timestamp_s,steering,speed_mph'], []
     for i in range(40):
         # Along the track, a metre left of its middle, and straight towards it 16 m ahead.
@@ -227,7 +240,7 @@ def test_labels_towards_the_middle_are_those_of_the_road_that_is_seen(tmp_path):
 
 def test_labels_towards_the_middle_keep_runs_apart_and_say_what_they_need(tmp_path, caplog):
     track = make_track(1000)
-    camera = Camera(track)
+    camera = Camera(track, TRAINING_CAMERA)
     lines = {'a': [], 'b': []}
     for folder, aside_m in (('a', 1.0), ('b', -1.0)):
         (tmp_path / folder).mkdir()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_bridge.protocol import MAX_STEERING_RAD
-from steering_net.pinhole import CENTRE_CAMERA, Pinhole
+from steering_net.pinhole import AUTONOMOUS_CAMERA, Pinhole
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 Rgb = npt.NDArray[np.uint8]
@@ -62,7 +62,7 @@ def arc(
     return np.stack((ahead, left + offset_m * np.cos(heading)), axis=1)
 
 
-def draw(rgb: Rgb, reading: Reading, camera: Pinhole = CENTRE_CAMERA) -> Rgb:
+def draw(rgb: Rgb, reading: Reading, camera: Pinhole = AUTONOMOUS_CAMERA) -> Rgb:
     """A drawing, uint8 (2 H, 2 W, 3) RGB, over a frame uint8 (H, W, 3) RGB."""
     height, width = rgb.shape[:2]
     size = (SCALE * width, SCALE * height)

@@ -27,7 +27,7 @@ from steering_net.augment import crop_of
 from steering_net.dataset import LogError, Series
 from steering_net.evaluate import latency_ms
 from steering_net.lane import directions, look, middles_of
-from steering_net.pinhole import CENTRE_CAMERA, reprojected
+from steering_net.pinhole import TRAINING_CAMERA, reprojected
 from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
 from steering_net.recording import Recording, no_speed
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
@@ -116,7 +116,7 @@ def view(rgb: Rgb, offset: Offset) -> Rgb:
     if rgb.shape != (FRAME_HEIGHT, FRAME_WIDTH, 3):
         raise ImageError(f'only 320 x 160 frames can be re-projected, not {rgb.shape}')
     back_m = REAR_AXLE_M * (math.cos(offset.yaw_rad) - 1.0)
-    return reprojected(rgb, back_m, offset.origin_m, offset.yaw_rad, CENTRE_CAMERA)
+    return reprojected(rgb, back_m, offset.origin_m, offset.yaw_rad, TRAINING_CAMERA)
 
 
 def recorded_way(recording: Recording) -> Line:

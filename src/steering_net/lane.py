@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from steering_net.augment import CROP_TOP, crop_of
 from steering_net.dataset import Series
-from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.pinhole import TRAINING_CAMERA
 from steering_net.preprocess import ImageError, Rgb
 from steering_net.recording import Recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
@@ -52,12 +52,12 @@ _CHORD_M = 4.0
 
 def _grid() -> NDArray[np.float32]:
     ahead, left = np.meshgrid(_AHEAD_M, _LEFT_M, indexing='ij')
-    image = CENTRE_CAMERA.project(np.stack((ahead.ravel(), left.ravel()), axis=1))
+    image = TRAINING_CAMERA.project(np.stack((ahead.ravel(), left.ravel()), axis=1))
     return image.reshape(*ahead.shape, 2).astype(np.float32)
 
 
 _IMAGE = _grid()
-_IN_SIGHT = (_IMAGE[..., 0] > 1) & (_IMAGE[..., 0] < CENTRE_CAMERA.width_px - 1)
+_IN_SIGHT = (_IMAGE[..., 0] > 1) & (_IMAGE[..., 0] < TRAINING_CAMERA.width_px - 1)
 # OpenCV counts from the middle of the first pixel, image coordinates from its corner.
 _COLUMNS, _ROWS = _IMAGE[..., 0] - 0.5, _IMAGE[..., 1] - 0.5 - CROP_TOP
 

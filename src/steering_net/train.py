@@ -87,6 +87,11 @@ class TrainConfig:
         _check_profile(find_profile(self.profile))
 
     @property
+    def camera(self) -> str:
+        """The camera of the frames that the network is trained on."""
+        return find_profile(self.profile).camera
+
+    @property
     def model_path(self) -> Path:
         """The `.keras` file; `.tflite`, `.json`, `.md` and the plots lie beside it."""
         return self.out / f'{self.name}.keras'
