@@ -32,15 +32,18 @@ from sim_bridge.address import reachable
 from sim_bridge.fleet import prefixes
 from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE
 from steering_net.lifeline import PARENT_VARIABLE
-from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.pinhole import AUTONOMOUS_CAMERA
 
 BAD_INPUT = 2
 
-# Where the simulator's camera sits on its car, REP-103: metres, radians, x forward, z up.
+# Where the camera of the simulator that drives sits on its car, REP-103: metres, radians, x
+# forward, z up; positive are yaw to the left, pitch down, roll with the left side up.
 CAMERA_ON_CAR = {
-    '--x': str(CENTRE_CAMERA.forward_m),
-    '--z': str(CENTRE_CAMERA.height_m),
-    '--pitch': str(CENTRE_CAMERA.pitch_down_rad),
+    '--x': str(AUTONOMOUS_CAMERA.forward_m),
+    '--z': str(AUTONOMOUS_CAMERA.height_m),
+    '--roll': str(-AUTONOMOUS_CAMERA.roll_right_up_rad),
+    '--pitch': str(AUTONOMOUS_CAMERA.pitch_down_rad),
+    '--yaw': str(-AUTONOMOUS_CAMERA.yaw_right_rad),
 }
 # From x forward, z up to the optical z forward, y down (REP-103, suffix _optical).
 OPTICAL = {'--roll': '-1.5707963', '--yaw': '-1.5707963'}

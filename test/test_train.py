@@ -87,7 +87,7 @@ def line_column(crop, row):
 def test_a_step_to_the_left_moves_the_near_road_to_the_right():
     crop = crop_of(road(0))
     there = moved(crop, 0.5, 0.0, WHOLE)
-    # Row 80 of the crop is 69 below the horizon, where a metre is 69 cos(7.6°) / 1.255 pixels wide.
+    # Row 80 is 69 below the horizon, where a metre is 69 cos(7.6°) / 1.255 pixels wide.
     assert line_column(there, 80) - line_column(crop, 80) == pytest.approx(27.2, abs=0.6)
     assert line_column(there, 30) - line_column(crop, 30) == pytest.approx(7.4, abs=0.6)
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from sim_bridge import overlay
 from sim_bridge.bags import ANGLE, COMMANDS, FRAMES, SPEED, THROTTLE, Bag, BagError, stamp_ns
 from steering_net.dataset import recorder_row
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.preprocess import decode_jpeg
 
 _VIDEO_LONGEST_FRAME_S = 0.5
 

@@ -12,8 +12,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.pinhole import Matrix, Pinhole, find_camera, image_from_image, pixels_from_image
-from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Profile, Rgb
+from steering_net.frame_size import FRAME_WIDTH, as_frame
+from steering_net.pinhole import (
+    TRAINING_CAMERA,
+    Matrix,
+    Pinhole,
+    Rgb,
+    find_camera,
+    image_from_image,
+    pixels_from_image,
+    turned,
+)
+from steering_net.preprocess import Profile
 from steering_net.vehicle import WHEELBASE_M
 
 CROP_TOP, CROP_BOTTOM = 50, 145
@@ -73,13 +83,16 @@ class Augmentation:
         return steering_rad - 2 * WHEELBASE_M / self.look_ahead_m * bearing_rad
 
 
-def crop_of(rgb: Rgb) -> Rgb:
-    """Return rows 50 to 145 of a frame, or a stored crop as it is; ImageError for other sizes."""
+def crop_of(
+    rgb: Rgb, frame_of: Pinhole = TRAINING_CAMERA, seen_by: Pinhole = TRAINING_CAMERA
+) -> Rgb:
+    """Return rows 50 to 145 of a frame, or a stored crop, turned from one camera to another.
+
+    Raises ImageError for what is neither a crop nor a frame that `as_frame` takes.
+    """
     if rgb.shape == CROP_SHAPE:
-        return rgb
-    if rgb.shape != (FRAME_HEIGHT, FRAME_WIDTH, 3):
-        raise ImageError(f'training takes 320 x 160 frames, not {rgb.shape}')
-    return rgb[CROP_TOP:CROP_BOTTOM]
+        return turned(rgb, frame_of, seen_by, CROP_TOP)
+    return turned(as_frame(rgb), frame_of, seen_by)[CROP_TOP:CROP_BOTTOM]
 
 
 def augment(
@@ -138,7 +151,9 @@ def moved(
     height, width, _ = profile.output_shape(*crop.shape[:2])
     to_image, to_pixels = _to_image(profile), pixels_from_image(CROP_TOP)
     if flip:
-        to_image = to_image @ np.array([[-1.0, 0.0, width - 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+        # The last column comes first.
+        to_image[:, 2] += to_image[:, 0] * (width - 1.0)
+        to_image[:, 0] *= -1.0
     far, ground = image_from_image(seen_by, frame_of, (0.0, shift_m, yaw_rad))
     # Where the horizon is rolled, a few pixels of the far side are taken for the plane's, or the
     # other way round. Both maps are all but equal there.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from steering_net.dataset import LogError, Series
+from steering_net.errors import ImageError
 from steering_net.predictor import Predictor
-from steering_net.preprocess import ImageError, decode_jpeg
 from steering_net.recording import Recording
 
 _LOG = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _predict(
         try:
             data = recording.load(index)
             started = time.perf_counter()
-            steering_rad = predictor.predict(decode_jpeg(data))
+            steering_rad = predictor.predict(recording.decode(data))
         except ImageError as error:
             _LOG.warning('frame left out: %s', error)
             continue

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from steering_net.augment import CROP_TOP, crop_of
 from steering_net.dataset import Series
-from steering_net.pinhole import TRAINING_CAMERA
-from steering_net.preprocess import ImageError, Rgb
+from steering_net.errors import ImageError
+from steering_net.pinhole import TRAINING, TRAINING_CAMERA, Rgb, find_camera
 from steering_net.recording import Recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.way import Way, runs, way_of
@@ -65,7 +65,7 @@ _COLUMNS, _ROWS = _IMAGE[..., 0] - 0.5, _IMAGE[..., 1] - 0.5 - CROP_TOP
 def edges_ahead(crop: Rgb) -> Edges:
     """Return where a frame shows the road's edges, (k, 3), k of 0 to 6.
 
-    `crop` is rows 50 to 145 of a frame of the centre camera, uint8 (95, 320, 3) RGB. Each row is m
+    `crop` is rows 50 to 145 of a frame of Training mode, uint8 (95, 320, 3) RGB. Each row is m
     ahead of the car's origin, 4.8 to 14, and how many m left of it the left edge and the right one
     are, NaN for one that is out of sight. A road that is not 5.3 to 12 m wide is none.
     """
@@ -90,13 +90,14 @@ def edges_ahead(crop: Rgb) -> Edges:
     return np.array(found, np.float64).reshape(-1, 3)
 
 
-def look(load: Callable[[], Rgb]) -> Edges | None:
+def look(load: Callable[[], Rgb], camera: str = TRAINING) -> Edges | None:
     """Return what the frame that `load` returns shows; None if it cannot be used.
 
+    `camera` took it.
     Whoever needs the frame itself says why.
     """
     try:
-        return edges_ahead(crop_of(load()))
+        return edges_ahead(crop_of(load(), find_camera(camera)))
     except ImageError:
         return None
 

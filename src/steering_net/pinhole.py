@@ -7,7 +7,7 @@ one camera in two poses: in Autonomous mode the body sits 1.6 degrees further no
 import functools
 import math
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -87,7 +87,7 @@ class Pinhole:
     def _on_ground(self, rays: Matrix) -> Matrix:
         ground = rays * np.array([[self.height_m], [self.height_m], [1.0]])
         ground[0] += self.forward_m * rays[2]
-        return ground
+        return np.asarray(ground)
 
     def _car_from_axes(self) -> Matrix:
         """Return the rotation from right, down, optical axis to ahead, left, down of the car."""
@@ -133,7 +133,7 @@ def find_camera(text: str) -> Pinhole:
     if text in CAMERAS:
         return CAMERAS[text]
     known = f'{", ".join(CAMERAS)}, or pitch:DEGREES/roll:DEGREES/height:METRES'
-    fields = {}
+    fields: dict[str, Any] = {}
     for part in text.split('/'):
         word, _, value = part.partition(':')
         if word not in _POSE:
@@ -169,7 +169,11 @@ def image_from_image(
 @functools.lru_cache(maxsize=16)
 def _inverses(camera: Pinhole) -> tuple[Matrix, Matrix]:
     """Return the maps from rays and from the ground to image coordinates."""
-    return np.linalg.inv(camera.ray_from_image()), np.linalg.inv(camera.ground_from_image())
+    return _inverse(camera.ray_from_image()), _inverse(camera.ground_from_image())
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def reprojected(
@@ -223,7 +227,7 @@ def above_horizon(camera: Pinhole) -> NDArray[np.uint8]:
 
 def _warped(rgb: Rgb, from_image: Matrix, top: int = 0) -> Rgb:
     pixels = pixels_from_image(top)
-    matrix = pixels @ from_image @ np.linalg.inv(pixels)
+    matrix = pixels @ from_image @ _inverse(pixels)
     size = (rgb.shape[1], rgb.shape[0])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(

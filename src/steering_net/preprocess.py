@@ -14,15 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steering_net.errors import ImageError
+from steering_net.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 from steering_net.pinhole import TRAINING, Matrix, Rgb, find_camera
 
 Tensor: TypeAlias = NDArray[np.float32]
 
 RECORDER_STEERING_RAD = -0.43633231
 """rad (left positive) for one unit of recorded or predicted steering (right positive)."""
-
-FRAME_WIDTH, FRAME_HEIGHT = 320, 160
-"""Size in pixels of the frames that the simulator sends and records."""
 
 _MAX_SIDE_PX = 4096
 _MAX_BLUR_PX = 31
@@ -36,16 +35,12 @@ _COLOURS: dict[str, int | None] = {
     # OpenCV before 3.2 took the channels of RGB2YUV in the other order.
     'yuv_legacy': cv2.COLOR_BGR2YUV,
 }
-_INTERPOLATIONS = {
+INTERPOLATIONS = {
     'nearest': cv2.INTER_NEAREST,
     'linear': cv2.INTER_LINEAR,
     'area': cv2.INTER_AREA,
     'cubic': cv2.INTER_CUBIC,
 }
-
-
-class ImageError(ValueError):
-    """A frame that cannot be decoded or does not fit the profile."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +77,8 @@ class Profile:
         _check(blur_ok, 'blur', f'must be 0 or odd up to {_MAX_BLUR_PX}, not {self.blur}')
         size_ok = self.size is None or 0 < min(self.size) <= max(self.size) <= _MAX_SIDE_PX
         _check(size_ok, 'size', f'must be 1 to {_MAX_SIDE_PX} pixels each way')
-        known = ', '.join(_INTERPOLATIONS)
-        _check(self.interpolation in _INTERPOLATIONS, 'interpolation', f'must be one of {known}')
+        known = ', '.join(INTERPOLATIONS)
+        _check(self.interpolation in INTERPOLATIONS, 'interpolation', f'must be one of {known}')
         for field, factor in (
             ('scale', self.scale),
             ('steering_scale_rad', self.steering_scale_rad),
@@ -245,14 +240,9 @@ def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
     Writes into `out` where one is given. Raises ImageError for anything but such a frame, and
     for one that is smaller than the profile's crop.
     """
-    image = _crop(rgb, profile)
-    conversion = _COLOURS[profile.colour]
-    if conversion is not None:
-        image = cast(Rgb, cv2.cvtColor(image, conversion))
-    if profile.blur:
-        image = cast(Rgb, cv2.GaussianBlur(image, (profile.blur, profile.blur), 0))
+    image = recoloured(_crop(rgb, profile), profile)
     if profile.size is not None:
-        method = _INTERPOLATIONS[profile.interpolation]
+        method = INTERPOLATIONS[profile.interpolation]
         image = cast(Rgb, cv2.resize(image, profile.size, interpolation=method))
     if out is not None and out.shape != image.shape:
         raise ImageError(f'the frame becomes {image.shape}, the network takes {out.shape}')
@@ -261,6 +251,16 @@ def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
     if profile.offset:
         out += np.float32(profile.offset)
     return out
+
+
+def recoloured(image: Rgb, profile: Profile) -> Rgb:
+    """Return a picture in the profile's colours, blurred as it says; a copy, or itself."""
+    conversion = _COLOURS[profile.colour]
+    if conversion is not None:
+        image = cast(Rgb, cv2.cvtColor(image, conversion))
+    if profile.blur:
+        image = cast(Rgb, cv2.GaussianBlur(image, (profile.blur, profile.blur), 0))
+    return image
 
 
 def _crop(rgb: Rgb, profile: Profile) -> Rgb:

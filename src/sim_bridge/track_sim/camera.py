@@ -95,9 +95,7 @@ class Camera:
 
         And, for `cv2.remap`, where in that part each pixel of the sky's rows lies.
         """
-        u, v = np.meshgrid(
-            np.arange(self.params.width_px) + 0.5, np.arange(self._sky_rows) + 0.5
-        )
+        u, v = np.meshgrid(np.arange(self.params.width_px) + 0.5, np.arange(self._sky_rows) + 0.5)
         ahead, left, down = np.tensordot(
             self.params.ray_from_image(), np.stack((u, v, np.ones_like(u))), axes=1
         )

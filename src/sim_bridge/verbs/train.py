@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.errors import StartError
+from sim_bridge.verbs.recorded_with import add_recorded_with
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='NAME',
         help='use only rows whose source column says NAME; may be repeated; without it, all',
     )
+    add_recorded_with(data)
     data.add_argument(
         '--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render'
     )
@@ -179,6 +181,7 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.augment import Augmentation
     from steering_net.frames import LogSource
     from steering_net.labels import Labelling
+    from steering_net.pinhole import AUTONOMOUS, TRAINING
     from steering_net.recording import find_log
     from steering_net.train import TrainConfig, train
 
@@ -215,8 +218,11 @@ def run(args: argparse.Namespace) -> int:
             ),
         )
         labels, only = tuple(args.label_log), tuple(args.source)
-        logs = [LogSource(find_log(path), labels, only) for path in args.log]
-        bags = [read_bag(path) for path in args.bag]
+        logs = [
+            LogSource(find_log(path), labels, only, args.recorded_with or TRAINING)
+            for path in args.log
+        ]
+        bags = [read_bag(path, args.recorded_with or AUTONOMOUS) for path in args.bag]
         tracks, count = args.tracks or range(0), args.samples_per_track
         rendered = functools.partial(_samples, tracks, count, args.seed, config.camera)
         trained = train(config, logs, rendered, len(tracks) * count, args.note, bags)
