@@ -167,7 +167,7 @@ def test_without_a_frame_there_is_no_middle_and_the_error_says_why():
     with pytest.raises(LogError, match='no frame of drawn can be used: '):
         road_middle(recorded(jpeg=b'no jpeg'))
     tall = cv2.imencode('.jpg', np.zeros((240, 320, 3), np.uint8))[1].tobytes()
-    with pytest.raises(LogError, match='320 x 160'):
+    with pytest.raises(LogError, match='the frame is 320x240; it must be 320x160'):
         road_middle(recorded(jpeg=tall))
 
 

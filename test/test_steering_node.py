@@ -130,7 +130,7 @@ def node():
 
 def test_every_frame_is_answered_with_its_own_stamp(listener, node):
     listener.connect()
-    predictor = load_predictor()
+    predictor = load_predictor(camera='autonomous')
     # Twice, for the node sends one and the same message object again and again.
     for i, frame in enumerate(probe_frames() * 2):
         data, stamp_ns = jpeg(frame), 1_700_000_000_123_456_789 + i
@@ -194,7 +194,7 @@ def test_namespace_parameters_and_raw_images(tmp_path):
     listener = Listener('/car1')
     try:
         listener.connect(Image)
-        predictor = load_predictor()
+        predictor = load_predictor(camera='autonomous')
         for i, frame in enumerate(probe_frames()):
             message = CvBridge().cv2_to_imgmsg(frame, 'rgb8')
             message.data = array('B', frame.tobytes())
@@ -214,7 +214,7 @@ def test_a_batch_of_several_cars_is_answered_to_each_its_own():
     try:
         for car in cars:
             car.connect()
-        predictor = load_predictor()
+        predictor = load_predictor(camera='autonomous')
         frames = probe_frames()
         for i in range(8):
             # Both at the same time, so that they wait together; one of them may be unreadable.

@@ -297,7 +297,7 @@ def test_images_that_are_missing_are_left_out_with_a_word(recording, caplog):
 
 def test_stored_crops_count_like_whole_frames():
     np.testing.assert_array_equal(crop_of(road(0)[50:145]), crop_of(road(0)))
-    with pytest.raises(ImageError, match='320 x 160'):
+    with pytest.raises(ImageError, match='the frame is 320x100; it must be 320x160'):
         crop_of(road(0)[:100])
 
 

@@ -204,6 +204,7 @@ class _Run:
         self._distance_m = 0.0
         self._turned_rad2ps = 0.0
         self._latencies_s: list[float] = []
+        self._reason = ''
 
     def step(self, index: int, steer: Callable[[Rgb], float]) -> None:
         """Answer frame `index`, and drive to the next."""
@@ -231,13 +232,14 @@ class _Run:
             self._steering_rad = _within_lock(steer(seen))
         except ImageError as error:
             _LOG.warning('%s left out: %s', self._recording.frame_names[index], error)
+            self._reason = f': {error}'
             return
         self._latencies_s.append(time.perf_counter() - asked_s)
 
     def report(self) -> dict[str, Any]:
         """Return the drive in figures, SI; pauses count for nothing."""
         if not self._latencies_s:
-            raise LogError(f'no frame of {self._recording.name} can be used')
+            raise LogError(f'no frame of {self._recording.name} can be used{self._reason}')
         if not self._distance_m:
             raise no_speed(self._recording)
         offsets_m = np.array(self.offsets_m)

@@ -68,6 +68,7 @@ def _predict(
     predictor: Predictor, recording: Recording
 ) -> tuple[NDArray[np.intp], Series, list[float]]:
     indices, predicted_rad, latencies_s = [], [], []
+    reason = ''
     for index in tqdm(range(len(recording)), 'predicting', unit='frame', disable=None):
         try:
             data = recording.load(index)
@@ -75,12 +76,13 @@ def _predict(
             steering_rad = predictor.predict(recording.decode(data))
         except ImageError as error:
             _LOG.warning('frame left out: %s', error)
+            reason = str(error)
             continue
         latencies_s.append(time.perf_counter() - started)
         indices.append(index)
         predicted_rad.append(steering_rad)
     if not indices:
-        raise LogError(f'no image of {recording.name} can be used')
+        raise LogError(f'no image of {recording.name} can be used: {reason}')
     return np.array(indices), np.array(predicted_rad), latencies_s
 
 

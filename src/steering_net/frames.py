@@ -103,9 +103,11 @@ def recorded_frames(
         labels = of_recording(recording, labelling, _seen(loads, recording.camera, labelling))
         wanted += _of_recording(recording, labels, thinning)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
-    frames = _read(wanted, profile)
+    reasons: list[str] = []
+    frames = _read(wanted, profile, reasons)
     if names and not len(frames):
-        raise LogError(f'no image of {", ".join(names)} can be used')
+        reason = f': {reasons[-1]}' if reasons else ''
+        raise LogError(f'no image of {", ".join(names)} can be used{reason}')
     return frames
 
 
@@ -178,10 +180,10 @@ class _Wanted(NamedTuple):
     held_out: bool
 
 
-def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
+def _read(wanted: Sequence[_Wanted], profile: Profile, reasons: list[str]) -> Frames:
     """Read images with all processors, straight to their places.
 
-    Bad ones are left out, and those whose label is not known.
+    Bad ones are left out, and those whose label is not known; `reasons` gets why they are bad.
     """
     crops = np.empty((len(wanted), *CROP_SHAPE), np.uint8)
     seen_by = find_camera(profile.camera)
@@ -192,6 +194,7 @@ def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
             crops[index] = crop_of(image.load(), find_camera(image.camera), seen_by)
         except ImageError as error:
             _LOG.warning('%s left out: %s', wanted[index].name, error)
+            reasons.append(str(error))
             return False
         blurred(crops[index], profile)
         return True
