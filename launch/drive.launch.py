@@ -73,6 +73,11 @@ ARGUMENTS = [
     DeclareLaunchArgument('port', default_value='', description='TCP port to listen on'),
     DeclareLaunchArgument('model', default_value='', description='network: a file, or `default`'),
     DeclareLaunchArgument('profile', default_value='', description='preprocessing of the network'),
+    DeclareLaunchArgument(
+        'camera',
+        default_value='',
+        description='camera of the simulator: autonomous, training, a pose, or as-trained',
+    ),
     DeclareLaunchArgument('backend', default_value='', description='litert or keras'),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
@@ -119,7 +124,11 @@ def nodes(context: LaunchContext) -> list[Node]:
             package='sim_bridge',
             executable='steering',
             name='steering',
-            parameters=[file, *cars, *given(context, model=str, profile=str, backend=str)],
+            parameters=[
+                file,
+                *cars,
+                *given(context, model=str, profile=str, camera=str, backend=str),
+            ],
             **revived,
         ),
         Node(

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from sim_bridge.verbs.recorded_with import add_recorded_with
+from sim_bridge.verbs.cameras import add_recorded_with
 from sim_bridge.verbs.train import seed_range
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.judging import Trial
-from sim_bridge.verbs.recorded_with import add_recorded_with
+from sim_bridge.verbs.cameras import add_recorded_with
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
