@@ -159,10 +159,6 @@ def export_video(bag: Bag, path: Path, limit_mps: float | None = None) -> int:
 
 
 def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | None:
-    try:
-        rgb = decode_jpeg(frame.jpeg)
-    except ImageError:
-        return None
     reading = overlay.Reading(
         commanded_rad=frame.commanded_rad,
         recorded_rad=frame.steering_rad,
@@ -171,7 +167,10 @@ def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | N
         throttle=frame.throttle,
         latency_ms=frame.latency_ms,
     )
-    return overlay.draw(rgb, reading)
+    try:
+        return overlay.draw(decode_jpeg(frame.jpeg), reading)
+    except ImageError:
+        return None
 
 
 def _frame_rate_hz(bag: Bag) -> float:

@@ -14,7 +14,6 @@ from sim_bridge import overlay
 from sim_bridge.errors import StartError
 from steering_net.data_driven import INTERVENTION_BEYOND_M, Drive
 from steering_net.evaluate import OpenLoop
-from steering_net.frame_size import as_frame
 from steering_net.pinhole import Pinhole, find_camera
 from steering_net.recording import Recording
 
@@ -37,8 +36,7 @@ def write_open_loop(stem: Path, recording: Recording, judged: OpenLoop) -> list[
     _plot(files[1], times_s, {name: np.degrees(rad) for name, rad in lines.items()}, 'steering, °')
     worst = _worst(times_s, np.abs(predicted - target))
     readings = [
-        (as_frame(recording.frame(int(at[i]))), overlay.Reading(predicted[i], recorded[i]))
-        for i in worst
+        (recording.frame(int(at[i])), overlay.Reading(predicted[i], recorded[i])) for i in worst
     ]
     files.append(stem.with_name(f'{stem.name}_worst.png'))
     write_sheet(files[-1], readings, find_camera(recording.camera))

@@ -21,7 +21,6 @@ from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
 from steering_net.errors import ImageError
-from steering_net.frame_size import as_frame
 from steering_net.preprocess import decode_jpeg
 
 PARAMETERS = (Parameter('rate', 15.0, 'Most drawings per second, 1/s.', 1.0, 60.0),)
@@ -101,7 +100,7 @@ class AnnotateNode(Node):
             commanded_rad=commanded_rad, latency_ms=latency_ms, **self._values
         )
         try:
-            drawing = overlay.draw(as_frame(decode_jpeg(bytes(frame.data))), reading)
+            drawing = overlay.draw(decode_jpeg(bytes(frame.data)), reading)
         except ImageError as error:
             self._bad_frames += 1
             self.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
