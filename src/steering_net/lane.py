@@ -25,12 +25,12 @@ Edges: TypeAlias = NDArray[np.float64]
 """What `edges_ahead` saw in a frame."""
 
 # Places on the ground beside the car's origin; what is nearer is the bonnet.
-_AHEAD_M = np.arange(4.8, 13.8, 0.15, np.float64)
+_AHEAD_M = np.arange(4.5, 13.5, 0.15, np.float64)
 _LEFT_M = np.arange(9.0, -9.01, -0.05, np.float64)
 _BANDS = 6
 _LEAST_LINES = 3
 _ROAD_WITHIN_M = 1.0
-_NEAR_LINES = _AHEAD_M < 9.0
+_NEAR_LINES = _AHEAD_M < 8.7
 _WIDTHS_M = (5.3, 12.0)
 # From which difference on a colour is none of the road's: of its shares of red, green and blue,
 # and, weighing less, for light and shadow change it, of the logarithm of its brightness.
@@ -66,7 +66,7 @@ def edges_ahead(crop: Rgb) -> Edges:
     """Return where a frame shows the road's edges, (k, 3), k of 0 to 6.
 
     `crop` is rows 50 to 145 of a frame of Training mode, uint8 (95, 320, 3) RGB. Each row is m
-    ahead of the car's origin, 4.8 to 14, and how many m left of it the left edge and the right one
+    ahead of the car's origin, 4.5 to 14, and how many m left of it the left edge and the right one
     are, NaN for one that is out of sight. A road that is not 5.3 to 12 m wide is none.
     """
     ends = _contrast(crop) > _CONTRAST
