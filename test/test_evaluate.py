@@ -1,11 +1,13 @@
 import argparse
 import json
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from sim_bridge.recordings import open_recording, turned_down
 from sim_bridge.track_sim.camera import Camera, encode_jpeg
 from sim_bridge.track_sim.samples import pursuit_steering_rad
 from sim_bridge.track_sim.track import make_track
@@ -13,6 +15,7 @@ from sim_bridge.verbs import evaluate as verb
 from steering_net.dataset import LogError
 from steering_net.evaluate import open_loop
 from steering_net.pinhole import CAMERAS, find_camera
+from steering_net.predictor import load_predictor
 from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD
 from steering_net.recording import read_folder
 
@@ -224,8 +227,20 @@ def test_a_bad_camera_or_angle_is_one_line(recording, capsys):
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
 def test_the_default_network_follows_a_real_driver():
-    from steering_net.predictor import load_predictor
-
     report = open_loop(load_predictor(), read_folder(SHARED / 'lake_lap_a')).report
     assert report['frames'] == 1000
     assert report['correlation_smoothed'] >= 0.8
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
+def test_the_default_network_follows_him_from_other_poses_of_the_camera():
+    recording = open_recording(SHARED / 'lake_lap_a', 'autonomous')
+    network = load_predictor(camera='autonomous')
+
+    def follows(degrees):
+        judged = open_loop(network, turned_down(recording, math.radians(degrees)))
+        return judged.report['correlation_smoothed']
+
+    driving = follows(1.6)
+    assert driving >= 0.8
+    assert [follows(degrees) for degrees in (0.8, 2.4)] == pytest.approx([driving] * 2, abs=0.03)
