@@ -10,6 +10,7 @@ import numpy as np
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.closed_loop import drive
 from sim_bridge.track_sim.track import Track, make_track
+from steering_net.pinhole import AUTONOMOUS
 from steering_net.predictor import load_predictor
 from steering_net.preprocess import decode_jpeg
 
@@ -36,7 +37,7 @@ def edge(track: Track, side: float) -> np.ndarray:
 
 def lap(path: Path) -> None:
     """The road from above, and where the car went."""
-    predictor = load_predictor('default')
+    predictor = load_predictor(camera=AUTONOMOUS)
     done = drive(MAP_SEED, 1, SPEED_LIMIT_MPS, lambda jpeg: predictor.predict(decode_jpeg(jpeg)))
     track = make_track(MAP_SEED)
     figure, axes = plt.subplots(figsize=(8, 5), layout='constrained')

@@ -33,13 +33,16 @@ from sim_bridge.address import reachable
 from sim_bridge.fleet import prefixes
 from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
 from steering_net.lifeline import PARENT_VARIABLE
-from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.pinhole import AUTONOMOUS_CAMERA
 
-# Where the simulator's camera sits on its car, REP-103: metres, radians, x forward, z up.
+# Where the camera of the simulator that drives sits on its car, REP-103: metres, radians, x
+# forward, z up; positive are yaw to the left, pitch down, roll with the left side up.
 CAMERA_ON_CAR = {
-    '--x': str(CENTRE_CAMERA.forward_m),
-    '--z': str(CENTRE_CAMERA.height_m),
-    '--pitch': str(CENTRE_CAMERA.pitch_down_rad),
+    '--x': str(AUTONOMOUS_CAMERA.forward_m),
+    '--z': str(AUTONOMOUS_CAMERA.height_m),
+    '--roll': str(-AUTONOMOUS_CAMERA.roll_right_up_rad),
+    '--pitch': str(AUTONOMOUS_CAMERA.pitch_down_rad),
+    '--yaw': str(-AUTONOMOUS_CAMERA.yaw_right_rad),
 }
 # From x forward, z up to the optical z forward, y down (REP-103, suffix _optical).
 OPTICAL = {'--roll': '-1.5707963', '--yaw': '-1.5707963'}
@@ -69,6 +72,11 @@ ARGUMENTS = [
     DeclareLaunchArgument('port', default_value='', description='TCP port to listen on'),
     DeclareLaunchArgument('model', default_value='', description='network: a file, or `default`'),
     DeclareLaunchArgument('profile', default_value='', description='preprocessing of the network'),
+    DeclareLaunchArgument(
+        'camera',
+        default_value='',
+        description='camera of the simulator: autonomous, training, a pose, or as-trained',
+    ),
     DeclareLaunchArgument('backend', default_value='', description='litert or keras'),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
@@ -116,7 +124,11 @@ def nodes(context: LaunchContext) -> list[Node]:
             package='sim_bridge',
             executable='steering',
             name='steering',
-            parameters=[file, *cars, *given(context, model=str, profile=str, backend=str)],
+            parameters=[
+                file,
+                *cars,
+                *given(context, model=str, profile=str, camera=str, backend=str),
+            ],
             **revived,
         ),
         Node(

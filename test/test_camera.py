@@ -9,14 +9,14 @@ import pytest
 from sim_bridge.track_sim.camera import Camera, encode_jpeg
 from sim_bridge.track_sim.scenery import make_look
 from sim_bridge.track_sim.track import Pose, make_track
-from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.pinhole import AUTONOMOUS_CAMERA
 
 TRACK = make_track(0)
 
 
 def project_ground(forward_m: float, left_m: float) -> tuple[float, float]:
     """Image coordinates (column, row) of a ground point given in the car's frame."""
-    column, row = CENTRE_CAMERA.project(np.array([[forward_m, left_m]]))[0]
+    column, row = AUTONOMOUS_CAMERA.project(np.array([[forward_m, left_m]]))[0]
     return float(column), float(row)
 
 
@@ -78,8 +78,16 @@ def test_edges_are_really_looked_at() -> None:
 
 
 def test_horizon_is_where_the_real_camera_has_it() -> None:
-    assert CENTRE_CAMERA.horizon_px == pytest.approx(62.0, abs=0.1)
-    assert project_ground(1e6, 0.0)[1] == pytest.approx(CENTRE_CAMERA.horizon_px, abs=0.01)
+    assert AUTONOMOUS_CAMERA.horizon_px == pytest.approx(57.6, abs=0.1)
+    column, row = project_ground(1e6, 0.0)
+    # The camera looks a little to the right, so that straight ahead lies left of the middle.
+    assert column == pytest.approx(158.7, abs=0.1)
+    fall = (column - 160.0) * AUTONOMOUS_CAMERA.horizon_slope
+    assert row == pytest.approx(AUTONOMOUS_CAMERA.horizon_px + fall, abs=0.01)
+
+
+def test_the_horizons_right_end_is_lower_than_its_left_one() -> None:
+    assert 320 * AUTONOMOUS_CAMERA.horizon_slope == pytest.approx(6.7, abs=0.1)
 
 
 def test_what_lies_left_is_drawn_left() -> None:
@@ -91,7 +99,7 @@ def test_what_lies_left_is_drawn_left() -> None:
 def test_turning_left_moves_the_hills_right() -> None:
     before = PLAIN.render(TRACK.pose(40.0))[40:60]
     after = PLAIN.render(TRACK.pose(40.0, heading_error_rad=0.1))[40:60]
-    shift = round(CENTRE_CAMERA.focal_px * np.tan(0.1))
+    shift = round(AUTONOMOUS_CAMERA.focal_px * np.tan(0.1))
     straight = np.abs(before[:, 130:170].astype(int) - after[:, 130:170]).mean()
     right = before[:, 130:170].astype(int) - after[:, 130 + shift : 170 + shift]
     left = before[:, 130:170].astype(int) - after[:, 130 - shift : 170 - shift]

@@ -1,14 +1,21 @@
 import argparse
 import json
+import math
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from sim_bridge.recordings import open_recording, turned_down
+from sim_bridge.track_sim.camera import Camera, encode_jpeg
+from sim_bridge.track_sim.samples import pursuit_steering_rad
+from sim_bridge.track_sim.track import make_track
 from sim_bridge.verbs import evaluate as verb
 from steering_net.dataset import LogError
 from steering_net.evaluate import open_loop
+from steering_net.pinhole import CAMERAS, find_camera
+from steering_net.predictor import load_predictor
 from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD
 from steering_net.recording import read_folder
 
@@ -149,10 +156,91 @@ def test_a_requirement_of_an_unknown_field_costs_no_evaluation(recording, capsys
     assert set(json.loads(target.read_text(encoding='utf-8'))) == FIELDS
 
 
+def with_frames_of(recording, width, height):
+    for path in (recording / 'IMG').iterdir():
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (width, height)))
+
+
+def test_frames_of_the_same_shape_are_scaled_with_one_warning(recording, caplog):
+    expected = open_loop(FromBrightness(), read_folder(recording)).predicted_rad
+    with_frames_of(recording, 640, 320)
+    found = open_loop(FromBrightness(), read_folder(recording)).predicted_rad
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f'{recording / "frames.csv"}: frames of 640x320 are scaled to 320x160']
+
+
+def test_frames_of_another_shape_are_named(recording, capsys):
+    with_frames_of(recording, 640, 480)
+    assert run_verb('--recording', recording) == 2
+    (told,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert told == (
+        f'sim-bridge evaluate: no image of {recording / "frames.csv"} can be used: the frame is '
+        "640x480; it must be 320x160 or have the same shape (2:1): set the simulator's camera to "
+        '320x160'
+    )
+
+
+def rendered(folder, camera):
+    """A recording of an embedded track by one of the two cameras, steered by its expert."""
+    (folder / 'IMG').mkdir(parents=True)
+    track, lines = make_track(7), ['frame,timestamp_s,steering']
+    rendering = Camera(track, find_camera(camera))
+    for i in range(60):
+        pose = track.pose(5.0 * i)
+        (folder / 'IMG' / f'{i}.jpg').write_bytes(encode_jpeg(rendering.render(pose), 92))
+        steering = pursuit_steering_rad(track, pose) / RECORDER_STEERING_RAD
+        lines.append(f'{i}.jpg,{0.1 * i:.3f},{steering}')
+    (folder / 'frames.csv').write_text('\n'.join(lines), encoding='utf-8')
+    return folder
+
+
+def answers(folder, *words):
+    assert run_verb('--out', folder / 'out', *words) == 0
+    rows = (folder / 'out' / 'default_frames.csv').read_text(encoding='utf-8').splitlines()
+    return np.array([float(row.split(',')[4]) for row in rows[1:]])
+
+
+def apart(one, other):
+    return float(np.sqrt(np.mean((one - other) ** 2)))
+
+
+def test_the_verb_is_told_the_camera_of_the_frames(tmp_path):
+    training, autonomous = (rendered(tmp_path / name, name) for name in CAMERAS)
+    right = answers(tmp_path, '--recording', training)
+    untold = answers(tmp_path, '--recording', autonomous)
+    told = answers(tmp_path, '--recording', autonomous, '--recorded-with', 'autonomous')
+    assert apart(told, right) < apart(untold, right)
+    down = ['--recording', training, '--turned-down', '1.6']
+    there_and_back = answers(tmp_path, *down, '--recorded-with', 'autonomous')
+    assert apart(there_and_back, right) < 0.5 * apart(answers(tmp_path, *down), right)
+
+
+def test_a_bad_camera_or_angle_is_one_line(recording, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_verb('--recording', recording, '--recorded-with', 'left')
+    assert ended.value.code == 2
+    assert "--recorded-with: camera is 'left'; it must be training" in capsys.readouterr().err
+    assert run_verb('--recording', recording, '--turned-down', '90') == 2
+    assert '--turned-down is 90, it must be -20 to 20 degrees' in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
 def test_the_default_network_follows_a_real_driver():
-    from steering_net.predictor import load_predictor
-
     report = open_loop(load_predictor(), read_folder(SHARED / 'lake_lap_a')).report
     assert report['frames'] == 1000
     assert report['correlation_smoothed'] >= 0.8
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
+def test_the_default_network_follows_him_from_other_poses_of_the_camera():
+    recording = open_recording(SHARED / 'lake_lap_a', 'autonomous')
+    network = load_predictor(camera='autonomous')
+
+    def follows(degrees):
+        judged = open_loop(network, turned_down(recording, math.radians(degrees)))
+        return judged.report['correlation_smoothed']
+
+    driving = follows(1.6)
+    assert driving >= 0.8
+    assert [follows(degrees) for degrees in (0.8, 2.4)] == pytest.approx([driving] * 2, abs=0.03)

@@ -29,7 +29,7 @@ def frames():
 
 @pytest.fixture(scope='module')
 def predictor():
-    return load_predictor('default')
+    return load_predictor(camera='autonomous')
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from steering_net.data_driven import recorded_way, road_middle
 from steering_net.dataset import LogError
 from steering_net.labels import Labelling, of_recording
 from steering_net.lane import directions, edges_ahead, middle_beside, towards_middle_rad
-from steering_net.pinhole import CENTRE_CAMERA, reprojected
+from steering_net.pinhole import TRAINING_CAMERA, reprojected
 from steering_net.recording import Recording, read_folder
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.way import runs, way_of
@@ -35,7 +35,7 @@ def road_at(left_m):
 @pytest.mark.parametrize('seed', [1, 2, 3, 4])
 def test_the_middle_is_found_where_the_track_has_it(seed):
     track = make_track(seed)
-    camera = Camera(track)
+    camera = Camera(track, TRAINING_CAMERA)
     rng = np.random.default_rng(seed)
     errors_m, frames = [], 40
     for _ in range(frames):
@@ -131,7 +131,7 @@ def test_of_a_road_half_seen_here_and_half_there_no_width_is_made_up(monkeypatch
 def test_one_edge_in_sight_is_seen():
     crop = np.full((95, 320, 3), 90, np.uint8)
     # Grass right of a line from 2 m beside the car to the vanishing point.
-    near, far = CENTRE_CAMERA.project(np.array([[4.0, -2.0], [1e5, -2.0]])) - [0.0, 50.0]
+    near, far = TRAINING_CAMERA.project(np.array([[4.0, -2.0], [1e5, -2.0]])) - [0.0, 50.0]
     corners = np.array([near, far, [320.0, far[1]], [320.0, 95.0]]).astype(np.int32)
     cv2.fillPoly(crop, [corners], (60, 140, 40))
     found = edges_ahead(crop)
@@ -179,7 +179,7 @@ def test_what_was_driven_shows_where_the_real_camera_is(shared_data):
     recording = read_folder(shared_data / 'lake_lap_a')
     steps_m = recording.speed_mps[:-1] * np.diff(recording.times_s)
     straight = np.flatnonzero((np.abs(recording.steering_rad[:-1]) < 1e-9) & (steps_m > 1.2))[::20]
-    rows = slice(int(CENTRE_CAMERA.horizon_px) + 14, int(CENTRE_CAMERA.horizon_px) + 50)
+    rows = slice(int(TRAINING_CAMERA.horizon_px) + 14, int(TRAINING_CAMERA.horizon_px) + 50)
 
     def likeness(camera):
         pairs = [
@@ -193,11 +193,11 @@ def test_what_was_driven_shows_where_the_real_camera_is(shared_data):
             [np.corrcoef(a.mean(axis=2).ravel(), b.mean(axis=2).ravel())[0, 1] for a, b in pairs]
         )
 
-    here = likeness(CENTRE_CAMERA)
+    here = likeness(TRAINING_CAMERA)
     others = [
         {'height_m': 0.97},
         {'height_m': 1.6},
         {'pitch_down_rad': 0.0693},
         {'pitch_down_rad': 0.17},
     ]
-    assert all(likeness(replace(CENTRE_CAMERA, **other)) < here for other in others)
+    assert all(likeness(replace(TRAINING_CAMERA, **other)) < here for other in others)

@@ -33,6 +33,9 @@ def test_a_bag_opens_as_frames_with_their_commands(bag):
     recording = open_recording(bag)
     assert len(recording) > 1000
     assert recording.frame(7).shape == (160, 320, 3)
+    # The simulator that drives sent what is in a bag.
+    assert recording.camera == 'autonomous'
+    assert open_recording(bag, 'training').camera == 'training'
     assert (recording.target_rad == recording.steering_rad).all()
     assert 5.0 < recording.speed_mps.max() < 13.5
 

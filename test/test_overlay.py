@@ -7,27 +7,34 @@ import numpy as np
 import pytest
 
 from sim_bridge.overlay import SCALE, Reading, arc, draw, to_jpeg
-from steering_net.pinhole import CENTRE_CAMERA
+from steering_net.pinhole import AUTONOMOUS_CAMERA
 
 GREY = np.full((160, 320, 3), 90, np.uint8)
 
 
 def test_straight_ahead_goes_to_the_vanishing_point():
-    far = CENTRE_CAMERA.project(np.array([[1e6, 0.0]]))[0]
-    assert far == pytest.approx((160.0, 62.0), abs=0.01)
+    far = AUTONOMOUS_CAMERA.project(np.array([[1e6, 0.0]]))[0]
+    # Of a camera that looks 9.2 degrees down and 0.72 to the right and is rolled by 1.2.
+    right, down = -138.564 * math.tan(math.radians(0.72)), -138.564 * math.tan(math.radians(9.2))
+    right /= math.cos(math.radians(9.2))
+    cos, sin = math.cos(math.radians(1.2)), math.sin(math.radians(1.2))
+    expected = (160.0 + cos * right - sin * down, 80.0 + sin * right + cos * down)
+    assert far == pytest.approx(expected, abs=0.01)
 
 
 def test_point_on_the_optical_axis_is_in_the_middle_of_the_image():
-    ahead = 1.35 + 1.24 / math.tan(0.12918)
-    assert CENTRE_CAMERA.project(np.array([[ahead, 0.0]]))[0] == pytest.approx((160.0, 80.0))
+    away = 1.264 / math.tan(math.radians(9.2))
+    right = math.radians(0.72)
+    point = np.array([[1.0 + away * math.cos(right), -away * math.sin(right)]])
+    assert AUTONOMOUS_CAMERA.project(point)[0] == pytest.approx((160.0, 80.0))
 
 
 def test_left_of_the_car_is_left_in_the_image_and_behind_is_not_seen():
-    pixels = CENTRE_CAMERA.project(np.array([[8.0, 1.0], [8.0, -1.0], [0.0, 0.0]]))
+    pixels = AUTONOMOUS_CAMERA.project(np.array([[8.0, 1.0], [8.0, -1.0], [0.0, 0.0]]))
     assert len(pixels) == 2
     assert pixels[0, 0] < 160.0 < pixels[1, 0]
-    # Along the tilted optical axis the point is 6.65 m * cos + 1.24 m * sin = 6.754 m away.
-    assert pixels[0, 0] == pytest.approx(160.0 - 138.6 / 6.754, abs=0.02)
+    # Along the tilted optical axis both are 7 m * cos + 1.264 m * sin = 7.112 m away.
+    assert pixels[1, 0] - pixels[0, 0] == pytest.approx(2 * 138.6 / 7.112, abs=0.1)
 
 
 @pytest.mark.parametrize('steering_rad', [-0.4, -0.1, 0.05, 0.43])

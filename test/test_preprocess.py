@@ -13,7 +13,10 @@ from steering_net.preprocess import (
     decode_jpeg,
     find_profile,
     preprocess,
+    profile_text,
+    spell,
 )
+from steering_net.sidecar import Sidecar, read_sidecar, write_sidecar
 
 
 def frame(seed=0, height=160, width=320):
@@ -138,6 +141,30 @@ def test_one_unit_to_the_right_is_25_degrees_to_the_right():
 def test_a_bad_field_is_named(field, value):
     with pytest.raises(ValueError, match=f'profile field {field} '):
         Profile(**({'name': 'bad'} | {field: value}))
+
+
+@pytest.mark.parametrize('camera', ['training', 'autonomous', 'pitch:7.6/roll:-1.2/height:1.3'])
+@pytest.mark.parametrize('base', ['course', 'naoki:colour=rgb', 'custom:rows=60-136,blur=5'])
+def test_the_camera_is_a_field_as_any_other(tmp_path, base, camera):
+    text = f'{base}{"," if ":" in base else ":"}camera={camera}'
+    profile = find_profile(text)
+    assert profile.camera == camera
+    again = find_profile(spell(profile))
+    assert vars(again) | {'name': ''} == vars(profile) | {'name': ''}
+    assert find_profile(base).camera == 'training'
+    model = tmp_path / 'net.keras'
+    write_sidecar(model, Sidecar(spell(profile), 'sha', profile.steering_scale_rad))
+    assert find_profile(read_sidecar(model).profile).camera == camera
+
+
+def test_a_profile_given_as_an_object_names_its_camera():
+    text = profile_text({'rows': [60, 136], 'camera': 'autonomous'})
+    assert find_profile(text).camera == 'autonomous'
+
+
+def test_a_profile_with_a_camera_that_is_not_known_names_it():
+    with pytest.raises(ValueError, match="camera is 'left'; it must be training, autonomous, or"):
+        find_profile('course:camera=left')
 
 
 def test_an_unknown_profile_lists_the_known_ones():

@@ -130,7 +130,7 @@ def node():
 
 def test_every_frame_is_answered_with_its_own_stamp(listener, node):
     listener.connect()
-    predictor = load_predictor()
+    predictor = load_predictor(camera='autonomous')
     # Twice, for the node sends one and the same message object again and again.
     for i, frame in enumerate(probe_frames() * 2):
         data, stamp_ns = jpeg(frame), 1_700_000_000_123_456_789 + i
@@ -165,6 +165,55 @@ def test_a_bad_frame_is_dropped_counted_and_survived(listener, node):
 
 
 @pytest.mark.parametrize(
+    ('camera', 'told'),
+    [
+        ('', 'camera autonomous, turned to training'),
+        ('training', 'camera training'),
+        ('as-trained', 'camera training'),
+        ('pitch:8/roll:1.2/height:1.2', 'camera pitch:8/roll:1.2/height:1.2, turned to training'),
+    ],
+)
+def test_frames_are_turned_to_the_networks_camera_unless_it_took_them(listener, camera, told):
+    node = node_process(*(['-p', f'camera:={camera}'] if camera else []))
+    try:
+        listener.connect()
+        predictor = load_predictor(camera=camera or 'autonomous')
+        for number, frame in enumerate(probe_frames(), 1):
+            data = jpeg(frame)
+            expected = predictor.predict(decode_jpeg(data))
+            assert listener.ask(data, number).position[0] == pytest.approx(expected, abs=1e-6)
+        assert f'camera {listener.status()[1]["camera"]}' == told
+    finally:
+        node.terminate()
+        output = ''.join(node.communicate(timeout=30))
+    assert f'{told}\n' in output
+
+
+def test_a_camera_that_is_not_known_ends_the_node_with_one_line():
+    node = node_process('-p', 'camera:=left')
+    _, error = node.communicate(timeout=60)
+    assert node.returncode == 2
+    assert "camera is 'left'; it must be training, autonomous" in error
+    assert 'Traceback' not in error
+
+
+def test_frames_of_another_shape_are_dropped_by_name_and_larger_ones_are_scaled(listener, node):
+    listener.connect()
+    frame = probe_frames()[0]
+    right = listener.ask(jpeg(frame), 1).position[0]
+    listener.send_jpeg(jpeg(cv2.resize(frame, (640, 480))), 2)
+    reason = 'the frame is 640x480; it must be 320x160 or have the same shape (2:1): set the simu'
+    listener.wait(lambda: reason in listener.status()[0].message, 'the reason')
+    assert [command.header.stamp.nanosec for command in listener.commands] == [1]
+    for number in range(3, 8):
+        larger = jpeg(cv2.resize(frame, (640, 320)))
+        assert listener.ask(larger, number).position[0] == pytest.approx(right, abs=0.03)
+    node.terminate()
+    output = ''.join(node.communicate(timeout=30))
+    assert output.count('the simulator: frames of 640x320 are scaled to 320x160') == 1
+
+
+@pytest.mark.parametrize(
     ('stop', 'code'), [(signal.SIGTERM, 0), (signal.SIGINT, 0)], ids=['SIGTERM', 'SIGINT']
 )
 def test_a_signal_ends_it_cleanly(listener, node, stop, code):
@@ -194,7 +243,7 @@ def test_namespace_parameters_and_raw_images(tmp_path):
     listener = Listener('/car1')
     try:
         listener.connect(Image)
-        predictor = load_predictor()
+        predictor = load_predictor(camera='autonomous')
         for i, frame in enumerate(probe_frames()):
             message = CvBridge().cv2_to_imgmsg(frame, 'rgb8')
             message.data = array('B', frame.tobytes())
@@ -214,7 +263,7 @@ def test_a_batch_of_several_cars_is_answered_to_each_its_own():
     try:
         for car in cars:
             car.connect()
-        predictor = load_predictor()
+        predictor = load_predictor(camera='autonomous')
         frames = probe_frames()
         for i in range(8):
             # Both at the same time, so that they wait together; one of them may be unreadable.

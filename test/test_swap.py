@@ -94,7 +94,7 @@ def drive(tmp_path, monkeypatch):
 
 
 def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(drive, tmp_path):
-    old = load_predictor()
+    old = load_predictor(camera='autonomous')
     path, broken = tmp_path / 'mean.keras', tmp_path / 'broken.tflite'
     mean_network().save(path)
     broken.write_bytes(b'TFL3 and nothing more')
@@ -119,7 +119,7 @@ def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(dr
 
     expected = [
         [predictor.predict(decode_jpeg(jpeg)) for jpeg in FRAMES]
-        for predictor in (old, KerasPredictor(path))
+        for predictor in (old, KerasPredictor(path, camera='autonomous'))
     ]
     by_old = [angle == pytest.approx(expected[0][n], abs=1e-3) for n, angle in drive.steered]
     by_new = [angle == pytest.approx(expected[1][n], abs=1e-3) for n, angle in drive.steered]

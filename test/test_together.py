@@ -24,7 +24,7 @@ class Together(Graph):
 
 def test_nodes_in_one_process_drive_and_end_with_a_halted_car():
     jpegs = [encode_jpeg(one.rgb) for one in samples(TEST_SEEDS[0], 5, np.random.default_rng(1))]
-    predictor = load_predictor('default')
+    predictor = load_predictor(camera='autonomous')
     with Together() as graph:
         simulator = TalkingSimulator(graph.url())
         simulator.open(jpegs[0])

@@ -36,6 +36,7 @@ GOOD = {
     'steering_angle': '0.0000', 'throttle': '0.0000', 'speed': '11.1847', 'image': jpeg(320, 160)
 }  # fmt: skip
 CUT = base64.b64encode(base64.b64decode(GOOD['image'])[:-2]).decode()
+SIZES = "it must be 320x160 or have the same shape (2:1): set the simulator's camera to 320x160"
 ROWS = {
     'image is missing; it must be a base64 JPEG': {k: GOOD[k] for k in GOOD if k != 'image'},
     'steering_angle, throttle, speed and image are missing; is this the Udacity simulator of '
@@ -50,15 +51,14 @@ ROWS = {
     'image is not base64; it must be a base64 JPEG': GOOD | {'image': 'frame.jpg'},
     'image is not a JPEG': GOOD | {'image': base64.b64encode(b'\x89PNG\r\n\x1a\n').decode()},
     'image is a truncated JPEG': GOOD | {'image': CUT},
-    'the image is 640x480; it must be 320x160 or of the same shape (2:1)': GOOD
-    | {'image': jpeg(640, 480)},
-    'the image is 16x8; it must be in 160x80 .. 4096x2048': GOOD | {'image': jpeg(16, 8)},
+    f'the frame is 640x480; {SIZES}': GOOD | {'image': jpeg(640, 480)},
+    'the frame is 16x8; it must be in 160x80 .. 4096x2048': GOOD | {'image': jpeg(16, 8)},
     'telemetry is a list; it must be an object or null': [GOOD],
 }
 OTHERS = [
     ('the MPC project', {'ptsx': [1.0], 'psi': 0.5, 'x': 1.0, **ROWS[next(iter(ROWS))]}, 0),
     ('donkeycar', {'steering_angle': 0.0, 'throttle': 0.0, 'speed': 1.0, 'image': jpeg(160, 120)},
-     'the image is 160x120; it must be 320x160 or of the same shape (2:1)'),
+     f'the frame is 160x120; {SIZES}'),
     ('frames of twice the size', GOOD | {'image': jpeg(640, 320)}, None),
 ]  # fmt: skip
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from sim_bridge import overlay
 from sim_bridge.bags import ANGLE, COMMANDS, FRAMES, SPEED, THROTTLE, Bag, BagError, stamp_ns
 from steering_net.dataset import recorder_row
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.preprocess import decode_jpeg
 
 _VIDEO_LONGEST_FRAME_S = 0.5
 
@@ -158,10 +159,6 @@ def export_video(bag: Bag, path: Path, limit_mps: float | None = None) -> int:
 
 
 def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | None:
-    try:
-        rgb = decode_jpeg(frame.jpeg)
-    except ImageError:
-        return None
     reading = overlay.Reading(
         commanded_rad=frame.commanded_rad,
         recorded_rad=frame.steering_rad,
@@ -170,7 +167,10 @@ def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | N
         throttle=frame.throttle,
         latency_ms=frame.latency_ms,
     )
-    return overlay.draw(rgb, reading)
+    try:
+        return overlay.draw(decode_jpeg(frame.jpeg), reading)
+    except ImageError:
+        return None
 
 
 def _frame_rate_hz(bag: Bag) -> float:

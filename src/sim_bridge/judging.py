@@ -12,15 +12,25 @@ from typing import Any
 from tqdm import tqdm
 
 from sim_bridge.errors import StartError
-from sim_bridge.recordings import open_recording
 from sim_bridge.track_sim.closed_loop import drive as drive_track
 from sim_bridge.track_sim.closed_loop import summarise
+from steering_net.pinhole import AUTONOMOUS
 from steering_net.predictor import Predictor, load_predictor
 from steering_net.preprocess import decode_jpeg
+from steering_net.recording import Recording
 
 Report = dict[str, Any]
-Judge = Callable[[Predictor, str], Report]
-"""From a network and its name to a report."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What networks are judged by: a network and its name give a report.
+
+    `camera` takes the frames that they see.
+    """
+
+    judge: Callable[[Predictor, str], Report]
+    camera: str
 
 
 @dataclass(frozen=True)
@@ -56,24 +66,22 @@ def _split(text: str) -> tuple[str, str]:
     return name, profile
 
 
-def judge_all(networks: Iterable[Contestant], backend: str, judge: Judge) -> dict[str, Report]:
+def judge_all(networks: Iterable[Contestant], backend: str, trial: Trial) -> dict[str, Report]:
     """Return each network's report by its name, which is made unique."""
     reports: dict[str, Report] = {}
     for network in networks:
         name = network.name
         while name in reports:
             name += "'"
-        predictor = load_predictor(network.model, backend, network.profile)
-        reports[name] = judge(predictor, name)
+        predictor = load_predictor(network.model, backend, network.profile, camera=trial.camera)
+        reports[name] = trial.judge(predictor, name)
     return reports
 
 
-def on_recording(path: Path, folder: Path | None) -> Judge:
+def on_recording(recording: Recording, folder: Path | None) -> Trial:
     """Compare answers with a recorded driver's; papers go into the folder if there is one."""
     from sim_bridge.papers import write_open_loop
     from steering_net.evaluate import open_loop
-
-    recording = open_recording(path)
 
     def judge(predictor: Predictor, name: str) -> Report:
         judged = open_loop(predictor, recording)
@@ -81,15 +89,14 @@ def on_recording(path: Path, folder: Path | None) -> Judge:
             write_open_loop(_stem(folder, name), recording, judged)
         return judged.report
 
-    return judge
+    return Trial(judge, recording.camera)
 
 
-def on_recorded_frames(path: Path, yardstick: str, folder: Path | None) -> Judge:
+def on_recorded_frames(recording: Recording, yardstick: str, folder: Path | None) -> Trial:
     """Let it drive a recording's re-projected frames; the yardstick is `middle` or `way`."""
     from sim_bridge.papers import write_data_driven
     from steering_net.data_driven import drive, recorded_way, road_middle
 
-    recording = open_recording(path)
     # Not before the first network is loaded, which may fail at once.
     measure = {'middle': road_middle, 'way': recorded_way}[yardstick]
     line = functools.cache(functools.partial(measure, recording))
@@ -100,10 +107,10 @@ def on_recorded_frames(path: Path, yardstick: str, folder: Path | None) -> Judge
             write_data_driven(_stem(folder, name), recording, driven)
         return driven.report
 
-    return judge
+    return Trial(judge, recording.camera)
 
 
-def on_tracks(seeds: range, laps: int, speed_limit_mps: float) -> Judge:
+def on_tracks(seeds: range, laps: int, speed_limit_mps: float) -> Trial:
     """Let it drive embedded tracks."""
     if laps < 1:
         raise StartError(f'--laps is {laps}, it must be at least 1')
@@ -118,7 +125,7 @@ def on_tracks(seeds: range, laps: int, speed_limit_mps: float) -> Judge:
         drives = [drive_track(seed, laps, speed_limit_mps, steer) for seed in tracks]
         return summarise([drive.report for drive in drives])
 
-    return judge
+    return Trial(judge, AUTONOMOUS)
 
 
 def _stem(folder: Path, name: str) -> Path:

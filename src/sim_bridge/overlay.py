@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_bridge.protocol import MAX_STEERING_RAD
-from steering_net.pinhole import CENTRE_CAMERA, Pinhole
+from steering_net.frame_size import FRAME_HEIGHT, FRAME_WIDTH, as_frame
+from steering_net.pinhole import AUTONOMOUS_CAMERA, Pinhole
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 Rgb = npt.NDArray[np.uint8]
@@ -62,11 +63,13 @@ def arc(
     return np.stack((ahead, left + offset_m * np.cos(heading)), axis=1)
 
 
-def draw(rgb: Rgb, reading: Reading, camera: Pinhole = CENTRE_CAMERA) -> Rgb:
-    """A drawing, uint8 (2 H, 2 W, 3) RGB, over a frame uint8 (H, W, 3) RGB."""
-    height, width = rgb.shape[:2]
-    size = (SCALE * width, SCALE * height)
-    canvas = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+def draw(rgb: Rgb, reading: Reading, camera: Pinhole = AUTONOMOUS_CAMERA) -> Rgb:
+    """Return a drawing, uint8 (320, 640, 3) RGB, over a frame uint8 (H, W, 3) RGB of a camera.
+
+    Raises ImageError for a frame that `as_frame` does not take.
+    """
+    size = (SCALE * FRAME_WIDTH, SCALE * FRAME_HEIGHT)
+    canvas = np.asarray(cv2.resize(as_frame(rgb), size, interpolation=cv2.INTER_LINEAR), np.uint8)
     if reading.commanded_rad is not None:
         _draw_path(canvas, reading.commanded_rad, camera)
     _draw_needles(canvas, reading)

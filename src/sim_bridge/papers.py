@@ -14,6 +14,7 @@ from sim_bridge import overlay
 from sim_bridge.errors import StartError
 from steering_net.data_driven import INTERVENTION_BEYOND_M, Drive
 from steering_net.evaluate import OpenLoop
+from steering_net.pinhole import Pinhole, find_camera
 from steering_net.recording import Recording
 
 _WORST = 12
@@ -38,7 +39,7 @@ def write_open_loop(stem: Path, recording: Recording, judged: OpenLoop) -> list[
         (recording.frame(int(at[i])), overlay.Reading(predicted[i], recorded[i])) for i in worst
     ]
     files.append(stem.with_name(f'{stem.name}_worst.png'))
-    write_sheet(files[-1], readings)
+    write_sheet(files[-1], readings, find_camera(recording.camera))
     return files
 
 
@@ -74,10 +75,15 @@ def write_histogram(path: Path, values: dict[str, npt.NDArray[np.float64]], labe
 
 
 def write_sheet(
-    path: Path, readings: Iterable[tuple[npt.NDArray[np.uint8], overlay.Reading]]
+    path: Path,
+    readings: Iterable[tuple[npt.NDArray[np.uint8], overlay.Reading]],
+    camera: Pinhole,
 ) -> None:
-    """Write a PNG with the drawn frames, uint8 (160, 320, 3) RGB each, three in a row."""
-    tiles = [overlay.draw(rgb, reading) for rgb, reading in readings]
+    """Write a PNG with the drawn frames, uint8 (160, 320, 3) RGB each, three in a row.
+
+    `camera` took them.
+    """
+    tiles = [overlay.draw(rgb, reading, camera) for rgb, reading in readings]
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]

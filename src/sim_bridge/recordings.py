@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from sim_bridge.bags import ANGLE, Bag, BagError
 from sim_bridge.track_sim.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.track_sim.samples import samples
 from steering_net.dataset import smooth
+from steering_net.frame_size import as_frame
+from steering_net.pinhole import AUTONOMOUS, TRAINING, find_camera, turned
 from steering_net.recording import Recording, read_folder
 
 _LOG = logging.getLogger(__name__)
+_QUALITY = 92
 
 
 def is_bag(path: Path) -> bool:
@@ -22,20 +26,39 @@ def is_bag(path: Path) -> bool:
     return path.suffix == '.mcap' or (path.is_dir() and any(path.glob('*.mcap')))
 
 
-def open_recording(path: Path) -> Recording:
+def open_recording(path: Path, recorded_with: str = '') -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
-    Raises LogError or BagError where there is none.
+    `recorded_with` is the camera of its frames, in the words of `find_camera`. Where it is empty,
+    a bag is of Autonomous mode and a log of Training mode. Raises LogError or BagError where there
+    is no recording.
     """
-    return read_bag(path) if is_bag(path) else read_folder(path)
+    if is_bag(path):
+        return read_bag(path, recorded_with or AUTONOMOUS)
+    return read_folder(path, recorded_with or TRAINING)
 
 
-def read_bag(path: Path) -> Recording:
+def turned_down(recording: Recording, angle_rad: float) -> Recording:
+    """Return the recording of a camera that looks `angle_rad` further down.
+
+    Its frames are re-projected and compressed anew. It counts as one of the same camera.
+    """
+    camera = find_camera(recording.camera)
+    seen_by = replace(camera, pitch_down_rad=camera.pitch_down_rad + angle_rad)
+
+    def load(index: int) -> bytes:
+        return encode_jpeg(turned(as_frame(recording.frame(index)), camera, seen_by), _QUALITY)
+
+    return replace(recording, load=load)
+
+
+def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
     """Read a bag: its frames, each with the command that carries its stamp.
 
     A bag without commands (somebody drove by hand) gives the wheels' angle at each frame, and
     that angle's centred one-second mean as target, for hands press keys. The frames' JPEG bytes
     are kept in memory, some 10 kB each. Frames without steering are left out with a warning.
+    `camera` took the frames.
     """
     bag = Bag(path)
     found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
@@ -62,6 +85,7 @@ def read_bag(path: Path) -> Recording:
         speed_mps=np.array([frame.speed_mps or 0.0 for frame, _ in steered]),
         frame_names=[str(frame.stamp_ns) for frame, _ in steered],
         load=jpegs.__getitem__,
+        camera=camera,
     )
 
 

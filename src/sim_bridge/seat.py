@@ -21,7 +21,9 @@ from sim_bridge.protocol import (
     encode_command,
 )
 from sim_bridge.tokens import Limits
-from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, jpeg_size
+from steering_net.errors import ImageError
+from steering_net.frame_size import check_size
+from steering_net.preprocess import jpeg_size
 
 Send = Callable[[str, str, Mapping[str, str]], None]
 """Delivers (session id, event name, data) to one client."""
@@ -190,12 +192,13 @@ def _problem_of_image(jpeg: bytes) -> str:
         width, height = jpeg_size(jpeg)
     except ImageError as error:
         return f'image is {error}'
-    if width != 2 * height:
-        needed = f'{FRAME_WIDTH}x{FRAME_HEIGHT} or of the same shape (2:1)'
-        return f'the image is {width}x{height}; it must be {needed}'
+    try:
+        check_size(width, height)
+    except ImageError as error:
+        return str(error)
     if not SMALLEST_PX <= width <= LARGEST_PX:
         bounds = f'{SMALLEST_PX}x{SMALLEST_PX // 2} .. {LARGEST_PX}x{LARGEST_PX // 2}'
-        return f'the image is {width}x{height}; it must be in {bounds}'
+        return f'the frame is {width}x{height}; it must be in {bounds}'
     return ''
 
 

@@ -13,9 +13,11 @@ import numpy as np
 from sim_bridge.overlay import Reading, Rgb
 from sim_bridge.papers import write_histogram, write_sheet
 from sim_bridge.recordings import is_bag, read_bag, render_track
-from steering_net.augment import CROP_BOTTOM, CROP_TOP
+from steering_net.augment import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.dataset import BadRow, Log, find_image, read_log
-from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError
+from steering_net.errors import ImageError
+from steering_net.frame_size import FRAME_SHAPE, as_frame
+from steering_net.pinhole import AUTONOMOUS, TRAINING, find_camera
 from steering_net.recording import Recording, find_log, from_log
 
 _SHOWN_BAD_ROWS = 20
@@ -34,14 +36,19 @@ class Source:
     missing_images: int = 0
 
 
-def open_source(path: Path) -> Source:
-    """Open a log, a folder with one, or a bag; LogError or BagError where there is none."""
+def open_source(path: Path, recorded_with: str = '') -> Source:
+    """Open a log, a folder with one, or a bag; LogError or BagError where there is none.
+
+    `recorded_with` is the camera of its frames; empty: Autonomous mode's for a bag, else Training
+    mode's.
+    """
     if is_bag(path):
-        return Source(read_bag(path), 'a bag (MCAP)')
+        return Source(read_bag(path, recorded_with or AUTONOMOUS), 'a bag (MCAP)')
     log = read_log(find_log(path))
     cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
     missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
-    return Source(from_log(log), f'a log with {log.form}', cameras, log.bad_rows, missing)
+    recording = from_log(log, recorded_with or TRAINING)
+    return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)
 
 
 def open_track(seed: int, count: int) -> Source:
@@ -98,7 +105,7 @@ def write_pictures(source: Source, folder: Path) -> list[Path]:
     readings = list(_samples(recording))
     if readings:
         files.append(folder / f'{stem}_frames.png')
-        write_sheet(files[-1], readings)
+        write_sheet(files[-1], readings, find_camera(recording.camera))
     return files
 
 
@@ -115,9 +122,9 @@ def _samples(recording: Recording) -> Iterator[tuple[Rgb, Reading]]:
 
 def _whole(rgb: Rgb) -> Rgb:
     """A frame as it is, or a stored crop in its place on a black frame."""
-    if rgb.shape[:2] != (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH):
-        return rgb
-    frame = np.zeros((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
+    if rgb.shape != CROP_SHAPE:
+        return as_frame(rgb)
+    frame = np.zeros(FRAME_SHAPE, np.uint8)
     frame[CROP_TOP:CROP_BOTTOM] = rgb
     return frame
 

@@ -1,29 +1,36 @@
 """Make one recorded frame stand for many: other places on the road, other light, other cameras.
 
 It starts from crops, uint8 (95, 320, 3) RGB: rows 50 to 145 of the simulator's frame, which is
-what the usual profiles look at and a margin. One warp moves a crop, cuts it and scales it to the
-network's size, so that light is changed on few pixels. Steering is in rad, left positive.
+what the usual profiles look at and a margin. One warp moves the car and its camera, cuts the crop
+and scales it to the network's size, so that light is changed on few pixels. Steering is in rad,
+left positive.
 """
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.pinhole import CENTRE_CAMERA
-from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Profile, Rgb
+from steering_net.frame_size import FRAME_WIDTH, as_frame
+from steering_net.pinhole import (
+    TRAINING_CAMERA,
+    Matrix,
+    Pinhole,
+    Rgb,
+    find_camera,
+    image_from_image,
+    pixels_from_image,
+    turned,
+)
+from steering_net.preprocess import Profile
 from steering_net.vehicle import WHEELBASE_M
 
 CROP_TOP, CROP_BOTTOM = 50, 145
 CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)
 
-# The camera looks slightly down: its horizon is above the middle.
-_FOCAL_PX = CENTRE_CAMERA.focal_px
-_HORIZON_ROW = round(CENTRE_CAMERA.horizon_px) - CROP_TOP
-# So many pixels wide is a metre of the ground, for each row below the horizon.
-_PX_PER_M_AND_ROW = math.cos(CENTRE_CAMERA.pitch_down_rad) / CENTRE_CAMERA.height_m
+# The camera sees its own bonnet from about this row of a frame on.
+_BONNET_ROW = 136
 _NOISE_PATTERNS = 16
 # What blur and scaling leave of a sensor's noise.
 _NOISE_LEVELS = 2.5
@@ -35,6 +42,8 @@ class Augmentation:
 
     A displaced car is to come back as pure pursuit would bring it: on the arc through the point
     of its old way that lies `look_ahead_m` ahead. The shorter, the sharper it turns back.
+    Another pose of the camera changes no label. `bonnet` is the largest change of the bonnet's
+    brightness, as a share of it.
     """
 
     flip: bool = True
@@ -42,6 +51,10 @@ class Augmentation:
     max_yaw_rad: float = 0.06
     look_ahead_m: float = 16.0
     side_camera_m: float = 0.8
+    max_pitch_rad: float = 0.026
+    max_roll_rad: float = 0.0175
+    max_height_m: float = 0.1
+    bonnet: float = 0.5
     shadow: float = 0.3
     blur: float = 0.1
     noise: float = 0.15
@@ -53,7 +66,14 @@ class Augmentation:
         """Raise ValueError, naming the field, for what is no distance or no angle."""
         if not self.look_ahead_m > 0:
             raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
-        for name, most in (('max_shift_m', 2.0), ('max_yaw_rad', 0.5)):
+        for name, most in (
+            ('max_shift_m', 2.0),
+            ('max_yaw_rad', 0.5),
+            ('max_pitch_rad', 0.1),
+            ('max_roll_rad', 0.1),
+            ('max_height_m', 0.5),
+            ('bonnet', 1.0),
+        ):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f'{name} must be 0 to {most}, not {getattr(self, name)}')
 
@@ -63,13 +83,16 @@ class Augmentation:
         return steering_rad - 2 * WHEELBASE_M / self.look_ahead_m * bearing_rad
 
 
-def crop_of(rgb: Rgb) -> Rgb:
-    """Return rows 50 to 145 of a frame, or a stored crop as it is; ImageError for other sizes."""
+def crop_of(
+    rgb: Rgb, frame_of: Pinhole = TRAINING_CAMERA, seen_by: Pinhole = TRAINING_CAMERA
+) -> Rgb:
+    """Return rows 50 to 145 of a frame, or a stored crop, turned from one camera to another.
+
+    Raises ImageError for what is neither a crop nor a frame that `as_frame` takes.
+    """
     if rgb.shape == CROP_SHAPE:
-        return rgb
-    if rgb.shape != (FRAME_HEIGHT, FRAME_WIDTH, 3):
-        raise ImageError(f'training takes 320 x 160 frames, not {rgb.shape}')
-    return rgb[CROP_TOP:CROP_BOTTOM]
+        return turned(rgb, frame_of, seen_by, CROP_TOP)
+    return turned(as_frame(rgb), frame_of, seen_by)[CROP_TOP:CROP_BOTTOM]
 
 
 def augment(
@@ -90,46 +113,78 @@ def augment(
         shift = float(rng.uniform(-1, 1)) * settings.max_shift_m
         yaw = float(rng.uniform(-1, 1)) * settings.max_yaw_rad
         steering_rad = settings.moved_label(steering_rad, shift, yaw)
-    picture = moved(crop, shift, yaw, profile, flip)
+    frame_of = find_camera(profile.camera)
+    # A mirrored frame has to look as if it were taken by the camera as it is.
+    seen_by = _jolted(frame_of.mirrored if flip else frame_of, settings, rng)
+    picture = moved(crop, shift, yaw, profile, flip, seen_by)
+    _shade_bonnet(picture, profile, 1 + float(rng.uniform(-1, 1)) * settings.bonnet)
     return relit(picture, settings, rng), -steering_rad if flip else steering_rad
 
 
-def moved(crop: Rgb, shift_m: float, yaw_rad: float, profile: Profile, flip: bool = False) -> Rgb:
+def _jolted(camera: Pinhole, settings: Augmentation, rng: np.random.Generator) -> Pinhole:
+    """Return the camera in another pose, within the limits of the settings."""
+    pitch, roll, height = rng.uniform(-1, 1, 3).tolist()
+    return replace(
+        camera,
+        pitch_down_rad=camera.pitch_down_rad + pitch * settings.max_pitch_rad,
+        roll_right_up_rad=camera.roll_right_up_rad + roll * settings.max_roll_rad,
+        height_m=camera.height_m + height * settings.max_height_m,
+    )
+
+
+def moved(
+    crop: Rgb,
+    shift_m: float,
+    yaw_rad: float,
+    profile: Profile,
+    flip: bool = False,
+    seen_by: Pinhole | None = None,
+) -> Rgb:
     """Return what `profile` sees of a crop from `shift_m` further left, turned `yaw_rad` left.
 
-    The road is taken for a plane, and all above the horizon for infinitely far. `flip` mirrors
-    the picture afterwards. It is uint8 RGB of the profile's size; its rows count within the crop.
+    The road is taken for a plane, and all above the horizon for infinitely far. `seen_by` is the
+    camera that sees it, without one the profile's, which took the crop. `flip` mirrors the
+    picture afterwards. It is uint8 RGB of the profile's size; its rows count within the crop.
     """
+    frame_of = find_camera(profile.camera)
+    seen_by = seen_by or frame_of
     height, width, _ = profile.output_shape(*crop.shape[:2])
-    top, bottom = profile.rows or (0, crop.shape[0])
-    left, right = profile.columns or (0, crop.shape[1])
-    scale_x, scale_y = (right - left) / width, (bottom - top) / height
-    # Where the middle of the first pixel of the picture lies in the crop.
-    first_x, first_y = left + scale_x / 2 - 0.5, top + scale_y / 2 - 0.5
-    turn_px = _FOCAL_PX * np.tan(yaw_rad)
-    horizon = max(0, min(height, round((_HORIZON_ROW - top) / scale_y)))
-    result = np.empty((height, width, 3), np.uint8)
-    # A point of the plane moves in proportion to its distance below the horizon.
-    for rows, slope in (
-        (slice(0, horizon), 0.0),
-        (slice(horizon, height), shift_m * _PX_PER_M_AND_ROW),
-    ):
-        y = first_y + scale_y * rows.start
-        x = first_x - turn_px - slope * (y - _HORIZON_ROW)
-        matrix = np.array([[scale_x, -slope * scale_y, x], [0.0, scale_y, y]])
-        if flip:
-            matrix[0] *= (-1, 1, 1)
-            matrix[0, 2] += scale_x * (width - 1)
-        if rows.stop > rows.start:
-            cv2.warpAffine(
-                crop,
-                matrix,
-                (width, rows.stop - rows.start),
-                dst=result[rows],
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REFLECT_101,
-            )
-    return result
+    to_image, to_pixels = _to_image(profile), pixels_from_image(CROP_TOP)
+    if flip:
+        # The last column comes first.
+        to_image[:, 2] += to_image[:, 0] * (width - 1.0)
+        to_image[:, 0] *= -1.0
+    far, ground = image_from_image(seen_by, frame_of, (0.0, shift_m, yaw_rad))
+    # Where the horizon is rolled, a few pixels of the far side are taken for the plane's, or the
+    # other way round. Both maps are all but equal there.
+    horizon = (seen_by.horizon_px - to_image[1, 2]) / to_image[1, 1]
+    horizon = max(0, min(height, round(horizon)))
+    where = np.empty((2, height, width), np.float32)
+    for rows, homography in ((slice(0, horizon), far), (slice(horizon, height), ground)):
+        matrix = (to_pixels @ homography @ to_image).astype(np.float32)
+        x = np.arange(width, dtype=np.float32)
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)
+        along, down = np.outer(matrix[:, 0], x), np.outer(matrix[:, 1], y) + matrix[:, 2:]
+        scaled = down[:, :, None] + along[:, None, :]
+        np.divide(scaled[:2], scaled[2], out=where[:, rows])
+    return np.asarray(
+        cv2.remap(crop, where[0], where[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
+    )
+
+
+def _to_image(profile: Profile) -> Matrix:
+    """Return the map from pixel indices of the picture to image coordinates of the frame."""
+    return profile.image_from_picture(*CROP_SHAPE[:2], CROP_TOP)
+
+
+def _shade_bonnet(picture: Rgb, profile: Profile, gain: float) -> None:
+    """Change the brightness of the bonnet in a picture of the profile's size, in place."""
+    to_image = _to_image(profile)
+    first = round((_BONNET_ROW - to_image[1, 2]) / to_image[1, 1])
+    if first < len(picture):
+        rows = picture[max(0, first) :]
+        cv2.convertScaleAbs(rows, dst=rows, alpha=gain)
 
 
 def relit(picture: Rgb, settings: Augmentation, rng: np.random.Generator) -> Rgb:

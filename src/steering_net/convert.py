@@ -30,15 +30,8 @@ from steering_net.origin import (
     write_atomically,
     write_origin,
 )
-from steering_net.preprocess import (
-    Profile,
-    Rgb,
-    Tensor,
-    decode_jpeg,
-    find_profile,
-    preprocess,
-    spell,
-)
+from steering_net.pinhole import Rgb
+from steering_net.preprocess import Profile, Tensor, decode_jpeg, find_profile, preprocess, spell
 from steering_net.sidecar import combined, read_sidecar, sha256_of
 
 CONVERTER_VERSION = 3

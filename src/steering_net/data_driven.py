@@ -25,10 +25,11 @@ from tqdm import tqdm
 
 from steering_net.augment import crop_of
 from steering_net.dataset import LogError, Series
+from steering_net.errors import ImageError
 from steering_net.evaluate import latency_ms
+from steering_net.frame_size import as_frame
 from steering_net.lane import directions, look, middles_of
-from steering_net.pinhole import CENTRE_CAMERA, reprojected
-from steering_net.preprocess import FRAME_HEIGHT, FRAME_WIDTH, ImageError, Rgb
+from steering_net.pinhole import TRAINING_CAMERA, Pinhole, Rgb, find_camera, reprojected
 from steering_net.recording import Recording, no_speed
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.way import LONGEST_STEP_S, acting
@@ -111,12 +112,14 @@ def advance(offset: Offset, steering_rad: float, recorded_rad: float, distance_m
     return Offset(left_m, yaw_rad)
 
 
-def view(rgb: Rgb, offset: Offset) -> Rgb:
-    """Return a recorded frame, uint8 (160, 320, 3) RGB, as the network's car sees it."""
-    if rgb.shape != (FRAME_HEIGHT, FRAME_WIDTH, 3):
-        raise ImageError(f'only 320 x 160 frames can be re-projected, not {rgb.shape}')
+def view(rgb: Rgb, offset: Offset, camera: Pinhole = TRAINING_CAMERA) -> Rgb:
+    """Return a recorded frame, uint8 (H, W, 3) RGB, as the network's car sees it.
+
+    `camera` took it. The result is (160, 320, 3). Raises ImageError for a frame that `as_frame`
+    does not take.
+    """
     back_m = REAR_AXLE_M * (math.cos(offset.yaw_rad) - 1.0)
-    return reprojected(rgb, back_m, offset.origin_m, offset.yaw_rad, CENTRE_CAMERA)
+    return reprojected(as_frame(rgb), back_m, offset.origin_m, offset.yaw_rad, camera)
 
 
 def recorded_way(recording: Recording) -> Line:
@@ -136,7 +139,7 @@ def road_middle(recording: Recording) -> Line:
         raise no_speed(recording)
     left_m, yaw_rad = np.full((2, len(recording)), np.nan)
     frames = _progress(len(recording), 'looking')
-    seen = [look(functools.partial(recording.frame, index)) for index in frames]
+    seen = [look(functools.partial(recording.frame, index), recording.camera) for index in frames]
     if all(edges is None for edges in seen):
         _refuse(recording)
     for run, way, middle_m in middles_of(recording, seen):
@@ -192,6 +195,7 @@ class _Run:
     def __init__(self, recording: Recording, line: Line) -> None:
         self.offsets_m: list[float] = []
         self._recording, self._line = recording, line
+        self._camera = find_camera(recording.camera)
         self._steps_s = np.diff(recording.times_s)
         self._recorded_rad = acting(recording.steering_rad)
         self._offset = line.at(0)
@@ -200,6 +204,7 @@ class _Run:
         self._distance_m = 0.0
         self._turned_rad2ps = 0.0
         self._latencies_s: list[float] = []
+        self._reason = ''
 
     def step(self, index: int, steer: Callable[[Rgb], float]) -> None:
         """Answer frame `index`, and drive to the next."""
@@ -222,18 +227,19 @@ class _Run:
 
     def _answer(self, index: int, steer: Callable[[Rgb], float]) -> None:
         try:
-            seen = view(self._recording.frame(index), self._offset)
+            seen = view(self._recording.frame(index), self._offset, self._camera)
             asked_s = time.perf_counter()
             self._steering_rad = _within_lock(steer(seen))
         except ImageError as error:
             _LOG.warning('%s left out: %s', self._recording.frame_names[index], error)
+            self._reason = f': {error}'
             return
         self._latencies_s.append(time.perf_counter() - asked_s)
 
     def report(self) -> dict[str, Any]:
         """Return the drive in figures, SI; pauses count for nothing."""
         if not self._latencies_s:
-            raise LogError(f'no frame of {self._recording.name} can be used')
+            raise LogError(f'no frame of {self._recording.name} can be used{self._reason}')
         if not self._distance_m:
             raise no_speed(self._recording)
         offsets_m = np.array(self.offsets_m)

@@ -16,7 +16,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.preprocess import RECORDER_STEERING_RAD, ImageError, Rgb, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.pinhole import Rgb
+from steering_net.preprocess import RECORDER_STEERING_RAD, decode_jpeg
 
 Series: TypeAlias = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""The one error of everything that reads networks."""
+"""The errors of what reads networks and frames."""
 
 import struct
 import zipfile
@@ -30,3 +30,7 @@ def one_line(error: BaseException, limit: int = 200) -> str:
     """Return the first line of an error's message, or its type's name, shortened."""
     lines = str(error).strip().splitlines()
     return lines[0][:limit] if lines else type(error).__name__
+
+
+class ImageError(ValueError):
+    """A frame that cannot be decoded or cannot be used."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from steering_net.dataset import LogError, Series
+from steering_net.errors import ImageError
 from steering_net.predictor import Predictor
-from steering_net.preprocess import ImageError, decode_jpeg
 from steering_net.recording import Recording
 
 _LOG = logging.getLogger(__name__)
@@ -68,19 +68,21 @@ def _predict(
     predictor: Predictor, recording: Recording
 ) -> tuple[NDArray[np.intp], Series, list[float]]:
     indices, predicted_rad, latencies_s = [], [], []
+    reason = ''
     for index in tqdm(range(len(recording)), 'predicting', unit='frame', disable=None):
         try:
             data = recording.load(index)
             started = time.perf_counter()
-            steering_rad = predictor.predict(decode_jpeg(data))
+            steering_rad = predictor.predict(recording.decode(data))
         except ImageError as error:
             _LOG.warning('frame left out: %s', error)
+            reason = str(error)
             continue
         latencies_s.append(time.perf_counter() - started)
         indices.append(index)
         predicted_rad.append(steering_rad)
     if not indices:
-        raise LogError(f'no image of {recording.name} can be used')
+        raise LogError(f'no image of {recording.name} can be used: {reason}')
     return np.array(indices), np.array(predicted_rad), latencies_s
 
 

@@ -1,6 +1,7 @@
 """Hold training frames in memory: crops of recorded and rendered images, with their labels."""
 
 import functools
+import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,9 +17,12 @@ from tqdm import tqdm
 
 from steering_net.augment import CROP_SHAPE, Augmentation, crop_of
 from steering_net.dataset import Log, LogError, Series, base_name, read_image, read_log
+from steering_net.errors import ImageError
+from steering_net.frame_size import SizeNotice
 from steering_net.labels import Labelling, of_log, of_recording
 from steering_net.lane import Edges, look
-from steering_net.preprocess import ImageError, Profile, Rgb
+from steering_net.pinhole import TRAINING, Rgb, find_camera
+from steering_net.preprocess import Profile
 from steering_net.recording import Recording
 
 SampleFactory = Callable[[], Iterable[tuple[Rgb, float]]]
@@ -55,12 +59,18 @@ class LogSource:
     """A driving log to train on.
 
     `label_logs` hold the whole time series of the runs that this log samples: the smoothed
-    labels come from there where a frame is in one. `only_sources` keeps rows of these sources.
+    labels come from there where a frame is in one. `only_sources` keeps rows of these sources;
+    `camera` took the images.
     """
 
     csv: Path
     label_logs: tuple[Path, ...] = ()
     only_sources: tuple[str, ...] = ()
+    camera: str = TRAINING
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a camera that is not known."""
+        find_camera(self.camera)
 
 
 def recorded_frames(
@@ -84,16 +94,20 @@ def recorded_frames(
     thinning = _Thinning(keep_straight, np.random.default_rng(seed))
     logs = [_chosen(source) for source in sources]
     wanted: list[_Wanted] = []
-    for log, labels in zip(logs, _labels(logs, sources, labelling), strict=True):
-        wanted += _of_log(log, labels, settings, thinning)
+    images = [_Images(log, source) for log, source in zip(logs, sources, strict=True)]
+    labelled = zip(logs, images, _labels(logs, sources, images, labelling), strict=True)
+    for log, read, labels in labelled:
+        wanted += _of_log(log, read, labels, settings, thinning)
     for recording in recordings:
         loads = [functools.partial(recording.frame, index) for index in range(len(recording))]
-        labels = of_recording(recording, labelling, _seen(loads, labelling))
+        labels = of_recording(recording, labelling, _seen(loads, recording.camera, labelling))
         wanted += _of_recording(recording, labels, thinning)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
-    frames = _read(wanted, profile)
+    reasons: list[str] = []
+    frames = _read(wanted, profile, reasons)
     if names and not len(frames):
-        raise LogError(f'no image of {", ".join(names)} can be used')
+        reason = f': {reasons[-1]}' if reasons else ''
+        raise LogError(f'no image of {", ".join(names)} can be used{reason}')
     return frames
 
 
@@ -141,27 +155,46 @@ class _Thinning(NamedTuple):
         return held_out or not is_straight or self.rng.random() < self.keep_straight
 
 
+class _Images:
+    """Reads the images of a log that `camera` took, and warns once if they have to be scaled."""
+
+    def __init__(self, log: Log, source: LogSource) -> None:
+        self.camera = source.camera
+        self._root = log.path.parent
+        self._notice = SizeNotice(str(log.path))
+
+    def __call__(self, name: str) -> Rgb:
+        """Return an image, uint8 (H, W, 3) RGB; ImageError if it is missing or broken."""
+        rgb = read_image(name, self._root)
+        self._notice.look(rgb)
+        return rgb
+
+
 class _Wanted(NamedTuple):
     """An image to read."""
 
     name: str
     load: Callable[[], Rgb]
+    camera: str
     steering_rad: float
     held_out: bool
 
 
-def _read(wanted: Sequence[_Wanted], profile: Profile) -> Frames:
+def _read(wanted: Sequence[_Wanted], profile: Profile, reasons: list[str]) -> Frames:
     """Read images with all processors, straight to their places.
 
-    Bad ones are left out, and those whose label is not known.
+    Bad ones are left out, and those whose label is not known; `reasons` gets why they are bad.
     """
     crops = np.empty((len(wanted), *CROP_SHAPE), np.uint8)
+    seen_by = find_camera(profile.camera)
 
     def read(index: int) -> bool:
         try:
-            crops[index] = crop_of(wanted[index].load())
+            image = wanted[index]
+            crops[index] = crop_of(image.load(), find_camera(image.camera), seen_by)
         except ImageError as error:
             _LOG.warning('%s left out: %s', wanted[index].name, error)
+            reasons.append(str(error))
             return False
         blurred(crops[index], profile)
         return True
@@ -194,7 +227,7 @@ def _chosen(source: LogSource) -> Log:
 
 
 def _of_log(
-    log: Log, labels: Series, settings: Augmentation, thinning: _Thinning
+    log: Log, read: _Images, labels: Series, settings: Augmentation, thinning: _Thinning
 ) -> Iterator[_Wanted]:
     for index, (row, label) in enumerate(zip(log.rows, labels.tolist(), strict=True)):
         held_out = is_held_out(index)
@@ -206,8 +239,7 @@ def _of_log(
             cameras += [(name, side) for name, side in ((row.left, 1), (row.right, -1)) if name]
         for name, side in cameras:
             moved = settings.moved_label(label, side * settings.side_camera_m)
-            load = functools.partial(read_image, name, log.path.parent)
-            yield _Wanted(name, load, moved, held_out)
+            yield _Wanted(name, functools.partial(read, name), read.camera, moved, held_out)
 
 
 def _of_recording(recording: Recording, labels: Series, thinning: _Thinning) -> Iterator[_Wanted]:
@@ -215,7 +247,7 @@ def _of_recording(recording: Recording, labels: Series, thinning: _Thinning) -> 
         held_out = is_held_out(index)
         if thinning.keeps(label, held_out):
             load = functools.partial(recording.frame, index)
-            yield _Wanted(recording.frame_names[index], load, label, held_out)
+            yield _Wanted(recording.frame_names[index], load, recording.camera, label, held_out)
 
 
 def is_held_out(index: int) -> bool:
@@ -224,15 +256,15 @@ def is_held_out(index: int) -> bool:
 
 
 def _labels(
-    logs: Sequence[Log], sources: Sequence[LogSource], labelling: Labelling
+    logs: Sequence[Log],
+    sources: Sequence[LogSource],
+    images: Sequence[_Images],
+    labelling: Labelling,
 ) -> Iterator[Series]:
     """The label of each row of each log; NaN where it is not known."""
     seen = [
-        _seen(
-            [functools.partial(read_image, row.center, log.path.parent) for row in log.rows],
-            labelling,
-        )
-        for log in logs
+        _seen([functools.partial(read, row.center) for row in log.rows], read.camera, labelling)
+        for log, read in zip(logs, images, strict=True)
     ]
     by_name = {
         base_name(row.center): edges
@@ -246,11 +278,13 @@ def _labels(
         yield of_log(log, series, labelling, found, by_name)
 
 
-def _seen(loads: Sequence[Callable[[], Rgb]], labelling: Labelling) -> list[Edges | None]:
+def _seen(
+    loads: Sequence[Callable[[], Rgb]], camera: str, labelling: Labelling
+) -> list[Edges | None]:
     """What each frame shows of the road's middle; nothing is read where no label needs it."""
     if labelling.kind != 'middle':
         return [None] * len(loads)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        looks = threads.map(look, loads)
+        looks = threads.map(look, loads, itertools.repeat(camera))
         return list(tqdm(looks, 'looking', len(loads), unit='image', disable=None))

@@ -39,6 +39,7 @@ class Health:
         self.bad_outputs = 0
         self._full_lock_rad = full_lock_rad
         self._clock = clock
+        self._bad_frame_reason = ''
         self._frames = 0
         self._milliseconds: list[float] = []
         self._bad_frame_s = self._bad_output_s = -np.inf
@@ -67,9 +68,10 @@ class Health:
             self._unmoved += 1
         self._last_rad, self._last_frame = steering_rad, frame
 
-    def bad_frame(self) -> None:
-        """A frame could not be decoded."""
+    def bad_frame(self, reason: str = 'it cannot be decoded') -> None:
+        """A frame could not be decoded or used, and why."""
         self.bad_frames += 1
+        self._bad_frame_reason = reason
         self._bad_frame_s = self._clock()
 
     def bad_output(self) -> None:
@@ -103,7 +105,7 @@ class Health:
         if self._saturated_share() >= SATURATED_SHARE:
             return Level.WARN, 'the steering is saturated: it is at the full lock nearly always'
         if self._bad_frame_s > since_s:
-            return Level.WARN, 'some frames could not be decoded'
+            return Level.WARN, f'some frames are dropped: {self._bad_frame_reason}'
         return Level.OK, 'steering'
 
     def _saturated_share(self) -> float:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from steering_net.augment import CROP_TOP, crop_of
 from steering_net.dataset import Series
-from steering_net.pinhole import CENTRE_CAMERA
-from steering_net.preprocess import ImageError, Rgb
+from steering_net.errors import ImageError
+from steering_net.pinhole import TRAINING, TRAINING_CAMERA, Rgb, find_camera
 from steering_net.recording import Recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.way import Way, runs, way_of
@@ -25,12 +25,12 @@ Edges: TypeAlias = NDArray[np.float64]
 """What `edges_ahead` saw in a frame."""
 
 # Places on the ground beside the car's origin; what is nearer is the bonnet.
-_AHEAD_M = np.arange(4.8, 13.8, 0.15, np.float64)
+_AHEAD_M = np.arange(4.5, 13.5, 0.15, np.float64)
 _LEFT_M = np.arange(9.0, -9.01, -0.05, np.float64)
 _BANDS = 6
 _LEAST_LINES = 3
 _ROAD_WITHIN_M = 1.0
-_NEAR_LINES = _AHEAD_M < 9.0
+_NEAR_LINES = _AHEAD_M < 8.7
 _WIDTHS_M = (5.3, 12.0)
 # From which difference on a colour is none of the road's: of its shares of red, green and blue,
 # and, weighing less, for light and shadow change it, of the logarithm of its brightness.
@@ -52,12 +52,12 @@ _CHORD_M = 4.0
 
 def _grid() -> NDArray[np.float32]:
     ahead, left = np.meshgrid(_AHEAD_M, _LEFT_M, indexing='ij')
-    image = CENTRE_CAMERA.project(np.stack((ahead.ravel(), left.ravel()), axis=1))
+    image = TRAINING_CAMERA.project(np.stack((ahead.ravel(), left.ravel()), axis=1))
     return image.reshape(*ahead.shape, 2).astype(np.float32)
 
 
 _IMAGE = _grid()
-_IN_SIGHT = (_IMAGE[..., 0] > 1) & (_IMAGE[..., 0] < CENTRE_CAMERA.width_px - 1)
+_IN_SIGHT = (_IMAGE[..., 0] > 1) & (_IMAGE[..., 0] < TRAINING_CAMERA.width_px - 1)
 # OpenCV counts from the middle of the first pixel, image coordinates from its corner.
 _COLUMNS, _ROWS = _IMAGE[..., 0] - 0.5, _IMAGE[..., 1] - 0.5 - CROP_TOP
 
@@ -65,8 +65,8 @@ _COLUMNS, _ROWS = _IMAGE[..., 0] - 0.5, _IMAGE[..., 1] - 0.5 - CROP_TOP
 def edges_ahead(crop: Rgb) -> Edges:
     """Return where a frame shows the road's edges, (k, 3), k of 0 to 6.
 
-    `crop` is rows 50 to 145 of a frame of the centre camera, uint8 (95, 320, 3) RGB. Each row is m
-    ahead of the car's origin, 4.8 to 14, and how many m left of it the left edge and the right one
+    `crop` is rows 50 to 145 of a frame of Training mode, uint8 (95, 320, 3) RGB. Each row is m
+    ahead of the car's origin, 4.5 to 14, and how many m left of it the left edge and the right one
     are, NaN for one that is out of sight. A road that is not 5.3 to 12 m wide is none.
     """
     ends = _contrast(crop) > _CONTRAST
@@ -90,13 +90,14 @@ def edges_ahead(crop: Rgb) -> Edges:
     return np.array(found, np.float64).reshape(-1, 3)
 
 
-def look(load: Callable[[], Rgb]) -> Edges | None:
+def look(load: Callable[[], Rgb], camera: str = TRAINING) -> Edges | None:
     """Return what the frame that `load` returns shows; None if it cannot be used.
 
+    `camera` took it.
     Whoever needs the frame itself says why.
     """
     try:
-        return edges_ahead(crop_of(load()))
+        return edges_ahead(crop_of(load(), find_camera(camera)))
     except ImageError:
         return None
 

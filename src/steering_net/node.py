@@ -34,8 +34,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
+from steering_net.errors import ImageError
 from steering_net.executor import PRIVATE_ERRORS, take
+from steering_net.frame_size import SizeNotice
 from steering_net.health import Health, Level
+from steering_net.pinhole import AUTONOMOUS, CAMERAS, Rgb
 from steering_net.predictor import (
     BACKENDS,
     BatchPredictor,
@@ -43,10 +46,11 @@ from steering_net.predictor import (
     Predictor,
     load_predictor,
 )
-from steering_net.preprocess import ImageError, Rgb, decode_jpeg
+from steering_net.preprocess import decode_jpeg
 from steering_net.readiness import Readiness
 from steering_net.running import run
 from steering_net.swap import Loader, Outcome, Request, check
+from steering_net.view import AS_TRAINED
 
 REFUSED = (ParameterException, ValueError)
 """What making a SteeringNode raises for a parameter or a network that cannot be used."""
@@ -116,6 +120,7 @@ class SteeringNode(Node):
         self._count = self._parameter('cars', 1, 'How many cars; as the bridge has it.', 1, 32)
         self._drive_with(self._load())
         self._health = Health(self._max_steering_rad)
+        self._size_notice = SizeNotice('the simulator', self.get_logger().warning)
         self._command = JointState(name=['steering'], position=[0.0])
         self._angle = Float32()
         self._bridge = CvBridge()
@@ -151,16 +156,23 @@ class SteeringNode(Node):
             'profile', '', 'Preprocessing profile; empty: as the model says.', read_only=False
         )
         threads = self._parameter('threads', 1, 'Threads of the network.', 1, 16)
+        camera = self._parameter(
+            'camera',
+            AUTONOMOUS,
+            f'Camera that takes the frames: {", ".join(CAMERAS)} or a pose. They are turned to '
+            f'the one that the network was trained with; {AS_TRAINED}: they are not.',
+        )
         # On frames this small OpenCV's own threads cost more than they bring.
         cv2.setNumThreads(1)
-        predictor = load_predictor(model, backend, profile or None, threads)
+        predictor = load_predictor(model, backend, profile or None, threads, camera=camera)
         self.get_logger().info(
-            f'{_described(predictor)}, {predictor.backend}, {threads} thread(s)'
+            f'{_described(predictor)}, {predictor.backend}, {threads} thread(s), '
+            f'camera {predictor.view}'
         )
         self._driving = self._wanted = Request(model, profile)
         self._refused = ''
         self._is_restoring = False
-        self._loader = Loader(backend, threads)
+        self._loader = Loader(backend, threads, camera)
         return predictor
 
     def _drive_with(self, predictor: Predictor) -> None:
@@ -196,10 +208,14 @@ class SteeringNode(Node):
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
         """The frame, and what tells it from others."""
         jpeg = bytes(message.data)
-        return decode_jpeg(jpeg), jpeg
+        rgb = decode_jpeg(jpeg)
+        self._size_notice.look(rgb)
+        return rgb, jpeg
 
     def _read_image(self, message: Image) -> tuple[Rgb, object]:
-        return to_rgb(message, self._bridge), message.data
+        rgb = to_rgb(message, self._bridge)
+        self._size_notice.look(rgb)
+        return rgb, message.data
 
     def _on_frame(self, car: Car, message: CompressedImage | Image) -> None:
         if self._batches is not None:
@@ -254,7 +270,7 @@ class SteeringNode(Node):
 
     def _drop(self, error: ImageError | PredictionError) -> None:
         if isinstance(error, ImageError):
-            self._health.bad_frame()
+            self._health.bad_frame(str(error))
         else:
             self._health.bad_output()
         self.get_logger().warning(
@@ -290,7 +306,9 @@ class SteeringNode(Node):
             self._swap_timer.cancel()
 
     def _take_over(self, request: Request, predictor: Predictor) -> None:
-        self.get_logger().info(f'{_described(predictor)} drives from now on')
+        self.get_logger().info(
+            f'{_described(predictor)} drives from now on, camera {predictor.view}'
+        )
         self._driving, self._refused = request, ''
         self._drive_with(predictor)
         self._health.forget()
@@ -319,6 +337,7 @@ class SteeringNode(Node):
             'model sha256': predictor.sha256,
             'backend': predictor.backend,
             'profile': predictor.profile.name,
+            'camera': str(predictor.view),
             'loading': '' if self._loader.idle else self._wanted.model,
             'refused': self._refused,
         }

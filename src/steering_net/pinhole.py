@@ -1,26 +1,31 @@
-"""The simulator's camera: a pinhole on a car, over flat ground."""
+"""The simulator's cameras: pinholes on a car, over flat ground, and how a frame of one is turned.
 
+Training mode, in which recordings are made, and Autonomous mode, in which networks drive, have
+one camera in two poses: in Autonomous mode the body sits 1.6 degrees further nose down.
+"""
+
+import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.preprocess import Rgb
+Matrix: TypeAlias = NDArray[np.float64]
+Rgb: TypeAlias = NDArray[np.uint8]
 
 _NEAREST_M = 1.0
 
 
 @dataclass(frozen=True)
 class Pinhole:
-    """The real simulator's centre camera: pixels, metres in the car's frame, radians.
+    """The simulator's centre camera: pixels, metres in the car's frame, radians.
 
     Pixel (column c, row r) covers c..c+1 and r..r+1. `forward_m` is ahead of the car's origin,
-    `height_m` above the ground. Height and pitch are those of a driving car: under them, each
-    frame of a recorded lap, moved on by speed times time, looks most like the next. The
-    simulator's prefab has 0.97 m above the car's origin and 3.97 degrees; its car rides 0.27 m
-    above the ground, nose down.
+    `height_m` above the ground. The defaults are Training mode's, of a car at rest: the pose of
+    the simulator's prefab in the body, and the posture of the body on its wheels.
     """
 
     width_px: int = 320
@@ -28,52 +33,147 @@ class Pinhole:
     focal_px: float = 138.564
     cx_px: float = 160.0
     cy_px: float = 80.0
-    height_m: float = 1.24
-    forward_m: float = 1.35
-    pitch_down_rad: float = 0.12918
+    height_m: float = 1.255
+    forward_m: float = 1.0
+    pitch_down_rad: float = math.radians(7.6)
+    roll_right_up_rad: float = math.radians(1.2)
+    yaw_right_rad: float = math.radians(0.72)
 
     @property
     def horizon_px(self) -> float:
-        """Row coordinate of the horizon (62.0)."""
-        return self.cy_px - self.focal_px * math.tan(self.pitch_down_rad)
+        """Row coordinate of the horizon in the image's middle column."""
+        slope = math.tan(self.pitch_down_rad) / math.cos(self.roll_right_up_rad)
+        return self.cy_px - self.focal_px * slope
+
+    @property
+    def horizon_slope(self) -> float:
+        """Rows by which the horizon falls per column to the right."""
+        return math.tan(self.roll_right_up_rad)
+
+    @property
+    def mirrored(self) -> 'Pinhole':
+        """The camera whose frames are the mirror images of this one's in a mirrored world."""
+        return replace(
+            self,
+            roll_right_up_rad=-self.roll_right_up_rad,
+            yaw_right_rad=-self.yaw_right_rad,
+        )
 
     def project(self, ground: NDArray[np.float64]) -> NDArray[np.float64]:
         """Image coordinates (n, 2) of ground points (n, 2): m ahead of the origin, m to the left.
 
         Points less than a metre in front of the camera are left out.
         """
-        sin, cos = math.sin(self.pitch_down_rad), math.cos(self.pitch_down_rad)
-        ahead = ground[:, 0] - self.forward_m
-        depth = cos * ahead + sin * self.height_m
-        down = cos * self.height_m - sin * ahead
+        down_m = np.full(len(ground), self.height_m)
+        points = np.stack((ground[:, 0] - self.forward_m, ground[:, 1], down_m))
+        right, down, depth = self._car_from_axes().T @ points
         seen = depth > _NEAREST_M
-        u = self.cx_px - self.focal_px * ground[seen, 1] / depth[seen]
+        u = self.cx_px + self.focal_px * right[seen] / depth[seen]
         v = self.cy_px + self.focal_px * down[seen] / depth[seen]
         return np.stack((u, v), axis=1)
 
-    def ray_from_image(self) -> NDArray[np.float64]:
+    def ray_from_image(self) -> Matrix:
         """Return the (3, 3) map from image coordinates (u, v, 1) to ahead, left, down."""
-        sin, cos = math.sin(self.pitch_down_rad), math.cos(self.pitch_down_rad)
-        # Of (u, v, 1): right, down and ahead along the optical axis, in focal lengths.
-        to_axes = np.array(
+        rays = self._car_from_axes()
+        # From (u, v, 1) to right, down and ahead along the optical axis, in focal lengths.
+        rays[:, :2] /= self.focal_px
+        rays[:, 2] -= rays[:, 0] * self.cx_px + rays[:, 1] * self.cy_px
+        return rays
+
+    def ground_from_image(self) -> Matrix:
+        """Return the homography from image coordinates to the ground: m ahead, m to the left."""
+        return self._on_ground(self.ray_from_image())
+
+    def _on_ground(self, rays: Matrix) -> Matrix:
+        ground = rays * np.array([[self.height_m], [self.height_m], [1.0]])
+        ground[0] += self.forward_m * rays[2]
+        return np.asarray(ground)
+
+    def _car_from_axes(self) -> Matrix:
+        """Return the rotation from right, down, optical axis to ahead, left, down of the car."""
+        sin_r, cos_r = math.sin(self.roll_right_up_rad), math.cos(self.roll_right_up_rad)
+        sin_p, cos_p = math.sin(self.pitch_down_rad), math.cos(self.pitch_down_rad)
+        sin_y, cos_y = math.sin(self.yaw_right_rad), math.cos(self.yaw_right_rad)
+        # How far the three axes point to the right and ahead of a camera that looks level.
+        right, ahead = (cos_r, sin_r, 0.0), (sin_r * sin_p, -cos_r * sin_p, cos_p)
+        return np.array(
             [
-                [1 / self.focal_px, 0.0, -self.cx_px / self.focal_px],
-                [0.0, 1 / self.focal_px, -self.cy_px / self.focal_px],
-                [0.0, 0.0, 1.0],
+                [cos_y * a - sin_y * r for a, r in zip(ahead, right, strict=True)],
+                [-sin_y * a - cos_y * r for a, r in zip(ahead, right, strict=True)],
+                [-sin_r * cos_p, cos_r * cos_p, sin_p],
             ]
         )
-        axes_to_car = np.array([[0.0, -sin, cos], [-1.0, 0.0, 0.0], [0.0, cos, sin]])
-        return np.asarray(axes_to_car @ to_axes)
-
-    def ground_from_image(self) -> NDArray[np.float64]:
-        """Return the homography from image coordinates to the ground: m ahead, m to the left."""
-        homography = np.diag([self.height_m, self.height_m, 1.0]) @ self.ray_from_image()
-        homography[0] += self.forward_m * homography[2]
-        return np.asarray(homography)
 
 
-CENTRE_CAMERA = Pinhole()
-"""What recorded and simulated frames were taken with."""
+TRAINING_CAMERA = Pinhole()
+"""What recordings are made with: Training mode."""
+
+AUTONOMOUS_CAMERA = Pinhole(height_m=1.264, pitch_down_rad=math.radians(9.2))
+"""What the simulator that drives sends frames of: Autonomous mode."""
+
+TRAINING, AUTONOMOUS = 'training', 'autonomous'
+CAMERAS = {TRAINING: TRAINING_CAMERA, AUTONOMOUS: AUTONOMOUS_CAMERA}
+"""The cameras that have a name."""
+
+_POSE = {
+    'pitch': ('pitch_down_rad', math.radians, (-45.0, 45.0)),
+    'roll': ('roll_right_up_rad', math.radians, (-45.0, 45.0)),
+    'height': ('height_m', float, (0.2, 10.0)),
+}
+"""Of each word of a pose: its field, what makes SI of it, and its range."""
+
+
+@functools.cache
+def find_camera(text: str) -> Pinhole:
+    """Return a camera by its name, or one by its pose as in `pitch:7.6/roll:1.2/height:1.255`.
+
+    Pitch (down) and roll (right side up) are in degrees, the height above the ground in m; what
+    is left out is Training mode's. ValueError, naming what is known, for anything else.
+    """
+    if text in CAMERAS:
+        return CAMERAS[text]
+    known = f'{", ".join(CAMERAS)}, or pitch:DEGREES/roll:DEGREES/height:METRES'
+    fields: dict[str, Any] = {}
+    for part in text.split('/'):
+        word, _, value = part.partition(':')
+        if word not in _POSE:
+            raise ValueError(f'camera is {text!r}; it must be {known}')
+        field, to_si, (low, high) = _POSE[word]
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(f'camera: {word} is {value!r}, it must be a number') from None
+        if not low <= number <= high:
+            raise ValueError(f'camera: {word} is {value}, it must be {low:g} to {high:g}')
+        fields[field] = to_si(number)
+    return replace(TRAINING_CAMERA, **fields)
+
+
+def image_from_image(
+    seen_by: Pinhole, frame_of: Pinhole, place: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> tuple[Matrix, Matrix]:
+    """Return two homographies from image coordinates of `seen_by` to those of `frame_of`.
+
+    The first holds for what is infinitely far, the second for the ground. The car of `seen_by`
+    is at `place`: m ahead of the car of `frame_of`, m to its left, rad turned to the left.
+    """
+    forward_m, left_m, yaw_rad = place
+    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    turned = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    moved = np.array([[cos, -sin, forward_m], [sin, cos, left_m], [0.0, 0.0, 1.0]])
+    image_from_ray, image_from_ground = _inverses(frame_of)
+    rays = seen_by.ray_from_image()
+    return image_from_ray @ turned @ rays, image_from_ground @ moved @ seen_by._on_ground(rays)
+
+
+@functools.lru_cache(maxsize=16)
+def _inverses(camera: Pinhole) -> tuple[Matrix, Matrix]:
+    """Return the maps from rays and from the ground to image coordinates."""
+    return _inverse(camera.ray_from_image()), _inverse(camera.ground_from_image())
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), np.float64)
 
 
 def reprojected(
@@ -81,7 +181,7 @@ def reprojected(
     forward_m: float,
     left_m: float,
     yaw_rad: float,
-    camera: Pinhole = CENTRE_CAMERA,
+    camera: Pinhole = TRAINING_CAMERA,
 ) -> Rgb:
     """Return what a car would see that stood elsewhere when the frame was taken.
 
@@ -90,21 +190,44 @@ def reprojected(
     below the horizon is taken for a plane, all above it for infinitely far; what was out of sight
     repeats the frame's edge. The car's own bonnet moves with the plane: profiles cut it off.
     """
-    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
-    moved = np.array([[cos, -sin, forward_m], [sin, cos, left_m], [0.0, 0.0, 1.0]])
-    turned = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    horizon = math.ceil(camera.horizon_px)
-    result = np.empty_like(rgb)
-    result[:horizon] = _warped(rgb, camera.ray_from_image(), turned)[:horizon]
-    result[horizon:] = _warped(rgb, camera.ground_from_image(), moved)[horizon:]
+    far, ground = image_from_image(camera, camera, (forward_m, left_m, yaw_rad))
+    result = _warped(rgb, ground)
+    cv2.copyTo(_warped(rgb, far), above_horizon(camera), result)
     return result
 
 
-def _warped(rgb: Rgb, from_image: NDArray[np.float64], move: NDArray[np.float64]) -> Rgb:
-    # OpenCV counts from the middle of the first pixel, image coordinates from its corner.
-    middle = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
-    from_image = from_image @ middle
-    matrix = np.linalg.inv(from_image) @ move @ from_image
+def turned(rgb: Rgb, frame_of: Pinhole, seen_by: Pinhole, top: int = 0) -> Rgb:
+    """Return a frame of one camera as another camera sees it, with the frame's edge repeated.
+
+    One homography serves for all of it, that of the ground: for what is far it is right as well
+    if both cameras are about as high. `rgb` may be a crop whose first row is row `top`.
+    """
+    if frame_of == seen_by:
+        return rgb
+    _, ground = image_from_image(seen_by, frame_of)
+    return _warped(rgb, ground, top)
+
+
+def pixels_from_image(top: int = 0) -> Matrix:
+    """Return the map from image coordinates to OpenCV's pixel indices in a crop from row `top`.
+
+    Image coordinates count from a pixel's corner, OpenCV's from its middle.
+    """
+    return np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5 - top], [0.0, 0.0, 1.0]])
+
+
+@functools.cache
+def above_horizon(camera: Pinhole) -> NDArray[np.uint8]:
+    """Return (height, width), 255 where the middle of a pixel is above the horizon, else 0."""
+    columns = np.arange(camera.width_px) + 0.5 - camera.cx_px
+    rows = np.arange(camera.height_px) + 0.5 - camera.horizon_px
+    is_above = rows[:, None] < camera.horizon_slope * columns
+    return is_above.astype(np.uint8) * 255
+
+
+def _warped(rgb: Rgb, from_image: Matrix, top: int = 0) -> Rgb:
+    pixels = pixels_from_image(top)
+    matrix = pixels @ from_image @ _inverse(pixels)
     size = (rgb.shape[1], rgb.shape[0])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(

@@ -11,18 +11,14 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from steering_net.convert import ensure_litert, fitting_profile
+from steering_net.errors import ImageError
+from steering_net.frame_size import FRAME_SHAPE
 from steering_net.loader import ModelError, check_frame_shape, one_line, read_network
 from steering_net.origin import read_origin
-from steering_net.preprocess import (
-    FRAME_HEIGHT,
-    FRAME_WIDTH,
-    ImageError,
-    Profile,
-    Rgb,
-    find_profile,
-    preprocess,
-)
+from steering_net.pinhole import Rgb, find_camera
+from steering_net.preprocess import Profile, find_profile
 from steering_net.sidecar import sha256_of
+from steering_net.view import AS_TRAINED, View
 
 BACKENDS = ('litert', 'keras')
 _WARM_UPS = 3
@@ -40,6 +36,7 @@ class Predictor(Protocol):
     sha256: str
     backend: str
     profile: Profile
+    view: View
 
     def predict(self, rgb: Rgb) -> float:
         """Return the steering angle in rad, left positive, for a frame uint8 (H, W, 3) RGB.
@@ -99,10 +96,12 @@ class LiteRtPredictor:
         profile: Profile | None = None,
         threads: int = 1,
         source: Path | None = None,
+        camera: str = AS_TRAINED,
     ) -> None:
         """Load `path`, converted from `source`, whose name, hash and sidecar count if given.
 
-        Raises ModelError if the file is no network from one float frame to one number.
+        `camera` is that of the frames, as `View` takes it. Raises ModelError if the file is no
+        network from one float frame to one number.
         """
         source = source or path
         self.name, self.sha256 = source.name, sha256_of(source)
@@ -116,6 +115,7 @@ class LiteRtPredictor:
         outputs = self._interpreter.get_output_details()
         shape = _check_litert(inputs, outputs, self.name)
         self.profile = fitting_profile(profile, shape, source, read_origin(path))
+        self.view = View(self.profile, camera)
         # Views into the interpreter's memory: nothing is copied or allocated for them per frame.
         # They are fetched anew each time, for invoke() refuses to run while one is held.
         self._input_view = self._interpreter.tensor(inputs[0]['index'])
@@ -123,7 +123,7 @@ class LiteRtPredictor:
 
     def predict(self, rgb: Rgb) -> float:
         """See `Predictor.predict`."""
-        preprocess(rgb, self.profile, out=self._input_view()[0])
+        self.view(rgb, out=self._input_view()[0])
         self._interpreter.invoke()
         return _to_rad(self._output_view().item(0), self.profile)
 
@@ -133,8 +133,17 @@ class KerasPredictor:
 
     backend = 'keras'
 
-    def __init__(self, path: Path, profile: Profile | None = None, threads: int = 1) -> None:
-        """Raise ModelError if the file is no network from one frame to one number."""
+    def __init__(
+        self,
+        path: Path,
+        profile: Profile | None = None,
+        threads: int = 1,
+        camera: str = AS_TRAINED,
+    ) -> None:
+        """Raise ModelError if the file is no network from one frame to one number.
+
+        `camera` is that of the frames, as `View` takes it.
+        """
         self.name, self.sha256 = path.name, sha256_of(path)
         is_first = 'tensorflow' not in sys.modules
         import tensorflow as tf
@@ -146,6 +155,7 @@ class KerasPredictor:
         model = network.model
         shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
         self.profile = fitting_profile(profile, shape, path, network.origin)
+        self.view = View(self.profile, camera)
         self._inputs = np.empty((_BATCH_SIZES[-1], *shape), np.float32)
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
         self._forward = tf.function(
@@ -154,7 +164,7 @@ class KerasPredictor:
 
     def predict(self, rgb: Rgb) -> float:
         """See `Predictor.predict`."""
-        preprocess(rgb, self.profile, out=self._inputs[0])
+        self.view(rgb, out=self._inputs[0])
         return _to_rad(self._forward(self._inputs[:1]).numpy().item(0), self.profile)
 
     def predict_batch(
@@ -172,7 +182,7 @@ class KerasPredictor:
         errors: list[ImageError | None] = []
         for rgb, out in zip(frames, self._inputs, strict=False):
             try:
-                preprocess(rgb, self.profile, out=out)
+                self.view(rgb, out=out)
                 errors.append(None)
             except ImageError as error:
                 out[:] = 0.0
@@ -219,30 +229,34 @@ def load_predictor(
     profile: str | None = None,
     threads: int = 1,
     cache_dir: Path | None = None,
+    camera: str = AS_TRAINED,
 ) -> LiteRtPredictor | KerasPredictor:
     """Load a network and run it a few times, so that the first frame is no slower than others.
 
     `model` is 'default' or whatever `read_network` reads; the profile is the one of its sidecar,
-    else inferred from its input and its layers, where none is named. Raises ModelError for the
-    model, ValueError for any other argument.
+    else inferred from its input and its layers, where none is named. `camera` is that of the
+    frames, in the words of `find_camera`: where the profile names another one, frames are turned.
+    Raises ModelError for the model, ValueError for any other argument.
     """
+    if camera != AS_TRAINED:
+        find_camera(camera)
     if backend not in BACKENDS:
         raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
     chosen = find_profile(profile) if profile else None
     path = default_model() if str(model) == 'default' else Path(model).expanduser()
     predictor: LiteRtPredictor | KerasPredictor
     if backend == 'keras':
-        predictor = KerasPredictor(path, chosen, threads)
+        predictor = KerasPredictor(path, chosen, threads, camera)
     else:
         litert = ensure_litert(path, cache_dir, chosen)
-        predictor = LiteRtPredictor(litert, chosen, threads, source=path)
+        predictor = LiteRtPredictor(litert, chosen, threads, path, camera)
     warm_up(predictor)
     return predictor
 
 
 def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:
     """Predict on a grey frame, so that memory and threads are in place; the output is ignored."""
-    grey = np.full((FRAME_HEIGHT, FRAME_WIDTH, 3), 128, np.uint8)
+    grey = np.full(FRAME_SHAPE, 128, np.uint8)
     for _ in range(runs):
         with contextlib.suppress(PredictionError):
             predictor.predict(grey)

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Rgb: TypeAlias = NDArray[np.uint8]
+from steering_net.errors import ImageError
+from steering_net.frame_size import FRAME_HEIGHT, FRAME_WIDTH
+from steering_net.pinhole import TRAINING, Matrix, Rgb, find_camera
+
 Tensor: TypeAlias = NDArray[np.float32]
 
 RECORDER_STEERING_RAD = -0.43633231
 """rad (left positive) for one unit of recorded or predicted steering (right positive)."""
-
-FRAME_WIDTH, FRAME_HEIGHT = 320, 160
-"""Size in pixels of the frames that the simulator sends and records."""
 
 _MAX_SIDE_PX = 4096
 _MAX_BLUR_PX = 31
@@ -35,16 +35,12 @@ _COLOURS: dict[str, int | None] = {
     # OpenCV before 3.2 took the channels of RGB2YUV in the other order.
     'yuv_legacy': cv2.COLOR_BGR2YUV,
 }
-_INTERPOLATIONS = {
+INTERPOLATIONS = {
     'nearest': cv2.INTER_NEAREST,
     'linear': cv2.INTER_LINEAR,
     'area': cv2.INTER_AREA,
     'cubic': cv2.INTER_CUBIC,
 }
-
-
-class ImageError(ValueError):
-    """A frame that cannot be decoded or does not fit the profile."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,8 @@ class Profile:
     from RGB, `blur` the side of a Gaussian kernel (0 or odd), `size` the (width, height) after
     `interpolation` (None: the network's, without one the cropped size). Pixels 0..255 become
     `pixel * scale + offset`; a scale of None is 1/255 unless the network scales by itself.
-    `steering_scale_rad` is rad, left positive, per unit of the network's output.
+    `steering_scale_rad` is rad, left positive, per unit of the network's output. `camera` is the
+    one that took the frames it was trained on, in the words of `find_camera`.
     """
 
     name: str
@@ -68,6 +65,7 @@ class Profile:
     scale: float | None = 1 / 255
     offset: float = 0.0
     steering_scale_rad: float = RECORDER_STEERING_RAD
+    camera: str = TRAINING
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a value outside its range."""
@@ -79,8 +77,8 @@ class Profile:
         _check(blur_ok, 'blur', f'must be 0 or odd up to {_MAX_BLUR_PX}, not {self.blur}')
         size_ok = self.size is None or 0 < min(self.size) <= max(self.size) <= _MAX_SIDE_PX
         _check(size_ok, 'size', f'must be 1 to {_MAX_SIDE_PX} pixels each way')
-        known = ', '.join(_INTERPOLATIONS)
-        _check(self.interpolation in _INTERPOLATIONS, 'interpolation', f'must be one of {known}')
+        known = ', '.join(INTERPOLATIONS)
+        _check(self.interpolation in INTERPOLATIONS, 'interpolation', f'must be one of {known}')
         for field, factor in (
             ('scale', self.scale),
             ('steering_scale_rad', self.steering_scale_rad),
@@ -88,6 +86,7 @@ class Profile:
             good = factor is None or (np.isfinite(factor) and factor != 0)
             _check(bool(good), field, 'must be finite, not 0')
         _check(bool(np.isfinite(self.offset)), 'offset', 'must be finite')
+        find_camera(self.camera)
 
     def output_shape(
         self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
@@ -98,6 +97,26 @@ class Profile:
         top, bottom = self.rows or (0, height)
         left, right = self.columns or (0, width)
         return (bottom - top, right - left, 3)
+
+    def image_from_picture(
+        self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH, top: int = 0
+    ) -> Matrix:
+        """Return the map from pixel indices of the profile's picture to image coordinates.
+
+        `height` and `width` are those of what the profile cuts, whose first row is row `top` of
+        the frame.
+        """
+        first, last = self.rows or (0, height)
+        left, right = self.columns or (0, width)
+        height, width, _ = self.output_shape(height, width)
+        scale_x, scale_y = (right - left) / width, (last - first) / height
+        return np.array(
+            [
+                [scale_x, 0.0, left + scale_x / 2],
+                [0.0, scale_y, top + first + scale_y / 2],
+                [0.0, 0.0, 1.0],
+            ]
+        )
 
     def below(self, top: int) -> 'Profile':
         """Return the same profile for frames whose first `top` rows were cut off already."""
@@ -136,8 +155,9 @@ def find_profile(text: str) -> Profile:
 
     Changes are FIELD=VALUE, separated by commas: `rows` and `columns` FROM-TO or `all`,
     `colour`, `blur`, `size` WIDTHxHEIGHT or `network`, `interpolation`, `scale` (a number, a
-    fraction such as 1/255, or `network`), `offset`, `steering_scale_rad`. The name of the
-    result is the text. ValueError, saying what is known, for anything else.
+    fraction such as 1/255, or `network`), `offset`, `steering_scale_rad`, `camera` (in the words
+    of `find_camera`). The name of the result is the text. ValueError, saying what is known, for
+    anything else.
     """
     name, _, changes = text.partition(':')
     if name not in PROFILES:
@@ -182,6 +202,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     'scale': lambda text: None if text == 'network' else _read_number(text),
     'offset': _read_number,
     'steering_scale_rad': _read_number,
+    'camera': str,
 }
 
 
@@ -209,6 +230,7 @@ def spell(profile: Profile) -> str:
     fields['interpolation'] = profile.interpolation
     fields['scale'] = 'network' if profile.scale is None else repr(profile.scale)
     fields |= {'offset': profile.offset, 'steering_scale_rad': profile.steering_scale_rad}
+    fields['camera'] = profile.camera
     return 'custom:' + ','.join(f'{key}={value}' for key, value in fields.items())
 
 
@@ -218,14 +240,9 @@ def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
     Writes into `out` where one is given. Raises ImageError for anything but such a frame, and
     for one that is smaller than the profile's crop.
     """
-    image = _crop(rgb, profile)
-    conversion = _COLOURS[profile.colour]
-    if conversion is not None:
-        image = cast(Rgb, cv2.cvtColor(image, conversion))
-    if profile.blur:
-        image = cast(Rgb, cv2.GaussianBlur(image, (profile.blur, profile.blur), 0))
+    image = recoloured(_crop(rgb, profile), profile)
     if profile.size is not None:
-        method = _INTERPOLATIONS[profile.interpolation]
+        method = INTERPOLATIONS[profile.interpolation]
         image = cast(Rgb, cv2.resize(image, profile.size, interpolation=method))
     if out is not None and out.shape != image.shape:
         raise ImageError(f'the frame becomes {image.shape}, the network takes {out.shape}')
@@ -234,6 +251,16 @@ def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
     if profile.offset:
         out += np.float32(profile.offset)
     return out
+
+
+def recoloured(image: Rgb, profile: Profile) -> Rgb:
+    """Return a picture in the profile's colours, blurred as it says; a copy, or itself."""
+    conversion = _COLOURS[profile.colour]
+    if conversion is not None:
+        image = cast(Rgb, cv2.cvtColor(image, conversion))
+    if profile.blur:
+        image = cast(Rgb, cv2.GaussianBlur(image, (profile.blur, profile.blur), 0))
+    return image
 
 
 def _crop(rgb: Rgb, profile: Profile) -> Rgb:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,10 @@ from steering_net.dataset import (
     smooth,
     smoothed_steering_rad,
 )
-from steering_net.preprocess import ImageError, Rgb, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.frame_size import SizeNotice
+from steering_net.pinhole import TRAINING, Rgb, find_camera
+from steering_net.preprocess import decode_jpeg
 
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')
@@ -29,7 +32,7 @@ class Recording:
 
     `target_rad` is what a network should answer: the steering itself where it is smooth, its
     centred one-second mean where it was keyed. `load(i)` returns frame i's JPEG bytes or raises
-    ImageError.
+    ImageError. `camera` took the frames, in the words of `find_camera`.
     """
 
     name: str
@@ -39,21 +42,40 @@ class Recording:
     speed_mps: Series
     frame_names: Sequence[str]
     load: Callable[[int], bytes]
+    camera: str = TRAINING
+    _notice: SizeNotice = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a camera that is not known."""
+        find_camera(self.camera)
+        object.__setattr__(self, '_notice', SizeNotice(self.name))
 
     def __len__(self) -> int:
         return len(self.times_s)
 
     def frame(self, index: int) -> Rgb:
         """Return frame `index`, uint8 (H, W, 3) RGB; ImageError if it is missing or broken."""
-        return decode_jpeg(self.load(index))
+        return self.decode(self.load(index))
+
+    def decode(self, jpeg: bytes) -> Rgb:
+        """Return the frame, uint8 (H, W, 3) RGB, that `load` returned; ImageError if it is broken.
+
+        The first of another size than 320 x 160 is told in a warning.
+        """
+        rgb = decode_jpeg(jpeg)
+        self._notice.look(rgb)
+        return rgb
 
 
-def read_folder(path: Path) -> Recording:
-    """Read a log, or a folder that holds one of LOG_NAMES; bad rows are reported as warnings."""
+def read_folder(path: Path, camera: str = TRAINING) -> Recording:
+    """Read a log, or a folder that holds one of LOG_NAMES; bad rows are reported as warnings.
+
+    `camera` took its frames.
+    """
     log = read_log(find_log(path))
     for bad in log.bad_rows:
         _LOG.warning('%s line %d left out: %s', log.path, bad.line, bad.reason)
-    return from_log(log)
+    return from_log(log, camera)
 
 
 def no_speed(recording: Recording) -> LogError:
@@ -74,7 +96,7 @@ def find_log(path: Path) -> Path:
     raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}')
 
 
-def from_log(log: Log) -> Recording:
+def from_log(log: Log, camera: str = TRAINING) -> Recording:
     """Return a log's centre camera as a recording; rows without a time are 0.1 s apart."""
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
@@ -95,4 +117,6 @@ def from_log(log: Log) -> Recording:
             raise ImageError(f'cannot read {path}: {error.strerror}') from error
 
     speed_mps = np.array([row.speed_mps for row in rows])
-    return Recording(str(log.path), times_s, steering_rad, target_rad, speed_mps, names, load)
+    return Recording(
+        str(log.path), times_s, steering_rad, target_rad, speed_mps, names, load, camera
+    )

@@ -18,6 +18,7 @@ from steering_net.convert import ensure_litert
 from steering_net.loader import SUFFIXES, ModelError, one_line
 from steering_net.predictor import BACKENDS, Predictor, load_predictor
 from steering_net.preprocess import find_profile
+from steering_net.view import AS_TRAINED
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,15 @@ def check(request: Request) -> None:
 
 
 class Loader:
-    """Loads with given backend and threads. `request` and `poll` belong to the driving thread."""
+    """Loads with given backend, threads and camera of the frames.
 
-    def __init__(self, backend: str, threads: int) -> None:
+    `request` and `poll` belong to the driving thread.
+    """
+
+    def __init__(self, backend: str, threads: int, camera: str = AS_TRAINED) -> None:
         self._backend = backend
         self._threads = threads
+        self._camera = camera
         self._wanted: Request | None = None
         self._thread: threading.Thread | None = None
         self._outcome: Outcome | None = None
@@ -91,7 +96,9 @@ class Loader:
         backend, threads = self._backend, self._threads
         try:
             try_out(request, backend, threads)
-            predictor = load_predictor(request.model, backend, request.profile or None, threads)
+            predictor = load_predictor(
+                request.model, backend, request.profile or None, threads, camera=self._camera
+            )
             self._outcome = Outcome(request, predictor)
         except (OSError, ValueError, RuntimeError, MemoryError) as error:
             self._outcome = Outcome(request, None, one_line(error))

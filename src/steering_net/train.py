@@ -18,17 +18,12 @@ from tqdm import tqdm
 
 from steering_net.augment import CROP_BOTTOM, CROP_TOP, Augmentation, augment
 from steering_net.convert import convert
+from steering_net.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frames, rendered_frames
 from steering_net.labels import Labelling
 from steering_net.loader import ModelError, load_keras
 from steering_net.model import build_pilotnet
-from steering_net.preprocess import (
-    FRAME_HEIGHT,
-    FRAME_WIDTH,
-    Profile,
-    find_profile,
-    preprocess,
-)
+from steering_net.preprocess import Profile, find_profile, preprocess
 from steering_net.recording import Recording
 from steering_net.report import write_card, write_plots
 from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
@@ -85,6 +80,11 @@ class TrainConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
         _check_profile(find_profile(self.profile))
+
+    @property
+    def camera(self) -> str:
+        """The camera of the frames that the network is trained on."""
+        return find_profile(self.profile).camera
 
     @property
     def model_path(self) -> Path:

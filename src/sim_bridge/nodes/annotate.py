@@ -20,7 +20,8 @@ from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.running import run
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.preprocess import decode_jpeg
 
 PARAMETERS = (Parameter('rate', 15.0, 'Most drawings per second, 1/s.', 1.0, 60.0),)
 

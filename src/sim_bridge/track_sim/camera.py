@@ -1,14 +1,14 @@
 """The camera: a pinhole over flat ground, rendered by warping the painted world.
 
-Every row below the horizon is a homography of the ground. Rows are drawn in bands, each from the
+All below the horizon is a homography of the ground. It is drawn in bands of rows, each from the
 map whose texels are about as large as its pixels, the far ones with several samples a row: an
-anti-aliased picture for the price of one warp.
+anti-aliased picture for the price of one warp. All above is looked up in the panorama.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from sim_bridge.track_sim.scenery import (
     GRAIN_M_PER_TEXEL,
     GRAIN_TEXELS,
     PANORAMA_COLUMNS,
+    PANORAMA_ROWS,
     GroundMap,
     Image,
     Look,
@@ -25,7 +26,7 @@ from sim_bridge.track_sim.scenery import (
     paint,
 )
 from sim_bridge.track_sim.track import FloatArray, Pose, Track
-from steering_net.pinhole import CENTRE_CAMERA, Pinhole
+from steering_net.pinhole import AUTONOMOUS_CAMERA, Pinhole, above_horizon
 
 JPEG_QUALITY = 75
 """Unity's default."""
@@ -46,14 +47,21 @@ class Camera:
     def __init__(
         self, track: Track, params: Pinhole | None = None, look: Look | None = None
     ) -> None:
-        """Paint the world, about half a second; `look` defaults to the one of the track's seed."""
-        self.params = params or CENTRE_CAMERA
+        """Paint the world, about half a second.
+
+        `params` defaults to the camera of Autonomous mode, `look` to the one of the track's seed.
+        """
+        self.params = params or AUTONOMOUS_CAMERA
         self.look = look or make_look(track.seed)
-        self._first_row = math.ceil(self.params.horizon_px)
-        scenery = paint(track, self.look, self._first_row)
+        # The horizon is rolled: it lies between these rows.
+        rise = abs(self.params.horizon_slope) * self.params.width_px / 2
+        self._first_row = math.floor(self.params.horizon_px - rise)
+        self._sky_rows = math.ceil(self.params.horizon_px + rise)
+        scenery = paint(track, self.look)
         self._grain = scenery.grain
         self._panorama = np.concatenate([scenery.panorama, scenery.panorama], axis=1)
-        self._columns = self._panorama_columns()
+        self._sky_mask = above_horizon(self.params)[: self._sky_rows]
+        self._first_column, self._sky_span, self._sky_map = self._place_sky()
         height = self.params.height_px
         fine, middle = (self._row_at(m_per_px) for m_per_px in (0.05, 0.15))
         self._bands = (
@@ -69,10 +77,10 @@ class Camera:
         """Return the (height, width, 3) uint8 RGB image seen by a car at `pose`."""
         params = self.params
         image = np.empty((params.height_px, params.width_px, 3), np.uint8)
-        image[: self._first_row] = self._sky(pose.yaw_rad)
         to_world = _world_from_car(pose) @ self.params.ground_from_image()
         for band in self._bands:
             image[band.first : band.last] = self._draw(band, to_world)
+        cv2.copyTo(self._sky(pose.yaw_rad), self._sky_mask, image[: self._sky_rows])
         self._apply_grain(image[self._grain_row :], to_world)
         self._apply_haze(image)
         cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
@@ -82,17 +90,31 @@ class Camera:
         """Return the first row in which a pixel is less than `m_per_px` of ground wide."""
         return math.ceil(self.params.horizon_px + self.params.height_m / m_per_px)
 
-    def _panorama_columns(self) -> NDArray[np.intp]:
-        """Return the panorama column of each image column for a car that looks along +x."""
+    def _place_sky(self) -> tuple[int, int, tuple[NDArray[Any], NDArray[Any]]]:
+        """Return first column and width of the panorama that a car sees that looks along +x.
+
+        And, for `cv2.remap`, where in that part each pixel of the sky's rows lies.
+        """
+        u, v = np.meshgrid(np.arange(self.params.width_px) + 0.5, np.arange(self._sky_rows) + 0.5)
+        ahead, left, down = np.tensordot(
+            self.params.ray_from_image(), np.stack((u, v, np.ones_like(u))), axes=1
+        )
         columns_per_rad = PANORAMA_COLUMNS / math.tau
-        offset_px = np.arange(self.params.width_px) + 0.5 - self.params.cx_px
-        angle = np.arctan(offset_px / self.params.focal_px)
-        return np.asarray(np.rint(angle * columns_per_rad) + PANORAMA_COLUMNS // 2, np.intp)
+        columns = PANORAMA_COLUMNS // 2 - np.arctan2(left, ahead) * columns_per_rad
+        rows = PANORAMA_ROWS + down / np.hypot(ahead, left) * self.params.focal_px - 0.5
+        first = math.floor(columns.min())
+        span = math.ceil(columns.max()) - first + 1
+        where = cv2.convertMaps(
+            (columns - first).astype(np.float32), rows.astype(np.float32), cv2.CV_16SC2
+        )
+        return first, span, where
 
     def _sky(self, yaw_rad: float) -> Image:
         turn = round(yaw_rad * PANORAMA_COLUMNS / math.tau)
-        first = (int(self._columns[0]) - turn) % PANORAMA_COLUMNS
-        return self._panorama.take(self._columns + (first - int(self._columns[0])), axis=1)
+        first = (self._first_column - turn) % PANORAMA_COLUMNS
+        seen = self._panorama[:, first : first + self._sky_span]
+        sky = cv2.remap(seen, *self._sky_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(sky, np.uint8)
 
     def _draw(self, band: _Band, to_world: FloatArray) -> Image:
         rows = band.last - band.first
@@ -120,10 +142,13 @@ class Camera:
         cv2.multiply(rows, cv2.merge([gain, gain, gain]), rows, 1.0 / 128.0)
 
     def _haze_shares(self) -> FloatArray:
-        """Return how much of each row near the horizon is lost in haze, (rows, 1, 1)."""
-        below_px = np.arange(self._first_row, self._first_row + 12) + 0.5 - self.params.horizon_px
-        share = 1.0 - np.exp(-0.8 / below_px)
-        return np.asarray(share[:, None, None], np.float32)
+        """Return how much of each pixel near the horizon is lost in haze, (rows, columns, 1)."""
+        rows = np.arange(self._first_row, self._sky_rows + 12)[:, None] + 0.5
+        columns = np.arange(self.params.width_px) + 0.5 - self.params.cx_px
+        below_px = rows - self.params.horizon_px - self.params.horizon_slope * columns
+        share = 1.0 - np.exp(-0.8 / np.maximum(below_px, 0.1))
+        share[(below_px < 0.0) | (below_px > 12.0)] = 0.0
+        return np.asarray(share[:, :, None], np.float32)
 
     def _apply_haze(self, image: Image) -> None:
         rows = image[self._first_row : self._first_row + len(self._haze)]

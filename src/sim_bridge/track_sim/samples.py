@@ -13,6 +13,7 @@ from sim_bridge.track_sim.camera import JPEG_QUALITY, Camera, encode_jpeg
 from sim_bridge.track_sim.car import CarParams
 from sim_bridge.track_sim.scenery import Image
 from sim_bridge.track_sim.track import Pose, Track, make_track
+from steering_net.pinhole import TRAINING_CAMERA, Pinhole
 
 TRAIN_SEEDS = range(1000, 2000)
 """Track seeds for training and validation. Disjoint from TEST_SEEDS, and must stay so."""
@@ -52,14 +53,16 @@ def pursuit_steering_rad(track: Track, pose: Pose, near_s_m: float | None = None
     return max(-_CAR.max_steering_rad, min(_CAR.max_steering_rad, steering_rad))
 
 
-def samples(seed: int, count: int, rng: np.random.Generator) -> Iterator[Sample]:
+def samples(
+    seed: int, count: int, rng: np.random.Generator, seen_by: Pinhole = TRAINING_CAMERA
+) -> Iterator[Sample]:
     """Yield `count` samples of track `seed`, anywhere on its road, compressed as on the wire.
 
     Nine of ten lie at least 1 m inside the road's edge, one up to the edge; the heading differs
     from the road's by up to 0.35 rad, mostly by less.
     """
     track = make_track(seed)
-    camera = Camera(track)
+    camera = Camera(track, seen_by)
     for _ in range(count):
         pose = _random_pose(track, rng)
         yield Sample(

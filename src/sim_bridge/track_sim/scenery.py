@@ -26,6 +26,7 @@ FAR_M_PER_TEXEL = 0.32
 GRAIN_M_PER_TEXEL = 0.025
 GRAIN_TEXELS = 512
 PANORAMA_COLUMNS = 1742
+PANORAMA_ROWS = 63
 _NEAR_MARGIN_M = 26.0
 _FAR_MARGIN_M = 110.0
 _SUBPIXEL_BITS = 4
@@ -126,8 +127,8 @@ class GroundMap(NamedTuple):
 class Scenery(NamedTuple):
     """The painted world: ground from fine to coarse, tiling grain (128 is neutral), panorama.
 
-    `panorama` (rows, PANORAMA_COLUMNS, 3): its last row is the horizon, its columns go round
-    clockwise from yaw pi, each as wide as half a pixel in the middle of the camera's image.
+    `panorama` (PANORAMA_ROWS, PANORAMA_COLUMNS, 3): its last row is the horizon, its columns go
+    round clockwise from yaw pi, each as wide as half a pixel in the middle of the camera's image.
     """
 
     near: GroundMap
@@ -137,7 +138,7 @@ class Scenery(NamedTuple):
     panorama: Image
 
 
-def paint(track: Track, look: Look, panorama_rows: int) -> Scenery:
+def paint(track: Track, look: Look) -> Scenery:
     """Paint the world of a track; the same track and look give the same bytes."""
     rng = np.random.default_rng([track.seed, 3])
     far = _paint_ground(track, look, rng)
@@ -148,7 +149,7 @@ def paint(track: Track, look: Look, panorama_rows: int) -> Scenery:
         m_per_texel=2 * NEAR_M_PER_TEXEL,
     )
     _inlay(far, near)
-    return Scenery(near, middle, far, _grain(look, rng), _panorama(look, panorama_rows, rng))
+    return Scenery(near, middle, far, _grain(look, rng), _panorama(look, rng))
 
 
 def _paint_ground(track: Track, look: Look, rng: np.random.Generator) -> GroundMap:
@@ -319,10 +320,10 @@ def _grain(look: Look, rng: np.random.Generator) -> Image:
     return _to_bytes(128.0 + look.grain * 22.0 * (0.35 * fine + pebbles))
 
 
-def _panorama(look: Look, rows: int, rng: np.random.Generator) -> Image:
+def _panorama(look: Look, rng: np.random.Generator) -> Image:
     """Paint the sky, three ranges of hills and a line of trees; it closes on itself."""
     top, bottom = (np.array(_lit(colour, look)) for colour in look.sky)
-    share = np.linspace(0.0, 1.0, rows)[:, None, None] ** 1.4
+    share = np.linspace(0.0, 1.0, PANORAMA_ROWS)[:, None, None] ** 1.4
     image = np.repeat(top + (bottom - top) * share, PANORAMA_COLUMNS, axis=1)
     for colour, height in zip(look.hills, (20.0, 13.0, 6.0), strict=True):
         _paint_hills(image, np.array(_lit(colour, look)), _ridge(height, rng), rng)

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from sim_bridge.verbs.cameras import add_recorded_with
 from sim_bridge.verbs.train import seed_range
 
 
@@ -20,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='PATH',
         help='a log, a folder with IMG/ and a log, or a bag',
     )
+    add_recorded_with(parser)
     add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to look at')
     add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
     add('--out', type=Path, metavar='DIR', help='write histograms and sample frames there (PNG)')
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(
                 f'--samples-per-track is {args.samples_per_track}, it must be 1 or more'
             )
-        sources = [open_source(path) for path in args.paths]
+        sources = [open_source(path, args.recorded_with) for path in args.paths]
         sources += [open_track(seed, args.samples_per_track) for seed in args.tracks or ()]
         reports = [figures(source) for source in sources]
         for source, report in zip(sources, reports, strict=True):

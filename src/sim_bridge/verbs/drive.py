@@ -27,6 +27,7 @@ from sim_bridge.guard import GuardedBridge
 from sim_bridge.protocol import CULTURES
 from sim_bridge.supervisor import Child, KeepsEndingError
 from sim_bridge.track_sim.faults import FaultError, parse_faults
+from sim_bridge.verbs.cameras import add_camera
 from sim_bridge.verbs.import_model import PROFILE_HELP
 
 _POLL_S = 0.05
@@ -49,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add('--model', default='default', help='network: a file, or `default` for the shipped one')
     add('--profile', default='', help=PROFILE_HELP)
+    add_camera(parser)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add('--cars', type=int, default=1, help='simulators that drive, each a car of its own')
     add('--speed-limit', type=float, default=6.7, help='speed limit, m/s')
@@ -151,7 +153,12 @@ class _Drive:
                 'port': args.port,
                 'allowed_hosts': args.allowed_hosts,
             },
-            'steering': {'model': args.model, 'profile': args.profile, 'backend': args.backend},
+            'steering': {
+                'model': args.model,
+                'profile': args.profile,
+                'camera': args.camera,
+                'backend': args.backend,
+            },
             'throttle': {'speed_limit': args.speed_limit},
         }
         for values in commands.values():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
-from sim_bridge.errors import check_target
-from sim_bridge.judging import Judge
+from sim_bridge.errors import StartError, check_target
+from sim_bridge.judging import Trial
+from sim_bridge.verbs.cameras import add_recorded_with
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         required = dict(map(parse_requirement, args.require))
         check_target('--json', args.json)
         networks = contestants(args.model, args.compare, args.profile)
-        reports = judge_all(networks, args.backend, args.judge(args))
+        reports = judge_all(networks, args.backend, args.trial(args))
         print('\n'.join(table(reports)))
         if args.json:
             named = [{'model': name, **report} for name, report in reports.items()]
@@ -48,13 +50,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _configure_open_loop(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(judge=_open_loop)
+    parser.set_defaults(trial=_open_loop)
     _add_recording(parser, 'per-frame CSV, plot of recorded and predicted, worst frames')
+    parser.add_argument(
+        '--turned-down',
+        type=float,
+        default=0.0,
+        metavar='DEGREES',
+        help='judge by frames that are re-projected to a camera that looks so much further down, '
+        'by -20 to 20',
+    )
     _add_common(parser)
 
 
 def _configure_data_driven(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(judge=_data_driven)
+    parser.set_defaults(trial=_data_driven)
     _add_recording(parser, 'CSV and plot of the offset from the yardstick')
     parser.add_argument(
         '--yardstick',
@@ -67,7 +77,7 @@ def _configure_data_driven(parser: argparse.ArgumentParser) -> None:
 
 
 def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(judge=_closed_loop)
+    parser.set_defaults(trial=_closed_loop)
     add = parser.add_argument
     add('--tracks', default='0-9', metavar='A-B', help='seeds; the shipped network knows 1000-')
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
@@ -83,6 +93,7 @@ def _add_recording(parser: argparse.ArgumentParser, papers: str) -> None:
         metavar='PATH',
         help='a bag, a log, or a folder with IMG/ and driving_log.csv or frames.csv',
     )
+    add_recorded_with(parser)
     parser.add_argument('--out', type=Path, metavar='DIR', help=f'write there: {papers}')
 
 
@@ -109,19 +120,27 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _open_loop(args: argparse.Namespace) -> Judge:
+def _open_loop(args: argparse.Namespace) -> Trial:
     from sim_bridge.judging import on_recording
+    from sim_bridge.recordings import open_recording, turned_down
 
-    return on_recording(args.recording, args.out)
+    recording = open_recording(args.recording, args.recorded_with)
+    if not -20.0 <= args.turned_down <= 20.0:
+        raise StartError(f'--turned-down is {args.turned_down:g}, it must be -20 to 20 degrees')
+    if args.turned_down:
+        recording = turned_down(recording, math.radians(args.turned_down))
+    return on_recording(recording, args.out)
 
 
-def _data_driven(args: argparse.Namespace) -> Judge:
+def _data_driven(args: argparse.Namespace) -> Trial:
     from sim_bridge.judging import on_recorded_frames
+    from sim_bridge.recordings import open_recording
 
-    return on_recorded_frames(args.recording, args.yardstick, args.out)
+    recording = open_recording(args.recording, args.recorded_with)
+    return on_recorded_frames(recording, args.yardstick, args.out)
 
 
-def _closed_loop(args: argparse.Namespace) -> Judge:
+def _closed_loop(args: argparse.Namespace) -> Trial:
     from sim_bridge.judging import on_tracks
 
     return on_tracks(_seeds(args.tracks), args.laps, args.speed_limit)

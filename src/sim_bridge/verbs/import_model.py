@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PROFILE_HELP = (
     'preprocessing: a name (course, course_noblur, naoki, naoki_legacy_yuv, carnd_raw_rgb, '
     'carnd_raw_bgr, ksakmann) or one with changes, as in '
-    'custom:rows=60-136,columns=20-300,colour=rgb,blur=0,size=64x64,scale=1/255; '
+    'custom:rows=60-136,columns=20-300,colour=rgb,blur=0,size=64x64,scale=1/255,camera=training; '
     'empty: as the network says'
 )
 

@@ -19,6 +19,8 @@ from sim_bridge.bags import COMMANDS, FRAMES, Bag, Record, stamp_ns
 from sim_bridge.comparison import Comparison, compare
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.supervisor import Child
+from sim_bridge.verbs.cameras import add_recorded_with
+from steering_net.pinhole import AUTONOMOUS
 
 _END_S = 5.0
 
@@ -32,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--topics', nargs='+', metavar='NAME', help='only these topics; left out: all')
     add('--check', nargs='?', const='default', metavar='MODEL', help='compare this network')
     add('--profile', default='', help='--check: preprocessing; empty: the one of the model')
+    add_recorded_with(parser)
     add('--threshold', type=float, default=0.01, help='--check: largest mean difference, rad')
     add('--json', type=Path, metavar='FILE', help='--check: write the figures there too')
 
@@ -144,7 +147,7 @@ def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
 
 def _steering_words(args: argparse.Namespace, namespace: str) -> list[str]:
     words = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
-    words += ['-p', f'model:={args.check}']
+    words += ['-p', f'model:={args.check}', '-p', f'camera:={args.recorded_with or AUTONOMOUS}']
     return words + (['-p', f'profile:={args.profile}'] if args.profile else [])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.errors import StartError
+from sim_bridge.verbs.cameras import add_recorded_with
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='NAME',
         help='use only rows whose source column says NAME; may be repeated; without it, all',
     )
+    add_recorded_with(data)
     data.add_argument(
         '--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render'
     )
@@ -146,6 +148,27 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
         help='recorded views are turned by up to so many rad',
     )
     fit.add_argument(
+        '--max-pitch',
+        type=float,
+        default=0.026,
+        metavar='RAD',
+        help='the camera of every view is tilted up or down by up to so many rad',
+    )
+    fit.add_argument(
+        '--max-roll',
+        type=float,
+        default=0.0175,
+        metavar='RAD',
+        help='the camera of every view is rolled by up to so many rad',
+    )
+    fit.add_argument(
+        '--max-height',
+        type=float,
+        default=0.1,
+        metavar='M',
+        help='the camera of every view is raised or lowered by up to so many m',
+    )
+    fit.add_argument(
         '--tensorboard', type=Path, metavar='DIR', help="write TensorBoard's files there"
     )
     fit.add_argument('--resume', action='store_true', help='go on with an unfinished training')
@@ -158,6 +181,7 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.augment import Augmentation
     from steering_net.frames import LogSource
     from steering_net.labels import Labelling
+    from steering_net.pinhole import AUTONOMOUS, TRAINING
     from steering_net.recording import find_log
     from steering_net.train import TrainConfig, train
 
@@ -188,13 +212,19 @@ def run(args: argparse.Namespace) -> int:
                 look_ahead_m=args.look_ahead,
                 max_shift_m=args.max_shift,
                 max_yaw_rad=args.max_yaw,
+                max_pitch_rad=args.max_pitch,
+                max_roll_rad=args.max_roll,
+                max_height_m=args.max_height,
             ),
         )
         labels, only = tuple(args.label_log), tuple(args.source)
-        logs = [LogSource(find_log(path), labels, only) for path in args.log]
-        bags = [read_bag(path) for path in args.bag]
+        logs = [
+            LogSource(find_log(path), labels, only, args.recorded_with or TRAINING)
+            for path in args.log
+        ]
+        bags = [read_bag(path, args.recorded_with or AUTONOMOUS) for path in args.bag]
         tracks, count = args.tracks or range(0), args.samples_per_track
-        rendered = functools.partial(_samples, tracks, count, args.seed)
+        rendered = functools.partial(_samples, tracks, count, args.seed, config.camera)
         trained = train(config, logs, rendered, len(tracks) * count, args.note, bags)
     except (OSError, ValueError, StartError) as error:
         print(f'sim-bridge train: {error}', file=sys.stderr)
@@ -204,11 +234,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _samples(tracks: range, count: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], float]]:
+def _samples(
+    tracks: range, count: int, seed: int, camera: str
+) -> Iterator[tuple[NDArray[np.uint8], float]]:
     from sim_bridge.track_sim.samples import samples
+    from steering_net.pinhole import find_camera
 
     for track in tracks:
-        for sample in samples(track, count, np.random.default_rng([seed, track])):
+        for sample in samples(
+            track, count, np.random.default_rng([seed, track]), find_camera(camera)
+        ):
             yield sample.rgb, sample.steering_rad
 
 

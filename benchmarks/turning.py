@@ -1,0 +1,69 @@
+"""What turning a frame to the network's camera costs: preprocessing without it and with it.
+
+    python benchmarks/turning.py [--rounds 200]
+
+Both take turns in one run, so that whatever else the machine does hits both alike. A frame of an
+embedded track is preprocessed as the steering node does it, on one thread; microseconds per
+frame, medians over rounds of 20 frames. `apart` is how far the result is from turning the whole
+frame first and preprocessing it then, in levels of 0 to 255, mean over all pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import cv2
+import numpy as np
+
+from sim_bridge.track_sim.camera import Camera
+from sim_bridge.track_sim.track import make_track
+from steering_net.pinhole import AUTONOMOUS, AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
+from steering_net.preprocess import find_profile, preprocess
+from steering_net.view import View
+
+PROFILES = ('course', 'course_noblur', 'naoki', 'ksakmann', 'carnd_raw_rgb')
+FRAMES = 20
+
+
+def time_us(view: View, frames: list[np.ndarray], out: np.ndarray) -> float:
+    """Microseconds per frame of one round."""
+    started_s = time.perf_counter()
+    for frame in frames:
+        view(frame, out)
+    return (time.perf_counter() - started_s) / len(frames) * 1e6
+
+
+def main() -> None:
+    """Print a line for each profile."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--rounds', type=int, default=200, help='rounds of 20 frames')
+    rounds = parser.parse_args().rounds
+    cv2.setNumThreads(1)
+    track = make_track(0)
+    camera = Camera(track, AUTONOMOUS_CAMERA)
+    frames = [camera.render(track.pose(15.0 * i)) for i in range(FRAMES)]
+    print('profile          without   with   more (us)   apart (levels)')
+    for name in PROFILES:
+        profile = find_profile(name)
+        views = (View(profile), View(profile, AUTONOMOUS))
+        out = np.empty(profile.output_shape(), np.float32)
+        times = [[time_us(view, frames, out) for view in views] for _ in range(rounds)]
+        without, with_it = (statistics.median(column) for column in zip(*times, strict=True))
+        apart = [
+            np.abs(
+                views[1](frame)
+                - preprocess(turned(frame, AUTONOMOUS_CAMERA, TRAINING_CAMERA), profile)
+            ).mean()
+            / (profile.scale or 1.0)
+            for frame in frames
+        ]
+        print(
+            f'{name:15}  {without:7.0f} {with_it:6.0f}   {with_it - without:9.0f}   '
+            f'{np.mean(apart):14.2f}'
+        )
+
+
+if __name__ == '__main__':
+    main()
