@@ -165,8 +165,9 @@ class Pedals:
             self._probing_since_s = now_s
         if now_s - self._probing_since_s < max(_PROBE_S, _PROBE_LOOKS * self._estimator.period_s):
             return True
+        if not self._estimator.assume_forward():
+            return True
         self._assumed_until_s, self._probing_since_s = now_s + _ASSUMED_S, None
-        self._estimator.assume_forward()
         return False
 
     @property

@@ -34,6 +34,8 @@ _BRAKE_ERROR = 0.3
 """The same for the brake, whose torque and grip are known less well."""
 _REVERSAL_MPS2 = 10.0
 """The car cannot change from one direction to the other faster than this."""
+_STEP_NOISE_S = 0.008
+"""Standard deviation of the age of a report, because a frame holds whole physics steps."""
 _RESOLUTION_MPS = 0.005
 """Standard deviation of the report itself."""
 _SHARES = (1.0, 0.5, 0.25, 0.0)
@@ -46,6 +48,10 @@ _AGREES = 2.0
 """Difference of log probabilities by which such a pair has to agree on the direction."""
 _MISFIT_AT_MOST = 60.0
 """Misfit from which on no hypothesis fits, so that everything is forgotten."""
+_SURELY_BRAKED_MPS = REVERSE_BELOW_MPS + 1.5
+"""Above this a negative throttle that is on its way already is sure to brake."""
+_CONTRADICTIONS = 3
+"""So many reports in a row that contradict driving forward rule it out."""
 _LONGEST_STEP_S = 1.0
 """A pause of the simulator counts as no more than this."""
 _CERTAIN = 4.0
@@ -123,7 +129,7 @@ class Hypothesis(NamedTuple):
             _RESOLUTION_MPS**2
             + dt_s**2 * slope_variance
             + ((_BRAKE_ERROR if is_braking else _PEDAL_ERROR) * pedals_mps) ** 2
-            + (PHYSICS_STEP_S * change_mps / dt_s) ** 2
+            + (_STEP_NOISE_S * change_mps / dt_s) ** 2
             + (PHYSICS_STEP_S * DRIVE_MPS2 * (newer - older)) ** 2
             + ((BRAKE_GRIP_MPS2 * dt_s) ** 2 if interval.brake_held else 0.0)
         )
@@ -222,6 +228,7 @@ class SpeedEstimator:
         self._throttles = (0.0, 0.0)
         self._brake_held = False
         self._measured_s = 0.0
+        self._contradictions = 0
         self.period_s = 0.0
         """Time between the newest two measurements."""
         self.was_certain = False
@@ -238,12 +245,22 @@ class SpeedEstimator:
             self._pairs = [_Pair(share, speed_mps) for share in _SHARES]
         else:
             self.period_s = max(1e-3, min(now_s - self._measured_s, _LONGEST_STEP_S))
+            contradicts = self._contradicts_forward(speed_mps)
             for pair in self._pairs:
                 interval = Interval(self.period_s, self._throttles, pair.share, self._brake_held)
                 pair.measure(interval, speed_mps)
             self._pairs.sort(key=lambda pair: pair.misfit)
+            self._contradictions = self._contradictions + 1 if contradicts else 0
             self._settle_direction()
         self._measured_s = now_s
+
+    def _contradicts_forward(self, speed_mps: float) -> bool:
+        """Whether the car became faster though it would be braked, did it drive forward."""
+        before_mps = abs(self.speed_mps)
+        return speed_mps > before_mps > _SURELY_BRAKED_MPS and all(
+            acceleration_mps2(before_mps, throttle, _STEEPEST_MPS2) < -_RESOLUTION_MPS
+            for throttle in self._throttles
+        )
 
     def _settle_direction(self) -> None:
         """Rule out the direction that has become impossible, or start anew if nothing fits.
@@ -251,16 +268,22 @@ class SpeedEstimator:
         It becomes possible again when the car is slow enough to have turned around.
         """
         self.was_certain = self.was_certain or abs(self._lead) > _CERTAIN
-        if self._pairs[0].misfit > _MISFIT_AT_MOST:
+        if self._contradictions >= _CONTRADICTIONS:
+            for pair in self._pairs:
+                pair.rule_out(forward=True)
+        elif self._pairs[0].misfit > _MISFIT_AT_MOST:
             self.forget()
         elif abs(self._lead) > _SETTLED:
             for pair in self._pairs:
                 pair.rule_out(forward=self._lead < 0.0)
 
-    def assume_forward(self) -> None:
-        """Rule out that the car moves backwards."""
+    def assume_forward(self) -> bool:
+        """Rule out that the car moves backwards, unless that is likelier; whether it was done."""
+        if self._pairs and self._pairs[0].lead < 0.0:
+            return False
         for pair in self._pairs:
             pair.rule_out(forward=False)
+        return True
 
     @property
     def is_forward(self) -> bool:
