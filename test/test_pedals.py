@@ -34,6 +34,13 @@ class Driver:
             assert self.drive(speed_mps, 1.0) == 1.0
             speed_mps += 5.2 * FRAME_S
 
+    def brake(self, from_mps, to_mps):
+        """Brake as hard as the car does, down to a speed."""
+        speed_mps = from_mps
+        while speed_mps > to_mps:
+            assert self.drive(speed_mps, -1.0) == -1.0
+            speed_mps -= 6.5 * FRAME_S
+
 
 @pytest.fixture
 def driver():
@@ -50,9 +57,12 @@ def test_a_standing_car_of_which_nothing_is_known_is_let_stand(driver):
 
 
 def test_an_unknown_direction_is_asked_for_by_a_short_push(driver):
-    sent = [driver.stop(5.0 + 5.0 * frame * FRAME_S) for frame in range(8)]
+    speed_mps, sent = 5.0, []
+    for _ in range(12):
+        sent.append(driver.stop(speed_mps))
+        speed_mps += FRAME_S * (4.7 if sent[-1] > 0.0 else -7.0)
     assert sent[:2] == [PROBE_THROTTLE] * 2
-    assert sent[-1] == -1.0
+    assert sent[7:] == [-1.0] * 5
 
 
 def test_a_car_that_loses_speed_by_the_push_rolls_backwards(driver):
@@ -68,7 +78,7 @@ def test_a_car_that_does_not_react_to_the_push_counts_as_driving_forward(driver)
 
 def test_held_brake_is_released_with_one_negative_answer(driver):
     driver.pull_away(2.8)
-    driver.drive(2.3, -1.0)
+    driver.brake(2.8, 2.25)
     assert [driver.drive(2.1, 0.5) for _ in range(3)] == [RELEASE_THROTTLE, 0.5, 0.5]
 
 
@@ -81,9 +91,9 @@ def test_no_release_after_the_brake_was_let_go_in_time(driver):
 
 def test_release_waits_for_the_wish_to_drive(driver):
     driver.pull_away(2.8)
-    driver.drive(2.3, -1.0)
-    assert driver.drive(2.1, 0.0) == 0.0
-    assert driver.drive(1.7, 0.4) == RELEASE_THROTTLE
+    driver.brake(2.8, 2.25)
+    assert driver.drive(2.15, 0.0) == 0.0
+    assert driver.drive(2.05, 0.4) == RELEASE_THROTTLE
 
 
 def test_a_car_that_does_not_move_in_spite_of_its_throttle_gets_a_release(driver):

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import rclpy
+from rclpy.logging import LoggingSeverity, set_logger_level
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
@@ -73,6 +74,8 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
         raise TypeError('incompatible function arguments')
 
     monkeypatch.setattr(recorder, 'take', take_of_today)
+    # Tests that ran before may have made all loggers of this process quieter.
+    set_logger_level('recorder', LoggingSeverity.WARN)
     player = Child('player', ['replay', str(drive[0])])
     try:
         node = record(tmp_path / 'bag', TOPICS, seconds=12.0)
