@@ -76,10 +76,10 @@ def test_a_car_that_does_not_react_to_the_push_counts_as_driving_forward(driver)
     assert sent[-1] == -1.0
 
 
-def test_held_brake_is_released_with_one_negative_answer(driver):
+def test_held_brake_is_released_for_one_physics_step(driver):
     driver.pull_away(2.8)
     driver.brake(2.8, 2.25)
-    assert [driver.drive(2.1, 0.5) for _ in range(3)] == [RELEASE_THROTTLE, 0.5, 0.5]
+    assert [driver.drive(2.1, 0.5) for _ in range(4)] == [RELEASE_THROTTLE] * 2 + [0.5] * 2
 
 
 def test_no_release_after_the_brake_was_let_go_in_time(driver):
@@ -98,9 +98,13 @@ def test_release_waits_for_the_wish_to_drive(driver):
 
 def test_a_car_that_does_not_move_in_spite_of_its_throttle_gets_a_release(driver):
     """Whatever left the brake pressed: a person who drove before, say."""
-    sent = [driver.drive(0.0, 0.5) for _ in range(120)]
-    assert sent.count(RELEASE_THROTTLE) in (2, 3)
-    assert set(sent) == {0.5, RELEASE_THROTTLE}
+    sent = [driver.drive(0.0, 0.8) for _ in range(120)]
+    assert sent.count(RELEASE_THROTTLE) in (4, 6)
+    assert set(sent) == {0.8, RELEASE_THROTTLE}
+
+
+def test_a_car_that_may_be_held_by_its_throttle_gets_no_release(driver):
+    assert {driver.drive(0.0, 0.5) for _ in range(120)} == {0.5}
 
 
 @pytest.mark.parametrize('throttle', [0.0, 0.7, 1.0])

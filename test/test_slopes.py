@@ -133,7 +133,7 @@ GRADES = st.one_of(st.floats(-0.3, 0.3), st.sampled_from([-0.12, -0.08, -0.02, 0
 SPEEDS = st.one_of(st.floats(0.0, 13.4), st.sampled_from([0.0, 2.2, 2.3, 13.4]))
 
 
-@settings(SOME, max_examples=150)
+@settings(SOME, max_examples=60)
 @given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
 def test_a_car_that_drove_forward_stops_and_is_held_on_any_slope(grade, speed, hz, delay):
     moments = stopped(grade, speed, hz, delay)
@@ -143,7 +143,7 @@ def test_a_car_that_drove_forward_stops_and_is_held_on_any_slope(grade, speed, h
         assert rolled_back_m(moments) <= 1.5
 
 
-@settings(SOME, max_examples=100)
+@settings(SOME, max_examples=40)
 @given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
 def test_a_car_that_rolls_backwards_unknown_to_all_is_held_too(grade, speed, hz, delay):
     check(stopped(grade, -speed, hz, delay, past_s=0.0), grade)

@@ -19,7 +19,7 @@ from sim_bridge.speed_estimator import PHYSICS_STEP_S, SpeedEstimator
 from steering_net.vehicle import BRAKE_GRIP_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
 
 RELEASE_THROTTLE = -0.01
-"""One command of this frees a brake that stayed pressed."""
+"""Frees a brake that stayed pressed, if it acts in one physics step."""
 
 PROBE_THROTTLE = 1.0
 """Shows the direction of a car of which nothing is known: forward it then gains speed, backwards
@@ -28,6 +28,9 @@ _PROBE_S = 0.09
 """Time for which the push lasts."""
 _PROBE_LOOKS = 2.5
 """The same in reports of the speed, which are rare at low frame rates."""
+_NUDGE_THROTTLE = 0.1
+_NUDGE_S = 0.25
+"""What shows the direction of a car that walks, and for how long."""
 _ASSUMED_S = 5.0
 """A car that did not react counts as driving forward for so long."""
 
@@ -35,7 +38,7 @@ SLOW_MPS = 0.15
 """Below this it does not matter in which direction the car moves."""
 
 WALKING_MPS = 0.5
-"""Below this an unknown direction is not asked for: the slope shows it soon."""
+"""Below this a push would be too much to find out the direction with."""
 
 _BACKWARD_MPS = 0.2
 """No negative throttle may make the car roll backwards faster than this."""
@@ -47,8 +50,10 @@ _GAIN_PER_PERIOD = 0.4
 """The same per frame: more would swing at low frame rates."""
 _DEAD_THROTTLE = 0.02
 """A smaller throttle is sent as 0."""
+_CLIMBING_THROTTLE = 0.6
+"""This moves a car on every slope of up to 30 %."""
 _STUCK_S = 0.5
-"""A car that stands for so long in spite of its throttle may have its brake pressed."""
+"""A car that stands for so long in spite of such a throttle may have its brake pressed."""
 _LIGHT_BRAKE = -0.1
 """Brake for steep falls: about as often pressed as not, in steps near the threshold."""
 _STEEP_LIMIT_MPS = 2.5
@@ -68,6 +73,7 @@ class Pedals:
         self._brake_may_be_held = False
         self._free_looks = 0
         self._standing_since_s: float | None = None
+        self._release_until_s = -math.inf
         self._probing_since_s: float | None = None
         self._assumed_until_s = -math.inf
 
@@ -78,8 +84,6 @@ class Pedals:
         if self._brake_may_be_held and not self._catch.is_under_way:
             self._look_at_brake(speed_mps)
         self._speed_mps = speed_mps
-        if speed_mps > SLOW_MPS:
-            self._standing_since_s = None
 
     def expected_mps(self, now_s: float) -> float:
         """The speed that the next telemetry should report, 0 or more."""
@@ -106,22 +110,25 @@ class Pedals:
         """Throttle for a wish of -1..1; a negative one brakes and never drives backwards.
 
         A car that rolls backwards is driven forward with full force. A brake that stayed pressed
-        is freed by one command before the car pulls away.
+        is freed before the car pulls away.
         """
         rolls_back = self._estimator.is_backward and self._speed_mps > SLOW_MPS
         if throttle < 0.0:
             return self._sent(self._braking(now_s, 1.0 if rolls_back else -throttle))
         self._catch.end()
-        if throttle > 0.0 and self._must_release(now_s):
+        if throttle > 0.0 and self._must_release(now_s, throttle):
             self._standing_since_s = None
+            self._release_until_s = now_s + PHYSICS_STEP_S
+        if throttle > 0.0 and now_s < self._release_until_s:
             return self._sent(RELEASE_THROTTLE)
         return self._sent(1.0 if rolls_back and throttle > 0.0 else throttle)
 
-    def _must_release(self, now_s: float) -> bool:
+    def _must_release(self, now_s: float, throttle: float) -> bool:
         """Whether the brake may be held, or the car stands still in spite of its throttle."""
         if self._brake_may_be_held and self._speed_mps < REVERSE_BELOW_MPS:
             return True
-        if self._speed_mps > SLOW_MPS:
+        if self._speed_mps > SLOW_MPS or throttle < _CLIMBING_THROTTLE:
+            self._standing_since_s = None
             return False
         if self._standing_since_s is None:
             self._standing_since_s = now_s
@@ -142,7 +149,15 @@ class Pedals:
         throttle = _resting_throttle(
             speed_mps, slope_mps2, strength * BRAKE_GRIP_MPS2, self._gain_1ps
         )
-        return max(throttle, self._least_throttle()) if throttle < 0.0 else throttle
+        if throttle >= 0.0:
+            return throttle
+        return max(throttle, self._least_throttle()) or self._nudge(now_s)
+
+    def _nudge(self, now_s: float) -> float:
+        """Now and then a weak throttle, for a car that walks in an unknown direction; else 0."""
+        is_certain = self._estimator.is_forward or self._estimator.is_backward
+        is_due = now_s % (2.0 * _NUDGE_S) < _NUDGE_S
+        return _NUDGE_THROTTLE if is_due and not is_certain and self._speed_mps > SLOW_MPS else 0.0
 
     def _least_throttle(self) -> float:
         """The throttle -1..0 that cannot drive the car backwards before the next look at it."""
