@@ -26,7 +26,7 @@ PROBE_THROTTLE = 1.0
 it loses some, on every slope."""
 _PROBE_S = 0.09
 """Time for which the push lasts."""
-_PROBE_LOOKS = 2.5
+_PROBE_LOOKS = 1.5
 """The same in reports of the speed, which are rare at low frame rates."""
 _NUDGE_THROTTLE = 0.1
 _NUDGE_S = 0.25

@@ -127,7 +127,7 @@ class Hypothesis(NamedTuple):
         slope_variance = self.slope_variance + dt_s * drift
         variance = (
             _RESOLUTION_MPS**2
-            + dt_s**2 * slope_variance
+            + (dt_s**2 + _STEP_NOISE_S**2) * slope_variance
             + ((_BRAKE_ERROR if is_braking else _PEDAL_ERROR) * pedals_mps) ** 2
             + (_STEP_NOISE_S * change_mps / dt_s) ** 2
             + (PHYSICS_STEP_S * DRIVE_MPS2 * (newer - older)) ** 2
