@@ -20,6 +20,8 @@ from steering_net.vehicle import DRAG_1PS, DRIVE_MPS2, GRAVITY_MPS2
 STEP_S = 0.02
 SETTLED_S = 8.0
 HELD_S = 30.0
+SELDOM_HZ = 2.5
+"""Reports of the speed per second: 10 frames/s with three frames of delay."""
 CAR = CarParams()
 OTHER_CARS = {
     'strong': replace(
@@ -104,15 +106,16 @@ def stopped(grade, speed_mps, hz, delay, params=CAR, past_s=2.0):
     return world.moments
 
 
-def check(moments, grade):
-    """What a stop promises on any slope."""
+def check(moments, grade, looks_hz=60.0):
+    """What a stop promises on any slope, with more time where the speed is seldom reported."""
     start_s = moments[0].time_s
-    settled = [one for one in moments if one.time_s > start_s + SETTLED_S]
+    settled_s, held_mps = (SETTLED_S, 0.3) if looks_hz > SELDOM_HZ else (1.5 * SETTLED_S, 0.35)
+    settled = [one for one in moments if one.time_s > start_s + settled_s]
     for one, after in itertools.pairwise(moments):
         assert after.throttle >= 0.0 or one.speed_mps >= -0.2, f'driven backwards: {after}'
     if grade >= -0.12:
         fastest = max(settled, key=lambda one: abs(one.speed_mps))
-        assert abs(fastest.speed_mps) <= 0.3, f'does not stand: {fastest}'
+        assert abs(fastest.speed_mps) <= held_mps, f'does not stand: {fastest}'
     fastest = max(settled, key=lambda one: one.speed_mps)
     assert fastest.speed_mps <= 2.5, f'too fast: {fastest}'
 
@@ -137,16 +140,15 @@ SPEEDS = st.one_of(st.floats(0.0, 13.4), st.sampled_from([0.0, 2.2, 2.3, 13.4]))
 @given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
 def test_a_car_that_drove_forward_stops_and_is_held_on_any_slope(grade, speed, hz, delay):
     moments = stopped(grade, speed, hz, delay)
-    check(moments, grade)
-    if hz / (1 + delay) > 4.0:
-        # With less than four looks a second a steep hill is seen too late.
-        assert rolled_back_m(moments) <= 1.5
+    looks_hz = hz / (1 + delay)
+    check(moments, grade, looks_hz)
+    assert looks_hz <= SELDOM_HZ or rolled_back_m(moments) <= 1.5
 
 
 @settings(SOME, max_examples=40)
 @given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
 def test_a_car_that_rolls_backwards_unknown_to_all_is_held_too(grade, speed, hz, delay):
-    check(stopped(grade, -speed, hz, delay, past_s=0.0), grade)
+    check(stopped(grade, -speed, hz, delay, past_s=0.0), grade, hz / (1 + delay))
 
 
 @pytest.mark.faults
@@ -154,8 +156,9 @@ def test_a_car_that_rolls_backwards_unknown_to_all_is_held_too(grade, speed, hz,
 @pytest.mark.parametrize('grade', [n / 100 for n in range(-30, 31, 6)])
 def test_every_slope_speed_and_delay(grade, hz):
     for speed, delay in itertools.product((0.0, 1.0, 2.2, 3.0, 6.7, 10.0, 13.4), range(4)):
-        check(stopped(grade, speed, hz, delay), grade)
-        check(stopped(grade, -speed, hz, delay, past_s=0.0), grade)
+        looks_hz = hz / (1 + delay)
+        check(stopped(grade, speed, hz, delay), grade, looks_hz)
+        check(stopped(grade, -speed, hz, delay, past_s=0.0), grade, looks_hz)
 
 
 @pytest.mark.parametrize('car', OTHER_CARS)

@@ -131,18 +131,22 @@ class Hypothesis(NamedTuple):
             + ((_BRAKE_ERROR if is_braking else _PEDAL_ERROR) * pedals_mps) ** 2
             + (_STEP_NOISE_S * change_mps / dt_s) ** 2
             + (PHYSICS_STEP_S * DRIVE_MPS2 * (newer - older)) ** 2
-            + ((BRAKE_GRIP_MPS2 * dt_s) ** 2 if interval.brake_held else 0.0)
         )
-        return Prediction(self, dt_s, speed_mps, variance, slope_variance)
+        brake = (BRAKE_GRIP_MPS2 * dt_s) ** 2 if interval.brake_held else 0.0
+        return Prediction(self, dt_s, speed_mps, variance + brake, variance, slope_variance)
 
 
 class Prediction(NamedTuple):
-    """What a hypothesis expects: a signed speed and its variance."""
+    """What a hypothesis expects: a signed speed and its variance.
+
+    reversal_variance: the same where the brake cannot have acted, because it never turns a car.
+    """
 
     past: Hypothesis
     dt_s: float
     speed_mps: float
     variance: float
+    reversal_variance: float
     slope_variance: float
 
     def log_likelihood(self, speed_mps: float, common_variance: float) -> float:
@@ -156,7 +160,7 @@ class Prediction(NamedTuple):
             return self.past.log_likelihood - 0.5 * error_mps**2 / common_variance
         if abs(speed_mps - self.past.speed_mps) > _REVERSAL_MPS2 * self.dt_s:
             return -math.inf
-        return self.past.log_likelihood - 0.5 * error_mps**2 / self.variance
+        return self.past.log_likelihood - 0.5 * error_mps**2 / self.reversal_variance
 
     def corrected(self, speed_mps: float, log_likelihood: float) -> Hypothesis:
         """The hypothesis once this signed speed has been measured."""
