@@ -11,7 +11,7 @@ def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
     assert seen['accepted'] > 300
     assert seen['refused'] > 300
     assert seen['malformed'] > 300
-    assert seen['undecodable'] > 3, 'what their header shows is refused before'
+    assert seen['undecodable'] > 0, 'what their header shows is refused before'
     assert seen['corpus'] > len(fuzz_wire.real_messages())
 
 
