@@ -216,7 +216,8 @@ def test_frozen_steering_on_a_hill(graph, jpeg):
 
 @pytest.mark.faults
 @pytest.mark.parametrize('grade', [0.25, 0.08, -0.08, -0.25])
-def test_killed_steering_on_a_hill(jpeg, grade):
+def test_killed_steering_on_a_hill(jpeg, grade, monkeypatch):
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(free_domain_id() % 99 + 1))
     with Graph() as graph:
         simulator = TalkingSimulator(graph.url())
         simulator.open(jpeg)

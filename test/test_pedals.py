@@ -97,7 +97,7 @@ def test_release_waits_for_the_wish_to_drive(driver):
 
 
 def test_a_car_that_does_not_move_in_spite_of_its_throttle_gets_a_release(driver):
-    """Whatever left the brake pressed: a person who drove before, say."""
+    """A person may have driven before and left the brake pressed."""
     sent = [driver.drive(0.0, 0.8) for _ in range(120)]
     assert sent.count(RELEASE_THROTTLE) in (4, 6)
     assert set(sent) == {0.8, RELEASE_THROTTLE}

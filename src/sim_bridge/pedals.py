@@ -99,7 +99,7 @@ class Pedals:
             self._brake_may_be_held = False
 
     def forget(self) -> None:
-        """Forget the direction, because somebody else drove the car meanwhile."""
+        """Forget the direction, because a person drove the car meanwhile."""
         self._estimator.forget()
 
     def stop(self, now_s: float) -> float:
