@@ -72,7 +72,6 @@ class _Token:
 
     kind: _Kind
     received_s: float
-    speed_mps: float
     free_s: float
     is_attended: bool
     stamp_ns: int | None = None
@@ -239,7 +238,7 @@ class Pairing:
         if self._token is not None:
             self.counters.collapsed += 1
             self._collapsed_stamps.append(self._token.stamp_ns)
-        self._token = _Token(kind, now_s, self.speed_mps, free_s, self._is_attended, stamp_ns)
+        self._token = _Token(kind, now_s, free_s, self._is_attended, stamp_ns)
 
     def _pair(self, now_s: float) -> Answer | None:
         """Answer if the token's own steering and a fresh throttle are there."""
@@ -318,7 +317,7 @@ class Pairing:
 
     def _waits_standing(self, token: _Token) -> bool:
         """Whether the car stands and its frame came before the nodes."""
-        return not token.is_attended and token.speed_mps < STANDING_MPS
+        return not token.is_attended and self.speed_mps < STANDING_MPS
 
     def _frame_deadline(self, token: _Token) -> float:
         """Command timeout, cut short where braking has to begin before it.

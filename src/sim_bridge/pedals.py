@@ -155,9 +155,9 @@ class Pedals:
 
     def _nudge(self, now_s: float) -> float:
         """Now and then a weak throttle, for a car that walks in an unknown direction; else 0."""
-        is_certain = self._estimator.is_forward or self._estimator.is_backward
         is_due = now_s % (2.0 * _NUDGE_S) < _NUDGE_S
-        return _NUDGE_THROTTLE if is_due and not is_certain and self._speed_mps > SLOW_MPS else 0.0
+        is_unknown = self._speed_mps > SLOW_MPS and not self._estimator.is_certain
+        return _NUDGE_THROTTLE if is_due and is_unknown else 0.0
 
     def _least_throttle(self) -> float:
         """The throttle -1..0 that cannot drive the car backwards before the next look at it."""
@@ -170,8 +170,7 @@ class Pedals:
 
     def _must_probe(self, now_s: float) -> bool:
         """Whether to find out the direction first; a car that does not react drives forward."""
-        is_certain = self._estimator.is_forward or self._estimator.is_backward
-        if is_certain or self._speed_mps <= WALKING_MPS:
+        if self._estimator.is_certain or self._speed_mps <= WALKING_MPS:
             self._probing_since_s = None
             return False
         if now_s < self._assumed_until_s:

@@ -271,7 +271,7 @@ class SpeedEstimator:
 
         It becomes possible again when the car is slow enough to have turned around.
         """
-        self.was_certain = self.was_certain or abs(self._lead) > _CERTAIN
+        self.was_certain = self.was_certain or self.is_certain
         if self._contradictions >= _CONTRADICTIONS:
             for pair in self._pairs:
                 pair.rule_out(forward=True)
@@ -298,6 +298,11 @@ class SpeedEstimator:
     def is_backward(self) -> bool:
         """Whether the car certainly moves backwards."""
         return self._lead < -_CERTAIN
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the direction is certain, whichever it is."""
+        return abs(self._lead) > _CERTAIN
 
     @property
     def _lead(self) -> float:
