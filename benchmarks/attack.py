@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
 import numpy as np
 
-from sim_bridge.meters import percentiles_ms
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from sim_bridge.track_sim.wire import encode_text, upgrade_request
+from steering_net.statistics import percentiles_ms
 from support import Graph, TalkingSimulator, free_domain_id
 
 FRAME_S = 1 / 60

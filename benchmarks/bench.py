@@ -28,7 +28,7 @@ from floor import Floor
 from quietness import Quietness, noise
 from unity_like import HZ, QUIET_S, Car, jpegs
 
-from sim_bridge.meters import percentiles_ms
+from steering_net.statistics import percentiles_ms
 
 OUT = Path(__file__).parents[1] / 'build'
 PARTS = ('latency', 'sixty', 'start', 'cars')

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
 import numpy as np
 
-from sim_bridge.meters import percentiles_ms
+from steering_net.statistics import percentiles_ms
 from support import Graph, TalkingSimulator
 
 FRAME_PERIOD_S = 1 / 50

@@ -11,11 +11,11 @@ import pytest
 import rclpy
 
 from sim_bridge.standby import STANDBY_VARIABLE
-from steering_net.lifeline import PARENT_VARIABLE
+from steering_net.process import PARENT_VARIABLE
 from support import free_port, wait_for
 
 WAIT_FOR_THE_END = (
-    'import signal, sys\nfrom steering_net.lifeline import end_with_parent\n'
+    'import signal, sys\nfrom steering_net.process import end_with_parent\n'
     "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('gone', flush=True)))\n"
     "print('up', flush=True)\n"
     'end_with_parent()\n'

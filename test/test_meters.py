@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim_bridge.meters import RateMeter, percentiles_ms
+from steering_net.statistics import RateMeter, percentiles_ms
 
 
 def test_percentiles_are_nearest_rank():

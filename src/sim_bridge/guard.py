@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sim_bridge.errors import StartError
 from sim_bridge.standby import BEAT_VARIABLE, STANDBY_VARIABLE
 from sim_bridge.supervisor import REFUSED, Child, Deaths, KeepsEndingError
-from steering_net.lifeline import end_with_parent
+from steering_net.process import end_with_parent
 
 SILENCE_S = 1.5
 """A bridge that lives but has sent no heartbeat for so long is killed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from sim_bridge.errors import StartError
-from steering_net.lifeline import PARENT_VARIABLE
+from steering_net.process import PARENT_VARIABLE
 
 DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 DDS_PROFILES_FILE = Path(__file__).with_name('fastdds.xml')

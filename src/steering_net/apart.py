@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steering_net import sandbox
 from steering_net.errors import ModelError
-from steering_net.lifeline import PARENT_VARIABLE
+from steering_net.process import PARENT_VARIABLE
 
 _BESIDE = ('.json', '.keras', '.h5', '.hdf5', '.tflite', '.origin.json', '.weights.h5')
 _BESIDE_A_SAVED_MODEL = ('variables', 'assets')

@@ -12,7 +12,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
 from steering_net.executor import executor_for
-from steering_net.lifeline import end_with_parent
+from steering_net.process import end_with_parent
 
 
 def run(

@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from steering_net.lifeline import end_with_parent
+from steering_net.process import end_with_parent
 
 LIMIT_S = 300
 """Processor time of the process, s."""

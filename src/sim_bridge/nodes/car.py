@@ -14,7 +14,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
 from sim_bridge import messages
-from sim_bridge.meters import RateMeter, percentiles_ms
 from sim_bridge.nodes.attendance import Attendance
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.pairing import State
@@ -23,6 +22,7 @@ from sim_bridge.seat import Seat
 from sim_bridge.web.live import Live, Moment
 from steering_net.errors import ImageError
 from steering_net.preprocess import decode_jpeg, jpeg_size
+from steering_net.statistics import RateMeter, percentiles_ms
 
 Post = Callable[[Callable[[float], None]], None]
 """Has the server's thread call something, with the time then."""

@@ -13,7 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 from sim_bridge.errors import StartError
 from sim_bridge.standby import is_spare, told_to_go
 from steering_net import running
-from steering_net.lifeline import end_with_parent
+from steering_net.process import end_with_parent
 
 
 def run(

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.meters import percentiles_ms
 from sim_bridge.pedals import Pedals
 from sim_bridge.speed_control import proportional
 from sim_bridge.track_sim.simulator import Simulator, SimulatorOptions
+from steering_net.statistics import percentiles_ms
 
 Steer = Callable[[bytes], float]
 """From a frame's JPEG bytes to a steering angle, rad, left positive."""

@@ -16,7 +16,7 @@ from sim_bridge.errors import StartError, check_target
 from sim_bridge.protocol import CULTURES
 from sim_bridge.track_sim.client import parse_url
 from sim_bridge.track_sim.faults import describe_faults, parse_faults
-from steering_net.lifeline import end_with_parent
+from steering_net.process import end_with_parent
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
