@@ -32,7 +32,7 @@ from PIL import Image  # noqa: E402
 
 from sim_bridge.dialect import LegacyDialect  # noqa: E402
 from steering_net.predictor import default_model  # noqa: E402
-from steering_net.preprocess import COURSE, preprocess  # noqa: E402
+from steering_net.vision.preprocessing import COURSE, preprocess  # noqa: E402
 
 SET_SPEED_MPH = 9.0
 KP, KI = 0.1, 0.002

@@ -50,7 +50,7 @@ def time_ours(data: Path) -> dict[str, float]:
     """One epoch as `sim-bridge train` does it, without validation and without writing files."""
     from steering_net import train
     from steering_net.frames import Frames, LogSource, recorded_frames
-    from steering_net.preprocess import find_profile
+    from steering_net.vision.preprocessing import find_profile
 
     labels = tuple(sorted((data / 'train' / 'logs').glob('*.csv')))
     sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
@@ -152,7 +152,7 @@ def plain_rows(data: Path) -> list[tuple[str, float]]:
     """(path, steering) of every image; the side cameras with the usual 0.2 to the inside."""
     from steering_net.dataset import find_image, read_log
     from steering_net.frames import is_held_out
-    from steering_net.preprocess import RECORDER_STEERING_RAD
+    from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
 
     rows = []
     for name in LOGS:
@@ -205,7 +205,7 @@ def our_augmentation() -> Any:
     """Our functions behind the Sequence's signature."""
     from steering_net.augment import Augmentation, augment
     from steering_net.frames import crop_of
-    from steering_net.preprocess import COURSE, preprocess
+    from steering_net.vision.preprocessing import COURSE, preprocess
 
     settings, profile = Augmentation(), COURSE.below(STORED_TOP)
     rest = replace(COURSE, rows=None, blur=0, size=None)

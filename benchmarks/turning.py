@@ -19,9 +19,9 @@ import numpy as np
 
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
-from steering_net.pinhole import AUTONOMOUS, AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
-from steering_net.preprocess import find_profile, preprocess
-from steering_net.view import View
+from steering_net.vision.camera_model import AUTONOMOUS, AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
+from steering_net.vision.preprocessing import find_profile, preprocess
+from steering_net.vision.view import View
 
 PROFILES = ('course', 'course_noblur', 'naoki', 'ksakmann', 'carnd_raw_rgb')
 FRAMES = 20

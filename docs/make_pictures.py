@@ -10,9 +10,9 @@ import numpy as np
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.closed_loop import drive
 from sim_bridge.track_sim.track import Track, make_track
-from steering_net.pinhole import AUTONOMOUS
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import decode_jpeg
+from steering_net.vision.camera_model import AUTONOMOUS
+from steering_net.vision.preprocessing import decode_jpeg
 
 FRAME_SEEDS = (0, 4, 5)
 MAP_SEED = 4

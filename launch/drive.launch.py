@@ -32,8 +32,8 @@ from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 from sim_bridge.address import reachable
 from sim_bridge.fleet import prefixes
 from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
-from steering_net.pinhole import AUTONOMOUS_CAMERA
 from steering_net.process import PARENT_VARIABLE
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
 # Where the camera of the simulator that drives sits on its car, REP-103: metres, radians, x
 # forward, z up; positive are yaw to the left, pitch down, roll with the left side up.

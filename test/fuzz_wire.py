@@ -38,7 +38,7 @@ from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.faults import CHANCES, Spoiler, parse_faults
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from sim_bridge.track_sim.wire import encode_frame, encode_text
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.vision.preprocessing import ImageError, decode_jpeg
 
 LONGEST_S = 2.0
 CORPUS_AT_MOST = 2000

@@ -9,7 +9,7 @@ import pytest
 from sim_bridge.track_sim.camera import Camera, encode_jpeg
 from sim_bridge.track_sim.scenery import make_look
 from sim_bridge.track_sim.track import Pose, make_track
-from steering_net.pinhole import AUTONOMOUS_CAMERA
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
 TRACK = make_track(0)
 

@@ -21,8 +21,8 @@ from steering_net.loader import ModelError
 from steering_net.model import build_pilotnet
 from steering_net.origin import read_origin
 from steering_net.predictor import KerasPredictor, LiteRtPredictor
-from steering_net.preprocess import PROFILES
 from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
+from steering_net.vision.preprocessing import PROFILES
 
 
 @pytest.fixture(scope='module')

@@ -10,10 +10,10 @@ import pytest
 from steering_net.data_driven import Line, Offset, advance, drive, road_middle, view
 from steering_net.dataset import LogError, smooth
 from steering_net.evaluate import open_loop
-from steering_net.pinhole import TRAINING_CAMERA
 from steering_net.predictor import load_predictor
 from steering_net.recording import Recording, read_folder
 from steering_net.vehicle import WHEELBASE_M
+from steering_net.vision.camera_model import TRAINING_CAMERA
 from support import run_verb
 
 # One left curve and one right, each 40 steps of a tenth of a second.

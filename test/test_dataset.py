@@ -13,7 +13,7 @@ from steering_net.dataset import (
     smooth,
     smoothed_steering_rad,
 )
-from steering_net.preprocess import RECORDER_STEERING_RAD, ImageError
+from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, ImageError
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 STAMP = '2020_10_17_20_17_02_162'

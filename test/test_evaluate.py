@@ -14,10 +14,10 @@ from sim_bridge.track_sim.track import make_track
 from sim_bridge.verbs import evaluate as verb
 from steering_net.dataset import LogError
 from steering_net.evaluate import open_loop
-from steering_net.pinhole import CAMERAS, find_camera
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import COURSE, RECORDER_STEERING_RAD
 from steering_net.recording import read_folder
+from steering_net.vision.camera_model import CAMERAS, find_camera
+from steering_net.vision.preprocessing import COURSE, RECORDER_STEERING_RAD
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 FIELDS = {

@@ -27,7 +27,7 @@ from sim_bridge.track_sim.faults import (
 )
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from sim_bridge.verbs.simulate import configure
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.vision.preprocessing import ImageError, decode_jpeg
 from support import run_verb
 
 

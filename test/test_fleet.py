@@ -18,7 +18,7 @@ from sim_bridge.pairing import Counters
 from sim_bridge.track_sim.camera import encode_jpeg
 from steering_net.convert import probe_frames
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import decode_jpeg
+from steering_net.vision.preprocessing import decode_jpeg
 from support import Graph, TalkingSimulator, free_port, run_verb, wait_for
 
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]

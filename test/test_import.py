@@ -16,8 +16,14 @@ from steering_net.importing import import_model
 from steering_net.loader import ModelError, read_network
 from steering_net.model import build_pilotnet
 from steering_net.origin import Origin, complete, infer_profile
-from steering_net.preprocess import PROFILES, decode_jpeg, find_profile, preprocess, spell
 from steering_net.sidecar import Sidecar, read_sidecar, write_sidecar
+from steering_net.vision.preprocessing import (
+    PROFILES,
+    decode_jpeg,
+    find_profile,
+    preprocess,
+    spell,
+)
 from support import SHARED_DATA, run_verb
 
 # File, saved by, profile, correlation with the recorded steering of lake_lap_a (None: constant).

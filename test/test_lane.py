@@ -15,9 +15,9 @@ from steering_net.data_driven import recorded_way, road_middle
 from steering_net.dataset import LogError
 from steering_net.labels import Labelling, of_recording
 from steering_net.lane import directions, edges_ahead, middle_beside, towards_middle_rad
-from steering_net.pinhole import TRAINING_CAMERA, reprojected
 from steering_net.recording import Recording, read_folder
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vision.camera_model import TRAINING_CAMERA, reprojected
 from steering_net.way import runs, way_of
 
 STEP_S, SPEED_MPS = 0.1, 10.0

@@ -10,7 +10,7 @@ from sim_bridge.track_sim.closed_loop import drive
 from sim_bridge.verbs import train as verb
 from steering_net.dataset import read_log
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import decode_jpeg
+from steering_net.vision.preprocessing import decode_jpeg
 from support import free_port, run_verb
 
 TRACK = 5

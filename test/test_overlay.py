@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sim_bridge.overlay import SCALE, Reading, arc, draw, to_jpeg
-from steering_net.pinhole import AUTONOMOUS_CAMERA
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
 GREY = np.full((160, 320, 3), 90, np.uint8)
 

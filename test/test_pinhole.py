@@ -7,7 +7,7 @@ import pytest
 
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
-from steering_net.pinhole import (
+from steering_net.vision.camera_model import (
     AUTONOMOUS_CAMERA,
     TRAINING_CAMERA,
     Pinhole,

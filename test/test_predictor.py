@@ -18,7 +18,7 @@ from steering_net.predictor import (
     default_model,
     load_predictor,
 )
-from steering_net.preprocess import PROFILES, RECORDER_STEERING_RAD, ImageError
+from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD, ImageError
 
 SOURCE = Path(__file__).parents[1] / 'src'
 FRAME = np.full((160, 320, 3), 90, np.uint8)

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from steering_net.preprocess import (
+from steering_net.sidecar import Sidecar, read_sidecar, write_sidecar
+from steering_net.vision.preprocessing import (
     COURSE,
     PROFILES,
     RECORDER_STEERING_RAD,
@@ -16,7 +17,6 @@ from steering_net.preprocess import (
     profile_text,
     spell,
 )
-from steering_net.sidecar import Sidecar, read_sidecar, write_sidecar
 
 
 def frame(seed=0, height=160, width=320):

@@ -28,7 +28,7 @@ from sim_bridge.topics import TOPICS
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from sim_bridge.verbs import record as verb
-from steering_net.preprocess import decode_jpeg
+from steering_net.vision.preprocessing import decode_jpeg
 from support import TalkingSimulator, free_port, run_verb, wait_for
 
 

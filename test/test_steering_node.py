@@ -22,7 +22,7 @@ from std_msgs.msg import Float32
 from steering_net.convert import probe_frames
 from steering_net.node import to_rgb
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import ImageError, decode_jpeg
+from steering_net.vision.preprocessing import ImageError, decode_jpeg
 from support import wait_for
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

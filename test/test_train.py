@@ -16,9 +16,12 @@ from steering_net.frames import LogSource, recorded_frames, rendered_frames
 from steering_net.labels import Labelling
 from steering_net.loader import load_keras
 from steering_net.model import build_pilotnet
-from steering_net.pinhole import CAMERAS, TRAINING_CAMERA, find_camera, turned
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import (
+from steering_net.recording import read_folder
+from steering_net.sidecar import read_sidecar, sha256_of
+from steering_net.train import BatchMaker, TrainConfig, train
+from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA, find_camera, turned
+from steering_net.vision.preprocessing import (
     COURSE,
     RECORDER_STEERING_RAD,
     ImageError,
@@ -26,9 +29,6 @@ from steering_net.preprocess import (
     find_profile,
     preprocess,
 )
-from steering_net.recording import read_folder
-from steering_net.sidecar import read_sidecar, sha256_of
-from steering_net.train import BatchMaker, TrainConfig, train
 
 PLAIN = Augmentation(
     flip=False,

@@ -9,11 +9,16 @@ import pytest
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
 from steering_net.errors import ImageError
-from steering_net.frame_size import SizeNotice, as_frame
-from steering_net.pinhole import AUTONOMOUS_CAMERA, TRAINING_CAMERA, find_camera, turned
 from steering_net.predictor import load_predictor
-from steering_net.preprocess import PROFILES, find_profile, preprocess
-from steering_net.view import AS_TRAINED, View
+from steering_net.vision.camera_model import (
+    AUTONOMOUS_CAMERA,
+    TRAINING_CAMERA,
+    find_camera,
+    turned,
+)
+from steering_net.vision.frame_size import SizeNotice, as_frame
+from steering_net.vision.preprocessing import PROFILES, find_profile, preprocess
+from steering_net.vision.view import AS_TRAINED, View
 
 TRACK = make_track(5)
 POSES = [TRACK.pose(20.0 + 40.0 * i) for i in range(5)]

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_bridge.protocol import MAX_STEERING_RAD
-from steering_net.frame_size import FRAME_HEIGHT, FRAME_WIDTH, as_frame
-from steering_net.pinhole import AUTONOMOUS_CAMERA, Pinhole
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
+from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH, as_frame
 
 Rgb = npt.NDArray[np.uint8]
 

@@ -22,8 +22,8 @@ from sim_bridge.protocol import (
 )
 from sim_bridge.tokens import Limits
 from steering_net.errors import ImageError
-from steering_net.frame_size import check_size
-from steering_net.preprocess import jpeg_size
+from steering_net.vision.frame_size import check_size
+from steering_net.vision.preprocessing import jpeg_size
 
 Send = Callable[[str, str, Mapping[str, str]], None]
 """Delivers (session id, event name, data) to one client."""

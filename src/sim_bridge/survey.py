@@ -16,9 +16,9 @@ from sim_bridge.recordings import is_bag, read_bag, render_track
 from steering_net.augment import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.dataset import BadRow, Log, find_image, read_log
 from steering_net.errors import ImageError
-from steering_net.frame_size import FRAME_SHAPE, as_frame
-from steering_net.pinhole import AUTONOMOUS, TRAINING, find_camera
 from steering_net.recording import Recording, find_log, from_log
+from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera
+from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
 _SHOWN_BAD_ROWS = 20
 _SHOWN_FRAMES = 12

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.frame_size import FRAME_WIDTH, as_frame
-from steering_net.pinhole import (
+from steering_net.vehicle import WHEELBASE_M
+from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
     Matrix,
     Pinhole,
@@ -23,8 +23,8 @@ from steering_net.pinhole import (
     pixels_from_image,
     turned,
 )
-from steering_net.preprocess import Profile
-from steering_net.vehicle import WHEELBASE_M
+from steering_net.vision.frame_size import FRAME_WIDTH, as_frame
+from steering_net.vision.preprocessing import Profile
 
 CROP_TOP, CROP_BOTTOM = 50, 145
 CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)

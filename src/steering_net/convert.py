@@ -30,9 +30,16 @@ from steering_net.origin import (
     write_atomically,
     write_origin,
 )
-from steering_net.pinhole import Rgb
-from steering_net.preprocess import Profile, Tensor, decode_jpeg, find_profile, preprocess, spell
 from steering_net.sidecar import combined, read_sidecar, sha256_of
+from steering_net.vision.camera_model import Rgb
+from steering_net.vision.preprocessing import (
+    Profile,
+    Tensor,
+    decode_jpeg,
+    find_profile,
+    preprocess,
+    spell,
+)
 
 CONVERTER_VERSION = 3
 """To be raised whenever the same file would give another LiteRT file, or another origin."""

@@ -27,11 +27,17 @@ from steering_net.augment import crop_of
 from steering_net.dataset import LogError, Series
 from steering_net.errors import ImageError
 from steering_net.evaluate import latency_ms
-from steering_net.frame_size import as_frame
 from steering_net.lane import directions, look, middles_of
-from steering_net.pinhole import TRAINING_CAMERA, Pinhole, Rgb, find_camera, reprojected
 from steering_net.recording import Recording, no_speed
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vision.camera_model import (
+    TRAINING_CAMERA,
+    Pinhole,
+    Rgb,
+    find_camera,
+    reprojected,
+)
+from steering_net.vision.frame_size import as_frame
 from steering_net.way import LONGEST_STEP_S, acting
 
 _LOG = logging.getLogger(__name__)

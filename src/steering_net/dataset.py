@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ImageError
-from steering_net.pinhole import Rgb
-from steering_net.preprocess import RECORDER_STEERING_RAD, decode_jpeg
+from steering_net.vision.camera_model import Rgb
+from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, decode_jpeg
 
 Series: TypeAlias = NDArray[np.float64]
 

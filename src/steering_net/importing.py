@@ -13,8 +13,8 @@ from steering_net.apart import run_apart
 from steering_net.convert import Choice, choose_profile
 from steering_net.errors import ModelError
 from steering_net.origin import Origin, read_origin
-from steering_net.preprocess import Profile, spell
 from steering_net.sidecar import Sidecar, read_sidecar, sha256_of, write_sidecar
+from steering_net.vision.preprocessing import Profile, spell
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,7 @@ from std_msgs.msg import Float32, Header
 
 from steering_net.errors import ImageError
 from steering_net.executor import PRIVATE_ERRORS, take
-from steering_net.frame_size import SizeNotice
 from steering_net.health import Health, Level
-from steering_net.pinhole import AUTONOMOUS, CAMERAS, Rgb
 from steering_net.predictor import (
     BACKENDS,
     BatchPredictor,
@@ -46,11 +44,13 @@ from steering_net.predictor import (
     Predictor,
     load_predictor,
 )
-from steering_net.preprocess import decode_jpeg
 from steering_net.readiness import Readiness
 from steering_net.running import run
 from steering_net.swap import Loader, Outcome, Request, check
-from steering_net.view import AS_TRAINED
+from steering_net.vision.camera_model import AUTONOMOUS, CAMERAS, Rgb
+from steering_net.vision.frame_size import SizeNotice
+from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.view import AS_TRAINED
 
 REFUSED = (ParameterException, ValueError)
 """What making a SteeringNode raises for a parameter or a network that cannot be used."""

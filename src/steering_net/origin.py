@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError
-from steering_net.preprocess import Profile, find_profile
+from steering_net.vision.preprocessing import Profile, find_profile
 
 _SCALES_PIXELS = 0.1
 """A network that multiplies its input by less expects pixels of 0 to 255, not of 0 to 1."""

@@ -12,13 +12,13 @@ import numpy as np
 
 from steering_net.convert import ensure_litert, fitting_profile
 from steering_net.errors import ImageError
-from steering_net.frame_size import FRAME_SHAPE
 from steering_net.loader import ModelError, check_frame_shape, one_line, read_network
 from steering_net.origin import read_origin
-from steering_net.pinhole import Rgb, find_camera
-from steering_net.preprocess import Profile, find_profile
 from steering_net.sidecar import sha256_of
-from steering_net.view import AS_TRAINED, View
+from steering_net.vision.camera_model import Rgb, find_camera
+from steering_net.vision.frame_size import FRAME_SHAPE
+from steering_net.vision.preprocessing import Profile, find_profile
+from steering_net.vision.view import AS_TRAINED, View
 
 BACKENDS = ('litert', 'keras')
 _WARM_UPS = 3

@@ -17,9 +17,9 @@ from steering_net.dataset import (
     smoothed_steering_rad,
 )
 from steering_net.errors import ImageError
-from steering_net.frame_size import SizeNotice
-from steering_net.pinhole import TRAINING, Rgb, find_camera
-from steering_net.preprocess import decode_jpeg
+from steering_net.vision.camera_model import TRAINING, Rgb, find_camera
+from steering_net.vision.frame_size import SizeNotice
+from steering_net.vision.preprocessing import decode_jpeg
 
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
-from steering_net.preprocess import profile_text
+from steering_net.vision.preprocessing import profile_text
 
 _PART_BYTES = 1 << 20
 

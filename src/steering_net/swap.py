@@ -17,8 +17,8 @@ from steering_net.apart import run_apart
 from steering_net.convert import ensure_litert
 from steering_net.loader import SUFFIXES, ModelError, one_line
 from steering_net.predictor import BACKENDS, Predictor, load_predictor
-from steering_net.preprocess import find_profile
-from steering_net.view import AS_TRAINED
+from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.view import AS_TRAINED
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.running import run
 from steering_net.errors import ImageError
-from steering_net.preprocess import decode_jpeg
+from steering_net.vision.preprocessing import decode_jpeg
 
 PARAMETERS = (Parameter('rate', 15.0, 'Most drawings per second, 1/s.', 1.0, 60.0),)
 

@@ -21,8 +21,8 @@ from sim_bridge.protocol import Telemetry
 from sim_bridge.seat import Seat
 from sim_bridge.web.live import Live, Moment
 from steering_net.errors import ImageError
-from steering_net.preprocess import decode_jpeg, jpeg_size
 from steering_net.statistics import RateMeter, percentiles_ms
+from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
 Post = Callable[[Callable[[float], None]], None]
 """Has the server's thread call something, with the time then."""

@@ -26,7 +26,7 @@ from sim_bridge.track_sim.scenery import (
     paint,
 )
 from sim_bridge.track_sim.track import FloatArray, Pose, Track
-from steering_net.pinhole import AUTONOMOUS_CAMERA, Pinhole, above_horizon
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole, above_horizon
 
 JPEG_QUALITY = 75
 """Unity's default."""

@@ -13,7 +13,7 @@ from sim_bridge.track_sim.camera import JPEG_QUALITY, Camera, encode_jpeg
 from sim_bridge.track_sim.car import CarParams
 from sim_bridge.track_sim.scenery import Image
 from sim_bridge.track_sim.track import Pose, Track, make_track
-from steering_net.pinhole import TRAINING_CAMERA, Pinhole
+from steering_net.vision.camera_model import TRAINING_CAMERA, Pinhole
 
 TRAIN_SEEDS = range(1000, 2000)
 """Track seeds for training and validation. Disjoint from TEST_SEEDS, and must stay so."""

@@ -2,8 +2,8 @@
 
 import argparse
 
-from steering_net.pinhole import AUTONOMOUS, find_camera
-from steering_net.view import AS_TRAINED
+from steering_net.vision.camera_model import AUTONOMOUS, find_camera
+from steering_net.vision.view import AS_TRAINED
 
 _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.255 (degrees, m)'
 

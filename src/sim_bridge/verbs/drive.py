@@ -109,7 +109,7 @@ def _prepare_model(args: argparse.Namespace) -> None:
     if args.model == 'default':
         return
     from steering_net.convert import prepare
-    from steering_net.preprocess import find_profile
+    from steering_net.vision.preprocessing import find_profile
 
     try:
         print(prepare(Path(args.model), find_profile(args.profile) if args.profile else None))

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import; 0 on success, 2 with one line on stderr for what cannot be read."""
     from steering_net.importing import import_model
-    from steering_net.preprocess import find_profile
+    from steering_net.vision.preprocessing import find_profile
 
     try:
         profile = find_profile(args.profile) if args.profile else None

@@ -20,7 +20,7 @@ from sim_bridge.comparison import Comparison, compare
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.supervisor import Child
 from sim_bridge.verbs.cameras import add_recorded_with
-from steering_net.pinhole import AUTONOMOUS
+from steering_net.vision.camera_model import AUTONOMOUS
 
 _END_S = 5.0
 

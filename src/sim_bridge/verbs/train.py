@@ -181,9 +181,9 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.augment import Augmentation
     from steering_net.frames import LogSource
     from steering_net.labels import Labelling
-    from steering_net.pinhole import AUTONOMOUS, TRAINING
     from steering_net.recording import find_log
     from steering_net.train import TrainConfig, train
+    from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 
     try:
         if args.samples_per_track < 1:
@@ -238,7 +238,7 @@ def _samples(
     tracks: range, count: int, seed: int, camera: str
 ) -> Iterator[tuple[NDArray[np.uint8], float]]:
     from sim_bridge.track_sim.samples import samples
-    from steering_net.pinhole import find_camera
+    from steering_net.vision.camera_model import find_camera
 
     for track in tracks:
         for sample in samples(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from steering_net.errors import ImageError
-from steering_net.pinhole import Rgb
+from steering_net.vision.camera_model import Rgb
 
 FRAME_WIDTH, FRAME_HEIGHT = 320, 160
 """Size in pixels of the frames that the simulator sends and records."""

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ImageError
-from steering_net.frame_size import FRAME_HEIGHT, FRAME_WIDTH
-from steering_net.pinhole import TRAINING, Matrix, Rgb, find_camera
+from steering_net.vision.camera_model import TRAINING, Matrix, Rgb, find_camera
+from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 
 Tensor: TypeAlias = NDArray[np.float32]
 

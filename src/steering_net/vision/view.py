@@ -12,9 +12,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.frame_size import FRAME_HEIGHT, as_frame
-from steering_net.pinhole import Rgb, find_camera, image_from_image, pixels_from_image
-from steering_net.preprocess import INTERPOLATIONS, Profile, Tensor, preprocess, recoloured
+from steering_net.vision.camera_model import Rgb, find_camera, image_from_image, pixels_from_image
+from steering_net.vision.frame_size import FRAME_HEIGHT, as_frame
+from steering_net.vision.preprocessing import (
+    INTERPOLATIONS,
+    Profile,
+    Tensor,
+    preprocess,
+    recoloured,
+)
 
 AS_TRAINED = 'as-trained'
 """Says of frames that they are of the camera that a network was trained with: none is turned."""
