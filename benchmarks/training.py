@@ -150,7 +150,7 @@ def cpu_s() -> float:
 
 def plain_rows(data: Path) -> list[tuple[str, float]]:
     """(path, steering) of every image; the side cameras with the usual 0.2 to the inside."""
-    from steering_net.dataset import find_image, read_log
+    from steering_net.data.driving_log import find_image, read_log
     from steering_net.frames import is_held_out
     from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steering_net.dataset import (
+from steering_net.data.driving_log import (
     LogError,
     find_image,
     name_time,

@@ -9,16 +9,16 @@ import pytest
 
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
-from steering_net import lane
 from steering_net.augment import crop_of
+from steering_net.data import centerline
+from steering_net.data.centerline import directions, edges_ahead, middle_beside, towards_middle_rad
+from steering_net.data.driving_log import LogError
+from steering_net.data.recording import Recording, read_folder
+from steering_net.data.trajectory import runs, way_of
 from steering_net.data_driven import recorded_way, road_middle
-from steering_net.dataset import LogError
 from steering_net.labels import Labelling, of_recording
-from steering_net.lane import directions, edges_ahead, middle_beside, towards_middle_rad
-from steering_net.recording import Recording, read_folder
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import TRAINING_CAMERA, reprojected
-from steering_net.way import runs, way_of
 
 STEP_S, SPEED_MPS = 0.1, 10.0
 
@@ -121,10 +121,10 @@ def test_a_road_that_is_not_seen_is_no_yardstick_and_the_error_says_what_is():
 
 
 def test_of_a_road_half_seen_here_and_half_there_no_width_is_made_up(monkeypatch):
-    lines = len(lane._AHEAD_M)
+    lines = len(centerline._AHEAD_M)
     one = np.where(np.arange(lines) % 2, 8.0, np.nan)
     edges = iter((one, np.where(np.isnan(one), -8.0, np.nan)))
-    monkeypatch.setattr(lane, '_first', lambda *words: next(edges))
+    monkeypatch.setattr(centerline, '_first', lambda *words: next(edges))
     assert edges_ahead(np.zeros((95, 320, 3), np.uint8)).shape == (0, 3)
 
 

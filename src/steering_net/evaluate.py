@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from steering_net.dataset import LogError, Series
+from steering_net.data.driving_log import LogError, Series
+from steering_net.data.recording import Recording
 from steering_net.errors import ImageError
 from steering_net.predictor import Predictor
-from steering_net.recording import Recording
 
 _LOG = logging.getLogger(__name__)
 # Far below what a steering wheel can do: such an output does not depend on the frame.

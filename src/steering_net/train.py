@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from steering_net.augment import CROP_BOTTOM, CROP_TOP, Augmentation, augment
 from steering_net.convert import convert
+from steering_net.data.recording import Recording
 from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frames, rendered_frames
 from steering_net.labels import Labelling
 from steering_net.loader import ModelError, load_keras
 from steering_net.model import build_pilotnet
-from steering_net.recording import Recording
 from steering_net.report import write_card, write_plots
 from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH

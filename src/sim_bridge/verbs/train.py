@@ -179,9 +179,9 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     from sim_bridge.recordings import read_bag
     from steering_net.augment import Augmentation
+    from steering_net.data.recording import find_log
     from steering_net.frames import LogSource
     from steering_net.labels import Labelling
-    from steering_net.recording import find_log
     from steering_net.train import TrainConfig, train
     from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from steering_net.dataset import (
+from steering_net.data.driving_log import (
     Log,
     LogError,
     Series,

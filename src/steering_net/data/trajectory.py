@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.dataset import Series
+from steering_net.data.driving_log import Series
 from steering_net.vehicle import WHEELBASE_M
 
 Rows: TypeAlias = int | NDArray[np.intp]

@@ -1,0 +1,1 @@
+"""Driving logs of people, and the way and road that they show."""
