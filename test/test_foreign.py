@@ -16,8 +16,8 @@ import keras
 import numpy as np
 import pytest
 
-from steering_net.foreign.bytecode import Affine, BytecodeError, recognise
 from steering_net.loader import ModelError, load_keras, other_half, read_network
+from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
 
 SOURCE = Path(__file__).parents[1] / 'src'
 # Written by these versions of Python: marshal.dumps of `lambda x: x` and of

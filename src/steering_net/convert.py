@@ -18,8 +18,8 @@ import numpy as np
 
 from steering_net import sandbox
 from steering_net.apart import run_apart
-from steering_net.foreign.limits import read_file
 from steering_net.loader import ModelError, one_line, other_half, read_network
+from steering_net.model_io.importers.limits import read_file
 from steering_net.origin import (
     UNKNOWN,
     Origin,
@@ -204,7 +204,7 @@ def _converted(
 
 def _adopted(source: Path) -> tuple[bytes, Origin]:
     """A `.tflite` file, once it has run and is known to have only built-in operators."""
-    from steering_net.foreign.litert import check_operators
+    from steering_net.model_io.importers.litert import check_operators
     from steering_net.predictor import LiteRtPredictor, PredictionError
 
     content = read_file(source)

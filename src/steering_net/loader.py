@@ -61,7 +61,7 @@ def read_network(path: Path, other: Path | None = None) -> Network:
 
 def _read(path: Path, other: Path | None) -> tuple[Any, str]:
     """Choose the reader; the model and what saved it come back."""
-    from steering_net.foreign import keras_files
+    from steering_net.model_io.importers import keras_files
 
     kind = kind_of(path)
     if kind == 'json' or (other is not None and kind_of(other) == 'json'):
@@ -78,7 +78,7 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
 
 
 def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
-    from steering_net.foreign import keras_files
+    from steering_net.model_io.importers import keras_files
 
     weights, architecture = (path, other) if kind_of(path) != 'json' else (other, path)
     weights = weights or other_half(path)
@@ -97,7 +97,7 @@ def other_half(path: Path) -> Path | None:
     That is the weights beside a Keras architecture, or the architecture beside weights, which
     of `model.weights.h5` is `model.json`.
     """
-    from steering_net.foreign.keras_files import is_architecture
+    from steering_net.model_io.importers.keras_files import is_architecture
 
     if path.suffix == '.json':
         beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
@@ -108,7 +108,7 @@ def other_half(path: Path) -> Path | None:
 
 
 def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:
-    from steering_net.foreign import litert, onnx, saved_model
+    from steering_net.model_io.importers import litert, onnx, saved_model
 
     return {
         'onnx': onnx.read_onnx,

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError
-from steering_net.foreign import graphs
-from steering_net.foreign.chain import Array, Chain
-from steering_net.foreign.graphs import Folder, Handler, Operation
-from steering_net.foreign.layers import build
-from steering_net.foreign.limits import read_file
+from steering_net.model_io.importers import graph_walker
+from steering_net.model_io.importers.graph_walker import Folder, Handler, Operation
+from steering_net.model_io.importers.layer_chain import Array, Chain
+from steering_net.model_io.importers.layers import build
+from steering_net.model_io.importers.limits import read_file
 
 _TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 10: np.float16, 11: np.float64}
 _MESSAGES = {
@@ -107,7 +107,7 @@ def _read_node(chain: Chain, node: Any, values: dict[str, Any]) -> None:
     inputs = [values[name] for name in node.input]
     attributes = {a.name: _attribute(a) for a in node.attribute}
     operation = Operation(node.op_type, tuple(inputs), attributes)
-    values[node.output[0]] = graphs.run(chain, operation, _HANDLERS, _FOLDERS)
+    values[node.output[0]] = graph_walker.run(chain, operation, _HANDLERS, _FOLDERS)
 
 
 def _attribute(attribute: Any) -> Any:
@@ -267,44 +267,44 @@ def _axes(operation: Operation) -> Any:
 
 
 _HANDLERS: dict[str, Handler] = {
-    'Add': graphs.add,
-    'Atan': graphs.arctan,
+    'Add': graph_walker.add,
+    'Atan': graph_walker.arctan,
     'AveragePool': _pool('AveragePooling2D'),
     'BatchNormalization': _batch_norm,
     'Cast': _cast,
     'Clip': _clip,
     'Conv': _conv,
-    'Div': graphs.divide,
-    'Dropout': graphs.keep,
+    'Div': graph_walker.divide,
+    'Dropout': graph_walker.keep,
     'Elu': _elu,
     'Flatten': _flatten,
     'Gemm': _gemm,
     'GlobalAveragePool': _global_pool('GlobalAveragePooling2D'),
     'GlobalMaxPool': _global_pool('GlobalMaxPooling2D'),
-    'Identity': graphs.keep,
+    'Identity': graph_walker.keep,
     'LeakyRelu': _leaky_relu,
     'MatMul': lambda chain, operation: chain.dense(operation.constant(1)),
     'MaxPool': _pool('MaxPooling2D'),
-    'Mul': graphs.multiply,
+    'Mul': graph_walker.multiply,
     'Pad': _pad,
-    'Relu': graphs.activation('relu'),
+    'Relu': graph_walker.activation('relu'),
     'Reshape': _reshape,
-    'Selu': graphs.activation('selu'),
-    'Sigmoid': graphs.activation('sigmoid'),
-    'Softplus': graphs.activation('softplus'),
+    'Selu': graph_walker.activation('selu'),
+    'Sigmoid': graph_walker.activation('sigmoid'),
+    'Softplus': graph_walker.activation('softplus'),
     'Squeeze': _squeeze,
-    'Sub': graphs.subtract,
-    'Tanh': graphs.activation('tanh'),
+    'Sub': graph_walker.subtract,
+    'Tanh': graph_walker.activation('tanh'),
     'Transpose': _transpose,
 }
 _FOLDERS: dict[str, Folder] = {
-    'Cast': graphs.first,
-    'Concat': lambda operation: graphs.concatenate(operation.constants),
+    'Cast': graph_walker.first,
+    'Concat': lambda operation: graph_walker.concatenate(operation.constants),
     'Constant': lambda operation: np.asarray(
         next(v for k, v in operation.attributes.items() if k.startswith('value'))
     ),
     'Gather': lambda operation: operation.constant(0)[operation.constant(1)],
-    'Identity': graphs.first,
+    'Identity': graph_walker.first,
     'Squeeze': lambda operation: operation.constant(0).squeeze(),
     'Transpose': lambda operation: operation.constant(0).transpose(
         operation.attributes.get('perm')

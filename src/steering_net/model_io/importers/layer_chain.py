@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ModelError
-from steering_net.foreign.layers import Layer
-from steering_net.foreign.limits import MAX_LAYERS, check_values
+from steering_net.model_io.importers.layers import Layer
+from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
 
 Array = NDArray[Any]
 FIRST_TO_LAST = (0, 2, 3, 1)

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
-from steering_net.foreign.branches import load_branched
-from steering_net.foreign.keras_config import (
+from steering_net.model_io.importers.keras_config import (
     Architecture,
     NotAChainError,
     is_config,
     parse_config,
     read_config,
 )
-from steering_net.foreign.layers import Layer, Shape, Weights, build, weighted
-from steering_net.foreign.limits import (
+from steering_net.model_io.importers.keras_functional import load_branched
+from steering_net.model_io.importers.keras_weights import attribute, read_weights
+from steering_net.model_io.importers.layers import Layer, Shape, Weights, build, weighted
+from steering_net.model_io.importers.limits import (
     MAX_FILE_BYTES,
     MAX_JSON_BYTES,
     check_bytes,
@@ -26,7 +27,6 @@ from steering_net.foreign.limits import (
     read_json,
     read_member,
 )
-from steering_net.foreign.weights import attribute, read_weights
 
 USUAL_SHAPES = ((66, 200, 3), (160, 320, 3), (64, 64, 3))
 """Inputs that are tried for a description that names none: the weights tell which one fits."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
-from steering_net.foreign import graphs
-from steering_net.foreign.chain import Array, Chain
-from steering_net.foreign.graphs import Folder, Handler, Operation
-from steering_net.foreign.layers import build
-from steering_net.foreign.limits import read_file
+from steering_net.model_io.importers import graph_walker
+from steering_net.model_io.importers.graph_walker import Folder, Handler, Operation
+from steering_net.model_io.importers.layer_chain import Array, Chain
+from steering_net.model_io.importers.layers import build
+from steering_net.model_io.importers.limits import read_file
 
 _MAX_OPERATORS = 2000
 _TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64}
@@ -94,7 +94,7 @@ class _Graph:
             operator = graph.Operators(number)
             inputs = tuple(self._value(values, i) for i in operator.InputsAsNumpy().tolist())
             operation = self._operation(operator, inputs)
-            values[operator.Outputs(0)] = graphs.run(chain, operation, _HANDLERS, _FOLDERS)
+            values[operator.Outputs(0)] = graph_walker.run(chain, operation, _HANDLERS, _FOLDERS)
         if values.get(graph.Outputs(0)) != chain.flow:
             raise ModelError('its output is not the end of the chain')
         return chain
@@ -224,29 +224,31 @@ def _renamed(operation: Operation) -> Operation:
 
 
 _HANDLERS: dict[str, Handler] = {
-    'ADD': _fused(graphs.add),
+    'ADD': _fused(graph_walker.add),
     'AVERAGE_POOL_2D': _fused(_pool('AveragePooling2D')),
     'CONV_2D': _fused(_conv),
     'DEPTHWISE_CONV_2D': _fused(_depthwise),
-    'DIV': _fused(graphs.divide),
-    'ELU': graphs.activation('elu'),
+    'DIV': _fused(graph_walker.divide),
+    'ELU': graph_walker.activation('elu'),
     'FULLY_CONNECTED': _fused(_dense),
     'LEAKY_RELU': _leaky_relu,
-    'LOGISTIC': graphs.activation('sigmoid'),
+    'LOGISTIC': graph_walker.activation('sigmoid'),
     'MAX_POOL_2D': _fused(_pool('MaxPooling2D')),
-    'MEAN': lambda chain, operation: graphs.mean(chain, _renamed(operation)),
-    'MUL': _fused(graphs.multiply),
-    'PAD': graphs.pad,
-    'RELU': graphs.activation('relu'),
-    'RELU6': graphs.activation('relu6'),
+    'MEAN': lambda chain, operation: graph_walker.mean(chain, _renamed(operation)),
+    'MUL': _fused(graph_walker.multiply),
+    'PAD': graph_walker.pad,
+    'RELU': graph_walker.activation('relu'),
+    'RELU6': graph_walker.activation('relu6'),
     'RESHAPE': _reshape,
-    'SQUEEZE': graphs.squeeze,
-    'STRIDED_SLICE': lambda chain, operation: graphs.strided_slice(chain, _renamed(operation)),
-    'SUB': _fused(graphs.subtract),
-    'TANH': graphs.activation('tanh'),
+    'SQUEEZE': graph_walker.squeeze,
+    'STRIDED_SLICE': lambda chain, operation: graph_walker.strided_slice(
+        chain, _renamed(operation)
+    ),
+    'SUB': _fused(graph_walker.subtract),
+    'TANH': graph_walker.activation('tanh'),
 }
 _FOLDERS: dict[str, Folder] = {
     'DEQUANTIZE': lambda operation: operation.constant(0).astype(np.float32),
     'PACK': lambda operation: np.stack(operation.constants),
-    'STRIDED_SLICE': lambda operation: graphs.fold_strided_slice(_renamed(operation)),
+    'STRIDED_SLICE': lambda operation: graph_walker.fold_strided_slice(_renamed(operation)),
 }

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError
-from steering_net.foreign import graphs
-from steering_net.foreign.chain import Array, Chain
-from steering_net.foreign.graphs import Folder, Handler, Operation
-from steering_net.foreign.layers import build
-from steering_net.foreign.limits import MAX_WEIGHT_BYTES, check_bytes, read_file
+from steering_net.model_io.importers import graph_walker
+from steering_net.model_io.importers.graph_walker import Folder, Handler, Operation
+from steering_net.model_io.importers.layer_chain import Array, Chain
+from steering_net.model_io.importers.layers import build
+from steering_net.model_io.importers.limits import MAX_WEIGHT_BYTES, check_bytes, read_file
 
 _SIGNATURE = 'serving_default'
 _CALLS = ('PartitionedCall', 'StatefulPartitionedCall')
@@ -154,7 +154,7 @@ class _Reader:
         if node.op in _CALLS:
             return self._call(node.attr['f'].func.name, inputs)
         operation = Operation(node.op, tuple(inputs), _Attributes(node.attr))
-        return graphs.run(self._chain, operation, _HANDLERS, _FOLDERS)
+        return graph_walker.run(self._chain, operation, _HANDLERS, _FOLDERS)
 
     def _call(self, name: str, inputs: list[Any]) -> Any:
         function = self._functions.get(name)
@@ -231,7 +231,7 @@ def _pool(kind: str) -> Handler:
 
 def _bias(chain: Chain, operation: Operation) -> None:
     _last(operation)
-    graphs.add(chain, operation)
+    graph_walker.add(chain, operation)
 
 
 def _matmul(chain: Chain, operation: Operation) -> None:
@@ -257,52 +257,52 @@ def _reshape(chain: Chain, operation: Operation) -> None:
 
 
 _HANDLERS: dict[str, Handler] = {
-    'Add': graphs.add,
-    'AddV2': graphs.add,
-    'Atan': graphs.arctan,
+    'Add': graph_walker.add,
+    'AddV2': graph_walker.add,
+    'Atan': graph_walker.arctan,
     'AvgPool': _pool('AveragePooling2D'),
     'BiasAdd': _bias,
     'Conv2D': _conv,
     'DepthwiseConv2dNative': _conv,
-    'Elu': graphs.activation('elu'),
+    'Elu': graph_walker.activation('elu'),
     'FusedBatchNormV3': _batch_norm,
-    'Identity': graphs.keep,
+    'Identity': graph_walker.keep,
     'LeakyRelu': _leaky_relu,
     'MatMul': _matmul,
     'MaxPool': _pool('MaxPooling2D'),
-    'Mean': graphs.mean,
-    'Mul': graphs.multiply,
-    'Pad': graphs.pad,
-    'RealDiv': graphs.divide,
-    'Relu': graphs.activation('relu'),
-    'Relu6': graphs.activation('relu6'),
+    'Mean': graph_walker.mean,
+    'Mul': graph_walker.multiply,
+    'Pad': graph_walker.pad,
+    'RealDiv': graph_walker.divide,
+    'Relu': graph_walker.activation('relu'),
+    'Relu6': graph_walker.activation('relu6'),
     'Reshape': _reshape,
-    'Selu': graphs.activation('selu'),
-    'Sigmoid': graphs.activation('sigmoid'),
-    'Softplus': graphs.activation('softplus'),
-    'Squeeze': graphs.squeeze,
-    'StridedSlice': graphs.strided_slice,
-    'Sub': graphs.subtract,
-    'Tanh': graphs.activation('tanh'),
+    'Selu': graph_walker.activation('selu'),
+    'Sigmoid': graph_walker.activation('sigmoid'),
+    'Softplus': graph_walker.activation('softplus'),
+    'Squeeze': graph_walker.squeeze,
+    'StridedSlice': graph_walker.strided_slice,
+    'Sub': graph_walker.subtract,
+    'Tanh': graph_walker.activation('tanh'),
 }
 _FOLDERS: dict[str, Folder] = {
     'Add': lambda operation: operation.constant(0) + operation.constant(1),
     'AddV2': lambda operation: operation.constant(0) + operation.constant(1),
-    'Cast': graphs.first,
-    'ConcatV2': lambda operation: graphs.concatenate(operation.constants[:-1]),
+    'Cast': graph_walker.first,
+    'ConcatV2': lambda operation: graph_walker.concatenate(operation.constants[:-1]),
     'ExpandDims': lambda operation: np.expand_dims(
         operation.constant(0), int(operation.constant(1))
     ),
-    'Identity': graphs.first,
+    'Identity': graph_walker.first,
     'Maximum': lambda operation: np.maximum(operation.constant(0), operation.constant(1)),
     'Mul': lambda operation: operation.constant(0) * operation.constant(1),
     'Pack': lambda operation: np.stack(operation.constants),
-    'ReadVariableOp': graphs.first,
+    'ReadVariableOp': graph_walker.first,
     'RealDiv': lambda operation: operation.constant(0) / operation.constant(1),
     'Reshape': lambda operation: operation.constant(0).reshape(operation.constant(1)),
     'Rsqrt': lambda operation: 1.0 / np.sqrt(operation.constant(0)),
     'Sqrt': lambda operation: np.sqrt(operation.constant(0)),
     'Squeeze': lambda operation: operation.constant(0).squeeze(),
-    'StridedSlice': graphs.fold_strided_slice,
+    'StridedSlice': graph_walker.fold_strided_slice,
     'Sub': lambda operation: operation.constant(0) - operation.constant(1),
 }

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from steering_net.errors import ModelError
-from steering_net.foreign.bytecode import Affine, BytecodeError, recognise
-from steering_net.foreign.layers import ACTIVATIONS, KINDS, Arguments, Layer
-from steering_net.foreign.limits import MAX_ARGUMENT, read_json
+from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
+from steering_net.model_io.importers.layers import ACTIVATIONS, KINDS, Arguments, Layer
+from steering_net.model_io.importers.limits import MAX_ARGUMENT, read_json
 
 Json = Any
 

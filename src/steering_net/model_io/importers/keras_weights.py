@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ModelError
-from steering_net.foreign.layers import Weights
-from steering_net.foreign.limits import MAX_WEIGHT_BYTES, check_bytes
+from steering_net.model_io.importers.layers import Weights
+from steering_net.model_io.importers.limits import MAX_WEIGHT_BYTES, check_bytes
 
 _CONTAINERS = ('layers', '_layer_checkpoint_dependencies')
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
-from steering_net.foreign.limits import MAX_LAYERS, check_values
+from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
 
 Shape: TypeAlias = tuple[int, ...]
 Weights: TypeAlias = tuple[NDArray[np.float32], ...]

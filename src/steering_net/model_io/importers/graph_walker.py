@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError
-from steering_net.foreign.chain import Array, Chain, Flow
-from steering_net.foreign.limits import MAX_TENSOR_VALUES
+from steering_net.model_io.importers.layer_chain import Array, Chain, Flow
+from steering_net.model_io.importers.limits import MAX_TENSOR_VALUES
 
 Value = Any
 """A constant (ndarray), or the Flow."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steering_net.errors import ModelError
-from steering_net.foreign.limits import MAX_ARGUMENT
+from steering_net.model_io.importers.limits import MAX_ARGUMENT
 
 SAFE_KERAS = (3, 13, 1)
 """From this version on its loader follows no HDF5 file to another one (Python 3.11 and later)."""

@@ -1,0 +1,1 @@
+"""Readers of networks that other libraries saved. None runs code from a file."""
