@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
-from steering_net import convert as converter
-from steering_net.convert import (
+from steering_net.model import build_pilotnet
+from steering_net.model_io import litert_converter as converter
+from steering_net.model_io.litert_converter import (
     choose_profile,
     convert,
     default_cache_dir,
@@ -17,11 +18,10 @@ from steering_net.convert import (
     main,
     probe_frames,
 )
-from steering_net.loader import ModelError
-from steering_net.model import build_pilotnet
-from steering_net.origin import read_origin
+from steering_net.model_io.metadata import read_origin
+from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
+from steering_net.model_io.reader import ModelError
 from steering_net.predictor import KerasPredictor, LiteRtPredictor
-from steering_net.sidecar import Sidecar, sha256_of, write_sidecar
 from steering_net.vision.preprocessing import PROFILES
 
 

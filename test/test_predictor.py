@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from steering_net import convert as converter
-from steering_net.convert import convert, probe_frames
-from steering_net.loader import ModelError
 from steering_net.model import build_pilotnet
+from steering_net.model_io import litert_converter as converter
+from steering_net.model_io.litert_converter import convert, probe_frames
+from steering_net.model_io.reader import ModelError
 from steering_net.predictor import (
     KerasPredictor,
     LiteRtPredictor,
@@ -164,7 +164,7 @@ def run_python(code, *words, **environment):
 
 DRIVE = """
 import sys
-from steering_net.convert import probe_frames
+from steering_net.model_io.litert_converter import probe_frames
 from steering_net.predictor import load_predictor
 predictor = load_predictor(sys.argv[1])
 print(*(predictor.predict(frame) for frame in probe_frames()))
@@ -200,7 +200,7 @@ def test_tensorflow_stands_in_where_litert_is_not_installed():
     code = (
         'import sys; sys.modules["ai_edge_litert.interpreter"] = None\n'
         'from steering_net.predictor import load_predictor\n'
-        'from steering_net.convert import probe_frames\n'
+        'from steering_net.model_io.litert_converter import probe_frames\n'
         'print(load_predictor().predict(probe_frames()[0])); assert "tensorflow" in sys.modules'
     )
     result = run_python(code)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steering_net.sidecar import Sidecar, read_sidecar, write_sidecar
+from steering_net.model_io.model_config import Sidecar, read_sidecar, write_sidecar
 from steering_net.vision.preprocessing import (
     COURSE,
     PROFILES,

@@ -12,9 +12,9 @@ import keras
 import pytest
 
 from sim_bridge.doctor import Level, check_sandbox
-from steering_net import importing, sandbox
-from steering_net.apart import run_apart
-from steering_net.loader import ModelError
+from steering_net.model_io import import_model, sandbox
+from steering_net.model_io.isolated import run_apart
+from steering_net.model_io.reader import ModelError
 from support import wait_for
 
 SOURCE = Path(__file__).parents[1] / 'src'
@@ -113,7 +113,7 @@ def test_code_in_the_sandbox_reads_its_model_and_writes_its_output_and_no_more(p
     home, out, model = place / 'home', place / 'out', place / 'home' / 'model.h5'
     words = [f'--read={model}', f'--write={out}', 'probe', home, out, model]
     result = subprocess.run(
-        [sys.executable, '-P', '-m', 'steering_net.sandbox', *map(str, words)],
+        [sys.executable, '-P', '-m', 'steering_net.model_io.sandbox', *map(str, words)],
         # A home on the path of modules does not open it.
         env={**os.environ, 'PYTHONPATH': f'{SOURCE}:{place / "modules"}:{home}:{place}'},
         capture_output=True,
@@ -158,7 +158,7 @@ def test_network_with_branches_in_a_home_is_imported(place):
     both = keras.layers.concatenate([keras.layers.Dense(2)(flat), keras.layers.Dense(3)(flat)])
     path = place / 'home' / 'branched.keras'
     keras.Model(frame, keras.layers.Dense(1)(both)).save(path)
-    imported = importing.import_model([path], place / 'out' / 'clean.keras')
+    imported = import_model.import_model([path], place / 'out' / 'clean.keras')
     assert imported.origin.input_shape == (66, 200, 3)
     assert sorted(os.listdir(place / 'out')) == ['clean.json', 'clean.keras', 'clean.tflite']
     assert not list(place.glob('home/.keras'))
@@ -166,7 +166,7 @@ def test_network_with_branches_in_a_home_is_imported(place):
 
 def test_process_ends_with_the_one_that_wanted_it(place):
     (place / 'modules' / 'waits.py').write_text('import time\ntime.sleep(60)')
-    code = "from steering_net.apart import run_apart; run_apart('waits', 'x')"
+    code = "from steering_net.model_io.isolated import run_apart; run_apart('waits', 'x')"
     paths = f'{SOURCE}:{place / "modules"}'
     importer = subprocess.Popen(
         [sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': paths}
@@ -184,11 +184,11 @@ def test_process_ends_with_the_one_that_wanted_it(place):
 def test_sandbox_that_cannot_be_made_ends_the_import(place):
     """The kernel has Landlock, but refuses another layer of it."""
     (place / 'modules' / 'sitecustomize.py').write_text(
-        'from pathlib import Path\nfrom steering_net.sandbox import restrict\n'
+        'from pathlib import Path\nfrom steering_net.model_io.sandbox import restrict\n'
         "for _ in range(16): restrict([Path('/')], [Path('/')])\n"
     )
     with pytest.raises(ModelError, match='cannot be restricted: Argument list too long'):
-        run_apart('steering_net.convert', str(place / 'home' / 'model.h5'))
+        run_apart('steering_net.model_io.litert_converter', str(place / 'home' / 'model.h5'))
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def check_model(model: str, profile: str) -> Finding:
 
 def check_sandbox() -> Finding:
     """Whether the kernel can keep a process that reads a network from files and sockets."""
-    from steering_net import sandbox
+    from steering_net.model_io import sandbox
 
     if missing := sandbox.missing():
         return Finding(Level.WARNING, 'sandbox', missing, 'import only networks that you trust')

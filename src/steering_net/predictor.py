@@ -10,11 +10,11 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from steering_net.convert import ensure_litert, fitting_profile
 from steering_net.errors import ImageError
-from steering_net.loader import ModelError, check_frame_shape, one_line, read_network
-from steering_net.origin import read_origin
-from steering_net.sidecar import sha256_of
+from steering_net.model_io.litert_converter import ensure_litert, fitting_profile
+from steering_net.model_io.metadata import read_origin
+from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.reader import ModelError, check_frame_shape, one_line, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.frame_size import FRAME_SHAPE
 from steering_net.vision.preprocessing import Profile, find_profile

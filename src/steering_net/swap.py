@@ -13,9 +13,9 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from steering_net.apart import run_apart
-from steering_net.convert import ensure_litert
-from steering_net.loader import SUFFIXES, ModelError, one_line
+from steering_net.model_io.isolated import run_apart
+from steering_net.model_io.litert_converter import ensure_litert
+from steering_net.model_io.reader import SUFFIXES, ModelError, one_line
 from steering_net.predictor import BACKENDS, Predictor, load_predictor
 from steering_net.vision.preprocessing import find_profile
 from steering_net.vision.view import AS_TRAINED

@@ -108,7 +108,7 @@ def _prepare_model(args: argparse.Namespace) -> None:
     """Read a network that somebody brings before anything starts, and say how it will see."""
     if args.model == 'default':
         return
-    from steering_net.convert import prepare
+    from steering_net.model_io.litert_converter import prepare
     from steering_net.vision.preprocessing import find_profile
 
     try:

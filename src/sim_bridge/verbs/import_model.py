@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from steering_net.importing import Imported
+    from steering_net.model_io.import_model import Imported
 
 PROFILE_HELP = (
     'preprocessing: a name (course, course_noblur, naoki, naoki_legacy_yuv, carnd_raw_rgb, '
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import; 0 on success, 2 with one line on stderr for what cannot be read."""
-    from steering_net.importing import import_model
+    from steering_net.model_io.import_model import import_model
     from steering_net.vision.preprocessing import find_profile
 
     try:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell(sources: list[Path], imported: Imported) -> None:
-    from steering_net import sandbox
+    from steering_net.model_io import sandbox
 
     origin = imported.origin
     print(f'read     {", ".join(map(str, sources))}, saved by {origin.saved_by}')

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from steering_net import sandbox
-from steering_net.apart import run_apart
-from steering_net.loader import ModelError, one_line, other_half, read_network
+from steering_net.model_io import sandbox
 from steering_net.model_io.importers.limits import read_file
-from steering_net.origin import (
+from steering_net.model_io.isolated import run_apart
+from steering_net.model_io.metadata import (
     UNKNOWN,
     Origin,
     complete,
@@ -30,7 +29,8 @@ from steering_net.origin import (
     write_atomically,
     write_origin,
 )
-from steering_net.sidecar import combined, read_sidecar, sha256_of
+from steering_net.model_io.model_config import combined, read_sidecar, sha256_of
+from steering_net.model_io.reader import ModelError, one_line, other_half, read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.preprocessing import (
     Profile,
@@ -158,7 +158,7 @@ def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | No
     with tempfile.TemporaryDirectory(dir=target.parent, prefix='.convert-') as folder:
         made = Path(folder, target.name)
         words = [str(model_path), '--out', str(made), *words]
-        run_apart('steering_net.convert', *words, out=Path(folder))
+        run_apart('steering_net.model_io.litert_converter', *words, out=Path(folder))
         # The origin first: a network that is there counts as done, and would stay without one.
         for file in (origin_path(made), made):
             os.replace(file, target.parent / file.name)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from steering_net.apart import run_apart
-from steering_net.convert import Choice, choose_profile
 from steering_net.errors import ModelError
-from steering_net.origin import Origin, read_origin
-from steering_net.sidecar import Sidecar, read_sidecar, sha256_of, write_sidecar
+from steering_net.model_io.isolated import run_apart
+from steering_net.model_io.litert_converter import Choice, choose_profile
+from steering_net.model_io.metadata import Origin, read_origin
+from steering_net.model_io.model_config import Sidecar, read_sidecar, sha256_of, write_sidecar
 from steering_net.vision.preprocessing import Profile, spell
 
 
@@ -37,7 +37,9 @@ def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = N
         keras, litert = Path(folder, out.name), Path(folder, out.name).with_suffix('.tflite')
         words = [*map(str, sources), '--out', str(litert), '--keras', str(keras)]
         words += ['--profile', profile.name] if profile else []
-        run_apart('steering_net.convert', *words, more=sources[1:], out=Path(folder))
+        run_apart(
+            'steering_net.model_io.litert_converter', *words, more=sources[1:], out=Path(folder)
+        )
         origin = read_origin(litert)
         if origin.input_shape is None:
             raise ModelError(f'{sources[0].name} was read, but not understood')

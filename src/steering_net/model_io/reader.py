@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
-from steering_net.origin import Origin, describe
+from steering_net.model_io.metadata import Origin, describe
 
 __all__ = ['ModelError', 'Network', 'check_frame_shape', 'load_keras', 'one_line', 'read_network']
 

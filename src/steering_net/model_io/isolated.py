@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from steering_net import sandbox
 from steering_net.errors import ModelError
+from steering_net.model_io import sandbox
 from steering_net.process import PARENT_VARIABLE
 
 _BESIDE = ('.json', '.keras', '.h5', '.hdf5', '.tflite', '.origin.json', '.weights.h5')
@@ -31,7 +31,15 @@ def run_apart(
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as scratch:
         writes = [scratch, *([] if out is None else [str(out)])]
         access = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]
-        command = [sys.executable, '-P', '-m', 'steering_net.sandbox', *access, module, *words]
+        command = [
+            sys.executable,
+            '-P',
+            '-m',
+            'steering_net.model_io.sandbox',
+            *access,
+            module,
+            *words,
+        ]
         try:
             result = subprocess.run(
                 command,
