@@ -31,7 +31,7 @@ from engineio.async_drivers.eventlet import WebSocketWSGI  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from sim_bridge.dialect import LegacyDialect  # noqa: E402
-from steering_net.predictor import default_model  # noqa: E402
+from steering_net.inference.predictor import default_model  # noqa: E402
 from steering_net.vision.preprocessing import COURSE, preprocess  # noqa: E402
 
 SET_SPEED_MPH = 9.0

@@ -32,8 +32,8 @@ HANDOVERS = {
     'steering': (
         ('steering_net.node', 'SteeringNode._on_frame', 'frame taken', ''),
         ('steering_net.node', 'decode_jpeg', '', 'JPEG decoded'),
-        ('steering_net.predictor', 'preprocess', '', 'preprocessed'),
-        ('steering_net.predictor', 'LiteRtPredictor.predict', '', 'network'),
+        ('steering_net.inference.predictor', 'preprocess', '', 'preprocessed'),
+        ('steering_net.inference.predictor', 'LiteRtPredictor.predict', '', 'network'),
     ),
     'throttle': (),
 }

@@ -15,7 +15,7 @@ from sim_bridge.verbs import evaluate as verb
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder
 from steering_net.evaluate import open_loop
-from steering_net.predictor import load_predictor
+from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import CAMERAS, find_camera
 from steering_net.vision.preprocessing import COURSE, RECORDER_STEERING_RAD
 

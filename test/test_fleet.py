@@ -16,8 +16,8 @@ from sim_bridge.fleet import frame_prefix, prefixes, together, without_car
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.pairing import Counters
 from sim_bridge.track_sim.camera import encode_jpeg
+from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 from support import Graph, TalkingSimulator, free_port, run_verb, wait_for
 

@@ -15,7 +15,7 @@ from sim_bridge.messages import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
-from steering_net.predictor import load_predictor
+from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 from support import Graph, TalkingSimulator, wait_for
 

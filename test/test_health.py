@@ -2,7 +2,7 @@
 
 import pytest
 
-from steering_net.health import UNMOVED_FRAMES, WINDOW_FRAMES, Health, Level
+from steering_net.inference.output_monitor import UNMOVED_FRAMES, WINDOW_FRAMES, Health, Level
 
 FULL_LOCK_RAD = 0.4
 

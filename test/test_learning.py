@@ -9,7 +9,7 @@ from sim_bridge.recordings import open_recording
 from sim_bridge.track_sim.closed_loop import drive
 from sim_bridge.verbs import train as verb
 from steering_net.data.driving_log import read_log
-from steering_net.predictor import load_predictor
+from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 from support import free_port, run_verb
 

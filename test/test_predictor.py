@@ -7,17 +7,17 @@ import keras
 import numpy as np
 import pytest
 
-from steering_net.model import build_pilotnet
-from steering_net.model_io import litert_converter as converter
-from steering_net.model_io.litert_converter import convert, probe_frames
-from steering_net.model_io.reader import ModelError
-from steering_net.predictor import (
+from steering_net.inference.predictor import (
     KerasPredictor,
     LiteRtPredictor,
     PredictionError,
     default_model,
     load_predictor,
 )
+from steering_net.model import build_pilotnet
+from steering_net.model_io import litert_converter as converter
+from steering_net.model_io.litert_converter import convert, probe_frames
+from steering_net.model_io.reader import ModelError
 from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD, ImageError
 
 SOURCE = Path(__file__).parents[1] / 'src'
@@ -165,7 +165,7 @@ def run_python(code, *words, **environment):
 DRIVE = """
 import sys
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.predictor import load_predictor
+from steering_net.inference.predictor import load_predictor
 predictor = load_predictor(sys.argv[1])
 print(*(predictor.predict(frame) for frame in probe_frames()))
 assert not {'tensorflow', 'keras'} & set(sys.modules)
@@ -199,7 +199,7 @@ def test_the_default_network_is_one_and_the_same_in_both_files():
 def test_tensorflow_stands_in_where_litert_is_not_installed():
     code = (
         'import sys; sys.modules["ai_edge_litert.interpreter"] = None\n'
-        'from steering_net.predictor import load_predictor\n'
+        'from steering_net.inference.predictor import load_predictor\n'
         'from steering_net.model_io.litert_converter import probe_frames\n'
         'print(load_predictor().predict(probe_frames()[0])); assert "tensorflow" in sys.modules'
     )

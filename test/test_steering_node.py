@@ -19,9 +19,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 
+from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.node import to_rgb
-from steering_net.predictor import load_predictor
 from steering_net.vision.preprocessing import ImageError, decode_jpeg
 from support import wait_for
 

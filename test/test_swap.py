@@ -12,8 +12,8 @@ from rclpy.parameter_client import AsyncParameterClient
 
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.track_sim.camera import encode_jpeg
+from steering_net.inference.predictor import KerasPredictor, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.predictor import KerasPredictor, load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 from support import Graph, TalkingSimulator, wait_for
 

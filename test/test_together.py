@@ -6,7 +6,7 @@ import pytest
 from sim_bridge.supervisor import Child
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
-from steering_net.predictor import load_predictor
+from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 from support import Graph, TalkingSimulator, free_port, run_verb
 

@@ -9,7 +9,7 @@ import pytest
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
 from steering_net.errors import ImageError
-from steering_net.predictor import load_predictor
+from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import (
     AUTONOMOUS_CAMERA,
     TRAINING_CAMERA,

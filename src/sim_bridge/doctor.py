@@ -185,7 +185,7 @@ def check_discovery(environment: Mapping[str, str] = os.environ) -> Finding:
 
 def check_model(model: str, profile: str) -> Finding:
     """Whether the network loads and steers."""
-    from steering_net.predictor import load_predictor
+    from steering_net.inference.predictor import load_predictor
 
     remedy = "see what 'sim-bridge import-model' says of it"
     try:

@@ -15,7 +15,7 @@ from sim_bridge.errors import StartError
 from sim_bridge.track_sim.closed_loop import drive as drive_track
 from sim_bridge.track_sim.closed_loop import summarise
 from steering_net.data.recording import Recording
-from steering_net.predictor import Predictor, load_predictor
+from steering_net.inference.predictor import Predictor, load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS
 from steering_net.vision.preprocessing import decode_jpeg
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from steering_net.data.driving_log import LogError, Series
 from steering_net.data.recording import Recording
 from steering_net.errors import ImageError
-from steering_net.predictor import Predictor
+from steering_net.inference.predictor import Predictor
 
 _LOG = logging.getLogger(__name__)
 # Far below what a steering wheel can do: such an output does not depend on the frame.

@@ -204,8 +204,8 @@ def _converted(
 
 def _adopted(source: Path) -> tuple[bytes, Origin]:
     """A `.tflite` file, once it has run and is known to have only built-in operators."""
+    from steering_net.inference.predictor import LiteRtPredictor, PredictionError
     from steering_net.model_io.importers.litert import check_operators
-    from steering_net.predictor import LiteRtPredictor, PredictionError
 
     content = read_file(source)
     check_operators(content, source.name)
@@ -237,7 +237,7 @@ def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
 
 
 def _run_litert(content: bytes, frame: Tensor) -> float:
-    from steering_net.predictor import load_interpreter
+    from steering_net.inference.predictor import load_interpreter
 
     interpreter = load_interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()

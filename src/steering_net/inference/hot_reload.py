@@ -4,7 +4,7 @@ It is first converted and tried in processes of their own, at low priority, so t
 of conversion nor a file that brings the interpreter down can touch the drive. What is left to do
 beside the drive, on a thread, is to load what was converted.
 
-As a program it is the trial: `python -m steering_net.swap MODEL [--profile P] [--backend B]`.
+As a program it is the trial: `python -m steering_net.inference.hot_reload MODEL [--profile P] [--backend B]`.
 """
 
 import argparse
@@ -13,10 +13,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from steering_net.inference.predictor import BACKENDS, Predictor, load_predictor
 from steering_net.model_io.isolated import run_apart
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.reader import SUFFIXES, ModelError, one_line
-from steering_net.predictor import BACKENDS, Predictor, load_predictor
 from steering_net.vision.preprocessing import find_profile
 from steering_net.vision.view import AS_TRAINED
 
@@ -112,7 +112,7 @@ def try_out(request: Request, backend: str, threads: int) -> None:
     if backend == 'litert' and request.model != 'default':
         profile = find_profile(request.profile) if request.profile else None
         converted.append(ensure_litert(Path(request.model).expanduser(), profile=profile))
-    run_apart('steering_net.swap', request.model, *words, more=converted)
+    run_apart('steering_net.inference.hot_reload', request.model, *words, more=converted)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,0 +1,1 @@
+"""Steering from frames: backends, hot reload, and a check of what comes out."""
