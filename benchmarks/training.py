@@ -48,24 +48,24 @@ STORED_TOP = 50
 
 def time_ours(data: Path) -> dict[str, float]:
     """One epoch as `sim-bridge train` does it, without validation and without writing files."""
-    from steering_net import train
-    from steering_net.frames import Frames, LogSource, recorded_frames
+    from steering_net.training import trainer
+    from steering_net.training.dataset import Frames, LogSource, recorded_frames
     from steering_net.vision.preprocessing import find_profile
 
     labels = tuple(sorted((data / 'train' / 'logs').glob('*.csv')))
     sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
     importlib.import_module('keras')  # Loading it is no part of an epoch.
     with tempfile.TemporaryDirectory() as folder:
-        config = train.TrainConfig(Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
-        train.use_threads(config.threads)
+        config = trainer.TrainConfig(Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
+        trainer.use_threads(config.threads)
         watch = Watch()
-        profile = find_profile(config.profile).below(train.CROP_TOP)
+        profile = find_profile(config.profile).below(trainer.CROP_TOP)
         frames = recorded_frames(sources, config.augmentation, profile)
         frames.held_out[:] = False
         none = Frames(frames.crops[:0], frames.steering_rad[:0], frames.held_out[:0])
         pools = [frames, none]
-        train.fit(config, profile, pools, Path(folder, 'backup'), [watch.callback()])
-        batches = train.BatchMaker(
+        trainer.fit(config, profile, pools, Path(folder, 'backup'), [watch.callback()])
+        batches = trainer.BatchMaker(
             replace(config, steps_per_epoch=PREPARED // 128), profile, pools
         )
         started_s = time.perf_counter()
@@ -83,8 +83,8 @@ def time_plain(data: Path, is_ours: bool) -> dict[str, float]:
     """One epoch of the Sequence."""
     import keras
 
-    from steering_net.model import build_pilotnet
-    from steering_net.train import compile_for
+    from steering_net.training.pilotnet import build_pilotnet
+    from steering_net.training.trainer import compile_for
 
     rows = plain_rows(data)
     prepare = our_augmentation() if is_ours else plain_augmentation
@@ -151,7 +151,7 @@ def cpu_s() -> float:
 def plain_rows(data: Path) -> list[tuple[str, float]]:
     """(path, steering) of every image; the side cameras with the usual 0.2 to the inside."""
     from steering_net.data.driving_log import find_image, read_log
-    from steering_net.frames import is_held_out
+    from steering_net.training.dataset import is_held_out
     from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
 
     rows = []
@@ -203,8 +203,8 @@ def brightened(rgb: Any, rng: np.random.Generator) -> Any:
 
 def our_augmentation() -> Any:
     """Our functions behind the Sequence's signature."""
-    from steering_net.augment import Augmentation, augment
-    from steering_net.frames import crop_of
+    from steering_net.training.augmentation import Augmentation, augment
+    from steering_net.training.dataset import crop_of
     from steering_net.vision.preprocessing import COURSE, preprocess
 
     settings, profile = Augmentation(), COURSE.below(STORED_TOP)

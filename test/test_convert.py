@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from steering_net.inference.predictor import KerasPredictor, LiteRtPredictor
-from steering_net.model import build_pilotnet
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.litert_converter import (
     choose_profile,
@@ -22,6 +21,7 @@ from steering_net.model_io.litert_converter import (
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
 from steering_net.model_io.reader import ModelError
+from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES
 
 

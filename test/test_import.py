@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from sim_bridge.verbs import import_model as verb
-from steering_net.model import build_pilotnet
 from steering_net.model_io import import_model
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.import_model import import_model
 from steering_net.model_io.metadata import Origin, complete, infer_profile
 from steering_net.model_io.model_config import Sidecar, read_sidecar, write_sidecar
 from steering_net.model_io.reader import ModelError, read_network
+from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import (
     PROFILES,
     decode_jpeg,

@@ -9,14 +9,14 @@ import pytest
 
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
-from steering_net.augment import crop_of
 from steering_net.data import centerline
 from steering_net.data.centerline import directions, edges_ahead, middle_beside, towards_middle_rad
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
 from steering_net.data.trajectory import runs, way_of
 from steering_net.data_driven import recorded_way, road_middle
-from steering_net.labels import Labelling, of_recording
+from steering_net.training.augmentation import crop_of
+from steering_net.training.labels import Labelling, of_recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import TRAINING_CAMERA, reprojected
 

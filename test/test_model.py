@@ -8,7 +8,7 @@ SOURCE = Path(__file__).parents[1] / 'src'
 
 
 def test_pilotnet_maps_one_frame_to_one_number():
-    from steering_net.model import INPUT_SHAPE, build_pilotnet
+    from steering_net.training.pilotnet import INPUT_SHAPE, build_pilotnet
 
     model = build_pilotnet()
     assert model.count_params() == 252_219
@@ -18,7 +18,7 @@ def test_pilotnet_maps_one_frame_to_one_number():
 
 
 def test_the_seed_decides_the_weights():
-    from steering_net.model import build_pilotnet
+    from steering_net.training.pilotnet import build_pilotnet
 
     first, same, other = (build_pilotnet(seed=seed).get_weights() for seed in (1, 1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
@@ -26,5 +26,5 @@ def test_the_seed_decides_the_weights():
 
 
 def test_importing_the_module_does_not_import_keras():
-    code = 'import sys, steering_net.model; sys.exit("keras" in sys.modules)'
+    code = 'import sys, steering_net.training.pilotnet; sys.exit("keras" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], cwd=SOURCE, check=False).returncode == 0

@@ -14,10 +14,10 @@ from steering_net.inference.predictor import (
     default_model,
     load_predictor,
 )
-from steering_net.model import build_pilotnet
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.litert_converter import convert, probe_frames
 from steering_net.model_io.reader import ModelError
+from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD, ImageError
 
 SOURCE = Path(__file__).parents[1] / 'src'

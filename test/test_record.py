@@ -143,7 +143,7 @@ def untrained(folder):
     """A network that was never trained."""
     import keras
 
-    from steering_net.model import build_pilotnet
+    from steering_net.training.pilotnet import build_pilotnet
 
     keras.utils.set_random_seed(1)
     path = folder / 'untrained.keras'

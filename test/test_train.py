@@ -9,17 +9,17 @@ import pytest
 
 from sim_bridge.track_sim.camera import Camera
 from sim_bridge.track_sim.track import make_track
-from steering_net.augment import Augmentation, augment, crop_of, moved
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder
-from steering_net.frames import LogSource, recorded_frames, rendered_frames
 from steering_net.inference.predictor import load_predictor
-from steering_net.labels import Labelling
-from steering_net.model import build_pilotnet
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.model_io.model_config import read_sidecar, sha256_of
 from steering_net.model_io.reader import load_keras
-from steering_net.train import BatchMaker, TrainConfig, train
+from steering_net.training.augmentation import Augmentation, augment, crop_of, moved
+from steering_net.training.dataset import LogSource, recorded_frames, rendered_frames
+from steering_net.training.labels import Labelling
+from steering_net.training.pilotnet import build_pilotnet
+from steering_net.training.trainer import BatchMaker, TrainConfig, train
 from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA, find_camera, turned
 from steering_net.vision.preprocessing import (
     COURSE,

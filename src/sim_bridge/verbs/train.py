@@ -178,11 +178,11 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     from sim_bridge.recordings import read_bag
-    from steering_net.augment import Augmentation
     from steering_net.data.recording import find_log
-    from steering_net.frames import LogSource
-    from steering_net.labels import Labelling
-    from steering_net.train import TrainConfig, train
+    from steering_net.training.augmentation import Augmentation
+    from steering_net.training.dataset import LogSource
+    from steering_net.training.labels import Labelling
+    from steering_net.training.trainer import TrainConfig, train
     from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 
     try:

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.augment import CROP_TOP, crop_of
 from steering_net.data.driving_log import Series
 from steering_net.data.recording import Recording
 from steering_net.data.trajectory import Way, runs, way_of
 from steering_net.errors import ImageError
+from steering_net.training.augmentation import CROP_TOP, crop_of
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import TRAINING, TRAINING_CAMERA, Rgb, find_camera
 

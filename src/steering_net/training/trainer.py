@@ -16,15 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from steering_net.augment import CROP_BOTTOM, CROP_TOP, Augmentation, augment
 from steering_net.data.recording import Recording
-from steering_net.frames import Frames, LogSource, SampleFactory, recorded_frames, rendered_frames
-from steering_net.labels import Labelling
-from steering_net.model import build_pilotnet
 from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
 from steering_net.model_io.reader import ModelError, load_keras
-from steering_net.report import write_card, write_plots
+from steering_net.training.augmentation import CROP_BOTTOM, CROP_TOP, Augmentation, augment
+from steering_net.training.dataset import (
+    Frames,
+    LogSource,
+    SampleFactory,
+    recorded_frames,
+    rendered_frames,
+)
+from steering_net.training.labels import Labelling
+from steering_net.training.model_card import write_card, write_plots
+from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 from steering_net.vision.preprocessing import Profile, find_profile, preprocess
 
