@@ -9,8 +9,8 @@ import pytest
 
 from steering_net.data.driving_log import LogError, smooth
 from steering_net.data.recording import Recording, read_folder
-from steering_net.data_driven import Line, Offset, advance, drive, road_middle, view
-from steering_net.evaluate import open_loop
+from steering_net.evaluation.data_driven import Line, Offset, advance, drive, road_middle, view
+from steering_net.evaluation.open_loop import open_loop
 from steering_net.inference.predictor import load_predictor
 from steering_net.vehicle import WHEELBASE_M
 from steering_net.vision.camera_model import TRAINING_CAMERA

@@ -14,7 +14,7 @@ from sim_bridge.track_sim.track import make_track
 from sim_bridge.verbs import evaluate as verb
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder
-from steering_net.evaluate import open_loop
+from steering_net.evaluation.open_loop import open_loop
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import CAMERAS, find_camera
 from steering_net.vision.preprocessing import COURSE, RECORDER_STEERING_RAD

@@ -14,7 +14,7 @@ from steering_net.data.centerline import directions, edges_ahead, middle_beside,
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
 from steering_net.data.trajectory import runs, way_of
-from steering_net.data_driven import recorded_way, road_middle
+from steering_net.evaluation.data_driven import recorded_way, road_middle
 from steering_net.training.augmentation import crop_of
 from steering_net.training.labels import Labelling, of_recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M

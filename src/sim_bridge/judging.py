@@ -81,7 +81,7 @@ def judge_all(networks: Iterable[Contestant], backend: str, trial: Trial) -> dic
 def on_recording(recording: Recording, folder: Path | None) -> Trial:
     """Compare answers with a recorded driver's; papers go into the folder if there is one."""
     from sim_bridge.papers import write_open_loop
-    from steering_net.evaluate import open_loop
+    from steering_net.evaluation.open_loop import open_loop
 
     def judge(predictor: Predictor, name: str) -> Report:
         judged = open_loop(predictor, recording)
@@ -95,7 +95,7 @@ def on_recording(recording: Recording, folder: Path | None) -> Trial:
 def on_recorded_frames(recording: Recording, yardstick: str, folder: Path | None) -> Trial:
     """Let it drive a recording's re-projected frames; the yardstick is `middle` or `way`."""
     from sim_bridge.papers import write_data_driven
-    from steering_net.data_driven import drive, recorded_way, road_middle
+    from steering_net.evaluation.data_driven import drive, recorded_way, road_middle
 
     # Not before the first network is loaded, which may fail at once.
     measure = {'middle': road_middle, 'way': recorded_way}[yardstick]

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from sim_bridge import overlay
 from sim_bridge.errors import StartError
 from steering_net.data.recording import Recording
-from steering_net.data_driven import INTERVENTION_BEYOND_M, Drive
-from steering_net.evaluate import OpenLoop
+from steering_net.evaluation.data_driven import INTERVENTION_BEYOND_M, Drive
+from steering_net.evaluation.open_loop import OpenLoop
 from steering_net.vision.camera_model import Pinhole, find_camera
 
 _WORST = 12

@@ -28,7 +28,7 @@ from steering_net.data.driving_log import LogError, Series
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting
 from steering_net.errors import ImageError
-from steering_net.evaluate import latency_ms
+from steering_net.evaluation.open_loop import latency_ms
 from steering_net.training.augmentation import crop_of
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import (
