@@ -39,7 +39,7 @@ _FIRST_COMMAND_PATIENCE_S = 30.0
 _STRAIGHT_RAD = 1e-4
 NODES = {
     'bridge': 'sim_bridge.nodes.bridge',
-    'steering': 'steering_net.node',
+    'steering': 'steering_net.ros.steering_node',
     'throttle': 'sim_bridge.nodes.throttle',
     'drive': 'sim_bridge.verbs.drive',
 }

@@ -30,8 +30,8 @@ HANDOVERS = {
         ('sim_bridge.dialect', 'LegacyDialect.send', 'writing', 'written'),
     ),
     'steering': (
-        ('steering_net.node', 'SteeringNode._on_frame', 'frame taken', ''),
-        ('steering_net.node', 'decode_jpeg', '', 'JPEG decoded'),
+        ('steering_net.ros.steering_node', 'SteeringNode._on_frame', 'frame taken', ''),
+        ('steering_net.ros.steering_node', 'decode_jpeg', '', 'JPEG decoded'),
         ('steering_net.inference.predictor', 'preprocess', '', 'preprocessed'),
         ('steering_net.inference.predictor', 'LiteRtPredictor.predict', '', 'network'),
     ),

@@ -19,7 +19,7 @@ from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
-from steering_net.node import SteeringNode
+from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')
 OF_ROS = ('/rosout', '/parameter_events')

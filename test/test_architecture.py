@@ -26,10 +26,10 @@ MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol.py', 'steering_net/data/driving_l
 MAY_KNOW_ROS = (
     'sim_bridge/nodes/',
     'sim_bridge/messages.py',
-    'steering_net/executor.py',
-    'steering_net/node.py',
-    'steering_net/readiness.py',
-    'steering_net/running.py',
+    'steering_net/ros/executor.py',
+    'steering_net/ros/steering_node.py',
+    'steering_net/ros/readiness.py',
+    'steering_net/ros/runner.py',
 )
 
 

@@ -13,8 +13,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl import implementation_singleton
 from std_msgs.msg import Float32
 
-from steering_net import executor as executor_module
-from steering_net.executor import QuickExecutor, executor_for
+from steering_net.ros import executor as executor_module
+from steering_net.ros.executor import QuickExecutor, executor_for
 from support import wait_for
 
 

@@ -12,7 +12,7 @@ from rclpy.parameter_client import AsyncParameterClient
 
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
 from sim_bridge.supervisor import Child
-from steering_net import node as steering
+from steering_net.ros import steering_node as steering
 from support import run_verb
 
 DEADLINE_S = 30.0

@@ -21,7 +21,7 @@ from std_msgs.msg import Float32
 
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.node import to_rgb
+from steering_net.ros.steering_node import to_rgb
 from steering_net.vision.preprocessing import ImageError, decode_jpeg
 from support import wait_for
 
@@ -34,7 +34,7 @@ def jpeg(rgb):
 
 def node_process(*arguments, **environment):
     return subprocess.Popen(
-        [sys.executable, '-m', 'steering_net.node', '--ros-args', *arguments],
+        [sys.executable, '-m', 'steering_net.ros.steering_node', '--ros-args', *arguments],
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

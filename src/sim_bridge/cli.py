@@ -13,7 +13,7 @@ from types import ModuleType
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'the node between the simulator and ROS'),
     'guarded-bridge': ('sim_bridge.guard', 'the bridge, with a spare and a watchdog'),
-    'steering': ('steering_net.node', 'the node that runs the network'),
+    'steering': ('steering_net.ros.steering_node', 'the node that runs the network'),
     'annotate': (
         'sim_bridge.nodes.annotate',
         'frames with the predicted path and figures on them',

@@ -30,7 +30,7 @@ from sim_bridge.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.tokens import Limits
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
-from steering_net.readiness import STARTING_PERIOD_S, look_again
+from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),

@@ -2,7 +2,7 @@
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from steering_net.readiness import LATCHED
+from steering_net.ros.readiness import LATCHED
 
 __all__ = ['LATCHED', 'NEWEST']
 

@@ -30,8 +30,8 @@ from sim_bridge.fleet import prefixes, without_car
 from sim_bridge.nodes.attendance import RECORDER, ready_topic
 from sim_bridge.nodes.running import interruptible, ros
 from sim_bridge.topics import DRIVE, FROM_PEOPLE, LATCHED, TOPICS
-from steering_net.executor import PRIVATE_ERRORS, take
-from steering_net.readiness import Readiness
+from steering_net.ros.executor import PRIVATE_ERRORS, take
+from steering_net.ros.readiness import Readiness
 
 _LOOK_PERIOD_S = 0.2
 _DEPTH = 1000

@@ -12,8 +12,8 @@ from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import StartError
 from sim_bridge.standby import is_spare, told_to_go
-from steering_net import running
 from steering_net.process import end_with_parent
+from steering_net.ros import runner
 
 
 def run(
@@ -26,7 +26,7 @@ def run(
     2 after one line on stderr if a parameter is bad or the node's port cannot be had: if making
     one raises any of `refused`.
     """
-    return running.run(*makers, args=args, program='sim_bridge', refused=refused, turn=_turn)
+    return runner.run(*makers, args=args, program='sim_bridge', refused=refused, turn=_turn)
 
 
 @contextmanager

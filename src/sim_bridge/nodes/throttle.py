@@ -21,7 +21,7 @@ from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.running import run
 from sim_bridge.speed_control import Cruise, PiController, PiGains
-from steering_net.readiness import Readiness
+from steering_net.ros.readiness import Readiness
 
 PARAMETERS = (
     Parameter('speed_limit', 6.7, 'Speed not to be exceeded, m/s.', 0.0, 60.0, read_only=False),

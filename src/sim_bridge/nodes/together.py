@@ -11,7 +11,7 @@ from sim_bridge.errors import StartError
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.running import run
 from sim_bridge.nodes.throttle import ThrottleNode
-from steering_net.node import REFUSED, SteeringNode
+from steering_net.ros.steering_node import REFUSED, SteeringNode
 
 
 def main(args: list[str] | None = None) -> int:

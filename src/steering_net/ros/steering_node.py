@@ -35,7 +35,6 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
 from steering_net.errors import ImageError
-from steering_net.executor import PRIVATE_ERRORS, take
 from steering_net.inference.hot_reload import Loader, Outcome, Request, check
 from steering_net.inference.output_monitor import Health, Level
 from steering_net.inference.predictor import (
@@ -45,8 +44,9 @@ from steering_net.inference.predictor import (
     Predictor,
     load_predictor,
 )
-from steering_net.readiness import Readiness
-from steering_net.running import run
+from steering_net.ros.executor import PRIVATE_ERRORS, take
+from steering_net.ros.readiness import Readiness
+from steering_net.ros.runner import run
 from steering_net.vision.camera_model import AUTONOMOUS, CAMERAS, Rgb
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg

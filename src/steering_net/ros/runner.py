@@ -11,8 +11,8 @@ from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
-from steering_net.executor import executor_for
 from steering_net.process import end_with_parent
+from steering_net.ros.executor import executor_for
 
 
 def run(

@@ -1,0 +1,1 @@
+"""The steering node, and how nodes start, spin and end."""
