@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
 import numpy as np
 
-from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from sim_bridge.track_sim.wire import ClientProtocol, check_upgrade_reply, upgrade_request

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.track_sim.client import Client
 
 ROOT = Path(__file__).parents[1]

@@ -30,7 +30,7 @@ from engineio.socket import Socket
 from eventlet.websocket import RFC6455WebSocket
 
 from sim_bridge.dialect import LEGACY, MAX_MESSAGE_BYTES
-from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.server import SimulatorServer
 from sim_bridge.sessions import Sessions
 from sim_bridge.tokens import Limits

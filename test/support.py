@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.supervisor import Child
 from sim_bridge.track_sim.client import Client
 

@@ -22,7 +22,7 @@ ROS = {
     'visualization_msgs',
 }
 # The wire and the simulator's log files are the two formats that are not SI.
-MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol.py', 'steering_net/data/driving_log.py')
+MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol/udacity.py', 'steering_net/data/driving_log.py')
 MAY_KNOW_ROS = (
     'sim_bridge/nodes/',
     'sim_bridge/messages.py',

@@ -6,7 +6,7 @@ import base64
 import numpy as np
 import pytest
 
-from sim_bridge.protocol import (
+from sim_bridge.protocol.udacity import (
     CULTURES,
     PacketError,
     Telemetry,

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sim_bridge.pairing import Pairing, State
-from sim_bridge.protocol import REVERSE_BELOW_MPS
+from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
 from sim_bridge.tokens import CHECK_EVERY, WATCHED, Limits
 
 FRAME = 1 / 60

@@ -3,7 +3,7 @@
 import pytest
 
 from sim_bridge.pedals import PROBE_THROTTLE, RELEASE_THROTTLE, Pedals
-from sim_bridge.protocol import REVERSE_BELOW_MPS
+from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
 
 FRAME_S = 1 / 60
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_bridge import protocol
-from sim_bridge.protocol import (
+from sim_bridge.protocol.udacity import (
     CULTURES,
     Command,
     Culture,
@@ -21,6 +20,7 @@ from sim_bridge.protocol import (
     decode_telemetry,
     encode_command,
     encode_telemetry,
+    udacity,
 )
 
 JPEG = b'\xff\xd8\xff\xe0'
@@ -117,7 +117,7 @@ def test_encode_telemetry_is_what_the_simulator_prints():
 
 
 def test_encode_command_is_literal():
-    command = Command(steering_rad=protocol.MAX_STEERING_RAD / 20, throttle=0.3)
+    command = Command(steering_rad=udacity.MAX_STEERING_RAD / 20, throttle=0.3)
     assert encode_command(command, '.') == {
         'steering_angle': '-0.050000',
         'throttle': '0.300000',
@@ -134,7 +134,7 @@ def test_before_the_culture_is_known_only_zero_is_sent():
 def test_command_survives_the_wire_in_every_culture(steering, throttle, name):
     culture = CULTURES[name]
     got = decode_command(encode_command(Command(steering, throttle), culture.decimal), culture)
-    limit = protocol.MAX_STEERING_RAD
+    limit = udacity.MAX_STEERING_RAD
     assert got.steering_rad == pytest.approx(max(-limit, min(limit, steering)), abs=1e-6)
     assert got.throttle == pytest.approx(max(-1, min(1, throttle)), abs=1e-6)
 
@@ -173,7 +173,7 @@ PRINTED = {
 def check_culture(texts):
     """What a culture prints is read, and it reads what it is answered."""
     for value, text in zip(VALUES, texts, strict=True):
-        number, decimal = protocol._parse_any_culture(text, 'speed')
+        number, decimal = udacity._parse_any_culture(text, 'speed')
         assert number == pytest.approx(value, abs=2e-4)
         assert decimal in text
     below, *_, above = texts
@@ -206,7 +206,7 @@ def test_every_culture_is_read_and_answered(shared_data):
 @pytest.mark.parametrize('name', CULTURES)
 def test_embedded_simulator_prints_as_its_culture_does(name):
     printed = PRINTED.get(name, PRINTED['af-ZA']).split('|')
-    assert [protocol._n4(value, CULTURES[name]) for value in VALUES[:-1]] == printed[:-1]
+    assert [udacity._n4(value, CULTURES[name]) for value in VALUES[:-1]] == printed[:-1]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_embedded_simulator_prints_as_its_culture_does(name):
      ('12.5000\u200e-', -12.5), ('+1.5000', 1.5)],
 )  # fmt: skip
 def test_signs_of_other_runtimes_are_read(text, value):
-    assert protocol._parse_any_culture(text, 'speed')[0] == value
+    assert udacity._parse_any_culture(text, 'speed')[0] == value
 
 
 @pytest.mark.parametrize('text', ['--1.0000', '-1.0000-', '-', '1.0-e5', '1-2'])
@@ -246,7 +246,7 @@ def test_a_command_that_is_not_finite_cannot_exist(value):
 def test_german_simulator_reads_a_point_as_thousands():
     wrong = {'steering_angle': '-0.050000', 'throttle': '0.300000'}
     got = decode_command(wrong, CULTURES['de-DE'])
-    assert got == Command(protocol.MAX_STEERING_RAD, 1.0)
+    assert got == Command(udacity.MAX_STEERING_RAD, 1.0)
     with pytest.raises(PacketError):
         decode_command(wrong, CULTURES['fr-FR'])
 
@@ -260,7 +260,7 @@ def test_simulator_swallows_a_bad_angle(angle):
 def test_simulator_applies_a_good_angle_before_a_bad_throttle():
     with pytest.raises(HalfCommandError) as caught:
         decode_command({'steering_angle': '1', 'throttle': 'x'}, CULTURES['en-US'])
-    assert caught.value.steering_rad == -protocol.MAX_STEERING_RAD
+    assert caught.value.steering_rad == -udacity.MAX_STEERING_RAD
 
 
 @pytest.mark.parametrize(

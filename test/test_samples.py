@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_bridge.protocol import MAX_STEERING_RAD
+from sim_bridge.protocol.udacity import MAX_STEERING_RAD
 from sim_bridge.track_sim.car import CarParams, standing_at, step
 from sim_bridge.track_sim.samples import TEST_SEEDS, TRAIN_SEEDS, pursuit_steering_rad, samples
 from sim_bridge.track_sim.track import make_track

@@ -7,7 +7,7 @@ import time
 import pytest
 import socketio
 
-from sim_bridge.protocol import CULTURES, Command, encode_command
+from sim_bridge.protocol.udacity import CULTURES, Command, encode_command
 from sim_bridge.server import ServerError, SimulatorServer
 from sim_bridge.track_sim.client import Client
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sim_bridge.pairing import State
 from sim_bridge.pedals import RELEASE_THROTTLE
-from sim_bridge.protocol import CULTURES, decode_command
+from sim_bridge.protocol.udacity import CULTURES, decode_command
 from sim_bridge.seat import HALT
 from sim_bridge.sessions import Sessions
 from sim_bridge.tokens import Limits

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from sim_bridge.protocol import CULTURES
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server import SimulatorServer
 from sim_bridge.sessions import Sessions
 from sim_bridge.tokens import CHECK_EVERY, Limits

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sim_bridge.protocol import CULTURES, MAX_STEERING_RAD, Telemetry, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES, MAX_STEERING_RAD, Telemetry, encode_telemetry
 from sim_bridge.track_sim.client import Client, parse_url
 from sim_bridge.track_sim.wire import (
     AbortError,

@@ -19,7 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from sim_bridge.pairing import State
-from sim_bridge.protocol import (
+from sim_bridge.protocol.udacity import (
     CULTURES,
     EVENT_STEER,
     Command,

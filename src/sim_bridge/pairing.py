@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sim_bridge.pedals import Pedals
-from sim_bridge.protocol import Command
+from sim_bridge.protocol.udacity import Command
 from sim_bridge.tokens import Circulation, Limits
 
 STANDING_MPS = 0.25

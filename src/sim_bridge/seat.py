@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sim_bridge.pairing import Answer, Counters, Pairing, State
-from sim_bridge.protocol import (
+from sim_bridge.protocol.udacity import (
     EVENT_MANUAL,
     EVENT_STEER,
     Command,

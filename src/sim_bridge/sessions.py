@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 
-from sim_bridge.protocol import Telemetry
+from sim_bridge.protocol.udacity import Telemetry
 from sim_bridge.seat import Seat, Send, Simulator, see_off
 from sim_bridge.tokens import Limits
 

@@ -17,7 +17,7 @@ from sim_bridge import messages
 from sim_bridge.nodes.attendance import Attendance
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.pairing import State
-from sim_bridge.protocol import Telemetry
+from sim_bridge.protocol.udacity import Telemetry
 from sim_bridge.seat import Seat
 from sim_bridge.web.live import Live, Moment
 from steering_net.errors import ImageError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sim_bridge.dialect import LEGACY, MALFORMED_AT_MOST
-from sim_bridge.protocol import EVENT_TELEMETRY
+from sim_bridge.protocol.udacity import EVENT_TELEMETRY
 from sim_bridge.server.connections import QuickWebSocketWSGI
 from sim_bridge.server.green import engineio, socketio
 

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from sim_bridge.dialect import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.errors import StartError
 from sim_bridge.gate import Gate
-from sim_bridge.protocol import EVENT_TELEMETRY
+from sim_bridge.protocol.udacity import EVENT_TELEMETRY
 from sim_bridge.server.bounded import BoundedSocketio, CountingLogger
 from sim_bridge.server.connections import OWNER, HttpProtocol, Listener
 from sim_bridge.server.green import eventlet, socketio

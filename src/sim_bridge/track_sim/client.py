@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from sim_bridge.protocol import Culture
+from sim_bridge.protocol.udacity import Culture
 from sim_bridge.track_sim.wire import (
     PING_PERIOD_S,
     AbortError,

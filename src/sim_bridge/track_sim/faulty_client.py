@@ -6,7 +6,7 @@ import socket
 import time
 from collections import deque
 
-from sim_bridge.protocol import Culture
+from sim_bridge.protocol.udacity import Culture
 from sim_bridge.track_sim.client import Client
 from sim_bridge.track_sim.faults import FaultPlan, Fields, Spoiler
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sim_bridge.protocol import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.track_sim.camera import JPEG_QUALITY, Camera, encode_jpeg
 from sim_bridge.track_sim.car import CarParams, CarState, standing_at, step
 from sim_bridge.track_sim.client import Client, parse_url

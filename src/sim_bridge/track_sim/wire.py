@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from sim_bridge.protocol import (
+from sim_bridge.protocol.udacity import (
     EVENT_MANUAL,
     EVENT_STEER,
     EVENT_TELEMETRY,

@@ -24,7 +24,7 @@ from sim_bridge.address import reachable
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.guard import GuardedBridge
-from sim_bridge.protocol import CULTURES
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.supervisor import Child, KeepsEndingError
 from sim_bridge.track_sim.faults import FaultError, parse_faults
 from sim_bridge.verbs.cameras import add_camera

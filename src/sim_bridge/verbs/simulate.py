@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from sim_bridge.errors import StartError, check_target
-from sim_bridge.protocol import CULTURES
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.track_sim.client import parse_url
 from sim_bridge.track_sim.faults import describe_faults, parse_faults
 from steering_net.process import end_with_parent
