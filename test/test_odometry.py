@@ -9,8 +9,8 @@ from nav_msgs.msg import Odometry, Path
 from std_msgs.msg import Float32
 from visualization_msgs.msg import Marker
 
+from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.odometry import Pose, advance, yaw_rate_radps
 from sim_bridge.supervisor import Child
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 

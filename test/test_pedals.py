@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim_bridge.pedals import PROBE_THROTTLE, RELEASE_THROTTLE, Pedals
+from sim_bridge.control.stop_controller import PROBE_THROTTLE, RELEASE_THROTTLE, Pedals
 from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
 
 FRAME_S = 1 / 60

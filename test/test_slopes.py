@@ -12,8 +12,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sim_bridge.pedals import Pedals
-from sim_bridge.speed_control import Cruise, PiController, PiGains
+from sim_bridge.control.speed_controller import Cruise, PiController, PiGains
+from sim_bridge.control.stop_controller import Pedals
 from sim_bridge.track_sim.car import CarParams, CarState, step
 from steering_net.vehicle import DRAG_1PS, DRIVE_MPS2, GRAVITY_MPS2
 

@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from sim_bridge.pedals import Pedals
-from sim_bridge.speed_control import (
+from sim_bridge.control.speed_controller import (
     Cruise,
     PiController,
     PiGains,
     curve_limit_mps,
     proportional,
 )
+from sim_bridge.control.stop_controller import Pedals
 from sim_bridge.track_sim.car import CarParams, CarState, step
 from steering_net.vehicle import WHEELBASE_M
 

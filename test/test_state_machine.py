@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from sim_bridge.control.stop_controller import RELEASE_THROTTLE
 from sim_bridge.pairing import State
-from sim_bridge.pedals import RELEASE_THROTTLE
 from sim_bridge.protocol.udacity import CULTURES, decode_command
 from sim_bridge.seat import HALT
 from sim_bridge.sessions import Sessions

@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from sim_bridge.pedals import Pedals
+from sim_bridge.control.stop_controller import Pedals
 from sim_bridge.protocol.udacity import Command
 from sim_bridge.tokens import Circulation, Limits
 

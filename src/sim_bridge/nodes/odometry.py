@@ -18,12 +18,12 @@ from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import Marker
 
 from sim_bridge import messages
+from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
 from sim_bridge.fleet import frame_prefix
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.running import run
-from sim_bridge.odometry import Pose, advance, yaw_rate_radps
 from sim_bridge.overlay import arc
 
 try:

@@ -14,13 +14,13 @@ from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float32
 
 from sim_bridge import messages
+from sim_bridge.control.speed_controller import Cruise, PiController, PiGains
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.nodes.attendance import ready_topic
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.running import run
-from sim_bridge.speed_control import Cruise, PiController, PiGains
 from steering_net.ros.readiness import Readiness
 
 PARAMETERS = (

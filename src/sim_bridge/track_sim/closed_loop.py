@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.pedals import Pedals
-from sim_bridge.speed_control import proportional
+from sim_bridge.control.speed_controller import proportional
+from sim_bridge.control.stop_controller import Pedals
 from sim_bridge.track_sim.simulator import Simulator, SimulatorOptions
 from steering_net.statistics import percentiles_ms
 

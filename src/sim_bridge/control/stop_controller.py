@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import math
 
+from sim_bridge.control.speed_estimator import PHYSICS_STEP_S, SpeedEstimator
 from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
-from sim_bridge.speed_estimator import PHYSICS_STEP_S, SpeedEstimator
 from steering_net.vehicle import BRAKE_GRIP_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
 
 RELEASE_THROTTLE = -0.01

@@ -1,0 +1,1 @@
+"""Controllers and estimators of one car: stopping, speed, motion. Pure."""
