@@ -25,7 +25,7 @@ HANDOVERS = {
         ('sim_bridge.nodes.car', 'Car._publish', 'decoded', 'all published'),
         ('sim_bridge.nodes.car', 'Car._on_steering', 'steering taken', ''),
         ('sim_bridge.nodes.car', 'Car._on_throttle', 'throttle taken', ''),
-        ('sim_bridge.seat', 'Seat.steering', 'on the hub', ''),
+        ('sim_bridge.session.car_session', 'Seat.steering', 'on the hub', ''),
         ('sim_bridge.server', 'SimulatorServer.send', 'answer', ''),
         ('sim_bridge.dialect', 'LegacyDialect.send', 'writing', 'written'),
     ),

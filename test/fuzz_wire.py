@@ -32,8 +32,8 @@ from eventlet.websocket import RFC6455WebSocket
 from sim_bridge.dialect import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.server import SimulatorServer
-from sim_bridge.sessions import Sessions
-from sim_bridge.tokens import Limits
+from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.tokens import Limits
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.faults import CHANCES, Spoiler, parse_faults
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples

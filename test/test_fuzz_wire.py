@@ -3,7 +3,7 @@
 import pytest
 
 import fuzz_wire
-from sim_bridge.seat import Seat
+from sim_bridge.session.car_session import Seat
 
 
 def test_some_thousand_inputs_are_answered_once_and_raise_nothing():

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from sim_bridge.pairing import Pairing, State
 from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
-from sim_bridge.tokens import CHECK_EVERY, WATCHED, Limits
+from sim_bridge.session.response_scheduler import Pairing, State
+from sim_bridge.session.tokens import CHECK_EVERY, WATCHED, Limits
 
 FRAME = 1 / 60
 LIMITS = Limits()

@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from sim_bridge.pairing import State
-from sim_bridge.seat import SILENCE_S
-from sim_bridge.sessions import PROBATION_S, Sessions
-from sim_bridge.tokens import Limits
+from sim_bridge.session.car_session import SILENCE_S
+from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.session_manager import PROBATION_S, Sessions
+from sim_bridge.session.tokens import Limits
 from support import JPEG_HEADER
 
 FRAME = {

@@ -12,8 +12,8 @@ import pytest
 
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server import SimulatorServer
-from sim_bridge.sessions import Sessions
-from sim_bridge.tokens import CHECK_EVERY, Limits
+from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.tokens import CHECK_EVERY, Limits
 from sim_bridge.track_sim.client import Client
 from support import JPEG_HEADER
 

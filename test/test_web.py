@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sim_bridge.pairing import Counters
 from sim_bridge.server import SimulatorServer, sleep
+from sim_bridge.session.response_scheduler import Counters
 from sim_bridge.web import create_app
 from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment, Places
 from support import wait_for

@@ -16,9 +16,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from sim_bridge import doctor
 from sim_bridge.doctor import Level
-from sim_bridge.pairing import State
-from sim_bridge.sessions import Sessions
-from sim_bridge.tokens import Limits
+from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.tokens import Limits
 from sim_bridge.verbs.drive import _status_line
 from support import JPEG_HEADER, TalkingSimulator, wait_for
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from sim_bridge.pairing import State
 from sim_bridge.protocol.udacity import (
     CULTURES,
     EVENT_STEER,
@@ -27,6 +26,7 @@ from sim_bridge.protocol.udacity import (
     encode_command,
     encode_telemetry,
 )
+from sim_bridge.session.response_scheduler import State
 
 _LISTENING = '0A'
 _SHM_NEEDED_BYTES = 16_000_000

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from sim_bridge.pairing import Counters, State
+from sim_bridge.session.response_scheduler import Counters, State
 
 CARS_AT_MOST = 32
 

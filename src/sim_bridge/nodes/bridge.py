@@ -23,11 +23,11 @@ from sim_bridge.nodes.car import Car, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.running import run
-from sim_bridge.pairing import State
 from sim_bridge.server import SimulatorServer, sleep
-from sim_bridge.sessions import Sessions
+from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.tokens import Limits
 from sim_bridge.standby import BEAT_PERIOD_S, heartbeat
-from sim_bridge.tokens import Limits
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again

@@ -16,9 +16,9 @@ from std_msgs.msg import Float32, Header
 from sim_bridge import messages
 from sim_bridge.nodes.attendance import Attendance
 from sim_bridge.nodes.qos import LATCHED, NEWEST
-from sim_bridge.pairing import State
 from sim_bridge.protocol.udacity import Telemetry
-from sim_bridge.seat import Seat
+from sim_bridge.session.car_session import Seat
+from sim_bridge.session.response_scheduler import State
 from sim_bridge.web.live import Live, Moment
 from steering_net.errors import ImageError
 from steering_net.statistics import RateMeter, percentiles_ms

@@ -20,7 +20,7 @@ from enum import Enum
 
 from sim_bridge.control.stop_controller import Pedals
 from sim_bridge.protocol.udacity import Command
-from sim_bridge.tokens import Circulation, Limits
+from sim_bridge.session.tokens import Circulation, Limits
 
 STANDING_MPS = 0.25
 """A car that is slower than this stands: while the nodes are not there, its token may wait."""

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sim_bridge.pairing import Answer, Counters, Pairing, State
 from sim_bridge.protocol.udacity import (
     EVENT_MANUAL,
     EVENT_STEER,
@@ -20,7 +19,8 @@ from sim_bridge.protocol.udacity import (
     decode_telemetry,
     encode_command,
 )
-from sim_bridge.tokens import Limits
+from sim_bridge.session.response_scheduler import Answer, Counters, Pairing, State
+from sim_bridge.session.tokens import Limits
 from steering_net.errors import ImageError
 from steering_net.vision.frame_size import check_size
 from steering_net.vision.preprocessing import jpeg_size

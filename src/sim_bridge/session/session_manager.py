@@ -19,8 +19,8 @@ from __future__ import annotations
 import math
 
 from sim_bridge.protocol.udacity import Telemetry
-from sim_bridge.seat import Seat, Send, Simulator, see_off
-from sim_bridge.tokens import Limits
+from sim_bridge.session.car_session import Seat, Send, Simulator, see_off
+from sim_bridge.session.tokens import Limits
 
 PROBATION_S = 0.3
 """A newcomer that stays for so long after its first telemetry displaces the one that drives."""

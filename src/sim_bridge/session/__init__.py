@@ -1,0 +1,1 @@
+"""Which client drives which car, and when it gets which command. Pure."""
