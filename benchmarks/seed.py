@@ -30,7 +30,7 @@ import socketio  # noqa: E402
 from engineio.async_drivers.eventlet import WebSocketWSGI  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from sim_bridge.dialect import LegacyDialect  # noqa: E402
+from sim_bridge.server.eio3_adapter import LegacyDialect  # noqa: E402
 from steering_net.inference.predictor import default_model  # noqa: E402
 from steering_net.vision.preprocessing import COURSE, preprocess  # noqa: E402
 

@@ -19,15 +19,15 @@ STAMPS: list[tuple[str, int]] = []
 
 HANDOVERS = {
     'bridge': (
-        ('sim_bridge.server.connections', '_QuickSocket.recv', '', 'bytes'),
-        ('sim_bridge.dialect', 'LegacyDialect.wait', '', 'message'),
+        ('sim_bridge.server.websocket', '_QuickSocket.recv', '', 'bytes'),
+        ('sim_bridge.server.eio3_adapter', 'LegacyDialect.wait', '', 'message'),
         ('sim_bridge.server', 'SimulatorServer._on_telemetry', 'event', ''),
         ('sim_bridge.nodes.car', 'Car._publish', 'decoded', 'all published'),
         ('sim_bridge.nodes.car', 'Car._on_steering', 'steering taken', ''),
         ('sim_bridge.nodes.car', 'Car._on_throttle', 'throttle taken', ''),
         ('sim_bridge.session.car_session', 'Seat.steering', 'on the hub', ''),
         ('sim_bridge.server', 'SimulatorServer.send', 'answer', ''),
-        ('sim_bridge.dialect', 'LegacyDialect.send', 'writing', 'written'),
+        ('sim_bridge.server.eio3_adapter', 'LegacyDialect.send', 'writing', 'written'),
     ),
     'steering': (
         ('steering_net.ros.steering_node', 'SteeringNode._on_frame', 'frame taken', ''),

@@ -23,15 +23,15 @@ from types import FrameType, SimpleNamespace
 import numpy as np
 
 # First, for it quiets what eventlet says when it is imported.
-from sim_bridge.server.connections import OWNER, civilised  # isort: skip
+from sim_bridge.server.websocket import OWNER, civilised  # isort: skip
 from engineio import packet
 from engineio.exceptions import SocketIsClosedError, UnknownPacketError
 from engineio.socket import Socket
 from eventlet.websocket import RFC6455WebSocket
 
-from sim_bridge.dialect import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.server import SimulatorServer
+from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import Limits
 from sim_bridge.track_sim.camera import encode_jpeg

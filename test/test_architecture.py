@@ -61,7 +61,7 @@ def test_only_nodes_and_the_message_adapter_know_ros(path):
 @pytest.mark.parametrize('path', MODULES, ids=name_of)
 def test_eventlet_and_socketio_are_imported_in_one_place(path):
     found = {name.split('.')[0] for name in imports(path)} & {'eventlet', 'engineio', 'socketio'}
-    assert not found or name_of(path) == 'sim_bridge/server/green.py'
+    assert not found or name_of(path) == 'sim_bridge/server/eventlet_imports.py'
 
 
 @pytest.mark.parametrize('path', sorted((SOURCE / 'steering_net').rglob('*.py')), ids=name_of)

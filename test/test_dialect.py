@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_bridge.dialect import (
+from sim_bridge.server.eio3_adapter import (
     LEGACY,
     MALFORMED_AT_MOST,
     LegacyDialect,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim_bridge.gate import Gate
+from sim_bridge.server.connection_limiter import Gate
 
 
 def nobody(_key):

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import socketio
 
-from sim_bridge.dialect import MAX_MESSAGE_BYTES
-from sim_bridge.server import SimulatorServer, bounded, connections, sleep
+from sim_bridge.server import SimulatorServer, sleep, socketio_server, websocket
+from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES
 from sim_bridge.track_sim.wire import BINARY, CONTINUATION, TEXT, encode_frame
 from test_server import FRAME, STEER, Echo, page, poll_until, wait_until
 from test_server import echo as echo
@@ -83,7 +83,7 @@ def drive_a_frame(simulator):
 
 @pytest.fixture
 def quick_deadline(monkeypatch):
-    monkeypatch.setattr(connections, '_REQUEST_S', 0.5)
+    monkeypatch.setattr(websocket, '_REQUEST_S', 0.5)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_polling_clients_malformed_payload_is_silent(echo, capfd, caplog):
 
 
 def test_pollers_sessions_are_bounded(echo, simulator, monkeypatch):
-    monkeypatch.setattr(bounded, '_SESSIONS_AT_MOST', 3)
+    monkeypatch.setattr(socketio_server, '_SESSIONS_AT_MOST', 3)
     for _ in range(3):
         open_polling(echo)
     with connect(echo) as plain:

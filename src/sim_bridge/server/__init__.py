@@ -5,7 +5,7 @@ connection, `bounded.py` what Socket.IO takes, `names.py` by which names browser
 `green.py` imports the libraries.
 """
 
-from sim_bridge.server.names import WsgiApp
+from sim_bridge.server.host_check import WsgiApp
 from sim_bridge.server.simulator_server import Handler, ServerError, SimulatorServer, sleep
 
 __all__ = ['Handler', 'ServerError', 'SimulatorServer', 'WsgiApp', 'sleep']

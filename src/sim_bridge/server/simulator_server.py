@@ -25,14 +25,14 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any, Protocol
 
-from sim_bridge.dialect import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.errors import StartError
-from sim_bridge.gate import Gate
 from sim_bridge.protocol.udacity import EVENT_TELEMETRY
-from sim_bridge.server.bounded import BoundedSocketio, CountingLogger
-from sim_bridge.server.connections import OWNER, HttpProtocol, Listener
-from sim_bridge.server.green import eventlet, socketio
-from sim_bridge.server.names import Names, WsgiApp
+from sim_bridge.server.connection_limiter import Gate
+from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
+from sim_bridge.server.eventlet_imports import eventlet, socketio
+from sim_bridge.server.host_check import Names, WsgiApp
+from sim_bridge.server.socketio_server import BoundedSocketio, CountingLogger
+from sim_bridge.server.websocket import OWNER, HttpProtocol, Listener
 
 _logger = logging.getLogger('sim_bridge.server')
 

@@ -11,9 +11,9 @@ import time
 from functools import partial
 from typing import Any, Protocol
 
-from sim_bridge.dialect import MAX_MESSAGE_BYTES, LegacyDialect, continuations, unmask
-from sim_bridge.gate import Gate
-from sim_bridge.server.green import (
+from sim_bridge.server.connection_limiter import Gate
+from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES, LegacyDialect, continuations, unmask
+from sim_bridge.server.eventlet_imports import (
     FailedConnectionError,
     RFC6455WebSocket,
     WebSocketWSGI,

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from sim_bridge.dialect import LEGACY, MALFORMED_AT_MOST
 from sim_bridge.protocol.udacity import EVENT_TELEMETRY
-from sim_bridge.server.connections import QuickWebSocketWSGI
-from sim_bridge.server.green import engineio, socketio
+from sim_bridge.server.eio3_adapter import LEGACY, MALFORMED_AT_MOST
+from sim_bridge.server.eventlet_imports import engineio, socketio
+from sim_bridge.server.websocket import QuickWebSocketWSGI
 
 _REFUSED = 'sim_bridge.refused'
 _SESSIONS_AT_MOST = 256
