@@ -25,7 +25,7 @@ ROS = {
 MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol/udacity.py', 'steering_net/data/driving_log.py')
 MAY_KNOW_ROS = (
     'sim_bridge/nodes/',
-    'sim_bridge/messages.py',
+    'sim_bridge/nodes/conversions.py',
     'steering_net/ros/executor.py',
     'steering_net/ros/steering_node.py',
     'steering_net/ros/readiness.py',

@@ -20,7 +20,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CompressedImage, JointState
 
-from sim_bridge.messages import stamp_ns
+from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.car import CarParams, CarState, step

@@ -11,7 +11,7 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 
-from sim_bridge.messages import stamp_ns
+from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.track_sim.camera import encode_jpeg
 from sim_bridge.track_sim.samples import TEST_SEEDS, samples

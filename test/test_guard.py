@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sim_bridge.guard import SILENCE_S, GuardedBridge
+from sim_bridge.nodes.bridge_guard import SILENCE_S, GuardedBridge
 from support import TalkingSimulator, free_port, wait_for
 from test_drive import children_of, is_alive
 

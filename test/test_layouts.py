@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from sim_bridge.nodes.recorder import TOPICS
+from sim_bridge.nodes.bag_recorder import TOPICS
 
 ROOT = Path(__file__).parents[1]
 FOXGLOVE = json.loads((ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8'))

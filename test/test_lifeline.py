@@ -10,7 +10,7 @@ import time
 import pytest
 import rclpy
 
-from sim_bridge.standby import STANDBY_VARIABLE
+from sim_bridge.nodes.standby import STANDBY_VARIABLE
 from steering_net.process import PARENT_VARIABLE
 from support import free_port, wait_for
 

@@ -10,8 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
 
-from sim_bridge import messages
-from sim_bridge.nodes import bridge, throttle
+from sim_bridge.nodes import bridge, conversions, throttle
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 
 STAMP = 1_700_000_000_123_456_789
@@ -35,28 +34,28 @@ def make_node():
 
 
 def test_stamp_survives():
-    assert messages.stamp_ns(messages.time_message(STAMP)) == STAMP
-    assert messages.header(STAMP, 'frame').stamp.nanosec == 123_456_789
+    assert conversions.stamp_ns(conversions.time_message(STAMP)) == STAMP
+    assert conversions.header(STAMP, 'frame').stamp.nanosec == 123_456_789
 
 
 def test_compressed_image_holds_the_bytes_untouched():
     jpeg = bytes(range(256)) * 40
-    message = messages.compressed_image(messages.header(STAMP, 'f'), jpeg)
+    message = conversions.compressed_image(conversions.header(STAMP, 'f'), jpeg)
     assert bytes(message.data) == jpeg
     assert 'jpeg' in message.format
 
 
 def test_raw_image_is_rgb8():
     rgb = np.random.default_rng(0).integers(0, 256, (160, 320, 3), np.uint8)
-    message = messages.raw_image(messages.header(STAMP, 'f'), rgb)
+    message = conversions.raw_image(conversions.header(STAMP, 'f'), rgb)
     assert (message.height, message.width, message.step) == (160, 320, 960)
     assert message.encoding == 'rgb8'
     assert bytes(message.data) == rgb.tobytes()
-    assert messages.stamp_ns(message.header.stamp) == STAMP
+    assert conversions.stamp_ns(message.header.stamp) == STAMP
 
 
 def test_camera_info_is_the_pinhole_of_the_field_of_view():
-    info = messages.camera_info(messages.header(STAMP, 'f'), 320, 160, np.pi / 3)
+    info = conversions.camera_info(conversions.header(STAMP, 'f'), 320, 160, np.pi / 3)
     assert info.k[0] == info.k[4] == pytest.approx(138.564, abs=1e-3)
     assert (info.k[2], info.k[5]) == (160.0, 80.0)
     assert info.p[0] == info.k[0]
@@ -64,9 +63,9 @@ def test_camera_info_is_the_pinhole_of_the_field_of_view():
 
 def test_steering_is_found_by_its_joint_name():
     message = JointState(name=['wheel', 'steering'], position=[1.0, 0.25])
-    assert messages.steering_of(message) == 0.25
-    assert messages.steering_of(JointState(name=['steering'])) is None
-    assert messages.steering_of(JointState(name=['wheel'], position=[1.0])) is None
+    assert conversions.steering_of(message) == 0.25
+    assert conversions.steering_of(JointState(name=['steering'])) is None
+    assert conversions.steering_of(JointState(name=['wheel'], position=[1.0])) is None
 
 
 @pytest.mark.parametrize('parameters', [bridge.PARAMETERS, throttle.PARAMETERS])
@@ -121,7 +120,7 @@ def test_changeable_parameter_keeps_its_range(make_node):
 INTERRUPTED_WHILE_MADE = """
 import os, signal, sys, time
 from rclpy.node import Node
-from sim_bridge.nodes.running import run
+from sim_bridge.nodes.runner import run
 
 class Slow(Node):
     def __init__(self):

@@ -20,9 +20,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
 from sim_bridge.bags import Bag, BagWriter, stamp_ns
-from sim_bridge.nodes import recorder
+from sim_bridge.nodes import bag_recorder
+from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.nodes.recorder import record
 from sim_bridge.supervisor import Child
 from sim_bridge.topics import TOPICS
 from sim_bridge.track_sim.camera import encode_jpeg
@@ -73,7 +73,7 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
     def take_of_today(_subscription):
         raise TypeError('incompatible function arguments')
 
-    monkeypatch.setattr(recorder, 'take', take_of_today)
+    monkeypatch.setattr(bag_recorder, 'take', take_of_today)
     # Tests that ran before may have made all loggers of this process quieter.
     set_logger_level('recorder', LoggingSeverity.WARN)
     player = Child('player', ['replay', str(drive[0])])
@@ -91,7 +91,7 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
 
 def test_recording_that_broke_off_is_told(monkeypatch, capsys):
     node = SimpleNamespace(trouble='No space left on device', messages=7, dropped={})
-    monkeypatch.setattr(recorder, 'record', lambda *_: node)
+    monkeypatch.setattr(bag_recorder, 'record', lambda *_: node)
     monkeypatch.setattr(verb, '_let_the_drive_go_first', lambda: None)
     options = argparse.Namespace(bag=Path('b'), topics=None, all=False, cars=1, seconds=0.0)
     assert verb.run(options) == 1
@@ -207,21 +207,21 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
 
 def start_recording(graph, bag, jpeg):
     """A recorder that the bridge knows, and a simulator that drives."""
-    recorder = Child('recorder', ['record', str(bag)])
+    bag_recorder = Child('recorder', ['record', str(bag)])
     wait_for(lambda: graph.state()['cars'][0]['nodes']['recorder'] == 'ready', 30.0)
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
-    return recorder, simulator
+    return bag_recorder, simulator
 
 
 def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path):
     bag = tmp_path / 'bag'
-    recorder, simulator = start_recording(graph, bag, frames[0])
+    bag_recorder, simulator = start_recording(graph, bag, frames[0])
     for jpeg in frames:
         simulator.ask(jpeg)
     simulator.leave()
-    os.kill(recorder.pid, signal.SIGINT)
-    assert recorder.wait(10.0) == 0
+    os.kill(bag_recorder.pid, signal.SIGINT)
+    assert bag_recorder.wait(10.0) == 0
     read = Bag(bag)
     images = [r.decoded().data.tobytes() for r in read if r.is_of('camera/image_raw/compressed')]
     assert images[-len(frames) :] == frames
@@ -253,11 +253,11 @@ def test_recorder_ends_on_ctrl_c_while_it_starts(tmp_path):
 
 def test_killed_recorder_leaves_what_it_wrote(graph, frames, tmp_path):
     bag = tmp_path / 'bag'
-    recorder, simulator = start_recording(graph, bag, frames[0])
+    bag_recorder, simulator = start_recording(graph, bag, frames[0])
     for number in range(400):
         simulator.ask(frames[number % len(frames)])
-    os.kill(recorder.pid, signal.SIGKILL)
-    recorder.wait(10.0)
+    os.kill(bag_recorder.pid, signal.SIGKILL)
+    bag_recorder.wait(10.0)
     assert simulator.ask(frames[0]).throttle > 0.0, 'the drive goes on'
     simulator.leave()
     read = Bag(bag)

@@ -12,7 +12,7 @@ from types import ModuleType
 
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'the node between the simulator and ROS'),
-    'guarded-bridge': ('sim_bridge.guard', 'the bridge, with a spare and a watchdog'),
+    'guarded-bridge': ('sim_bridge.nodes.bridge_guard', 'the bridge, with a spare and a watchdog'),
     'steering': ('steering_net.ros.steering_node', 'the node that runs the network'),
     'annotate': (
         'sim_bridge.nodes.annotate',
@@ -20,7 +20,7 @@ NODES = {
     ),
     'odometry': ('sim_bridge.nodes.odometry', 'the path driven so far, by dead reckoning'),
     'throttle': ('sim_bridge.nodes.throttle', 'the node that keeps the speed limit'),
-    'together': ('sim_bridge.nodes.together', 'bridge, steering and throttle in one process'),
+    'together': ('sim_bridge.nodes.composed', 'bridge, steering and throttle in one process'),
 }
 INTERRUPTED = 128 + signal.SIGINT
 VERBS = {

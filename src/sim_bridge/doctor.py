@@ -118,11 +118,11 @@ def check_packages(versions: Versions = version_of) -> Iterator[Finding]:
 def check_ros() -> Finding:
     """Whether rclpy can be imported."""
     try:
-        from sim_bridge.nodes import inspector
+        from sim_bridge.nodes import graph_inspector
     except ImportError as error:
         remedy = 'source the ROS 2 setup file, or make venv for the PyPI packages'
         return Finding(Level.BROKEN, 'ros', f'rclpy cannot be imported: {error}', remedy)
-    return Finding(Level.OK, 'ros', inspector.description())
+    return Finding(Level.OK, 'ros', graph_inspector.description())
 
 
 def check_port(port: int, proc: Path = Path('/proc')) -> Finding:
@@ -223,10 +223,10 @@ def check_quality_of_service(seconds: float = 3.5) -> Iterator[Finding]:
     Listens for `seconds`: a node whose first word was lost tells of itself again after three.
     """
     try:
-        from sim_bridge.nodes import inspector
+        from sim_bridge.nodes import graph_inspector
     except ImportError:
         return  # `check_ros` says so.
-    topics, mismatches = inspector.mismatches(seconds)
+    topics, mismatches = graph_inspector.mismatches(seconds)
     for mismatch in mismatches:
         remedy = 'nothing arrives: give both ends the same reliability and durability'
         yield Finding(Level.BROKEN, 'quality of service', mismatch, remedy)

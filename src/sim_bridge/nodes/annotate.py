@@ -15,11 +15,12 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
 
-from sim_bridge import messages, overlay
+from sim_bridge import overlay
+from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
-from sim_bridge.nodes.running import run
+from sim_bridge.nodes.runner import run
 from steering_net.errors import ImageError
 from steering_net.vision.preprocessing import decode_jpeg
 
@@ -44,7 +45,7 @@ class AnnotateNode(Node):
             CompressedImage, 'camera/image_annotated/compressed', NEWEST
         )
         self.create_timer(_LOOK_PERIOD_S, self._look)
-        publish_health(self, messages.ANNOTATE_STATUS, self._health)
+        publish_health(self, conversions.ANNOTATE_STATUS, self._health)
 
     def _look(self) -> None:
         """Listen to the drive or leave it alone, as somebody listens to this node or nobody."""
@@ -89,8 +90,8 @@ class AnnotateNode(Node):
         if now_s - self._drawn_s < self._period_s:
             return
         self._drawn_s = now_s
-        age_ns = self.get_clock().now().nanoseconds - messages.stamp_ns(frame.header.stamp)
-        self._draw(frame, messages.steering_of(message), 1e-6 * age_ns)
+        age_ns = self.get_clock().now().nanoseconds - conversions.stamp_ns(frame.header.stamp)
+        self._draw(frame, conversions.steering_of(message), 1e-6 * age_ns)
 
     def _draw(
         self, frame: CompressedImage, commanded_rad: float | None, latency_ms: float
@@ -106,7 +107,7 @@ class AnnotateNode(Node):
             return
         self._drawings += 1
         jpeg = overlay.to_jpeg(drawing)
-        self._publisher.publish(messages.compressed_image(frame.header, jpeg))
+        self._publisher.publish(conversions.compressed_image(frame.header, jpeg))
 
     def _health(self) -> Health:
         summary = 'drawing' if self._listening else 'nobody looks'

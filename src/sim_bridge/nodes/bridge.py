@@ -17,17 +17,17 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
-from sim_bridge import messages
 from sim_bridge.fleet import CARS_AT_MOST, prefixes, together
-from sim_bridge.nodes.car import Car, Lens
+from sim_bridge.nodes import conversions
+from sim_bridge.nodes.car_interface import Car, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
-from sim_bridge.nodes.running import run
+from sim_bridge.nodes.runner import run
+from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import Limits
-from sim_bridge.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.web import create_app
 from sim_bridge.web.live import Live, Places
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
@@ -137,7 +137,7 @@ class BridgeNode(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Keep what the steering node says of its network, for the pages."""
-        self._network = messages.network_of(message) or self._network
+        self._network = conversions.network_of(message) or self._network
 
     def _look(self) -> None:
         """Look which nodes are there."""
@@ -174,8 +174,8 @@ class BridgeNode(Node):
         for prefix, car in zip(self._prefixes, self._cars, strict=True):
             level = _LEVELS.get(car.seat.state, DiagnosticStatus.OK)
             status = {**car.status(), **self._common()}
-            name = prefix + messages.BRIDGE_STATUS
-            statuses.append(messages.diagnostic(name, level, status['state'], status))
+            name = prefix + conversions.BRIDGE_STATUS
+            statuses.append(conversions.diagnostic(name, level, status['state'], status))
         self._diagnostics.publish(statuses)
 
     def destroy_node(self) -> None:

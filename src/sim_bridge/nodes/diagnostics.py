@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
-from sim_bridge import messages
+from sim_bridge.nodes import conversions
 
 PERIOD_S = 1.0
 _DEPTH = 10
@@ -32,12 +32,14 @@ class Diagnostics:
     def publish(self, statuses: Sequence[DiagnosticStatus]) -> None:
         """One status per car, in their order."""
         stamp = self._node.get_clock().now().to_msg()
-        self._all.publish(messages.diagnostics(stamp, statuses))
+        self._all.publish(conversions.diagnostics(stamp, statuses))
         for publisher, status in zip(self._of_cars, statuses, strict=False):
-            publisher.publish(messages.diagnostics(stamp, [status]))
+            publisher.publish(conversions.diagnostics(stamp, [status]))
 
 
 def publish_health(node: Node, name: str, tell: Callable[[], Health]) -> None:
     """Have a node of a single car publish what `tell` says, under this name of a status."""
     diagnostics = Diagnostics(node, [])
-    node.create_timer(PERIOD_S, lambda: diagnostics.publish([messages.diagnostic(name, *tell())]))
+    node.create_timer(
+        PERIOD_S, lambda: diagnostics.publish([conversions.diagnostic(name, *tell())])
+    )

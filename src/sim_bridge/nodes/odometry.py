@@ -17,13 +17,13 @@ from rclpy.node import Node
 from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import Marker
 
-from sim_bridge import messages
 from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
 from sim_bridge.fleet import frame_prefix
+from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.nodes.running import run
+from sim_bridge.nodes.runner import run
 from sim_bridge.overlay import arc
 
 try:
@@ -61,7 +61,7 @@ class OdometryNode(Node):
         self.create_subscription(Float32, 'vehicle/steering_angle', self._on_angle, NEWEST)
         self.create_subscription(Float32, 'steering', self._on_command, NEWEST)
         self.create_timer(_PATH_PERIOD_S, self._publish_path)
-        publish_health(self, messages.ODOMETRY_STATUS, self._health)
+        publish_health(self, conversions.ODOMETRY_STATUS, self._health)
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):

@@ -13,14 +13,14 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float32
 
-from sim_bridge import messages
 from sim_bridge.control.speed_controller import Cruise, PiController, PiGains
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
-from sim_bridge.nodes.attendance import ready_topic
+from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
-from sim_bridge.nodes.running import run
+from sim_bridge.nodes.readiness_monitor import ready_topic
+from sim_bridge.nodes.runner import run
 from steering_net.ros.readiness import Readiness
 
 PARAMETERS = (
@@ -64,7 +64,7 @@ class Car:
 
     def tell_limit(self) -> None:
         """Publish the limit that the car keeps to."""
-        self._limits.publish(messages.float_message(self.cruise.limit_mps))
+        self._limits.publish(conversions.float_message(self.cruise.limit_mps))
 
     def _on_speed(self, message: Float32) -> None:
         speed_mps = float(message.data)
@@ -72,7 +72,7 @@ class Car:
             return
         self.speeds += 1
         throttle = self.cruise.throttle(speed_mps, time.monotonic())
-        self._publisher.publish(messages.float_message(throttle))
+        self._publisher.publish(conversions.float_message(throttle))
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):
@@ -124,8 +124,8 @@ class ThrottleNode(Node):
             car.tell_limit()
         self._diagnostics.publish(
             [
-                messages.diagnostic(
-                    prefix + messages.THROTTLE_STATUS,
+                conversions.diagnostic(
+                    prefix + conversions.THROTTLE_STATUS,
                     DiagnosticStatus.OK,
                     f'limit {car.cruise.limit_mps:.1f} m/s',
                     {

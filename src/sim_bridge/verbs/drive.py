@@ -23,7 +23,7 @@ from typing import Any
 from sim_bridge.address import reachable
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
-from sim_bridge.guard import GuardedBridge
+from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.supervisor import Child, KeepsEndingError
 from sim_bridge.track_sim.faults import FaultError, parse_faults

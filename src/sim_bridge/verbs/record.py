@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record until the end; 2 with one line on stderr if it cannot be, 1 if the bag broke off."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    from sim_bridge.nodes.recorder import record
+    from sim_bridge.nodes.bag_recorder import record
 
     if not args.seconds >= 0.0:
         print(f'sim-bridge record: --seconds is {args.seconds}', file=sys.stderr)

@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _play(args: argparse.Namespace) -> int:
-    from sim_bridge.nodes.player import PlayerNode
-    from sim_bridge.nodes.running import interruptible, ros
+    from sim_bridge.nodes.bag_player import PlayerNode
+    from sim_bridge.nodes.runner import interruptible, ros
 
     bag = Bag(args.bag)
     first = {record.topic: record for record in bag}
@@ -78,7 +78,7 @@ def _play(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from sim_bridge.nodes.running import interruptible, ros
+    from sim_bridge.nodes.runner import interruptible, ros
 
     if args.check != 'default' and not Path(args.check).exists():
         raise StartError(f'--check: there is no file {args.check}')
@@ -116,7 +116,7 @@ def _ask(
     bag: Bag, recorded: dict[int, float], namespace: str, steering: Child, going_on: Any
 ) -> tuple[list[tuple[float, float]], int]:
     """Pairs of recorded and new steering, and how many frames the network refused."""
-    from sim_bridge.nodes.checker import CheckerNode, NoAnswerError
+    from sim_bridge.nodes.replay_checker import CheckerNode, NoAnswerError
 
     checker = CheckerNode(namespace)
     pairs, refused = [], 0

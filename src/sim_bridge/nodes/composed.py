@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sim_bridge.errors import StartError
 from sim_bridge.nodes.bridge import BridgeNode
-from sim_bridge.nodes.running import run
+from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.throttle import ThrottleNode
 from steering_net.ros.steering_node import REFUSED, SteeringNode
 

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from sim_bridge.nodes.running import ros
+from sim_bridge.nodes.runner import ros
 
 
 def description() -> str:

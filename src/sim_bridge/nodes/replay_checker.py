@@ -9,7 +9,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 
-from sim_bridge import messages
+from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import NEWEST
 
 _START_S = 60.0
@@ -54,4 +54,4 @@ class CheckerNode(Node):
         return None
 
     def _on_command(self, message: JointState) -> None:
-        self._heard = messages.stamp_ns(message.header.stamp), messages.steering_of(message)
+        self._heard = conversions.stamp_ns(message.header.stamp), conversions.steering_of(message)

@@ -13,9 +13,9 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
-from sim_bridge import messages
-from sim_bridge.nodes.attendance import Attendance
+from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import LATCHED, NEWEST
+from sim_bridge.nodes.readiness_monitor import Attendance
 from sim_bridge.protocol.udacity import Telemetry
 from sim_bridge.session.car_session import Seat
 from sim_bridge.session.response_scheduler import State
@@ -89,11 +89,11 @@ class Car:
 
     def _publish(self, frame: Telemetry, stamp: int) -> None:
         """What the network and the throttle wait for goes first."""
-        head = messages.header(stamp, self._frame_id)
-        self._compressed.publish(messages.compressed_image(head, frame.jpeg))
-        self._speed.publish(messages.float_message(frame.speed_mps))
-        self._angle.publish(messages.float_message(frame.steering_rad))
-        self._throttle.publish(messages.float_message(frame.throttle))
+        head = conversions.header(stamp, self._frame_id)
+        self._compressed.publish(conversions.compressed_image(head, frame.jpeg))
+        self._speed.publish(conversions.float_message(frame.speed_mps))
+        self._angle.publish(conversions.float_message(frame.steering_rad))
+        self._throttle.publish(conversions.float_message(frame.throttle))
         try:
             self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:
@@ -102,9 +102,9 @@ class Car:
     def _publish_for_viewers(self, jpeg: bytes, head: Header) -> None:
         if self._info.get_subscription_count():
             size = jpeg_size(jpeg)
-            self._info.publish(messages.camera_info(head, *size, self._vertical_fov_rad))
+            self._info.publish(conversions.camera_info(head, *size, self._vertical_fov_rad))
         if self._raw.get_subscription_count():
-            self._raw.publish(messages.raw_image(head, decode_jpeg(jpeg)))
+            self._raw.publish(conversions.raw_image(head, decode_jpeg(jpeg)))
 
     def _show(self, frame: Telemetry) -> None:
         """Keep for the page what is new."""
@@ -126,8 +126,8 @@ class Car:
     # The executor's thread.
 
     def _on_steering(self, message: JointState) -> None:
-        stamp = messages.stamp_ns(message.header.stamp)
-        steering_rad = messages.steering_of(message)
+        stamp = conversions.stamp_ns(message.header.stamp)
+        steering_rad = conversions.steering_of(message)
         if steering_rad is not None:
             self._post(lambda now: self.seat.steering(now, stamp, steering_rad))
 

@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import StartError
-from sim_bridge.standby import is_spare, told_to_go
+from sim_bridge.nodes.standby import is_spare, told_to_go
 from steering_net.process import end_with_parent
 from steering_net.ros import runner
 

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sim_bridge.errors import StartError
-from sim_bridge.standby import BEAT_VARIABLE, STANDBY_VARIABLE
+from sim_bridge.nodes.standby import BEAT_VARIABLE, STANDBY_VARIABLE
 from sim_bridge.supervisor import REFUSED, Child, Deaths, KeepsEndingError
 from steering_net.process import end_with_parent
 
