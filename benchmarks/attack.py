@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
 import numpy as np
 
-from sim_bridge.track_sim.camera import encode_jpeg
-from sim_bridge.track_sim.samples import TEST_SEEDS, samples
-from sim_bridge.track_sim.wire import encode_text, upgrade_request
+from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.simulator.client_protocol import encode_text, upgrade_request
+from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.statistics import percentiles_ms
 from support import Graph, TalkingSimulator, free_domain_id
 

@@ -31,9 +31,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 import numpy as np
 
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
-from sim_bridge.track_sim.camera import encode_jpeg
-from sim_bridge.track_sim.samples import TEST_SEEDS, samples
-from sim_bridge.track_sim.wire import ClientProtocol, check_upgrade_reply, upgrade_request
+from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.simulator.client_protocol import (
+    ClientProtocol,
+    check_upgrade_reply,
+    upgrade_request,
+)
+from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.statistics import percentiles_ms
 from support import SHARED_DATA, Graph, free_domain_id
 

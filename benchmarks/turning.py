@@ -17,8 +17,8 @@ import time
 import cv2
 import numpy as np
 
-from sim_bridge.track_sim.camera import Camera
-from sim_bridge.track_sim.track import make_track
+from sim_bridge.simulator.camera import Camera
+from sim_bridge.simulator.track import make_track
 from steering_net.vision.camera_model import AUTONOMOUS, AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
 from steering_net.vision.preprocessing import find_profile, preprocess
 from steering_net.vision.view import View

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
-from sim_bridge.track_sim.client import Client
+from sim_bridge.simulator.client import Client
 
 ROOT = Path(__file__).parents[1]
 LAP = ROOT.parent / 'shared' / 'data' / 'lake_lap_a'
@@ -31,8 +31,8 @@ def jpegs(at_most: int = 1000) -> tuple[list[bytes], str]:
         return [Path(LAP, 'IMG', name).read_bytes() for name in names[:at_most]], 'a recorded lap'
     import numpy as np
 
-    from sim_bridge.track_sim.camera import encode_jpeg
-    from sim_bridge.track_sim.samples import TEST_SEEDS, samples
+    from sim_bridge.simulator.camera import encode_jpeg
+    from sim_bridge.simulator.expert import TEST_SEEDS, samples
 
     drawn = samples(TEST_SEEDS[0], EMBEDDED_FRAMES, np.random.default_rng(1))
     return [encode_jpeg(sample.rgb) for sample in drawn], 'the embedded track, for want of a lap'

@@ -34,10 +34,10 @@ from sim_bridge.server import SimulatorServer
 from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import Limits
-from sim_bridge.track_sim.camera import encode_jpeg
-from sim_bridge.track_sim.faults import CHANCES, Spoiler, parse_faults
-from sim_bridge.track_sim.samples import TEST_SEEDS, samples
-from sim_bridge.track_sim.wire import encode_frame, encode_text
+from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.simulator.client_protocol import encode_frame, encode_text
+from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.fault_injection import CHANCES, Spoiler, parse_faults
 from steering_net.vision.preprocessing import ImageError, decode_jpeg
 
 LONGEST_S = 2.0

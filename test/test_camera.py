@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.track_sim.camera import Camera, encode_jpeg
-from sim_bridge.track_sim.scenery import make_look
-from sim_bridge.track_sim.track import Pose, make_track
+from sim_bridge.simulator.camera import Camera, encode_jpeg
+from sim_bridge.simulator.scenery import make_look
+from sim_bridge.simulator.track import Pose, make_track
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
 TRACK = make_track(0)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sim_bridge.protocol.udacity import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
-from sim_bridge.track_sim.car import CarParams, CarState, step
+from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 
 PARAMS = CarParams()
 DT_S = 1 / 120

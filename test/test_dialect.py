@@ -15,7 +15,13 @@ from sim_bridge.server.eio3_adapter import (
     may_pass,
     unmask,
 )
-from sim_bridge.track_sim.wire import CONTINUATION, PING, TEXT, encode_frame, encode_text
+from sim_bridge.simulator.client_protocol import (
+    CONTINUATION,
+    PING,
+    TEXT,
+    encode_frame,
+    encode_text,
+)
 
 
 class Wire:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sim_bridge.track_sim.samples import TEST_SEEDS
+from sim_bridge.simulator.expert import TEST_SEEDS
 from support import REPORT_FIELDS, TalkingSimulator, free_port, run_verb, wait_for
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sim_bridge.recordings import open_recording, turned_down
-from sim_bridge.track_sim.camera import Camera, encode_jpeg
-from sim_bridge.track_sim.samples import pursuit_steering_rad
-from sim_bridge.track_sim.track import make_track
+from sim_bridge.simulator.camera import Camera, encode_jpeg
+from sim_bridge.simulator.expert import pursuit_steering_rad
+from sim_bridge.simulator.track import make_track
 from sim_bridge.verbs import evaluate as verb
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder

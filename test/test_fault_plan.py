@@ -13,8 +13,9 @@ from sim_bridge.protocol.udacity import (
     decode_telemetry,
     encode_telemetry,
 )
-from sim_bridge.track_sim.camera import encode_jpeg
-from sim_bridge.track_sim.faults import (
+from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.fault_injection import (
     CHANCES,
     JUNK_CHARS,
     SPANS,
@@ -25,7 +26,6 @@ from sim_bridge.track_sim.faults import (
     describe_faults,
     parse_faults,
 )
-from sim_bridge.track_sim.samples import TEST_SEEDS, samples
 from sim_bridge.verbs.simulate import configure
 from steering_net.vision.preprocessing import ImageError, decode_jpeg
 from support import run_verb

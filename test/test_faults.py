@@ -22,9 +22,9 @@ from sensor_msgs.msg import CompressedImage, JointState
 
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.track_sim.camera import encode_jpeg
-from sim_bridge.track_sim.car import CarParams, CarState, step
-from sim_bridge.track_sim.samples import TEST_SEEDS, samples
+from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 from support import Graph, TalkingSimulator, free_domain_id, free_port, run_verb, wait_for
 from test_drive import children_of
 from test_drive import start as start

@@ -13,8 +13,8 @@ from std_msgs.msg import Float32
 
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.track_sim.camera import encode_jpeg
-from sim_bridge.track_sim.samples import TEST_SEEDS, samples
+from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 from support import Graph, TalkingSimulator, wait_for

@@ -20,7 +20,7 @@ import socketio
 
 from sim_bridge.server import SimulatorServer, sleep, socketio_server, websocket
 from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES
-from sim_bridge.track_sim.wire import BINARY, CONTINUATION, TEXT, encode_frame
+from sim_bridge.simulator.client_protocol import BINARY, CONTINUATION, TEXT, encode_frame
 from test_server import FRAME, STEER, Echo, page, poll_until, wait_until
 from test_server import echo as echo
 from test_server import simulator as simulator

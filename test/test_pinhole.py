@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from sim_bridge.track_sim.camera import Camera
-from sim_bridge.track_sim.track import make_track
+from sim_bridge.simulator.camera import Camera
+from sim_bridge.simulator.track import make_track
 from steering_net.vision.camera_model import (
     AUTONOMOUS_CAMERA,
     TRAINING_CAMERA,

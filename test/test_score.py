@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from sim_bridge.track_sim.car import CarState
-from sim_bridge.track_sim.score import Score
-from sim_bridge.track_sim.track import Projection, make_track
+from sim_bridge.simulator.score import Score
+from sim_bridge.simulator.track import Projection, make_track
+from sim_bridge.simulator.vehicle_dynamics import CarState
 
 TRACK = make_track(0)
 KEYS = [

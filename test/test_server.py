@@ -9,7 +9,7 @@ import socketio
 
 from sim_bridge.protocol.udacity import CULTURES, Command, encode_command
 from sim_bridge.server import ServerError, SimulatorServer
-from sim_bridge.track_sim.client import Client
+from sim_bridge.simulator.client import Client
 
 FRAME = {
     'steering_angle': '0.0000',

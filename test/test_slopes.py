@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sim_bridge.control.speed_controller import Cruise, PiController, PiGains
 from sim_bridge.control.stop_controller import Pedals
-from sim_bridge.track_sim.car import CarParams, CarState, step
+from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 from steering_net.vehicle import DRAG_1PS, DRIVE_MPS2, GRAVITY_MPS2
 
 STEP_S = 0.02

@@ -12,7 +12,7 @@ from sim_bridge.control.speed_controller import (
     proportional,
 )
 from sim_bridge.control.stop_controller import Pedals
-from sim_bridge.track_sim.car import CarParams, CarState, step
+from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 from steering_net.vehicle import WHEELBASE_M
 
 DT_S = 1 / 60

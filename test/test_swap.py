@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.track_sim.camera import encode_jpeg
+from sim_bridge.simulator.camera import encode_jpeg
 from steering_net.inference.predictor import KerasPredictor, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.vision.preprocessing import decode_jpeg

@@ -14,7 +14,7 @@ from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server import SimulatorServer
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import CHECK_EVERY, Limits
-from sim_bridge.track_sim.client import Client
+from sim_bridge.simulator.client import Client
 from support import JPEG_HEADER
 
 HZ = 60.0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_bridge.track_sim.track import MIN_RADIUS_M, make_track
+from sim_bridge.simulator.track import MIN_RADIUS_M, make_track
 
 SEEDS = range(0, 30)
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from sim_bridge.protocol.udacity import CULTURES, MAX_STEERING_RAD, Telemetry, encode_telemetry
-from sim_bridge.track_sim.client import Client, parse_url
-from sim_bridge.track_sim.wire import (
+from sim_bridge.simulator.client import Client, parse_url
+from sim_bridge.simulator.client_protocol import (
     AbortError,
     ClientProtocol,
     Order,

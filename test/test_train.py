@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.track_sim.camera import Camera
-from sim_bridge.track_sim.track import make_track
+from sim_bridge.simulator.camera import Camera
+from sim_bridge.simulator.track import make_track
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder
 from steering_net.inference.predictor import load_predictor

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.track_sim.camera import Camera
-from sim_bridge.track_sim.track import make_track
+from sim_bridge.simulator.camera import Camera
+from sim_bridge.simulator.track import make_track
 from steering_net.errors import ImageError
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import (

@@ -291,7 +291,7 @@ def _stale_segments(folder: Path, proc: Path) -> list[Path]:
 def _try_handshake() -> int:
     """Answers that the simulator's dialect gets from a server of our own."""
     from sim_bridge.server import SimulatorServer
-    from sim_bridge.track_sim.client import Client
+    from sim_bridge.simulator.client import Client
 
     server = SimulatorServer(host='127.0.0.1', port=0, pages=lambda *_: [])
     server.start(_Answering(server.send))

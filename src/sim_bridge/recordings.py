@@ -10,8 +10,8 @@ import numpy as np
 
 from sim_bridge.bag_export import frames
 from sim_bridge.bags import ANGLE, Bag, BagError
-from sim_bridge.track_sim.camera import JPEG_QUALITY, encode_jpeg
-from sim_bridge.track_sim.samples import samples
+from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
+from sim_bridge.simulator.expert import samples
 from steering_net.data.driving_log import smooth
 from steering_net.data.recording import Recording, read_folder
 from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera, turned

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sim_bridge.control.speed_controller import proportional
 from sim_bridge.control.stop_controller import Pedals
-from sim_bridge.track_sim.simulator import Simulator, SimulatorOptions
+from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from steering_net.statistics import percentiles_ms
 
 Steer = Callable[[bytes], float]

@@ -25,8 +25,8 @@ from sim_bridge.errors import StartError, check_target
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.protocol.udacity import CULTURES
+from sim_bridge.simulator.fault_injection import FaultError, parse_faults
 from sim_bridge.supervisor import Child, KeepsEndingError
-from sim_bridge.track_sim.faults import FaultError, parse_faults
 from sim_bridge.verbs.cameras import add_camera
 from sim_bridge.verbs.import_model import PROFILE_HELP
 

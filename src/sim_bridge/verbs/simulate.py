@@ -14,8 +14,8 @@ from typing import Any
 
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.protocol.udacity import CULTURES
-from sim_bridge.track_sim.client import parse_url
-from sim_bridge.track_sim.faults import describe_faults, parse_faults
+from sim_bridge.simulator.client import parse_url
+from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
 from steering_net.process import end_with_parent
 
 
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate; 0 when done or interrupted, 2 with one line on stderr for bad input."""
-    from sim_bridge.track_sim import simulator
+    from sim_bridge.simulator import simulator
 
     try:
         options = simulator.SimulatorOptions(

@@ -237,7 +237,7 @@ def run(args: argparse.Namespace) -> int:
 def _samples(
     tracks: range, count: int, seed: int, camera: str
 ) -> Iterator[tuple[NDArray[np.uint8], float]]:
-    from sim_bridge.track_sim.samples import samples
+    from sim_bridge.simulator.expert import samples
     from steering_net.vision.camera_model import find_camera
 
     for track in tracks:

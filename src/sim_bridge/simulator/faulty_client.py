@@ -7,8 +7,8 @@ import time
 from collections import deque
 
 from sim_bridge.protocol.udacity import Culture
-from sim_bridge.track_sim.client import Client
-from sim_bridge.track_sim.faults import FaultPlan, Fields, Spoiler
+from sim_bridge.simulator.client import Client
+from sim_bridge.simulator.fault_injection import FaultPlan, Fields, Spoiler
 
 _STORM_RETRY_S = 0.005
 _STEP_S = 0.01

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from sim_bridge.protocol.udacity import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
-from sim_bridge.track_sim.track import Pose
+from sim_bridge.simulator.track import Pose
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
     BRAKE_MPS2,

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.track_sim.track import FloatArray, Track
+from sim_bridge.simulator.track import FloatArray, Track
 
 Image = NDArray[np.uint8]
 Colour = tuple[float, float, float]

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
-from sim_bridge.track_sim.camera import JPEG_QUALITY, Camera, encode_jpeg
-from sim_bridge.track_sim.car import CarParams, CarState, standing_at, step
-from sim_bridge.track_sim.client import Client, parse_url
-from sim_bridge.track_sim.faults import FaultPlan
-from sim_bridge.track_sim.faulty_client import FaultyClient
-from sim_bridge.track_sim.samples import pursuit_steering_rad
-from sim_bridge.track_sim.score import Score
-from sim_bridge.track_sim.track import Projection, make_track
+from sim_bridge.simulator.camera import JPEG_QUALITY, Camera, encode_jpeg
+from sim_bridge.simulator.client import Client, parse_url
+from sim_bridge.simulator.expert import pursuit_steering_rad
+from sim_bridge.simulator.fault_injection import FaultPlan
+from sim_bridge.simulator.faulty_client import FaultyClient
+from sim_bridge.simulator.score import Score
+from sim_bridge.simulator.track import Projection, make_track
+from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, standing_at, step
 
 STATUS_PERIOD_S = 0.25
 FAST_PATIENCE_S = 1.0

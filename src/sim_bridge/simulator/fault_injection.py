@@ -246,7 +246,7 @@ def _tiny_jpeg() -> bytes:
     # Here, so that reading a plan does not wait for OpenCV: `drive` starts with that.
     import numpy as np
 
-    from sim_bridge.track_sim.camera import encode_jpeg
+    from sim_bridge.simulator.camera import encode_jpeg
 
     return encode_jpeg(np.full((8, 16, 3), 90, np.uint8))
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sim_bridge.track_sim.camera import JPEG_QUALITY, Camera, encode_jpeg
-from sim_bridge.track_sim.car import CarParams
-from sim_bridge.track_sim.scenery import Image
-from sim_bridge.track_sim.track import Pose, Track, make_track
+from sim_bridge.simulator.camera import JPEG_QUALITY, Camera, encode_jpeg
+from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.track import Pose, Track, make_track
+from sim_bridge.simulator.vehicle_dynamics import CarParams
 from steering_net.vision.camera_model import TRAINING_CAMERA, Pinhole
 
 TRAIN_SEEDS = range(1000, 2000)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.track_sim.scenery import (
+from sim_bridge.simulator.scenery import (
     GRAIN_M_PER_TEXEL,
     GRAIN_TEXELS,
     PANORAMA_COLUMNS,
@@ -25,7 +25,7 @@ from sim_bridge.track_sim.scenery import (
     make_look,
     paint,
 )
-from sim_bridge.track_sim.track import FloatArray, Pose, Track
+from sim_bridge.simulator.track import FloatArray, Pose, Track
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole, above_horizon
 
 JPEG_QUALITY = 75

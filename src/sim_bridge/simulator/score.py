@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sim_bridge.track_sim.car import CarState
-from sim_bridge.track_sim.track import Projection, Track
+from sim_bridge.simulator.track import Projection, Track
+from sim_bridge.simulator.vehicle_dynamics import CarState
 
 WHEEL_REACH_M = 1.0
 """Half the distance between left and right wheels."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from sim_bridge.protocol.udacity import Culture
-from sim_bridge.track_sim.wire import (
+from sim_bridge.simulator.client_protocol import (
     PING_PERIOD_S,
     AbortError,
     ClientProtocol,
