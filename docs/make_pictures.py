@@ -7,9 +7,9 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
+from sim_bridge.evaluation.closed_loop import drive
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import Track, make_track
-from sim_bridge.track_sim.closed_loop import drive
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS
 from steering_net.vision.preprocessing import decode_jpeg

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from sim_bridge.evaluation.closed_loop import drive, summarise
 from sim_bridge.simulator.expert import TEST_SEEDS
-from sim_bridge.track_sim.closed_loop import drive, summarise
 from support import REPORT_FIELDS, run_verb
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim_bridge.comparison import compare
+from sim_bridge.evaluation.metrics import compare
 
 
 def test_equal_series_are_equal():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sim_bridge.judging import contestants
-from sim_bridge.verdict import parse_requirement, table, unmet
+from sim_bridge.evaluation.evaluator import contestants
+from sim_bridge.evaluation.report import parse_requirement, table, unmet
 
 REPORT = {'frames': 10, 'rmse': 0.04, 'correlation': 0.5, 'constant_output': False,
           'latency_ms': {'p50': 1.0, 'p99': 2.0, 'max': 3.0}}  # fmt: skip

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from sim_bridge.errors import StartError, check_target
-from sim_bridge.judging import Trial
+from sim_bridge.evaluation.evaluator import Trial
 from sim_bridge.verbs.cameras import add_recorded_with
 
 
@@ -25,8 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; 1 if a requirement is not met, 2 with one line on stderr for bad input."""
-    from sim_bridge.judging import contestants, judge_all
-    from sim_bridge.verdict import parse_requirement, table, unmet
+    from sim_bridge.evaluation.evaluator import contestants, judge_all
+    from sim_bridge.evaluation.report import parse_requirement, table, unmet
 
     try:
         required = dict(map(parse_requirement, args.require))
@@ -121,7 +121,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _open_loop(args: argparse.Namespace) -> Trial:
-    from sim_bridge.judging import on_recording
+    from sim_bridge.evaluation.evaluator import on_recording
     from sim_bridge.recordings import open_recording, turned_down
 
     recording = open_recording(args.recording, args.recorded_with)
@@ -133,7 +133,7 @@ def _open_loop(args: argparse.Namespace) -> Trial:
 
 
 def _data_driven(args: argparse.Namespace) -> Trial:
-    from sim_bridge.judging import on_recorded_frames
+    from sim_bridge.evaluation.evaluator import on_recorded_frames
     from sim_bridge.recordings import open_recording
 
     recording = open_recording(args.recording, args.recorded_with)
@@ -141,7 +141,7 @@ def _data_driven(args: argparse.Namespace) -> Trial:
 
 
 def _closed_loop(args: argparse.Namespace) -> Trial:
-    from sim_bridge.judging import on_tracks
+    from sim_bridge.evaluation.evaluator import on_tracks
 
     return on_tracks(_seeds(args.tracks), args.laps, args.speed_limit)
 

@@ -12,8 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from sim_bridge.errors import StartError
-from sim_bridge.track_sim.closed_loop import drive as drive_track
-from sim_bridge.track_sim.closed_loop import summarise
+from sim_bridge.evaluation.closed_loop import drive as drive_track
+from sim_bridge.evaluation.closed_loop import summarise
 from steering_net.data.recording import Recording
 from steering_net.inference.predictor import Predictor, load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS

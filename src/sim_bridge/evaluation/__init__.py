@@ -1,0 +1,1 @@
+"""How well a network steers: on recordings and on embedded tracks."""
