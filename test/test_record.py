@@ -19,10 +19,10 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
-from sim_bridge.bags import Bag, BagWriter, stamp_ns
 from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.recording.bag import Bag, BagWriter, stamp_ns
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.supervisor import Child
@@ -231,7 +231,7 @@ def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path
 INTERRUPTED_WHILE_IT_STARTS = """
 import os, signal, sys
 from sim_bridge import cli
-from sim_bridge.bags import BagWriter
+from sim_bridge.recording.bag import BagWriter
 
 add_topic = BagWriter.add_topic
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.survey import figures, lines, open_source, open_track, write_pictures
+from sim_bridge.recording.summary import figures, lines, open_source, open_track, write_pictures
 from support import run_verb
 
 NAME = r'C:\Users\me\IMG\center_2020_01_01_00_00_00_{:03}.jpg'

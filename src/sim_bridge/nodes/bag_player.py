@@ -9,9 +9,9 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 
-from sim_bridge.bags import Bag, Offer, Record
 from sim_bridge.nodes.bag_recorder import message_class, profile
 from sim_bridge.nodes.conversions import time_message
+from sim_bridge.recording.bag import Bag, Offer, Record
 
 _READER_S = 3.0
 _MORE_READERS_S = 0.5

@@ -25,10 +25,10 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from sim_bridge.bags import BagError, BagWriter, Offer
 from sim_bridge.fleet import prefixes, without_car
 from sim_bridge.nodes.readiness_monitor import RECORDER, ready_topic
 from sim_bridge.nodes.runner import interruptible, ros
+from sim_bridge.recording.bag import BagError, BagWriter, Offer
 from sim_bridge.topics import DRIVE, FROM_PEOPLE, LATCHED, TOPICS
 from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness

@@ -30,7 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look; 2 with one line on stderr for bad input."""
-    from sim_bridge.survey import figures, lines, open_source, open_track, write_pictures
+    from sim_bridge.recording.summary import (
+        figures,
+        lines,
+        open_source,
+        open_track,
+        write_pictures,
+    )
 
     try:
         if not args.paths and not args.tracks:

@@ -122,7 +122,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _open_loop(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recording
-    from sim_bridge.recordings import open_recording, turned_down
+    from sim_bridge.recording.sources import open_recording, turned_down
 
     recording = open_recording(args.recording, args.recorded_with)
     if not -20.0 <= args.turned_down <= 20.0:
@@ -134,7 +134,7 @@ def _open_loop(args: argparse.Namespace) -> Trial:
 
 def _data_driven(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recorded_frames
-    from sim_bridge.recordings import open_recording
+    from sim_bridge.recording.sources import open_recording
 
     recording = open_recording(args.recording, args.recorded_with)
     return on_recorded_frames(recording, args.yardstick, args.out)

@@ -21,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; 2 with one line on stderr for bad input."""
-    from sim_bridge.bag_export import export_log, export_video
-    from sim_bridge.bags import Bag
+    from sim_bridge.recording.bag import Bag
+    from sim_bridge.recording.export import export_log, export_video
 
     try:
         if not (args.csv or args.mp4):

@@ -177,7 +177,7 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    from sim_bridge.recordings import read_bag
+    from sim_bridge.recording.sources import read_bag
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
     from steering_net.training.dataset import LogSource

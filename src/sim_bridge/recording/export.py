@@ -13,7 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_bridge import overlay
-from sim_bridge.bags import ANGLE, COMMANDS, FRAMES, SPEED, THROTTLE, Bag, BagError, stamp_ns
+from sim_bridge.recording.bag import (
+    ANGLE,
+    COMMANDS,
+    FRAMES,
+    SPEED,
+    THROTTLE,
+    Bag,
+    BagError,
+    stamp_ns,
+)
 from steering_net.data.driving_log import recorder_row
 from steering_net.errors import ImageError
 from steering_net.vision.preprocessing import decode_jpeg

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.bag_export import frames
-from sim_bridge.bags import ANGLE, Bag, BagError
+from sim_bridge.recording.bag import ANGLE, Bag, BagError
+from sim_bridge.recording.export import frames
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
 from steering_net.data.driving_log import smooth

@@ -1,0 +1,1 @@
+"""Recorded drives: bags, logs and tracks to read, bags to write. Without ROS."""
