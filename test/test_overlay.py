@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.overlay import SCALE, Reading, arc, draw, to_jpeg
+from sim_bridge.visualization.overlay import SCALE, Reading, arc, draw, to_jpeg
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
 GREY = np.full((160, 320, 3), 90, np.uint8)

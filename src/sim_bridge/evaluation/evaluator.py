@@ -80,7 +80,7 @@ def judge_all(networks: Iterable[Contestant], backend: str, trial: Trial) -> dic
 
 def on_recording(recording: Recording, folder: Path | None) -> Trial:
     """Compare answers with a recorded driver's; papers go into the folder if there is one."""
-    from sim_bridge.papers import write_open_loop
+    from sim_bridge.visualization.plots import write_open_loop
     from steering_net.evaluation.open_loop import open_loop
 
     def judge(predictor: Predictor, name: str) -> Report:
@@ -94,7 +94,7 @@ def on_recording(recording: Recording, folder: Path | None) -> Trial:
 
 def on_recorded_frames(recording: Recording, yardstick: str, folder: Path | None) -> Trial:
     """Let it drive a recording's re-projected frames; the yardstick is `middle` or `way`."""
-    from sim_bridge.papers import write_data_driven
+    from sim_bridge.visualization.plots import write_data_driven
     from steering_net.evaluation.data_driven import drive, recorded_way, road_middle
 
     # Not before the first network is loaded, which may fail at once.

@@ -15,12 +15,12 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
 
-from sim_bridge import overlay
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
+from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
 from steering_net.vision.preprocessing import decode_jpeg
 

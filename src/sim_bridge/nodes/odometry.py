@@ -24,7 +24,7 @@ from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.runner import run
-from sim_bridge.overlay import arc
+from sim_bridge.visualization.overlay import arc
 
 try:
     from tf2_msgs.msg import TFMessage

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge import overlay
 from sim_bridge.recording.bag import (
     ANGLE,
     COMMANDS,
@@ -23,6 +22,7 @@ from sim_bridge.recording.bag import (
     BagError,
     stamp_ns,
 )
+from sim_bridge.visualization import overlay
 from steering_net.data.driving_log import recorder_row
 from steering_net.errors import ImageError
 from steering_net.vision.preprocessing import decode_jpeg

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sim_bridge.overlay import Reading, Rgb
-from sim_bridge.papers import write_histogram, write_sheet
 from sim_bridge.recording.sources import is_bag, read_bag, render_track
+from sim_bridge.visualization.overlay import Reading, Rgb
+from sim_bridge.visualization.plots import write_histogram, write_sheet
 from steering_net.data.driving_log import BadRow, Log, find_image, read_log
 from steering_net.data.recording import Recording, find_log, from_log
 from steering_net.errors import ImageError

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge import overlay
 from sim_bridge.errors import StartError
+from sim_bridge.visualization import overlay
 from steering_net.data.recording import Recording
 from steering_net.evaluation.data_driven import INTERVENTION_BEYOND_M, Drive
 from steering_net.evaluation.open_loop import OpenLoop
