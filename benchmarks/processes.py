@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sim_bridge.supervisor import child_environment
+from sim_bridge.process import child_environment
 
 _START_S = 60.0
 _END_S = 10.0

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
-from sim_bridge.supervisor import Child
+from sim_bridge.process import Child
 from support import Graph, free_domain_id
 
 WARM_UP_S = 60.0

@@ -29,9 +29,9 @@ from launch.substitutions import (
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
-from sim_bridge.address import reachable
+from sim_bridge.bridge_client import reachable
 from sim_bridge.fleet import prefixes
-from sim_bridge.supervisor import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
+from sim_bridge.process import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
 from steering_net.process import PARENT_VARIABLE
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 

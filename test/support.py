@@ -10,9 +10,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from sim_bridge.process import Child
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.simulator.client import Client
-from sim_bridge.supervisor import Child
 
 SHARED_DATA = Path(__file__).parents[2] / 'shared' / 'data'
 START_S = 60.0

@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker
 
 from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.supervisor import Child
+from sim_bridge.process import Child
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 

@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
-from sim_bridge.supervisor import Child
+from sim_bridge.process import Child
 from steering_net.ros import steering_node as steering
 from support import run_verb
 

@@ -22,10 +22,10 @@ from sensor_msgs.msg import CompressedImage
 from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.process import Child
 from sim_bridge.recording.bag import Bag, BagWriter, stamp_ns
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
-from sim_bridge.supervisor import Child
 from sim_bridge.topics import TOPICS
 from sim_bridge.verbs import record as verb
 from steering_net.vision.preprocessing import decode_jpeg

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim_bridge.supervisor import child_environment
+from sim_bridge.process import child_environment
 
 
 @pytest.mark.parametrize(('given', 'range_'), [(None, 'LOCALHOST'), ('SUBNET', 'SUBNET')])

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from sim_bridge.process import Child
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
-from sim_bridge.supervisor import Child
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 from support import Graph, TalkingSimulator, free_port, run_verb

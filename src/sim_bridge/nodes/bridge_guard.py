@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sim_bridge.errors import StartError
 from sim_bridge.nodes.standby import BEAT_VARIABLE, STANDBY_VARIABLE
-from sim_bridge.supervisor import REFUSED, Child, Deaths, KeepsEndingError
+from sim_bridge.process import REFUSED, Child, Deaths, KeepsEndingError
 from steering_net.process import end_with_parent
 
 SILENCE_S = 1.5
