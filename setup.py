@@ -54,5 +54,5 @@ setup(
     description='A bridge between a Socket.IO driving simulator and ROS 2.',
     license='Apache-2.0',
     python_requires='>=3.11',
-    entry_points={'console_scripts': ['sim-bridge = sim_bridge.cli:main']},
+    entry_points={'console_scripts': ['sim-bridge = sim_bridge.cli.main:main']},
 )

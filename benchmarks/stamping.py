@@ -83,7 +83,7 @@ def main() -> int:
         setattr(owner, name, stamp(getattr(owner, name), before, after))
     stamp_publishers()
     try:
-        from sim_bridge.cli import NODES
+        from sim_bridge.cli.main import NODES
 
         code: int = importlib.import_module(NODES[node][0]).main([node, *ros_arguments])
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sim_bridge.cli import NODES, VERBS
+from sim_bridge.cli.main import NODES, VERBS
 from sim_bridge.protocol.udacity import decode_telemetry
 from test_server import STEER, wait_until
 from test_server import echo as echo

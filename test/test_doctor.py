@@ -12,9 +12,9 @@ import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32
 
-from sim_bridge import doctor
-from sim_bridge.doctor import Level
-from sim_bridge.verbs import doctor as verb
+from sim_bridge.cli.doctor_checks import Level
+from sim_bridge.cli.main import doctor as verb
+from sim_bridge.cli.main import doctor_checks
 from support import free_port, run_verb
 
 GOOD = {
@@ -65,7 +65,7 @@ def test_busy_port_is_named_first_with_who_has_it():
 
 
 def test_port_of_our_own_bridge_is_no_problem(graph):
-    finding = doctor.check_port(graph.port)
+    finding = doctor_checks.check_port(graph.port)
     assert finding.level is Level.OK
     assert 'no simulator connected' in finding.found
 
@@ -142,7 +142,7 @@ def test_quality_of_service_that_fits_is_not_accused():
 )
 def test_package_known_to_break_is_named_with_the_fix(package, version, told):
     versions = GOOD | {package: version}
-    (finding,) = broken(doctor.check_packages(versions.get))
+    (finding,) = broken(doctor_checks.check_packages(versions.get))
     assert told in finding.found
     assert finding.remedy.startswith(('pip install', 'make venv'))
 
@@ -153,32 +153,32 @@ def test_package_known_to_break_is_named_with_the_fix(package, version, told):
 )
 def test_package_that_is_newer_than_the_tested_ones_is_a_warning(package, version):
     versions = GOOD | {package: version}
-    findings = [f for f in doctor.check_packages(versions.get) if f.level is Level.WARNING]
+    findings = [f for f in doctor_checks.check_packages(versions.get) if f.level is Level.WARNING]
     assert [finding.check for finding in findings] == [package]
 
 
 def test_packages_that_work_are_not_accused():
-    assert not broken(doctor.check_packages(GOOD.get))
+    assert not broken(doctor_checks.check_packages(GOOD.get))
     without_pypi_cv_bridge = GOOD | {'numpy': '2.4.0', 'cv-bridge': None}
-    assert not broken(doctor.check_packages(without_pypi_cv_bridge.get))
+    assert not broken(doctor_checks.check_packages(without_pypi_cv_bridge.get))
 
 
 @pytest.mark.parametrize(
     ('version', 'level'), [((3, 10), 2), ((3, 11), 0), ((3, 13), 0), ((3, 14), 2)]
 )
 def test_python_outside_the_range_is_broken(version, level):
-    assert doctor.check_python(version).level == level
+    assert doctor_checks.check_python(version).level == level
 
 
 def test_shared_memory_that_is_not_there_is_told(tmp_path):
-    finding = doctor.check_shared_memory(tmp_path / 'gone')
+    finding = doctor_checks.check_shared_memory(tmp_path / 'gone')
     assert finding.level is Level.BROKEN
     assert 'cannot be written' in finding.found
 
 
 def test_shared_memory_that_is_not_there_is_named_first(tmp_path, monkeypatch, capsys):
-    gone = doctor.check_shared_memory(tmp_path / 'gone')
-    monkeypatch.setattr(doctor, 'check_shared_memory', lambda: gone)
+    gone = doctor_checks.check_shared_memory(tmp_path / 'gone')
+    monkeypatch.setattr(doctor_checks, 'check_shared_memory', lambda: gone)
     parser = argparse.ArgumentParser()
     verb.configure(parser)
     assert verb.run(parser.parse_args(['--port', str(free_port())])) == 1
@@ -189,8 +189,8 @@ def test_full_shared_memory_is_told(tmp_path, monkeypatch):
     class Full:
         f_bavail, f_frsize = 10, 4096
 
-    monkeypatch.setattr(doctor.os, 'statvfs', lambda _: Full)
-    finding = doctor.check_shared_memory(tmp_path)
+    monkeypatch.setattr(doctor_checks.os, 'statvfs', lambda _: Full)
+    finding = doctor_checks.check_shared_memory(tmp_path)
     assert finding.level is Level.BROKEN
     assert '0 MB left' in finding.found
 
@@ -202,29 +202,29 @@ def test_left_over_segments_are_told_and_used_ones_are_not(tmp_path):
     for name in ('fastdds_00aa', 'fastdds_00aa_el', 'fastdds_00bb', 'fastdds_00bb_el', 'other'):
         (folder / name).touch()
     (process / 'maps').write_text('7f00 rw-s 0 00:18 5 /dev/shm/fastdds_00aa\n', encoding='utf-8')
-    finding = doctor.check_shared_memory(folder, tmp_path / 'proc')
+    finding = doctor_checks.check_shared_memory(folder, tmp_path / 'proc')
     assert finding.level is Level.WARNING
     assert finding.found.startswith('2 files of ended processes')
 
 
 def test_handshake_is_tried_with_the_real_dialect():
-    assert doctor.check_handshake().level is Level.OK
+    assert doctor_checks.check_handshake().level is Level.OK
 
 
 def test_dialect_that_is_not_answered_is_told(monkeypatch):
-    monkeypatch.setattr(doctor._Answering, 'telemetry', lambda *_: None)
-    monkeypatch.setattr(doctor, '_HANDSHAKE_S', 0.5)
-    finding = doctor.check_handshake()
+    monkeypatch.setattr(doctor_checks._Answering, 'telemetry', lambda *_: None)
+    monkeypatch.setattr(doctor_checks, '_HANDSHAKE_S', 0.5)
+    finding = doctor_checks.check_handshake()
     assert finding.level is Level.BROKEN
     assert 'not answered' in finding.found
 
 
 def test_ephemeral_domain_is_a_warning():
-    assert doctor.check_discovery({'ROS_DOMAIN_ID': '150'}).level is Level.WARNING
+    assert doctor_checks.check_discovery({'ROS_DOMAIN_ID': '150'}).level is Level.WARNING
 
 
 def test_listener_on_ipv6_is_found():
     with socket.create_server(('::1', 0), family=socket.AF_INET6) as listener:
-        finding = doctor.check_port(listener.getsockname()[1])
+        finding = doctor_checks.check_port(listener.getsockname()[1])
     assert finding.level is Level.BROKEN
     assert f'pid {os.getpid()} ' in finding.found

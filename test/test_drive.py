@@ -40,7 +40,7 @@ def start():
 
     def start(*words, **options):
         process = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
+            [sys.executable, '-m', 'sim_bridge.cli.main', 'drive', *map(str, words)],
             **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, **options},
         )
         started.append(process)
@@ -163,7 +163,14 @@ def test_external_simulator_is_served(start, tmp_path):
 def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
     report, port = tmp_path / 'report.json', free_port()
     early = subprocess.Popen(
-        [sys.executable, '-m', 'sim_bridge.cli', 'simulate', '--url', f'ws://127.0.0.1:{port}'],
+        [
+            sys.executable,
+            '-m',
+            'sim_bridge.cli.main',
+            'simulate',
+            '--url',
+            f'ws://127.0.0.1:{port}',
+        ],
         stdout=subprocess.DEVNULL,
     )
     try:

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from sim_bridge.cli.main import evaluate as verb
 from sim_bridge.recording.sources import open_recording, turned_down
 from sim_bridge.simulator.camera import Camera, encode_jpeg
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.track import make_track
-from sim_bridge.verbs import evaluate as verb
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder
 from steering_net.evaluation.open_loop import open_loop

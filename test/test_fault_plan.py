@@ -6,6 +6,7 @@ import base64
 import numpy as np
 import pytest
 
+from sim_bridge.cli.simulate import configure
 from sim_bridge.protocol.udacity import (
     CULTURES,
     PacketError,
@@ -26,7 +27,6 @@ from sim_bridge.simulator.fault_injection import (
     describe_faults,
     parse_faults,
 )
-from sim_bridge.verbs.simulate import configure
 from steering_net.vision.preprocessing import ImageError, decode_jpeg
 from support import run_verb
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from sim_bridge.verbs import import_model as verb
+from sim_bridge.cli.main import import_model as verb
 from steering_net.model_io import import_model
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.import_model import import_model

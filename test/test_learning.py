@@ -4,10 +4,10 @@ import argparse
 
 import pytest
 
+from sim_bridge.cli.main import train as verb
 from sim_bridge.evaluation.closed_loop import drive
 from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.sources import open_recording
-from sim_bridge.verbs import train as verb
 from steering_net.data.driving_log import read_log
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg

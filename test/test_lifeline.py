@@ -94,7 +94,15 @@ def test_spare_bridge_is_known_but_listens_only_when_it_is_told(witness, word):
     """Told nothing any more, because nobody is left, it ends."""
     port = free_port()
     spare = subprocess.Popen(
-        [sys.executable, '-m', 'sim_bridge.cli', 'bridge', '--ros-args', '-p', f'port:={port}'],
+        [
+            sys.executable,
+            '-m',
+            'sim_bridge.cli.main',
+            'bridge',
+            '--ros-args',
+            '-p',
+            f'port:={port}',
+        ],
         env={**os.environ, STANDBY_VARIABLE: '1'},
         stdin=subprocess.PIPE,
         text=True,

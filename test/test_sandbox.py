@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from sim_bridge.doctor import Level, check_sandbox
+from sim_bridge.cli.doctor_checks import Level, check_sandbox
 from steering_net.model_io import import_model, sandbox
 from steering_net.model_io.isolated import run_apart
 from steering_net.model_io.reader import ModelError

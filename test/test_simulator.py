@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from sim_bridge.cli.main import simulate as verb
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.simulator import run as simulate
 from sim_bridge.simulator.track import make_track
-from sim_bridge.verbs import simulate as verb
 from test_track_sim_client import OPEN, RawServer, Seen, server_text
 
 

@@ -14,12 +14,12 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
-from sim_bridge import doctor
-from sim_bridge.doctor import Level
+from sim_bridge.cli.doctor_checks import Level
+from sim_bridge.cli.drive import _status_line
+from sim_bridge.cli.main import doctor_checks
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import Limits
-from sim_bridge.verbs.drive import _status_line
 from support import JPEG_HEADER, TalkingSimulator, wait_for
 
 DOCS = Path(__file__).parents[1] / 'docs'
@@ -138,7 +138,7 @@ def test_wrong_input_is_named_everywhere_and_brakes_the_car(graph):
     assert healthz(graph) == (503, f'{line}\n')
     status = diagnosed()
     assert (status.level, status.message) == (DiagnosticStatus.ERROR, line)
-    finding = doctor.check_port(graph.port)
+    finding = doctor_checks.check_port(graph.port)
     assert (finding.level, finding.check, finding.found) == (Level.BROKEN, 'simulator', line)
     payload = GOOD | {'speed': '0.0000'}
     wait_for(lambda: send() or graph.state()['state'] != line, 2.0)

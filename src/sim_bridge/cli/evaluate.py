@@ -8,9 +8,9 @@ import math
 import sys
 from pathlib import Path
 
+from sim_bridge.cli.arguments import add_recorded_with
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.evaluation.evaluator import Trial
-from sim_bridge.verbs.cameras import add_recorded_with
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

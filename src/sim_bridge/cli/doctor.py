@@ -6,8 +6,8 @@ import argparse
 import os
 from collections.abc import Iterator
 
-from sim_bridge import doctor
-from sim_bridge.doctor import Finding, Level
+from sim_bridge.cli.doctor_checks import Finding, Level
+from sim_bridge.cli.main import doctor_checks
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,15 +28,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    yield doctor.check_python()
-    yield from doctor.check_packages()
-    yield doctor.check_ros()
-    yield doctor.check_port(args.port)
-    yield doctor.check_handshake()
-    yield doctor.check_model(args.model, args.profile)
-    yield doctor.check_sandbox()
-    yield doctor.check_shared_memory()
-    discovery = doctor.check_discovery()
+    yield doctor_checks.check_python()
+    yield from doctor_checks.check_packages()
+    yield doctor_checks.check_ros()
+    yield doctor_checks.check_port(args.port)
+    yield doctor_checks.check_handshake()
+    yield doctor_checks.check_model(args.model, args.profile)
+    yield doctor_checks.check_sandbox()
+    yield doctor_checks.check_shared_memory()
+    discovery = doctor_checks.check_discovery()
     yield discovery
     if discovery.level is not Level.BROKEN:
-        yield from doctor.check_quality_of_service()
+        yield from doctor_checks.check_quality_of_service()

@@ -15,11 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sim_bridge.cli.arguments import add_recorded_with
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import Child
 from sim_bridge.recording.bag import COMMANDS, FRAMES, Bag, Record, stamp_ns
-from sim_bridge.verbs.cameras import add_recorded_with
 from steering_net.vision.camera_model import AUTONOMOUS
 
 _END_S = 5.0

@@ -24,16 +24,16 @@ NODES = {
 }
 INTERRUPTED = 128 + signal.SIGINT
 VERBS = {
-    'drive': ('sim_bridge.verbs.drive', 'the whole graph with a simulator'),
-    'simulate': ('sim_bridge.verbs.simulate', 'the embedded simulator alone'),
-    'import-model': ('sim_bridge.verbs.import_model', 'any network people have, made clean'),
-    'data': ('sim_bridge.verbs.data', 'what is in recorded data, with pictures'),
-    'train': ('sim_bridge.verbs.train', 'fit a network'),
-    'evaluate': ('sim_bridge.verbs.evaluate', 'judge a network'),
-    'record': ('sim_bridge.verbs.record', 'write a bag (MCAP)'),
-    'replay': ('sim_bridge.verbs.replay', 'publish a bag again, or check a network on it'),
-    'export': ('sim_bridge.verbs.export', 'a bag to driving_log.csv and images, or to a video'),
-    'doctor': ('sim_bridge.verbs.doctor', 'why it does not work, and what to do'),
+    'drive': ('sim_bridge.cli.drive', 'the whole graph with a simulator'),
+    'simulate': ('sim_bridge.cli.simulate', 'the embedded simulator alone'),
+    'import-model': ('sim_bridge.cli.import_model', 'any network people have, made clean'),
+    'data': ('sim_bridge.cli.data', 'what is in recorded data, with pictures'),
+    'train': ('sim_bridge.cli.train', 'fit a network'),
+    'evaluate': ('sim_bridge.cli.evaluate', 'judge a network'),
+    'record': ('sim_bridge.cli.record', 'write a bag (MCAP)'),
+    'replay': ('sim_bridge.cli.replay', 'publish a bag again, or check a network on it'),
+    'export': ('sim_bridge.cli.export', 'a bag to driving_log.csv and images, or to a video'),
+    'doctor': ('sim_bridge.cli.doctor', 'why it does not work, and what to do'),
 }
 
 

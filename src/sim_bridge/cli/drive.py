@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.bridge_client import reachable
+from sim_bridge.cli.arguments import add_camera
+from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.errors import StartError, check_target
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.process import Child, KeepsEndingError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import FaultError, parse_faults
-from sim_bridge.verbs.cameras import add_camera
-from sim_bridge.verbs.import_model import PROFILE_HELP
 
 _POLL_S = 0.05
 _SHOW_S = 0.25

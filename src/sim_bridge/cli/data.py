@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from sim_bridge.verbs.cameras import add_recorded_with
-from sim_bridge.verbs.train import seed_range
+from sim_bridge.cli.arguments import add_recorded_with
+from sim_bridge.cli.train import seed_range
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.cli.arguments import add_recorded_with
 from sim_bridge.errors import StartError
-from sim_bridge.verbs.cameras import add_recorded_with
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

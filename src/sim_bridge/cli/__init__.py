@@ -1,0 +1,1 @@
+"""The command `sim-bridge`: one file a verb."""
