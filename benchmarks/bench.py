@@ -190,7 +190,7 @@ def first_command_s(domain: int, frames: list[bytes]) -> float:
     words = ('drive', '--simulator', 'external', '--port', str(port))
     car = Car(f'ws://127.0.0.1:{port}', frames)
     started_s = time.perf_counter()
-    running = [processes.start('-m', 'sim_bridge.cli.main', *words, domain=domain)]
+    running = [processes.start('-m', 'sim_bridge.cli', *words, domain=domain)]
     try:
         while time.perf_counter() < started_s + _FIRST_COMMAND_PATIENCE_S:
             car.drive(0.02)

@@ -34,7 +34,7 @@ def drive(track: int, limit_mps: float, args: argparse.Namespace) -> dict[str, A
         words += ['--port', args.port, '--report', report]
         words += [] if args.real_time else ['--fast']
         done = subprocess.run(
-            [sys.executable, '-m', 'sim_bridge.cli.main', 'drive', *map(str, words)],
+            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
             stdout=subprocess.DEVNULL,
             check=False,
         )

@@ -74,7 +74,7 @@ def nodes(
     """
     words = ros_arguments(port, parameters)
     return [
-        start('-m', 'sim_bridge.cli.main', name, *words, domain=domain)
+        start('-m', 'sim_bridge.cli', name, *words, domain=domain)
         for name in ('bridge', 'steering', 'throttle')
     ]
 
@@ -84,7 +84,7 @@ def together(
 ) -> list[subprocess.Popen[str]]:
     """The same nodes in one process, as `sim-bridge drive --one-process` starts them."""
     words = ros_arguments(port, parameters)
-    return [start('-m', 'sim_bridge.cli.main', 'together', *words, domain=domain)]
+    return [start('-m', 'sim_bridge.cli', 'together', *words, domain=domain)]
 
 
 def ros_arguments(port: int, parameters: Sequence[str] = ()) -> list[str]:

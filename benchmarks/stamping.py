@@ -21,12 +21,12 @@ HANDOVERS = {
     'bridge': (
         ('sim_bridge.server.websocket', '_QuickSocket.recv', '', 'bytes'),
         ('sim_bridge.server.eio3_adapter', 'LegacyDialect.wait', '', 'message'),
-        ('sim_bridge.server', 'SimulatorServer._on_telemetry', 'event', ''),
+        ('sim_bridge.server.simulator_server', 'SimulatorServer._on_telemetry', 'event', ''),
         ('sim_bridge.nodes.car_interface', 'Car._publish', 'decoded', 'all published'),
         ('sim_bridge.nodes.car_interface', 'Car._on_steering', 'steering taken', ''),
         ('sim_bridge.nodes.car_interface', 'Car._on_throttle', 'throttle taken', ''),
         ('sim_bridge.session.car_session', 'Seat.steering', 'on the hub', ''),
-        ('sim_bridge.server', 'SimulatorServer.send', 'answer', ''),
+        ('sim_bridge.server.simulator_server', 'SimulatorServer.send', 'answer', ''),
         ('sim_bridge.server.eio3_adapter', 'LegacyDialect.send', 'writing', 'written'),
     ),
     'steering': (

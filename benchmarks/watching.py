@@ -59,7 +59,7 @@ def round_trips_s(simulator, jpeg, frames):
 def watchers(graph, pages, folder):
     """What can be started beside the drive, by its name: words of a command, None for nothing."""
     reader = [sys.executable, __file__, '--read', str(graph.port), '--pages', str(pages)]
-    recorder = [sys.executable, '-m', 'sim_bridge.cli.main', 'record']
+    recorder = [sys.executable, '-m', 'sim_bridge.cli', 'record']
     return {
         'alone': lambda _: None,
         f'{pages} pages': lambda _: reader,

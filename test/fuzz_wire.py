@@ -30,8 +30,8 @@ from engineio.socket import Socket
 from eventlet.websocket import RFC6455WebSocket
 
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
-from sim_bridge.server import SimulatorServer
 from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
+from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import Limits
 from sim_bridge.simulator.camera import encode_jpeg

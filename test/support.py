@@ -48,7 +48,7 @@ def wait_for(condition, seconds=10.0, what='it'):
 def run_verb(*words, timeout=120.0, **options):
     """Run `sim-bridge` to its end."""
     return subprocess.run(
-        [sys.executable, '-m', 'sim_bridge.cli.main', *map(str, words)],
+        [sys.executable, '-m', 'sim_bridge.cli', *map(str, words)],
         capture_output=True,
         text=True,
         timeout=timeout,

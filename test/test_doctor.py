@@ -12,9 +12,9 @@ import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32
 
+from sim_bridge.cli import doctor as verb
+from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
-from sim_bridge.cli.main import doctor as verb
-from sim_bridge.cli.main import doctor_checks
 from support import free_port, run_verb
 
 GOOD = {

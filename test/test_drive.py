@@ -40,7 +40,7 @@ def start():
 
     def start(*words, **options):
         process = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli.main', 'drive', *map(str, words)],
+            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
             **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, **options},
         )
         started.append(process)
@@ -166,7 +166,7 @@ def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_pa
         [
             sys.executable,
             '-m',
-            'sim_bridge.cli.main',
+            'sim_bridge.cli',
             'simulate',
             '--url',
             f'ws://127.0.0.1:{port}',

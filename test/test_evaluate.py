@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.cli.main import evaluate as verb
+from sim_bridge.cli import evaluate as verb
 from sim_bridge.recording.sources import open_recording, turned_down
 from sim_bridge.simulator.camera import Camera, encode_jpeg
 from sim_bridge.simulator.expert import pursuit_steering_rad

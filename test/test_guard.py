@@ -26,7 +26,7 @@ class Guarded:
     def __init__(self, *words):
         self.port = free_port()
         self.process = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli.main', 'guarded-bridge', '--ros-args',
+            [sys.executable, '-m', 'sim_bridge.cli', 'guarded-bridge', '--ros-args',
              *(words or ('-p', f'port:={self.port}'))],
             stderr=subprocess.PIPE,
             text=True,

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import socketio
 
-from sim_bridge.server import SimulatorServer, sleep, socketio_server, websocket
+from sim_bridge.server import socketio_server
 from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES
+from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.simulator.client_protocol import BINARY, CONTINUATION, TEXT, encode_frame
 from test_server import FRAME, STEER, Echo, page, poll_until, wait_until
 from test_server import echo as echo
@@ -83,7 +84,7 @@ def drive_a_frame(simulator):
 
 @pytest.fixture
 def quick_deadline(monkeypatch):
-    monkeypatch.setattr(websocket, '_REQUEST_S', 0.5)
+    monkeypatch.setattr('sim_bridge.server.websocket._REQUEST_S', 0.5)
 
 
 @pytest.mark.parametrize(

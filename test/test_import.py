@@ -9,8 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from sim_bridge.cli.main import import_model as verb
-from steering_net.model_io import import_model
+from sim_bridge.cli import import_model as verb
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.import_model import import_model
 from steering_net.model_io.metadata import Origin, complete, infer_profile
@@ -48,7 +47,7 @@ def import_here(monkeypatch):
         if converter.main([*words]):
             raise ModelError('see above')
 
-    monkeypatch.setattr(import_model, 'run_apart', run)
+    monkeypatch.setattr('steering_net.model_io.import_model.run_apart', run)
 
 
 @pytest.fixture(scope='module')

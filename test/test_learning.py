@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from sim_bridge.cli.main import train as verb
+from sim_bridge.cli import train as verb
 from sim_bridge.evaluation.closed_loop import drive
 from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.sources import open_recording

@@ -97,7 +97,7 @@ def test_spare_bridge_is_known_but_listens_only_when_it_is_told(witness, word):
         [
             sys.executable,
             '-m',
-            'sim_bridge.cli.main',
+            'sim_bridge.cli',
             'bridge',
             '--ros-args',
             '-p',

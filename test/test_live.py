@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment, Places, StreamsFullError
+from sim_bridge.web.live_stream import STREAMS_AT_MOST, Live, Moment, Places, StreamsFullError
 
 
 class Clock:

@@ -40,7 +40,7 @@ class Machine:
                 pytest.skip(f'no cable between network namespaces here: {result.stderr.strip()}')
 
     def command(self, *words):
-        program = [sys.executable, '-m', 'sim_bridge.cli.main', *map(str, words)]
+        program = [sys.executable, '-m', 'sim_bridge.cli', *map(str, words)]
         return [IP, 'netns', 'exec', self.name, *program]
 
     def start(self, *words):

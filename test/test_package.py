@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from packaging.requirements import Requirement
 
-from sim_bridge.cli.main import doctor_checks
+from sim_bridge.cli import doctor_checks
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / 'src'

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_bridge.protocol import udacity
 from sim_bridge.protocol.udacity import (
     CULTURES,
     Command,
@@ -20,7 +21,6 @@ from sim_bridge.protocol.udacity import (
     decode_telemetry,
     encode_command,
     encode_telemetry,
-    udacity,
 )
 
 JPEG = b'\xff\xd8\xff\xe0'

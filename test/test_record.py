@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
-from sim_bridge.cli.main import record as verb
+from sim_bridge.cli import record as verb
 from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.nodes.qos import NEWEST
@@ -186,7 +186,7 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
     with Ear(**topics) as ear:
         began_s = time.monotonic()
         player = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli.main', 'replay', str(drive[0]), '--clock',
+            [sys.executable, '-m', 'sim_bridge.cli', 'replay', str(drive[0]), '--clock',
              '--rate', '2', '--topics', 'camera/image_raw/compressed'],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 import socketio
 
 from sim_bridge.protocol.udacity import CULTURES, Command, encode_command
-from sim_bridge.server import ServerError, SimulatorServer
+from sim_bridge.server.simulator_server import ServerError, SimulatorServer
 from sim_bridge.simulator.client import Client
 
 FRAME = {

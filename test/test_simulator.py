@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sim_bridge.cli.main import simulate as verb
+from sim_bridge.cli import simulate as verb
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions

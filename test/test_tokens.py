@@ -11,7 +11,7 @@ import time
 import pytest
 
 from sim_bridge.protocol.udacity import CULTURES
-from sim_bridge.server import SimulatorServer
+from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import CHECK_EVERY, Limits
 from sim_bridge.simulator.client import Client

@@ -582,7 +582,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
 def test_the_verb_trains_on_embedded_tracks(tmp_path, capsys):
     import argparse
 
-    from sim_bridge.cli.main import train as verb
+    from sim_bridge.cli import train as verb
 
     parser = argparse.ArgumentParser()
     verb.configure(parser)
@@ -599,7 +599,7 @@ def test_the_verb_trains_on_embedded_tracks(tmp_path, capsys):
 def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, capsys):
     import argparse
 
-    from sim_bridge.cli.main import train as verb
+    from sim_bridge.cli import train as verb
 
     parser = argparse.ArgumentParser()
     verb.configure(parser)

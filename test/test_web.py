@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from sim_bridge.server import SimulatorServer, sleep
+from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import Counters
-from sim_bridge.web import create_app
-from sim_bridge.web.live import STREAMS_AT_MOST, Live, Moment, Places
+from sim_bridge.web.app import create_app
+from sim_bridge.web.live_stream import STREAMS_AT_MOST, Live, Moment, Places
 from support import wait_for
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')

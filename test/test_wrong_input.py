@@ -14,9 +14,9 @@ import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
+from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
 from sim_bridge.cli.drive import _status_line
-from sim_bridge.cli.main import doctor_checks
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import Limits

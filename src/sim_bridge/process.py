@@ -76,7 +76,7 @@ class Child:
         if self._environment is not None:
             environment = {**self._environment, PARENT_VARIABLE: str(os.getpid())}
         return subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli.main', *self._words],
+            [sys.executable, '-m', 'sim_bridge.cli', *self._words],
             env={**environment, **variables},
             pass_fds=tuple(descriptors),
             start_new_session=True,

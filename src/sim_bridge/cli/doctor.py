@@ -6,8 +6,8 @@ import argparse
 import os
 from collections.abc import Iterator
 
+from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Finding, Level
-from sim_bridge.cli.main import doctor_checks
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

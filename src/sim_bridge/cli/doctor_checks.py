@@ -290,7 +290,7 @@ def _stale_segments(folder: Path, proc: Path) -> list[Path]:
 
 def _try_handshake() -> int:
     """Answers that the simulator's dialect gets from a server of our own."""
-    from sim_bridge.server import SimulatorServer
+    from sim_bridge.server.simulator_server import SimulatorServer
     from sim_bridge.simulator.client import Client
 
     server = SimulatorServer(host='127.0.0.1', port=0, pages=lambda *_: [])

@@ -96,7 +96,3 @@ def _explain(words: list[str]) -> int:
         return 0
     print(f'sim-bridge: there is no verb {words[0]!r}\n{text}', file=sys.stderr)
     return 2
-
-
-if __name__ == '__main__':
-    sys.exit(main())

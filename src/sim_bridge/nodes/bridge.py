@@ -24,12 +24,12 @@ from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
-from sim_bridge.server import SimulatorServer, sleep
+from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import Sessions
 from sim_bridge.session.tokens import Limits
-from sim_bridge.web import create_app
-from sim_bridge.web.live import Live, Places
+from sim_bridge.web.app import create_app
+from sim_bridge.web.live_stream import Live, Places
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
 
 PARAMETERS = (

@@ -19,7 +19,7 @@ from sim_bridge.nodes.readiness_monitor import Attendance
 from sim_bridge.protocol.udacity import Telemetry
 from sim_bridge.session.car_session import Seat
 from sim_bridge.session.response_scheduler import State
-from sim_bridge.web.live import Live, Moment
+from sim_bridge.web.live_stream import Live, Moment
 from steering_net.errors import ImageError
 from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size

@@ -1,11 +1,7 @@
 """The server on the port: sockets, Socket.IO and pages. The only package that knows eventlet.
 
-`simulator_server.py` is what others use. Behind it `connections.py` holds what is true of every
-connection, `bounded.py` what Socket.IO takes, `names.py` by which names browsers may call, and
-`green.py` imports the libraries.
+`simulator_server.py` is what others use. Behind it, `websocket.py` holds what is true of every
+connection, `socketio_server.py` what Socket.IO accepts, `host_check.py` by which names browsers
+may call, and `eventlet_imports.py` imports the libraries. Nothing here is needed to understand
+the drive.
 """
-
-from sim_bridge.server.host_check import WsgiApp
-from sim_bridge.server.simulator_server import Handler, ServerError, SimulatorServer, sleep
-
-__all__ = ['Handler', 'ServerError', 'SimulatorServer', 'WsgiApp', 'sleep']

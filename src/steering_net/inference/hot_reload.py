@@ -4,7 +4,8 @@ It is first converted and tried in processes of their own, at low priority, so t
 of conversion nor a file that brings the interpreter down can touch the drive. What is left to do
 beside the drive, on a thread, is to load what was converted.
 
-As a program it is the trial: `python -m steering_net.inference.hot_reload MODEL [--profile P] [--backend B]`.
+As a program it is the trial:
+`python -m steering_net.inference.hot_reload MODEL [--profile P] [--backend B]`.
 """
 
 import argparse

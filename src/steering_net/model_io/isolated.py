@@ -70,7 +70,7 @@ def _belonging(source: Path) -> Iterable[Path]:
 
 def _environment(scratch: str) -> dict[str, str]:
     """The environment of the process; `scratch` is for what its libraries want to write."""
-    source_root = str(Path(__file__).resolve().parents[1])
+    source_root = str(Path(__file__).resolve().parents[2])
     paths = [source_root, os.environ.get('PYTHONPATH', '')]
     return os.environ | {
         PARENT_VARIABLE: str(os.getpid()),

@@ -1,6 +1,6 @@
 """Takes files and sockets away from a process, for good: Landlock and seccomp of the Linux kernel.
 
-    python -P -m steering_net.model_io.sandbox [--read PATH ...] [--write FOLDER ...] MODULE [WORD ...]
+    python -P -m steering_net.model_io.sandbox [--read PATH] [--write FOLDER] MODULE [WORD ...]
 
 runs a module of this package that can read Python, the system's libraries and those paths, write
 to those folders, and open no socket. Time, memory and the size of files are bounded too. The

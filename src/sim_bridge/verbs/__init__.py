@@ -1,1 +1,0 @@
-"""The verbs of `sim-bridge`: each has `configure(parser)` and `run(args)`."""

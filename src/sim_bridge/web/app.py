@@ -1,0 +1,74 @@
+"""Pages beside the socket: what the bridge is doing, for people and for scripts. Read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flask import Flask, Response, abort, jsonify, request
+
+from sim_bridge.web.live_stream import BOUNDARY, Live, StreamsFullError
+from sim_bridge.web.metrics import exposition
+
+_HEADERS = {
+    'Cache-Control': 'no-store',
+    'Content-Security-Policy': "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'no-referrer',
+}
+
+
+def create_app(status: Callable[[], dict[str, Any]], lives: Sequence[Live]) -> Flask:
+    """The application; `status` returns what /state.json shows, `lives` feed the page's streams.
+
+    `/` is the page, `/events` and `/camera.mjpg` are its streams, of the car that `?car=N` names
+    and of the first one without it. `/healthz` is 200, or 503 with what is wrong in one line, and
+    `/metrics` is for Prometheus.
+    """
+    app = Flask('sim_bridge.web')
+    metrics = exposition(status)
+
+    def chosen() -> Live:
+        number = request.args.get('car', default=1, type=int)
+        return lives[number - 1] if 1 <= number <= len(lives) else abort(404)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    @app.get('/')
+    def index() -> Response:
+        return app.send_static_file('page.html')
+
+    @app.get('/state.json')
+    def state() -> Response:
+        return jsonify(status())
+
+    @app.get('/healthz')
+    def health() -> tuple[str, int]:
+        trouble = status()['trouble']
+        return (f'{trouble}\n', 503) if trouble else ('ready\n', 200)
+
+    @app.get('/metrics')
+    def prometheus() -> Response:
+        return Response(metrics(), content_type='text/plain; version=0.0.4; charset=utf-8')
+
+    @app.get('/events')
+    def events() -> Response:
+        return Response(chosen().events(), mimetype='text/event-stream')
+
+    @app.get('/camera.mjpg')
+    def camera() -> Response | tuple[str, int]:
+        live = chosen()
+        if not live.has_frame:
+            return 'no frame has come yet\n', 503
+        mimetype = f'multipart/x-mixed-replace; boundary={BOUNDARY}'
+        return Response(live.frames(), mimetype=mimetype)
+
+    @app.errorhandler(StreamsFullError)
+    def full(error: StreamsFullError) -> tuple[str, int]:
+        return f'{error}\n', 503
+
+    return app
