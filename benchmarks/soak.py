@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
-from sim_bridge.process import Child
+from sim_bridge.process import ManagedProcess
 from support import Graph, free_domain_id
 
 WARM_UP_S = 60.0
@@ -83,7 +83,7 @@ FIGURES: tuple[tuple[str, str, Callable[[int], float], Callable[[float, float], 
 class Soak:
     """The processes of a drive and what was measured of them."""
 
-    def __init__(self, graph: Graph, simulator: Child) -> None:
+    def __init__(self, graph: Graph, simulator: ManagedProcess) -> None:
         self._graph = graph
         self._children = {**graph.nodes, 'simulator': simulator}
         self.series = {
@@ -123,16 +123,16 @@ class Soak:
         The last telemetry may still wait for its commands when the simulator leaves.
         """
         state = self.state
-        unanswered = state['telemetry'] - state['answers'] - state['collapsed']
+        unanswered = state['telemetry'] - state['answers'] - state['superseded']
         lost = max(unanswered - 1, -unanswered)
-        return int(lost + state['kicks'] + state['unsent_answers'])
+        return int(lost + state['keepalives'] + state['unsent_answers'])
 
     def print_table(self, seconds: float) -> None:
         """Everything that was measured."""
         print(f'{"":26} {"":6} {"first":>10} {"last":>10} {"highest":>10} {"growth":>10}')
         for one in [*self.series.values(), self.latency]:
             print(one.row())
-        counts = ('telemetry', 'answers', 'collapsed', 'timeouts', 'late_commands', 'bad_packets')
+        counts = ('telemetry', 'answers', 'superseded', 'timeouts', 'late_commands', 'bad_packets')
         told = ', '.join(f'{self.state[count]} {count}' for count in counts)
         print(f'{seconds / 60:.1f} minutes: {told}, {self.lost_tokens} tokens lost')
 
@@ -149,7 +149,7 @@ def soak(minutes: float) -> int:
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
     with Graph() as graph:
-        simulator = Child('simulator', ['simulate', '--url', graph.url()])
+        simulator = ManagedProcess('simulator', ['simulate', '--url', graph.url()])
         try:
             seen = Soak(graph, simulator)
             watch(seen, minutes)

@@ -23,7 +23,7 @@ from types import FrameType, SimpleNamespace
 import numpy as np
 
 # First, for it quiets what eventlet says when it is imported.
-from sim_bridge.server.websocket import OWNER, civilised  # isort: skip
+from sim_bridge.server.websocket import OWNER, wrap_websocket  # isort: skip
 from engineio import packet
 from engineio.exceptions import SocketIsClosedError, UnknownPacketError
 from engineio.socket import Socket
@@ -32,7 +32,7 @@ from eventlet.websocket import RFC6455WebSocket
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer
-from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import encode_frame, encode_text
@@ -96,7 +96,7 @@ class Bridge:
         self.mistake: Exception | None = None
         self.now_s = 100.0
         self.stamp = 0
-        self.sessions = Sessions(Limits(), self._send)
+        self.sessions = SessionManager(Limits(), self._send)
         self.sent: list[tuple[str, str]] = []
         self.accepted = self.refused = self.undecodable = self.messages = 0
 
@@ -160,7 +160,7 @@ class Bridge:
         environ = {OWNER: self.server, LEGACY: True}
         ws = RFC6455WebSocket(_Bytes(data), environ, 13, max_frame_length=MAX_MESSAGE_BYTES)
         ws.log = SimpleNamespace(write=lambda _text: None)
-        wire = civilised(ws)
+        wire = wrap_websocket(ws)
         connection = eio.sockets['fuzz'] = Socket(eio, 'fuzz')
         connection.connected = connection.upgraded = True
         eio._trigger_event('connect', 'fuzz', environ, run_async=False)

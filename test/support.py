@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from sim_bridge.process import Child
+from sim_bridge.process import ManagedProcess
 from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
 from sim_bridge.simulator.client import Client
 
@@ -88,7 +88,7 @@ class Graph:
     def start(self, name):
         """Start one node."""
         parameters = [word for value in self._words[name] for word in ('-p', value)]
-        self.nodes[name] = Child(name, [name, '--ros-args', *parameters])
+        self.nodes[name] = ManagedProcess(name, [name, '--ros-args', *parameters])
 
     def state(self):
         """What the bridge says of itself, None if it does not answer."""

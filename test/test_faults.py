@@ -121,7 +121,7 @@ def unanswered(state):
 
     Each simulator that left may have left one, so only the difference counts.
     """
-    return state['telemetry'] - state['answers'] - state['collapsed']
+    return state['telemetry'] - state['answers'] - state['superseded']
 
 
 @pytest.mark.parametrize('node', ['steering', 'throttle'])
@@ -309,14 +309,14 @@ def simulate(graph, tmp_path, faults, seconds=6, **options):
 
 
 FAULTS = {
-    'drop:0.02': {'kicks': (1, 20)},
-    'duplicate:0.1': {'collapsed': (10, 200)},
+    'drop:0.02': {'keepalives': (1, 20)},
+    'duplicate:0.1': {'superseded': (10, 200)},
     'delay:200ms': {},
     'disconnect:2s': {},
     'half-open:2s': {},
     'silent:3s/1s': {},
     'storm:3s/1s': {},
-    'menu:3s/1s': {'kicks': (1, 8)},
+    'menu:3s/1s': {'keepalives': (1, 8)},
     'manual:3s/1s': {},
     'truncate:0.1': {'bad_packets': (5, 200)},
     'not-jpeg:0.1': {'bad_packets': (5, 200)},
@@ -338,7 +338,7 @@ def test_faulty_simulator_is_driven_on_in_silence(capfd, graph, tmp_path, faults
     assert report['max_speed_mps'] <= 6.8
     for name, (low, high) in FAULTS[faults].items():
         assert low <= grown[name] <= high
-    assert grown['telemetry'] - grown['answers'] - grown['collapsed'] in range(6)
+    assert grown['telemetry'] - grown['answers'] - grown['superseded'] in range(6)
     assert all(node.exit_code is None for node in graph.nodes.values())
     errors = capfd.readouterr().err.splitlines()
     tell(fault=faults, metres=report['distance_m'], lines=len(errors), **grown)
@@ -359,7 +359,7 @@ def test_second_simulator_takes_over_and_leaves_again(graph, tmp_path):
     report, grown = simulate(graph, tmp_path, 'second:3s/1s', seconds=8)
     assert report['distance_m'] > 15.0
     assert report['lane_departures'] == 0
-    assert grown['telemetry'] - grown['answers'] - grown['collapsed'] in range(8)
+    assert grown['telemetry'] - grown['answers'] - grown['superseded'] in range(8)
 
 
 def test_slow_wire_queues_nothing(graph, car):

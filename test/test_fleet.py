@@ -100,7 +100,7 @@ def drive(simulators, rounds):
 
 @pytest.fixture(scope='module')
 def expected():
-    """What the network says of each frame; known before a simulator connects and is kicked."""
+    """What the network says of each frame; known before a simulator connects and gets a keepalive."""
     network = load_predictor(camera='autonomous')
     return [network.predict(decode_jpeg(jpeg)) for jpeg in FRAMES]
 

@@ -3,7 +3,7 @@
 import pytest
 
 import fuzz_wire
-from sim_bridge.session.car_session import Seat
+from sim_bridge.session.car_session import CarSession
 
 
 def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
@@ -16,16 +16,16 @@ def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
 
 
 def test_a_second_answer_is_noticed(monkeypatch):
-    command = Seat._command
+    command = CarSession._command
     monkeypatch.setattr(
-        Seat, '_command', lambda self, *what: (command(self, *what), command(self, *what))
+        CarSession, '_command', lambda self, *what: (command(self, *what), command(self, *what))
     )
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 
 
 def test_a_missing_answer_is_noticed(monkeypatch):
-    monkeypatch.setattr(Seat, '_command', lambda *_: None)
+    monkeypatch.setattr(CarSession, '_command', lambda *_: None)
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 

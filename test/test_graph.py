@@ -116,8 +116,8 @@ def test_one_token_circulates_and_none_is_lost(graph, simulator, frames, count):
     state = graph.state()
     assert state['telemetry'] == count + 2
     assert state['answers'] == count + 1
-    assert state['collapsed'] == 1
-    assert state['kicks'] == 0
+    assert state['superseded'] == 1
+    assert state['keepalives'] == 0
 
 
 def test_everything_of_a_frame_has_its_stamp_and_si_units(graph, frames):

@@ -325,7 +325,7 @@ def test_idle_connections_end(quick_deadline, echo, beginning):
     with connect(echo) as plain:
         plain.sendall(beginning)
         read_to_end(plain)
-    wait_until(lambda: len(echo.server.gate) == 0)
+    wait_until(lambda: len(echo.server.limiter) == 0)
 
 
 def test_an_answer_that_lasts_is_not_cut_short(quick_deadline):
@@ -351,9 +351,9 @@ def test_500_idle_connections_leave_room_for_the_simulator(echo, simulator):
         crowd = [stack.enter_context(connect(echo)) for _ in range(500)]
         for plain in crowd[::2]:
             plain.sendall(b'GET / HTTP/1.1\r\n')
-        wait_until(lambda: echo.server.gate.evicted > 300, seconds=20.0)
+        wait_until(lambda: echo.server.limiter.evicted > 300, seconds=20.0)
         drive_a_frame(simulator)
-        assert len(echo.server.gate) <= 128
+        assert len(echo.server.limiter) <= 128
         simulator.quit()
         drive_a_frame(simulator)
     assert list(echo.simulators.values()) == [True, True]
@@ -367,7 +367,7 @@ def test_many_that_speak_after_it_do_not_displace_the_simulator(echo, simulator)
         wait_until(lambda: len(echo.simulators) == 128)
         for _ in range(20):
             stack.enter_context(websocket(echo))
-        assert echo.server.gate.evicted == 20
+        assert echo.server.limiter.evicted == 20
         drive_a_frame(simulator)
     assert next(iter(echo.simulators)) not in echo.gone
 
@@ -382,7 +382,7 @@ def test_a_modern_simulator_is_not_displaced_either(echo, transports):
     with ExitStack() as stack:
         for _ in range(140):
             stack.enter_context(websocket(echo)).sendall(text('40'))
-        assert echo.server.gate.evicted >= 13
+        assert echo.server.limiter.evicted >= 13
         modern.emit('telemetry', FRAME)
         assert answers.get(timeout=5.0) == STEER
     modern.disconnect()
@@ -404,7 +404,7 @@ def test_attack_costs_the_driving_simulator_no_answer(echo, simulator, attack):
         frames += 1
     assert int(attacker.stdout.read()) >= 50, 'connections'
     assert frames > 10
-    assert len(echo.server.gate) <= 128
+    assert len(echo.server.limiter) <= 128
     assert driving not in echo.gone
     assert simulator.answers == echo.payloads.count(FRAME) == frames + 1
 

@@ -11,7 +11,7 @@ from visualization_msgs.msg import Marker
 
 from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.process import Child
+from sim_bridge.process import ManagedProcess
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 
@@ -58,7 +58,7 @@ def test_pause_is_no_way_driven(dt_s):
 
 @pytest.mark.parametrize('car', ['', 'car_2'])
 def test_node_publishes_odometry_path_and_prediction(car):
-    node_under_test = Child('odometry', ['odometry', '--ros-args', '-r', f'__ns:=/{car}'])
+    node_under_test = ManagedProcess('odometry', ['odometry', '--ros-args', '-r', f'__ns:=/{car}'])
     rclpy.init()
     node = rclpy.create_node('driver', namespace=car)
     prefix = f'{car}/' if car else ''

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
-from sim_bridge.session.response_scheduler import Pairing, State
+from sim_bridge.session.response_scheduler import ResponseScheduler, State
 from sim_bridge.session.tokens import CHECK_EVERY, WATCHED, Limits
 
 FRAME = 1 / 60
@@ -17,7 +17,7 @@ class Bench:
 
     def __init__(self):
         self.now = 100.0
-        self.pairing = Pairing(LIMITS, self.now)
+        self.pairing = ResponseScheduler(LIMITS, self.now)
         self.answers = []
         self.stamp = 0
 
@@ -115,7 +115,7 @@ def test_two_tokens_of_a_connect_collapse_into_one(bench):
     assert len(bench.answers) == 1
     bench.until(bench.now + 0.3)
     assert len(bench.answers) == 1
-    assert bench.pairing.counters.collapsed == 1
+    assert bench.pairing.counters.superseded == 1
 
 
 def test_steering_of_a_collapsed_token_is_not_called_late(bench):
@@ -192,8 +192,8 @@ def test_silence_is_kicked_once_then_with_growing_pauses(bench):
     bench.settle()
     start = bench.now - FRAME
     bench.until(start + 20.0)
-    kicks = [when - start for when, answer in bench.answers if answer.latency_s is None]
-    assert kicks == pytest.approx([0.5, 1.5, 3.5, 7.5, 15.5])
+    keepalives = [when - start for when, answer in bench.answers if answer.latency_s is None]
+    assert keepalives == pytest.approx([0.5, 1.5, 3.5, 7.5, 15.5])
     assert all(answer.command.throttle == 0.0 for _, answer in bench.answers)
 
 
@@ -334,7 +334,7 @@ def test_freezes_leave_one_token(bench, kind):
     for _ in range(5):
         client.freeze(4.0)
         assert client.frames(100)[5:] == [1] * 95
-    assert bench.pairing.counters.kicks > 5
+    assert bench.pairing.counters.keepalives > 5
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -359,7 +359,7 @@ def test_kinds_collapse_into_each_other(bench):
 
 
 def test_frame_of_a_standing_car_waits_for_the_nodes_and_is_no_timeout(bench):
-    bench.pairing = Pairing(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
     start = bench.now
     bench.telemetry(speed=0.0)
     assert bench.pairing.state is State.ABSENT
@@ -372,11 +372,11 @@ def test_frame_of_a_standing_car_waits_for_the_nodes_and_is_no_timeout(bench):
     bench.until(bench.now + LIMITS.gather_s)
     assert bench.answers[-1][1].command.throttle == 0.5
     assert bench.pairing.state is State.DRIVING
-    assert (bench.pairing.counters.timeouts, bench.pairing.counters.kicks) == (0, 0)
+    assert (bench.pairing.counters.timeouts, bench.pairing.counters.keepalives) == (0, 0)
 
 
 def test_standing_car_is_looked_at_now_and_then_while_it_waits_for_the_nodes(bench):
-    bench.pairing = Pairing(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
     start = bench.now
     while bench.now < start + 5.0:
         bench.telemetry(speed=0.0)
@@ -385,11 +385,11 @@ def test_standing_car_is_looked_at_now_and_then_while_it_waits_for_the_nodes(ben
             bench.until(bench.pairing.next_deadline())
     assert 8 <= len(bench.answers) <= 11
     assert {answer.command.throttle for _, answer in bench.answers} == {0.0}
-    assert (bench.pairing.counters.timeouts, bench.pairing.counters.kicks) == (0, 0)
+    assert (bench.pairing.counters.timeouts, bench.pairing.counters.keepalives) == (0, 0)
 
 
 def test_moving_car_is_braked_where_no_nodes_are_and_driven_when_they_come(bench):
-    bench.pairing = Pairing(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
     start = bench.now
     while bench.now < start + 1.0:
         bench.telemetry(speed=6.0)
@@ -408,7 +408,7 @@ def test_moving_car_is_braked_where_no_nodes_are_and_driven_when_they_come(bench
 
 
 def test_commands_of_nodes_that_do_not_say_that_they_are_there_drive(bench):
-    bench.pairing = Pairing(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
     bench.settle()
     assert bench.pairing.state is State.DRIVING
 
@@ -430,7 +430,7 @@ def test_no_token_is_lost_or_doubled_in_10000_frames(bench):
         bench.frame()
     counters = bench.pairing.counters
     assert counters.telemetry == counters.answers == before + 10_000
-    assert (counters.timeouts, counters.kicks, counters.collapsed) == (0, 0, 0)
+    assert (counters.timeouts, counters.keepalives, counters.superseded) == (0, 0, 0)
 
 
 @pytest.mark.parametrize('field', list(vars(LIMITS)))

@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
-from sim_bridge.process import Child
+from sim_bridge.process import ManagedProcess
 from steering_net.ros import steering_node as steering
 from support import run_verb
 
@@ -116,7 +116,7 @@ def test_program_ends_with_one_line_and_2(node, setting, told):
 @pytest.fixture(scope='module')
 def set_parameter():
     """A function that sets a parameter of a running throttle node: (accepted, reason)."""
-    throttle = Child('throttle', ['throttle'])
+    throttle = ManagedProcess('throttle', ['throttle'])
     rclpy.init()
     person = rclpy.create_node('person')
     client = AsyncParameterClient(person, 'throttle')

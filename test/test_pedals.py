@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim_bridge.control.stop_controller import PROBE_THROTTLE, RELEASE_THROTTLE, Pedals
+from sim_bridge.control.stop_controller import PROBE_THROTTLE, RELEASE_THROTTLE, StopController
 from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
 
 FRAME_S = 1 / 60
@@ -12,7 +12,7 @@ class Driver:
     """Feeds pedals with speeds, one a frame."""
 
     def __init__(self):
-        self.pedals = Pedals()
+        self.pedals = StopController()
         self.now_s = 0.0
 
     def measure(self, speed_mps):

@@ -103,7 +103,7 @@ def test_moving_car_is_braked_while_no_nodes_are_there(bridge):
     state = bridge.state()
     assert state['state'] == 'waiting for the nodes'
     assert state['timeouts'] == before['timeouts']
-    assert state['kicks'] == before['kicks']
+    assert state['keepalives'] == before['keepalives']
     simulator.leave()
 
 
@@ -120,5 +120,5 @@ def test_standing_car_keeps_its_token_until_the_nodes_are_there(bridge, node):
     simulator.pump_until(lambda: simulator.client.answers == 1)
     assert simulator.client.orders[-1].throttle == 0.0
     state = bridge.state()
-    assert (state['timeouts'], state['kicks']) == (before['timeouts'], before['kicks'])
+    assert (state['timeouts'], state['keepalives']) == (before['timeouts'], before['keepalives'])
     simulator.leave()

@@ -23,7 +23,7 @@ from sim_bridge.cli import record as verb
 from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.process import Child
+from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag, BagWriter, stamp_ns
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
@@ -56,7 +56,7 @@ def test_full_disk_ends_the_recording(drive, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(BagWriter, 'write', full)
-    player = Child('player', ['replay', str(drive[0])])
+    player = ManagedProcess('player', ['replay', str(drive[0])])
     started = time.monotonic()
     try:
         node = record(tmp_path / 'bag', TOPICS, seconds=60.0)
@@ -76,7 +76,7 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
     monkeypatch.setattr(bag_recorder, 'take', take_of_today)
     # Tests that ran before may have made all loggers of this process quieter.
     set_logger_level('recorder', LoggingSeverity.WARN)
-    player = Child('player', ['replay', str(drive[0])])
+    player = ManagedProcess('player', ['replay', str(drive[0])])
     try:
         node = record(tmp_path / 'bag', TOPICS, seconds=12.0)
     finally:
@@ -207,7 +207,7 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
 
 def start_recording(graph, bag, jpeg):
     """A recorder that the bridge knows, and a simulator that drives."""
-    bag_recorder = Child('recorder', ['record', str(bag)])
+    bag_recorder = ManagedProcess('recorder', ['record', str(bag)])
     wait_for(lambda: graph.state()['cars'][0]['nodes']['recorder'] == 'ready', 30.0)
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
@@ -274,7 +274,7 @@ def test_existing_folder_is_refused_in_one_line(tmp_path):
 
 @pytest.fixture
 def annotate():
-    node = Child('annotate', ['annotate'])
+    node = ManagedProcess('annotate', ['annotate'])
     yield node
     node.ask_to_end()
     node.wait(10.0)

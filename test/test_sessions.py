@@ -6,7 +6,7 @@ import pytest
 
 from sim_bridge.session.car_session import SILENCE_S
 from sim_bridge.session.response_scheduler import State
-from sim_bridge.session.session_manager import PROBATION_S, Sessions
+from sim_bridge.session.session_manager import PROBATION_S, SessionManager
 from sim_bridge.session.tokens import Limits
 from support import JPEG_HEADER
 
@@ -20,13 +20,13 @@ HALT = {'steering_angle': '0.000000', 'throttle': '0.000000'}
 
 
 class Bench:
-    """Sessions with a clock of their own, and all that they sent."""
+    """SessionManager with a clock of their own, and all that they sent."""
 
     def __init__(self, cars=1):
         self.sent = []
         self.now = 0.0
         self.stamp = 0
-        self.sessions = Sessions(Limits(), lambda *what: self.sent.append(what), cars)
+        self.sessions = SessionManager(Limits(), lambda *what: self.sent.append(what), cars)
         self.seats = self.sessions.seats
         self.seat = self.seats[0]
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sim_bridge.control.speed_controller import Cruise, PiController, PiGains
-from sim_bridge.control.stop_controller import Pedals
+from sim_bridge.control.speed_controller import PiController, PiGains, SpeedController
+from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 from steering_net.vehicle import DRAG_1PS, DRIVE_MPS2, GRAVITY_MPS2
 
@@ -96,7 +96,7 @@ def stopped(grade, speed_mps, hz, delay, params=CAR, past_s=2.0):
     final_mps = (slope_mps2 + DRIVE_MPS2 * throttle) / DRAG_1PS
     before_mps = final_mps + (speed_mps - final_mps) * math.exp(DRAG_1PS * past_s)
     start_mps = max(0.0, before_mps) if past_s else speed_mps
-    world, pedals = World(grade, start_mps, hz, delay, params), Pedals()
+    world, pedals = World(grade, start_mps, hz, delay, params), StopController()
     while world.frame_s < past_s and (world.car.speed_mps < speed_mps or start_mps >= speed_mps):
         world.answer(driving(pedals, lambda *_: throttle))
     world.moments.clear()
@@ -177,7 +177,7 @@ def test_on_a_steep_fall_the_brake_is_left_pressed_where_frames_are_quick(grade,
 
 
 def test_a_car_whose_brake_was_left_pressed_drives_on():
-    world, pedals = World(-0.25, 6.7), Pedals()
+    world, pedals = World(-0.25, 6.7), StopController()
     while world.frame_s < 15.0:
         world.answer(stopping(pedals))
     assert world.car.brake_held > 0.0
@@ -187,8 +187,8 @@ def test_a_car_whose_brake_was_left_pressed_drives_on():
 
 
 LAWS = {
-    'proportional': lambda limit_mps: Cruise(limit_mps),
-    'pi': lambda limit_mps: Cruise(limit_mps, pi=PiController(PiGains())),
+    'proportional': lambda limit_mps: SpeedController(limit_mps),
+    'pi': lambda limit_mps: SpeedController(limit_mps, pi=PiController(PiGains())),
 }
 
 
@@ -196,7 +196,7 @@ LAWS = {
 @pytest.mark.parametrize('limit_mps', [3.0, 6.7, 13.0])
 @pytest.mark.parametrize('delay', [0, 1])
 def test_the_limit_is_kept_within_a_tenth_downhill(law, limit_mps, delay):
-    world, pedals, cruise = World(-0.2, 0.0, delay=delay), Pedals(), LAWS[law](limit_mps)
+    world, pedals, cruise = World(-0.2, 0.0, delay=delay), StopController(), LAWS[law](limit_mps)
     while world.frame_s < 40.0:
         world.answer(driving(pedals, cruise.throttle))
     assert max(one.speed_mps for one in world.moments) <= 1.1 * limit_mps
@@ -204,7 +204,7 @@ def test_the_limit_is_kept_within_a_tenth_downhill(law, limit_mps, delay):
 
 @pytest.mark.parametrize('law', LAWS)
 def test_a_limit_of_walking_speed_is_kept_where_the_reverse_gear_can(law):
-    world, pedals, cruise = World(-0.1, 0.0), Pedals(), LAWS[law](1.0)
+    world, pedals, cruise = World(-0.1, 0.0), StopController(), LAWS[law](1.0)
     while world.frame_s < 40.0:
         world.answer(driving(pedals, cruise.throttle))
     assert max(one.speed_mps for one in world.moments) <= 1.2
@@ -213,7 +213,7 @@ def test_a_limit_of_walking_speed_is_kept_where_the_reverse_gear_can(law):
 @pytest.mark.parametrize('law', LAWS)
 @pytest.mark.parametrize('limit_mps', [3.0, 6.7, 13.4])
 def test_a_hill_of_30_percent_is_climbed_from_a_standstill(law, limit_mps):
-    world, pedals, cruise = World(0.3, 0.0), Pedals(), LAWS[law](limit_mps)
+    world, pedals, cruise = World(0.3, 0.0), StopController(), LAWS[law](limit_mps)
     while world.frame_s < 20.0:
         world.answer(driving(pedals, cruise.throttle))
     assert world.car.x_m > 15.0
@@ -222,7 +222,7 @@ def test_a_hill_of_30_percent_is_climbed_from_a_standstill(law, limit_mps):
 
 @pytest.mark.parametrize('grade', [0.04, 0.1, 0.3])
 def test_a_car_that_rolled_back_before_the_start_is_driven_forward(grade):
-    world, pedals, cruise = World(grade, 0.0), Pedals(), Cruise(6.7)
+    world, pedals, cruise = World(grade, 0.0), StopController(), SpeedController(6.7)
     while world.frame_s < 4.0:
         world.answer(driving(pedals, lambda *_: 0.0))
     assert world.car.speed_mps < -1.0
@@ -235,7 +235,7 @@ def test_a_car_that_rolled_back_before_the_start_is_driven_forward(grade):
 
 @pytest.mark.parametrize('grade', [-0.1, 0.0, 0.1])
 def test_a_limit_of_nothing_stops_and_holds(grade):
-    world, pedals, cruise = World(grade, 5.0), Pedals(), Cruise(0.0)
+    world, pedals, cruise = World(grade, 5.0), StopController(), SpeedController(0.0)
     while world.frame_s < 20.0:
         world.answer(driving(pedals, cruise.throttle))
     assert max(abs(one.speed_mps) for one in world.moments[-300:]) < 0.3

@@ -5,13 +5,13 @@ import math
 import pytest
 
 from sim_bridge.control.speed_controller import (
-    Cruise,
     PiController,
     PiGains,
+    SpeedController,
     curve_limit_mps,
     proportional,
 )
-from sim_bridge.control.stop_controller import Pedals
+from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 from steering_net.vehicle import WHEELBASE_M
 
@@ -28,7 +28,7 @@ def test_proportional_is_the_seed_law(speed, limit, throttle):
 
 def drive(law, limit, seconds=60.0):
     """Speeds of the real car's model on the flat, straight ahead, under a law."""
-    state, speeds, pedals = CarState(0.0, 0.0, 0.0), [], Pedals()
+    state, speeds, pedals = CarState(0.0, 0.0, 0.0), [], StopController()
     for frame in range(int(seconds / DT_S)):
         pedals.measure(frame * DT_S, abs(state.speed_mps))
         throttle = pedals.drive(frame * DT_S, law(abs(state.speed_mps), limit))
@@ -81,7 +81,7 @@ def test_curve_limit_off_straight_or_not_reached():
 
 def test_each_cruise_has_a_past_of_its_own():
     gains = PiGains(kp=0.1, ki=0.1)
-    worn, fresh = (Cruise(6.0, pi=PiController(gains)) for _ in range(2))
+    worn, fresh = (SpeedController(6.0, pi=PiController(gains)) for _ in range(2))
     for tenth in range(20):
         worn.throttle(5.0, 100.0 + tenth / 10)
     assert fresh.throttle(5.0, 102.0) == pytest.approx(0.1)
@@ -89,7 +89,7 @@ def test_each_cruise_has_a_past_of_its_own():
 
 
 def test_cruise_slows_down_for_curves():
-    cruise = Cruise(10.0, lateral_limit_mps2=2.0)
+    cruise = SpeedController(10.0, lateral_limit_mps2=2.0)
     assert cruise.throttle(5.0, 0.0) == 0.5
     cruise.steering_rad = 0.4
     assert cruise.throttle(5.0, 0.1) < 0.0
@@ -98,4 +98,4 @@ def test_cruise_slows_down_for_curves():
 
 @pytest.mark.parametrize('speed', [0.1, 2.0, 5.0])
 def test_a_limit_of_nothing_means_to_brake_at_every_speed(speed):
-    assert Cruise(0.0).throttle(speed, 0.0) == -1.0
+    assert SpeedController(0.0).throttle(speed, 0.0) == -1.0

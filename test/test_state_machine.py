@@ -16,7 +16,7 @@ from sim_bridge.control.stop_controller import RELEASE_THROTTLE
 from sim_bridge.protocol.udacity import CULTURES, decode_command
 from sim_bridge.session.car_session import HALT
 from sim_bridge.session.response_scheduler import State
-from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
 from support import JPEG_HEADER
 
@@ -50,13 +50,13 @@ class Traffic(RuleBasedStateMachine):
     @initialize()
     def start(self):
         self.now = 1000.0
-        self.sessions = Sessions(LIMITS, self.hear, self.cars)
+        self.sessions = SessionManager(LIMITS, self.hear, self.cars)
         self.simulators = {}
         self.connections = 0
         self.stamp = 0
         self.steered = {}
         self.awaited = {}
-        self.kicks = 0
+        self.keepalives = 0
 
     def hear(self, sid, event, data):
         simulator = next((s for s in self.simulators.values() if s.sid == sid), None)
@@ -72,8 +72,8 @@ class Traffic(RuleBasedStateMachine):
 
     def is_kick(self):
         """Whether a kick was counted that was not seen yet."""
-        counted = sum(seat.counters.kicks for seat in self.sessions.seats)
-        self.kicks, before = counted, self.kicks
+        counted = sum(seat.counters.keepalives for seat in self.sessions.seats)
+        self.keepalives, before = counted, self.keepalives
         return counted > before
 
     def seat_of(self, sid):
@@ -217,7 +217,7 @@ class Traffic(RuleBasedStateMachine):
     @invariant()
     def a_token_never_multiplies(self):
         for simulator in getattr(self, 'simulators', {}).values():
-            allowance = 2 + sum(seat.counters.kicks for seat in self.sessions.seats)
+            allowance = 2 + sum(seat.counters.keepalives for seat in self.sessions.seats)
             assert 0 <= simulator.tokens <= allowance
 
     @invariant()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim_bridge.process import Child
+from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.inference.predictor import load_predictor
@@ -17,7 +17,7 @@ class Together(Graph):
     def start(self, name):
         if name == 'bridge':
             words = ['--ros-args', '-p', f'bridge:port:={self.port}']
-            self.nodes[name] = Child(
+            self.nodes[name] = ManagedProcess(
                 name, ['together', *words, '-p', 'throttle:speed_limit:=10.0']
             )
 

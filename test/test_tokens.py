@@ -12,7 +12,7 @@ import pytest
 
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
-from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import CHECK_EVERY, Limits
 from sim_bridge.simulator.client import Client
 from support import JPEG_HEADER
@@ -43,7 +43,7 @@ class Bridge:
 
     def __init__(self):
         self.server = SimulatorServer(host='127.0.0.1', port=0, pages=lambda *_: [])
-        self.sessions = Sessions(LIMITS, self.server.send)
+        self.sessions = SessionManager(LIMITS, self.server.send)
         self.counters = self.sessions.seats[0].counters
         self.stamp = 0
 
@@ -157,9 +157,9 @@ def test_freezes_of_the_client_leave_one_token(bridge, kind):
     simulator = Simulator(bridge, PAYLOADS[kind])
     check_one_token(simulator)
     for _ in range(2):
-        before = bridge.counters.kicks
+        before = bridge.counters.keepalives
         simulator.freeze(FREEZE_S)
-        assert bridge.counters.kicks >= before + 2
+        assert bridge.counters.keepalives >= before + 2
         check_one_token(simulator)
     simulator.client.quit()
 
@@ -210,5 +210,5 @@ def test_books_are_balanced_whatever_came(bridge):
     while not simulator.client.tokens:
         simulator.client.poll(0.1)
     counters = bridge.counters
-    assert counters.telemetry == simulator.sent == counters.answers + counters.collapsed
+    assert counters.telemetry == simulator.sent == counters.answers + counters.superseded
     simulator.client.quit()

@@ -18,7 +18,7 @@ from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
 from sim_bridge.cli.drive import _status_line
 from sim_bridge.session.response_scheduler import State
-from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
 from support import JPEG_HEADER, TalkingSimulator, wait_for
 
@@ -65,7 +65,7 @@ OTHERS = [
 
 def line_of(payload):
     """What the state says after this telemetry, and whether it is driven on."""
-    sessions = Sessions(Limits(), lambda *_: None)
+    sessions = SessionManager(Limits(), lambda *_: None)
     driven = sessions.telemetry(0.0, 'a', payload, 1)
     return sessions.seats[0].state_line, driven is not None
 

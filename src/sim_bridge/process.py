@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from steering_net.process import PARENT_VARIABLE
 
 DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
@@ -28,14 +28,14 @@ class KeepsEndingError(RuntimeError):
     """A process ended so often within a minute that it is not started again."""
 
 
-class Deaths:
+class RestartLimit:
     """Counts how often something died lately."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._died_s: list[float] = []
 
-    def one_more(self) -> bool:
+    def is_exceeded(self) -> bool:
         """Count one; whether that was one too many for the last minute."""
         now_s = self._clock()
         self._died_s = [at for at in self._died_s if now_s - at < _DEATHS_WINDOW_S]
@@ -43,7 +43,7 @@ class Deaths:
         return len(self._died_s) > _DEATHS_AT_MOST
 
 
-class Child:
+class ManagedProcess:
     """One process of `sim-bridge`, in a session of its own so that Ctrl-C reaches us alone."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Child:
         self._words = list(words)
         self._pipe_output = pipe_output
         self._environment = environment
-        self._deaths = Deaths()
+        self._deaths = RestartLimit()
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
@@ -104,16 +104,16 @@ class Child:
     def look_after(self, say: Callable[[str], None]) -> None:
         """Start the process again if it has ended, and tell so; to be called again and again.
 
-        Raises StartError if it did not accept its parameters, KeepsEndingError if it ended too
+        Raises UsageError if it did not accept its parameters, KeepsEndingError if it ended too
         often for a new start to help.
         """
         code = self.exit_code
         if code is None:
             return
         if code == REFUSED:
-            raise StartError(f'the {self.name} node did not start, see above')
+            raise UsageError(f'the {self.name} node did not start, see above')
         say(f'the {self.name} node ended with {code}, it is started again')
-        if self._deaths.one_more():
+        if self._deaths.is_exceeded():
             raise KeepsEndingError(f'the {self.name} node keeps ending with {code}, see above')
         self._process = self._start()
 

@@ -23,10 +23,10 @@ from typing import Any
 from sim_bridge.bridge_client import reachable
 from sim_bridge.cli.arguments import add_camera
 from sim_bridge.cli.import_model import PROFILE_HELP
-from sim_bridge.errors import StartError, check_target
+from sim_bridge.errors import UsageError, check_target
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.nodes.bridge_guard import GuardedBridge
-from sim_bridge.process import Child, KeepsEndingError
+from sim_bridge.process import KeepsEndingError, ManagedProcess
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import FaultError, parse_faults
 
@@ -73,34 +73,34 @@ def run(args: argparse.Namespace) -> int:
         _check(args)
         _prepare_model(args)
         return _Drive(args).run()
-    except (StartError, DriveError, KeepsEndingError) as error:
+    except (UsageError, DriveError, KeepsEndingError) as error:
         print(f'sim-bridge drive: {error}', file=sys.stderr)
-        return 2 if isinstance(error, StartError) else 1
+        return 2 if isinstance(error, UsageError) else 1
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise StartError for what can be told before anything starts."""
+    """Raise UsageError for what can be told before anything starts."""
     if not 1 <= args.port <= 65535:
-        raise StartError(f'--port is {args.port}, it must be in 1 .. 65535')
+        raise UsageError(f'--port is {args.port}, it must be in 1 .. 65535')
     if not 1 <= args.cars <= CARS_AT_MOST:
-        raise StartError(f'--cars is {args.cars}, it must be in 1 .. {CARS_AT_MOST}')
+        raise UsageError(f'--cars is {args.cars}, it must be in 1 .. {CARS_AT_MOST}')
     if not 0.0 < args.speed_limit <= 60.0:
-        raise StartError(f'--speed-limit is {args.speed_limit}, it must be in 0 .. 60 m/s')
+        raise UsageError(f'--speed-limit is {args.speed_limit}, it must be in 0 .. 60 m/s')
     for option in ('track', 'laps', 'seconds'):
         if not getattr(args, option) >= 0:
-            raise StartError(f'--{option} is {getattr(args, option)}, it must not be negative')
+            raise UsageError(f'--{option} is {getattr(args, option)}, it must not be negative')
     if args.simulator == 'external' and args.faults:
-        raise StartError('--faults needs --simulator embedded')
+        raise UsageError('--faults needs --simulator embedded')
     try:
         parse_faults(args.faults)
     except FaultError as error:
-        raise StartError(f'--{error}') from error
+        raise UsageError(f'--{error}') from error
     if args.simulator == 'external' and args.laps:
-        raise StartError('--laps needs --simulator embedded; use --seconds')
+        raise UsageError('--laps needs --simulator embedded; use --seconds')
     if args.model != 'default' and not Path(args.model).exists():
-        raise StartError(f'--model: there is no file {args.model}')
+        raise UsageError(f'--model: there is no file {args.model}')
     if args.record and args.record.exists():
-        raise StartError(f'--record: {args.record} exists already')
+        raise UsageError(f'--record: {args.record} exists already')
     check_target('--report', args.report)
 
 
@@ -114,7 +114,7 @@ def _prepare_model(args: argparse.Namespace) -> None:
     try:
         print(prepare(Path(args.model), find_profile(args.profile) if args.profile else None))
     except ValueError as error:
-        raise StartError(f'--model: {error}') from error
+        raise UsageError(f'--model: {error}') from error
 
 
 class _Drive:
@@ -127,9 +127,9 @@ class _Drive:
         self._simulations: list[dict[str, Any]] = []
         self._bridge: dict[str, Any] = {}
         self._screen = _Screen()
-        self._nodes: list[Child] = []
-        self._simulators: list[Child] = []
-        self._recorder: Child | None = None
+        self._nodes: list[ManagedProcess] = []
+        self._simulators: list[ManagedProcess] = []
+        self._recorder: ManagedProcess | None = None
         self._recording_broke = False
         self._readers: list[threading.Thread] = []
 
@@ -165,7 +165,7 @@ class _Drive:
             values['cars'] = args.cars
         if args.record:
             words = ['record', str(args.record), '--cars', str(args.cars)]
-            self._recorder = Child('recorder', words)
+            self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
             words = [word for pair in commands.items() for word in _parameters(*pair)]
             self._nodes.append(GuardedBridge(['together', *quiet, *words]))
@@ -173,9 +173,11 @@ class _Drive:
             for node, values in commands.items():
                 words = [node, *quiet, *_parameters(node, values)]
                 is_bridge = node == 'bridge'
-                self._nodes.append(GuardedBridge(words) if is_bridge else Child(node, words))
+                self._nodes.append(
+                    GuardedBridge(words) if is_bridge else ManagedProcess(node, words)
+                )
         self._nodes += [
-            Child(viewer, [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}'])
+            ManagedProcess(viewer, [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}'])
             for viewer in ('annotate', 'odometry')
             for prefix in prefixes(args.cars)
             if getattr(args, viewer)
@@ -188,7 +190,9 @@ class _Drive:
         self._wait_until_ready()
 
     def _start_simulator(self) -> None:
-        simulator = Child('simulator', _simulate(self._args, self._host), pipe_output=True)
+        simulator = ManagedProcess(
+            'simulator', _simulate(self._args, self._host), pipe_output=True
+        )
         said: dict[str, Any] = {}
         reader = threading.Thread(target=_read, args=(simulator, said), name='simulator-output')
         reader.start()
@@ -239,7 +243,7 @@ class _Drive:
         """A bag that cannot be made ends the drive, one that breaks off does not."""
         code = self._recorder.exit_code if self._recorder else None
         if code == 2:
-            raise StartError('the recording did not start, see above')
+            raise UsageError('the recording did not start, see above')
         if code is not None:
             self._screen.say('the recording broke off, the drive goes on without it')
             self._recorder, self._recording_broke = None, True
@@ -294,7 +298,7 @@ def _simulate(args: argparse.Namespace, host: str) -> list[str]:
     return words + (['--fast'] if args.fast else [])
 
 
-def _read(simulator: Child, said: dict[str, Any]) -> None:
+def _read(simulator: ManagedProcess, said: dict[str, Any]) -> None:
     """Keep the newest line that a simulator says; the last one is its report."""
     for line in simulator.output:
         with contextlib.suppress(ValueError):  # A killed simulator leaves half a line.

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from sim_bridge.cli.arguments import add_recorded_with
-from sim_bridge.errors import StartError, check_target
+from sim_bridge.errors import UsageError, check_target
 from sim_bridge.evaluation.evaluator import Trial
 
 
@@ -126,7 +126,7 @@ def _open_loop(args: argparse.Namespace) -> Trial:
 
     recording = open_recording(args.recording, args.recorded_with)
     if not -20.0 <= args.turned_down <= 20.0:
-        raise StartError(f'--turned-down is {args.turned_down:g}, it must be -20 to 20 degrees')
+        raise UsageError(f'--turned-down is {args.turned_down:g}, it must be -20 to 20 degrees')
     if args.turned_down:
         recording = turned_down(recording, math.radians(args.turned_down))
     return on_recording(recording, args.out)

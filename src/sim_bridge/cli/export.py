@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,13 +26,13 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         if not (args.csv or args.mp4):
-            raise StartError('say what to write: --csv DIR, --mp4 FILE, or both')
+            raise UsageError('say what to write: --csv DIR, --mp4 FILE, or both')
         bag = Bag(args.bag, args.car)
         if args.csv:
             print(f'{args.csv}: {export_log(bag, args.csv)} rows')
         if args.mp4:
             print(f'{args.mp4}: {export_video(bag, args.mp4, args.speed_limit)} frames')
-    except (StartError, OSError) as error:
+    except (UsageError, OSError) as error:
         print(f'sim-bridge export: {error}', file=sys.stderr)
         return 2
     if bag.trouble:

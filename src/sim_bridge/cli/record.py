@@ -11,7 +11,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.fleet import CARS_AT_MOST
 from sim_bridge.topics import TOPICS
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     topics = () if args.all else tuple(args.topics or TOPICS)
     try:
         node = record(path, topics, args.seconds, args.cars)
-    except StartError as error:
+    except UsageError as error:
         print(f'sim-bridge record: {error}', file=sys.stderr)
         return 2
     if node.trouble:

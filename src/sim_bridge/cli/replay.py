@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.cli.arguments import add_recorded_with
-from sim_bridge.errors import StartError, check_target
+from sim_bridge.errors import UsageError, check_target
 from sim_bridge.evaluation.metrics import Comparison, compare
-from sim_bridge.process import Child
+from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import COMMANDS, FRAMES, Bag, Record, stamp_ns
 from steering_net.vision.camera_model import AUTONOMOUS
 
@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     try:
         if not args.rate > 0.0:
-            raise StartError(f'--rate is {args.rate}, it must be greater than 0')
+            raise UsageError(f'--rate is {args.rate}, it must be greater than 0')
         check_target('--json', args.json)
         return _play(args) if args.check is None else _check(args)
-    except StartError as error:
+    except UsageError as error:
         print(f'sim-bridge replay: {error}', file=sys.stderr)
         return 2
 
@@ -64,7 +64,7 @@ def _play(args: argparse.Namespace) -> int:
         if not args.topics or any(record.is_of(name.lstrip('/')) for name in args.topics)
     ]
     if not topics:
-        raise StartError(f'{args.bag} has none of these topics, it has {", ".join(sorted(first))}')
+        raise UsageError(f'{args.bag} has none of these topics, it has {", ".join(sorted(first))}')
     with ros(), interruptible() as going_on:
         player = PlayerNode()
         try:
@@ -81,20 +81,20 @@ def _check(args: argparse.Namespace) -> int:
     from sim_bridge.nodes.runner import interruptible, ros
 
     if args.check != 'default' and not Path(args.check).exists():
-        raise StartError(f'--check: there is no file {args.check}')
+        raise UsageError(f'--check: there is no file {args.check}')
     bag = Bag(args.bag)
     recorded = _recorded_steering(bag)
     _tell_trouble(bag)
     namespace = f'/replay_{os.getpid()}'
     with ros(), interruptible() as going_on:
-        node = Child('steering', _steering_words(args, namespace))
+        node = ManagedProcess('steering', _steering_words(args, namespace))
         try:
             pairs, refused = _ask(bag, recorded, namespace, node, going_on)
         finally:
             node.ask_to_end()
             node.wait(_END_S)
     if not pairs:
-        raise StartError(f'the network answered none of the {refused} frames')
+        raise UsageError(f'the network answered none of the {refused} frames')
     result = compare(*zip(*pairs, strict=True))
     _tell(args, result, refused)
     return 0 if result.mae_rad <= args.threshold and not refused else 1
@@ -108,12 +108,12 @@ def _recorded_steering(bag: Bag) -> dict[int, float]:
             stamp, steering_rad = record.command()
             steering[stamp] = steering_rad
     if not steering:
-        raise StartError(f'{bag.path} holds no {COMMANDS} to compare with')
+        raise UsageError(f'{bag.path} holds no {COMMANDS} to compare with')
     return steering
 
 
 def _ask(
-    bag: Bag, recorded: dict[int, float], namespace: str, steering: Child, going_on: Any
+    bag: Bag, recorded: dict[int, float], namespace: str, steering: ManagedProcess, going_on: Any
 ) -> tuple[list[tuple[float, float]], int]:
     """Pairs of recorded and new steering, and how many frames the network refused."""
     from sim_bridge.nodes.replay_checker import CheckerNode, NoAnswerError
@@ -131,9 +131,9 @@ def _ask(
             else:
                 pairs.append((recorded[stamp], angle))
             if steering.exit_code is not None or not going_on():
-                raise StartError('the check was ended before its end')
+                raise UsageError('the check was ended before its end')
     except NoAnswerError as error:
-        raise StartError(str(error)) from error
+        raise UsageError(str(error)) from error
     finally:
         checker.destroy_node()
     return pairs, refused

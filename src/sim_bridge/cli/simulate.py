@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sim_bridge.errors import StartError, check_target
+from sim_bridge.errors import UsageError, check_target
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         print(f'sim-bridge simulate: {_option_of(str(error))}', file=sys.stderr)
         return 2
-    except StartError as error:
+    except UsageError as error:
         print(f'sim-bridge simulate: {error}', file=sys.stderr)
         return 2
     stopped: list[int] = []

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.cli.arguments import add_recorded_with
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -187,7 +187,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         if args.samples_per_track < 1:
-            raise StartError(
+            raise UsageError(
                 f'--samples-per-track is {args.samples_per_track}, it must be at least 1'
             )
         config = TrainConfig(
@@ -226,7 +226,7 @@ def run(args: argparse.Namespace) -> int:
         tracks, count = args.tracks or range(0), args.samples_per_track
         rendered = functools.partial(_samples, tracks, count, args.seed, config.camera)
         trained = train(config, logs, rendered, len(tracks) * count, args.note, bags)
-    except (OSError, ValueError, StartError) as error:
+    except (OSError, ValueError, UsageError) as error:
         print(f'sim-bridge train: {error}', file=sys.stderr)
         return 2
     print(f'{trained.model_path}: RMSE on held-out frames, rad:', end=' ')

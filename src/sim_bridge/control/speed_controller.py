@@ -2,7 +2,7 @@
 
 Two laws. `proportional` is the one of the well-known drive.py and settles below the limit;
 `PiController` reaches it. A negative throttle means to brake; that it must not drive the car
-backwards is left to `Pedals`, which knows the car.
+backwards is left to `StopController`, which knows the car.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) 
     return min(limit_mps, math.sqrt(lateral_mps2 / curvature))
 
 
-class Cruise:
+class SpeedController:
     """Holds the speed of one car: its law, its limit, and what it remembers of the way so far.
 
     `limit_mps` and `steering_rad`, what the wheels do now, may be set at any time.

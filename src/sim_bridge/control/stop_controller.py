@@ -60,7 +60,7 @@ _STEEP_LIMIT_MPS = 2.5
 """An attempt to leave the brake pressed may not make the car faster than this."""
 
 
-class Pedals:
+class StopController:
     """Chooses the throttle that the simulator is sent. One per car.
 
     `measure` takes every reported speed; `drive` and `stop` then return the throttle to send.

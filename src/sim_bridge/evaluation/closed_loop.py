@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_bridge.control.speed_controller import proportional
-from sim_bridge.control.stop_controller import Pedals
+from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from steering_net.statistics import percentiles_ms
 
@@ -37,7 +37,7 @@ class Drive:
 def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
     """Drive `laps` laps of the track with this seed; gives up after ten minutes of driving."""
     simulator = Simulator(SimulatorOptions(track=track, laps=laps))
-    pedals = Pedals()
+    pedals = StopController()
     latencies_s: list[float] = []
     path: list[tuple[float, float]] = []
     started_s = time.perf_counter()

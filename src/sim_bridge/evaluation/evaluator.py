@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.evaluation.closed_loop import drive as drive_track
 from sim_bridge.evaluation.closed_loop import summarise
 from steering_net.data.recording import Recording
@@ -113,9 +113,9 @@ def on_recorded_frames(recording: Recording, yardstick: str, folder: Path | None
 def on_tracks(seeds: range, laps: int, speed_limit_mps: float) -> Trial:
     """Let it drive embedded tracks."""
     if laps < 1:
-        raise StartError(f'--laps is {laps}, it must be at least 1')
+        raise UsageError(f'--laps is {laps}, it must be at least 1')
     if not 0.0 < speed_limit_mps <= 60.0:
-        raise StartError(f'--speed-limit is {speed_limit_mps}, it must be in 0 .. 60 m/s')
+        raise UsageError(f'--speed-limit is {speed_limit_mps}, it must be in 0 .. 60 m/s')
 
     def judge(predictor: Predictor, name: str) -> Report:
         def steer(jpeg: bytes) -> float:

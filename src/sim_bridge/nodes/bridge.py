@@ -19,14 +19,14 @@ from rclpy.node import Node
 
 from sim_bridge.fleet import CARS_AT_MOST, prefixes, together
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.car_interface import Car, Lens
+from sim_bridge.nodes.car_interface import CarInterface, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
-from sim_bridge.session.session_manager import Sessions
+from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import Live, Places
@@ -68,10 +68,10 @@ class BridgeNode(Node):
             pages=create_app(self.status, lives),
             allowed_hosts=values['allowed_hosts'].split(','),
         )
-        self._sessions = Sessions(limits, self._server.send, values['cars'])
+        self._sessions = SessionManager(limits, self._server.send, values['cars'])
         lens = Lens(values['frame_id'], values['vertical_fov'])
         self._cars = [
-            Car(self, prefix, seat=seat, lens=lens, live=live, post=self._post)
+            CarInterface(self, prefix, seat=seat, lens=lens, live=live, post=self._post)
             for prefix, seat, live in zip(self._prefixes, self._sessions.seats, lives, strict=True)
         ]
         self._car_of = {car.seat: car for car in self._cars}

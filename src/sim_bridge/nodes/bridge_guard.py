@@ -21,9 +21,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.nodes.standby import BEAT_VARIABLE, STANDBY_VARIABLE
-from sim_bridge.process import REFUSED, Child, Deaths, KeepsEndingError
+from sim_bridge.process import REFUSED, KeepsEndingError, ManagedProcess, RestartLimit
 from steering_net.process import end_with_parent
 
 SILENCE_S = 1.5
@@ -39,7 +39,7 @@ _END_S = 4.0
 """`ros2 launch` waits for 5 s until it uses force."""
 
 
-class GuardedBridge(Child):
+class GuardedBridge(ManagedProcess):
     """The bridge, or the program that holds it, with a spare that takes over.
 
     To be used by one thread, which calls `look_after` some times a second.
@@ -47,7 +47,7 @@ class GuardedBridge(Child):
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._spare: subprocess.Popen[str] | None = None
-        self._spare_deaths = Deaths()
+        self._spare_deaths = RestartLimit()
         self._heartbeats: dict[int, int] = {}
         self._looked_s = time.monotonic()
         super().__init__('bridge', words, environment=environment)
@@ -78,7 +78,10 @@ class GuardedBridge(Child):
         return process
 
     def look_after(self, say: Callable[[str], None]) -> None:
-        """Replace a bridge that died or froze, and a spare that died; see `Child.look_after`."""
+        """Replace a bridge that died or froze, and a spare that died.
+
+        Raises as `ManagedProcess.look_after` does.
+        """
         self._listen(say)
         super().look_after(say)
         self._look_after_spare(say)
@@ -112,7 +115,7 @@ class GuardedBridge(Child):
         if code is None:
             return
         self._spare, self._spare_due_s = None, time.monotonic() + _SETTLED_S
-        if self._spare_deaths.one_more():
+        if self._spare_deaths.is_exceeded():
             say(f'the spare bridge keeps ending with {code}: there is none until the next start')
             self._spare_due_s = float('inf')
         else:
@@ -139,7 +142,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         while not ending.wait(_LOOK_PERIOD_S):
             bridge.look_after(_say)
-    except StartError:
+    except UsageError:
         return REFUSED
     except KeepsEndingError as error:
         _say(str(error))

@@ -17,7 +17,7 @@ from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.readiness_monitor import Attendance
 from sim_bridge.protocol.udacity import Telemetry
-from sim_bridge.session.car_session import Seat
+from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.web.live_stream import Live, Moment
 from steering_net.errors import ImageError
@@ -36,7 +36,7 @@ class Lens:
     vertical_fov_rad: float
 
 
-class Car:
+class CarInterface:
     """Publishers and subscriptions of one car, its topics' names begin with `prefix`.
 
     Frames are taken on the server's thread; commands come on the executor's thread and are posted
@@ -44,7 +44,7 @@ class Car:
     """
 
     def __init__(
-        self, node: Node, prefix: str, *, seat: Seat, lens: Lens, live: Live, post: Post
+        self, node: Node, prefix: str, *, seat: CarSession, lens: Lens, live: Live, post: Post
     ) -> None:
         self.seat = seat
         self.live = live

@@ -7,7 +7,7 @@ serves them all beside the server's: a command of the network is taken without w
 
 from __future__ import annotations
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.throttle import ThrottleNode
@@ -16,5 +16,5 @@ from steering_net.ros.steering_node import REFUSED, SteeringNode
 
 def main(args: list[str] | None = None) -> int:
     """Run the nodes until SIGINT, SIGTERM or the end of the parent; the exit code."""
-    refused = (StartError, *REFUSED)
+    refused = (UsageError, *REFUSED)
     return run(BridgeNode, SteeringNode, ThrottleNode, args=args, refused=refused)

@@ -10,7 +10,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Parameter:
         return descriptor
 
 
-class ParameterError(StartError):
+class ParameterError(UsageError):
     """A parameter has a value that it cannot have; the message names it and the fix."""
 
 

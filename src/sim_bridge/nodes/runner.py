@@ -10,7 +10,7 @@ import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.nodes.standby import is_spare, told_to_go
 from steering_net.process import end_with_parent
 from steering_net.ros import runner
@@ -19,7 +19,7 @@ from steering_net.ros import runner
 def run(
     *makers: Callable[[], Node],
     args: list[str] | None,
-    refused: tuple[type[Exception], ...] = (StartError,),
+    refused: tuple[type[Exception], ...] = (UsageError,),
 ) -> int:
     """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent; the exit code.
 

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float32
 
-from sim_bridge.control.speed_controller import Cruise, PiController, PiGains
+from sim_bridge.control.speed_controller import PiController, PiGains, SpeedController
 from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
@@ -38,7 +38,7 @@ PARAMETERS = (
 class Car:
     """The topics of one car, and what its throttle depends on."""
 
-    def __init__(self, node: Node, prefix: str, cruise: Cruise) -> None:
+    def __init__(self, node: Node, prefix: str, cruise: SpeedController) -> None:
         self.cruise = cruise
         self.speeds = 0
         self._node = node
@@ -139,9 +139,9 @@ class ThrottleNode(Node):
         )
 
 
-def _cruise(values: dict[str, Any]) -> Cruise:
+def _cruise(values: dict[str, Any]) -> SpeedController:
     controller = PiController(PiGains(values['kp'], values['ki']))
-    return Cruise(
+    return SpeedController(
         limit_mps=values['speed_limit'],
         lateral_limit_mps2=values['lateral_acceleration_limit'],
         pi=controller if values['law'] == 'pi' else None,

@@ -30,7 +30,7 @@ from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterEr
 from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
 from rosbags.typesys import Stores, get_typestore
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.topics import DRIVE
 
 FRAMES = 'camera/image_raw/compressed'
@@ -61,7 +61,7 @@ _DAMAGE = (
 _FOREVER = QosTime(sec=9223372036, nsec=854775807)
 
 
-class BagError(StartError):
+class BagError(UsageError):
     """A bag that cannot be read or written at all; the message is one line: which, and why."""
 
 

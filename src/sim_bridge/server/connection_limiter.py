@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 K = TypeVar('K')
 
 
-class Gate(Generic[K]):
+class ConnectionLimiter(Generic[K]):
     """Keeps the connections, by any hashable key, in the order in which they were last heard."""
 
     def __init__(
@@ -38,12 +38,12 @@ class Gate(Generic[K]):
         self._burst = float(burst)
         self._credit = float(burst)
         self._counted_s = 0.0
-        self._strangers: OrderedDict[K, None] = OrderedDict()
-        self._members: OrderedDict[K, None] = OrderedDict()
+        self._pending: OrderedDict[K, None] = OrderedDict()
+        self._established: OrderedDict[K, None] = OrderedDict()
         self.evicted = 0
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._members)
+        return len(self._pending) + len(self._established)
 
     def pause_s(self, now_s: float) -> float:
         """How long to wait before the next connection is accepted."""
@@ -60,25 +60,25 @@ class Gate(Generic[K]):
             evicted = self._longest_silent()
             self.leave(evicted)
             self.evicted += 1
-        self._strangers[key] = None
+        self._pending[key] = None
         return evicted
 
     def promote(self, key: K) -> None:
         """A connection became a WebSocket."""
-        if key in self._strangers:
-            del self._strangers[key]
-            self._members[key] = None
+        if key in self._pending:
+            del self._pending[key]
+            self._established[key] = None
 
     def heard(self, key: K) -> None:
         """Something came through a WebSocket."""
-        if key in self._members:
-            self._members.move_to_end(key)
+        if key in self._established:
+            self._established.move_to_end(key)
 
     def leave(self, key: K) -> None:
         """A connection has ended."""
-        self._strangers.pop(key, None)
-        self._members.pop(key, None)
+        self._pending.pop(key, None)
+        self._established.pop(key, None)
 
     def _longest_silent(self) -> K:
-        others = (key for key in self._members if not self._drives(key))
-        return next(chain(self._strangers, others, self._members))
+        others = (key for key in self._established if not self._drives(key))
+        return next(chain(self._pending, others, self._established))

@@ -25,9 +25,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any, Protocol
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.protocol.udacity import EVENT_TELEMETRY
-from sim_bridge.server.connection_limiter import Gate
+from sim_bridge.server.connection_limiter import ConnectionLimiter
 from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
 from sim_bridge.server.eventlet_imports import eventlet, socketio
 from sim_bridge.server.host_check import Names, WsgiApp
@@ -39,12 +39,12 @@ _logger = logging.getLogger('sim_bridge.server')
 _FAREWELL_S = 0.1
 _SOCKET_S = 30.0
 _UNSENT_AT_MOST = 16
-"""A simulator has two tokens, so it can have two answers under way, and some kicks."""
+"""A simulator has two tokens, so it can have two answers under way, and some keepalives."""
 _COMPLAIN_EVERY_S = 5.0
 _UNHEARD_MS = 20_000
 
 
-class ServerError(StartError):
+class ServerError(UsageError):
     """The server cannot start; the message says why and what to do."""
 
 
@@ -83,7 +83,7 @@ class SimulatorServer:
         self.is_local = _is_loopback(self._socket.getsockname()[0])
         self.malformed = 0
         self.unsent = 0
-        self.gate: Gate[Any] = Gate(self._drives)
+        self.limiter: ConnectionLimiter[Any] = ConnectionLimiter(self._drives)
         self._engineio_sids: dict[Any, str] = {}
         self._complained_s = float('-inf')
         names = Names(host, allowed_hosts)
@@ -158,19 +158,19 @@ class SimulatorServer:
         """How much was turned away so far, for diagnostics."""
         return {
             'malformed_messages': self.malformed,
-            'evicted_connections': self.gate.evicted,
+            'evicted_connections': self.limiter.evicted,
             'unsent_answers': self.unsent,
         }
 
     def opened(self, connection: Any, engineio_sid: str) -> None:
         """A connection became a WebSocket."""
         self._engineio_sids[connection] = engineio_sid
-        self.gate.promote(connection)
+        self.limiter.promote(connection)
 
     def ended(self, connection: Any) -> None:
         """A connection is over."""
         self._engineio_sids.pop(connection, None)
-        self.gate.leave(connection)
+        self.limiter.leave(connection)
 
     def wake_at(self, monotonic_s: float) -> None:
         """Have `Handler.woken` called at this time of `time.monotonic` or a little earlier.
@@ -199,7 +199,7 @@ class SimulatorServer:
         hub.add(hub.READ, self._wake_reader, self._drain, _ignore, _ignore)
         wsgi = eventlet.spawn(
             eventlet.wsgi.server,
-            Listener(self._socket, self.gate),
+            Listener(self._socket, self.limiter),
             self._app,
             environ={OWNER: self, 'wsgi.errors': _Discard()},
             protocol=partial(HttpProtocol, self),

@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import Any, Protocol
 
-from sim_bridge.server.connection_limiter import Gate
+from sim_bridge.server.connection_limiter import ConnectionLimiter
 from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES, LegacyDialect, continuations, unmask
 from sim_bridge.server.eventlet_imports import (
     FailedConnectionError,
@@ -36,7 +36,7 @@ _PAUSE_S = 0.01
 class Owner(Protocol):
     """The server, as a connection sees it."""
 
-    gate: Gate[Any]
+    limiter: ConnectionLimiter[Any]
 
     def opened(self, connection: Any, engineio_sid: str) -> None:
         """A connection became a WebSocket."""
@@ -49,11 +49,11 @@ class Owner(Protocol):
 
 
 class Listener:
-    """Accepts connections at the pace of the gate, and ends those that have to make room."""
+    """Accepts connections at the pace of the limiter, and ends those that have to make room."""
 
-    def __init__(self, listener: socket.socket, gate: Gate[Any]) -> None:
+    def __init__(self, listener: socket.socket, limiter: ConnectionLimiter[Any]) -> None:
         self._socket = eventlet.greenio.GreenSocket(listener)
-        self._gate = gate
+        self._gate = limiter
 
     def accept(self) -> tuple[Any, Any]:
         """Return the next client and its address; never gives up."""
@@ -115,7 +115,7 @@ class QuickWebSocketWSGI(WebSocketWSGI):  # type: ignore[misc]
     """Opens WebSockets of the present protocol, uncompressed, for `handler`."""
 
     def __init__(self, handler: Any, server: engineio.Server) -> None:
-        super().__init__(lambda ws: handler(civilised(ws)), server)
+        super().__init__(lambda ws: handler(wrap_websocket(ws)), server)
         self.support_legacy_versions = False
         self._engineio_sid = handler.__self__.sid  # A method of one of Engine.IO's own sockets.
 
@@ -128,10 +128,10 @@ class QuickWebSocketWSGI(WebSocketWSGI):  # type: ignore[misc]
         """Decline: a kilobyte could become a gigabyte, and the simulator does not ask for it."""
 
 
-def civilised(ws: Any) -> LegacyDialect:
+def wrap_websocket(ws: Any) -> LegacyDialect:
     """A WebSocket that is quick, bounded, and understands the simulator."""
     owner: Owner = ws.environ[OWNER]
-    ws.socket = _QuickSocket(ws.socket, owner.gate)
+    ws.socket = _QuickSocket(ws.socket, owner.limiter)
     ws.Message = _BoundedMessage
     ws._apply_mask = unmask
     ws._recv_frame = partial(_receive_frames, ws)
@@ -174,9 +174,9 @@ class _QuickSocket:
     himself: after a slice of reading the others get their turn, and after some he has to pause.
     """
 
-    def __init__(self, green_socket: Any, gate: Gate[Any]) -> None:
+    def __init__(self, green_socket: Any, limiter: ConnectionLimiter[Any]) -> None:
         self._socket = green_socket
-        self._gate = gate
+        self._gate = limiter
         self._buffer = b''
         self._slice_until_s = 0.0
         self._slices = 0

@@ -19,7 +19,7 @@ from sim_bridge.protocol.udacity import (
     decode_telemetry,
     encode_command,
 )
-from sim_bridge.session.response_scheduler import Answer, Counters, Pairing, State
+from sim_bridge.session.response_scheduler import Answer, Counters, ResponseScheduler, State
 from sim_bridge.session.tokens import Limits
 from steering_net.errors import ImageError
 from steering_net.vision.frame_size import check_size
@@ -38,18 +38,18 @@ SILENCE_S = 1.0
 
 
 @dataclass
-class Simulator:
+class SimulatorClient:
     """A connected simulator, whether it drives or not."""
 
     sid: str
-    seat: Seat | None = None
+    seat: CarSession | None = None
     heard_s: float = -math.inf
     decimal: str | None = None
     farewell_due: bool = False
     unanswered: bool = False
 
 
-class Seat:
+class CarSession:
     """Takes the telemetry of the simulator that drives, and answers it.
 
     `latencies_s` holds the newest times from a telemetry to its answer, seconds; `last_command`
@@ -61,11 +61,11 @@ class Seat:
         self.latencies_s: deque[float] = deque(maxlen=1000)
         self.last_command = HALT
         self.last_error = ''
-        self.driver: Simulator | None = None
+        self.driver: SimulatorClient | None = None
         self._limits = limits
         self._send = send
         self._is_attended = True
-        self._pairing = Pairing(limits, 0.0, self.counters)
+        self._pairing = ResponseScheduler(limits, 0.0, self.counters)
 
     @property
     def state(self) -> State | None:
@@ -89,11 +89,13 @@ class Seat:
         """Whether nobody drives, or only one that has fallen silent."""
         return self.driver is None or now_s - self.driver.heard_s > SILENCE_S
 
-    def take(self, now_s: float, simulator: Simulator) -> None:
+    def take(self, now_s: float, simulator: SimulatorClient) -> None:
         """Have this one drive from now on; a telemetry that it still waits for is answered."""
         if self.driver:
             self._displace(self.driver)
-        self._pairing = Pairing(self._limits, now_s, self.counters, is_attended=self._is_attended)
+        self._pairing = ResponseScheduler(
+            self._limits, now_s, self.counters, is_attended=self._is_attended
+        )
         simulator.heard_s = now_s
         simulator.farewell_due = False
         simulator.seat, self.driver = self, simulator
@@ -152,7 +154,7 @@ class Seat:
         if self.driver:
             self._command(self.driver, HALT)
 
-    def _displace(self, simulator: Simulator) -> None:
+    def _displace(self, simulator: SimulatorClient) -> None:
         simulator.seat = None
         simulator.farewell_due = True
         if self._pairing.has_token:
@@ -168,7 +170,7 @@ class Seat:
         else:
             self._command(self.driver, answer.command)
 
-    def _command(self, simulator: Simulator, command: Command) -> None:
+    def _command(self, simulator: SimulatorClient, command: Command) -> None:
         self.last_command = command
         self._send(simulator.sid, EVENT_STEER, encode_command(command, simulator.decimal))
 
@@ -202,7 +204,7 @@ def _problem_of_image(jpeg: bytes) -> str:
     return ''
 
 
-def see_off(simulator: Simulator, send: Send) -> None:
+def see_off(simulator: SimulatorClient, send: Send) -> None:
     """The last word to one that was displaced, in answer to the telemetry that it waits for."""
     simulator.farewell_due = False
     send(simulator.sid, EVENT_STEER, encode_command(HALT, simulator.decimal))

@@ -2,13 +2,13 @@
 
 The simulator sends one telemetry for each answer that it gets. So every telemetry is a token that
 has to be answered once: unanswered, the simulator falls silent and its car keeps the last command;
-answered twice, tokens multiply. `Pairing` holds the token until the steering with the token's own
-stamp and a fresh throttle are there, or until a deadline passes. `tokens.py` says how long a token
-waits for others, which end in it.
+answered twice, tokens multiply. `ResponseScheduler` holds the token until the steering with the
+token's own stamp and a fresh throttle are there, or until a deadline passes. `tokens.py` says how
+long a token waits for others, which end in it.
 
 Pure: no clock, no socket, no thread of its own. Times are seconds of any monotonic clock that the
-caller passes in. The owner of a `Pairing` calls it from one thread only and asks `next_deadline`
-when to call `expire` next.
+caller passes in. The owner of a `ResponseScheduler` calls it from one thread only and asks
+`next_deadline` when to call `expire` next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
-from sim_bridge.control.stop_controller import Pedals
+from sim_bridge.control.stop_controller import StopController
 from sim_bridge.protocol.udacity import Command
 from sim_bridge.session.tokens import Circulation, Limits
 
@@ -50,8 +50,8 @@ class Counters:
     timeouts: int = 0
     late_commands: int = 0
     rejected_commands: int = 0
-    collapsed: int = 0
-    kicks: int = 0
+    superseded: int = 0
+    keepalives: int = 0
     bad_packets: int = 0
 
 
@@ -89,7 +89,7 @@ class Answer:
     latency_s: float | None = None
 
 
-class Pairing:
+class ResponseScheduler:
     """Token and deadline logic of one simulator; most inputs may return the answer now due.
 
     For steering and throttle we keep the time of the first telemetry not yet answered with one.
@@ -116,7 +116,7 @@ class Pairing:
         self._state = State.WAITING
         self._is_unreadable = False
         self._is_attended = is_attended
-        self._pedals = Pedals()
+        self._pedals = StopController()
         self._token: _Token | None = None
         self._circulation = Circulation(limits)
         self._collapsed_stamps: deque[int | None] = deque(maxlen=_REMEMBERED)
@@ -236,7 +236,7 @@ class Pairing:
             needs_command=kind is _Kind.FRAME and not is_stopped,
         )
         if self._token is not None:
-            self.counters.collapsed += 1
+            self.counters.superseded += 1
             self._collapsed_stamps.append(self._token.stamp_ns)
         self._token = _Token(kind, now_s, free_s, self._is_attended, stamp_ns)
 
@@ -294,8 +294,8 @@ class Pairing:
             return None
         self._heard_s = now_s
         self._kick_wait_s = min(2.0 * self._kick_wait_s, self.limits.kick_at_most_every_s)
-        self._circulation.kicked()
-        self.counters.kicks += 1
+        self._circulation.keepalive_sent()
+        self.counters.keepalives += 1
         self._state = State.WAITING
         self._measure(now_s, None)
         throttle = None if self._is_braking else 0.0

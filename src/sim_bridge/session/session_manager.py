@@ -19,21 +19,21 @@ from __future__ import annotations
 import math
 
 from sim_bridge.protocol.udacity import Telemetry
-from sim_bridge.session.car_session import Seat, Send, Simulator, see_off
+from sim_bridge.session.car_session import CarSession, Send, SimulatorClient, see_off
 from sim_bridge.session.tokens import Limits
 
 PROBATION_S = 0.3
 """A newcomer that stays for so long after its first telemetry displaces the one that drives."""
 
 
-class Sessions:
+class SessionManager:
     """Routes telemetry to the seat of the car that its simulator drives. `seats`: one per car."""
 
     def __init__(self, limits: Limits, send: Send, cars: int = 1) -> None:
-        self.seats = tuple(Seat(limits, send) for _ in range(cars))
+        self.seats = tuple(CarSession(limits, send) for _ in range(cars))
         self._send = send
-        self._simulators: dict[str, Simulator] = {}
-        self._challenger: Simulator | None = None
+        self._simulators: dict[str, SimulatorClient] = {}
+        self._challenger: SimulatorClient | None = None
         self._challenge_due_s = math.inf
 
     @property
@@ -69,7 +69,7 @@ class Sessions:
 
     def telemetry(
         self, now_s: float, sid: str, payload: object, stamp_ns: int
-    ) -> tuple[Seat, Telemetry] | None:
+    ) -> tuple[CarSession, Telemetry] | None:
         """Take the data of one `telemetry` event; seat and frame if it is to be driven on."""
         simulator = self._simulator(sid)
         if simulator.seat is None:
@@ -100,17 +100,17 @@ class Sessions:
         self._challenger = None
         self._simulators.clear()
 
-    def _simulator(self, sid: str) -> Simulator:
+    def _simulator(self, sid: str) -> SimulatorClient:
         if sid not in self._simulators:
-            self._simulators[sid] = Simulator(sid)
+            self._simulators[sid] = SimulatorClient(sid)
         return self._simulators[sid]
 
-    def _free_seat(self, now_s: float) -> Seat | None:
+    def _free_seat(self, now_s: float) -> CarSession | None:
         """The first seat without a driver, else the first whose driver has fallen silent."""
         free = [seat for seat in self.seats if seat.is_free(now_s)]
         return min(free, key=lambda seat: seat.driver is not None, default=None)
 
-    def _hear_waiting(self, now_s: float, simulator: Simulator) -> None:
+    def _hear_waiting(self, now_s: float, simulator: SimulatorClient) -> None:
         """Telemetry of one without a car: a car, a farewell, a challenge, or nothing is due."""
         seat = self._free_seat(now_s)
         if seat is not None:
@@ -124,7 +124,7 @@ class Sessions:
                 self._challenger = simulator
                 self._challenge_due_s = now_s + PROBATION_S
 
-    def _take(self, now_s: float, seat: Seat, simulator: Simulator) -> None:
+    def _take(self, now_s: float, seat: CarSession, simulator: SimulatorClient) -> None:
         if simulator is self._challenger:
             self._challenger = None
         seat.take(now_s, simulator)

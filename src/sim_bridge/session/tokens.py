@@ -58,7 +58,7 @@ class Circulation:
         self._to_watch = 0
         self._to_check = 0
 
-    def kicked(self) -> None:
+    def keepalive_sent(self) -> None:
         """A command answers no telemetry: should the lost token not be lost, it is one more."""
         self._surplus += 1
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.errors import StartError
+from sim_bridge.errors import UsageError
 from sim_bridge.visualization import overlay
 from steering_net.data.recording import Recording
 from steering_net.evaluation.data_driven import INTERVENTION_BEYOND_M, Drive
@@ -88,7 +88,7 @@ def write_sheet(
     tiles += [blank] * (-len(tiles) % _COLUMNS)
     rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
     if not cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)):
-        raise StartError(f'cannot write {path}')
+        raise UsageError(f'cannot write {path}')
 
 
 def _worst(times_s: npt.NDArray[np.float64], errors: npt.NDArray[np.float64]) -> list[int]:

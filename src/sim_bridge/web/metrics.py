@@ -15,8 +15,8 @@ COUNTERS = {
     'timeouts': 'Answers given without the commands of their frame.',
     'late_commands': 'Steering commands that came after their frame was answered.',
     'rejected_commands': 'Commands that were no finite number.',
-    'collapsed': 'Telemetry given up because newer telemetry came.',
-    'kicks': 'Commands sent to a simulator that had fallen silent.',
+    'superseded': 'Telemetry given up because newer telemetry came.',
+    'keepalives': 'Commands sent to a simulator that had fallen silent.',
     'bad_packets': 'Telemetry that could not be read.',
 }
 GAUGES = {

@@ -14,8 +14,8 @@ const COUNTS = [
   ['late_commands', 'late commands', true],
   ['rejected_commands', 'rejected', true],
   ['bad_packets', 'bad packets', true],
-  ['collapsed', 'tokens collapsed', false],
-  ['kicks', 'kicks after silence', false],
+  ['superseded', 'tokens superseded', false],
+  ['keepalives', 'keepalives after silence', false],
   ['simulators', 'simulators', false],
 ];
 const PLOTS = [
