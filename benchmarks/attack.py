@@ -226,7 +226,7 @@ class Car:
 def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
     """Drive for a while, under this attack or in peace."""
     client = car.simulator.client
-    # Asking for the last spell's counts can take so long that the simulator got a keepalive meanwhile.
+    # While the last spell's counts were read, the simulator may have got a keepalive.
     car.drive(time.monotonic() + 0.5)
     before, answers, latencies, orders = (
         graph.state(), client.answers, len(client.latencies_s), len(client.orders),

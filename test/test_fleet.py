@@ -100,7 +100,7 @@ def drive(simulators, rounds):
 
 @pytest.fixture(scope='module')
 def expected():
-    """What the network says of each frame; known before a simulator connects and gets a keepalive."""
+    """Steering of each frame, rad; computed before a simulator connects."""
     network = load_predictor(camera='autonomous')
     return [network.predict(decode_jpeg(jpeg)) for jpeg in FRAMES]
 
