@@ -30,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
 import numpy as np
 
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import (
     ClientProtocol,

@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 from sim_bridge.process import ManagedProcess
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.client import Client
 
 SHARED_DATA = Path(__file__).parents[2] / 'shared' / 'data'

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sim_bridge.protocol.udacity import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
+from steering_net.vehicle import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
 
 PARAMS = CarParams()
 DT_S = 1 / 120

@@ -7,7 +7,8 @@ import time
 import pytest
 import socketio
 
-from sim_bridge.protocol.udacity import CULTURES, Command, encode_command
+from sim_bridge.protocol.types import Command
+from sim_bridge.protocol.udacity import CULTURES, encode_command
 from sim_bridge.server.simulator_server import ServerError, SimulatorServer
 from sim_bridge.simulator.client import Client
 
@@ -30,25 +31,31 @@ class Echo:
         self.payloads = []
         self.gone = []
         self.answering = True
+        self.deadline_s = float('inf')
+        self.expired_s = []
 
-    def connected(self, sid, *, is_simulator):
-        self.simulators[sid] = is_simulator
+    def connected(self, now_s, sid, *, speaks_eio3):
+        self.simulators[sid] = speaks_eio3
 
-    def disconnected(self, sid):
+    def disconnected(self, now_s, sid):
         self.gone.append(sid)
 
-    def drives(self, sid):
+    def drives(self, now_s, sid):
         """The first that came, as long as it stays."""
         return [one for one in self.simulators if one not in self.gone][:1] == [sid]
 
-    def telemetry(self, sid, payload):
+    def telemetry(self, now_s, sid, payload):
         self.threads.add(threading.current_thread().name)
         self.payloads.append(payload)
         if self.answering:
             self.server.send(sid, 'steer', STEER)
 
-    def woken(self):
-        self.woken_at = time.monotonic()
+    def expire(self, now_s):
+        self.expired_s.append(now_s)
+        self.deadline_s = float('inf')
+
+    def next_deadline(self):
+        return self.deadline_s
 
 
 def page(environ, start_response):
@@ -180,35 +187,35 @@ def test_browsers_of_other_origins_are_refused(echo):
         assert plain.recv(4096).startswith(b'HTTP/1.1 400')
 
 
-def test_post_runs_on_the_server_thread_in_order(echo):
+def test_calls_run_on_the_server_thread_in_order(echo):
     ran = []
     for number in range(100):
-        echo.server.post(
-            lambda number=number: ran.append((number, threading.current_thread().name))
+        echo.server.call_soon(
+            lambda _now_s, number=number: ran.append((number, threading.current_thread().name))
         )
     wait_until(lambda: len(ran) == 100)
     assert ran == [(number, 'simulator-server') for number in range(100)]
 
 
-def test_a_mistake_in_a_posted_call_does_not_stop_the_next(echo, caplog):
+def test_an_error_in_a_call_does_not_stop_the_next(echo, caplog):
     done = []
-    echo.server.post(lambda: 1 / 0)
-    echo.server.post(lambda: done.append(True))
+    echo.server.call_soon(lambda _now_s: 1 / 0)
+    echo.server.call_soon(lambda _now_s: done.append(True))
     wait_until(lambda: done)
     assert 'ZeroDivisionError' in caplog.text
 
 
-def test_wake_up_comes_when_asked_for(echo):
-    asked = []
+def test_every_call_sets_the_timer_for_the_next_deadline(echo):
+    asked_s = []
 
-    def ask():
-        asked.append(time.monotonic())
-        echo.server.wake_at(asked[0] + 10.0)
-        echo.server.wake_at(asked[0] + 0.05)
+    def ask(now_s, after_s):
+        asked_s.append(now_s)
+        echo.deadline_s = now_s + after_s
 
-    echo.server.post(ask)
-    wait_until(lambda: hasattr(echo, 'woken_at'))
-    assert echo.woken_at >= asked[0] + 0.045
+    for after_s in (10.0, 0.05):
+        echo.server.call_soon(lambda now_s, after_s=after_s: ask(now_s, after_s))
+    wait_until(lambda: echo.expired_s)
+    assert echo.expired_s[0] >= asked_s[1] + 0.045
 
 
 def test_farewell_is_the_last_thing_that_a_simulator_hears():

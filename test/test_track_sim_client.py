@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from sim_bridge.protocol.udacity import CULTURES, MAX_STEERING_RAD, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.websocket_frames import encode_frame
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.client_protocol import (
     AbortError,
@@ -18,10 +20,10 @@ from sim_bridge.simulator.client_protocol import (
     Order,
     Received,
     check_upgrade_reply,
-    encode_frame,
     encode_text,
     upgrade_request,
 )
+from steering_net.vehicle import MAX_STEERING_RAD
 
 MASK = bytes([1, 2, 3, 4])
 OPEN = '0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":60000}'

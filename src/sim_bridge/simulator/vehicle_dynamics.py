@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from sim_bridge.protocol.udacity import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
 from sim_bridge.simulator.track import Pose
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
@@ -18,8 +17,11 @@ from steering_net.vehicle import (
     DRAG_1PS,
     DRIVE_MPS2,
     GRAVITY_MPS2,
+    MAX_STEERING_RAD,
     REAR_AXLE_M,
+    REVERSE_BELOW_MPS,
     REVERSE_MPS2,
+    TOP_SPEED_MPS,
     WHEELBASE_M,
 )
 

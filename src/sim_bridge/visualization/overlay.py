@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.protocol.udacity import MAX_STEERING_RAD
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH, as_frame
 
