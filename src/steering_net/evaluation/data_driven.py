@@ -30,7 +30,7 @@ from steering_net.data.trajectory import LONGEST_STEP_S, acting
 from steering_net.errors import ImageError
 from steering_net.evaluation.open_loop import latency_ms
 from steering_net.training.augmentation import crop_of
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
     Pinhole,
@@ -44,7 +44,6 @@ _LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
 INTERVENTION_COST_S = 6.0
 LEAST_KNOWN = 0.9
-FULL_LOCK_RAD = math.radians(25.0)
 _SUBSTEP_M = 0.1
 
 
@@ -268,4 +267,4 @@ class _Run:
 
 
 def _within_lock(steering_rad: float) -> float:
-    return max(-FULL_LOCK_RAD, min(FULL_LOCK_RAD, steering_rad))
+    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, steering_rad))
