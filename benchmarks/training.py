@@ -204,7 +204,7 @@ def brightened(rgb: Any, rng: np.random.Generator) -> Any:
 def our_augmentation() -> Any:
     """Our functions behind the Sequence's signature."""
     from steering_net.training.augmentation import Augmentation, augment
-    from steering_net.training.dataset import crop_of
+    from steering_net.vision.crop import crop_of
     from steering_net.vision.preprocessing import COURSE, preprocess
 
     settings, profile = Augmentation(), COURSE.below(STORED_TOP)

@@ -20,7 +20,7 @@ from steering_net.data.recording import Recording
 from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
 from steering_net.model_io.reader import ModelError, load_keras
-from steering_net.training.augmentation import CROP_BOTTOM, CROP_TOP, Augmentation, augment
+from steering_net.training.augmentation import Augmentation, augment
 from steering_net.training.dataset import (
     Frames,
     LogSource,
@@ -31,6 +31,7 @@ from steering_net.training.dataset import (
 from steering_net.training.labels import Labelling
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
+from steering_net.vision.crop import CROP_BOTTOM, CROP_TOP
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 from steering_net.vision.preprocessing import Profile, find_profile, preprocess
 
