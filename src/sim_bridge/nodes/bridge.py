@@ -17,7 +17,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
-from sim_bridge.fleet import CARS_AT_MOST, prefixes, together
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import CarInterface, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
@@ -27,7 +26,9 @@ from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.status import together
 from sim_bridge.session.tokens import Limits
+from sim_bridge.topics import MAX_CARS, prefixes
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import Live, Places
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
@@ -35,7 +36,7 @@ from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
-    Parameter('cars', 1, 'How many simulators drive, each a car of its own.', 1, CARS_AT_MOST),
+    Parameter('cars', 1, 'How many simulators drive, each a car of its own.', 1, MAX_CARS),
     Parameter(
         'allowed_hosts', '', 'More names by which browsers may call the bridge, with commas.'
     ),

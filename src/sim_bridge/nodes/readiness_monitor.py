@@ -13,18 +13,19 @@ from functools import partial
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
+from sim_bridge import topics
 from sim_bridge.nodes.qos import LATCHED
 
 READY, STARTING, MISSING = 'ready', 'starting', 'missing'
-COMMANDS = {'steering': 'cmd/steering', 'throttle': 'cmd/throttle'}
+COMMANDS = {'steering': topics.STEERING_COMMAND, 'throttle': topics.THROTTLE_COMMAND}
 """The nodes that a car cannot be driven without, and what each of them publishes."""
 
-RECORDER = 'recorder'
-
-
-def ready_topic(role: str) -> str:
-    """The topic on which a node with this role says whether it is ready."""
-    return f'ready/{role}'
+READY_TOPICS = {
+    'steering': topics.STEERING_READY,
+    'throttle': topics.THROTTLE_READY,
+    'recorder': topics.RECORDER_READY,
+}
+"""By role, the latched topic on which a node publishes whether it is ready."""
 
 
 class Attendance:
@@ -35,10 +36,10 @@ class Attendance:
         self._node = node
         self._prefix = prefix
         self._on_change = on_change
-        self._said = dict.fromkeys((*COMMANDS, RECORDER), False)
+        self._said = dict.fromkeys(READY_TOPICS, False)
         self.nodes = dict.fromkeys(self._said, MISSING)
         for role in self._said:
-            topic, callback = prefix + ready_topic(role), partial(self._hear, role)
+            topic, callback = prefix + READY_TOPICS[role], partial(self._hear, role)
             node.create_subscription(Bool, topic, callback, LATCHED)
 
     @property
@@ -60,7 +61,7 @@ class Attendance:
         self._on_change()
 
     def _presence(self, role: str) -> str:
-        tells = self._publishers(ready_topic(role))
+        tells = self._publishers(READY_TOPICS[role])
         if not (self._publishers(COMMANDS[role]) if role in COMMANDS else tells):
             return MISSING
         return READY if self._said[role] or not tells else STARTING
