@@ -105,8 +105,9 @@ def test_a_turn_to_the_left_moves_everything_to_the_right():
 
 def test_whoever_stands_left_has_to_steer_right():
     settings = Augmentation(look_ahead_m=10)
-    # The arc to a point 10 m ahead and 0.7 m to the right has a curvature of 2 * 0.7 / 10^2.
-    expected = 0.1 - 2.87 * 2 * 0.7 / 100
+    # The arc to a point at bearing a and distance l has a curvature of 2 sin(a) / l.
+    bearing_rad = math.atan2(-0.5, 10) - 0.02
+    expected = 0.1 + math.atan(2.87 * 2 * math.sin(bearing_rad) / math.hypot(10, 0.5))
     assert settings.moved_label(0.1, shift_m=0.5, yaw_rad=0.02) == pytest.approx(expected)
 
 
@@ -260,7 +261,7 @@ def test_side_cameras_get_a_corrected_label(recording):
     frames = recorded_frames([LogSource(recording)], settings, BELOW)
     half_right = 0.5 * RECORDER_STEERING_RAD
     assert len(frames) == 120
-    side = 2.87 * 2 * 1.5 / 100
+    side = math.atan(2.87 * 2 * 1.5 / (10**2 + 1.5**2))
     np.testing.assert_allclose(
         frames.steering_rad[:3], [half_right, half_right - side, half_right + side], atol=1e-6
     )

@@ -6,13 +6,14 @@ and scales it to the network's size, so that light is changed on few pixels. Ste
 left positive.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.vehicle import WHEELBASE_M
+from steering_net.vehicle import pursuit_steering_rad
 from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
     Matrix,
@@ -79,8 +80,11 @@ class Augmentation:
 
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
         """Return the label for a car that stands `shift_m` and `yaw_rad` further to the left."""
-        bearing_rad = shift_m / self.look_ahead_m + yaw_rad
-        return steering_rad - 2 * WHEELBASE_M / self.look_ahead_m * bearing_rad
+        # Where the point `look_ahead_m` ahead of the old place is from the new one.
+        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+        ahead_m = cos * self.look_ahead_m - sin * shift_m
+        left_m = -sin * self.look_ahead_m - cos * shift_m
+        return float(steering_rad + pursuit_steering_rad(ahead_m, left_m))
 
 
 def crop_of(
