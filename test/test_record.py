@@ -230,7 +230,7 @@ def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path
 
 INTERRUPTED_WHILE_IT_STARTS = """
 import os, signal, sys
-from sim_bridge import cli
+from sim_bridge.cli.main import main
 from sim_bridge.recording.bag import BagWriter
 
 add_topic = BagWriter.add_topic
@@ -240,7 +240,7 @@ def interrupted(*args):
     os.kill(os.getpid(), signal.SIGINT)
 
 BagWriter.add_topic = interrupted
-sys.exit(cli.main(['record', sys.argv[1]]))
+sys.exit(main(['record', sys.argv[1]]))
 """
 
 

@@ -24,7 +24,7 @@ from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.runner import run
-from sim_bridge.visualization.overlay import arc
+from sim_bridge.visualization.overlay import predicted_path
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -108,7 +108,9 @@ class OdometryNode(Node):
         marker = Marker(
             header=self._header(self._child), ns=topics.PREDICTED_PATH, type=Marker.LINE_STRIP
         )
-        marker.points = [Point(x=float(x), y=float(y), z=0.0) for x, y in arc(message.data)]
+        marker.points = [
+            Point(x=float(x), y=float(y), z=0.0) for x, y in predicted_path(message.data)
+        ]
         marker.scale.x = 0.2
         marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
         marker.pose.orientation.w = 1.0

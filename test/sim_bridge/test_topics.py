@@ -8,7 +8,7 @@ import pytest
 
 from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, TOPICS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / 'src').rglob('*.py')) + sorted((ROOT / 'launch').glob('*.py'))
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # Nodes that docs/make_reference.py does not create.
