@@ -19,7 +19,8 @@ from sim_bridge.cli.arguments import add_recorded_with
 from sim_bridge.errors import UsageError, check_target
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import ManagedProcess
-from sim_bridge.recording.bag import COMMANDS, FRAMES, Bag, Record, stamp_ns
+from sim_bridge.recording.bag import Bag, Record, stamp_ns
+from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
 from steering_net.vision.camera_model import AUTONOMOUS
 
 _END_S = 5.0
@@ -104,11 +105,11 @@ def _recorded_steering(bag: Bag) -> dict[int, float]:
     """Recorded steering in rad by the stamp of its frame."""
     steering = {}
     for record in bag:
-        if record.is_of(COMMANDS):
+        if record.is_of(STEERING_COMMAND):
             stamp, steering_rad = record.command()
             steering[stamp] = steering_rad
     if not steering:
-        raise UsageError(f'{bag.path} holds no {COMMANDS} to compare with')
+        raise UsageError(f'{bag.path} holds no {STEERING_COMMAND} to compare with')
     return steering
 
 
@@ -141,7 +142,7 @@ def _ask(
 
 def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
     for record in bag:
-        if record.is_of(FRAMES):
+        if record.is_of(COMPRESSED_FRAME):
             yield record, stamp_ns(record.frame())
 
 

@@ -15,6 +15,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
 
+from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
@@ -41,9 +42,7 @@ class AnnotateNode(Node):
         self._frame: CompressedImage | None = None
         self._values: dict[str, float] = {}
         self._listening: list[Subscription] = []
-        self._publisher = self.create_publisher(
-            CompressedImage, 'camera/image_annotated/compressed', NEWEST
-        )
+        self._publisher = self.create_publisher(CompressedImage, topics.ANNOTATED_FRAME, NEWEST)
         self.create_timer(_LOOK_PERIOD_S, self._look)
         publish_health(self, conversions.ANNOTATE_STATUS, self._health)
 
@@ -57,7 +56,7 @@ class AnnotateNode(Node):
             ]
             self._listening.append(
                 self.create_subscription(
-                    Float32, 'speed_limit/active', self._keep('limit_mps'), LATCHED
+                    Float32, topics.ACTIVE_SPEED_LIMIT, self._keep('limit_mps'), LATCHED
                 )
             )
         elif not wanted and self._listening:
@@ -67,11 +66,11 @@ class AnnotateNode(Node):
 
     def _inputs(self) -> list[tuple[str, type, Any]]:
         return [
-            ('camera/image_raw/compressed', CompressedImage, self._on_frame),
-            ('cmd/steering', JointState, self._on_command),
-            ('vehicle/steering_angle', Float32, self._keep('recorded_rad')),
-            ('vehicle/speed', Float32, self._keep('speed_mps')),
-            ('cmd/throttle', Float32, self._keep('throttle')),
+            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame),
+            (topics.STEERING_COMMAND, JointState, self._on_command),
+            (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad')),
+            (topics.SPEED, Float32, self._keep('speed_mps')),
+            (topics.THROTTLE_COMMAND, Float32, self._keep('throttle')),
         ]
 
     def _keep(self, name: str) -> Any:

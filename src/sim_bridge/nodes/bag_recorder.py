@@ -25,11 +25,16 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from sim_bridge.fleet import prefixes, without_car
-from sim_bridge.nodes.readiness_monitor import RECORDER, ready_topic
 from sim_bridge.nodes.runner import interruptible, ros
 from sim_bridge.recording.bag import BagError, BagWriter, Offer
-from sim_bridge.topics import DRIVE, FROM_PEOPLE, LATCHED, TOPICS
+from sim_bridge.topics import (
+    DRIVE_TOPICS,
+    RECORDED_TOPICS,
+    RECORDER_READY,
+    TOPICS,
+    prefixes,
+    without_car,
+)
 from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness
 
@@ -67,7 +72,9 @@ class RecorderNode(Node):
     A topic means that of every car that has one of this name.
     """
 
-    def __init__(self, path: Path, topics: tuple[str, ...] = TOPICS, cars: int = 1) -> None:
+    def __init__(
+        self, path: Path, topics: tuple[str, ...] = RECORDED_TOPICS, cars: int = 1
+    ) -> None:
         """Raises BagError if the bag cannot be made. No topics means: all that there are.
 
         Who waits until a topic is seen misses its first seconds: those of so many `cars` are
@@ -84,15 +91,15 @@ class RecorderNode(Node):
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_AT_MOST)
         self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
         self._thread.start()
-        expected = [topic for topic in DRIVE if topic in topics]
+        expected = [topic for topic in DRIVE_TOPICS if topic in topics]
         for topic in expected:
-            offer = Offer(is_latched=topic in LATCHED)
+            offer = Offer(is_latched=TOPICS[topic].is_latched)
             for prefix in prefixes(cars):
-                self._record(self.resolve_topic_name(prefix + topic), DRIVE[topic], offer)
+                self._record(self.resolve_topic_name(prefix + topic), TOPICS[topic].type, offer)
         self.create_timer(_LOOK_PERIOD_S, self._look)
-        sources = [topic for topic in expected if topic not in FROM_PEOPLE]
+        sources = [topic for topic in expected if TOPICS[topic].publishers]
         conditions = {
-            prefix + ready_topic(RECORDER): partial(self._hears, prefix, sources)
+            prefix + RECORDER_READY: partial(self._hears, prefix, sources)
             for prefix in prefixes(cars)
         }
         self._readiness = Readiness(self, conditions)

@@ -17,7 +17,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
-from sim_bridge.fleet import CARS_AT_MOST, prefixes, together
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
@@ -29,7 +28,9 @@ from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.status import together
 from sim_bridge.session.tokens import Limits
+from sim_bridge.topics import MAX_CARS, prefixes
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
@@ -37,7 +38,7 @@ from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
-    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, CARS_AT_MOST),
+    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, MAX_CARS),
     Parameter(
         'allowed_hosts', '', 'More names by which browsers may call the bridge, with commas.'
     ),

@@ -8,6 +8,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
 from sim_bridge.nodes import conversions
+from sim_bridge.topics import DIAGNOSTICS
 
 PERIOD_S = 1.0
 _DEPTH = 10
@@ -20,11 +21,11 @@ class Diagnostics:
     """Publishes all statuses on `diagnostics`, and that of each car on its own topic as well."""
 
     def __init__(self, node: Node, prefixes: Sequence[str]) -> None:
-        """`prefixes` of the cars' topics, see `sim_bridge.fleet.prefixes`."""
+        """`prefixes` of the cars' topics, see `sim_bridge.topics.prefixes`."""
         self._node = node
-        self._all = node.create_publisher(DiagnosticArray, 'diagnostics', _DEPTH)
+        self._all = node.create_publisher(DiagnosticArray, DIAGNOSTICS, _DEPTH)
         self._of_cars = [
-            node.create_publisher(DiagnosticArray, f'{prefix}diagnostics', _DEPTH)
+            node.create_publisher(DiagnosticArray, prefix + DIAGNOSTICS, _DEPTH)
             for prefix in prefixes
             if prefix
         ]

@@ -17,14 +17,14 @@ from rclpy.node import Node
 from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import Marker
 
+from sim_bridge import topics
 from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
-from sim_bridge.fleet import frame_prefix
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.runner import run
-from sim_bridge.visualization.overlay import arc
+from sim_bridge.visualization.overlay import predicted_path
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -45,21 +45,23 @@ class OdometryNode(Node):
     def __init__(self) -> None:
         super().__init__('odometry')
         values = declare(self, PARAMETERS)
-        prefix = frame_prefix(self.get_namespace())
-        self._frame, self._child = f'{prefix}odom', f'{prefix}base_link'
+        prefix = topics.frame_prefix(self.get_namespace())
+        self._frame, self._child = prefix + topics.ODOM_FRAME, prefix + topics.BASE_FRAME
         self._step_m: float = values['path_step']
         self._pose = Pose()
         self._driven_m = 0.0
         self._steering_rad = 0.0
         self._last_s = time.monotonic()
         self._points: deque[PoseStamped] = deque(maxlen=values['path_points'])
-        self._odometry = self.create_publisher(Odometry, 'odom', NEWEST)
-        self._path = self.create_publisher(Path, 'path', NEWEST)
-        self._predicted = self.create_publisher(Marker, 'predicted_path', NEWEST)
-        self._transforms = self.create_publisher(TFMessage, '/tf', 100) if TFMessage else None
-        self.create_subscription(Float32, 'vehicle/speed', self._on_speed, NEWEST)
-        self.create_subscription(Float32, 'vehicle/steering_angle', self._on_angle, NEWEST)
-        self.create_subscription(Float32, 'steering', self._on_command, NEWEST)
+        self._odometry = self.create_publisher(Odometry, topics.ODOMETRY, NEWEST)
+        self._path = self.create_publisher(Path, topics.DRIVEN_PATH, NEWEST)
+        self._predicted = self.create_publisher(Marker, topics.PREDICTED_PATH, NEWEST)
+        self._transforms = (
+            self.create_publisher(TFMessage, topics.TRANSFORMS, 100) if TFMessage else None
+        )
+        self.create_subscription(Float32, topics.SPEED, self._on_speed, NEWEST)
+        self.create_subscription(Float32, topics.STEERING_ANGLE, self._on_angle, NEWEST)
+        self.create_subscription(Float32, topics.STEERING_PLOT, self._on_command, NEWEST)
         self.create_timer(_PATH_PERIOD_S, self._publish_path)
         publish_health(self, conversions.ODOMETRY_STATUS, self._health)
 
@@ -104,9 +106,11 @@ class OdometryNode(Node):
         if not (self._predicted.get_subscription_count() and math.isfinite(message.data)):
             return
         marker = Marker(
-            header=self._header(self._child), ns='predicted_path', type=Marker.LINE_STRIP
+            header=self._header(self._child), ns=topics.PREDICTED_PATH, type=Marker.LINE_STRIP
         )
-        marker.points = [Point(x=float(x), y=float(y), z=0.0) for x, y in arc(message.data)]
+        marker.points = [
+            Point(x=float(x), y=float(y), z=0.0) for x, y in predicted_path(message.data)
+        ]
         marker.scale.x = 0.2
         marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
         marker.pose.orientation.w = 1.0

@@ -12,18 +12,19 @@ from functools import partial
 from rclpy.node import Node
 from std_msgs.msg import Bool
 
+from sim_bridge import topics
 from sim_bridge.nodes.qos import LATCHED
 
 READY, STARTING, MISSING = 'ready', 'starting', 'missing'
-COMMANDS = {'steering': 'cmd/steering', 'throttle': 'cmd/throttle'}
+COMMANDS = {'steering': topics.STEERING_COMMAND, 'throttle': topics.THROTTLE_COMMAND}
 """The nodes that driving needs, and the command topic of each."""
 
-RECORDER = 'recorder'
-
-
-def ready_topic(role: str) -> str:
-    """Return the topic on which a node with this role publishes whether it is ready."""
-    return f'ready/{role}'
+READY_TOPICS = {
+    'steering': topics.STEERING_READY,
+    'throttle': topics.THROTTLE_READY,
+    'recorder': topics.RECORDER_READY,
+}
+"""By role, the latched topic on which a node publishes whether it is ready."""
 
 
 class ReadinessMonitor:
@@ -34,10 +35,10 @@ class ReadinessMonitor:
         self._node = node
         self._prefix = prefix
         self._on_change = on_change
-        self._is_ready = dict.fromkeys((*COMMANDS, RECORDER), False)
+        self._is_ready = dict.fromkeys(READY_TOPICS, False)
         self.nodes = dict.fromkeys(self._is_ready, MISSING)
         for role in self._is_ready:
-            topic, callback = prefix + ready_topic(role), partial(self._hear, role)
+            topic, callback = prefix + READY_TOPICS[role], partial(self._hear, role)
             node.create_subscription(Bool, topic, callback, LATCHED)
 
     @property
@@ -59,7 +60,7 @@ class ReadinessMonitor:
         self._on_change()
 
     def _presence(self, role: str) -> str:
-        announcers = self._publishers(ready_topic(role))
+        announcers = self._publishers(READY_TOPICS[role])
         if not (self._publishers(COMMANDS[role]) if role in COMMANDS else announcers):
             return MISSING
         return READY if self._is_ready[role] or not announcers else STARTING

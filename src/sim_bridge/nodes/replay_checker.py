@@ -9,6 +9,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 
+from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import NEWEST
 
@@ -26,17 +27,16 @@ class CheckerNode(Node):
 
     def __init__(self, namespace: str) -> None:
         super().__init__('checker', namespace=namespace)
-        self._frames = self.create_publisher(
-            CompressedImage, 'camera/image_raw/compressed', NEWEST
-        )
+        self._frames = self.create_publisher(CompressedImage, topics.COMPRESSED_FRAME, NEWEST)
         self._heard: tuple[int, float | None] = (-1, None)
-        self.create_subscription(JointState, 'cmd/steering', self._on_command, NEWEST)
+        self.create_subscription(JointState, topics.STEERING_COMMAND, self._on_command, NEWEST)
 
     def wait_for_steering(self, going_on: Callable[[], bool]) -> None:
         """Return once the steering node is there. Raises NoAnswerError if it does not come."""
         deadline_s = time.monotonic() + _START_S
         while not (
-            self._frames.get_subscription_count() and self.count_publishers('cmd/steering')
+            self._frames.get_subscription_count()
+            and self.count_publishers(topics.STEERING_COMMAND)
         ):
             if time.monotonic() > deadline_s or not going_on():
                 raise NoAnswerError('the steering node did not start')

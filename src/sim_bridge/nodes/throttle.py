@@ -13,13 +13,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float32
 
+from sim_bridge import topics
 from sim_bridge.control.speed_controller import PiController, PiGains, SpeedController
-from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
-from sim_bridge.nodes.readiness_monitor import ready_topic
 from sim_bridge.nodes.runner import run
 from steering_net.ros.readiness import Readiness
 
@@ -31,7 +30,7 @@ PARAMETERS = (
     Parameter(
         'lateral_acceleration_limit', 0.0, 'Slow down for curves above, m/s^2; 0 = off.', 0.0, 20.0
     ),
-    Parameter('cars', 1, 'How many cars; as the bridge has it.', 1, CARS_AT_MOST),
+    Parameter('cars', 1, 'How many cars; as the bridge has it.', 1, topics.MAX_CARS),
 )
 
 
@@ -42,12 +41,12 @@ class Car:
         self.cruise = cruise
         self.speeds = 0
         self._node = node
-        self._speed_topic = f'{prefix}vehicle/speed'
-        self._publisher = node.create_publisher(Float32, f'{prefix}cmd/throttle', NEWEST)
-        self._limits = node.create_publisher(Float32, f'{prefix}speed_limit/active', LATCHED)
-        inputs = {'vehicle/speed': self._on_speed, 'speed_limit': self._on_limit}
+        self._speed_topic = prefix + topics.SPEED
+        self._publisher = node.create_publisher(Float32, prefix + topics.THROTTLE_COMMAND, NEWEST)
+        self._limits = node.create_publisher(Float32, prefix + topics.ACTIVE_SPEED_LIMIT, LATCHED)
+        inputs = {topics.SPEED: self._on_speed, topics.SPEED_LIMIT: self._on_limit}
         if cruise.minds_curves:
-            inputs['vehicle/steering_angle'] = self._on_angle
+            inputs[topics.STEERING_ANGLE] = self._on_angle
         for topic, callback in inputs.items():
             node.create_subscription(Float32, prefix + topic, callback, NEWEST)
         self.tell_limit()
@@ -95,11 +94,11 @@ class ThrottleNode(Node):
         super().__init__('throttle')
         values: dict[str, Any] = declare(self, PARAMETERS)
         self._law: str = values['law']
-        self._prefixes = prefixes(values['cars'])
+        self._prefixes = topics.prefixes(values['cars'])
         self._readiness = Readiness(
             self,
             {
-                prefix + ready_topic('throttle'): partial(self._is_matched, number)
+                prefix + topics.THROTTLE_READY: partial(self._is_matched, number)
                 for number, prefix in enumerate(self._prefixes)
             },
         )
