@@ -1,11 +1,11 @@
 """The arrows between modules: who may import what, and where a constant may stand."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / 'src'
+from helpers.paths import SOURCE
+
 MODULES = sorted(SOURCE.rglob('*.py'))
 ROS = {
     'builtin_interfaces',

@@ -4,7 +4,7 @@ Bytes go through the WebSocket, the dialect, Engine.IO, Socket.IO, the decoder a
 they do in the bridge, and frames that are accepted through the JPEG decoder. Inputs that reach
 lines which none reached before are kept and mutated further.
 
-    python test/fuzz_wire.py --inputs 1000000 --seed 1
+    make fuzz N=1000000 ARGS="--seed 1"
 
 Exits 1 with the input if anything is raised, takes too long, or is answered twice or not at all.
 """

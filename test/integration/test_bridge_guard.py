@@ -9,22 +9,21 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
+from helpers.network import own_port
+from helpers.processes import children_of, is_alive, start_attack
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.nodes.bridge_guard import SILENCE_S, GuardedBridge
-from support import TalkingSimulator, free_port, wait_for
-from test_drive import children_of, is_alive
-
-ATTACK = Path(__file__).parents[1] / 'benchmarks' / 'attack.py'
 
 
 class Guarded:
     """The program `guarded-bridge`, its children, and the bridge's port."""
 
     def __init__(self, *words):
-        self.port = free_port()
+        self.port = own_port()
         self.process = subprocess.Popen(
             [sys.executable, '-m', 'sim_bridge.cli', 'guarded-bridge', '--ros-args',
              *(words or ('-p', f'port:={self.port}'))],
@@ -134,7 +133,7 @@ def test_parameters_that_the_bridge_refuses_end_it_with_2():
 
 
 def test_arguments_of_a_launch_reach_the_bridge(tmp_path):
-    port = free_port()
+    port = own_port()
     file = tmp_path / 'drive.yaml'
     file.write_text(
         f'/**/this_one:\n  ros__parameters: {{port: {port}, cars: 3}}\n', encoding='utf-8'
@@ -151,7 +150,7 @@ def test_arguments_of_a_launch_reach_the_bridge(tmp_path):
 def test_pause_of_the_guard_itself_is_no_silence_of_the_bridge():
     """A laptop that sleeps, a container that is frozen: both stop, and both go on."""
     said = []
-    bridge = GuardedBridge(['bridge', '--ros-args', '-p', f'port:={free_port()}'])
+    bridge = GuardedBridge(['bridge', '--ros-args', '-p', f'port:={own_port()}'])
     try:
         wait_for(lambda: bridge.look_after(said.append) or bridge._beats, 30.0, 'a beat')
         os.kill(bridge.pid, signal.SIGSTOP)
@@ -171,6 +170,7 @@ def test_pause_of_the_guard_itself_is_no_silence_of_the_bridge():
 @pytest.mark.faults
 def test_storm_of_connections_does_not_make_the_guard_kill_a_good_bridge(guarded):
     bridge, spare = guarded.wait_for_spare()
-    words = ['--attack', 'storm', '--port', str(guarded.port), '--seconds', '6']
-    subprocess.run([sys.executable, ATTACK, *words], check=True, stdout=subprocess.DEVNULL)
+    attacker = start_attack('storm', guarded.port, seconds=6.0)
+    attacker.communicate(timeout=60)
+    assert attacker.returncode == 0
     assert sorted(guarded.children()) == [bridge, spare]

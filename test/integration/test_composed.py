@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from helpers.graph import Graph
+from helpers.network import own_port
+from helpers.processes import run_verb
+from helpers.talking_simulator import TalkingSimulator
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
-from support import Graph, TalkingSimulator, free_port, run_verb
 
 
 class Together(Graph):
@@ -43,7 +46,7 @@ def test_nodes_in_one_process_drive_and_end_with_a_halted_car():
 def test_a_model_that_cannot_be_used_ends_it_with_one_line(tmp_path):
     model = tmp_path / 'bad.tflite'
     model.write_bytes(b'no model')
-    result = run_verb('drive', '--one-process', '--model', model, '--port', free_port())
+    result = run_verb('drive', '--one-process', '--model', model, '--port', own_port())
     assert result.returncode == 2
     assert 'bad.tflite' in result.stderr
     assert 'Traceback' not in result.stderr

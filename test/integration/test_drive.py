@@ -8,55 +8,20 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from helpers.network import own_port
+from helpers.processes import REPORT_FIELDS, children_of, is_alive, run_verb
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.simulator.expert import TEST_SEEDS
-from support import REPORT_FIELDS, TalkingSimulator, free_port, run_verb, wait_for
-
-
-def children_of(pid):
-    """Process ids of the children of a process."""
-    tasks = Path(f'/proc/{pid}/task')
-    return [
-        int(child)
-        for task in tasks.iterdir()
-        for child in Path(task, 'children').read_text(encoding='ascii').split()
-    ]
-
-
-def is_alive(pid):
-    try:
-        return Path(f'/proc/{pid}/stat').read_text(encoding='ascii').split()[2] != 'Z'
-    except FileNotFoundError:
-        return False
-
-
-@pytest.fixture
-def start():
-    """Start `sim-bridge drive` with these options; killed at the end if it still runs."""
-    started = []
-
-    def start(*words, **options):
-        process = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
-            **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, **options},
-        )
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 def drive(tmp_path, *words):
     """Drive to the end and return the report."""
     report = tmp_path / 'report.json'
-    result = run_verb('drive', '--port', free_port(), '--report', report, *words, timeout=300)
+    result = run_verb('drive', '--port', own_port(), '--report', report, *words, timeout=300)
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1, 'one summary line, no live line'
     return json.loads(report.read_text(encoding='utf-8'))
@@ -99,7 +64,7 @@ def test_it_finds_a_bridge_that_listens_on_one_address_only(tmp_path):
 def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_path):
     report = tmp_path / 'report.json'
     process = start(
-        '--port', free_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
+        '--port', own_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
     )
     children = wait_for(lambda: len(children_of(process.pid)) == 5 and children_of(process.pid))
     os.kill(children[0], signal.SIGKILL)
@@ -112,7 +77,7 @@ def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_pa
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
     report = tmp_path / 'report.json'
-    process = start('--port', free_port(), '--report', report, start_new_session=True)
+    process = start('--port', own_port(), '--report', report, start_new_session=True)
     children = wait_for(lambda: len(children_of(process.pid)) == 4 and children_of(process.pid))
     time.sleep(4.0)
     process.send_signal(number)
@@ -125,7 +90,7 @@ def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
 
 
 def test_killed_it_leaves_no_process_either(start):
-    process = start('--port', free_port(), stderr=subprocess.DEVNULL)
+    process = start('--port', own_port(), stderr=subprocess.DEVNULL)
     children = wait_for(lambda: len(children_of(process.pid)) == 4 and children_of(process.pid))
     time.sleep(4.0)
     process.kill()
@@ -134,7 +99,7 @@ def test_killed_it_leaves_no_process_either(start):
 
 def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     report = tmp_path / 'report.json'
-    port = free_port()
+    port = own_port()
     process = start('--port', port, '--report', report, '--seconds', 18)
     bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
     time.sleep(7.0)
@@ -147,7 +112,7 @@ def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
 
 def test_external_simulator_is_served(start, tmp_path):
     report = tmp_path / 'report.json'
-    port = free_port()
+    port = own_port()
     process = start(
         '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
     )  # fmt: skip
@@ -161,7 +126,7 @@ def test_external_simulator_is_served(start, tmp_path):
 
 
 def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
-    report, port = tmp_path / 'report.json', free_port()
+    report, port = tmp_path / 'report.json', own_port()
     early = subprocess.Popen(
         [
             sys.executable,
@@ -190,7 +155,7 @@ def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_pa
 
 def test_live_line_on_a_terminal(start):
     master, slave = pty.openpty()
-    process = start('--port', free_port(), '--seconds', 6, stdout=slave, stderr=slave)
+    process = start('--port', own_port(), '--seconds', 6, stdout=slave, stderr=slave)
     os.close(slave)
     shown = b''
     deadline = time.monotonic() + 60
@@ -242,7 +207,7 @@ def test_busy_port_is_told(tmp_path):
 def test_broken_model_is_told(tmp_path):
     model = tmp_path / 'broken.keras'
     model.write_bytes(b'not a model')
-    result = run_verb('drive', '--port', free_port(), '--model', model)
+    result = run_verb('drive', '--port', own_port(), '--model', model)
     assert result.returncode == 2
     assert 'broken.keras' in result.stderr
     assert 'Traceback' not in result.stderr

@@ -20,14 +20,16 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CompressedImage, JointState
 
+from helpers.graph import Graph
+from helpers.network import own_domain_id, own_port
+from helpers.processes import children_of, run_verb
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
-from support import Graph, TalkingSimulator, free_domain_id, free_port, run_verb, wait_for
-from test_drive import children_of
-from test_drive import start as start
 
 BRAKING_S = 0.6
 RESUMING_S = 1.0
@@ -178,7 +180,7 @@ def test_killed_node(graph, car, node):
 
 def start_drive(start, jpeg):
     """`sim-bridge drive`, the process id of its bridge, and a simulator that it drives."""
-    port = free_port()
+    port = own_port()
     process = start('--simulator', 'external', '--port', port, stderr=subprocess.DEVNULL)
     bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
     wait_for(lambda: (bridge_state(port) or {}).get('ready'), 60.0, 'readiness')
@@ -217,7 +219,7 @@ def test_frozen_steering_on_a_hill(graph, jpeg):
 @pytest.mark.faults
 @pytest.mark.parametrize('grade', [0.25, 0.08, -0.08, -0.25])
 def test_killed_steering_on_a_hill(jpeg, grade, monkeypatch):
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(free_domain_id() % 99 + 1))
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(own_domain_id()))
     with Graph() as graph:
         simulator = TalkingSimulator(graph.url())
         simulator.open(jpeg)
@@ -424,7 +426,7 @@ def test_slow_network_stops_the_car_and_queues_nothing(graph, car):
 @pytest.mark.faults
 def test_slow_network_drives_slowly_if_the_deadline_allows(jpeg, monkeypatch):
     """As many frames as it can do, each command little older than one inference."""
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(free_domain_id() % 99 + 1))
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(own_domain_id()))
     with Graph(bridge=['command_timeout:=0.4']) as graph:
         os.kill(graph.nodes['steering'].pid, signal.SIGSTOP)
         with slow_network() as waits_s:

@@ -11,6 +11,11 @@ import rclpy
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
 
+from helpers.graph import Graph
+from helpers.network import own_port
+from helpers.processes import run_verb
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.fleet import frame_prefix, prefixes, together, without_car
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.recording.bag import Bag
@@ -19,7 +24,6 @@ from sim_bridge.simulator.camera import encode_jpeg
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.vision.preprocessing import decode_jpeg
-from support import Graph, TalkingSimulator, free_port, run_verb, wait_for
 
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]
 CARS = 3
@@ -207,7 +211,7 @@ def test_figures_tell_the_cars_apart(fleet, simulators):
 def test_drive_starts_and_records_a_fleet(tmp_path):
     report, bag = tmp_path / 'report.json', tmp_path / 'bag'
     result = run_verb(
-        'drive', '--cars', 2, '--port', free_port(), '--seconds', 5, '--fast',
+        'drive', '--cars', 2, '--port', own_port(), '--seconds', 5, '--fast',
         '--report', report, '--record', bag,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-import fuzz_wire
+from helpers import fuzz_wire
 from sim_bridge.session.car_session import CarSession
 
 

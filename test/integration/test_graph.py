@@ -11,13 +11,15 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 
+from helpers.graph import Graph
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
-from support import Graph, TalkingSimulator, wait_for
 
 
 @pytest.fixture(scope='module')

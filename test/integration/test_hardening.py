@@ -7,24 +7,21 @@ import queue
 import random
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 import zlib
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 import pytest
 import socketio
 
+from helpers.echo import FRAME, STEER, Echo, page, poll_until
+from helpers.processes import start_attack
+from helpers.waiting import wait_for
 from sim_bridge.server import socketio_server
 from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.simulator.client_protocol import BINARY, CONTINUATION, TEXT, encode_frame
-from test_server import FRAME, STEER, Echo, page, poll_until, wait_until
-from test_server import echo as echo
-from test_server import simulator as simulator
 
 MASK = b'\x01\x02\x03\x04'
 HEAD = (
@@ -221,7 +218,7 @@ def test_malformed_messages_are_counted_in_silence_and_the_connection_lives(
 ):
     with websocket(echo) as plain:
         plain.sendall(text('40') + MALFORMED[number] + text('42["telemetry",{"after":1}]'))
-        wait_until(lambda: echo.payloads)
+        wait_for(lambda: echo.payloads)
     assert echo.payloads == [{'after': 1}]
     assert list(echo.simulators.values()) == [False]
     assert echo.server.malformed > 0
@@ -236,7 +233,7 @@ def test_a_client_that_only_talks_nonsense_is_shut_out(echo, message):
             plain.sendall(text('40') + text(message) * 200)
         read_to_end(plain)
     assert echo.server.malformed == 100
-    wait_until(lambda: len(echo.gone) == 1)
+    wait_for(lambda: len(echo.gone) == 1)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +322,7 @@ def test_idle_connections_end(quick_deadline, echo, beginning):
     with connect(echo) as plain:
         plain.sendall(beginning)
         read_to_end(plain)
-    wait_until(lambda: len(echo.server.limiter) == 0)
+    wait_for(lambda: len(echo.server.limiter) == 0)
 
 
 def test_an_answer_that_lasts_is_not_cut_short(quick_deadline):
@@ -351,7 +348,7 @@ def test_500_idle_connections_leave_room_for_the_simulator(echo, simulator):
         crowd = [stack.enter_context(connect(echo)) for _ in range(500)]
         for plain in crowd[::2]:
             plain.sendall(b'GET / HTTP/1.1\r\n')
-        wait_until(lambda: echo.server.limiter.evicted > 300, seconds=20.0)
+        wait_for(lambda: echo.server.limiter.evicted > 300, seconds=20.0)
         drive_a_frame(simulator)
         assert len(echo.server.limiter) <= 128
         simulator.quit()
@@ -364,7 +361,7 @@ def test_many_that_speak_after_it_do_not_displace_the_simulator(echo, simulator)
     with ExitStack() as stack:
         for _ in range(127):
             stack.enter_context(websocket(echo)).sendall(text('40'))
-        wait_until(lambda: len(echo.simulators) == 128)
+        wait_for(lambda: len(echo.simulators) == 128)
         for _ in range(20):
             stack.enter_context(websocket(echo))
         assert echo.server.limiter.evicted == 20
@@ -378,7 +375,7 @@ def test_a_modern_simulator_is_not_displaced_either(echo, transports):
     modern = socketio.Client()
     modern.on('steer', answers.put)
     modern.connect(f'http://127.0.0.1:{echo.server.port}', transports=transports)
-    wait_until(lambda: modern.transport() == 'websocket')
+    wait_for(lambda: modern.transport() == 'websocket')
     with ExitStack() as stack:
         for _ in range(140):
             stack.enter_context(websocket(echo)).sendall(text('40'))
@@ -393,11 +390,7 @@ def test_attack_costs_the_driving_simulator_no_answer(echo, simulator, attack):
     """Those of `make attack`, shorter; that one measures what they cost."""
     drive_a_frame(simulator)
     (driving,) = echo.simulators
-    program = Path(__file__).parents[1] / 'benchmarks' / 'attack.py'
-    words = [program, '--attack', attack, '--port', echo.server.port, '--seconds', 1.0]
-    attacker = subprocess.Popen(
-        [sys.executable, *map(str, words)], stdout=subprocess.PIPE, text=True
-    )
+    attacker = start_attack(attack, echo.server.port, seconds=1.0)
     frames = 0
     while attacker.poll() is None:
         drive_a_frame(simulator)
@@ -452,7 +445,7 @@ def test_a_client_that_never_reads_is_not_queued_for_without_end(echo):
     (sid,) = echo.simulators
     try:
         echo.server.post(lambda: [echo.server.send(sid, 'steer', {'x': 'y'}) for _ in range(1000)])
-        wait_until(lambda: echo.server.unsent > 900)
+        wait_for(lambda: echo.server.unsent > 900)
     finally:
         sender.disconnect()
 
@@ -464,7 +457,7 @@ def test_a_mistake_of_the_handler_is_told_but_not_with_every_frame(echo, simulat
         for _ in range(50):
             simulator.send_telemetry(FRAME)
             simulator.poll(0.01)
-        wait_until(lambda: caplog.records)
+        wait_for(lambda: caplog.records)
     assert len(caplog.records) == 1
     assert 'ZeroDivisionError' in caplog.text
 
@@ -485,4 +478,4 @@ def test_no_descriptor_is_left_behind(echo):
     for _ in range(60):
         with websocket(echo) as plain:
             plain.sendall(text('40'))
-    wait_until(lambda: descriptors() <= before)
+    wait_for(lambda: descriptors() <= before)

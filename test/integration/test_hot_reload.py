@@ -10,12 +10,14 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
+from helpers.graph import Graph
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.simulator.camera import encode_jpeg
 from steering_net.inference.predictor import KerasPredictor, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.vision.preprocessing import decode_jpeg
-from support import Graph, TalkingSimulator, wait_for
 
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]
 PERIOD_S = 1 / 30

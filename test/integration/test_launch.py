@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from support import free_port, wait_for
-from test_drive import children_of, is_alive
+from helpers.network import own_port
+from helpers.processes import children_of, is_alive
+from helpers.waiting import wait_for
 
 ROS2 = shutil.which('ros2')
 pytestmark = [
@@ -72,7 +73,7 @@ def test_arguments_are_described():
 
 
 def test_it_drives_and_ends_cleanly_on_ctrl_c(launch):
-    port = free_port()
+    port = own_port()
     process = launch(f'port:={port}', 'speed_limit:=10')
     wait_for(lambda: state(port).get('answers', 0) > 100, 60.0, 'driving')
     process.send_signal(signal.SIGINT)
@@ -93,7 +94,7 @@ def test_it_drives_and_ends_cleanly_on_ctrl_c(launch):
     ],
 )
 def test_bad_argument_ends_the_launch_with_a_clear_line(launch, argument, told):
-    process = launch(f'port:={free_port()}', argument)
+    process = launch(f'port:={own_port()}', argument)
     output, _ = process.communicate(timeout=60)
     assert told in output
     assert 'Traceback' not in output
@@ -116,7 +117,7 @@ def bridges(pid):
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSTOP])
 def test_bridge_that_dies_or_freezes_is_replaced_by_its_spare(launch, number):
-    port = free_port()
+    port = own_port()
     process = launch(f'port:={port}')
     wait_for(lambda: state(port).get('answers', 0) > 100, 60.0, 'driving')
     bridge, spare = wait_for(
@@ -133,7 +134,7 @@ def test_bridge_that_dies_or_freezes_is_replaced_by_its_spare(launch, number):
 
 
 def test_killed_it_leaves_no_process(launch):
-    port = free_port()
+    port = own_port()
     process = launch(f'port:={port}')
     wait_for(lambda: len(bridges(process.pid)) == 2, 60.0, 'a spare')
     ours = [one for one in descendants(process.pid) if b'sim_bridge' in command(one)]

@@ -4,6 +4,8 @@ import argparse
 
 import pytest
 
+from helpers.network import own_port
+from helpers.processes import run_verb
 from sim_bridge.cli import train as verb
 from sim_bridge.evaluation.closed_loop import drive
 from sim_bridge.recording.bag import Bag
@@ -11,7 +13,6 @@ from sim_bridge.recording.sources import open_recording
 from steering_net.data.driving_log import read_log
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
-from support import free_port, run_verb
 
 TRACK = 5
 
@@ -21,7 +22,7 @@ def bag(tmp_path_factory):
     """A lap of the shipped network on a short track, recorded by the graph."""
     path = tmp_path_factory.mktemp('learning') / 'bag'
     result = run_verb(
-        'drive', '--port', free_port(), '--track', TRACK, '--laps', 1, '--fast',
+        'drive', '--port', own_port(), '--track', TRACK, '--laps', 1, '--fast',
         '--speed-limit', 13.4, '--record', path,
         timeout=240.0,
     )  # fmt: skip

@@ -8,8 +8,10 @@ import rclpy
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Bool, Float32
 
+from helpers.graph import Graph
+from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import LATCHED, NEWEST
-from support import JPEG_HEADER, Graph, TalkingSimulator, wait_for
 
 STEERING, THROTTLE = 'no node publishes cmd/steering', 'no node publishes cmd/throttle'
 

@@ -19,6 +19,10 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
+from helpers.network import own_port
+from helpers.processes import run_verb
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.cli import record as verb
 from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
@@ -29,7 +33,6 @@ from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.topics import TOPICS
 from steering_net.vision.preprocessing import decode_jpeg
-from support import TalkingSimulator, free_port, run_verb, wait_for
 
 
 @pytest.fixture(scope='module')
@@ -44,7 +47,7 @@ def drive(tmp_path_factory):
     folder = tmp_path_factory.mktemp('drive')
     bag, report = folder / 'bag', folder / 'report.json'
     result = run_verb(
-        'drive', '--port', free_port(), '--track', TEST_SEEDS[0], '--seconds', 8,
+        'drive', '--port', own_port(), '--track', TEST_SEEDS[0], '--seconds', 8,
         '--record', bag, '--report', report, '--odometry',
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -8,21 +8,20 @@ import base64
 import re
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
+from helpers.paths import DOCS
+from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
+from helpers.waiting import wait_for
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
 from sim_bridge.cli.drive import _status_line
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
-from support import JPEG_HEADER, TalkingSimulator, wait_for
-
-DOCS = Path(__file__).parents[1] / 'docs'
 
 
 def jpeg(width, height):

@@ -10,9 +10,10 @@ import time
 import pytest
 import rclpy
 
+from helpers.network import own_port
+from helpers.waiting import wait_for
 from sim_bridge.nodes.standby import STANDBY_VARIABLE
 from steering_net.process import PARENT_VARIABLE
-from support import free_port, wait_for
 
 WAIT_FOR_THE_END = (
     'import signal, sys\nfrom steering_net.process import end_with_parent\n'
@@ -92,7 +93,7 @@ def listens(port):
 @pytest.mark.parametrize('word', ['go\n', ''])
 def test_spare_bridge_is_known_but_listens_only_when_it_is_told(witness, word):
     """Told nothing any more, because nobody is left, it ends."""
-    port = free_port()
+    port = own_port()
     spare = subprocess.Popen(
         [
             sys.executable,

@@ -12,10 +12,11 @@ import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32
 
+from helpers.network import own_port
+from helpers.processes import run_verb
 from sim_bridge.cli import doctor as verb
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
-from support import free_port, run_verb
 
 GOOD = {
     'opencv-python-headless': '4.13.0.92',
@@ -41,7 +42,7 @@ def broken(findings):
 
 
 def test_nothing_is_broken_here():
-    line, code = first_line('--port', free_port())
+    line, code = first_line('--port', own_port())
     assert code == 0
     assert not line.startswith('BROKEN')
 
@@ -73,14 +74,14 @@ def test_port_of_our_own_bridge_is_no_problem(graph):
 def test_broken_model_is_named_first(tmp_path):
     model = tmp_path / 'mine.keras'
     model.write_bytes(b'not a model')
-    line, code = first_line('--port', free_port(), '--model', model)
+    line, code = first_line('--port', own_port(), '--model', model)
     assert code == 1
     assert line.startswith('BROKEN  model: ')
     assert 'mine.keras' in line
 
 
 def test_unknown_profile_is_named_first():
-    line, code = first_line('--port', free_port(), '--profile', 'no_such')
+    line, code = first_line('--port', own_port(), '--profile', 'no_such')
     assert code == 1
     assert line.startswith('BROKEN  model: ')
     assert 'no_such' in line
@@ -95,7 +96,7 @@ def test_unknown_profile_is_named_first():
     ],
 )
 def test_broken_discovery_is_named_first(environment, told):
-    line, code = first_line('--port', free_port(), **environment)
+    line, code = first_line('--port', own_port(), **environment)
     assert code == 1
     assert line.startswith('BROKEN  discovery: ')
     assert told in line
@@ -112,7 +113,7 @@ def first_line_beside(reliability):
         )
         node.create_subscription(Float32, 'vehicle/speed', print, 1)
         time.sleep(0.5)
-        return first_line('--port', free_port())
+        return first_line('--port', own_port())
     finally:
         node.destroy_node()
         rclpy.shutdown()
@@ -181,7 +182,7 @@ def test_shared_memory_that_is_not_there_is_named_first(tmp_path, monkeypatch, c
     monkeypatch.setattr(doctor_checks, 'check_shared_memory', lambda: gone)
     parser = argparse.ArgumentParser()
     verb.configure(parser)
-    assert verb.run(parser.parse_args(['--port', str(free_port())])) == 1
+    assert verb.run(parser.parse_args(['--port', str(own_port())])) == 1
     assert capsys.readouterr().out.startswith('BROKEN  shared memory: ')
 
 

@@ -1,12 +1,12 @@
 import argparse
 import json
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from helpers.paths import SHARED_DATA
 from sim_bridge.cli import evaluate as verb
 from sim_bridge.recording.sources import open_recording, turned_down
 from sim_bridge.simulator.camera import Camera, encode_jpeg
@@ -19,7 +19,6 @@ from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import CAMERAS, find_camera
 from steering_net.vision.preprocessing import COURSE, RECORDER_STEERING_RAD
 
-SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 FIELDS = {
     'frames',
     'mae',
@@ -225,16 +224,16 @@ def test_a_bad_camera_or_angle_is_one_line(recording, capsys):
     assert '--turned-down is 90, it must be -20 to 20 degrees' in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason='no shared data beside the checkout')
 def test_the_default_network_follows_a_real_driver():
-    report = open_loop(load_predictor(), read_folder(SHARED / 'lake_lap_a')).report
+    report = open_loop(load_predictor(), read_folder(SHARED_DATA / 'lake_lap_a')).report
     assert report['frames'] == 1000
     assert report['correlation_smoothed'] >= 0.8
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason='no shared data beside the checkout')
 def test_the_default_network_follows_him_from_other_poses_of_the_camera():
-    recording = open_recording(SHARED / 'lake_lap_a', 'autonomous')
+    recording = open_recording(SHARED_DATA / 'lake_lap_a', 'autonomous')
     network = load_predictor(camera='autonomous')
 
     def follows(degrees):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from helpers.processes import REPORT_FIELDS, run_verb
 from sim_bridge.evaluation.closed_loop import drive, summarise
 from sim_bridge.simulator.expert import TEST_SEEDS
-from support import REPORT_FIELDS, run_verb
 
 
 def test_shipped_network_drives_an_unseen_track(tmp_path):

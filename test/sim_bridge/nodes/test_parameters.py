@@ -10,10 +10,10 @@ from rcl_interfaces.msg import ParameterType
 from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
+from helpers.processes import run_verb
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
 from sim_bridge.process import ManagedProcess
 from steering_net.ros import steering_node as steering
-from support import run_verb
 
 DEADLINE_S = 30.0
 NODES = {

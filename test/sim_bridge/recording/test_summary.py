@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.processes import run_verb
 from sim_bridge.recording.summary import figures, lines, open_source, open_track, write_pictures
-from support import run_verb
 
 NAME = r'C:\Users\me\IMG\center_2020_01_01_00_00_00_{:03}.jpg'
 

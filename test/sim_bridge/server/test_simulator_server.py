@@ -7,83 +7,11 @@ import time
 import pytest
 import socketio
 
+from helpers.echo import FRAME, STEER, Echo, page, poll_until
+from helpers.waiting import wait_for
 from sim_bridge.protocol.udacity import CULTURES, Command, encode_command
 from sim_bridge.server.simulator_server import ServerError, SimulatorServer
 from sim_bridge.simulator.client import Client
-
-FRAME = {
-    'steering_angle': '0.0000',
-    'throttle': '0.0000',
-    'speed': '0.0000',
-    'image': '/' * 16_000,
-}
-STEER = encode_command(Command(0.1, 0.5), '.')
-
-
-class Echo:
-    """Answers every telemetry at once and keeps what it was told."""
-
-    def __init__(self, server):
-        self.server = server
-        self.threads = set()
-        self.simulators = {}
-        self.payloads = []
-        self.gone = []
-        self.answering = True
-
-    def connected(self, sid, *, is_simulator):
-        self.simulators[sid] = is_simulator
-
-    def disconnected(self, sid):
-        self.gone.append(sid)
-
-    def drives(self, sid):
-        """The first that came, as long as it stays."""
-        return [one for one in self.simulators if one not in self.gone][:1] == [sid]
-
-    def telemetry(self, sid, payload):
-        self.threads.add(threading.current_thread().name)
-        self.payloads.append(payload)
-        if self.answering:
-            self.server.send(sid, 'steer', STEER)
-
-    def woken(self):
-        self.woken_at = time.monotonic()
-
-
-def page(environ, start_response):
-    start_response('200 OK', [('Content-Type', 'text/plain')])
-    return [b'a page']
-
-
-@pytest.fixture
-def echo():
-    server = SimulatorServer(host='127.0.0.1', port=0, pages=page)
-    handler = Echo(server)
-    server.start(handler)
-    yield handler
-    server.stop(lambda: None)
-
-
-@pytest.fixture
-def simulator(echo):
-    client = Client(f'ws://127.0.0.1:{echo.server.port}', CULTURES['en-US'])
-    yield client
-    client.quit()
-
-
-def poll_until(client, condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, 'it did not happen in time'
-        client.poll(0.02)
-
-
-def wait_until(condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, 'it did not happen in time'
-        time.sleep(0.01)
 
 
 def test_unmodified_simulator_is_served(echo, simulator):
@@ -117,7 +45,7 @@ def test_hundreds_of_frames_keep_one_answer_each(echo, simulator):
 def test_manual_driving_arrives_as_none(echo, simulator):
     poll_until(simulator, lambda: simulator.tokens == 2)
     simulator.send_telemetry(None)
-    wait_until(lambda: echo.payloads == [None])
+    wait_for(lambda: echo.payloads == [None])
 
 
 def test_leaving_is_noticed(echo, simulator):
@@ -125,7 +53,7 @@ def test_leaving_is_noticed(echo, simulator):
     simulator.send_telemetry(FRAME)
     poll_until(simulator, lambda: simulator.answers == 1)
     simulator.quit()
-    wait_until(lambda: len(echo.gone) == 1)
+    wait_for(lambda: len(echo.gone) == 1)
 
 
 @pytest.mark.parametrize('transports', [['websocket'], ['polling', 'websocket'], ['polling']])
@@ -138,7 +66,7 @@ def test_modern_client_beside_the_simulator(echo, simulator, transports):
     modern.connect(f'http://127.0.0.1:{echo.server.port}', transports=transports)
     try:
         modern.emit('telemetry', FRAME)
-        wait_until(lambda: heard == [STEER])
+        wait_for(lambda: heard == [STEER])
     finally:
         modern.disconnect()
     poll_until(simulator, lambda: simulator.answers == 1)
@@ -186,7 +114,7 @@ def test_post_runs_on_the_server_thread_in_order(echo):
         echo.server.post(
             lambda number=number: ran.append((number, threading.current_thread().name))
         )
-    wait_until(lambda: len(ran) == 100)
+    wait_for(lambda: len(ran) == 100)
     assert ran == [(number, 'simulator-server') for number in range(100)]
 
 
@@ -194,7 +122,7 @@ def test_a_mistake_in_a_posted_call_does_not_stop_the_next(echo, caplog):
     done = []
     echo.server.post(lambda: 1 / 0)
     echo.server.post(lambda: done.append(True))
-    wait_until(lambda: done)
+    wait_for(lambda: done)
     assert 'ZeroDivisionError' in caplog.text
 
 
@@ -207,7 +135,7 @@ def test_wake_up_comes_when_asked_for(echo):
         echo.server.wake_at(asked[0] + 0.05)
 
     echo.server.post(ask)
-    wait_until(lambda: hasattr(echo, 'woken_at'))
+    wait_for(lambda: hasattr(echo, 'woken_at'))
     assert echo.woken_at >= asked[0] + 0.045
 
 

@@ -4,11 +4,11 @@ import base64
 
 import pytest
 
+from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.session.car_session import SILENCE_S
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import PROBATION_S, SessionManager
 from sim_bridge.session.tokens import Limits
-from support import JPEG_HEADER
 
 FRAME = {
     'steering_angle': '0.0000',

@@ -12,13 +12,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.control.stop_controller import RELEASE_THROTTLE
 from sim_bridge.protocol.udacity import CULTURES, decode_command
 from sim_bridge.session.car_session import HALT
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
-from support import JPEG_HEADER
 
 JPEG = base64.b64encode(JPEG_HEADER).decode()
 MPS_PER_MPH = 0.44704

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
+from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import CHECK_EVERY, Limits
 from sim_bridge.simulator.client import Client
-from support import JPEG_HEADER
 
 HZ = 60.0
 RENDERING_S = 0.005

@@ -6,6 +6,7 @@ import base64
 import numpy as np
 import pytest
 
+from helpers.processes import run_verb
 from sim_bridge.cli.simulate import configure
 from sim_bridge.protocol.udacity import (
     CULTURES,
@@ -28,7 +29,6 @@ from sim_bridge.simulator.fault_injection import (
     parse_faults,
 )
 from steering_net.vision.preprocessing import ImageError, decode_jpeg
-from support import run_verb
 
 
 @pytest.fixture(scope='module')

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from helpers.raw_server import OPEN, RawServer, Seen, server_text
 from sim_bridge.cli import simulate as verb
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.simulator import run as simulate
 from sim_bridge.simulator.track import make_track
-from test_track_sim_client import OPEN, RawServer, Seen, server_text
 
 
 def steer(angle: float, throttle: float) -> bytes:

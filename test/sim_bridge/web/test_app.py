@@ -5,20 +5,20 @@ import json
 import shutil
 import socket
 import time
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from helpers.paths import PROBE_FRAMES
+from helpers.waiting import wait_for
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import Counters
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import STREAMS_AT_MOST, Live, Moment, Places
-from support import wait_for
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 CHROMEDRIVER = shutil.which('chromedriver')
-JPEG = (Path(__file__).parents[1] / 'src/steering_net/probe_frames/track_2000.jpg').read_bytes()
+JPEG = (PROBE_FRAMES / 'track_2000.jpg').read_bytes()
 
 
 class Nobody:

@@ -1,9 +1,8 @@
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
+from helpers.paths import SHARED_DATA
 from steering_net.data.driving_log import (
     LogError,
     find_image,
@@ -15,10 +14,9 @@ from steering_net.data.driving_log import (
 )
 from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, ImageError
 
-SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 STAMP = '2020_10_17_20_17_02_162'
 NAMES = f'center_{STAMP}.jpg,left_{STAMP}.jpg,right_{STAMP}.jpg'
-shared = pytest.mark.skipif(not SHARED.is_dir(), reason='no shared data beside the checkout')
+shared = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason='no shared data beside the checkout')
 
 
 def log(tmp_path, *lines):
@@ -197,7 +195,7 @@ def test_rows_without_a_time_keep_their_steering(tmp_path):
     ],
 )
 def test_logs_that_people_have(name):
-    path = SHARED / 'raw_driving_logs' / f'{name}.csv'
+    path = SHARED_DATA / 'raw_driving_logs' / f'{name}.csv'
     lines = len(path.read_text(encoding='utf-8').splitlines()) - ('header' in name)
     found = read_log(path)
     assert (len(found.rows), found.bad_rows) == (lines, [])
@@ -216,7 +214,7 @@ def test_logs_that_people_have(name):
     ],
 )
 def test_prepared_recordings(path, rows):
-    found = read_log(SHARED / path)
+    found = read_log(SHARED_DATA / path)
     assert (len(found.rows), found.bad_rows) == (rows, [])
     last = found.rows[-1].center
-    assert find_image(last, (SHARED / path).parent).name == last.rpartition('/')[2]
+    assert find_image(last, (SHARED_DATA / path).parent).name == last.rpartition('/')[2]

@@ -1,12 +1,12 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from helpers.paths import SOURCE
 from steering_net.inference.predictor import (
     KerasPredictor,
     LiteRtPredictor,
@@ -20,7 +20,6 @@ from steering_net.model_io.reader import ModelError
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD, ImageError
 
-SOURCE = Path(__file__).parents[1] / 'src'
 FRAME = np.full((160, 320, 3), 90, np.uint8)
 
 

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.paths import SHARED_DATA
+from helpers.processes import run_verb
 from sim_bridge.cli import import_model as verb
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.import_model import import_model
@@ -23,7 +25,6 @@ from steering_net.vision.preprocessing import (
     preprocess,
     spell,
 )
-from support import SHARED_DATA, run_verb
 
 # File, saved by, profile, correlation with the recorded steering of lake_lap_a (None: constant).
 MODELS = {

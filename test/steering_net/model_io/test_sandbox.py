@@ -11,13 +11,13 @@ from pathlib import Path
 import keras
 import pytest
 
+from helpers.paths import SOURCE
+from helpers.waiting import wait_for
 from sim_bridge.cli.doctor_checks import Level, check_sandbox
 from steering_net.model_io import import_model, sandbox
 from steering_net.model_io.isolated import run_apart
 from steering_net.model_io.reader import ModelError
-from support import wait_for
 
-SOURCE = Path(__file__).parents[1] / 'src'
 # Asked here in another way than the code under test asks.
 HAS_SANDBOX = (
     ctypes.CDLL(None).syscall(444, None, ctypes.c_ulong(0), ctypes.c_ulong(1)) > 0

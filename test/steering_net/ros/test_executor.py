@@ -13,9 +13,9 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl import implementation_singleton
 from std_msgs.msg import Float32
 
+from helpers.waiting import wait_for
 from steering_net.ros import executor as executor_module
 from steering_net.ros.executor import QuickExecutor, executor_for
-from support import wait_for
 
 
 @pytest.fixture

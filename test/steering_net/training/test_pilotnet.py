@@ -1,10 +1,9 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 
-SOURCE = Path(__file__).parents[1] / 'src'
+from helpers.paths import SOURCE
 
 
 def test_pilotnet_maps_one_frame_to_one_number():

@@ -9,17 +9,16 @@ import sys
 import time
 import zipfile
 import zlib
-from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
 
+from helpers.paths import SOURCE
 from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
 from steering_net.model_io.reader import ModelError, load_keras, other_half, read_network
 
-SOURCE = Path(__file__).parents[1] / 'src'
 # Written by these versions of Python: marshal.dumps of `lambda x: x` and of
 # `lambda x: x/127.5-1.`
 IDENTITY = {
