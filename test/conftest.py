@@ -8,11 +8,39 @@ import pytest
 
 from helpers.echo import Echo, page
 from helpers.graph import Graph
+from helpers.log import Log
+from helpers.machine import Machine
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.simulator.client import Client
+
+_MACHINE = pytest.StashKey[Machine]()
+
+
+def pytest_sessionstart(session):
+    run = os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))
+    session.config.stash[_MACHINE] = Machine(run)
+
+
+def pytest_sessionfinish(session):
+    session.config.stash[_MACHINE].close()
+
+
+def pytest_collection_modifyitems(items):
+    """Put tests with real deadlines last, where the workers take turns."""
+    items.sort(key=is_real_time)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with item.config.stash[_MACHINE].used(alone=is_real_time(item)):
+        return (yield)
+
+
+def is_real_time(item):
+    return item.get_closest_marker('real_time') is not None
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -28,6 +56,13 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f'needs the recordings in {SHARED_DATA}, which a plain clone does not have')
     return SHARED_DATA
+
+
+@pytest.fixture
+def logged():
+    """Warnings and errors that are logged during the test."""
+    with Log() as kept:
+        yield kept
 
 
 @pytest.fixture

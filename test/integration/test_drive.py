@@ -211,16 +211,3 @@ def test_broken_model_is_told(tmp_path):
     assert result.returncode == 2
     assert 'broken.keras' in result.stderr
     assert 'Traceback' not in result.stderr
-
-
-def test_every_verb_has_help_with_defaults():
-    listing = run_verb('--help').stdout
-    for verb in ('drive', 'simulate', 'train', 'evaluate'):
-        assert verb in listing
-        assert run_verb(verb, '--help').returncode == 0
-
-
-def test_unknown_verb_is_told():
-    result = run_verb('dirve')
-    assert result.returncode == 2
-    assert "no verb 'dirve'" in result.stderr

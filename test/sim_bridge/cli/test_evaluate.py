@@ -81,11 +81,11 @@ def test_a_network_that_ignores_its_frames_is_called_constant(recording):
     json.dumps(report, allow_nan=False)
 
 
-def test_broken_and_missing_frames_are_left_out_with_a_word(recording, caplog):
+def test_broken_and_missing_frames_are_left_out_with_a_word(recording, logged):
     (recording / 'IMG' / '3.jpg').unlink()
     (recording / 'IMG' / '5.jpg').write_bytes(b'no jpeg')
     assert open_loop(FromBrightness(), read_folder(recording)).report['frames'] == 8
-    assert len(caplog.messages) == 2
+    assert len(logged.messages) == 2
 
 
 def test_a_folder_without_a_recording_is_an_error(tmp_path, recording):
@@ -160,12 +160,12 @@ def with_frames_of(recording, width, height):
         cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (width, height)))
 
 
-def test_frames_of_the_same_shape_are_scaled_with_one_warning(recording, caplog):
+def test_frames_of_the_same_shape_are_scaled_with_one_warning(recording, logged):
     expected = open_loop(FromBrightness(), read_folder(recording)).predicted_rad
     with_frames_of(recording, 640, 320)
     found = open_loop(FromBrightness(), read_folder(recording)).predicted_rad
     np.testing.assert_allclose(found, expected, atol=0.01)
-    told = [record.getMessage() for record in caplog.records]
+    told = logged.messages
     assert told == [f'{recording / "frames.csv"}: frames of 640x320 are scaled to 320x160']
 
 

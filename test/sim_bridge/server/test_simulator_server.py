@@ -118,12 +118,12 @@ def test_post_runs_on_the_server_thread_in_order(echo):
     assert ran == [(number, 'simulator-server') for number in range(100)]
 
 
-def test_a_mistake_in_a_posted_call_does_not_stop_the_next(echo, caplog):
+def test_a_mistake_in_a_posted_call_does_not_stop_the_next(echo, logged):
     done = []
     echo.server.post(lambda: 1 / 0)
     echo.server.post(lambda: done.append(True))
     wait_for(lambda: done)
-    assert 'ZeroDivisionError' in caplog.text
+    assert 'ZeroDivisionError' in logged.text
 
 
 def test_wake_up_comes_when_asked_for(echo):
@@ -252,12 +252,12 @@ def test_pages_of_an_allowed_proxy_may_connect(named, host, origin, status):
         assert plain.recv(4096).startswith(f'HTTP/1.1 {status}'.encode())
 
 
-def test_refused_pages_are_logged_with_the_fix_and_not_every_time(echo, caplog):
+def test_refused_pages_are_logged_with_the_fix_and_not_every_time(echo, logged):
     for _ in range(5):
         reply = ask(echo.server.port, f'{POLL}Host: 127.0.0.1\r\nOrigin: http://evil.example\r\n')
         assert reply.startswith('HTTP/1.1 400')
         ask(echo.server.port, f'{PAGE}Host: rebound.example\r\n')
-    (record,) = caplog.records
+    (record,) = logged.records
     assert "a page of 'http://evil.example' was refused" in record.getMessage()
     assert 'allowed_hosts' in record.getMessage()
 

@@ -125,10 +125,10 @@ def test_a_pause_is_no_drive():
     )
 
 
-def test_broken_frames_are_left_out_and_none_at_all_is_an_error(caplog):
+def test_broken_frames_are_left_out_and_none_at_all_is_an_error(logged):
     with pytest.raises(LogError, match='no frame of drawn'):
         drive(lambda rgb: 0.0, recorded(jpeg=b'no jpeg'))
-    assert '0.jpg left out' in caplog.text
+    assert '0.jpg left out' in logged.text
 
 
 def test_a_recording_without_speed_is_an_error_and_no_perfect_drive():

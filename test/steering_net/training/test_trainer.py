@@ -211,13 +211,13 @@ def test_frames_of_another_camera_are_turned_to_that_of_the_profile(tmp_path):
     np.testing.assert_array_equal(own, untold)
 
 
-def test_logs_with_larger_frames_are_scaled_with_one_warning(recording, caplog):
+def test_logs_with_larger_frames_are_scaled_with_one_warning(recording, logged):
     expected = recorded_frames([LogSource(recording)], PLAIN, BELOW)
     for path in (recording.parent / 'IMG').iterdir():
         cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (640, 320)))
     found = recorded_frames([LogSource(recording)], PLAIN, BELOW)
     assert np.abs(found.crops.astype(int) - expected.crops).mean() < 2
-    told = [record.getMessage() for record in caplog.records]
+    told = logged.messages
     assert told == [f'{recording}: frames of 640x320 are scaled to 320x160']
     for path in (recording.parent / 'IMG').iterdir():
         cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (640, 480)))
@@ -316,7 +316,7 @@ def test_labels_towards_the_middle_are_those_of_the_road_that_is_seen(tmp_path):
     assert np.corrcoef(labels, expected[: len(labels)])[0, 1] > 0.95
 
 
-def test_labels_towards_the_middle_keep_runs_apart_and_say_what_they_need(tmp_path, caplog):
+def test_labels_towards_the_middle_keep_runs_apart_and_say_what_they_need(tmp_path, logged):
     track = make_track(1000)
     camera = Camera(track, TRAINING_CAMERA)
     lines = {'a': [], 'b': []}
@@ -343,7 +343,7 @@ def test_labels_towards_the_middle_keep_runs_apart_and_say_what_they_need(tmp_pa
         labels([row.rsplit(',', 1)[0] + ',0' for row in lines['a']])
     (tmp_path / 'a' / '3.jpg').unlink()
     labels(lines['a'])
-    assert '3.jpg' in caplog.text
+    assert '3.jpg' in logged.text
 
 
 def test_labels_can_be_those_of_some_time_before(recording):
@@ -360,10 +360,10 @@ def test_labels_can_be_those_of_some_time_before(recording):
         np.testing.assert_allclose((now - before)[inside], 2 * step_rad, atol=1e-6)
 
 
-def test_images_that_are_missing_are_left_out_with_a_word(recording, caplog):
+def test_images_that_are_missing_are_left_out_with_a_word(recording, logged):
     next((recording.parent / 'IMG').glob('left_*')).unlink()
     assert len(recorded_frames([LogSource(recording)], PLAIN, BELOW)) == 119
-    assert 'left out' in caplog.text
+    assert 'left out' in logged.text
     with pytest.raises(LogError, match='can be used'):
         recorded_frames([LogSource(recording, only_sources=('somebody',))], PLAIN, BELOW)
     # The drawn road is a line on grey: no edges, so no middle.
