@@ -12,10 +12,9 @@ from xml.etree import ElementTree
 import pytest
 from packaging.requirements import Requirement
 
+from helpers.paths import ROOT, SOURCE
 from sim_bridge.cli import doctor_checks
 
-ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / 'src'
 OWN = {'sim_bridge', 'steering_net'}
 KEYS = {
     'cv2': 'python3-opencv',
