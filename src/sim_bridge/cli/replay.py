@@ -66,11 +66,11 @@ def _play(args: argparse.Namespace) -> int:
     ]
     if not topics:
         raise UsageError(f'{args.bag} has none of these topics, it has {", ".join(sorted(first))}')
-    with ros(), interruptible() as going_on:
+    with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
             player.open(topics, bag.offers())
-            player.play(bag, args.rate, with_clock=args.clock, going_on=going_on)
+            player.play(bag, args.rate, with_clock=args.clock, keep_going=keep_going)
         finally:
             player.destroy_node()
     _tell_trouble(bag)
@@ -87,10 +87,10 @@ def _check(args: argparse.Namespace) -> int:
     recorded = _recorded_steering(bag)
     _tell_trouble(bag)
     namespace = f'/replay_{os.getpid()}'
-    with ros(), interruptible() as going_on:
+    with ros(), interruptible() as keep_going:
         node = ManagedProcess('steering', _steering_words(args, namespace))
         try:
-            pairs, refused = _ask(bag, recorded, namespace, node, going_on)
+            pairs, refused = _ask(bag, recorded, namespace, node, keep_going)
         finally:
             node.ask_to_end()
             node.wait(_END_S)
@@ -114,7 +114,7 @@ def _recorded_steering(bag: Bag) -> dict[int, float]:
 
 
 def _ask(
-    bag: Bag, recorded: dict[int, float], namespace: str, steering: ManagedProcess, going_on: Any
+    bag: Bag, recorded: dict[int, float], namespace: str, steering: ManagedProcess, keep_going: Any
 ) -> tuple[list[tuple[float, float]], int]:
     """Pairs of recorded and new steering, and how many frames the network refused."""
     from sim_bridge.nodes.replay_checker import CheckerNode, NoAnswerError
@@ -122,7 +122,7 @@ def _ask(
     checker = CheckerNode(namespace)
     pairs, refused = [], 0
     try:
-        checker.wait_for_steering(lambda: steering.exit_code is None and going_on())
+        checker.wait_for_steering(lambda: steering.exit_code is None and keep_going())
         for record, stamp in _frames(bag):
             if stamp not in recorded:
                 continue
@@ -131,7 +131,7 @@ def _ask(
                 refused += 1
             else:
                 pairs.append((recorded[stamp], angle))
-            if steering.exit_code is not None or not going_on():
+            if steering.exit_code is not None or not keep_going():
                 raise UsageError('the check was ended before its end')
     except NoAnswerError as error:
         raise UsageError(str(error)) from error
