@@ -141,7 +141,7 @@ def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     os.kill(bridge, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert 'the bridge node ended with -9, it is started again' in errors
+    assert 'the bridge node ended with code -9; it is restarted' in errors
     assert json.loads(report.read_text(encoding='utf-8'))['distance_m'] > 40.0
 
 
