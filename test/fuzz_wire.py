@@ -38,7 +38,8 @@ from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import encode_frame, encode_text
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import CHANCES, Spoiler, parse_faults
-from steering_net.vision.preprocessing import ImageError, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.vision.preprocessing import decode_jpeg
 
 LONGEST_S = 2.0
 CORPUS_AT_MOST = 2000

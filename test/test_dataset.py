@@ -13,7 +13,8 @@ from steering_net.data.driving_log import (
     smooth,
     smoothed_steering_rad,
 )
-from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, ImageError
+from steering_net.errors import ImageError
+from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
 
 SHARED = Path(__file__).parents[2] / 'shared' / 'data'
 STAMP = '2020_10_17_20_17_02_162'

@@ -27,7 +27,8 @@ from sim_bridge.simulator.fault_injection import (
     describe_faults,
     parse_faults,
 )
-from steering_net.vision.preprocessing import ImageError, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.vision.preprocessing import decode_jpeg
 from support import run_verb
 
 

@@ -15,12 +15,15 @@ from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.model_io.model_config import read_sidecar, sha256_of
 from steering_net.model_io.reader import load_keras
-from steering_net.training.augmentation import Augmentation, augment, crop_of, moved
+from steering_net.training.augmentation import Augmentation, augment
+from steering_net.training.batches import BatchMaker
+from steering_net.training.config import TrainConfig
 from steering_net.training.dataset import LogSource, recorded_frames, rendered_frames
 from steering_net.training.labels import Labelling
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.training.trainer import BatchMaker, TrainConfig, train
+from steering_net.training.trainer import train
 from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA, find_camera, turned
+from steering_net.vision.crop import crop_of, moved
 from steering_net.vision.preprocessing import (
     COURSE,
     RECORDER_STEERING_RAD,

@@ -17,9 +17,9 @@ from steering_net.data.driving_log import Series
 from steering_net.data.recording import Recording
 from steering_net.data.trajectory import Way, runs, way_of
 from steering_net.errors import ImageError
-from steering_net.training.augmentation import CROP_TOP, crop_of
 from steering_net.vehicle import REAR_AXLE_M, pursuit_steering_rad
 from steering_net.vision.camera_model import TRAINING, TRAINING_CAMERA, Rgb, find_camera
+from steering_net.vision.crop import CROP_TOP, crop_of
 
 Edges: TypeAlias = NDArray[np.float64]
 """What `edges_ahead` saw in a frame."""

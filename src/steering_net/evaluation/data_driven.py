@@ -28,8 +28,7 @@ from steering_net.data.driving_log import LogError, Series
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting
 from steering_net.errors import ImageError
-from steering_net.evaluation.open_loop import latency_ms
-from steering_net.training.augmentation import crop_of
+from steering_net.statistics import percentiles_ms
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, curvature_1pm
 from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
@@ -38,6 +37,7 @@ from steering_net.vision.camera_model import (
     find_camera,
     reprojected,
 )
+from steering_net.vision.crop import crop_of
 from steering_net.vision.frame_size import as_frame
 
 _LOG = logging.getLogger(__name__)
@@ -262,7 +262,7 @@ class _Run:
             'max_cross_track_m': float(np.max(np.abs(offsets_m[driven]))),
             'max_speed_mps': float(np.max(self._recording.speed_mps)),
             'steering_rms_rate_radps': math.sqrt(self._turned_rad2ps / duration_s),
-            'latency_ms': latency_ms(self._latencies_s),
+            'latency_ms': percentiles_ms(self._latencies_s),
         }
 
 
