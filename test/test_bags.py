@@ -331,7 +331,7 @@ def test_export_verb_does_both_and_tells_an_unfinished_bag(drive, tmp_path):
     ('words', 'told'),
     [
         (['export', 'no/bag', '--csv', 'x'], 'there is no bag no/bag'),
-        (['export', 'no/bag'], 'say what to write'),
+        (['export', 'no/bag'], 'there is no output; name --csv DIR'),
         (['replay', 'no/bag'], 'there is no bag no/bag'),
         (['replay', 'no/bag', '--rate', '0'], '--rate is 0.0'),
         (['replay', '.', '--check', 'no/such.keras'], 'there is no file no/such.keras'),

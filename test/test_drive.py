@@ -210,7 +210,7 @@ def test_live_line_on_a_terminal(start):
 @pytest.mark.parametrize(
     ('words', 'told'),
     [
-        (['--port', '0'], '--port is 0, it must be in 1 .. 65535'),
+        (['--port', '0'], '--port is 0; it must be 1..65535'),
         (['--speed-limit', '-1'], '--speed-limit is -1.0'),
         (['--speed-limit', 'nan'], '--speed-limit is nan'),
         (['--track', '-1'], '--track is -1'),
@@ -218,7 +218,7 @@ def test_live_line_on_a_terminal(start):
         (['--culture', 'xx'], '--culture'),
         (['--model', 'no/such.keras'], '--model: there is no file no/such.keras'),
         (['--report', 'no/such/r.json'], '--report: there is no folder'),
-        (['--report', '.'], '--report: . is a folder, name a file in it'),
+        (['--report', '.'], '--report: . is a folder; name a file in it'),
         (['--record', 'setup.py/bag'], 'the recording did not start, see above'),
         (['--simulator', 'external', '--laps', '2'], '--laps needs --simulator embedded'),
     ],

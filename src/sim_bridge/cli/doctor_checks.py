@@ -73,7 +73,9 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     found = '.'.join(map(str, version))
     if (3, 11) <= version <= (3, 13):
         return Finding(Level.OK, 'python', found)
-    return Finding(Level.BROKEN, 'python', f'version {found} is not supported', 'use Python 3.11 to 3.13')
+    return Finding(
+        Level.BROKEN, 'python', f'version {found} is not supported', 'use Python 3.11 to 3.13'
+    )
 
 
 def check_packages(versions: Versions = version_of) -> Iterator[Finding]:

@@ -74,7 +74,10 @@ def run(args: argparse.Namespace) -> int:
     end_with_parent()
     line = StatusLine()
     report = simulator.run(
-        options, _print_json if args.status else _show_on(line), lambda: bool(signals), _ready(args)
+        options,
+        _print_json if args.status else _show_on(line),
+        lambda: bool(signals),
+        _ready(args),
     )
     line.close()
     if args.report:

@@ -37,7 +37,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=[],
         type=Path,
         metavar='BAG',
-        help='bag of a drive: its frames with the commands that carry their stamps; may be repeated',
+        help='bag: its frames, each with the command that carries its stamp; may be repeated',
     )
     add(
         '--label-log',
@@ -57,9 +57,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
     add_recorded_with(data)
     add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render')
     add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
-    add(
-        '--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card'
-    )
+    add('--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card')
     add(
         '--keep-straight',
         type=float,

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.look import Look, make_look
 from sim_bridge.simulator.scenery import (
     GRAIN_M_PER_TEXEL,
     GRAIN_TEXELS,
@@ -21,8 +22,6 @@ from sim_bridge.simulator.scenery import (
     PANORAMA_ROWS,
     GroundMap,
     Image,
-    Look,
-    make_look,
     paint,
 )
 from sim_bridge.simulator.track import FloatArray, Track

@@ -50,7 +50,7 @@ def predicted_path(
 
     offset_m: the path of a point beside the middle of the rear axle, left positive.
     """
-    distance_m: npt.NDArray[np.float64] = np.linspace(0.0, length_m, 45)
+    distance_m = np.linspace(0.0, length_m, 45, dtype=np.float64)
     ahead_m, left_m, turn_rad = arc(np.full(45, curvature_1pm(steering_rad)), distance_m)
     ahead_m = ahead_m - offset_m * np.sin(turn_rad) - REAR_AXLE_M
     return np.stack((ahead_m, left_m + offset_m * np.cos(turn_rad)), axis=1)
