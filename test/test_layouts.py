@@ -6,15 +6,14 @@ The truth is docs/reference.md, which another test holds to what the nodes decla
 import importlib
 import json
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 
+from helpers.paths import ROOT
 from sim_bridge.topics import RECORDED_TOPICS
 
-ROOT = Path(__file__).parents[1]
 FOXGLOVE = json.loads((ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8'))
 PLOTJUGGLER = ElementTree.parse(ROOT / 'layouts' / 'plotjuggler.xml').getroot()
 RVIZ = yaml.safe_load((ROOT / 'rviz' / 'drive.rviz').read_text(encoding='utf-8'))
