@@ -113,7 +113,7 @@ def test_signal_ends_it_without_leftovers_and_halts_the_car(guarded, number):
     guarded.process.send_signal(number)
     simulator.pump_until(lambda: not simulator.client.connected)
     assert simulator.client.answers > heard
-    assert simulator.client.orders[-1] == (0.0, 0.0)
+    assert simulator.client.commands[-1] == (0.0, 0.0)
     assert guarded.process.wait(10.0) == 0
     assert not any(map(is_alive, children))
 

@@ -188,17 +188,17 @@ class _Drive:
         for values in commands.values():
             values['cars'] = args.cars
         if args.record:
-            words = ['record', str(args.record), '--cars', str(args.cars)]
-            self._recorder = ManagedProcess('recorder', words)
+            arguments = ['record', str(args.record), '--cars', str(args.cars)]
+            self._recorder = ManagedProcess('recorder', arguments)
         if args.one_process:
-            words = [word for pair in commands.items() for word in _parameters(*pair)]
-            self._nodes.append(GuardedBridge(['together', *quiet, *words]))
+            arguments = [argument for pair in commands.items() for argument in _parameters(*pair)]
+            self._nodes.append(GuardedBridge(['together', *quiet, *arguments]))
         else:
             for node, values in commands.items():
-                words = [node, *quiet, *_parameters(node, values)]
+                arguments = [node, *quiet, *_parameters(node, values)]
                 is_bridge = node == 'bridge'
                 self._nodes.append(
-                    GuardedBridge(words) if is_bridge else ManagedProcess(node, words)
+                    GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
         self._nodes += [
             ManagedProcess(viewer, [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}'])
@@ -314,14 +314,14 @@ class _Drive:
 def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
     """Return ROS arguments that set parameters of a node; an empty text keeps the default."""
     pairs = [f'{node}:{name}:={value}' for name, value in values.items() if value != '']
-    return [word for pair in pairs for word in ('-p', pair)]
+    return [argument for pair in pairs for argument in ('-p', pair)]
 
 
 def _simulate(args: argparse.Namespace, host: str) -> list[str]:
-    words = ['simulate', '--url', f'ws://{host}:{args.port}', '--status', '--when-ready']
+    arguments = ['simulate', '--url', f'ws://{host}:{args.port}', '--status', '--when-ready']
     for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
-        words += [f'--{option}', str(getattr(args, option))]
-    return words + (['--fast'] if args.fast else [])
+        arguments += [f'--{option}', str(getattr(args, option))]
+    return arguments + (['--fast'] if args.fast else [])
 
 
 def _read(simulator: ManagedProcess, status: dict[str, Any]) -> None:

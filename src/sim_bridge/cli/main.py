@@ -73,19 +73,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    words = sys.argv[1:] if argv is None else argv
+    arguments = sys.argv[1:] if argv is None else argv
     called_as = Path(sys.argv[0]).name
     if argv is None and called_as in NODES | VERBS:
-        words = [called_as, *words]
-    if words and words[0] in NODES:
-        module = _import(NODES[words[0]][0])
-        return int(module.main([sys.argv[0], *words[1:]]))
-    if words and words[0] in VERBS:
-        return _run_verb(words[0], words[1:])
-    return _print_overview(words)
+        arguments = [called_as, *arguments]
+    if arguments and arguments[0] in NODES:
+        module = _import(NODES[arguments[0]][0])
+        return int(module.main([sys.argv[0], *arguments[1:]]))
+    if arguments and arguments[0] in VERBS:
+        return _run_verb(arguments[0], arguments[1:])
+    return _print_overview(arguments)
 
 
-def _run_verb(verb: str, words: list[str]) -> int:
+def _run_verb(verb: str, arguments: list[str]) -> int:
     name, summary = VERBS[verb]
     module = _import(name)
     parser = _Parser(
@@ -94,7 +94,7 @@ def _run_verb(verb: str, words: list[str]) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     module.configure(parser)
-    return int(module.run(parser.parse_args(words)))
+    return int(module.run(parser.parse_args(arguments)))
 
 
 def _import(name: str) -> ModuleType:
@@ -106,13 +106,13 @@ def _import(name: str) -> ModuleType:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _print_overview(words: list[str]) -> int:
+def _print_overview(arguments: list[str]) -> int:
     lines = ['usage: sim-bridge VERB [options]', '       sim-bridge VERB --help', '']
     for title, table in (('verbs', VERBS), ('ROS 2 nodes', NODES)):
         lines += [f'{title}:', *(f'  {verb:14} {what}' for verb, (_, what) in table.items())]
     text = '\n'.join(lines)
-    if words in ([], ['-h'], ['--help']):
+    if arguments in ([], ['-h'], ['--help']):
         print(text)
         return 0
-    print(f'sim-bridge: there is no verb {words[0]!r}\n{text}', file=sys.stderr)
+    print(f'sim-bridge: there is no verb {arguments[0]!r}\n{text}', file=sys.stderr)
     return 2

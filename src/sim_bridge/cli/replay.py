@@ -163,9 +163,14 @@ def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
 
 
 def _steering_arguments(args: argparse.Namespace, namespace: str) -> list[str]:
-    words = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
-    words += ['-p', f'model:={args.check}', '-p', f'camera:={args.recorded_with or AUTONOMOUS}']
-    return words + (['-p', f'profile:={args.profile}'] if args.profile else [])
+    arguments = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
+    arguments += [
+        '-p',
+        f'model:={args.check}',
+        '-p',
+        f'camera:={args.recorded_with or AUTONOMOUS}',
+    ]
+    return arguments + (['-p', f'profile:={args.profile}'] if args.profile else [])
 
 
 def _print_result(args: argparse.Namespace, result: Comparison, refused: int) -> None:

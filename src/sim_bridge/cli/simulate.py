@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from sim_bridge import bridge_client
-from sim_bridge.cli.arguments import check_output_file, check_range
+from sim_bridge.cli.arguments import check_output_file
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.protocol.udacity import CULTURES
@@ -45,8 +45,6 @@ def run(args: argparse.Namespace) -> int:
     from sim_bridge.simulator import simulator
 
     try:
-        for option in ('track', 'laps', 'seconds'):
-            check_range(f'--{option}', getattr(args, option), 0)
         check_output_file('--report', args.report)
         options = simulator.SimulatorOptions(
             url=args.url,

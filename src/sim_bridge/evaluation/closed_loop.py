@@ -51,7 +51,7 @@ def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
         throttle = stop_controller.drive(
             simulator.time_s, proportional(speed_mps, speed_limit_mps)
         )
-        simulator.obey(steering_rad, throttle)
+        simulator.apply(steering_rad, throttle)
         simulator.advance()
         path.append((simulator.car.x_m, simulator.car.y_m))
     report = {
