@@ -79,11 +79,11 @@ def _play(args: argparse.Namespace) -> int:
     if not topics:
         known = ', '.join(sorted(first))
         raise UsageError(f'--topics: {args.bag} holds none of them; it holds {known}')
-    with ros(), interruptible() as going_on:
+    with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
             player.open(topics, bag.offers())
-            player.play(bag, args.rate, with_clock=args.clock, going_on=going_on)
+            player.play(bag, args.rate, with_clock=args.clock, keep_going=keep_going)
         finally:
             player.destroy_node()
     _print_trouble(bag)
@@ -99,10 +99,10 @@ def _check(args: argparse.Namespace) -> int:
     recorded = _recorded_steering(bag)
     _print_trouble(bag)
     namespace = f'/replay_{os.getpid()}'
-    with ros(), interruptible() as going_on:
+    with ros(), interruptible() as keep_going:
         node = ManagedProcess('steering', _steering_arguments(args, namespace))
         try:
-            pairs, refused = _steer(bag, recorded, namespace, node, going_on)
+            pairs, refused = _steer(bag, recorded, namespace, node, keep_going)
         finally:
             node.ask_to_end()
             node.wait(_END_S)
@@ -130,7 +130,7 @@ def _steer(
     recorded: dict[int, float],
     namespace: str,
     steering: ManagedProcess,
-    going_on: Callable[[], bool],
+    keep_going: Callable[[], bool],
 ) -> tuple[list[tuple[float, float]], int]:
     """Return pairs of recorded and new steering, rad, and how many frames were refused."""
     from sim_bridge.nodes.replay_checker import CheckerNode, NoAnswerError
@@ -138,7 +138,7 @@ def _steer(
     checker = CheckerNode(namespace)
     pairs, refused = [], 0
     try:
-        checker.wait_for_steering(lambda: steering.exit_code is None and going_on())
+        checker.wait_for_steering(lambda: steering.exit_code is None and keep_going())
         for record, stamp in _frames(bag):
             if stamp not in recorded:
                 continue
@@ -147,7 +147,7 @@ def _steer(
                 refused += 1
             else:
                 pairs.append((recorded[stamp], angle))
-            if steering.exit_code is not None or not going_on():
+            if steering.exit_code is not None or not keep_going():
                 raise UsageError('the check was interrupted')
     except NoAnswerError as error:
         raise UsageError(str(error)) from error

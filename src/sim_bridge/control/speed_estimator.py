@@ -14,8 +14,15 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS, TOP_SPEED_MPS
-from steering_net.vehicle import BRAKE_GRIP_MPS2, BRAKE_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
+from steering_net.vehicle import (
+    BRAKE_GRIP_MPS2,
+    BRAKE_MPS2,
+    DRAG_1PS,
+    DRIVE_MPS2,
+    REVERSE_BELOW_MPS,
+    REVERSE_MPS2,
+    TOP_SPEED_MPS,
+)
 
 PHYSICS_STEP_S = 0.02
 """The simulator's car moves in such steps, so a reported speed is up to one step old."""

@@ -15,8 +15,13 @@ from __future__ import annotations
 import math
 
 from sim_bridge.control.speed_estimator import PHYSICS_STEP_S, SpeedEstimator
-from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
-from steering_net.vehicle import BRAKE_GRIP_MPS2, DRAG_1PS, DRIVE_MPS2, REVERSE_MPS2
+from steering_net.vehicle import (
+    BRAKE_GRIP_MPS2,
+    DRAG_1PS,
+    DRIVE_MPS2,
+    REVERSE_BELOW_MPS,
+    REVERSE_MPS2,
+)
 
 RELEASE_THROTTLE = -0.01
 """Frees a brake that stayed pressed, if it acts in one physics step."""

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import JPEG_QUALITY, Camera, encode_jpeg
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad

@@ -8,13 +8,8 @@ import pytest
 
 from helpers.processes import run_verb
 from sim_bridge.cli.simulate import configure
-from sim_bridge.protocol.udacity import (
-    CULTURES,
-    PacketError,
-    Telemetry,
-    decode_telemetry,
-    encode_telemetry,
-)
+from sim_bridge.protocol.types import PacketError, Telemetry
+from sim_bridge.protocol.udacity import CULTURES, decode_telemetry, encode_telemetry
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import (
