@@ -32,7 +32,7 @@ setup(
         # `ros2 run` and `ros2 launch` look here, whether pip or colcon installed the package.
         (f'lib/{PACKAGE}', sorted(str(path) for path in Path('scripts').iterdir())),
     ],
-    # rclpy, cv_bridge and the messages come with ROS 2, or from requirements/pypi.txt.
+    # rclpy, cv_bridge and messages come with ROS 2 (package.xml), or from requirements/pypi.txt.
     install_requires=[
         # The server overrides private parts of these three: newer ones have to be tested first.
         'eventlet>=0.36,<0.42',

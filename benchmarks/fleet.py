@@ -31,7 +31,8 @@ import numpy as np
 from helpers.graph import Graph
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import (
     ClientProtocol,

@@ -48,26 +48,27 @@ STORED_TOP = 50
 
 def time_ours(data: Path) -> dict[str, float]:
     """One epoch as `sim-bridge train` does it, without validation and without writing files."""
-    from steering_net.training import trainer
+    from steering_net.training.batches import BatchMaker
+    from steering_net.training.config import TrainConfig
     from steering_net.training.dataset import Frames, LogSource, recorded_frames
+    from steering_net.training.trainer import fit, use_threads
+    from steering_net.vision.crop import CROP_TOP
     from steering_net.vision.preprocessing import find_profile
 
     labels = tuple(sorted((data / 'train' / 'logs').glob('*.csv')))
     sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
     importlib.import_module('keras')  # Loading it is no part of an epoch.
     with tempfile.TemporaryDirectory() as folder:
-        config = trainer.TrainConfig(Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
-        trainer.use_threads(config.threads)
+        config = TrainConfig(Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
+        use_threads(config.threads)
         watch = Watch()
-        profile = find_profile(config.profile).below(trainer.CROP_TOP)
+        profile = find_profile(config.profile).below(CROP_TOP)
         frames = recorded_frames(sources, config.augmentation, profile)
         frames.held_out[:] = False
         none = Frames(frames.crops[:0], frames.steering_rad[:0], frames.held_out[:0])
         pools = [frames, none]
-        trainer.fit(config, profile, pools, Path(folder, 'backup'), [watch.callback()])
-        batches = trainer.BatchMaker(
-            replace(config, steps_per_epoch=PREPARED // 128), profile, pools
-        )
+        fit(config, profile, pools, Path(folder, 'backup'), [watch.callback()])
+        batches = BatchMaker(replace(config, steps_per_epoch=PREPARED // 128), profile, pools)
         started_s = time.perf_counter()
         for _ in batches.dataset():
             pass
@@ -204,7 +205,7 @@ def brightened(rgb: Any, rng: np.random.Generator) -> Any:
 def our_augmentation() -> Any:
     """Our functions behind the Sequence's signature."""
     from steering_net.training.augmentation import Augmentation, augment
-    from steering_net.training.dataset import crop_of
+    from steering_net.vision.crop import crop_of
     from steering_net.vision.preprocessing import COURSE, preprocess
 
     settings, profile = Augmentation(), COURSE.below(STORED_TOP)

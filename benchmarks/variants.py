@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import Popen
 
-import numpy as np
 import processes
 from quietness import Quietness
 from unity_like import HZ, Car, jpegs
+
+from steering_net.statistics import percentile
 
 AS_IT_IS = 'as it is'
 FAST_HZ = 1000.0
@@ -50,7 +51,7 @@ class Variant:
 
     def row(self) -> str:
         """One line of the table."""
-        p10, p50, p99 = np.percentile(np.array(self.latencies_s) * 1e3, [10, 50, 99])
+        p10, p50, p99 = (1e3 * percentile(self.latencies_s, p) for p in (10, 50, 99))
         cpu_ms = 1e3 * self.cpu_s / self.frames
         return f'{self.name:44}{p10:8.2f}{p50:8.2f}{p99:8.2f}{cpu_ms:8.2f}'
 

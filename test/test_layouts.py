@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from helpers.paths import ROOT
-from sim_bridge.nodes.bag_recorder import TOPICS
+from sim_bridge.topics import RECORDED_TOPICS
 
 FOXGLOVE = json.loads((ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8'))
 PLOTJUGGLER = ElementTree.parse(ROOT / 'layouts' / 'plotjuggler.xml').getroot()
@@ -132,7 +132,7 @@ def test_plotjuggler_subscribes_to_what_it_plots():
 
 
 def test_a_recording_holds_what_the_layouts_show():
-    held = {f'/{topic}'.replace('//', '/') for topic in TOPICS}
+    held = {f'/{topic}'.replace('//', '/') for topic in RECORDED_TOPICS}
     assert {path.split('.')[0] for path in foxglove_paths()} <= held
     live_only = {'/camera/image_raw', '/camera/image_annotated/compressed', '/path'}
     assert {topic for program, _, topic in shown() if program == 'foxglove'} <= held | live_only

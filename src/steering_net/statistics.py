@@ -1,41 +1,60 @@
-"""Figures over recent events: percentiles of latencies and rates. Pure."""
+"""Percentiles, correlation, and the rate of recent events. Pure."""
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
 from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Series: TypeAlias = Sequence[float] | NDArray[np.float64]
+
+_CONSTANT_STD = 1e-12
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the smallest value that at least `percent` of the values (0..100) do not exceed.
+
+    That is the nearest-rank percentile: one of the values itself. Raises ValueError without any.
+    """
+    if not len(values):
+        raise ValueError('no values have no percentile')
+    rank = -(-percent * len(values) // 100)
+    return float(sorted(values)[max(0, rank - 1)])
 
 
 def percentiles_ms(latencies_s: Sequence[float]) -> dict[str, float | None]:
-    """p50, p99 and max of latencies given in seconds, in milliseconds; None where there are none.
-
-    Percentiles by the nearest-rank rule.
-    """
+    """Return p50, p99 and max, in ms, of latencies in s; None each where there are none."""
     if not latencies_s:
         return {'p50': None, 'p99': None, 'max': None}
     ordered = sorted(latencies_s)
-    rank_99 = max(0, -(-99 * len(ordered) // 100) - 1)
-    return {
-        'p50': round(1e3 * statistics.median_low(ordered), 3),
-        'p99': round(1e3 * ordered[rank_99], 3),
-        'max': round(1e3 * ordered[-1], 3),
-    }
+    percents = {'p50': 50, 'p99': 99, 'max': 100}
+    return {name: round(1e3 * percentile(ordered, p), 3) for name, p in percents.items()}
+
+
+def correlation(a: Series, b: Series) -> float | None:
+    """Return Pearson's correlation, -1..1, of two series; None where one of them is constant."""
+    if min(np.std(a), np.std(b)) < _CONSTANT_STD:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 class RateMeter:
-    """Events per second over the newest ones, 0 once they are older than `memory_s`."""
+    """Rate of the newest events, 1/s; 0 once they are older than `memory_s`."""
 
     def __init__(self, memory_s: float = 2.0, at_most: int = 240) -> None:
+        """At most `at_most` events count."""
         self._memory_s = memory_s
         self._times_s: deque[float] = deque(maxlen=at_most)
 
     def tick(self, now_s: float) -> None:
-        """One event happened."""
+        """Count one event."""
         self._times_s.append(now_s)
 
     def hz(self, now_s: float) -> float:
-        """Mean rate, 1/s."""
+        """Return the mean rate, 1/s."""
         recent = [at for at in tuple(self._times_s) if now_s - at <= self._memory_s]
         if len(recent) < 2:
             return 0.0

@@ -3,7 +3,8 @@
 import threading
 import time
 
-from sim_bridge.protocol.udacity import Command, encode_command
+from sim_bridge.protocol.types import Command
+from sim_bridge.protocol.udacity import encode_command
 
 FRAME = {
     'steering_angle': '0.0000',
@@ -15,7 +16,7 @@ STEER = encode_command(Command(0.1, 0.5), '.')
 
 
 class Echo:
-    """Answers every telemetry at once and keeps what it was told."""
+    """Answers every telemetry at once and keeps the events of the server."""
 
     def __init__(self, server):
         self.server = server
@@ -24,25 +25,31 @@ class Echo:
         self.payloads = []
         self.gone = []
         self.answering = True
+        self.deadline_s = float('inf')
+        self.expired_s = []
 
-    def connected(self, sid, *, is_simulator):
-        self.simulators[sid] = is_simulator
+    def connected(self, now_s, sid, *, speaks_eio3):
+        self.simulators[sid] = speaks_eio3
 
-    def disconnected(self, sid):
+    def disconnected(self, now_s, sid):
         self.gone.append(sid)
 
-    def drives(self, sid):
+    def drives(self, now_s, sid):
         """The first that came, as long as it stays."""
         return [one for one in self.simulators if one not in self.gone][:1] == [sid]
 
-    def telemetry(self, sid, payload):
+    def telemetry(self, now_s, sid, payload):
         self.threads.add(threading.current_thread().name)
         self.payloads.append(payload)
         if self.answering:
             self.server.send(sid, 'steer', STEER)
 
-    def woken(self):
-        self.woken_at = time.monotonic()
+    def expire(self, now_s):
+        self.expired_s.append(now_s)
+        self.deadline_s = float('inf')
+
+    def next_deadline(self):
+        return self.deadline_s
 
 
 def page(environ, start_response):

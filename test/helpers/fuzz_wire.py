@@ -18,6 +18,7 @@ import logging
 import random
 import sys
 import time
+from functools import partial
 from types import FrameType, SimpleNamespace
 
 import numpy as np
@@ -29,16 +30,20 @@ from engineio.exceptions import SocketIsClosedError, UnknownPacketError
 from engineio.socket import Socket
 from eventlet.websocket import RFC6455WebSocket
 
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
-from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
+from sim_bridge.protocol.websocket_frames import encode_frame
+from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
 from sim_bridge.simulator.camera import encode_jpeg
-from sim_bridge.simulator.client_protocol import encode_frame, encode_text
+from sim_bridge.simulator.client_protocol import encode_text
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import CHANCES, Spoiler, parse_faults
-from steering_net.vision.preprocessing import ImageError, decode_jpeg
+from steering_net.errors import ImageError
+from steering_net.vision.preprocessing import decode_jpeg
 
 LONGEST_S = 2.0
 CORPUS_AT_MOST = 2000
@@ -87,54 +92,60 @@ class Bridge:
     """The server's path and the sessions behind it, on a clock of its own."""
 
     def __init__(self) -> None:
-        self.server = SimulatorServer(host='127.0.0.1', port=0, pages=lambda *_: [])
+        self.now_s = 100.0
+        self.server = SimulatorServer(
+            host='127.0.0.1', port=0, pages=lambda *_: [], clock=lambda: self.now_s
+        )
         self.server.attach(self)
-        self.server._guard = self._guard
+        self.server._call = self._call
         self.server._sio.eio.start_background_task = lambda *_args, **_options: None
         for library in (self.server._sio, self.server._sio.eio):
             library.logger = _Alarm()
         self.mistake: Exception | None = None
-        self.now_s = 100.0
         self.stamp = 0
-        self.sessions = SessionManager(Limits(), self._send)
+        self.sessions = SessionManager(Limits(), inspect_image)
         self.sent: list[tuple[str, str]] = []
         self.accepted = self.refused = self.undecodable = self.messages = 0
 
     def close(self) -> None:
         self.server._socket.close()
 
-    def connected(self, sid: str, *, is_simulator: bool) -> None:
-        self.sessions.connected(self.now_s, sid, is_simulator=is_simulator)
+    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
+        link = UdacityLink(partial(self._send, sid))
+        self.sessions.connected(now_s, sid, link, is_simulator=speaks_eio3)
 
-    def disconnected(self, sid: str) -> None:
-        self.sessions.disconnected(self.now_s, sid)
+    def disconnected(self, now_s: float, sid: str) -> None:
+        self.sessions.disconnected(now_s, sid)
 
-    def drives(self, sid: str) -> bool:
-        return self.sessions.drives(self.now_s, sid)
+    def drives(self, now_s: float, sid: str) -> bool:
+        return self.sessions.drives(now_s, sid)
 
-    def woken(self) -> None:
+    def expire(self, now_s: float) -> None:
         """Time passes in `_settle` only."""
 
-    def telemetry(self, sid: str, payload: object) -> None:
+    def next_deadline(self) -> float:
+        return float('inf')
+
+    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
         """One token: whatever it carries, it has to be answered once."""
         self.stamp += 1
         self.sent.clear()
-        driven = self.sessions.telemetry(self.now_s, sid, payload, self.stamp)
+        driven = self.sessions.telemetry(now_s, sid, payload, self.stamp)
         if driven is not None:
-            seat, frame = driven
+            session, frame = driven
             self._decode(frame.jpeg)
-            seat.throttle(self.now_s, 0.5)
-            seat.steering(self.now_s, self.stamp, 0.1)
+            session.throttle(now_s, 0.5)
+            session.steering(now_s, self.stamp, 0.1)
         self._settle()
         if [to for to, _ in self.sent] != [sid]:
             raise Failure(f'answers: {self.sent}')
         self.accepted += driven is not None
         self.refused += driven is None and payload is not None
 
-    def _guard(self, function) -> None:
-        """In place of the server's own guard, which would only log what it keeps from harm."""
+    def _call(self, function) -> None:
+        """Replaces the server's own method, which would only log an error."""
         try:
-            function()
+            function(self.now_s)
         except Exception as error:  # noqa: BLE001
             self.mistake = error
 
@@ -157,7 +168,7 @@ class Bridge:
     def feed(self, data: bytes) -> None:
         """One connection that brings these bytes and ends."""
         eio = self.server._sio.eio
-        environ = {OWNER: self.server, LEGACY: True}
+        environ = {OWNER: self.server, EIO3: True}
         ws = RFC6455WebSocket(_Bytes(data), environ, 13, max_frame_length=MAX_MESSAGE_BYTES)
         ws.log = SimpleNamespace(write=lambda _text: None)
         wire = wrap_websocket(ws)

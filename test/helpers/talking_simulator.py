@@ -2,7 +2,8 @@
 
 import time
 
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.client import Client
 
 JPEG_HEADER = bytes.fromhex('ffd8ffc000110800a0014003012200021101031101ffd9')

@@ -17,11 +17,12 @@ from helpers.processes import run_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
-from sim_bridge.fleet import frame_prefix, prefixes, together, without_car
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.recording.bag import Bag
 from sim_bridge.session.response_scheduler import Counters
+from sim_bridge.session.status import together
 from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.topics import frame_prefix, prefixes, without_car
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.vision.preprocessing import decode_jpeg

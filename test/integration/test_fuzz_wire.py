@@ -16,16 +16,16 @@ def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
 
 
 def test_a_second_answer_is_noticed(monkeypatch):
-    command = CarSession._command
+    send = CarSession._send
     monkeypatch.setattr(
-        CarSession, '_command', lambda self, *what: (command(self, *what), command(self, *what))
+        CarSession, '_send', lambda self, *what: (send(self, *what), send(self, *what))
     )
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 
 
 def test_a_missing_answer_is_noticed(monkeypatch):
-    monkeypatch.setattr(CarSession, '_command', lambda *_: None)
+    monkeypatch.setattr(CarSession, '_send', lambda *_: None)
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 

@@ -18,10 +18,10 @@ import socketio
 from helpers.echo import FRAME, STEER, Echo, page, poll_until
 from helpers.processes import start_attack
 from helpers.waiting import wait_for
+from sim_bridge.protocol.websocket_frames import BINARY, CONTINUATION, TEXT, encode_frame
 from sim_bridge.server import socketio_server
 from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
-from sim_bridge.simulator.client_protocol import BINARY, CONTINUATION, TEXT, encode_frame
 
 MASK = b'\x01\x02\x03\x04'
 HEAD = (
@@ -435,7 +435,7 @@ def test_one_that_sends_without_a_pause_has_to_pause(echo, pouring):
 
     def wait_and_look(seconds):
         time.sleep(seconds)
-        echo.server.post(lambda: busy_s.put(time.thread_time()))
+        echo.server.call_soon(lambda _now_s: busy_s.put(time.thread_time()))
         return busy_s.get(timeout=5.0)
 
     before = wait_and_look(0.5)
@@ -447,7 +447,9 @@ def test_a_client_that_never_reads_is_not_queued_for_without_end(echo):
     sender.connect(f'http://127.0.0.1:{echo.server.port}', transports=['websocket'])
     (sid,) = echo.simulators
     try:
-        echo.server.post(lambda: [echo.server.send(sid, 'steer', {'x': 'y'}) for _ in range(1000)])
+        echo.server.call_soon(
+            lambda _now_s: [echo.server.send(sid, 'steer', {'x': 'y'}) for _ in range(1000)]
+        )
         wait_for(lambda: echo.server.unsent > 900)
     finally:
         sender.disconnect()
@@ -455,7 +457,7 @@ def test_a_client_that_never_reads_is_not_queued_for_without_end(echo):
 
 def test_a_mistake_of_the_handler_is_told_but_not_with_every_frame(echo, simulator, logged):
     poll_until(simulator, lambda: simulator.tokens == 2)
-    echo.telemetry = lambda sid, payload: 1 / 0
+    echo.telemetry = lambda now_s, sid, payload: 1 / 0
     for _ in range(50):
         simulator.send_telemetry(FRAME)
         simulator.poll(0.01)

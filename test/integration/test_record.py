@@ -31,7 +31,7 @@ from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag, BagWriter, stamp_ns
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
-from sim_bridge.topics import TOPICS
+from sim_bridge.topics import RECORDED_TOPICS
 from steering_net.vision.preprocessing import decode_jpeg
 
 
@@ -62,7 +62,7 @@ def test_full_disk_ends_the_recording(drive, tmp_path, monkeypatch):
     player = ManagedProcess('player', ['replay', str(drive[0])])
     started = time.monotonic()
     try:
-        node = record(tmp_path / 'bag', TOPICS, seconds=60.0)
+        node = record(tmp_path / 'bag', RECORDED_TOPICS, seconds=60.0)
     finally:
         player.ask_to_end()
         player.wait(5.0)
@@ -81,7 +81,7 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
     set_logger_level('recorder', LoggingSeverity.WARN)
     player = ManagedProcess('player', ['replay', str(drive[0])])
     try:
-        node = record(tmp_path / 'bag', TOPICS, seconds=12.0)
+        node = record(tmp_path / 'bag', RECORDED_TOPICS, seconds=12.0)
     finally:
         player.ask_to_end()
         player.wait(5.0)
@@ -236,7 +236,7 @@ def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path
 
 INTERRUPTED_WHILE_IT_STARTS = """
 import os, signal, sys
-from sim_bridge import cli
+from sim_bridge.cli.main import main
 from sim_bridge.recording.bag import BagWriter
 
 add_topic = BagWriter.add_topic
@@ -246,7 +246,7 @@ def interrupted(*args):
     os.kill(os.getpid(), signal.SIGINT)
 
 BagWriter.add_topic = interrupted
-sys.exit(cli.main(['record', sys.argv[1]]))
+sys.exit(main(['record', sys.argv[1]]))
 """
 
 

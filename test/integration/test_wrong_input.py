@@ -20,6 +20,8 @@ from helpers.waiting import wait_for
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
 from sim_bridge.cli.drive import _status_line
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
@@ -65,9 +67,10 @@ OTHERS = [
 
 def line_of(payload):
     """What the state says after this telemetry, and whether it is driven on."""
-    sessions = SessionManager(Limits(), lambda *_: None)
+    sessions = SessionManager(Limits(), inspect_image)
+    sessions.connected(0.0, 'a', UdacityLink(lambda *_: None), is_simulator=True)
     driven = sessions.telemetry(0.0, 'a', payload, 1)
-    return sessions.seats[0].state_line, driven is not None
+    return sessions.sessions[0].state_line, driven is not None
 
 
 @pytest.mark.parametrize('line', ROWS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steering_net.statistics import RateMeter, percentiles_ms
+from steering_net.statistics import RateMeter, correlation, percentile, percentiles_ms
 
 
 def test_percentiles_are_nearest_rank():
@@ -17,6 +17,24 @@ def test_percentiles_are_nearest_rank():
 
 def test_no_latencies_have_no_percentiles():
     assert percentiles_ms([]) == {'p50': None, 'p99': None, 'max': None}
+
+
+@pytest.mark.parametrize(
+    ('percent', 'expected'), [(0, 1.0), (1, 1.0), (25, 1.0), (26, 2.0), (50, 2.0), (100, 4.0)]
+)
+def test_a_percentile_is_one_of_the_values(percent, expected):
+    assert percentile([4.0, 1.0, 3.0, 2.0], percent) == expected
+
+
+def test_no_values_have_no_percentile():
+    with pytest.raises(ValueError, match='percentile'):
+        percentile([], 50)
+
+
+def test_correlation_is_that_of_a_line_with_noise():
+    assert correlation([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]) == pytest.approx(1.0)
+    assert correlation([1.0, 2.0, 3.0, 4.0], [1.0, -1.0, -1.0, 1.0]) == pytest.approx(0.0)
+    assert correlation([1.0, 2.0, 3.0], [0.1, 0.1, 0.1]) is None
 
 
 def test_rate_of_regular_events():

@@ -18,14 +18,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from sim_bridge.protocol.udacity import (
-    CULTURES,
-    EVENT_STEER,
-    Command,
-    Telemetry,
-    encode_command,
-    encode_telemetry,
-)
+from sim_bridge.protocol.types import HALT, Telemetry
+from sim_bridge.protocol.udacity import CULTURES, EVENT_STEER, encode_command, encode_telemetry
 from sim_bridge.session.response_scheduler import State
 
 _LISTENING = '0A'
@@ -316,17 +310,20 @@ class _Answering:
     def __init__(self, send: Callable[[str, str, Mapping[str, str]], None]) -> None:
         self._send = send
 
-    def connected(self, sid: str, *, is_simulator: bool) -> None:
+    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
         pass
 
-    def disconnected(self, sid: str) -> None:
+    def disconnected(self, now_s: float, sid: str) -> None:
         pass
 
-    def drives(self, sid: str) -> bool:
+    def drives(self, now_s: float, sid: str) -> bool:
         return True
 
-    def telemetry(self, sid: str, payload: object) -> None:
-        self._send(sid, EVENT_STEER, encode_command(Command(0.0, 0.0), '.'))
+    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
+        self._send(sid, EVENT_STEER, encode_command(HALT, '.'))
 
-    def woken(self) -> None:
+    def expire(self, now_s: float) -> None:
         pass
+
+    def next_deadline(self) -> float:
+        return float('inf')

@@ -24,11 +24,11 @@ from sim_bridge.bridge_client import reachable
 from sim_bridge.cli.arguments import add_camera
 from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.errors import UsageError, check_target
-from sim_bridge.fleet import CARS_AT_MOST, prefixes
 from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.process import KeepsEndingError, ManagedProcess
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import FaultError, parse_faults
+from sim_bridge.topics import MAX_CARS, prefixes
 
 _POLL_S = 0.05
 _SHOW_S = 0.25
@@ -82,8 +82,8 @@ def _check(args: argparse.Namespace) -> None:
     """Raise UsageError for what can be told before anything starts."""
     if not 1 <= args.port <= 65535:
         raise UsageError(f'--port is {args.port}, it must be in 1 .. 65535')
-    if not 1 <= args.cars <= CARS_AT_MOST:
-        raise UsageError(f'--cars is {args.cars}, it must be in 1 .. {CARS_AT_MOST}')
+    if not 1 <= args.cars <= MAX_CARS:
+        raise UsageError(f'--cars is {args.cars}, it must be in 1 .. {MAX_CARS}')
     if not 0.0 < args.speed_limit <= 60.0:
         raise UsageError(f'--speed-limit is {args.speed_limit}, it must be in 0 .. 60 m/s')
     for option in ('track', 'laps', 'seconds'):

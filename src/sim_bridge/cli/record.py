@@ -12,8 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from sim_bridge.errors import UsageError
-from sim_bridge.fleet import CARS_AT_MOST
-from sim_bridge.topics import TOPICS
+from sim_bridge.topics import MAX_CARS, RECORDED_TOPICS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,13 +33,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.seconds >= 0.0:
         print(f'sim-bridge record: --seconds is {args.seconds}', file=sys.stderr)
         return 2
-    if not 1 <= args.cars <= CARS_AT_MOST:
-        told = f'--cars is {args.cars}, it must be in 1 .. {CARS_AT_MOST}'
+    if not 1 <= args.cars <= MAX_CARS:
+        told = f'--cars is {args.cars}, it must be in 1 .. {MAX_CARS}'
         print(f'sim-bridge record: {told}', file=sys.stderr)
         return 2
     _let_the_drive_go_first()
     path = args.bag or Path(f'drive_{datetime.now():%Y_%m_%d_%H_%M_%S}')
-    topics = () if args.all else tuple(args.topics or TOPICS)
+    topics = () if args.all else tuple(args.topics or RECORDED_TOPICS)
     try:
         node = record(path, topics, args.seconds, args.cars)
     except UsageError as error:

@@ -19,7 +19,8 @@ from sim_bridge.cli.arguments import add_recorded_with
 from sim_bridge.errors import UsageError, check_target
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import ManagedProcess
-from sim_bridge.recording.bag import COMMANDS, FRAMES, Bag, Record, stamp_ns
+from sim_bridge.recording.bag import Bag, Record, stamp_ns
+from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
 from steering_net.vision.camera_model import AUTONOMOUS
 
 _END_S = 5.0
@@ -65,11 +66,11 @@ def _play(args: argparse.Namespace) -> int:
     ]
     if not topics:
         raise UsageError(f'{args.bag} has none of these topics, it has {", ".join(sorted(first))}')
-    with ros(), interruptible() as going_on:
+    with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
             player.open(topics, bag.offers())
-            player.play(bag, args.rate, with_clock=args.clock, going_on=going_on)
+            player.play(bag, args.rate, with_clock=args.clock, keep_going=keep_going)
         finally:
             player.destroy_node()
     _tell_trouble(bag)
@@ -86,10 +87,10 @@ def _check(args: argparse.Namespace) -> int:
     recorded = _recorded_steering(bag)
     _tell_trouble(bag)
     namespace = f'/replay_{os.getpid()}'
-    with ros(), interruptible() as going_on:
+    with ros(), interruptible() as keep_going:
         node = ManagedProcess('steering', _steering_words(args, namespace))
         try:
-            pairs, refused = _ask(bag, recorded, namespace, node, going_on)
+            pairs, refused = _ask(bag, recorded, namespace, node, keep_going)
         finally:
             node.ask_to_end()
             node.wait(_END_S)
@@ -104,16 +105,16 @@ def _recorded_steering(bag: Bag) -> dict[int, float]:
     """Recorded steering in rad by the stamp of its frame."""
     steering = {}
     for record in bag:
-        if record.is_of(COMMANDS):
+        if record.is_of(STEERING_COMMAND):
             stamp, steering_rad = record.command()
             steering[stamp] = steering_rad
     if not steering:
-        raise UsageError(f'{bag.path} holds no {COMMANDS} to compare with')
+        raise UsageError(f'{bag.path} holds no {STEERING_COMMAND} to compare with')
     return steering
 
 
 def _ask(
-    bag: Bag, recorded: dict[int, float], namespace: str, steering: ManagedProcess, going_on: Any
+    bag: Bag, recorded: dict[int, float], namespace: str, steering: ManagedProcess, keep_going: Any
 ) -> tuple[list[tuple[float, float]], int]:
     """Pairs of recorded and new steering, and how many frames the network refused."""
     from sim_bridge.nodes.replay_checker import CheckerNode, NoAnswerError
@@ -121,7 +122,7 @@ def _ask(
     checker = CheckerNode(namespace)
     pairs, refused = [], 0
     try:
-        checker.wait_for_steering(lambda: steering.exit_code is None and going_on())
+        checker.wait_for_steering(lambda: steering.exit_code is None and keep_going())
         for record, stamp in _frames(bag):
             if stamp not in recorded:
                 continue
@@ -130,7 +131,7 @@ def _ask(
                 refused += 1
             else:
                 pairs.append((recorded[stamp], angle))
-            if steering.exit_code is not None or not going_on():
+            if steering.exit_code is not None or not keep_going():
                 raise UsageError('the check was ended before its end')
     except NoAnswerError as error:
         raise UsageError(str(error)) from error
@@ -141,7 +142,7 @@ def _ask(
 
 def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
     for record in bag:
-        if record.is_of(FRAMES):
+        if record.is_of(COMPRESSED_FRAME):
             yield record, stamp_ns(record.frame())
 
 

@@ -180,9 +180,10 @@ def run(args: argparse.Namespace) -> int:
     from sim_bridge.recording.sources import read_bag
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
+    from steering_net.training.config import TrainConfig
     from steering_net.training.dataset import LogSource
     from steering_net.training.labels import Labelling
-    from steering_net.training.trainer import TrainConfig, train
+    from steering_net.training.trainer import train
     from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 
     try:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from steering_net.statistics import correlation
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -26,14 +28,5 @@ def compare(recorded_rad: Sequence[float], new_rad: Sequence[float]) -> Comparis
         frames=len(errors),
         mae_rad=math.fsum(errors) / len(errors),
         max_rad=max(errors),
-        correlation=_correlation(recorded_rad, new_rad),
+        correlation=correlation(recorded_rad, new_rad),
     )
-
-
-def _correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
-    mean_a, mean_b = math.fsum(a) / len(a), math.fsum(b) / len(b)
-    products = math.fsum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
-    norm = math.sqrt(
-        math.fsum((x - mean_a) ** 2 for x in a) * math.fsum((y - mean_b) ** 2 for y in b)
-    )
-    return products / norm if norm > 0.0 else None

@@ -31,13 +31,7 @@ from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
 from rosbags.typesys import Stores, get_typestore
 
 from sim_bridge.errors import UsageError
-from sim_bridge.topics import DRIVE
-
-FRAMES = 'camera/image_raw/compressed'
-COMMANDS = 'cmd/steering'
-SPEED = 'vehicle/speed'
-ANGLE = 'vehicle/steering_angle'
-THROTTLE = 'vehicle/throttle'
+from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND, TOPICS
 
 _TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9
@@ -113,15 +107,15 @@ class Record:
 
     def frame(self) -> Any:
         """The decoded message of a frame; BagError for one of another type."""
-        return self._decoded_as(DRIVE[FRAMES])
+        return self._decoded_as(TOPICS[COMPRESSED_FRAME].type)
 
     def number(self) -> float:
         """The value of a message that is a number; BagError for one of another type."""
-        return float(self._decoded_as(DRIVE[SPEED]).data)
+        return float(self._decoded_as(TOPICS[SPEED].type).data)
 
     def command(self) -> tuple[int, float]:
         """Stamp in ns and steering in rad of a command; BagError where there is no steering."""
-        message = self._decoded_as(DRIVE[COMMANDS])
+        message = self._decoded_as(TOPICS[STEERING_COMMAND].type)
         if not len(message.position):
             raise BagError(f'a {self.type} of {self.topic} has no position: the steering, rad')
         return stamp_ns(message), float(message.position[0])

@@ -12,15 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.recording.bag import (
-    ANGLE,
-    COMMANDS,
-    FRAMES,
+from sim_bridge.recording.bag import Bag, BagError, stamp_ns
+from sim_bridge.topics import (
+    COMPRESSED_FRAME,
     SPEED,
+    STEERING_ANGLE,
+    STEERING_COMMAND,
     THROTTLE,
-    Bag,
-    BagError,
-    stamp_ns,
 )
 from sim_bridge.visualization import overlay
 from steering_net.data.driving_log import recorder_row
@@ -70,10 +68,10 @@ def frames(bag: Bag) -> Iterator[Frame]:
 
     It is raised too for a topic of another type than the bridge publishes.
     """
-    series = {ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
+    series = {STEERING_ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
     commands: dict[int, tuple[float, int]] = {}
     for record in bag:
-        if record.is_of(COMMANDS):
+        if record.is_of(STEERING_COMMAND):
             stamp, commanded_rad = record.command()
             commands[stamp] = commanded_rad, record.time_ns
         for name, values in series.items():
@@ -81,7 +79,7 @@ def frames(bag: Bag) -> Iterator[Frame]:
                 values.add(record.time_ns, record.number())
     topic = ''
     for record in bag:
-        if record.is_of(FRAMES):
+        if record.is_of(COMPRESSED_FRAME):
             if record.topic != (topic or record.topic):
                 raise BagError(f'{bag.path} holds several cars: `export --car N` takes one out')
             topic = record.topic
@@ -91,14 +89,16 @@ def frames(bag: Bag) -> Iterator[Frame]:
             yield Frame(
                 stamp_ns=stamp,
                 jpeg=image.data.tobytes(),
-                steering_rad=series[ANGLE].nearest(record.time_ns),
+                steering_rad=series[STEERING_ANGLE].nearest(record.time_ns),
                 speed_mps=series[SPEED].nearest(record.time_ns),
                 throttle=series[THROTTLE].nearest(record.time_ns),
                 commanded_rad=answered_rad,
                 latency_ms=None if answered_ns is None else 1e-6 * (answered_ns - stamp),
             )
     if not topic:
-        raise BagError(f'{bag.path} holds no {FRAMES}{f" of car {bag.car}" if bag.car else ""}')
+        raise BagError(
+            f'{bag.path} holds no {COMPRESSED_FRAME}{f" of car {bag.car}" if bag.car else ""}'
+        )
 
 
 def export_log(bag: Bag, folder: Path) -> int:
@@ -117,7 +117,7 @@ def export_log(bag: Bag, folder: Path) -> int:
     with partial.open('w', encoding='utf-8', newline='') as file:
         for frame in frames(bag):
             if frame.steering_rad is None:
-                raise BagError(f'{bag.path} holds no {ANGLE}')
+                raise BagError(f'{bag.path} holds no {STEERING_ANGLE}')
             path = _unused(images, frame.stamp_ns)
             path.write_bytes(frame.jpeg)
             file.write(

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.recording.bag import ANGLE, Bag, BagError
+from sim_bridge.recording.bag import Bag, BagError
 from sim_bridge.recording.export import frames
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
+from sim_bridge.topics import STEERING_ANGLE
 from steering_net.data.driving_log import smooth
 from steering_net.data.recording import Recording, read_folder
 from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera, turned
@@ -71,7 +72,7 @@ def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
         if (rad := frame.commanded_rad if is_commanded else frame.steering_rad) is not None
     ]
     if not steered:
-        raise BagError(f'{path} holds neither commands nor {ANGLE}')
+        raise BagError(f'{path} holds neither commands nor {STEERING_ANGLE}')
     if len(steered) < len(found):
         _LOG.warning('%s: %d frames without steering left out', path, len(found) - len(steered))
     times_s = np.array([frame.stamp_ns for frame, _ in steered], np.float64) * 1e-9

@@ -16,8 +16,8 @@ from sim_bridge.visualization.plots import write_histogram, write_sheet
 from steering_net.data.driving_log import BadRow, Log, find_image, read_log
 from steering_net.data.recording import Recording, find_log, from_log
 from steering_net.errors import ImageError
-from steering_net.training.augmentation import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera
+from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
 _SHOWN_BAD_ROWS = 20

@@ -25,7 +25,8 @@ from sim_bridge.simulator.scenery import (
     make_look,
     paint,
 )
-from sim_bridge.simulator.track import FloatArray, Pose, Track
+from sim_bridge.simulator.track import FloatArray, Track
+from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole, above_horizon
 
 JPEG_QUALITY = 75

@@ -10,14 +10,23 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from sim_bridge.protocol.types import HalfCommandError, PacketError
 from sim_bridge.protocol.udacity import (
     EVENT_MANUAL,
     EVENT_STEER,
     EVENT_TELEMETRY,
     Culture,
-    HalfCommandError,
-    PacketError,
     decode_command,
+)
+from sim_bridge.protocol.websocket_frames import (
+    CLOSE,
+    CONTINUATION,
+    FINAL,
+    MASKED,
+    PING,
+    PONG,
+    TEXT,
+    encode_frame,
 )
 
 PATH = '/socket.io/?EIO=4&transport=websocket'
@@ -25,10 +34,6 @@ WEBSOCKET_KEY = 'c2ltX2JyaWRnZSB0cmFjaw=='
 FRAGMENT_BYTES = 1016
 PING_PERIOD_S = 25.0
 MAX_MESSAGE_BYTES = 1 << 20
-
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-_FINAL = 0x80
-_MASKED = 0x80
 
 
 class AbortError(Exception):
@@ -60,25 +65,6 @@ def check_upgrade_reply(head: bytes) -> None:
     for name in ('sec-websocket-extensions', 'sec-websocket-protocol'):
         if name in names:
             raise AbortError(f'the server offers {name}, which was not asked for')
-
-
-def encode_frame(opcode: int, payload: bytes, mask: bytes, final: bool = True) -> bytes:
-    """Return one masked client frame; `mask` is 4 bytes."""
-    first = opcode | (_FINAL if final else 0)
-    size = len(payload)
-    if size < 126:
-        head = bytes([first, _MASKED | size])
-    elif size < 1 << 16:
-        head = bytes([first, _MASKED | 126]) + size.to_bytes(2, 'big')
-    else:
-        head = bytes([first, _MASKED | 127]) + size.to_bytes(8, 'big')
-    return head + mask + _apply_mask(payload, mask)
-
-
-def _apply_mask(payload: bytes, mask: bytes) -> bytes:
-    size = len(payload)
-    key = (mask * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, 'big') ^ int.from_bytes(key, 'big')).to_bytes(size, 'big')
 
 
 def encode_text(text: str, new_mask: Callable[[], bytes]) -> list[bytes]:
@@ -116,7 +102,7 @@ class FrameReader:
         buffer = self._buffer
         if len(buffer) < 2:
             return None
-        if buffer[0] & 0x70 or buffer[1] & _MASKED:
+        if buffer[0] & 0x70 or buffer[1] & MASKED:
             raise AbortError('the server sent a masked or extended frame')
         start, size = 2, buffer[1]
         if size >= 126:
@@ -128,7 +114,7 @@ class FrameReader:
             raise AbortError(f'the server sent a frame of {size} bytes')
         if len(buffer) < start + size:
             return None
-        frame = Frame(buffer[0] & 0x0F, bytes(buffer[start : start + size]), buffer[0] >= _FINAL)
+        frame = Frame(buffer[0] & 0x0F, bytes(buffer[start : start + size]), buffer[0] >= FINAL)
         del buffer[: start + size]
         return frame
 

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import JPEG_QUALITY, Camera, encode_jpeg
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad
@@ -23,6 +22,7 @@ from sim_bridge.simulator.faulty_client import FaultyClient
 from sim_bridge.simulator.score import Score
 from sim_bridge.simulator.track import Projection, make_track
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, standing_at, step
+from steering_net.statistics import percentiles_ms
 
 STATUS_PERIOD_S = 0.25
 FAST_PATIENCE_S = 1.0
@@ -292,7 +292,4 @@ def _within(time_s: float, spans: Spans) -> bool:
 
 
 def _latency_ms(latencies_s: Sequence[float]) -> dict[str, float]:
-    if not latencies_s:
-        return {'p50': 0.0, 'p99': 0.0, 'max': 0.0}
-    p50, p99, highest = np.percentile(np.array(latencies_s) * 1e3, [50, 99, 100])
-    return {'p50': float(p50), 'p99': float(p99), 'max': float(highest)}
+    return {name: value or 0.0 for name, value in percentiles_ms(latencies_s).items()}

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from steering_net.vehicle import Pose
+
 FloatArray = NDArray[np.float64]
 
 STEP_M = 0.25
@@ -23,14 +25,6 @@ _MIN_POLAR_RADIUS = 0.3
 """Of the mean radius: what keeps opposite sides of the track, seen from its middle, apart."""
 _LOCAL_SEARCH_M = 8.0
 _ATTEMPTS = 20_000
-
-
-class Pose(NamedTuple):
-    """A place and a heading in the world: metres, radians counter-clockwise from +x."""
-
-    x_m: float
-    y_m: float
-    yaw_rad: float
 
 
 class Projection(NamedTuple):

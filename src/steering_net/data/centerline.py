@@ -17,9 +17,9 @@ from steering_net.data.driving_log import Series
 from steering_net.data.recording import Recording
 from steering_net.data.trajectory import Way, runs, way_of
 from steering_net.errors import ImageError
-from steering_net.training.augmentation import CROP_TOP, crop_of
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vehicle import REAR_AXLE_M, pursuit_steering_rad
 from steering_net.vision.camera_model import TRAINING, TRAINING_CAMERA, Rgb, find_camera
+from steering_net.vision.crop import CROP_TOP, crop_of
 
 Edges: TypeAlias = NDArray[np.float64]
 """What `edges_ahead` saw in a frame."""
@@ -221,9 +221,8 @@ def _points(way: Way, middle_m: Series) -> tuple[Series, Series]:
 def towards_middle_rad(way: Way, middle_m: Series, look_ahead_m: float) -> Series:
     """Return the steering that leads from each row onto the middle: (n,), left positive.
 
-    Pure pursuit (R. C. Coulter, CMU-RI-TR-92-01, 1992) of the point of the middle that lies
-    `look_ahead_m` further along, which is that and 1.6 m from the rear axle. NaN where the middle
-    is not known there.
+    Pure pursuit of the point of the middle that lies `look_ahead_m` further along, which is that
+    and 1.6 m from the rear axle. NaN where the middle is not known there.
     """
     x_m, y_m = _points(way, middle_m)
     targets_m = way.along_m + look_ahead_m
@@ -233,5 +232,4 @@ def towards_middle_rad(way: Way, middle_m: Series, look_ahead_m: float) -> Serie
         np.interp(targets_m, way.along_m, x_m),
         np.interp(targets_m, way.along_m, y_m),
     )
-    curvature_1pm = 2.0 * left_m / np.maximum(ahead_m**2 + left_m**2, 1.0)
-    return np.where(reached, np.arctan(WHEELBASE_M * curvature_1pm), np.nan)
+    return np.where(reached, pursuit_steering_rad(ahead_m, left_m), np.nan)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.data.driving_log import Series
-from steering_net.vehicle import WHEELBASE_M
+from steering_net.vehicle import arc, curvature_1pm
 
 Rows: TypeAlias = int | NDArray[np.intp]
 
@@ -68,12 +68,10 @@ def runs(times_s: Series) -> list[slice]:
 def way_of(times_s: Series, steering_rad: Series, speed_mps: Series) -> Way:
     """Return the way of a car whose steering and speed at some times were recorded, one run."""
     steps_m = speed_mps[:-1] * np.diff(times_s)
-    turns_rad = np.tan(acting(steering_rad)[:-1]) / WHEELBASE_M * steps_m
+    ahead_m, left_m, turns_rad = arc(curvature_1pm(acting(steering_rad)[:-1]), steps_m)
     yaw_rad = _sums(turns_rad)
-    # The chord of an arc, and its direction.
-    chords_m = steps_m * np.sinc(turns_rad / 2 / np.pi)
-    bearings_rad = yaw_rad[:-1] + turns_rad / 2
-    x_m, y_m = chords_m * np.cos(bearings_rad), chords_m * np.sin(bearings_rad)
+    cos, sin = np.cos(yaw_rad[:-1]), np.sin(yaw_rad[:-1])
+    x_m, y_m = cos * ahead_m - sin * left_m, sin * ahead_m + cos * left_m
     return Way(_sums(steps_m), _sums(x_m), _sums(y_m), yaw_rad)
 
 

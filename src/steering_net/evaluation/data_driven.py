@@ -28,9 +28,8 @@ from steering_net.data.driving_log import LogError, Series
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting
 from steering_net.errors import ImageError
-from steering_net.evaluation.open_loop import latency_ms
-from steering_net.training.augmentation import crop_of
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.statistics import percentiles_ms
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, curvature_1pm
 from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
     Pinhole,
@@ -38,13 +37,13 @@ from steering_net.vision.camera_model import (
     find_camera,
     reprojected,
 )
+from steering_net.vision.crop import crop_of
 from steering_net.vision.frame_size import as_frame
 
 _LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
 INTERVENTION_COST_S = 6.0
 LEAST_KNOWN = 0.9
-FULL_LOCK_RAD = math.radians(25.0)
 _SUBSTEP_M = 0.1
 
 
@@ -101,15 +100,15 @@ class Drive:
 def advance(offset: Offset, steering_rad: float, recorded_rad: float, distance_m: float) -> Offset:
     """Return the offset after the recorded car drove on by `distance_m`, both steering constantly.
 
-    Two bicycles in the frame of the recorded one's way, whose curvature is k0 = tan(recorded) /
-    wheelbase: per metre of it, the other one, with curvature k, drifts left by
-    (1 - k0 e) tan(psi) and turns left by (1 - k0 e) k / cos(psi) - k0.
+    Both follow the bicycle model. Per metre of the recorded car's path, of curvature k0, the other
+    car, of curvature k, at e left of it and turned left by psi, moves left by (1 - k0 e) tan(psi)
+    and turns left by (1 - k0 e) k / cos(psi) - k0.
     """
     left_m, yaw_rad = offset.left_m, offset.yaw_rad
     steps = max(1, math.ceil(distance_m / _SUBSTEP_M))
     step_m = distance_m / steps
-    own_1pm = math.tan(_within_lock(steering_rad)) / WHEELBASE_M
-    recorded_1pm = math.tan(_within_lock(recorded_rad)) / WHEELBASE_M
+    own_1pm = float(curvature_1pm(_within_lock(steering_rad)))
+    recorded_1pm = float(curvature_1pm(_within_lock(recorded_rad)))
     for _ in range(steps):
         stretch = 1.0 - recorded_1pm * left_m
         turn = (stretch * own_1pm / math.cos(yaw_rad) - recorded_1pm) * step_m
@@ -263,9 +262,9 @@ class _Run:
             'max_cross_track_m': float(np.max(np.abs(offsets_m[driven]))),
             'max_speed_mps': float(np.max(self._recording.speed_mps)),
             'steering_rms_rate_radps': math.sqrt(self._turned_rad2ps / duration_s),
-            'latency_ms': latency_ms(self._latencies_s),
+            'latency_ms': percentiles_ms(self._latencies_s),
         }
 
 
 def _within_lock(steering_rad: float) -> float:
-    return max(-FULL_LOCK_RAD, min(FULL_LOCK_RAD, steering_rad))
+    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, steering_rad))

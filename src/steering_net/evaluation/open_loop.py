@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from steering_net.data.driving_log import LogError, Series
 from steering_net.data.recording import Recording
 from steering_net.errors import ImageError
 from steering_net.inference.predictor import Predictor
+from steering_net.statistics import correlation, percentiles_ms
 
 _LOG = logging.getLogger(__name__)
 # Far below what a steering wheel can do: such an output does not depend on the frame.
@@ -40,28 +40,19 @@ def open_loop(predictor: Predictor, recording: Recording) -> OpenLoop:
     """
     indices, predicted_rad, latencies_s = _predict(predictor, recording)
     recorded_rad = recording.steering_rad[indices]
+    target_rad = recording.target_rad[indices]
     error_rad = predicted_rad - recorded_rad
     report = {
         'frames': len(indices),
         'mae': float(np.mean(np.abs(error_rad))),
         'rmse': float(np.sqrt(np.mean(error_rad**2))),
-        'correlation': _correlation(predicted_rad, recorded_rad),
-        'correlation_smoothed': _correlation(predicted_rad, recording.target_rad[indices]),
+        'correlation': correlation(predicted_rad, recorded_rad) or 0.0,
+        'correlation_smoothed': correlation(predicted_rad, target_rad) or 0.0,
         'output_std': float(np.std(predicted_rad)),
         'constant_output': bool(np.std(predicted_rad) < _CONSTANT_STD_RAD),
-        'latency_ms': latency_ms(latencies_s),
+        'latency_ms': percentiles_ms(latencies_s),
     }
     return OpenLoop(report, indices, predicted_rad)
-
-
-def latency_ms(latencies_s: Sequence[float]) -> dict[str, float]:
-    """Return p50, p99 and max in ms of at least one latency in s."""
-    in_ms = np.array(latencies_s) * 1e3
-    return {
-        'p50': float(np.percentile(in_ms, 50)),
-        'p99': float(np.percentile(in_ms, 99)),
-        'max': float(np.max(in_ms)),
-    }
 
 
 def _predict(
@@ -84,9 +75,3 @@ def _predict(
     if not indices:
         raise LogError(f'no image of {recording.name} can be used: {reason}')
     return np.array(indices), np.array(predicted_rad), latencies_s
-
-
-def _correlation(a: Series, b: Series) -> float:
-    if min(np.std(a), np.std(b)) < 1e-12:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])

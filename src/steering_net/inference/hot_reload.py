@@ -14,10 +14,11 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from steering_net.errors import ModelError, one_line
 from steering_net.inference.predictor import BACKENDS, Predictor, load_predictor
-from steering_net.model_io.isolated import run_apart
+from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import ensure_litert
-from steering_net.model_io.reader import SUFFIXES, ModelError, one_line
+from steering_net.model_io.reader import SUFFIXES
 from steering_net.vision.preprocessing import find_profile
 from steering_net.vision.view import AS_TRAINED
 
@@ -113,7 +114,7 @@ def try_out(request: Request, backend: str, threads: int) -> None:
     if backend == 'litert' and request.model != 'default':
         profile = find_profile(request.profile) if request.profile else None
         converted.append(ensure_litert(Path(request.model).expanduser(), profile=profile))
-    run_apart('steering_net.inference.hot_reload', request.model, *words, more=converted)
+    run_isolated('steering_net.inference.hot_reload', request.model, *words, more=converted)
 
 
 def main(arguments: list[str] | None = None) -> int:

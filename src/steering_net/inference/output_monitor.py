@@ -7,6 +7,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from steering_net.statistics import percentile
+
 UNMOVED_FRAMES = 30
 """So many different frames in a row with the same answer are no coincidence."""
 
@@ -85,7 +87,7 @@ class Health:
         values = {
             'frames': str(self._frames),
             'rate (Hz)': f'{len(times) / period_s:.1f}',
-            'answer p50 (ms)': f'{np.median(times):.3f}' if times else '',
+            'answer p50 (ms)': f'{percentile(times, 50):.3f}' if times else '',
             'answer max (ms)': f'{max(times):.3f}' if times else '',
             'undecodable frames': str(self.bad_frames),
             'non-finite outputs': str(self.bad_outputs),

@@ -1,20 +1,21 @@
 """Networks ready to drive: a frame in, a steering angle out."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from steering_net.errors import ImageError
-from steering_net.model_io.litert_converter import ensure_litert, fitting_profile
+from steering_net.model_io.litert_converter import ensure_litert
+from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import sha256_of
-from steering_net.model_io.reader import ModelError, check_frame_shape, one_line, read_network
+from steering_net.model_io.profiles import choose_profile
+from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.frame_size import FRAME_SHAPE
 from steering_net.vision.preprocessing import Profile, find_profile
@@ -56,31 +57,6 @@ class BatchPredictor(Predictor, Protocol):
         """Return for each frame what `predict` would return or raise."""
 
 
-def load_interpreter(**arguments: Any) -> Any:
-    """Return a LiteRT interpreter, from TensorFlow where ai-edge-litert is not installed."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError:
-        import tensorflow as tf
-
-        Interpreter = tf.lite.Interpreter
-    return Interpreter(**arguments)
-
-
-@contextlib.contextmanager
-def _without_native_chatter() -> Iterator[None]:
-    """Keep LiteRT's native code from announcing its delegate on stderr; no setting does that."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 class LiteRtPredictor:
     """Runs a `.tflite` file; TensorFlow is not imported.
 
@@ -105,27 +81,16 @@ class LiteRtPredictor:
         """
         source = source or path
         self.name, self.sha256 = source.name, sha256_of(source)
-        try:
-            with _without_native_chatter():
-                self._interpreter = load_interpreter(model_path=str(path), num_threads=threads)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f'{path.name} is no LiteRT model: {one_line(error)}') from error
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
-        shape = _check_litert(inputs, outputs, self.name)
-        self.profile = fitting_profile(profile, shape, source, read_origin(path))
+        self._model = LiteRtModel(path, self.name, threads)
+        origin = read_origin(path)
+        shape = self._model.input_shape
+        self.profile = choose_profile(profile, shape, source, origin).profile
         self.view = View(self.profile, camera)
-        # Views into the interpreter's memory: nothing is copied or allocated for them per frame.
-        # They are fetched anew each time, for invoke() refuses to run while one is held.
-        self._input_view = self._interpreter.tensor(inputs[0]['index'])
-        self._output_view = self._interpreter.tensor(outputs[0]['index'])
 
     def predict(self, rgb: Rgb) -> float:
         """See `Predictor.predict`."""
-        self.view(rgb, out=self._input_view()[0])
-        self._interpreter.invoke()
-        return _to_rad(self._output_view().item(0), self.profile)
+        self.view(rgb, out=self._model.input())
+        return _to_rad(self._model.run(), self.profile)
 
 
 class KerasPredictor:
@@ -154,7 +119,7 @@ class KerasPredictor:
         network = read_network(path)
         model = network.model
         shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
-        self.profile = fitting_profile(profile, shape, path, network.origin)
+        self.profile = choose_profile(profile, shape, path, network.origin).profile
         self.view = View(self.profile, camera)
         self._inputs = np.empty((_BATCH_SIZES[-1], *shape), np.float32)
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
@@ -192,16 +157,6 @@ class KerasPredictor:
         outputs = self._forward(self._inputs[:size]).numpy()
         for refused, output in zip(errors, outputs.ravel(), strict=False):
             yield _to_rad_or_error(float(output), self.profile) if refused is None else refused
-
-
-def _check_litert(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(f'{name} has {len(inputs)} inputs and {len(outputs)} outputs, not one')
-    if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
-        raise ModelError(f'{name} is quantised at its ends: float32 is needed there')
-    if np.prod(outputs[0]['shape']) != 1:
-        raise ModelError(f'{name} puts out {tuple(outputs[0]["shape"])}, not one number')
-    return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)
 
 
 def _to_rad(output: float, profile: Profile) -> float:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
-from steering_net.model_io.isolated import run_apart
-from steering_net.model_io.litert_converter import Choice, choose_profile
+from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import Sidecar, read_sidecar, sha256_of, write_sidecar
+from steering_net.model_io.profiles import ProfileChoice, choose_profile
 from steering_net.vision.preprocessing import Profile, spell
 
 
@@ -22,7 +22,7 @@ class Imported:
     """What was read, the profile it drives with, and the files that were written."""
 
     origin: Origin
-    choice: Choice
+    choice: ProfileChoice
     files: tuple[Path, ...]
 
 
@@ -37,7 +37,7 @@ def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = N
         keras, litert = Path(folder, out.name), Path(folder, out.name).with_suffix('.tflite')
         words = [*map(str, sources), '--out', str(litert), '--keras', str(keras)]
         words += ['--profile', profile.name] if profile else []
-        run_apart(
+        run_isolated(
             'steering_net.model_io.litert_converter', *words, more=sources[1:], out=Path(folder)
         )
         origin = read_origin(litert)

@@ -17,7 +17,7 @@ _BESIDE = ('.json', '.keras', '.h5', '.hdf5', '.tflite', '.origin.json', '.weigh
 _BESIDE_A_SAVED_MODEL = ('variables', 'assets')
 
 
-def run_apart(
+def run_isolated(
     module: str, *words: str, more: Iterable[Path] = (), out: Path | None = None
 ) -> None:
     """Run a module of this package in a process of its own; ModelError with its last line.

@@ -9,28 +9,33 @@ import argparse
 import os
 import sys
 import tempfile
-from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from steering_net.errors import ModelError, one_line
 from steering_net.model_io import sandbox
 from steering_net.model_io.importers.limits import read_file
-from steering_net.model_io.isolated import run_apart
+from steering_net.model_io.isolated import run_isolated
+from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import (
     UNKNOWN,
     Origin,
-    complete,
-    infer_profile,
     origin_path,
     read_origin,
     write_atomically,
     write_origin,
 )
 from steering_net.model_io.model_config import combined, read_sidecar, sha256_of
-from steering_net.model_io.reader import ModelError, one_line, other_half, read_network
+from steering_net.model_io.profiles import (
+    ProfileChoice,
+    choose_profile,
+    complete,
+    from_sidecar,
+)
+from steering_net.model_io.reader import other_half, read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.preprocessing import (
     Profile,
@@ -38,7 +43,6 @@ from steering_net.vision.preprocessing import (
     decode_jpeg,
     find_profile,
     preprocess,
-    spell,
 )
 
 CONVERTER_VERSION = 3
@@ -46,66 +50,6 @@ CONVERTER_VERSION = 3
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference allowed between both networks' outputs, in units of the output."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The profile of a network, and why it is that one."""
-
-    profile: Profile
-    reason: str
-
-    def __str__(self) -> str:
-        """Both, for people."""
-        return f'{spell(self.profile)}, {self.reason}'
-
-
-def choose_profile(
-    profile: Profile | None,
-    input_shape: tuple[int, int, int],
-    model_path: Path,
-    origin: Origin = UNKNOWN,
-) -> Choice:
-    """Return `profile`, or the sidecar's, or the one inferred, for a network that takes (h, w, 3).
-
-    What the profile leaves to the network is filled in. Raises ModelError where nothing says
-    which one it is, or if it does not make frames of that shape.
-    """
-    choice = Choice(profile, 'as asked for') if profile else _from_sidecar(model_path)
-    if choice is None:
-        try:
-            found, reason = infer_profile(input_shape, origin)
-            choice = Choice(found, f'because {reason}')
-        except ModelError as error:
-            raise ModelError(f'{model_path.name}: {error}') from error
-    whole = complete(choice.profile, input_shape, origin)
-    made = whole.output_shape()
-    if made != input_shape:
-        takes = f'{model_path.name} takes {input_shape}'
-        raise ModelError(f'{takes}, but profile {whole.name} makes {made}')
-    return Choice(whole, choice.reason)
-
-
-def _from_sidecar(model_path: Path) -> Choice | None:
-    sidecar, name = read_sidecar(model_path), model_path.with_suffix('.json').name
-    if sidecar is None:
-        return None
-    try:
-        profile = find_profile(sidecar.profile)
-        scaled = replace(profile, steering_scale_rad=sidecar.steering_scale_rad)
-        return Choice(scaled, f'{name} says so')
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f'{name}: {error}') from error
-
-
-def fitting_profile(
-    profile: Profile | None,
-    input_shape: tuple[int, int, int],
-    model_path: Path,
-    origin: Origin = UNKNOWN,
-) -> Profile:
-    """Return the profile that `choose_profile` chooses."""
-    return choose_profile(profile, input_shape, model_path, origin).profile
 
 
 def default_cache_dir() -> Path:
@@ -143,7 +87,7 @@ def prepare(model_path: Path, profile: Profile | None = None) -> str:
     """
     origin = read_origin(ensure_litert(model_path, profile=profile))
     if origin.input_shape is None:
-        choice = Choice(profile, 'as asked for') if profile else _from_sidecar(model_path)
+        choice = ProfileChoice(profile, 'as asked for') if profile else from_sidecar(model_path)
     else:
         choice = choose_profile(profile, origin.input_shape, model_path, origin)
     told = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
@@ -158,7 +102,7 @@ def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | No
     with tempfile.TemporaryDirectory(dir=target.parent, prefix='.convert-') as folder:
         made = Path(folder, target.name)
         words = [str(model_path), '--out', str(made), *words]
-        run_apart('steering_net.model_io.litert_converter', *words, out=Path(folder))
+        run_isolated('steering_net.model_io.litert_converter', *words, out=Path(folder))
         # The origin first: a network that is there counts as done, and would stay without one.
         for file in (origin_path(made), made):
             os.replace(file, target.parent / file.name)
@@ -190,10 +134,11 @@ def _converted(
     network = read_network(source, other)
     model, shape = network.model, network.origin.input_shape
     assert shape is not None
-    frames = probe_inputs(fitting_profile(profile, shape, source, network.origin))
+    frames = probe_inputs(choose_profile(profile, shape, source, network.origin).profile)
     expected = np.ravel(model.predict_on_batch(np.stack(frames)))
     content = _to_litert(model, shape, source.name)
-    actual = np.array([_run_litert(content, frame) for frame in frames])
+    converted = LiteRtModel(content, source.name)
+    actual = np.array([converted.predict(frame) for frame in frames])
     difference = float(np.max(np.abs(actual - expected)))
     if not difference < MAX_DIFFERENCE * max(1.0, float(np.max(np.abs(expected)))):
         raise ModelError(f'{source.name} converts to a network that differs by {difference:.2g}')
@@ -204,23 +149,22 @@ def _converted(
 
 def _adopted(source: Path) -> tuple[bytes, Origin]:
     """A `.tflite` file, once it has run and is known to have only built-in operators."""
-    from steering_net.inference.predictor import LiteRtPredictor, PredictionError
     from steering_net.model_io.importers.litert import check_operators
 
     content = read_file(source)
     check_operators(content, source.name)
+    model = LiteRtModel(content, source.name)
     # This profile fits every size; whether the network steers well is not the question here.
-    predictor = LiteRtPredictor(source, find_profile('custom'))
-    try:
-        for frame in probe_frames():
-            predictor.predict(frame)
-    except PredictionError as error:
-        raise ModelError(f'{source.name}: {error}') from error
+    profile = complete(find_profile('custom'), model.input_shape, UNKNOWN)
+    for frame in probe_inputs(profile):
+        output = model.predict(frame)
+        if not np.isfinite(output):
+            raise ModelError(f'{source.name}: the network put out {output}')
     try:
         return content, read_network(source).origin
     except (ModelError, ImportError):
         # It drives all the same, also without TensorFlow, but its layers are not known.
-        return content, Origin('LiteRT', input_shape=predictor.profile.output_shape())
+        return content, Origin('LiteRT', input_shape=model.input_shape)
 
 
 def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
@@ -234,16 +178,6 @@ def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
         return bytes(tf.lite.TFLiteConverter.from_keras_model(single).convert())
     except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError(f'{name} cannot be converted: {one_line(error)}') from error
-
-
-def _run_litert(content: bytes, frame: Tensor) -> float:
-    from steering_net.inference.predictor import load_interpreter
-
-    interpreter = load_interpreter(model_content=content, num_threads=1)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]['index'], frame[None])
-    interpreter.invoke()
-    return float(np.ravel(interpreter.get_tensor(interpreter.get_output_details()[0]['index']))[0])
 
 
 def probe_frames() -> list[Rgb]:

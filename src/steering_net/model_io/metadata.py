@@ -1,16 +1,15 @@
-"""Where a network comes from, and which profile that speaks for."""
+"""Origin: what the file of a network says about it, and how that is stored beside LiteRT files."""
 
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from steering_net.errors import READ_ERRORS, ModelError
-from steering_net.vision.preprocessing import Profile, find_profile
+from steering_net.errors import READ_ERRORS
 
 _SCALES_PIXELS = 0.1
 """A network that multiplies its input by less expects pixels of 0 to 255, not of 0 to 1."""
@@ -84,43 +83,6 @@ def _scales_pixels(layers: list[Any]) -> bool:
         if kind in ('Conv2D', 'Dense', 'DepthwiseConv2D', 'SeparableConv2D'):
             return False
     return False
-
-
-def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile, str]:
-    """Return the usual profile for a network that takes (h, w, 3), and why it is that one.
-
-    Raises ModelError where neither its size nor its layers say.
-    """
-    size = f'it takes {shape[1]} x {shape[0]}'
-    inside = 'and brings 0..255 to a small range itself'
-    if shape[:2] == (160, 320):
-        return find_profile('carnd_raw_rgb'), f'{size}, a whole frame'
-    if shape[:2] == (64, 64):
-        name = 'ksakmann' if origin.scales_pixels is not False else 'ksakmann:scale=1/255'
-        return find_profile(name), size
-    if shape[:2] != (66, 200):
-        raise ModelError(
-            f'{size}, no usual size: say with which profile, '
-            'for example custom:rows=60-136,colour=rgb'
-        )
-    if origin.scales_pixels is None:
-        reason = f'{size}; its layers are not known, so it is taken not to scale pixels itself'
-        return find_profile('course'), reason
-    if not origin.scales_pixels:
-        return find_profile('course'), f'{size} and does not scale pixels itself'
-    if origin.is_keras_1:
-        reason = f'{size} {inside}, and is of the days of OpenCV before 3.2'
-        return find_profile('naoki_legacy_yuv'), reason
-    return find_profile('naoki'), f'{size} {inside}'
-
-
-def complete(profile: Profile, shape: tuple[int, int, int], origin: Origin) -> Profile:
-    """Return the profile with the size and the scale that it leaves to the network."""
-    if profile.size is None and profile.output_shape() != shape:
-        profile = replace(profile, size=(shape[1], shape[0]))
-    if profile.scale is None:
-        profile = replace(profile, scale=1.0 if origin.scales_pixels else 1 / 255)
-    return profile
 
 
 def origin_path(litert: Path) -> Path:

@@ -14,8 +14,6 @@ import numpy as np
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.metadata import Origin, describe
 
-__all__ = ['ModelError', 'Network', 'check_frame_shape', 'load_keras', 'one_line', 'read_network']
-
 SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
 _TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
 _MAX_SIDE_PX = 4096

@@ -47,6 +47,7 @@ from steering_net.inference.predictor import (
 from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
+from steering_net.vehicle import MAX_STEERING_RAD
 from steering_net.vision.camera_model import AUTONOMOUS, CAMERAS, Rgb
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg
@@ -110,7 +111,11 @@ class SteeringNode(Node):
     def __init__(self) -> None:
         super().__init__('steering')
         self._max_steering_rad = self._parameter(
-            'max_steering_rad', 0.43633231, 'Largest steering angle sent, rad.', 0.01, 1.5
+            'max_steering_rad',
+            round(MAX_STEERING_RAD, 8),
+            'Largest steering angle sent, rad.',
+            0.01,
+            1.5,
         )
         transport = self._parameter(
             'image_transport', 'compressed', f'How frames come: {" or ".join(TOPICS)}.'

@@ -6,28 +6,17 @@ and scales it to the network's size, so that light is changed on few pixels. Ste
 left positive.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.vehicle import WHEELBASE_M
-from steering_net.vision.camera_model import (
-    TRAINING_CAMERA,
-    Matrix,
-    Pinhole,
-    Rgb,
-    find_camera,
-    image_from_image,
-    pixels_from_image,
-    turned,
-)
-from steering_net.vision.frame_size import FRAME_WIDTH, as_frame
+from steering_net.vehicle import pursuit_steering_rad
+from steering_net.vision.camera_model import Pinhole, Rgb, find_camera
+from steering_net.vision.crop import CROP_SHAPE, image_from_picture, moved
 from steering_net.vision.preprocessing import Profile
-
-CROP_TOP, CROP_BOTTOM = 50, 145
-CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)
 
 # The camera sees its own bonnet from about this row of a frame on.
 _BONNET_ROW = 136
@@ -79,20 +68,11 @@ class Augmentation:
 
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
         """Return the label for a car that stands `shift_m` and `yaw_rad` further to the left."""
-        bearing_rad = shift_m / self.look_ahead_m + yaw_rad
-        return steering_rad - 2 * WHEELBASE_M / self.look_ahead_m * bearing_rad
-
-
-def crop_of(
-    rgb: Rgb, frame_of: Pinhole = TRAINING_CAMERA, seen_by: Pinhole = TRAINING_CAMERA
-) -> Rgb:
-    """Return rows 50 to 145 of a frame, or a stored crop, turned from one camera to another.
-
-    Raises ImageError for what is neither a crop nor a frame that `as_frame` takes.
-    """
-    if rgb.shape == CROP_SHAPE:
-        return turned(rgb, frame_of, seen_by, CROP_TOP)
-    return turned(as_frame(rgb), frame_of, seen_by)[CROP_TOP:CROP_BOTTOM]
+        # Where the point `look_ahead_m` ahead of the old place is from the new one.
+        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+        ahead_m = cos * self.look_ahead_m - sin * shift_m
+        left_m = -sin * self.look_ahead_m - cos * shift_m
+        return float(steering_rad + pursuit_steering_rad(ahead_m, left_m))
 
 
 def augment(
@@ -132,56 +112,10 @@ def _jolted(camera: Pinhole, settings: Augmentation, rng: np.random.Generator) -
     )
 
 
-def moved(
-    crop: Rgb,
-    shift_m: float,
-    yaw_rad: float,
-    profile: Profile,
-    flip: bool = False,
-    seen_by: Pinhole | None = None,
-) -> Rgb:
-    """Return what `profile` sees of a crop from `shift_m` further left, turned `yaw_rad` left.
-
-    The road is taken for a plane, and all above the horizon for infinitely far. `seen_by` is the
-    camera that sees it, without one the profile's, which took the crop. `flip` mirrors the
-    picture afterwards. It is uint8 RGB of the profile's size; its rows count within the crop.
-    """
-    frame_of = find_camera(profile.camera)
-    seen_by = seen_by or frame_of
-    height, width, _ = profile.output_shape(*crop.shape[:2])
-    to_image, to_pixels = _to_image(profile), pixels_from_image(CROP_TOP)
-    if flip:
-        # The last column comes first.
-        to_image[:, 2] += to_image[:, 0] * (width - 1.0)
-        to_image[:, 0] *= -1.0
-    far, ground = image_from_image(seen_by, frame_of, (0.0, shift_m, yaw_rad))
-    # Where the horizon is rolled, a few pixels of the far side are taken for the plane's, or the
-    # other way round. Both maps are all but equal there.
-    horizon = (seen_by.horizon_px - to_image[1, 2]) / to_image[1, 1]
-    horizon = max(0, min(height, round(horizon)))
-    where = np.empty((2, height, width), np.float32)
-    for rows, homography in ((slice(0, horizon), far), (slice(horizon, height), ground)):
-        matrix = (to_pixels @ homography @ to_image).astype(np.float32)
-        x = np.arange(width, dtype=np.float32)
-        y = np.arange(rows.start, rows.stop, dtype=np.float32)
-        along, down = np.outer(matrix[:, 0], x), np.outer(matrix[:, 1], y) + matrix[:, 2:]
-        scaled = down[:, :, None] + along[:, None, :]
-        np.divide(scaled[:2], scaled[2], out=where[:, rows])
-    return np.asarray(
-        cv2.remap(crop, where[0], where[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
-        np.uint8,
-    )
-
-
-def _to_image(profile: Profile) -> Matrix:
-    """Return the map from pixel indices of the picture to image coordinates of the frame."""
-    return profile.image_from_picture(*CROP_SHAPE[:2], CROP_TOP)
-
-
 def _shade_bonnet(picture: Rgb, profile: Profile, gain: float) -> None:
     """Change the brightness of the bonnet in a picture of the profile's size, in place."""
-    to_image = _to_image(profile)
-    first = round((_BONNET_ROW - to_image[1, 2]) / to_image[1, 1])
+    from_picture = image_from_picture(profile)
+    first = round((_BONNET_ROW - from_picture[1, 2]) / from_picture[1, 1])
     if first < len(picture):
         rows = picture[max(0, first) :]
         cv2.convertScaleAbs(rows, dst=rows, alpha=gain)
@@ -222,9 +156,8 @@ def _cast_shadow(crop: Rgb, rng: np.random.Generator) -> None:
 def _noise_patterns() -> list[NDArray[np.int16]]:
     """A few fixed patterns: fresh noise would cost more than all the rest of an image."""
     rng = np.random.default_rng(0)
-    shape = (CROP_BOTTOM - CROP_TOP, 320, 3)
     return [
-        np.rint(rng.normal(0, _NOISE_LEVELS, shape)).astype(np.int16)
+        np.rint(rng.normal(0, _NOISE_LEVELS, CROP_SHAPE)).astype(np.int16)
         for _ in range(_NOISE_PATTERNS)
     ]
 

@@ -19,9 +19,10 @@ from steering_net.data.centerline import Edges, look
 from steering_net.data.driving_log import Log, LogError, Series, base_name, read_image, read_log
 from steering_net.data.recording import Recording
 from steering_net.errors import ImageError
-from steering_net.training.augmentation import CROP_SHAPE, Augmentation, crop_of
+from steering_net.training.augmentation import Augmentation
 from steering_net.training.labels import Labelling, of_log, of_recording
 from steering_net.vision.camera_model import TRAINING, Rgb, find_camera
+from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import Profile
 

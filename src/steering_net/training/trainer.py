@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from steering_net.data.recording import Recording
+from steering_net.errors import ModelError
 from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
-from steering_net.model_io.reader import ModelError, load_keras
-from steering_net.training.augmentation import CROP_BOTTOM, CROP_TOP, Augmentation, augment
+from steering_net.model_io.reader import load_keras
+from steering_net.training.batches import BatchMaker, network_inputs, validation_data
+from steering_net.training.config import TrainConfig
 from steering_net.training.dataset import (
     Frames,
     LogSource,
@@ -28,94 +30,14 @@ from steering_net.training.dataset import (
     recorded_frames,
     rendered_frames,
 )
-from steering_net.training.labels import Labelling
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
-from steering_net.vision.preprocessing import Profile, find_profile, preprocess
+from steering_net.vision.crop import CROP_TOP
+from steering_net.vision.preprocessing import Profile, find_profile
 
 _LOG = logging.getLogger(__name__)
 # Between a squared and an absolute error: a keyed pulse in a label must not pull hard.
 _HUBER_DELTA = 0.1
-# The network that is trained has no layer that brings pixels to a small range.
-_SCALES = (1 / 1024, 1 / 64)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train: everything but the data.
-
-    `rendered_share` is that of each batch; `start_from` networks of the same shape: the mean of
-    their weights is what it begins with (model soups, Wortsman et al., 2022). `keep_straight` is
-    the share of recorded frames that go straight on to train with; `tensorboard` a folder for
-    TensorBoard's files.
-    `average` is the momentum of the moving average of the weights that is judged and kept (Polyak
-    and Juditsky, 1992); 0 keeps the weights themselves.
-    """
-
-    out: Path
-    name: str = 'pilotnet'
-    profile: str = 'course'
-    epochs: int = 20
-    steps_per_epoch: int | None = None
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    rendered_share: float = 0.5
-    patience: int = 8
-    seed: int = 0
-    threads: int = 2
-    resume: bool = False
-    start_from: tuple[Path, ...] = ()
-    keep_straight: float = 1.0
-    average: float = 0.0
-    tensorboard: Path | None = None
-    labelling: Labelling = field(default_factory=Labelling)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        """Raise ValueError, naming the field, for a value outside its range."""
-        for name in ('epochs', 'steps_per_epoch', 'batch_size', 'patience', 'threads'):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f'{name} must be at least 1, not {value}')
-        if not 0 <= self.average < 1:
-            raise ValueError(f'average must be 0 or more and below 1, not {self.average}')
-        if not 0 < self.learning_rate < 1:
-            raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
-        for name in ('rendered_share', 'keep_straight'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
-        _check_profile(find_profile(self.profile))
-
-    @property
-    def camera(self) -> str:
-        """The camera of the frames that the network is trained on."""
-        return find_profile(self.profile).camera
-
-    @property
-    def model_path(self) -> Path:
-        """The `.keras` file; `.tflite`, `.json`, `.md` and the plots lie beside it."""
-        return self.out / f'{self.name}.keras'
-
-
-def _check_profile(profile: Profile) -> None:
-    """Raise ValueError, naming the field, for a profile that training has no pixels for."""
-    told = f'profile {profile.name} cannot be trained:'
-    top, bottom = profile.rows or (0, FRAME_HEIGHT)
-    if not CROP_TOP <= top < bottom <= CROP_BOTTOM:
-        raise ValueError(
-            f'{told} rows must lie within {CROP_TOP}-{CROP_BOTTOM}, not {top}-{bottom}'
-        )
-    if profile.columns and profile.columns[1] > FRAME_WIDTH:
-        raise ValueError(f'{told} columns must lie within 0-{FRAME_WIDTH}')
-    height, width, _ = profile.output_shape()
-    if height > CROP_BOTTOM - CROP_TOP or width > FRAME_WIDTH:
-        most = f'{FRAME_WIDTH}x{CROP_BOTTOM - CROP_TOP}'
-        raise ValueError(f'{told} size must be {most} at most, not {width}x{height}')
-    if profile.scale is not None and not _SCALES[0] <= profile.scale <= _SCALES[1]:
-        raise ValueError(
-            f'{told} scale must be 1/1024 to 1/64, such as 1/255, not {profile.scale:g}'
-        )
 
 
 @dataclass(frozen=True)
@@ -193,63 +115,6 @@ def _check_tensorboard(config: TrainConfig) -> None:
         raise ValueError('TensorBoard is not installed: pip install tensorboard')
 
 
-class BatchMaker:
-    """Makes augmented batches; the same epoch and step always give the same batch."""
-
-    def __init__(self, config: TrainConfig, profile: Profile, pools: Sequence[Frames]) -> None:
-        self.epoch = 0
-        self._config, self._profile = config, profile
-        # The crops are blurred already, and augmented pictures have their size.
-        self._rest = replace(profile, rows=None, columns=None, blur=0, size=None)
-        # To pick from all of a pool spares a copy of what trains.
-        self._pools = pools
-        self._trained = recorded, rendered = [np.flatnonzero(~pool.held_out) for pool in pools]
-        share = config.rendered_share if len(recorded) else 1.0
-        self._rendered_count = round(config.batch_size * share) if len(rendered) else 0
-        size = len(recorded) + len(rendered)
-        self.steps = config.steps_per_epoch or math.ceil(size / config.batch_size)
-
-    def batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return float32 (n, h, w, 3) network inputs and (n, 1) labels in network units."""
-        rng = np.random.default_rng([self._config.seed, self.epoch, step])
-        x = np.empty((self._config.batch_size, *self._profile.output_shape()), np.float32)
-        y = np.empty((len(x), 1), np.float32)
-        for i in range(len(x)):
-            rendered = i < self._rendered_count
-            pool, trained = self._pools[rendered], self._trained[rendered]
-            choice = int(trained[rng.integers(len(trained))])
-            # Rendered frames come from everywhere on the road, with exact labels.
-            picture, steering_rad = augment(
-                pool.crops[choice],
-                float(pool.steering_rad[choice]),
-                self._config.augmentation,
-                self._profile,
-                rng,
-                move=not rendered,
-            )
-            preprocess(picture, self._rest, out=x[i])
-            y[i] = steering_rad / self._profile.steering_scale_rad
-        return x, y
-
-    def dataset(self) -> Any:
-        """Return the batches of one epoch as a `tf.data.Dataset`, prepared in parallel."""
-        import tensorflow as tf
-
-        size = self._config.batch_size
-        shapes = ((size, *self._profile.output_shape()), (size, 1))
-
-        def make(step: Any) -> Any:
-            x, y = tf.numpy_function(self.batch, [step], (tf.float32, tf.float32))
-            return tf.ensure_shape(x, shapes[0]), tf.ensure_shape(y, shapes[1])
-
-        # Its thread looks round after 10, 20, 40 ... ms, and the end of an epoch waits for the
-        # next time: an epoch would take 5.1, 10.2 or 20.5 s and nothing between.
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        steps = tf.data.Dataset.range(self.steps).with_options(options)
-        return steps.map(make, num_parallel_calls=self._config.threads).prefetch(2)
-
-
 def fit(
     config: TrainConfig,
     profile: Profile,
@@ -271,7 +136,7 @@ def fit(
         config.learning_rate, config.epochs * batches.steps
     )
     compile_for(model, rate, config.average)
-    validation = _validation(profile, pools)
+    validation = validation_data(profile, pools)
     config.out.mkdir(parents=True, exist_ok=True)
     history = model.fit(
         batches.dataset(),
@@ -354,25 +219,6 @@ def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: st
     ]
 
 
-def _validation(profile: Profile, pools: Sequence[Frames]) -> Any:
-    parts = [pool.part(held_out=True) for pool in pools]
-    if not any(len(part) for part in parts):
-        return None
-    labels = np.concatenate([part.steering_rad for part in parts])
-    inputs = np.concatenate([_inputs(profile, part) for part in parts])
-    # Both kinds weigh the same, however many frames there are of each.
-    weights = np.concatenate([np.full(len(part), 1 / max(1, len(part))) for part in parts])
-    return inputs, labels[:, None] / profile.steering_scale_rad, weights / weights.mean()
-
-
-def _inputs(profile: Profile, frames: Frames) -> NDArray[np.float32]:
-    inputs = np.empty((len(frames), *profile.output_shape()), np.float32)
-    profile = replace(profile, blur=0)
-    for crop, slot in zip(frames.crops, inputs, strict=True):
-        preprocess(crop, profile, out=slot)
-    return inputs
-
-
 def _write(
     config: TrainConfig,
     profile: Profile,
@@ -405,7 +251,7 @@ def _judge(model: Any, profile: Profile, frames: Frames) -> tuple[NDArray[Any], 
     """(recorded, predicted) steering of frames, rad."""
     if not len(frames):
         return frames.steering_rad, frames.steering_rad
-    output = model.predict(_inputs(profile, frames), batch_size=256, verbose=0)
+    output = model.predict(network_inputs(profile, frames), batch_size=256, verbose=0)
     return frames.steering_rad, output[:, 0] * profile.steering_scale_rad
 
 

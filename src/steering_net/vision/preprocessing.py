@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ImageError
+from steering_net.vehicle import MAX_STEERING_RAD
 from steering_net.vision.camera_model import TRAINING, Matrix, Rgb, find_camera
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 
 Tensor: TypeAlias = NDArray[np.float32]
 
-RECORDER_STEERING_RAD = -0.43633231
+# Rounded, because the sidecars of networks hold it with eight decimals.
+RECORDER_STEERING_RAD = -round(MAX_STEERING_RAD, 8)
 """rad (left positive) for one unit of recorded or predicted steering (right positive)."""
 
 _MAX_SIDE_PX = 4096

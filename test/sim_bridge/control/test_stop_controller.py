@@ -3,7 +3,7 @@
 import pytest
 
 from sim_bridge.control.stop_controller import PROBE_THROTTLE, RELEASE_THROTTLE, StopController
-from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
+from steering_net.vehicle import REVERSE_BELOW_MPS
 
 FRAME_S = 1 / 60
 

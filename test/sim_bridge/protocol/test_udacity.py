@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_bridge.protocol import udacity
+from sim_bridge.protocol.types import Command, HalfCommandError, PacketError, Telemetry
 from sim_bridge.protocol.udacity import (
     CULTURES,
-    Command,
     Culture,
-    HalfCommandError,
-    PacketError,
-    Telemetry,
+    UdacityLink,
+    decimal_of,
     decode_command,
     decode_telemetry,
     encode_command,
@@ -38,7 +37,7 @@ def test_decode_telemetry_converts_to_si_and_left_positive():
     assert frame.speed_mps == pytest.approx(13.4112)
     assert frame.throttle == 0.3
     assert frame.jpeg == JPEG
-    assert frame.decimal == '.'
+    assert decimal_of(GOOD) == '.'
 
 
 def test_null_telemetry_is_manual_driving():
@@ -60,9 +59,9 @@ def test_null_telemetry_is_manual_driving():
     ],
 )
 def test_speed_is_read_in_every_notation(text, mps, decimal):
-    frame = decode_telemetry({**GOOD, 'speed': text})
-    assert frame.speed_mps == pytest.approx(mps, rel=1e-2, abs=1e-9)
-    assert frame.decimal == decimal
+    payload = {**GOOD, 'speed': text}
+    assert decode_telemetry(payload).speed_mps == pytest.approx(mps, rel=1e-2, abs=1e-9)
+    assert decimal_of(payload) == decimal
 
 
 @pytest.mark.parametrize('text', ['900,0000', '0.900,0000', '0,900.0000', '0 900.0000'])
@@ -148,11 +147,12 @@ def test_command_survives_the_wire_in_every_culture(steering, throttle, name):
 )
 def test_telemetry_survives_the_wire_in_every_culture(steering, throttle, speed, jpeg, name):
     culture = CULTURES[name]
-    got = decode_telemetry(encode_telemetry(Telemetry(steering, throttle, speed, jpeg), culture))
+    payload = encode_telemetry(Telemetry(steering, throttle, speed, jpeg), culture)
+    got = decode_telemetry(payload)
     assert got.steering_rad == pytest.approx(steering, abs=1e-5)
     assert got.throttle == pytest.approx(throttle, abs=1e-4)
     assert got.speed_mps == pytest.approx(speed, abs=1e-4)
-    assert (got.jpeg, got.decimal) == (jpeg, culture.decimal)
+    assert (got.jpeg, decimal_of(payload)) == (jpeg, culture.decimal)
 
 
 VALUES = (-12.3456, 0.0, 1.0, 29.9876, -0.00001, 25.0, 1234.5678)
@@ -229,10 +229,28 @@ def test_the_speed_is_kept_where_another_field_is_wrong():
         with pytest.raises(PacketError) as caught:
             decode_telemetry({**GOOD, field: value})
         assert caught.value.speed_mps == pytest.approx(13.4112)
-        assert caught.value.decimal == '.'
     with pytest.raises(PacketError) as caught:
         decode_telemetry({**GOOD, 'speed': None})
     assert caught.value.speed_mps is None
+
+
+def test_a_link_answers_in_the_culture_of_the_newest_speed_that_could_be_read():
+    sent = []
+    link = UdacityLink(lambda *what: sent.append(what))
+    link.send_command(Command(0.0, 0.5))
+    with pytest.raises(PacketError, match='image is null'):
+        link.decode({**GOOD, 'speed': '1,0000', 'image': None})
+    link.send_command(Command(0.0, 0.5))
+    with pytest.raises(PacketError, match='speed is null'):
+        link.decode({**GOOD, 'speed': None})
+    link.send_command(Command(0.0, 0.5))
+    assert link.decode(None) is None
+    link.send_manual()
+    link.decode(GOOD)
+    link.send_command(Command(0.0, 0.5))
+    told = [data.get('throttle') for _, data in sent]
+    assert told == ['0', '0,500000', '0,500000', None, '0.500000']
+    assert [event for event, _ in sent] == ['steer', 'steer', 'steer', 'manual', 'steer']
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])

@@ -7,21 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_bridge.server.eio3_adapter import (
-    LEGACY,
-    MALFORMED_AT_MOST,
-    LegacyDialect,
-    continuations,
-    may_pass,
-    unmask,
-)
-from sim_bridge.simulator.client_protocol import (
+from sim_bridge.protocol.websocket_frames import (
     CONTINUATION,
     PING,
     TEXT,
+    apply_mask,
     encode_frame,
-    encode_text,
+    take_continuations,
 )
+from sim_bridge.server.eio3_adapter import EIO3, MALFORMED_AT_MOST, Eio3Adapter, may_pass
+from sim_bridge.simulator.client_protocol import encode_text
 
 
 class Wire:
@@ -46,7 +41,7 @@ class Wire:
 
 def heard(wire, on_malformed=lambda: None):
     """Everything that Engine.IO gets to hear."""
-    dialect = LegacyDialect(wire, on_malformed)
+    dialect = Eio3Adapter(wire, on_malformed)
     return list(iter(dialect.wait, None))
 
 
@@ -54,7 +49,7 @@ def test_simulator_that_pings_first_is_opened_and_answered():
     wire = Wire('2', '42["telemetry",{}]', '2')
     assert heard(wire) == ['40', '42["telemetry",{}]']
     assert wire.sent == ['3', '3']
-    assert wire.environ[LEGACY]
+    assert wire.environ[EIO3]
 
 
 def test_simulator_that_sends_first_is_opened():
@@ -66,7 +61,7 @@ def test_simulator_that_sends_first_is_opened():
 def test_modern_client_is_untouched():
     wire = Wire('40', '2', '42["telemetry",null]')
     assert heard(wire) == ['40', '2', '42["telemetry",null]']
-    assert LEGACY not in wire.environ
+    assert EIO3 not in wire.environ
 
 
 def test_a_bare_pong_decides_nothing():
@@ -74,7 +69,7 @@ def test_a_bare_pong_decides_nothing():
 
 
 def test_one_that_admits_its_age_is_opened_at_once():
-    assert heard(Wire('42["telemetry"]', **{LEGACY: True})) == ['40', '42["telemetry"]']
+    assert heard(Wire('42["telemetry"]', **{EIO3: True})) == ['40', '42["telemetry"]']
 
 
 @pytest.mark.parametrize(
@@ -106,7 +101,7 @@ def test_what_passes_is_a_digit_that_engine_io_can_read(message):
 @given(st.binary(max_size=3000), st.tuples(*[st.integers(0, 255)] * 4), st.integers(0, 9))
 def test_unmask_is_rfc_6455(data, mask, offset):
     expected = bytes(byte ^ mask[(offset + i) % 4] for i, byte in enumerate(data))
-    assert unmask(data, mask, len(data), offset) == expected
+    assert apply_mask(data, mask, len(data), offset) == expected
 
 
 @pytest.mark.parametrize('size', [1016 + 126, 3 * 1016, 17 * 1016 + 700])
@@ -115,19 +110,19 @@ def test_continuations_are_unmasked_at_once(size):
     text = ''.join(rng.choices('abcdefgh', k=size))
     _, *rest = encode_text(text, lambda: rng.randbytes(4))
     stream = b''.join(rest)
-    assert continuations(stream + b'next') == (text[1016:].encode(), len(stream), True)
+    assert take_continuations(stream + b'next') == (text[1016:].encode(), len(stream), True)
 
 
 def test_continuations_end_before_what_is_unfinished_short_or_of_another_kind():
     whole = encode_frame(CONTINUATION, bytes(200), b'abcd', final=False)
-    assert continuations(whole + whole[:100]) == (bytes(200), len(whole), False)
+    assert take_continuations(whole + whole[:100]) == (bytes(200), len(whole), False)
     for other in (
         encode_frame(TEXT, bytes(200), b'abcd'),
         encode_frame(PING, b'', b'abcd'),
         encode_frame(CONTINUATION, b'short', b'abcd'),
         b'\x00\x7e\x00\xc8' + bytes(200),
     ):
-        assert continuations(other) == (b'', 0, False)
-        assert continuations(whole + other) == (bytes(200), len(whole), False)
+        assert take_continuations(other) == (b'', 0, False)
+        assert take_continuations(whole + other) == (bytes(200), len(whole), False)
     ending = encode_frame(CONTINUATION, bytes(200), b'abcd', final=True)
-    assert continuations(ending + whole) == (bytes(200), len(ending), True)
+    assert take_continuations(ending + whole) == (bytes(200), len(ending), True)

@@ -2,14 +2,14 @@
 
 import socket
 import threading
-import time
 
 import pytest
 import socketio
 
 from helpers.echo import FRAME, STEER, Echo, page, poll_until
 from helpers.waiting import wait_for
-from sim_bridge.protocol.udacity import CULTURES, Command, encode_command
+from sim_bridge.protocol.types import Command
+from sim_bridge.protocol.udacity import CULTURES, encode_command
 from sim_bridge.server.simulator_server import ServerError, SimulatorServer
 from sim_bridge.simulator.client import Client
 
@@ -108,35 +108,35 @@ def test_browsers_of_other_origins_are_refused(echo):
         assert plain.recv(4096).startswith(b'HTTP/1.1 400')
 
 
-def test_post_runs_on_the_server_thread_in_order(echo):
+def test_calls_run_on_the_server_thread_in_order(echo):
     ran = []
     for number in range(100):
-        echo.server.post(
-            lambda number=number: ran.append((number, threading.current_thread().name))
+        echo.server.call_soon(
+            lambda _now_s, number=number: ran.append((number, threading.current_thread().name))
         )
     wait_for(lambda: len(ran) == 100)
     assert ran == [(number, 'simulator-server') for number in range(100)]
 
 
-def test_a_mistake_in_a_posted_call_does_not_stop_the_next(echo, logged):
+def test_an_error_in_a_call_does_not_stop_the_next(echo, logged):
     done = []
-    echo.server.post(lambda: 1 / 0)
-    echo.server.post(lambda: done.append(True))
+    echo.server.call_soon(lambda _now_s: 1 / 0)
+    echo.server.call_soon(lambda _now_s: done.append(True))
     wait_for(lambda: done)
     assert 'ZeroDivisionError' in logged.text
 
 
-def test_wake_up_comes_when_asked_for(echo):
-    asked = []
+def test_every_call_sets_the_timer_for_the_next_deadline(echo):
+    asked_s = []
 
-    def ask():
-        asked.append(time.monotonic())
-        echo.server.wake_at(asked[0] + 10.0)
-        echo.server.wake_at(asked[0] + 0.05)
+    def ask(now_s, after_s):
+        asked_s.append(now_s)
+        echo.deadline_s = now_s + after_s
 
-    echo.server.post(ask)
-    wait_for(lambda: hasattr(echo, 'woken_at'))
-    assert echo.woken_at >= asked[0] + 0.045
+    for after_s in (10.0, 0.05):
+        echo.server.call_soon(lambda now_s, after_s=after_s: ask(now_s, after_s))
+    wait_for(lambda: echo.expired_s)
+    assert echo.expired_s[0] >= asked_s[1] + 0.045
 
 
 def test_farewell_is_the_last_thing_that_a_simulator_hears():

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from sim_bridge.protocol.udacity import REVERSE_BELOW_MPS
 from sim_bridge.session.response_scheduler import ResponseScheduler, State
 from sim_bridge.session.tokens import CHECK_EVERY, WATCHED, Limits
+from steering_net.vehicle import REVERSE_BELOW_MPS
 
 FRAME = 1 / 60
 LIMITS = Limits()
@@ -200,7 +200,7 @@ def test_silence_is_kicked_once_then_with_growing_pauses(bench):
 def test_pauses_between_kicks_are_bounded(bench):
     bench.until(bench.now + 600.0)
     times = [when for when, _ in bench.answers]
-    assert times[-1] - times[-2] == pytest.approx(LIMITS.kick_at_most_every_s)
+    assert times[-1] - times[-2] == pytest.approx(LIMITS.keepalive_at_most_every_s)
 
 
 def test_a_needless_kick_leaves_one_token(bench):
@@ -359,13 +359,13 @@ def test_kinds_collapse_into_each_other(bench):
 
 
 def test_frame_of_a_standing_car_waits_for_the_nodes_and_is_no_timeout(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     start = bench.now
     bench.telemetry(speed=0.0)
     assert bench.pairing.state is State.ABSENT
     bench.until(start + 0.4)
     assert bench.answers == []
-    answer = bench.note(bench.pairing.attend(bench.now, True))
+    answer = bench.note(bench.pairing.set_nodes_ready(bench.now, True))
     assert (answer.command.throttle, answer.latency_s) == (0.0, None)
     bench.throttle()
     bench.steering(bench.telemetry(speed=0.0))
@@ -376,12 +376,12 @@ def test_frame_of_a_standing_car_waits_for_the_nodes_and_is_no_timeout(bench):
 
 
 def test_standing_car_is_looked_at_now_and_then_while_it_waits_for_the_nodes(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     start = bench.now
     while bench.now < start + 5.0:
         bench.telemetry(speed=0.0)
         bench.until(bench.pairing.next_deadline())
-        if not bench.answers or bench.pairing.has_token:
+        if not bench.answers or bench.pairing.has_waiting:
             bench.until(bench.pairing.next_deadline())
     assert 8 <= len(bench.answers) <= 11
     assert {answer.command.throttle for _, answer in bench.answers} == {0.0}
@@ -389,17 +389,17 @@ def test_standing_car_is_looked_at_now_and_then_while_it_waits_for_the_nodes(ben
 
 
 def test_moving_car_is_braked_where_no_nodes_are_and_driven_when_they_come(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     start = bench.now
     while bench.now < start + 1.0:
         bench.telemetry(speed=6.0)
-        while bench.pairing.has_token:
+        while bench.pairing.has_waiting:
             bench.until(bench.pairing.next_deadline())
     braking = [when for when, answer in bench.answers if answer.command.throttle == -1.0]
     assert braking[0] <= start + 0.7
     assert len(bench.answers) > 40, 'a slope asks for quick answers'
     assert bench.pairing.state is State.ABSENT
-    bench.note(bench.pairing.attend(bench.now, True))
+    bench.note(bench.pairing.set_nodes_ready(bench.now, True))
     bench.throttle()
     bench.steering(bench.telemetry())
     bench.until(bench.now + LIMITS.gather_s)
@@ -408,7 +408,7 @@ def test_moving_car_is_braked_where_no_nodes_are_and_driven_when_they_come(bench
 
 
 def test_commands_of_nodes_that_do_not_say_that_they_are_there_drive(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, is_attended=False)
+    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     bench.settle()
     assert bench.pairing.state is State.DRIVING
 
@@ -455,14 +455,14 @@ def test_braked_car_is_answered_at_once_and_driven_when_a_steering_comes_in_time
         stamp = bench.telemetry(speed=5.0)
         bench.throttle()
         bench.until(bench.now + 2 * LIMITS.gather_s)
-        assert not bench.pairing.has_token
+        assert not bench.pairing.has_waiting
     late = bench.pairing.counters.late_commands
     bench.steering(stamp)
     assert bench.pairing.counters.late_commands == late
     stamp = bench.telemetry(speed=5.0)
     bench.throttle()
     bench.until(bench.now + 0.5 * LIMITS.command_timeout_s)
-    assert bench.pairing.has_token, 'the network is back: its steering is waited for'
+    assert bench.pairing.has_waiting, 'the network is back: its steering is waited for'
     bench.steering(stamp)
     assert bench.pairing.state is State.DRIVING
 

@@ -5,6 +5,8 @@ import base64
 import pytest
 
 from helpers.talking_simulator import JPEG_HEADER
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.car_session import SILENCE_S
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import PROBATION_S, SessionManager
@@ -26,37 +28,46 @@ class Bench:
         self.sent = []
         self.now = 0.0
         self.stamp = 0
-        self.sessions = SessionManager(Limits(), lambda *what: self.sent.append(what), cars)
-        self.seats = self.sessions.seats
-        self.seat = self.seats[0]
+        self.manager = SessionManager(Limits(), inspect_image, cars)
+        self.sessions = self.manager.sessions
+        self.session = self.sessions[0]
+        self.names = {}
+
+    def connect(self, sid, *, is_simulator=True):
+        link = UdacityLink(lambda *what: self.sent.append((sid, *what)))
+        self.names[link] = sid
+        self.manager.connected(self.now, sid, link, is_simulator=is_simulator)
 
     def telemetry(self, sid, payload=FRAME):
+        """A telemetry of a client, which connects first if it is new."""
+        if sid not in self.names.values():
+            self.connect(sid, is_simulator=False)
         self.stamp += 1
-        return self.sessions.telemetry(self.now, sid, payload, self.stamp)
+        return self.manager.telemetry(self.now, sid, payload, self.stamp)
 
     def drive(self, sid):
         """One frame with its commands, answered at once or after the settle time."""
         driven = self.telemetry(sid)
-        seat = driven[0] if driven else self.seat
-        seat.throttle(self.now, 0.5)
-        seat.steering(self.now, self.stamp, 0.1)
+        session = driven[0] if driven else self.session
+        session.throttle(self.now, 0.5)
+        session.steering(self.now, self.stamp, 0.1)
         self.pass_time()
 
     def pass_time(self):
         """Let the time pass in which other tokens may come."""
         self.now += 0.06
-        self.sessions.expire(self.now)
+        self.manager.expire(self.now)
 
     def displace(self, sid):
         """Have a newcomer send its telemetry and stay until it drives."""
         self.telemetry(sid)
         self.now += PROBATION_S
-        self.sessions.expire(self.now)
+        self.manager.expire(self.now)
 
     def driver(self, number):
-        """Who drives this car."""
-        driver = self.seats[number].driver
-        return driver and driver.sid
+        """Name of the client that drives this car, if any."""
+        client = self.sessions[number].client
+        return client and self.names[client.link]
 
     def heard(self, sid):
         return [data for to, _, data in self.sent if to == sid]
@@ -68,15 +79,15 @@ def bench():
 
 
 def test_answer_goes_to_its_sender(bench):
-    bench.sessions.connected(0.0, 'a', is_simulator=True)
+    bench.connect('a')
     bench.drive('a')
     assert [(to, event) for to, event, _ in bench.sent] == [('a', 'steer')]
-    assert bench.seat.state is State.DRIVING
+    assert bench.session.state is State.DRIVING
 
 
 def test_a_client_that_only_listens_is_left_alone(bench):
     bench.drive('a')
-    bench.sessions.connected(bench.now, 'page', is_simulator=False)
+    bench.connect('page', is_simulator=False)
     bench.drive('a')
     assert bench.heard('page') == []
     assert len(bench.heard('a')) == 2
@@ -106,17 +117,17 @@ def test_a_storm_of_short_connections_stops_nobody(bench):
     bench.drive('a')
     for number in range(100):
         sid = f'storm {number}'
-        bench.sessions.connected(bench.now, sid, is_simulator=True)
+        bench.connect(sid)
         bench.telemetry(sid)
         bench.drive('a')
-        bench.sessions.disconnected(bench.now, sid)
+        bench.manager.disconnected(bench.now, sid)
     assert len(bench.heard('a')) == 101
     assert HALT not in bench.heard('a')
 
 
 def test_an_idle_newcomer_stops_nobody(bench):
     bench.drive('a')
-    bench.sessions.connected(bench.now, 'idle', is_simulator=True)
+    bench.connect('idle')
     for _ in range(100):
         bench.drive('a')
     assert len(bench.heard('a')) == 101
@@ -136,7 +147,7 @@ def test_displaced_in_the_middle_of_a_frame_it_is_halted_at_once(bench):
     bench.telemetry('b')
     bench.now += PROBATION_S
     bench.telemetry('a')
-    bench.sessions.expire(bench.now)
+    bench.manager.expire(bench.now)
     assert bench.heard('a')[-1] == HALT
     bench.telemetry('a')
     assert len(bench.heard('a')) == 2
@@ -155,7 +166,7 @@ def test_the_one_that_remains_takes_over_and_is_answered(bench):
     bench.telemetry('a')
     bench.telemetry('a')
     before = len(bench.heard('a'))
-    bench.sessions.disconnected(bench.now, 'b')
+    bench.manager.disconnected(bench.now, 'b')
     assert len(bench.heard('a')) == before + 1
     bench.drive('a')
     assert len(bench.heard('a')) == before + 2
@@ -166,18 +177,18 @@ def test_the_one_that_remains_without_a_token_is_kicked(bench):
     bench.displace('b')
     bench.telemetry('a')
     before = len(bench.heard('a'))
-    bench.sessions.disconnected(bench.now, 'b')
-    bench.now = bench.sessions.next_deadline()
-    bench.sessions.expire(bench.now)
+    bench.manager.disconnected(bench.now, 'b')
+    bench.now = bench.manager.next_deadline()
+    bench.manager.expire(bench.now)
     assert len(bench.heard('a')) == before + 1
 
 
 def test_a_challenger_that_leaves_is_forgotten(bench):
     bench.drive('a')
     bench.telemetry('b')
-    bench.sessions.disconnected(bench.now, 'b')
+    bench.manager.disconnected(bench.now, 'b')
     bench.now += PROBATION_S
-    bench.sessions.expire(bench.now)
+    bench.manager.expire(bench.now)
     bench.drive('a')
     assert bench.heard('b') == []
     assert HALT not in bench.heard('a')
@@ -185,10 +196,10 @@ def test_a_challenger_that_leaves_is_forgotten(bench):
 
 def test_nobody_left_means_nothing_is_due(bench):
     bench.drive('a')
-    bench.sessions.disconnected(bench.now, 'a')
-    assert bench.sessions.next_deadline() == float('inf')
-    assert bench.seat.state is None
-    bench.sessions.expire(bench.now + 100.0)
+    bench.manager.disconnected(bench.now, 'a')
+    assert bench.manager.next_deadline() == float('inf')
+    assert bench.session.state is None
+    bench.manager.expire(bench.now + 100.0)
     assert len(bench.sent) == 1
 
 
@@ -204,38 +215,38 @@ def test_bad_packet_is_answered_counted_and_named(bench):
     assert bench.telemetry('a', {**FRAME, 'speed': 'x'}) is None
     bench.pass_time()
     assert [event for _, event, _ in bench.sent] == ['steer', 'steer']
-    assert bench.seat.counters.bad_packets == 1
-    assert 'speed' in bench.seat.last_error
+    assert bench.session.counters.bad_packets == 1
+    assert 'speed' in bench.session.last_error
 
 
 def test_comma_culture_is_mirrored(bench):
     comma = {**FRAME, 'steering_angle': '0,0000', 'throttle': '0,0000', 'speed': '10,0000'}
     bench.telemetry('a', comma)
     bench.now += 0.1
-    bench.sessions.expire(bench.now)
+    bench.manager.expire(bench.now)
     assert bench.heard('a')[-1]['throttle'] == '0,000000'
 
 
 def test_kick_before_the_first_telemetry_is_plain_zero(bench):
-    bench.sessions.connected(0.0, 'a', is_simulator=True)
-    bench.sessions.expire(0.5)
+    bench.connect('a')
+    bench.manager.expire(0.5)
     assert bench.heard('a') == [{'steering_angle': '0', 'throttle': '0'}]
 
 
 def test_farewell_is_the_last_word(bench):
     bench.drive('a')
     bench.telemetry('a')
-    bench.sessions.farewell()
-    bench.seat.steering(bench.now, bench.stamp, 0.3)
-    bench.sessions.expire(bench.now + 10.0)
+    bench.manager.close()
+    bench.session.steering(bench.now, bench.stamp, 0.3)
+    bench.manager.expire(bench.now + 10.0)
     assert bench.heard('a')[-1] == HALT
 
 
 def test_latencies_are_those_of_answers_not_of_kicks(bench):
     bench.drive('a')
     bench.now += 1.0
-    bench.sessions.expire(bench.now)
-    assert list(bench.seat.latencies_s) == pytest.approx([0.06])
+    bench.manager.expire(bench.now)
+    assert list(bench.session.latencies_s) == pytest.approx([0.06])
 
 
 @pytest.fixture
@@ -247,8 +258,8 @@ def test_each_simulator_gets_the_first_free_car_and_keeps_it(fleet):
     for sid in 'abc':
         fleet.drive(sid)
     assert [fleet.driver(number) for number in range(3)] == ['a', 'b', 'c']
-    fleet.sessions.disconnected(fleet.now, 'b')
-    fleet.sessions.disconnected(fleet.now, 'a')
+    fleet.manager.disconnected(fleet.now, 'b')
+    fleet.manager.disconnected(fleet.now, 'a')
     fleet.drive('d')
     fleet.drive('c')
     assert [fleet.driver(number) for number in range(3)] == ['d', None, 'c']
@@ -260,14 +271,14 @@ def test_each_car_is_answered_with_its_own_commands_to_its_own_simulator(fleet):
         fleet.telemetry(sid)
         stamps[sid] = fleet.stamp
     fleet.now += 0.06
-    for seat, sid in zip(fleet.seats, 'abc', strict=True):
-        seat.throttle(fleet.now, 0.5)
+    for session, sid in zip(fleet.sessions, 'abc', strict=True):
+        session.throttle(fleet.now, 0.5)
         for other in 'abc':
             if other != sid:
-                seat.steering(fleet.now, stamps[other], -0.4)
+                session.steering(fleet.now, stamps[other], -0.4)
     assert fleet.sent == [], 'nobody is answered with the steering of another'
     for number in (2, 0, 1):
-        fleet.seats[number].steering(fleet.now, stamps['abc'[number]], -0.1 * (number + 1))
+        fleet.sessions[number].steering(fleet.now, stamps['abc'[number]], -0.1 * (number + 1))
     assert [to for to, _, _ in fleet.sent] == ['c', 'a', 'b']
     angles = [float(data['steering_angle']) for _, _, data in fleet.sent]
     assert angles == pytest.approx([0.6875, 0.2292, 0.4584], abs=1e-4)
@@ -276,15 +287,15 @@ def test_each_car_is_answered_with_its_own_commands_to_its_own_simulator(fleet):
 def test_surplus_simulator_steals_no_car_and_takes_the_one_that_becomes_free(fleet):
     for sid in 'abc':
         fleet.drive(sid)
-    fleet.sessions.connected(fleet.now, 'd', is_simulator=True)
+    fleet.connect('d')
     fleet.telemetry('d')
     fleet.telemetry('d')
     for _ in range(20):
         for sid in 'abc':
             fleet.drive(sid)
     assert fleet.heard('d') == []
-    assert fleet.sessions.simulators == 4
-    fleet.sessions.disconnected(fleet.now, 'b')
+    assert fleet.manager.simulators == 4
+    fleet.manager.disconnected(fleet.now, 'b')
     assert [fleet.driver(number) for number in range(3)] == ['a', 'd', 'c']
     assert len(fleet.heard('d')) == 1, 'one answer for what it sent'
     fleet.drive('d')
@@ -313,28 +324,28 @@ def test_one_car_stops_alone_when_nobody_steers_it(fleet):
     for _ in range(8):
         fleet.telemetry('b')
         fleet.now += 0.1
-        fleet.sessions.expire(fleet.now)
+        fleet.manager.expire(fleet.now)
         fleet.drive('a')
-    assert fleet.seats[0].state is State.DRIVING
-    assert fleet.seats[1].state is State.STOPPED
+    assert fleet.sessions[0].state is State.DRIVING
+    assert fleet.sessions[1].state is State.STOPPED
     assert float(fleet.heard('b')[-1]['throttle']) < 0.0
-    assert (fleet.seats[0].counters.timeouts, fleet.seats[1].counters.timeouts) == (0, 8)
+    assert (fleet.sessions[0].counters.timeouts, fleet.sessions[1].counters.timeouts) == (0, 8)
 
 
 def test_every_car_halts_at_the_farewell(fleet):
     for sid in 'abc':
         fleet.drive(sid)
-    fleet.sessions.farewell()
+    fleet.manager.close()
     assert [fleet.heard(sid)[-1] for sid in 'abc'] == [HALT] * 3
 
 
 def test_one_drives_until_it_is_silent_gone_or_displaced(bench):
     def drives():
-        return [bench.sessions.drives(bench.now, sid) for sid in 'ab']
+        return [bench.manager.drives(bench.now, sid) for sid in 'ab']
 
     assert drives() == [False, False]
-    bench.sessions.connected(bench.now, 'a', is_simulator=True)
-    bench.sessions.connected(bench.now, 'b', is_simulator=True)
+    bench.connect('a')
+    bench.connect('b')
     bench.telemetry('a')
     assert drives() == [True, False]
     bench.displace('b')
@@ -342,5 +353,5 @@ def test_one_drives_until_it_is_silent_gone_or_displaced(bench):
     bench.now += SILENCE_S + 0.1
     assert drives() == [False, False]
     bench.drive('b')
-    bench.sessions.disconnected(bench.now, 'b')
+    bench.manager.disconnected(bench.now, 'b')
     assert drives() == [True, False]

@@ -7,6 +7,7 @@ packets.
 
 import base64
 import math
+from functools import partial
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.control.stop_controller import RELEASE_THROTTLE
-from sim_bridge.protocol.udacity import CULTURES, decode_command
-from sim_bridge.session.car_session import HALT
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.types import HALT
+from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
@@ -36,6 +38,7 @@ class Simulator:
 
     def __init__(self, sid):
         self.sid = sid
+        self.link = None
         self.tokens = 2
         self.unanswered = 0
         self.speed_mps = 5.0
@@ -50,7 +53,7 @@ class Traffic(RuleBasedStateMachine):
     @initialize()
     def start(self):
         self.now = 1000.0
-        self.sessions = SessionManager(LIMITS, self.hear, self.cars)
+        self.manager = SessionManager(LIMITS, inspect_image, self.cars)
         self.simulators = {}
         self.connections = 0
         self.stamp = 0
@@ -65,31 +68,32 @@ class Traffic(RuleBasedStateMachine):
             # All that it sent and was not answered yet collapses into this one answer.
             simulator.unanswered = 0
         else:
-            assert self.is_kick(), 'a second answer'
+            assert self.is_keepalive(), 'a second answer'
         simulator.tokens += 1
         if event == 'steer':
             self.judge(simulator, decode_command(data, CULTURES['en-US']))
 
-    def is_kick(self):
-        """Whether a kick was counted that was not seen yet."""
-        counted = sum(seat.counters.keepalives for seat in self.sessions.seats)
+    def is_keepalive(self):
+        """Whether a keepalive was counted that was not seen yet."""
+        counted = sum(session.counters.keepalives for session in self.manager.sessions)
         self.keepalives, before = counted, self.keepalives
         return counted > before
 
-    def seat_of(self, sid):
-        return next(
-            (seat for seat in self.sessions.seats if seat.driver and seat.driver.sid == sid), None
-        )
+    def session_of(self, sid):
+        """The car that this simulator drives."""
+        links = [simulator.link for simulator in self.simulators.values() if simulator.sid == sid]
+        sessions = self.manager.sessions
+        return next((one for one in sessions if one.client and one.client.link in links), None)
 
     def judge(self, simulator, command):
-        seat = self.seat_of(simulator.sid)
-        if seat and seat.driver.seat is not seat:
+        session = self.session_of(simulator.sid)
+        if session and session.client.session is not session:
             assert command == HALT, 'one that is displaced drives on'
-        elif seat and seat.state is State.DRIVING and self.awaited.get(seat) is not None:
-            expected = self.steered.get(self.awaited[seat])
+        elif session and session.state is State.DRIVING and self.awaited.get(session) is not None:
+            expected = self.steered.get(self.awaited[session])
             assert expected is not None, 'driving without a steering of its own frame'
             assert math.isclose(command.steering_rad, expected, abs_tol=1e-6), 'a stale steering'
-        if seat and seat.state in (State.DRIVING, State.DEGRADED) and command.throttle < 0.0:
+        if session and session.state in (State.DRIVING, State.DEGRADED) and command.throttle < 0.0:
             # No node asked for a brake. What a stop does with the pedals, test_slopes.py holds.
             assert command.throttle == RELEASE_THROTTLE, 'reversing'
 
@@ -99,13 +103,15 @@ class Traffic(RuleBasedStateMachine):
             self.connections += 1
             self.simulators[name] = Simulator(f'{name}{self.connections}')
             sid = self.simulators[name].sid
-            self.sessions.connected(self.now, sid, is_simulator=True)
+            link = UdacityLink(partial(self.hear, sid))
+            self.simulators[name].link = link
+            self.manager.connected(self.now, sid, link, is_simulator=True)
 
     @rule(name=NAMES)
     def disconnect(self, name):
         gone = self.simulators.pop(name, None)
         if gone is not None:
-            self.sessions.disconnected(self.now, gone.sid)
+            self.manager.disconnected(self.now, gone.sid)
 
     def spend(self, name, payload):
         simulator = self.simulators.get(name)
@@ -114,12 +120,12 @@ class Traffic(RuleBasedStateMachine):
         simulator.tokens -= 1
         simulator.unanswered += 1
         self.stamp += 1
-        before = [seat.counters.telemetry for seat in self.sessions.seats]
-        frame = self.sessions.telemetry(self.now, simulator.sid, payload, self.stamp)
-        for seat, count in zip(self.sessions.seats, before, strict=True):
-            if seat.counters.telemetry > count:
-                assert seat is self.seat_of(simulator.sid)
-                self.awaited[seat] = self.stamp if frame is not None else None
+        before = [session.counters.telemetry for session in self.manager.sessions]
+        frame = self.manager.telemetry(self.now, simulator.sid, payload, self.stamp)
+        for session, count in zip(self.manager.sessions, before, strict=True):
+            if session.counters.telemetry > count:
+                assert session is self.session_of(simulator.sid)
+                self.awaited[session] = self.stamp if frame is not None else None
 
     @rule(name=NAMES, speed=st.sampled_from([0.0, 0.2, 0.3, 1.0, 2.2, 2.3, 6.0]))
     def telemetry(self, name, speed):
@@ -130,10 +136,10 @@ class Traffic(RuleBasedStateMachine):
     @rule(name=NAMES, payload=st.sampled_from([{}, [], 'x', 7, {'speed': 'nan'}, NO_JPEG]))
     def bad_packet(self, name, payload):
         simulator = self.simulators.get(name)
-        seat = simulator and self.seat_of(simulator.sid)
-        if seat:
+        session = simulator and self.session_of(simulator.sid)
+        if session:
             # It is answered by the speed that was heard last.
-            simulator.speed_mps = 2.0 if payload is NO_JPEG else seat.speed_mps
+            simulator.speed_mps = 2.0 if payload is NO_JPEG else session.speed_mps
         self.spend(name, payload)
 
     @rule(name=NAMES)
@@ -144,37 +150,37 @@ class Traffic(RuleBasedStateMachine):
     def steering(self, car, age, rad):
         stamp = self.stamp - age
         self.steered.setdefault(stamp, rad)
-        self.seat(car).steering(self.now, stamp, self.steered[stamp])
+        self.session(car).steering(self.now, stamp, self.steered[stamp])
 
-    def seat(self, car):
-        return self.sessions.seats[car % self.cars]
+    def session(self, car):
+        return self.manager.sessions[car % self.cars]
 
     @rule(car=CARS, rad=st.sampled_from([math.nan, math.inf]))
     def steering_that_is_no_number(self, car, rad):
-        self.seat(car).steering(self.now, self.stamp, rad)
+        self.session(car).steering(self.now, self.stamp, rad)
 
     @rule(car=CARS, throttle=st.sampled_from([0.0, 0.3, 1.0, math.nan]))
     def throttle(self, car, throttle):
-        self.seat(car).throttle(self.now, throttle)
+        self.session(car).throttle(self.now, throttle)
 
-    @rule(car=CARS, is_attended=st.booleans())
-    def nodes_come_and_go(self, car, is_attended):
-        self.seat(car).attend(self.now, is_attended)
+    @rule(car=CARS, nodes_ready=st.booleans())
+    def nodes_come_and_go(self, car, nodes_ready):
+        self.session(car).set_nodes_ready(self.now, nodes_ready)
 
     @rule(name=NAMES, kind=st.sampled_from(['frame', 'manual', 'bad']))
     def client_runs_on_frame_by_frame(self, name, kind):
         """However many tokens it had: after a second there is one, here or there."""
         simulator = self.simulators.get(name)
-        seat = simulator and self.seat_of(simulator.sid)
-        if not seat:
+        session = simulator and self.session_of(simulator.sid)
+        if not session:
             return
-        seat.attend(self.now, True)
+        session.set_nodes_ready(self.now, True)
         for _ in range(60):
-            self.client_frame(name, seat, kind)
-        if self.seat_of(simulator.sid) is seat:
+            self.client_frame(name, session, kind)
+        if self.session_of(simulator.sid) is session:
             assert simulator.tokens + (simulator.unanswered > 0) <= 1
 
-    def client_frame(self, name, seat, kind):
+    def client_frame(self, name, session, kind):
         """All tokens are spent, 2 ms apart; the commands of the newest frame come 3 ms later."""
         end = self.now + FRAME_S
         for _ in range(self.simulators[name].tokens):
@@ -188,23 +194,23 @@ class Traffic(RuleBasedStateMachine):
         if kind == 'frame':
             self.time_passes(0.001)
             self.steered.setdefault(self.stamp, 0.1)
-            seat.throttle(self.now, 0.3)
-            seat.steering(self.now, self.stamp, self.steered[self.stamp])
+            session.throttle(self.now, 0.3)
+            session.steering(self.now, self.stamp, self.steered[self.stamp])
         self.time_passes(max(0.0, end - self.now))
 
     @rule(seconds=st.sampled_from([0.001, 0.016, 0.06, 0.1, 0.11, 0.31, 0.6]))
     def time_passes(self, seconds):
         """With every deadline kept, as the server's timer keeps it."""
         until = self.now + seconds
-        while (due := self.sessions.next_deadline()) <= until:
+        while (due := self.manager.next_deadline()) <= until:
             self.now = max(self.now, due)
-            self.sessions.expire(self.now)
+            self.manager.expire(self.now)
         self.now = until
 
     @rule(seconds=st.sampled_from([0.05, 0.5, 3.0]))
     def server_is_late(self, seconds):
         self.now += seconds
-        self.sessions.expire(self.now)
+        self.manager.expire(self.now)
 
     @precondition(lambda self: self.simulators)
     @rule()
@@ -212,20 +218,20 @@ class Traffic(RuleBasedStateMachine):
         """Those that drive within the stop timeout at the latest, and no token stays behind."""
         self.time_passes(LIMITS.stop_timeout_s + 0.01)
         for simulator in self.simulators.values():
-            assert simulator.unanswered == 0 or not self.seat_of(simulator.sid)
+            assert simulator.unanswered == 0 or not self.session_of(simulator.sid)
 
     @invariant()
     def a_token_never_multiplies(self):
         for simulator in getattr(self, 'simulators', {}).values():
-            allowance = 2 + sum(seat.counters.keepalives for seat in self.sessions.seats)
+            allowance = 2 + sum(session.counters.keepalives for session in self.manager.sessions)
             assert 0 <= simulator.tokens <= allowance
 
     @invariant()
     def no_car_stands_without_a_driver_while_somebody_waits(self):
         if getattr(self, 'simulators', None):
-            driving = sum(seat.state is not None for seat in self.sessions.seats)
+            driving = sum(session.state is not None for session in self.manager.sessions)
             assert driving == min(len(self.simulators), self.cars)
-            assert self.sessions.next_deadline() < math.inf
+            assert self.manager.next_deadline() < math.inf
 
 
 class FleetTraffic(Traffic):

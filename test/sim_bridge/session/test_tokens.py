@@ -7,11 +7,13 @@ all that it has at each of its frames, 60 a second.
 import base64
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from helpers.talking_simulator import JPEG_HEADER
-from sim_bridge.protocol.udacity import CULTURES
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.udacity import CULTURES, UdacityLink
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import CHECK_EVERY, Limits
@@ -22,7 +24,7 @@ RENDERING_S = 0.005
 """Time between two telemetries of one frame: each has an image of its own."""
 COMPUTING_S = 0.003
 # Kicks as after a freeze of some seconds, in less time.
-LIMITS = Limits(kick_after_s=0.1)
+LIMITS = Limits(keepalive_after_s=0.1)
 FREEZE_S = 0.8
 GOOD = {
     'steering_angle': '0.0000', 'throttle': '0.0000', 'speed': '10.0000',
@@ -43,8 +45,8 @@ class Bridge:
 
     def __init__(self):
         self.server = SimulatorServer(host='127.0.0.1', port=0, pages=lambda *_: [])
-        self.sessions = SessionManager(LIMITS, self.server.send)
-        self.counters = self.sessions.seats[0].counters
+        self.sessions = SessionManager(LIMITS, inspect_image)
+        self.counters = self.sessions.sessions[0].counters
         self.stamp = 0
 
     def __enter__(self):
@@ -52,46 +54,42 @@ class Bridge:
         return self
 
     def __exit__(self, *_):
-        self.server.stop(self.sessions.farewell)
+        self.server.stop(self.sessions.close)
 
-    def connected(self, sid, *, is_simulator):
-        self.sessions.connected(time.monotonic(), sid, is_simulator=is_simulator)
-        self.wake()
+    def connected(self, now_s, sid, *, speaks_eio3):
+        link = UdacityLink(partial(self.server.send, sid))
+        self.sessions.connected(now_s, sid, link, is_simulator=speaks_eio3)
 
-    def disconnected(self, sid):
-        self.sessions.disconnected(time.monotonic(), sid)
-        self.wake()
+    def disconnected(self, now_s, sid):
+        self.sessions.disconnected(now_s, sid)
 
-    def drives(self, sid):
-        return self.sessions.drives(time.monotonic(), sid)
+    def drives(self, now_s, sid):
+        return self.sessions.drives(now_s, sid)
 
-    def telemetry(self, sid, payload):
+    def telemetry(self, now_s, sid, payload):
         self.stamp += 1
-        driven = self.sessions.telemetry(time.monotonic(), sid, payload, self.stamp)
+        driven = self.sessions.telemetry(now_s, sid, payload, self.stamp)
         if driven is not None:
             compute = threading.Timer(COMPUTING_S, self.command, [driven[0], self.stamp])
             compute.daemon = True
             compute.start()
-        self.wake()
 
-    def command(self, seat, stamp):
-        def deliver():
-            seat.throttle(time.monotonic(), 0.5)
-            seat.steering(time.monotonic(), stamp, 0.1)
-            self.wake()
+    def command(self, session, stamp):
+        def deliver(now_s):
+            session.throttle(now_s, 0.5)
+            session.steering(now_s, stamp, 0.1)
 
-        self.server.post(deliver)
+        self.server.call_soon(deliver)
 
-    def woken(self):
-        self.sessions.expire(time.monotonic())
-        self.wake()
+    def expire(self, now_s):
+        self.sessions.expire(now_s)
 
-    def wake(self):
-        self.server.wake_at(self.sessions.next_deadline())
+    def next_deadline(self):
+        return self.sessions.next_deadline()
 
     def freeze(self, seconds):
         """Have the server's thread do nothing."""
-        self.server.post(lambda: time.sleep(seconds))
+        self.server.call_soon(lambda _now_s: time.sleep(seconds))
 
 
 class Simulator:

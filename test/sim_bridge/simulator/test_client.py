@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from helpers.raw_server import OPEN, RawServer, Seen, server_text, unmask
-from sim_bridge.protocol.udacity import CULTURES, MAX_STEERING_RAD, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.websocket_frames import encode_frame
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.client_protocol import (
     AbortError,
@@ -16,10 +18,10 @@ from sim_bridge.simulator.client_protocol import (
     Order,
     Received,
     check_upgrade_reply,
-    encode_frame,
     encode_text,
     upgrade_request,
 )
+from steering_net.vehicle import MAX_STEERING_RAD
 
 MASK = bytes([1, 2, 3, 4])
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sim_bridge.protocol.udacity import MAX_STEERING_RAD
 from sim_bridge.simulator.expert import TEST_SEEDS, TRAIN_SEEDS, pursuit_steering_rad, samples
 from sim_bridge.simulator.track import make_track
 from sim_bridge.simulator.vehicle_dynamics import CarParams, standing_at, step
+from steering_net.vehicle import MAX_STEERING_RAD
 
 
 def test_training_never_sees_a_test_track() -> None:

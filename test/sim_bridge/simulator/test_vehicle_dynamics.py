@@ -4,8 +4,14 @@ import math
 
 import pytest
 
-from sim_bridge.protocol.udacity import MAX_STEERING_RAD, REVERSE_BELOW_MPS, TOP_SPEED_MPS
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
+from steering_net.vehicle import (
+    MAX_STEERING_RAD,
+    REAR_AXLE_M,
+    REVERSE_BELOW_MPS,
+    TOP_SPEED_MPS,
+    WHEELBASE_M,
+)
 
 PARAMS = CarParams()
 DT_S = 1 / 120
@@ -50,8 +56,8 @@ def test_slow_car_drives_the_bicycle_circle(sign: float, steering_rad: float) ->
         after = step(CarState(*state.pose, speed_mps), sign * steering_rad, 0.0, DT_S, PARAMS)
         heading_rad += after.yaw_rad - state.yaw_rad
         state = after
-    rear_radius_m = PARAMS.wheelbase_m / math.tan(steering_rad)
-    radius_m = math.hypot(rear_radius_m, PARAMS.rear_axle_m)
+    rear_radius_m = WHEELBASE_M / math.tan(steering_rad)
+    radius_m = math.hypot(rear_radius_m, REAR_AXLE_M)
     assert heading_rad == pytest.approx(sign * speed_mps * seconds / radius_m, rel=0.01)
     assert math.copysign(1.0, state.y_m) == sign
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.visualization.overlay import SCALE, Reading, arc, draw, to_jpeg
+from sim_bridge.visualization.overlay import SCALE, Reading, draw, predicted_path, to_jpeg
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
 GREY = np.full((160, 320, 3), 90, np.uint8)
@@ -39,7 +39,7 @@ def test_left_of_the_car_is_left_in_the_image_and_behind_is_not_seen():
 
 @pytest.mark.parametrize('steering_rad', [-0.4, -0.1, 0.05, 0.43])
 def test_arc_has_the_radius_of_the_bicycle_model(steering_rad):
-    path = arc(steering_rad)
+    path = predicted_path(steering_rad)
     centre = np.array([-1.60, 2.87 / math.tan(steering_rad)])
     radii = np.linalg.norm(path - centre, axis=1)
     assert radii == pytest.approx(abs(centre[1]), rel=1e-9)
@@ -48,7 +48,9 @@ def test_arc_has_the_radius_of_the_bicycle_model(steering_rad):
 
 @pytest.mark.parametrize('steering_rad', [-0.2, 0.0, 1e-7, 0.2])
 def test_wheel_tracks_keep_their_distance(steering_rad):
-    gap = np.linalg.norm(arc(steering_rad, 1.0) - arc(steering_rad, -1.0), axis=1)
+    gap = np.linalg.norm(
+        predicted_path(steering_rad, 1.0) - predicted_path(steering_rad, -1.0), axis=1
+    )
     assert gap == pytest.approx(2.0)
 
 

@@ -14,7 +14,7 @@ from helpers.waiting import wait_for
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import Counters
 from sim_bridge.web.app import create_app
-from sim_bridge.web.live_stream import STREAMS_AT_MOST, Live, Moment, Places
+from sim_bridge.web.live_stream import STREAMS_AT_MOST, LiveFeed, Moment, StreamLimit
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 CHROMEDRIVER = shutil.which('chromedriver')
@@ -24,20 +24,23 @@ JPEG = (PROBE_FRAMES / 'track_2000.jpg').read_bytes()
 class Nobody:
     """A handler for a server that only shows pages."""
 
-    def connected(self, sid, *, is_simulator):
+    def connected(self, now_s, sid, *, speaks_eio3):
         pass
 
-    def disconnected(self, sid):
+    def disconnected(self, now_s, sid):
         pass
 
-    def drives(self, sid):
+    def drives(self, now_s, sid):
         return False
 
-    def telemetry(self, sid, payload):
+    def telemetry(self, now_s, sid, payload):
         pass
 
-    def woken(self):
+    def expire(self, now_s):
         pass
+
+    def next_deadline(self):
+        return float('inf')
 
 
 def moment(**values):
@@ -67,7 +70,7 @@ class Site:
         }
         common = {'ready': True, 'simulators': 1, 'network': 'pilotnet.keras'}
         self.status = {**car, **common, 'cars': [car]}
-        self.places = Places()
+        self.places = StreamLimit()
         self.live = self.make_live()
         self.lives = [self.live]
         pages = create_app(lambda: self.status, self.lives)
@@ -76,15 +79,15 @@ class Site:
         self.url = f'http://127.0.0.1:{self.server.port}'
 
     def make_live(self):
-        return Live(lambda: self.status, self.places, clock=time.monotonic, sleep=sleep)
+        return LiveFeed(lambda: self.status, self.places, clock=time.monotonic, sleep=sleep)
 
     def show(self, seconds=0.0, **values):
         """Let a moment pass, or fill the plots with some seconds of them."""
         now_s = time.monotonic()
         for tenth in range(round(10 * seconds), -1, -1):
             point = moment(at_s=now_s - tenth / 10, **values)
-            self.server.post(lambda point=point: self.live.add(point))
-        self.server.post(lambda: self.live.keep(JPEG))
+            self.server.call_soon(lambda _now_s, point=point: self.live.add(point))
+        self.server.call_soon(lambda _now_s: self.live.keep(JPEG))
 
     def open(self, path, method='GET'):
         """A connection on which a request was sent."""
@@ -200,7 +203,7 @@ def test_page_that_does_not_read_holds_nobody_up(site):
     deaf = socket.create_connection(('127.0.0.1', site.server.port))
     deaf.sendall(b'GET /camera.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n')
     for _ in range(40):
-        site.server.post(lambda: site.live.keep(JPEG * 40))
+        site.server.call_soon(lambda _now_s: site.live.keep(JPEG * 40))
         assert read(site, '/state.json')[0].status == 200, 'it times out if it has to wait'
         time.sleep(0.05)
     deaf.close()
@@ -214,7 +217,7 @@ def add_second_car(site):
 
 def test_cars_have_streams_and_metrics_of_their_own(site):
     add_second_car(site)
-    site.server.post(lambda: site.lives[1].keep(JPEG))
+    site.server.call_soon(lambda _now_s: site.lives[1].keep(JPEG))
     wait_for(lambda: site.lives[1].has_frame)
     connection = site.open('/camera.mjpg?car=2')
     assert connection.getresponse().status == 200

@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from sim_bridge.web.live_stream import STREAMS_AT_MOST, Live, Moment, Places, StreamsFullError
+from sim_bridge.web.live_stream import (
+    STREAMS_AT_MOST,
+    LiveFeed,
+    Moment,
+    StreamLimit,
+    StreamsFullError,
+)
 
 
 class Clock:
@@ -36,7 +42,7 @@ def live(clock, asked):
         asked.append(clock.now_s)
         return {'state': 'driving'}
 
-    return Live(status, Places(), clock=clock, sleep=clock.sleep)
+    return LiveFeed(status, StreamLimit(), clock=clock, sleep=clock.sleep)
 
 
 def moment(at_s, **values):

@@ -15,10 +15,10 @@ from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
 from steering_net.data.trajectory import runs, way_of
 from steering_net.evaluation.data_driven import recorded_way, road_middle
-from steering_net.training.augmentation import crop_of
 from steering_net.training.labels import Labelling, of_recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import TRAINING_CAMERA, reprojected
+from steering_net.vision.crop import crop_of
 
 STEP_S, SPEED_MPS = 0.1, 10.0
 

@@ -12,7 +12,8 @@ from steering_net.data.driving_log import (
     smooth,
     smoothed_steering_rad,
 )
-from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, ImageError
+from steering_net.errors import ImageError
+from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
 
 STAMP = '2020_10_17_20_17_02_162'
 NAMES = f'center_{STAMP}.jpg,left_{STAMP}.jpg,right_{STAMP}.jpg'

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.paths import SOURCE
+from steering_net.errors import ImageError, ModelError
 from steering_net.inference.predictor import (
     KerasPredictor,
     LiteRtPredictor,
@@ -16,9 +17,8 @@ from steering_net.inference.predictor import (
 )
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.litert_converter import convert, probe_frames
-from steering_net.model_io.reader import ModelError
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD, ImageError
+from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD
 
 FRAME = np.full((160, 320, 3), 90, np.uint8)
 

@@ -12,11 +12,13 @@ import pytest
 from helpers.paths import SHARED_DATA
 from helpers.processes import run_verb
 from sim_bridge.cli import import_model as verb
+from steering_net.errors import ModelError
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.import_model import import_model
-from steering_net.model_io.metadata import Origin, complete, infer_profile
+from steering_net.model_io.metadata import Origin
 from steering_net.model_io.model_config import Sidecar, read_sidecar, write_sidecar
-from steering_net.model_io.reader import ModelError, read_network
+from steering_net.model_io.profiles import complete, infer_profile
+from steering_net.model_io.reader import read_network
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import (
     PROFILES,
@@ -48,7 +50,7 @@ def import_here(monkeypatch):
         if converter.main([*words]):
             raise ModelError('see above')
 
-    monkeypatch.setattr('steering_net.model_io.import_model.run_apart', run)
+    monkeypatch.setattr('steering_net.model_io.import_model.run_isolated', run)
 
 
 @pytest.fixture(scope='module')
@@ -229,10 +231,10 @@ def test_weights_that_change_beside_their_architecture_are_converted_again(tmp_p
 def test_reading_in_a_process_of_its_own_survives_what_kills_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'executable', shutil.which('false'))
     with pytest.raises(ModelError, match='it ended without a word'):
-        converter.run_apart('steering_net.model_io.litert_converter', 'net.h5')
+        converter.run_isolated('steering_net.model_io.litert_converter', 'net.h5')
     killer = tmp_path / 'killer'
     killer.write_text('#!/bin/sh\nkill -SEGV $$\n')
     killer.chmod(0o755)
     monkeypatch.setattr(sys, 'executable', str(killer))
     with pytest.raises(ModelError, match=r'^net\.h5 is broken: reading it ended the reader$'):
-        converter.run_apart('steering_net.model_io.litert_converter', 'net.h5')
+        converter.run_isolated('steering_net.model_io.litert_converter', 'net.h5')

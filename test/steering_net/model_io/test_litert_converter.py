@@ -7,20 +7,20 @@ import keras
 import numpy as np
 import pytest
 
+from steering_net.errors import ModelError
 from steering_net.inference.predictor import KerasPredictor, LiteRtPredictor
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.litert_converter import (
-    choose_profile,
     convert,
     default_cache_dir,
     ensure_litert,
-    fitting_profile,
     main,
     probe_frames,
 )
+from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
-from steering_net.model_io.reader import ModelError
+from steering_net.model_io.profiles import choose_profile
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES
 
@@ -144,8 +144,8 @@ def test_the_sibling_counts_only_for_its_own_keras_file(model_path, tmp_path, fr
 
 
 def test_a_converter_that_changes_the_network_is_caught(model_path, tmp_path, monkeypatch):
-    honest = converter._run_litert
-    monkeypatch.setattr(converter, '_run_litert', lambda *args: honest(*args) + 2e-4)
+    honest = LiteRtModel.run
+    monkeypatch.setattr(LiteRtModel, 'run', lambda self: honest(self) + 2e-4)
     with pytest.raises(ModelError, match=r'differs by 0\.0002'):
         convert(model_path, tmp_path / 'net.tflite')
     assert not (tmp_path / 'net.tflite').exists()
@@ -183,23 +183,23 @@ def test_the_cache_is_where_the_desktop_says(monkeypatch, tmp_path):
 
 def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     path = tmp_path / 'net.keras'
-    assert fitting_profile(None, (66, 200, 3), path) is PROFILES['course']
-    assert fitting_profile(None, (160, 320, 3), path) is PROFILES['carnd_raw_rgb']
+    assert choose_profile(None, (66, 200, 3), path).profile is PROFILES['course']
+    assert choose_profile(None, (160, 320, 3), path).profile is PROFILES['carnd_raw_rgb']
     with pytest.raises(ModelError, match='say with which profile'):
-        fitting_profile(None, (32, 32, 3), path)
+        choose_profile(None, (32, 32, 3), path)
     write_sidecar(path, Sidecar('naoki', '0' * 64, -0.4))
-    found = fitting_profile(None, (66, 200, 3), path)
+    found = choose_profile(None, (66, 200, 3), path).profile
     assert found == replace(PROFILES['naoki'], steering_scale_rad=-0.4)
     write_sidecar(path, Sidecar('naoki', '0' * 64, 0.0))
     with pytest.raises(ModelError, match=r'net\.json: profile field steering_scale_rad'):
-        fitting_profile(None, (66, 200, 3), path)
+        choose_profile(None, (66, 200, 3), path)
     text = '{"profile": "naoki", "sha256": "", "steering_scale_rad": null}'
     path.with_suffix('.json').write_text(text, encoding='utf-8')
     with pytest.raises(ModelError, match='steering_scale_rad is no number'):
-        fitting_profile(None, (66, 200, 3), path)
+        choose_profile(None, (66, 200, 3), path)
     path.with_suffix('.json').write_text('{"profile": 1}', encoding='utf-8')
     with pytest.raises(ModelError, match='does not describe a network'):
-        fitting_profile(None, (66, 200, 3), path)
+        choose_profile(None, (66, 200, 3), path)
 
 
 def test_cache_files_can_be_read_by_others(converted):

@@ -14,9 +14,9 @@ import pytest
 from helpers.paths import SOURCE
 from helpers.waiting import wait_for
 from sim_bridge.cli.doctor_checks import Level, check_sandbox
+from steering_net.errors import ModelError
 from steering_net.model_io import import_model, sandbox
-from steering_net.model_io.isolated import run_apart
-from steering_net.model_io.reader import ModelError
+from steering_net.model_io.isolated import run_isolated
 
 # Asked here in another way than the code under test asks.
 HAS_SANDBOX = (
@@ -141,7 +141,7 @@ def test_what_reads_a_network_runs_in_the_sandbox(place):
         'sys.exit(" ".join(told))\n'
     )
     with pytest.raises(ModelError, match=r'^refused refused done$'):
-        run_apart('probing', str(place / 'home' / 'model.h5'))
+        run_isolated('probing', str(place / 'home' / 'model.h5'))
 
 
 def test_folder_from_which_it_is_started_is_not_searched_for_modules(place, monkeypatch):
@@ -149,7 +149,7 @@ def test_folder_from_which_it_is_started_is_not_searched_for_modules(place, monk
     (place / 'modules' / 'looks.py').write_text('import numpy, sys\nsys.exit(numpy.__name__)')
     monkeypatch.chdir(place / 'home')
     with pytest.raises(ModelError, match=r'^numpy$'):
-        run_apart('looks', 'model.h5')
+        run_isolated('looks', 'model.h5')
 
 
 def test_network_with_branches_in_a_home_is_imported(place):
@@ -166,7 +166,7 @@ def test_network_with_branches_in_a_home_is_imported(place):
 
 def test_process_ends_with_the_one_that_wanted_it(place):
     (place / 'modules' / 'waits.py').write_text('import time\ntime.sleep(60)')
-    code = "from steering_net.model_io.isolated import run_apart; run_apart('waits', 'x')"
+    code = "from steering_net.model_io.isolated import run_isolated; run_isolated('waits', 'x')"
     paths = f'{SOURCE}:{place / "modules"}'
     importer = subprocess.Popen(
         [sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': paths}
@@ -188,7 +188,7 @@ def test_sandbox_that_cannot_be_made_ends_the_import(place):
         "for _ in range(16): restrict([Path('/')], [Path('/')])\n"
     )
     with pytest.raises(ModelError, match='cannot be restricted: Argument list too long'):
-        run_apart('steering_net.model_io.litert_converter', str(place / 'home' / 'model.h5'))
+        run_isolated('steering_net.model_io.litert_converter', str(place / 'home' / 'model.h5'))
 
 
 @pytest.mark.parametrize(

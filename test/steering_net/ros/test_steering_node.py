@@ -20,10 +20,11 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 
 from helpers.waiting import wait_for
+from steering_net.errors import ImageError
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.steering_node import to_rgb
-from steering_net.vision.preprocessing import ImageError, decode_jpeg
+from steering_net.vision.preprocessing import decode_jpeg
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 

@@ -15,12 +15,15 @@ from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.model_io.model_config import read_sidecar, sha256_of
 from steering_net.model_io.reader import load_keras
-from steering_net.training.augmentation import Augmentation, augment, crop_of, moved
+from steering_net.training.augmentation import Augmentation, augment
+from steering_net.training.batches import BatchMaker
+from steering_net.training.config import TrainConfig
 from steering_net.training.dataset import LogSource, recorded_frames, rendered_frames
 from steering_net.training.labels import Labelling
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.training.trainer import BatchMaker, TrainConfig, train
+from steering_net.training.trainer import train
 from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA, find_camera, turned
+from steering_net.vision.crop import crop_of, moved
 from steering_net.vision.preprocessing import (
     COURSE,
     RECORDER_STEERING_RAD,
@@ -105,8 +108,9 @@ def test_a_turn_to_the_left_moves_everything_to_the_right():
 
 def test_whoever_stands_left_has_to_steer_right():
     settings = Augmentation(look_ahead_m=10)
-    # The arc to a point 10 m ahead and 0.7 m to the right has a curvature of 2 * 0.7 / 10^2.
-    expected = 0.1 - 2.87 * 2 * 0.7 / 100
+    # The arc to a point at bearing a and distance l has a curvature of 2 sin(a) / l.
+    bearing_rad = math.atan2(-0.5, 10) - 0.02
+    expected = 0.1 + math.atan(2.87 * 2 * math.sin(bearing_rad) / math.hypot(10, 0.5))
     assert settings.moved_label(0.1, shift_m=0.5, yaw_rad=0.02) == pytest.approx(expected)
 
 
@@ -260,7 +264,7 @@ def test_side_cameras_get_a_corrected_label(recording):
     frames = recorded_frames([LogSource(recording)], settings, BELOW)
     half_right = 0.5 * RECORDER_STEERING_RAD
     assert len(frames) == 120
-    side = 2.87 * 2 * 1.5 / 100
+    side = math.atan(2.87 * 2 * 1.5 / (10**2 + 1.5**2))
     np.testing.assert_allclose(
         frames.steering_rad[:3], [half_right, half_right - side, half_right + side], atol=1e-6
     )

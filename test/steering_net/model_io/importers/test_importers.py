@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from helpers.paths import SOURCE
+from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
-from steering_net.model_io.reader import ModelError, load_keras, other_half, read_network
+from steering_net.model_io.reader import load_keras, other_half, read_network
 
 # Written by these versions of Python: marshal.dumps of `lambda x: x` and of
 # `lambda x: x/127.5-1.`
@@ -479,7 +480,8 @@ MUTATE = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from steering_net.model_io.reader import ModelError, read_network
+from steering_net.model_io.reader import read_network
+from steering_net.errors import ModelError
 
 folder, rng = Path(sys.argv[1]), np.random.default_rng(20)
 originals = [Path(word) for word in sys.argv[2:]]

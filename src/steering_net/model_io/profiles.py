@@ -1,0 +1,100 @@
+"""Profiles of networks: as asked for, from the sidecar, or inferred from size and layers."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from steering_net.errors import ModelError
+from steering_net.model_io.metadata import UNKNOWN, Origin
+from steering_net.model_io.model_config import read_sidecar
+from steering_net.vision.preprocessing import Profile, find_profile, spell
+
+
+@dataclass(frozen=True)
+class ProfileChoice:
+    """The profile of a network, and why it is that one."""
+
+    profile: Profile
+    reason: str
+
+    def __str__(self) -> str:
+        """Both, for people."""
+        return f'{spell(self.profile)}, {self.reason}'
+
+
+def choose_profile(
+    profile: Profile | None,
+    input_shape: tuple[int, int, int],
+    model_path: Path,
+    origin: Origin = UNKNOWN,
+) -> ProfileChoice:
+    """Return `profile`, or the sidecar's, or the one inferred, for a network that takes (h, w, 3).
+
+    What the profile leaves to the network is filled in. Raises ModelError where nothing says
+    which one it is, or if it does not make frames of that shape.
+    """
+    choice = ProfileChoice(profile, 'as asked for') if profile else from_sidecar(model_path)
+    if choice is None:
+        try:
+            found, reason = infer_profile(input_shape, origin)
+            choice = ProfileChoice(found, f'because {reason}')
+        except ModelError as error:
+            raise ModelError(f'{model_path.name}: {error}') from error
+    whole = complete(choice.profile, input_shape, origin)
+    made = whole.output_shape()
+    if made != input_shape:
+        takes = f'{model_path.name} takes {input_shape}'
+        raise ModelError(f'{takes}, but profile {whole.name} makes {made}')
+    return ProfileChoice(whole, choice.reason)
+
+
+def from_sidecar(model_path: Path) -> ProfileChoice | None:
+    """Return the profile that a network's sidecar names; None where it has no sidecar.
+
+    Raises ModelError for a profile that does not exist.
+    """
+    sidecar, name = read_sidecar(model_path), model_path.with_suffix('.json').name
+    if sidecar is None:
+        return None
+    try:
+        profile = find_profile(sidecar.profile)
+        scaled = replace(profile, steering_scale_rad=sidecar.steering_scale_rad)
+        return ProfileChoice(scaled, f'{name} says so')
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f'{name}: {error}') from error
+
+
+def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile, str]:
+    """Return the usual profile for a network that takes (h, w, 3), and why it is that one.
+
+    Raises ModelError where neither its size nor its layers say.
+    """
+    size = f'it takes {shape[1]} x {shape[0]}'
+    inside = 'and brings 0..255 to a small range itself'
+    if shape[:2] == (160, 320):
+        return find_profile('carnd_raw_rgb'), f'{size}, a whole frame'
+    if shape[:2] == (64, 64):
+        name = 'ksakmann' if origin.scales_pixels is not False else 'ksakmann:scale=1/255'
+        return find_profile(name), size
+    if shape[:2] != (66, 200):
+        raise ModelError(
+            f'{size}, no usual size: say with which profile, '
+            'for example custom:rows=60-136,colour=rgb'
+        )
+    if origin.scales_pixels is None:
+        reason = f'{size}; its layers are not known, so it is taken not to scale pixels itself'
+        return find_profile('course'), reason
+    if not origin.scales_pixels:
+        return find_profile('course'), f'{size} and does not scale pixels itself'
+    if origin.is_keras_1:
+        reason = f'{size} {inside}, and is of the days of OpenCV before 3.2'
+        return find_profile('naoki_legacy_yuv'), reason
+    return find_profile('naoki'), f'{size} {inside}'
+
+
+def complete(profile: Profile, shape: tuple[int, int, int], origin: Origin) -> Profile:
+    """Return the profile with the size and the scale that it leaves to the network."""
+    if profile.size is None and profile.output_shape() != shape:
+        profile = replace(profile, size=(shape[1], shape[0]))
+    if profile.scale is None:
+        profile = replace(profile, scale=1.0 if origin.scales_pixels else 1 / 255)
+    return profile

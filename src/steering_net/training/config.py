@@ -1,0 +1,90 @@
+"""TrainConfig: how to train, everything but the data."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steering_net.training.augmentation import Augmentation
+from steering_net.training.labels import Labelling
+from steering_net.vision.crop import CROP_BOTTOM, CROP_TOP
+from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
+from steering_net.vision.preprocessing import Profile, find_profile
+
+# The network that is trained has no layer that brings pixels to a small range.
+_SCALES = (1 / 1024, 1 / 64)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train: everything but the data.
+
+    `rendered_share` is that of each batch; `start_from` networks of the same shape: the mean of
+    their weights is what it begins with (model soups, Wortsman et al., 2022). `keep_straight` is
+    the share of recorded frames that go straight on to train with; `tensorboard` a folder for
+    TensorBoard's files.
+    `average` is the momentum of the moving average of the weights that is judged and kept (Polyak
+    and Juditsky, 1992); 0 keeps the weights themselves.
+    """
+
+    out: Path
+    name: str = 'pilotnet'
+    profile: str = 'course'
+    epochs: int = 20
+    steps_per_epoch: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    rendered_share: float = 0.5
+    patience: int = 8
+    seed: int = 0
+    threads: int = 2
+    resume: bool = False
+    start_from: tuple[Path, ...] = ()
+    keep_straight: float = 1.0
+    average: float = 0.0
+    tensorboard: Path | None = None
+    labelling: Labelling = field(default_factory=Labelling)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for a value outside its range."""
+        for name in ('epochs', 'steps_per_epoch', 'batch_size', 'patience', 'threads'):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f'{name} must be at least 1, not {value}')
+        if not 0 <= self.average < 1:
+            raise ValueError(f'average must be 0 or more and below 1, not {self.average}')
+        if not 0 < self.learning_rate < 1:
+            raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
+        for name in ('rendered_share', 'keep_straight'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
+        _check_profile(find_profile(self.profile))
+
+    @property
+    def camera(self) -> str:
+        """The camera of the frames that the network is trained on."""
+        return find_profile(self.profile).camera
+
+    @property
+    def model_path(self) -> Path:
+        """The `.keras` file; `.tflite`, `.json`, `.md` and the plots lie beside it."""
+        return self.out / f'{self.name}.keras'
+
+
+def _check_profile(profile: Profile) -> None:
+    """Raise ValueError, naming the field, for a profile that training has no pixels for."""
+    told = f'profile {profile.name} cannot be trained:'
+    top, bottom = profile.rows or (0, FRAME_HEIGHT)
+    if not CROP_TOP <= top < bottom <= CROP_BOTTOM:
+        raise ValueError(
+            f'{told} rows must lie within {CROP_TOP}-{CROP_BOTTOM}, not {top}-{bottom}'
+        )
+    if profile.columns and profile.columns[1] > FRAME_WIDTH:
+        raise ValueError(f'{told} columns must lie within 0-{FRAME_WIDTH}')
+    height, width, _ = profile.output_shape()
+    if height > CROP_BOTTOM - CROP_TOP or width > FRAME_WIDTH:
+        most = f'{FRAME_WIDTH}x{CROP_BOTTOM - CROP_TOP}'
+        raise ValueError(f'{told} size must be {most} at most, not {width}x{height}')
+    if profile.scale is not None and not _SCALES[0] <= profile.scale <= _SCALES[1]:
+        raise ValueError(
+            f'{told} scale must be 1/1024 to 1/64, such as 1/255, not {profile.scale:g}'
+        )
