@@ -2,7 +2,6 @@
 
 import math
 import signal
-import time
 
 import pytest
 import rclpy
@@ -11,6 +10,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from helpers.processes import run_verb
+from helpers.waiting import wait_for
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
 from sim_bridge.process import ManagedProcess
 from steering_net.ros import steering_node as steering
@@ -121,10 +121,7 @@ def set_parameter():
     person = rclpy.create_node('person')
     client = AsyncParameterClient(person, 'throttle')
     try:
-        wait_until = time.monotonic() + DEADLINE_S
-        while not client.services_are_ready():
-            assert time.monotonic() < wait_until
-            time.sleep(0.05)
+        wait_for(client.services_are_ready, DEADLINE_S, 'the services of the node')
 
         def set_parameter(name, value):
             future = client.set_parameters([Parameter(name, value=value)])
