@@ -26,10 +26,7 @@ MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol/udacity.py', 'steering_net/data/d
 MAY_KNOW_ROS = (
     'sim_bridge/nodes/',
     'sim_bridge/nodes/conversions.py',
-    'steering_net/ros/executor.py',
-    'steering_net/ros/steering_node.py',
-    'steering_net/ros/readiness.py',
-    'steering_net/ros/runner.py',
+    'steering_net/ros/',
 )
 
 

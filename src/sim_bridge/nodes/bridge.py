@@ -21,7 +21,6 @@ from sim_bridge.fleet import CARS_AT_MOST, prefixes, together
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import CarInterface, Lens
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
-from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
@@ -30,6 +29,7 @@ from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import Live, Places
+from steering_net.ros.parameters import Parameter, ParameterError, declare
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
 
 PARAMETERS = (

@@ -21,10 +21,10 @@ from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
 from sim_bridge.fleet import frame_prefix
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import arc
+from steering_net.ros.parameters import Parameter, declare
 
 try:
     from tf2_msgs.msg import TFMessage
