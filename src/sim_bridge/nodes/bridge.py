@@ -22,7 +22,6 @@ from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.image_check import inspect_image
-from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.protocol.udacity import UdacityLink
@@ -33,6 +32,7 @@ from sim_bridge.session.status import together
 from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
+from steering_net.ros.parameters import Parameter, ParameterError, declare
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
 
 PARAMETERS = (
