@@ -34,7 +34,7 @@ from steering_net.pinhole import Rgb
 from steering_net.preprocess import Profile, Tensor, decode_jpeg, find_profile, preprocess, spell
 from steering_net.sidecar import combined, read_sidecar, sha256_of
 
-CONVERTER_VERSION = 3
+CONVERTER_VERSION = 4
 """To be raised whenever the same file would give another LiteRT file, or another origin."""
 
 MAX_DIFFERENCE = 1e-4

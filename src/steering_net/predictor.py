@@ -114,8 +114,9 @@ class LiteRtPredictor:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         shape = _check_litert(inputs, outputs, self.name)
-        self.profile = fitting_profile(profile, shape, source, read_origin(path))
-        self.view = View(self.profile, camera)
+        origin = read_origin(path)
+        self.profile = fitting_profile(profile, shape, source, origin)
+        self.view = View(self.profile, camera, origin.rows)
         # Views into the interpreter's memory: nothing is copied or allocated for them per frame.
         # They are fetched anew each time, for invoke() refuses to run while one is held.
         self._input_view = self._interpreter.tensor(inputs[0]['index'])
@@ -155,8 +156,8 @@ class KerasPredictor:
         model = network.model
         shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
         self.profile = fitting_profile(profile, shape, path, network.origin)
-        self.view = View(self.profile, camera)
-        self._inputs = np.empty((_BATCH_SIZES[-1], *shape), np.float32)
+        self.view = View(self.profile, camera, network.origin.rows)
+        self._inputs = np.zeros((_BATCH_SIZES[-1], *shape), np.float32)
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
         self._forward = tf.function(
             lambda frames: model(frames, training=False), input_signature=signature
