@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
 
 from sim_bridge.nodes import bridge, conversions, throttle
-from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
+from steering_net.ros.parameters import Parameter, ParameterError, declare
 
 STAMP = 1_700_000_000_123_456_789
 
