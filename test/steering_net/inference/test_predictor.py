@@ -20,6 +20,8 @@ from steering_net.model_io.litert_converter import convert, probe_frames
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD
 
+pytestmark = pytest.mark.slow
+
 FRAME = np.full((160, 320, 3), 90, np.uint8)
 
 
