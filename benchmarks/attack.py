@@ -228,7 +228,7 @@ def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
     # While the last spell's counts were read, the simulator may have got a keepalive.
     car.drive(time.monotonic() + 0.5)
     before, answers, latencies, orders = (
-        graph.state(), client.answers, len(client.latencies_s), len(client.orders),
+        graph.state(), client.answers, len(client.latencies_s), len(client.commands),
     )  # fmt: skip
     attacker = start_attack(name, graph.port, seconds) if name in ATTACKS else None
     frames = car.drive(time.monotonic() + seconds)
@@ -240,7 +240,7 @@ def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
         frames=frames,
         answers=client.answers - answers,
         timeouts=after['timeouts'] - before['timeouts'],
-        stops=sum(order.throttle == -1.0 for order in list(client.orders)[orders:]),
+        stops=sum(order.throttle == -1.0 for order in list(client.commands)[orders:]),
         p50_ms=figures['p50'] or 0.0,
         p99_ms=figures['p99'] or 0.0,
         max_ms=figures['max'] or 0.0,

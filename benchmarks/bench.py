@@ -194,7 +194,7 @@ def first_command_s(domain: int, frames: list[bytes]) -> float:
     try:
         while time.perf_counter() < started_s + _FIRST_COMMAND_PATIENCE_S:
             car.drive(0.02)
-            orders = car.client.orders
+            orders = car.client.commands
             if any(abs(order.steering_rad) > _STRAIGHT_RAD for order in orders):
                 return time.perf_counter() - started_s
     finally:

@@ -29,7 +29,7 @@ from launch.substitutions import (
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
-from sim_bridge.bridge_client import reachable
+from sim_bridge.bridge_client import client_host
 from sim_bridge.process import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
 from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME, prefixes
 from steering_net.process import PARENT_VARIABLE
@@ -159,7 +159,7 @@ def viewers(context: LaunchContext) -> list[Node]:
 
 def simulator(context: LaunchContext) -> ExecuteProcess:
     """The embedded simulator, connecting when the nodes are there."""
-    host = reachable(context.launch_configurations['host'])
+    host = client_host(context.launch_configurations['host'])
     port = context.launch_configurations['port'] or '4567'
     return ExecuteProcess(
         cmd=[

@@ -41,7 +41,7 @@ class TalkingSimulator:
         before = self.client.answers
         self.send(jpeg, speed_mps)
         self.pump_until(lambda: self.client.answers > before)
-        return self.client.orders[-1]
+        return self.client.commands[-1]
 
     def open(self, jpeg):
         """Spend both tokens of the connect, as the simulator does, and return the one answer."""

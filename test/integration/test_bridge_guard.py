@@ -78,7 +78,7 @@ def test_spare_takes_over_from_a_killed_bridge_at_once(guarded):
     assert time.monotonic() - killed < 2.0
     assert guarded.children() == [spare]
     told = guarded.end()
-    assert 'the bridge node ended with -9, it is started again' in told
+    assert 'the bridge node ended with code -9; it is restarted' in told
     assert guarded.process.returncode == 0
 
 
@@ -97,7 +97,7 @@ def test_spare_that_dies_is_replaced(guarded):
     os.kill(spare, signal.SIGKILL)
     wait_for(lambda: guarded.children() == [bridge])
     assert guarded.wait_for_spare()[0] == bridge
-    assert 'the spare bridge ended with -9, another one is started' in guarded.end()
+    assert 'the spare bridge ended with code -9; another one is started' in guarded.end()
 
 
 def test_spare_that_is_frozen_when_it_has_to_take_over_is_killed_too(guarded):
@@ -118,7 +118,7 @@ def test_signal_ends_it_without_leftovers_and_halts_the_car(guarded, number):
     guarded.process.send_signal(number)
     simulator.pump_until(lambda: not simulator.client.connected)
     assert simulator.client.answers > heard
-    assert simulator.client.orders[-1] == (0.0, 0.0)
+    assert simulator.client.commands[-1] == (0.0, 0.0)
     assert guarded.process.wait(10.0) == 0
     assert not any(map(is_alive, children))
 
@@ -157,15 +157,15 @@ def test_pause_of_the_guard_itself_is_no_silence_of_the_bridge():
     said = []
     bridge = GuardedBridge(['bridge', '--ros-args', '-p', f'port:={own_port()}'])
     try:
-        wait_for(lambda: bridge.look_after(said.append) or bridge._beats, 30.0, 'a beat')
+        wait_for(lambda: bridge.supervise(said.append) or bridge._beats, 30.0, 'a beat')
         os.kill(bridge.pid, signal.SIGSTOP)
         with suppress(BlockingIOError):  # What it had beaten before is not to excuse it.
             os.read(bridge._heartbeats[bridge.pid], 4096)
         time.sleep(2 * SILENCE_S)
-        bridge.look_after(said.append)
+        bridge.supervise(said.append)
         os.kill(bridge.pid, signal.SIGCONT)
         time.sleep(0.5)
-        bridge.look_after(said.append)
+        bridge.supervise(said.append)
         assert (said, bridge.exit_code) == ([], None)
     finally:
         bridge.ask_to_end()

@@ -35,7 +35,7 @@ def test_nodes_in_one_process_drive_and_end_with_a_halted_car():
         state = graph.state()
         graph.nodes['bridge'].ask_to_end()
         simulator.pump_until(lambda: not simulator.client.connected)
-        assert simulator.client.orders[-1] == (0.0, 0.0)
+        assert simulator.client.commands[-1] == (0.0, 0.0)
         assert graph.nodes['bridge'].wait(10.0) == 0
     expected = [predictor.predict(decode_jpeg(jpeg)) for jpeg in jpegs]
     assert [order.steering_rad for order in orders] == pytest.approx(expected, abs=1e-3)

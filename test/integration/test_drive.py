@@ -122,7 +122,7 @@ def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     driven_again = wait_until_driven(port)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert 'the bridge node ended with -9, it is started again' in errors
+    assert 'the bridge node ended with code -9; it is restarted' in errors
     assert driven_again['state'] == 'driving'
     assert json.loads(report.read_text(encoding='utf-8'))['distance_m'] > 40.0
 
@@ -194,7 +194,7 @@ def test_live_line_on_a_terminal(start):
 @pytest.mark.parametrize(
     ('words', 'told'),
     [
-        (['--port', '0'], '--port is 0, it must be in 1 .. 65535'),
+        (['--port', '0'], '--port is 0; it must be 1..65535'),
         (['--speed-limit', '-1'], '--speed-limit is -1.0'),
         (['--speed-limit', 'nan'], '--speed-limit is nan'),
         (['--track', '-1'], '--track is -1'),
@@ -202,7 +202,7 @@ def test_live_line_on_a_terminal(start):
         (['--culture', 'xx'], '--culture'),
         (['--model', 'no/such.keras'], '--model: there is no file no/such.keras'),
         (['--report', 'no/such/r.json'], '--report: there is no folder'),
-        (['--report', '.'], '--report: . is a folder, name a file in it'),
+        (['--report', '.'], '--report: . is a folder; name a file in it'),
         (['--record', 'setup.py/bag'], 'the recording did not start, see above'),
         (['--simulator', 'external', '--laps', '2'], '--laps needs --simulator embedded'),
     ],

@@ -102,7 +102,7 @@ def drive(simulators, rounds):
             simulator.send(FRAMES[(number + car) % len(FRAMES)])
         for simulator, count in zip(simulators, before, strict=True):
             simulator.pump_until(lambda s=simulator, c=count: s.client.answers > c)
-        answers.append([simulator.client.orders[-1] for simulator in simulators])
+        answers.append([simulator.client.commands[-1] for simulator in simulators])
     return answers
 
 

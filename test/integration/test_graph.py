@@ -103,7 +103,7 @@ def test_recorded_lap_is_steered_as_the_network_alone_steers_it(
     simulator.pump(0.2)
     expected = [predictor.predict(decode_jpeg(jpeg)) for jpeg in jpegs]
     assert [order.steering_rad for order in answered] == pytest.approx(expected, abs=1e-3)
-    assert len(simulator.client.orders) == 1000, 'none is answered twice'
+    assert len(simulator.client.commands) == 1000, 'none is answered twice'
     state = graph.state()
     assert (state['answers'], state['timeouts'], state['late_commands']) == (1000, 0, 0)
 
@@ -189,4 +189,4 @@ def test_car_halts_when_the_bridge_ends(graph, simulator, frames):
     simulator.ask(frames[0])
     graph.nodes['bridge'].ask_to_end()
     simulator.pump_until(lambda: not simulator.client.connected)
-    assert simulator.client.orders[-1] == (0.0, 0.0)
+    assert simulator.client.commands[-1] == (0.0, 0.0)

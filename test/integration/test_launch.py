@@ -115,7 +115,7 @@ def test_bridge_that_dies_or_freezes_is_replaced_by_its_spare(launch, number):
     wait_until_driven(port, 100, 10.0)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
-    assert 'the bridge node ended with -9, it is started again' in output
+    assert 'the bridge node ended with code -9; it is restarted' in output
     assert process.returncode == 0
 
 

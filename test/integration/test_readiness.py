@@ -91,7 +91,7 @@ def test_moving_car_is_braked_while_no_nodes_are_there(bridge):
         if client.tokens:
             simulator.send(JPEG_HEADER, speed_mps=6.0)
         client.poll(0.01)
-        return client.orders and client.orders[-1].throttle == -1.0
+        return client.commands and client.commands[-1].throttle == -1.0
 
     wait_for(drives_on, 0.8, 'braking')
     state = bridge.state()
@@ -112,7 +112,7 @@ def test_standing_car_keeps_its_token_until_the_nodes_are_there(bridge, ros_node
     ros_node.create_publisher(JointState, 'cmd/steering', NEWEST)
     ros_node.create_publisher(Float32, 'cmd/throttle', NEWEST)
     simulator.pump_until(lambda: simulator.client.answers == 1)
-    assert simulator.client.orders[-1].throttle == 0.0
+    assert simulator.client.commands[-1].throttle == 0.0
     state = bridge.state()
     assert (state['timeouts'], state['keepalives']) == (before['timeouts'], before['keepalives'])
     simulator.leave()

@@ -127,7 +127,7 @@ def test_wrong_input_is_named_everywhere_and_brakes_the_car(graph):
             client.tokens -= 1
             client.send_payload(payload)
         client.poll(0.01)
-        return client.orders and client.orders[-1].throttle == -1.0
+        return client.commands and client.commands[-1].throttle == -1.0
 
     wait_for(send, 2.0, 'braking')
     state = graph.state()

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.waiting import wait_for
 from sim_bridge.errors import UsageError
-from sim_bridge.process import KeepsEndingError, ManagedProcess, RestartLimit, child_environment
+from sim_bridge.process import ManagedProcess, RestartLimit, RestartLimitError, child_environment
 
 
 @pytest.mark.parametrize(('given', 'range_'), [(None, 'LOCALHOST'), ('SUBNET', 'SUBNET')])
@@ -15,14 +15,14 @@ def test_dds_stays_on_this_machine_unless_told_otherwise(given, range_):
     assert child_environment(environment)['ROS_AUTOMATIC_DISCOVERY_RANGE'] == range_
 
 
-def test_sixth_end_within_a_minute_exceeds_the_limit():
+def test_sixth_end_within_a_minute_is_over_the_limit():
     limit = RestartLimit(clock=itertools.count(0.0, 11.9).__next__)
-    assert [limit.is_exceeded() for _ in range(6)] == [False] * 5 + [True]
+    assert [limit.count_end() for _ in range(6)] == [True] * 5 + [False]
 
 
 def test_ends_that_are_a_minute_old_do_not_count():
     limit = RestartLimit(clock=itertools.count(0.0, 12.0).__next__)
-    assert not any(limit.is_exceeded() for _ in range(100))
+    assert all(limit.count_end() for _ in range(100))
 
 
 class Ending(ManagedProcess):
@@ -52,18 +52,20 @@ def test_process_that_ended_is_started_again_five_times_and_then_given_up():
     said = []
     process = Ending(-9)
     for _ in range(5):
-        process.look_after(said.append)
+        process.supervise(said.append)
     assert process.starts == 6
-    with pytest.raises(KeepsEndingError, match='the test node keeps ending with -9'):
-        process.look_after(said.append)
+    with pytest.raises(
+        RestartLimitError, match='the test node ended with code -9, for the sixth time'
+    ):
+        process.supervise(said.append)
     assert process.starts == 6
-    assert said == ['the test node ended with -9, it is started again'] * 6
+    assert said == ['the test node ended with code -9; it is restarted'] * 5
 
 
 def test_process_that_refused_its_parameters_is_not_started_again():
     process = Ending(2)
-    with pytest.raises(UsageError, match='the test node did not start'):
-        process.look_after(print)
+    with pytest.raises(UsageError, match='the test node rejected its parameters'):
+        process.supervise(print)
     assert process.starts == 1
 
 
@@ -75,10 +77,10 @@ def test_real_process_that_keeps_ending_is_given_up():
 
     def given_up():
         try:
-            process.look_after(said.append)
-        except KeepsEndingError:
+            process.supervise(said.append)
+        except RestartLimitError:
             return True
         return False
 
     wait_for(given_up, 60.0, 'the sixth end')
-    assert said == ['the help node ended with 0, it is started again'] * 6
+    assert said == ['the help node ended with code 0; it is restarted'] * 5

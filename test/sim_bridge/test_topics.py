@@ -2,13 +2,12 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
 from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, TOPICS
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / 'src').rglob('*.py')) + sorted((ROOT / 'launch').glob('*.py'))
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 # Nodes that docs/make_reference.py does not create.

@@ -22,10 +22,10 @@ from sim_bridge import topics
 from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
+from steering_net.ros.parameters import Parameter, declare
 from steering_net.vehicle import Pose, yaw_rate_radps
 
 try:
@@ -53,7 +53,7 @@ class OdometryNode(Node):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` returns monotonic seconds."""
         super().__init__('odometry')
-        self._clock = clock
+        self._monotonic_s = clock
         values = declare(self, PARAMETERS)
         prefix = topics.frame_prefix(self.get_namespace())
         self._frame, self._child = prefix + topics.ODOM_FRAME, prefix + topics.BASE_FRAME
@@ -80,7 +80,7 @@ class OdometryNode(Node):
             self._steering_rad = float(message.data)
 
     def _on_speed(self, message: Float32) -> None:
-        now_s = self._clock()
+        now_s = self._monotonic_s()
         dt_s, self._last_s = now_s - self._last_s, now_s
         speed_mps = float(message.data)
         if math.isfinite(speed_mps):

@@ -144,8 +144,9 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(recor
     assert run_verb(*words, recording) == 2
     assert run_verb(*words, recording / 'none' / 'report.json') == 2
     assert capsys.readouterr().err.splitlines() == [
-        f'sim-bridge evaluate: --json: {recording} is a folder, name a file in it',
-        f'sim-bridge evaluate: --json: there is no folder {recording / "none"}',
+        f'sim-bridge evaluate: --json: {recording} is a folder; name a file in it',
+        f'sim-bridge evaluate: --json: there is no folder {recording / "none"}; '
+        'create it or name another file',
     ]
 
 
@@ -155,7 +156,7 @@ def test_a_requirement_of_an_unknown_field_costs_no_evaluation(recording, capsys
     words = ['--recording', recording, '--json', target, '--require', 'corelation=0.8']
     assert run_verb(*words) == 2
     told = capsys.readouterr()
-    assert "--require names 'corelation', the report has frames" in told.err
+    assert "--require names 'corelation'; the fields are frames" in told.err
     assert {line.split()[0] for line in told.out.splitlines()} == FIELDS
     assert set(json.loads(target.read_text(encoding='utf-8'))) == FIELDS
 
@@ -229,7 +230,7 @@ def test_a_bad_camera_or_angle_is_one_line(recording, capsys):
     assert ended.value.code == 2
     assert "--recorded-with: camera is 'left'; it must be training" in capsys.readouterr().err
     assert run_verb('--recording', recording, '--turned-down', '90') == 2
-    assert '--turned-down is 90, it must be -20 to 20 degrees' in capsys.readouterr().err
+    assert '--turned-down is 90.0; it must be -20..20 degrees' in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -57,7 +57,10 @@ def test_summary_adds_up_and_weighs_by_duration():
 @pytest.mark.parametrize(
     ('words', 'told'),
     [
-        (['--tracks', '9-1'], "--tracks is '9-1', it must be like 0-9"),
+        (
+            ['--tracks', '9-1'],
+            "argument --tracks: '9-1' is neither a seed such as 7 nor a range of seeds",
+        ),
         (['--laps', '0'], '--laps is 0'),
         (['--speed-limit', '0'], '--speed-limit is 0.0'),
         (['--model', 'no.keras'], 'no.keras'),

@@ -20,7 +20,7 @@ def test_unmodified_simulator_is_served(echo, simulator):
     poll_until(simulator, lambda: simulator.answers == 1)
     assert echo.payloads == [FRAME]
     assert list(echo.simulators.values()) == [True]
-    assert simulator.orders[0].throttle == 0.5
+    assert simulator.commands[0].throttle == 0.5
     assert echo.threads == {'simulator-server'}
 
 
@@ -156,7 +156,7 @@ def test_farewell_is_the_last_thing_that_a_simulator_hears():
             client.send_telemetry(FRAME)
         client.poll(0.005)
     stopping.join()
-    assert client.orders[-1] == (0.0, 0.0)
+    assert client.commands[-1] == (0.0, 0.0)
 
 
 def test_port_in_use_is_told_with_the_fix(echo):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sim_bridge.simulator.camera import Camera, encode_jpeg
-from sim_bridge.simulator.scenery import make_look
+from sim_bridge.simulator.look import make_look
 from sim_bridge.simulator.track import make_track
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA

@@ -14,8 +14,8 @@ from sim_bridge.protocol.websocket_frames import encode_frame
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.client_protocol import (
     AbortError,
+    CarCommand,
     ClientProtocol,
-    Order,
     Received,
     check_upgrade_reply,
     encode_text,
@@ -108,14 +108,14 @@ def test_server_frames_may_come_byte_by_byte_and_in_fragments() -> None:
 
 def test_good_steer_moves_the_car_and_gives_a_token() -> None:
     got = receive('42["steer",{"steering_angle":"-0.5","throttle":"0.3"}]')
-    assert got.orders == [Order(pytest.approx(0.5 * MAX_STEERING_RAD), pytest.approx(0.3))]
+    assert got.commands == [CarCommand(pytest.approx(0.5 * MAX_STEERING_RAD), pytest.approx(0.3))]
     assert (got.tokens, got.steers, got.lost) == (1, 1, 0)
 
 
 @pytest.mark.parametrize('text', ['40', '41', '44{"a":1}', '1', '3', '6', '7'])
 def test_ignored_packets_change_nothing(text: str) -> None:
     got = receive(text)
-    assert (got.replies, got.orders, got.tokens, got.lost) == ([], [], 0, 0)
+    assert (got.replies, got.commands, got.tokens, got.lost) == ([], [], 0, 0)
 
 
 @pytest.mark.parametrize('text', [OPEN, '42["manual"]', '42["manual",{}]', '42/ns,7["manual",{}]'])
@@ -135,21 +135,21 @@ def test_what_gives_one_token(text: str) -> None:
 )
 def test_what_is_swallowed_loses_its_token(data: str) -> None:
     got = receive(f'42[{data}]')
-    assert (got.tokens, got.steers, got.lost, got.orders) == (0, 0, 1, [])
+    assert (got.tokens, got.steers, got.lost, got.commands) == (0, 0, 1, [])
 
 
 @pytest.mark.parametrize('rest', ['', ',"throttle":"x"', ',"throttle":0.5'])
 def test_bad_throttle_after_a_good_angle_still_turns_the_wheels(rest: str) -> None:
     got = receive('42["steer",{"steering_angle":"1"' + rest + '}]')
-    assert got.orders == [Order(pytest.approx(-MAX_STEERING_RAD), None)]
+    assert got.commands == [CarCommand(pytest.approx(-MAX_STEERING_RAD), None)]
     assert (got.tokens, got.lost) == (0, 1)
 
 
 def test_german_machine_reads_a_point_as_thousands() -> None:
     wrong = receive('42["steer",{"steering_angle":"-0.050000","throttle":"0.3"}]', 'de-DE')
     right = receive('42["steer",{"steering_angle":"-0,050000","throttle":"0,3"}]', 'de-DE')
-    assert wrong.orders[0].steering_rad == pytest.approx(MAX_STEERING_RAD)
-    assert right.orders[0].steering_rad == pytest.approx(0.05 * MAX_STEERING_RAD)
+    assert wrong.commands[0].steering_rad == pytest.approx(MAX_STEERING_RAD)
+    assert right.commands[0].steering_rad == pytest.approx(0.05 * MAX_STEERING_RAD)
 
 
 @pytest.mark.parametrize('text', ['', '4', '42["a",{},{}]', '42["a","b"]', '42["a",[]]', '42{'])
@@ -169,7 +169,7 @@ def test_engine_ping_of_the_server_is_answered_with_3() -> None:
 
 @pytest.mark.parametrize('url', ['http://a:1', '127.0.0.1:4567', 'ws://', ''])
 def test_bad_url_is_refused_with_an_example(url: str) -> None:
-    with pytest.raises(ValueError, match='for example ws://127'):
+    with pytest.raises(ValueError, match='as in ws://127'):
         parse_url(url)
 
 
@@ -230,7 +230,7 @@ def test_answer_is_timed_and_counted(server: RawServer) -> None:
     assert client.tokens == 1
     assert len(client.latencies_s) == 1
     assert 0.0 < client.latencies_s[0] < 5.0
-    assert len(client.orders) == 1
+    assert len(client.commands) == 1
     client.quit()
 
 

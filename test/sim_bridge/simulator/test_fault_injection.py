@@ -58,7 +58,7 @@ def test_a_grade_is_that_of_the_whole_road_or_from_places_on():
 
 @pytest.mark.parametrize('text', ['grade', 'grade:x', 'grade:0.6', 'grade:0.1@50', 'grade:0.1/'])
 def test_a_grade_that_cannot_be_names_what_can(text):
-    with pytest.raises(FaultError, match=r'slopes of up to 0\.5 for grade, such as grade:0\.08'):
+    with pytest.raises(FaultError, match=r'slopes must be -0\.5\.\.0\.5, as in grade:0\.08'):
         parse_faults(text)
 
 
@@ -70,21 +70,21 @@ def test_no_text_means_no_fault():
 @pytest.mark.parametrize(
     ('text', 'told'),
     [
-        ('dorp:0.1', "'dorp' is none, did you mean drop?"),
-        ('xyzzy', "'xyzzy' is none; they are drop, "),
-        ('drop', 'a chance of 0..1 for drop, such as drop:0.05'),
-        ('drop:2', 'a chance of 0..1 for drop'),
-        ('drop:nan', 'a chance of 0..1 for drop'),
-        ('menu:10', 'a time of up to 3600 s for menu, such as menu:10s or menu:10s/2s'),
-        ('menu:10s/20s', 'a time of up to 10 s for menu'),
-        ('menu:0s', 'a time of up to 3600 s for menu'),
-        ('delay:200', 'a time of up to 10 s for delay, such as delay:200ms'),
-        ('delay:11s', 'a time of up to 10 s for delay'),
-        ('seed:x', 'a whole number for seed, such as seed:7'),
+        ('dorp:0.1', "'dorp'; did you mean drop?"),
+        ('xyzzy', "'xyzzy'; the kinds are drop, "),
+        ('drop', 'drop:; its probability must be 0..1, as in drop:0.05'),
+        ('drop:2', 'drop:2; its probability must be 0..1'),
+        ('drop:nan', 'drop:nan; its probability must be 0..1'),
+        ('menu:10', 'menu:10; its time must be at most 3600 s, as in menu:10s or menu:10s/2s'),
+        ('menu:10s/20s', 'menu:20s; its time must be at most 10 s'),
+        ('menu:0s', 'menu:0s; its time must be at most 3600 s'),
+        ('delay:200', 'delay:200; its time must be at most 10 s, as in delay:200ms'),
+        ('delay:11s', 'delay:11s; its time must be at most 10 s'),
+        ('seed:x', 'seed:x; it must be a whole number, as in seed:7'),
     ],
 )
 def test_bad_text_is_told_with_the_fix(text, told):
-    with pytest.raises(FaultError, match=r'^faults must') as caught:
+    with pytest.raises(FaultError, match=r'^faults has') as caught:
         parse_faults(text)
     assert told in str(caught.value)
 
@@ -95,7 +95,7 @@ def test_verbs_tell_it_in_one_line_and_exit_2(verb):
     result = run_verb(verb, '--faults', 'dorp:0.1')
     assert result.returncode == 2
     assert result.stderr.count('\n') == 1
-    assert "--faults must be known kinds, 'dorp' is none, did you mean drop?" in result.stderr
+    assert "--faults has the unknown kind 'dorp'; did you mean drop?" in result.stderr
 
 
 def test_help_names_every_kind():

@@ -107,7 +107,7 @@ def test_person_at_the_wheel_sends_null_and_stays_on_the_road(answering: Answeri
 def expert_drive(simulator: Simulator, seconds: float) -> None:
     track = make_track(0)
     for _ in range(round(seconds * 60)):
-        simulator.obey(pursuit_steering_rad(track, simulator.car.pose), 1.0)
+        simulator.apply(pursuit_steering_rad(track, simulator.car.pose), 1.0)
         simulator.advance()
 
 
@@ -120,7 +120,7 @@ def test_expert_completes_a_lap_without_a_departure() -> None:
 
 def test_car_keeps_its_last_command_and_is_put_back_when_it_leaves() -> None:
     simulator = Simulator(SimulatorOptions())
-    simulator.obey(0.2, 1.0)
+    simulator.apply(0.2, 1.0)
     while not simulator.score.interventions:
         simulator.advance()
     assert simulator.car.speed_mps == 0.0
@@ -133,7 +133,7 @@ def test_car_keeps_its_last_command_and_is_put_back_when_it_leaves() -> None:
 
 def test_the_car_moves_in_physics_steps_of_20_ms() -> None:
     simulator = Simulator(SimulatorOptions())
-    simulator.obey(0.0, 1.0)
+    simulator.apply(0.0, 1.0)
     speeds = []
     for _ in range(60):
         simulator.advance()
@@ -144,7 +144,7 @@ def test_the_car_moves_in_physics_steps_of_20_ms() -> None:
 def test_the_road_falls_and_rises_as_the_plan_says() -> None:
     plan = parse_faults('grade:-0.2/0.3@20m')
     simulator = Simulator(SimulatorOptions(faults=plan))
-    simulator.obey(0.0, 0.0)
+    simulator.apply(0.0, 0.0)
     fastest = 0.0
     while simulator.time_s < 60.0 and simulator.car.speed_mps >= 0.0:
         simulator.advance()
@@ -156,7 +156,7 @@ def test_the_road_falls_and_rises_as_the_plan_says() -> None:
 
 def test_telemetry_shows_what_the_car_does() -> None:
     simulator = Simulator(SimulatorOptions(culture='de-DE'))
-    simulator.obey(-0.2181662, -0.5)
+    simulator.apply(-0.2181662, -0.5)
     simulator.advance()
     values = simulator.telemetry()
     assert values is not None
@@ -167,10 +167,10 @@ def test_telemetry_shows_what_the_car_does() -> None:
 @pytest.mark.parametrize(
     ('words', 'named'),
     [
-        (['--track', '-1'], '--track must be 0 or greater'),
-        (['--laps', '-2'], '--laps must be'),
-        (['--seconds', 'nan'], '--seconds must be'),
-        (['--culture', 'xx'], '--culture must be one of en-US'),
+        (['--track', '-1'], '--track is -1; it must be 0 or greater'),
+        (['--laps', '-2'], '--laps is -2; it must be'),
+        (['--seconds', 'nan'], '--seconds is nan; it must be'),
+        (['--culture', 'xx'], "--culture is 'xx'; it must be one of en-US"),
         (['--url', 'http://x'], '--url'),
         (['--report', '/nowhere/at/all.json'], '--report: there is no folder'),
     ],

@@ -58,7 +58,7 @@ def test_seed_decides_everything_and_both_directions_occur() -> None:
 
 
 def test_negative_seed_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match='track seed must be 0 or greater, got -1'):
+    with pytest.raises(ValueError, match='track seed is -1; it must be 0 or greater'):
         make_track(-1)
 
 

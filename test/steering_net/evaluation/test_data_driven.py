@@ -186,7 +186,7 @@ def test_the_verb_compares_and_requires(shared_data, tmp_path):
         '--require', 'frames=80',
     )  # fmt: skip
     assert result.returncode == 1, result.stderr
-    assert 'default: frames is 73, required is at least 80' in result.stderr
+    assert 'default: frames is 73; required is at least 80' in result.stderr
     one, two = json.loads(report.read_text(encoding='utf-8'))['models']
     assert (one['model'], two['model']) == ('default', "default'")
     assert one['interventions'] == two['interventions']

@@ -622,7 +622,7 @@ def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, capsys):
     assert error.count('\n') == 1
     args = parser.parse_args(['--out', str(tmp_path), '--tracks', '0', '--samples-per-track', '0'])
     assert verb.run(args) == 2
-    told = 'sim-bridge train: --samples-per-track is 0, it must be at least 1\n'
+    told = 'sim-bridge train: --samples-per-track is 0; it must be 1 or greater\n'
     assert capsys.readouterr().err == told
     with pytest.raises(SystemExit, match='2'):
         parser.parse_args(['--out', str(tmp_path), '--tracks', 'nine'])
