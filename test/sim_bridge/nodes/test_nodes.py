@@ -146,8 +146,6 @@ def test_node_that_is_interrupted_while_it_is_made_is_still_ended():
 
 @pytest.mark.parametrize(('host', 'is_open'), [('0.0.0.0', True), ('127.0.0.1', False)])
 def test_bridge_warns_of_an_address_that_all_machines_can_reach(capfd, host, is_open):
-    # Tests that ran before may have made all loggers of this process quieter.
-    arguments = ['--log-level', 'info', '-p', f'host:={host}', '-p', 'port:=0']
-    with started_rclpy(*arguments):
+    with started_rclpy('-p', f'host:={host}', '-p', 'port:=0'):
         bridge.BridgeNode().destroy_node()
     assert ('all machines on the network can watch and drive' in capfd.readouterr().err) == is_open
