@@ -18,6 +18,8 @@ from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import CHECK_EVERY, Limits
 from sim_bridge.simulator.client import Client
 
+pytestmark = pytest.mark.real_time
+
 HZ = 60.0
 RENDERING_S = 0.005
 """Time between two telemetries of one frame: each has an image of its own."""

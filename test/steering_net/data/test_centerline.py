@@ -140,6 +140,7 @@ def test_one_edge_in_sight_is_seen():
     np.testing.assert_allclose(found[:, 2], -2.0, atol=0.3)
 
 
+@pytest.mark.slow
 def test_whatever_a_recording_begins_with_its_middle_is_the_same(shared_data):
     recording = read_folder(shared_data / 'lake_lap_a')
     seen = [edges_ahead(crop_of(recording.frame(i))) for i in range(len(recording))]
@@ -166,6 +167,7 @@ def test_a_bad_labelling_is_named(field, value):
         Labelling(**{field: value})
 
 
+@pytest.mark.slow
 def test_on_the_real_lap_towards_the_middle_is_how_its_driver_steered(shared_data):
     recording = read_folder(shared_data / 'lake_lap_a')
     seen = [edges_ahead(crop_of(recording.frame(i))) for i in range(len(recording))]

@@ -22,6 +22,8 @@ from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD
 from steering_net.vision.view import View
 
+pytestmark = pytest.mark.slow
+
 FRAME = np.full((160, 320, 3), 90, np.uint8)
 
 

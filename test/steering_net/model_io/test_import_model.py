@@ -28,6 +28,8 @@ from steering_net.vision.preprocessing import (
     spell,
 )
 
+pytestmark = pytest.mark.slow
+
 # File, saved by, profile, correlation with the recorded steering of lake_lap_a (None: constant).
 MODELS = {
     'sunchit03__CVI-Project/self_driving_model.keras': ('Keras 3.9.2', 'course', 0.55),

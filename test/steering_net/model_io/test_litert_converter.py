@@ -24,6 +24,8 @@ from steering_net.model_io.profiles import choose_profile
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def model_path(tmp_path_factory):

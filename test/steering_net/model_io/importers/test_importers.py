@@ -20,6 +20,8 @@ from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
 from steering_net.model_io.reader import load_keras, other_half, read_network
 
+pytestmark = pytest.mark.slow
+
 # Written by these versions of Python: marshal.dumps of `lambda x: x` and of
 # `lambda x: x/127.5-1.`
 IDENTITY = {
