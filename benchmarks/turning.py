@@ -1,11 +1,11 @@
-"""What turning a frame to the network's camera costs: preprocessing without it and with it.
+"""Cost of turning a frame to the network's camera: preprocessing without it and with it.
 
     python benchmarks/turning.py [--rounds 200]
 
-Both take turns in one run, so that whatever else the machine does hits both alike. A frame of an
-embedded track is preprocessed as the steering node does it, on one thread; microseconds per
-frame, medians over rounds of 20 frames. `apart` is how far the result is from turning the whole
-frame first and preprocessing it then, in levels of 0 to 255, mean over all pixels.
+Both take turns in one run, so that other load on the machine affects both alike. A frame of an
+embedded track is preprocessed as in the steering node, on one thread. The times are microseconds
+per frame, medians over rounds of 20 frames. `apart` is the mean difference of the result from that
+of turning the whole frame first and preprocessing it then, in levels of 0 to 255.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FRAMES = 20
 
 
 def time_us(view: View, frames: list[np.ndarray], out: np.ndarray) -> float:
-    """Microseconds per frame of one round."""
+    """Return the microseconds per frame of one round."""
     started_s = time.perf_counter()
     for frame in frames:
         view(frame, out)

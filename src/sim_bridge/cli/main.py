@@ -107,7 +107,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _print_overview(arguments: list[str]) -> int:
-    lines = ['usage: sim-bridge VERB [options]', '       sim-bridge VERB --help', '']
+    lines = ['usage: sim-bridge VERB [options], or sim-bridge VERB --help', '']
     for title, table in (('verbs', VERBS), ('ROS 2 nodes', NODES)):
         lines += [f'{title}:', *(f'  {verb:14} {what}' for verb, (_, what) in table.items())]
     text = '\n'.join(lines)
