@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -57,6 +58,20 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f'{self.prog}: {message}\n')
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Formatter that leaves out empty defaults and does not break long words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        is_empty = default is None or default is False or default in ('', [])
+        return action.help if is_empty else super()._get_help_string(action)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(
+            ' '.join(text.split()), width, break_long_words=False, break_on_hyphens=False
+        )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the verb named by the first argument or by the program's own name; the exit code."""
     try:
@@ -91,7 +106,7 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
     parser = _Parser(
         prog=f'sim-bridge {verb}',
         description=module.__doc__ or summary,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     module.configure(parser)
     return int(module.run(parser.parse_args(arguments)))
