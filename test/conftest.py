@@ -12,6 +12,7 @@ from helpers.log import Log
 from helpers.machine import Machine
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
+from helpers.ros import started_node
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.simulator.client import Client
@@ -63,6 +64,13 @@ def logged():
     """Warnings and errors that are logged during the test."""
     with Log() as kept:
         yield kept
+
+
+@pytest.fixture
+def ros_node():
+    """A node of the test."""
+    with started_node('person') as node:
+        yield node
 
 
 @pytest.fixture

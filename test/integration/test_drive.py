@@ -5,14 +5,23 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
+from helpers.graph import START_S, state_of, wait_until_driven
 from helpers.network import own_port
-from helpers.processes import REPORT_FIELDS, children_of, is_alive, run_verb
+from helpers.processes import (
+    REPORT_FIELDS,
+    children_of,
+    children_running,
+    is_alive,
+    run_verb,
+    spares_of,
+)
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.simulator.expert import TEST_SEEDS
@@ -66,8 +75,8 @@ def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_pa
     process = start(
         '--port', own_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
     )
-    children = wait_for(lambda: len(children_of(process.pid)) == 5 and children_of(process.pid))
-    os.kill(children[0], signal.SIGKILL)
+    (recorder,) = wait_for(lambda: children_running(process.pid, 'record'), 30.0, 'the recorder')
+    os.kill(recorder, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert 'the recording broke off, the drive goes on without it' in errors
@@ -77,9 +86,11 @@ def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_pa
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
     report = tmp_path / 'report.json'
-    process = start('--port', own_port(), '--report', report, start_new_session=True)
-    children = wait_for(lambda: len(children_of(process.pid)) == 4 and children_of(process.pid))
-    time.sleep(4.0)
+    port = own_port()
+    process = start('--port', port, '--report', report, start_new_session=True)
+    wait_until_driven(port)
+    children = children_of(process.pid)
+    assert len(children) >= 4
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
@@ -90,9 +101,11 @@ def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
 
 
 def test_killed_it_leaves_no_process_either(start):
-    process = start('--port', own_port(), stderr=subprocess.DEVNULL)
-    children = wait_for(lambda: len(children_of(process.pid)) == 4 and children_of(process.pid))
-    time.sleep(4.0)
+    port = own_port()
+    process = start('--port', port, stderr=subprocess.DEVNULL)
+    wait_until_driven(port)
+    children = children_of(process.pid)
+    assert len(children) >= 4
     process.kill()
     wait_for(lambda: not any(map(is_alive, children)), 15.0, 'the end of the children')
 
@@ -100,13 +113,17 @@ def test_killed_it_leaves_no_process_either(start):
 def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     report = tmp_path / 'report.json'
     port = own_port()
-    process = start('--port', port, '--report', report, '--seconds', 18)
-    bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
-    time.sleep(7.0)
+    process = start('--port', port, '--report', report, '--seconds', 15)
+    wait_until_driven(port)
+    wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
+    (bridge,) = children_running(process.pid, 'bridge')
     os.kill(bridge, signal.SIGKILL)
+    wait_for(lambda: not is_alive(bridge), what='the end of the bridge')
+    driven_again = wait_until_driven(port)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert 'the bridge node ended with code -9; it is restarted' in errors
+    assert driven_again['state'] == 'driving'
     assert json.loads(report.read_text(encoding='utf-8'))['distance_m'] > 40.0
 
 
@@ -116,7 +133,7 @@ def test_external_simulator_is_served(start, tmp_path):
     process = start(
         '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
     )  # fmt: skip
-    wait_for(lambda: len(children_of(process.pid)) == 3)
+    wait_for(lambda: (state_of(port) or {}).get('ready'), START_S, 'readiness')
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(b'no picture, so no steering')
     simulator.leave()
@@ -139,7 +156,9 @@ def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_pa
         stdout=subprocess.DEVNULL,
     )
     try:
-        time.sleep(2.0)
+        with socket.create_server(('127.0.0.1', port)) as server:
+            server.settimeout(30.0)
+            server.accept()[0].close()
         process = start(
             '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
         )  # fmt: skip
@@ -196,9 +215,7 @@ def test_bad_option_is_named_in_one_line(words, told):
 
 
 def test_busy_port_is_told(tmp_path):
-    from socket import create_server
-
-    with create_server(('127.0.0.1', 0)) as busy:
+    with socket.create_server(('127.0.0.1', 0)) as busy:
         result = run_verb('drive', '--port', busy.getsockname()[1])
     assert result.returncode == 2
     assert 'is in use: end the other program or choose another port' in result.stderr

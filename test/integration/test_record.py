@@ -66,7 +66,7 @@ def test_full_disk_ends_the_recording(drive, tmp_path, monkeypatch):
     finally:
         player.ask_to_end()
         player.wait(5.0)
-    assert time.monotonic() < started + 30.0
+    assert time.monotonic() < started + 59.0, 'it did not end by itself'
     assert (node.trouble, node.messages) == ('No space left on device', 0)
 
 
@@ -155,16 +155,20 @@ def untrained(folder):
 
 
 class Ear:
-    """A node that keeps what it hears."""
+    """A node that keeps what it hears, and when."""
 
     def __init__(self, **topics):
         rclpy.init()
         self.node = rclpy.create_node('ear')
         self.heard = {name: [] for name in topics}
+        self.heard_s = {name: [] for name in topics}
         for name, (kind, topic) in topics.items():
-            self.node.create_subscription(
-                kind, topic, self.heard[name].append, QoSProfile(depth=1000)
-            )
+
+            def keep(message, name=name):
+                self.heard[name].append(message)
+                self.heard_s[name].append(time.monotonic())
+
+            self.node.create_subscription(kind, topic, keep, QoSProfile(depth=1000))
 
     def spin_while(self, condition, seconds=30.0):
         deadline = time.monotonic() + seconds
@@ -187,18 +191,17 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
         'clock': (Clock, '/clock'),
     }
     with Ear(**topics) as ear:
-        began_s = time.monotonic()
         player = subprocess.Popen(
             [sys.executable, '-m', 'sim_bridge.cli', 'replay', str(drive[0]), '--clock',
              '--rate', '2', '--topics', 'camera/image_raw/compressed'],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         ear.spin_while(lambda: player.poll() is None)
-        took_s = time.monotonic() - began_s
         assert f'{len(images)} messages published' in player.communicate()[0]
         heard = ear.heard
+        took_s = ear.heard_s['image'][-1] - ear.heard_s['image'][0]
     span_s = (images[-1] - images[0]) * 1e-9
-    assert span_s / 2 < took_s < span_s / 2 + 8.0
+    assert took_s == pytest.approx(span_s / 2, rel=0.2)
     got = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in heard['image']]
     assert len(got) >= 0.98 * len(images)
     assert got == sorted(got)
@@ -296,16 +299,20 @@ def test_annotated_frames_come_while_somebody_looks_and_cost_nothing_otherwise(
         return node.count_subscribers('camera/image_raw/compressed')
 
     try:
-        time.sleep(2.0)
+        wait_for(lambda: node.count_publishers('camera/image_annotated/compressed'), 30.0)
+        wait_for(readers, 30.0, 'the steering node')
         assert readers() == 1, 'nobody looks, so nobody listens'
         viewer = node.create_subscription(
             CompressedImage, 'camera/image_annotated/compressed', seen.append, NEWEST
         )
         wait_for(lambda: readers() == 2, 30.0)
-        deadline = time.monotonic() + 20.0
-        while not seen and time.monotonic() < deadline:
+
+        def a_frame_is_seen():
             simulator.ask(frames[1])
             rclpy.spin_once(node, timeout_sec=0.01)
+            return seen
+
+        wait_for(a_frame_is_seen, 20.0, 'an annotated frame')
         node.destroy_subscription(viewer)
         wait_for(lambda: readers() == 1, 30.0)
     finally:

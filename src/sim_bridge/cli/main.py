@@ -34,7 +34,7 @@ NODES = {
     ),
 }
 VERBS = {
-    'drive': ('sim_bridge.cli.drive', 'Drive: start all nodes and a simulator.'),
+    'drive': ('sim_bridge.cli.drive', 'Start all nodes and a simulator, and drive.'),
     'simulate': ('sim_bridge.cli.simulate', 'Run the embedded simulator alone.'),
     'import-model': (
         'sim_bridge.cli.import_model',

@@ -19,11 +19,11 @@ from std_msgs.msg import Float32
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
+from steering_net.ros.parameters import Parameter, declare
 from steering_net.vision.preprocessing import decode_jpeg
 
 PARAMETERS = (Parameter('rate', 15.0, 'Largest rate of drawn frames, 1/s.', 1.0, 60.0),)
@@ -37,7 +37,7 @@ class AnnotateNode(Node):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` returns monotonic seconds."""
         super().__init__('annotate')
-        self._clock = clock
+        self._monotonic_s = clock
         self._period_s = 1.0 / declare(self, PARAMETERS)['rate']
         self._drawn_s = 0.0
         self._drawings = 0
@@ -86,7 +86,7 @@ class AnnotateNode(Node):
         self._frame = message
 
     def _on_command(self, message: JointState) -> None:
-        frame, now_s = self._frame, self._clock()
+        frame, now_s = self._frame, self._monotonic_s()
         if frame is None or frame.header.stamp != message.header.stamp:
             return
         if now_s - self._drawn_s < self._period_s:

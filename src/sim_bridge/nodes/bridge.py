@@ -17,11 +17,11 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
+from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.image_check import inspect_image
-from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
 from sim_bridge.protocol.udacity import UdacityLink
@@ -30,21 +30,21 @@ from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import together
 from sim_bridge.session.tokens import Limits
-from sim_bridge.topics import MAX_CARS, prefixes
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
+from steering_net.ros.parameters import Parameter, ParameterError, declare
 from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
-    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, MAX_CARS),
+    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
     Parameter(
         'allowed_hosts', '', 'More names by which browsers may call the bridge, with commas.'
     ),
     Parameter('command_timeout', 0.1, 'Longest wait for the commands of a frame, s.', 0.01, 1.0),
     Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
-    Parameter('frame_id', 'camera_optical_frame', 'frame_id of images and other stamped data.'),
+    Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
 )
 
@@ -59,7 +59,7 @@ class BridgeNode(Node):
         self._last_stamp_ns = 0
         self._network = ''
         values = declare(self, PARAMETERS)
-        self._prefixes = prefixes(values['cars'])
+        self._prefixes = topics.prefixes(values['cars'])
         limit = StreamLimit()
         feeds = [
             LiveFeed(partial(self.status_of, number), limit, clock=clock, sleep=sleep)
@@ -83,7 +83,7 @@ class BridgeNode(Node):
             )
         }
         self._diagnostics = Diagnostics(self, self._prefixes)
-        self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
+        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
         self.create_timer(PERIOD_S, self._publish_diagnostics)
         self._readiness_timer = self.create_timer(STARTING_PERIOD_S, self._update_readiness)
         self._serve(values['host'])

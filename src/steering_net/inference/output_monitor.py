@@ -28,7 +28,7 @@ class Level(IntEnum):
     ERROR = 2
 
 
-class Health:
+class OutputMonitor:
     """What happened to the frames: totals since the start, times and angles of late.
 
     Beside trouble of the frames it knows three illnesses of a network: its answer is the same for

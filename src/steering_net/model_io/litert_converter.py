@@ -45,7 +45,7 @@ from steering_net.vision.preprocessing import (
     preprocess,
 )
 
-CONVERTER_VERSION = 3
+CONVERTER_VERSION = 4
 """To be raised whenever the same file would give another LiteRT file, or another origin."""
 
 MAX_DIFFERENCE = 1e-4

@@ -8,12 +8,12 @@ import sys
 import time
 
 import pytest
-import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32
 
 from helpers.network import own_port
 from helpers.processes import run_verb
+from helpers.ros import started_node
 from sim_bridge.cli import doctor as verb
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
@@ -105,18 +105,13 @@ def test_broken_discovery_is_named_first(environment, told):
 
 def first_line_beside(reliability):
     """What the doctor says while a reliable subscription meets a publisher that offers this."""
-    rclpy.init()
-    node = rclpy.create_node('lonely')
-    try:
+    with started_node('lonely') as node:
         node.create_publisher(
             Float32, 'vehicle/speed', QoSProfile(depth=1, reliability=reliability)
         )
         node.create_subscription(Float32, 'vehicle/speed', print, 1)
         time.sleep(0.5)
         return first_line('--port', own_port())
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
 
 
 def test_quality_of_service_that_does_not_fit_is_named_first():

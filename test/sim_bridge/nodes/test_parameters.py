@@ -2,7 +2,6 @@
 
 import math
 import signal
-import time
 
 import pytest
 import rclpy
@@ -11,6 +10,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from helpers.processes import run_verb
+from helpers.waiting import wait_for
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
 from sim_bridge.process import ManagedProcess
 from steering_net.ros import steering_node as steering
@@ -103,7 +103,7 @@ def test_every_parameter_refuses_bad_values_at_run_time(declared):
     [
         ('throttle', 'speed_limit:=-1.0', 'parameter speed_limit must be in 0 .. 60'),
         ('bridge', 'stop_timeout:=0.05', 'stop_timeout_s is 0.05, it must not be shorter'),
-        ('steering', 'threads:=0', 'threads out of range'),
+        ('steering', 'threads:=0', 'parameter threads must be in 1 .. 16'),
     ],
 )
 def test_program_ends_with_one_line_and_2(node, setting, told):
@@ -121,10 +121,7 @@ def set_parameter():
     person = rclpy.create_node('person')
     client = AsyncParameterClient(person, 'throttle')
     try:
-        wait_until = time.monotonic() + DEADLINE_S
-        while not client.services_are_ready():
-            assert time.monotonic() < wait_until
-            time.sleep(0.05)
+        wait_for(client.services_are_ready, DEADLINE_S, 'the services of the node')
 
         def set_parameter(name, value):
             future = client.set_parameters([Parameter(name, value=value)])

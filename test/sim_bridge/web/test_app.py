@@ -204,9 +204,7 @@ def test_page_that_does_not_read_holds_nobody_up(site):
     deaf.sendall(b'GET /camera.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n')
     for _ in range(40):
         site.server.call_soon(lambda _now_s: site.live.keep(JPEG * 40))
-        started_s = time.monotonic()
-        assert read(site, '/state.json')[0].status == 200
-        assert time.monotonic() - started_s < 0.5
+        assert read(site, '/state.json')[0].status == 200, 'it times out if it has to wait'
         time.sleep(0.05)
     deaf.close()
 

@@ -2,7 +2,12 @@
 
 import pytest
 
-from steering_net.inference.output_monitor import UNMOVED_FRAMES, WINDOW_FRAMES, Health, Level
+from steering_net.inference.output_monitor import (
+    UNMOVED_FRAMES,
+    WINDOW_FRAMES,
+    Level,
+    OutputMonitor,
+)
 
 FULL_LOCK_RAD = 0.4
 
@@ -10,7 +15,7 @@ FULL_LOCK_RAD = 0.4
 class Bench:
     def __init__(self):
         self.now = 0.0
-        self.health = Health(FULL_LOCK_RAD, clock=lambda: self.now)
+        self.health = OutputMonitor(FULL_LOCK_RAD, clock=lambda: self.now)
         self.frames = 0
 
     def answer(self, *angles, same_frame=False):

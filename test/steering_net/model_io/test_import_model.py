@@ -15,7 +15,7 @@ from sim_bridge.cli import import_model as verb
 from steering_net.errors import ModelError
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.import_model import import_model
-from steering_net.model_io.metadata import Origin
+from steering_net.model_io.metadata import Origin, read_origin, write_origin
 from steering_net.model_io.model_config import Sidecar, read_sidecar, write_sidecar
 from steering_net.model_io.profiles import complete, infer_profile
 from steering_net.model_io.reader import read_network
@@ -193,6 +193,41 @@ def test_arguments_that_cannot_be_are_named(tmp_path, sources, out, message):
 )
 def test_the_profile_follows_from_size_layers_and_age(shape, origin, expected):
     assert infer_profile(shape, origin)[0].name == expected
+
+
+def crops_first(layers, frame):
+    scaled = layers.Rescaling(1 / 127.5, -1.0)(frame)
+    return layers.Conv2D(2, 5)(layers.Cropping2D(((70, 25), (0, 0)))(scaled))
+
+
+def crops_features(layers, frame):
+    return layers.Cropping2D(((70, 25), (0, 0)))(layers.Conv2D(2, 5)(frame))
+
+
+def sees_the_crop_and_all(layers, frame):
+    cropped = layers.Cropping2D(((70, 25), (0, 0)))(frame)
+    ways = [layers.GlobalAveragePooling2D()(way) for way in (cropped, frame)]
+    return layers.Concatenate()(ways)
+
+
+@pytest.mark.parametrize(
+    ('build', 'rows'),
+    [
+        (crops_first, (70, 135)),
+        (crops_features, None),
+        (sees_the_crop_and_all, None),
+        (lambda layers, frame: layers.Conv2D(2, 5)(frame), None),
+    ],
+)
+def test_an_origin_says_which_rows_count(tmp_path, build, rows):
+    frame = keras.Input((160, 320, 3))
+    seen = keras.layers.Flatten()(build(keras.layers, frame))
+    path = tmp_path / 'net.keras'
+    keras.Model(frame, keras.layers.Dense(1)(seen)).save(path)
+    origin = read_network(path).origin
+    assert origin.rows == rows
+    write_origin(tmp_path / 'net.tflite', origin)
+    assert read_origin(tmp_path / 'net.tflite') == origin
 
 
 def test_a_custom_profile_takes_size_and_scale_from_the_network():

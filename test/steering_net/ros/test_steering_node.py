@@ -293,9 +293,12 @@ def stamps(car):
     ('parameter', 'message'),
     [
         ('model:=/nowhere/net.keras', '/nowhere/net.keras'),
-        ('backend:=torch', "unknown backend 'torch'"),
+        ('backend:=torch', "parameter backend is 'torch', it must be one of litert, keras"),
         ('profile:=coarse', "unknown profile 'coarse'"),
-        ('image_transport:=theora', 'image_transport must be one of'),
+        (
+            'image_transport:=theora',
+            "parameter image_transport is 'theora', it must be one of compressed, raw",
+        ),
         ('threads:=0', 'threads'),
         ('threads:=two', 'threads'),
     ],

@@ -331,10 +331,10 @@ def test_other_convolutions_of_theano_are_refused_by_name(tmp_path):
 def test_weights_that_do_not_fit_are_refused_before_they_are_made(tmp_path):
     layers = [entry('Flatten', 'f', **shape(66, 200, 3)), entry('Dense', 'big', units=10**6)]
     path = legacy_h5(tmp_path / 'net.h5', *layers, weights=[('big', (np.ones((39600, 1)),))])
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ModelError, match=r'layer big needs weights \[\(39600, 1000000\)'):
         load_keras(path)
-    assert time.monotonic() - started < 5.0
+    assert time.process_time() - started < 5.0, '158 GB were made'
 
 
 @pytest.mark.parametrize('kind', ['h5', 'keras', 'h5 of Keras 3', 'named'])
@@ -502,7 +502,7 @@ for number in range(200):
     path = folder / original.name
     path.write_bytes(data)
     other = (originals[2],) if 'weights' in original.name else ()
-    started = time.monotonic()
+    started = time.process_time()
     try:
         model = read_network(path, *other).model
         assert np.isfinite(model(frames).numpy()).all(), number
@@ -510,7 +510,7 @@ for number in range(200):
     except ModelError as error:
         assert '\\n' not in str(error), error
         refused += 1
-    assert time.monotonic() - started < 20, number
+    assert time.process_time() - started < 20, number
     path.unlink()
 assert not list(folder.iterdir()), 'something else was written'
 print(refused, finite)
