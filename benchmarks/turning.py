@@ -3,10 +3,10 @@
     python benchmarks/turning.py [--rounds 200]
 
 Both take turns in one run, so that other load on the machine affects both alike. A frame of an
-embedded track is preprocessed as in the steering node, on one thread. The times are microseconds of
-processor time per frame, medians over rounds of 20 frames. `apart` is the mean difference of the
-result from that of turning the whole frame first and preprocessing it then, in levels of 0 to 255,
-over all pixels that count.
+embedded track is preprocessed as in the steering node, on one thread. The times are microseconds
+of processor time per frame, medians over rounds of 20 frames. `apart` is the mean difference of
+the result from that of turning the whole frame first and preprocessing it then, in levels of 0 to
+255, over all pixels that count.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def time_us(view: View, frames: list[np.ndarray], out: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Print a line for each profile."""
+    """Print one line for each profile."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=200, help='rounds of 20 frames')
     rounds = parser.parse_args().rounds
