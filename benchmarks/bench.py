@@ -82,8 +82,8 @@ def contenders(domain: int) -> list[Contender]:
     seed = str(Path(__file__).with_name('seed.py'))
     # TensorFlow prints to stderr before its log level can be set.
     seeds = [
-        processes.start(seed, '--port', str(port), *words, silent=True)
-        for port, words in zip(ports[:2], ((), ('--no-greeting',)), strict=True)
+        processes.start(seed, '--port', str(port), *arguments, silent=True)
+        for port, arguments in zip(ports[:2], ((), ('--no-greeting',)), strict=True)
     ]
     made = [
         Contender('seed', ports[0], seeds[:1], 5.0, quiet_s=_SEED_QUIET_S),
@@ -187,10 +187,10 @@ def first_command_s(domain: int, frames: list[bytes]) -> float:
     The simulator starts before the bridge and tries to connect all the time.
     """
     port = processes.own_port()
-    words = ('drive', '--simulator', 'external', '--port', str(port))
+    arguments = ('drive', '--simulator', 'external', '--port', str(port))
     car = Car(f'ws://127.0.0.1:{port}', frames)
     started_s = time.perf_counter()
-    running = [processes.start('-m', 'sim_bridge.cli', *words, domain=domain)]
+    running = [processes.start('-m', 'sim_bridge.cli', *arguments, domain=domain)]
     try:
         while time.perf_counter() < started_s + _FIRST_COMMAND_PATIENCE_S:
             car.drive(0.02)

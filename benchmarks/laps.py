@@ -32,11 +32,11 @@ def drive(track: int, limit_mps: float, args: argparse.Namespace) -> dict[str, A
     """Run one drive; return its report, which is empty if the drive failed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, 'report.json')
-        words = ['--track', track, '--laps', args.laps, '--speed-limit', limit_mps]
-        words += ['--port', args.port, '--report', report]
-        words += [] if args.real_time else ['--fast']
+        arguments = ['--track', track, '--laps', args.laps, '--speed-limit', limit_mps]
+        arguments += ['--port', args.port, '--report', report]
+        arguments += [] if args.real_time else ['--fast']
         done = subprocess.run(
-            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
+            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, arguments)],
             stdout=subprocess.DEVNULL,
             check=False,
         )

@@ -30,7 +30,9 @@ def own_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(*words: str, domain: int | None = None, silent: bool = False) -> subprocess.Popen[str]:
+def start(
+    *arguments: str, domain: int | None = None, silent: bool = False
+) -> subprocess.Popen[str]:
     """Start Python with these arguments in its own session and, if given, its own ROS domain.
 
     `silent` discards stderr.
@@ -39,7 +41,7 @@ def start(*words: str, domain: int | None = None, silent: bool = False) -> subpr
     if domain is not None:
         environment['ROS_DOMAIN_ID'] = str(domain)
     return subprocess.Popen(
-        [sys.executable, *words],
+        [sys.executable, *arguments],
         env=environment,
         start_new_session=True,
         stdin=subprocess.DEVNULL,
@@ -70,9 +72,9 @@ def nodes(
 
     `parameters` are those of any node, as `node:name:=value`.
     """
-    words = ros_arguments(port, parameters)
+    arguments = ros_arguments(port, parameters)
     return [
-        start('-m', 'sim_bridge.cli', name, *words, domain=domain)
+        start('-m', 'sim_bridge.cli', name, *arguments, domain=domain)
         for name in ('bridge', 'steering', 'throttle')
     ]
 
@@ -81,13 +83,15 @@ def together(
     port: int, domain: int | None = None, parameters: Sequence[str] = ()
 ) -> list[subprocess.Popen[str]]:
     """Start the same nodes in one process, as `sim-bridge drive --one-process` does."""
-    words = ros_arguments(port, parameters)
-    return [start('-m', 'sim_bridge.cli', 'together', *words, domain=domain)]
+    arguments = ros_arguments(port, parameters)
+    return [start('-m', 'sim_bridge.cli', 'together', *arguments, domain=domain)]
 
 
 def ros_arguments(port: int, parameters: Sequence[str] = ()) -> list[str]:
     """Return the ROS arguments for the port and for parameters `node:name:=value`."""
-    pairs = [word for pair in (f'bridge:port:={port}', *parameters) for word in ('-p', pair)]
+    pairs = [
+        argument for pair in (f'bridge:port:={port}', *parameters) for argument in ('-p', pair)
+    ]
     return ['--ros-args', '--log-level', 'warn', *pairs]
 
 

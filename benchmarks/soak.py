@@ -52,9 +52,9 @@ class Series:
         """Return one line of the table."""
         first, last = self.ends
         growth = 100.0 * (last - first) / first if first else 0.0
-        verdict = 'GROWS' if self.is_bad(first, last) else 'ok'
+        outcome = 'GROWS' if self.is_bad(first, last) else 'ok'
         figures = f'{first:10.2f} {last:10.2f} {max(self.values):10.2f} {growth:+8.1f} %'
-        return f'{self.name:26} {self.unit:6} {figures}  {verdict}'
+        return f'{self.name:26} {self.unit:6} {figures}  {outcome}'
 
 
 def memory_mb(pid: int) -> float:
@@ -132,8 +132,8 @@ class Soak:
         for one in [*self.series.values(), self.latency]:
             print(one.row())
         counts = ('telemetry', 'answers', 'superseded', 'timeouts', 'late_commands', 'bad_packets')
-        told = ', '.join(f'{self.state[count]} {count}' for count in counts)
-        print(f'{seconds / 60:.1f} minutes: {told}, {self.lost_tokens} tokens lost')
+        totals = ', '.join(f'{self.state[count]} {count}' for count in counts)
+        print(f'{seconds / 60:.1f} minutes: {totals}, {self.lost_tokens} tokens lost')
 
 
 def has_drifted(first_ms: float, last_ms: float) -> bool:

@@ -221,9 +221,9 @@ def our_augmentation() -> Any:
 
 def measured(way: str, data: Path) -> dict[str, float]:
     """Run one program in its own process."""
-    words = [sys.executable, __file__, '--data', str(data), '--way', way]
+    arguments = [sys.executable, __file__, '--data', str(data), '--way', way]
     environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(done.stderr)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -66,11 +66,11 @@ def cpu_s(process: Popen[str]) -> float:
 
 def start(name: str, domain: int) -> Variant:
     """Start the graph of one variant in its own ROS domain."""
-    words = [] if name == AS_IT_IS else name.split(',')
-    parameters = [word for word in words if ':=' in word]
-    variables = dict(word.split('=', 1) for word in words if '=' in word and ':=' not in word)
+    parts = [] if name == AS_IT_IS else name.split(',')
+    parameters = [part for part in parts if ':=' in part]
+    variables = dict(part.split('=', 1) for part in parts if '=' in part and ':=' not in part)
     port = processes.own_port()
-    make = processes.together if 'together' in words else processes.nodes
+    make = processes.together if 'together' in parts else processes.nodes
     before = dict(os.environ)
     os.environ |= variables
     try:

@@ -93,9 +93,9 @@ def measure(graph, jpeg, args, folder):
     bridge = graph.nodes['bridge'].pid
     seen = {name: ([], [], []) for name in watchers(graph, args.pages, folder)}
     for number in range(args.rounds):
-        for name, words_of in watchers(graph, args.pages, folder).items():
-            words = words_of(number)
-            watcher = words and subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        for name, command_of in watchers(graph, args.pages, folder).items():
+            command = command_of(number)
+            watcher = command and subprocess.Popen(command, stdout=subprocess.DEVNULL)
             round_trips_s(simulator, jpeg, 150)  # It starts meanwhile.
             loads = Load(watcher and watcher.pid), Load(bridge)
             times_s, *percents = seen[name]
