@@ -138,5 +138,5 @@ def memory_mb(pids: Sequence[int]) -> dict[str, float]:
 
 
 def has_mapped(pid: int, library: str) -> bool:
-    """Whether a process has loaded a library whose path contains this."""
+    """Return whether a process has loaded a library whose path contains `library`."""
     return library in Path(f'/proc/{pid}/maps').read_text(encoding='utf-8')

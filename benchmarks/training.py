@@ -59,7 +59,7 @@ def time_ours(data: Path) -> dict[str, float]:
     sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
     importlib.import_module('keras')  # Loading it is no part of an epoch.
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
+        config = TrainConfig(out=Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
         use_threads(config.threads)
         watch = Watch()
         profile = find_profile(config.profile).below(CROP_TOP)
