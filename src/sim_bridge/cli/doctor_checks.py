@@ -32,7 +32,7 @@ Versions = Callable[[str], str | None]
 
 
 class Level(IntEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = 0
     WARNING = 1
