@@ -32,7 +32,7 @@ Versions = Callable[[str], str | None]
 
 
 class Level(IntEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = 0
     WARNING = 1
@@ -252,8 +252,8 @@ def _owner(inodes: set[str], proc: Path) -> str | None:
     for process in proc.glob('[0-9]*'):
         try:
             if any(os.readlink(link) in sockets for link in (process / 'fd').iterdir()):
-                words = (process / 'cmdline').read_bytes().split(b'\0')
-                command = b' '.join(words).decode(errors='replace').strip()
+                arguments = (process / 'cmdline').read_bytes().split(b'\0')
+                command = b' '.join(arguments).decode(errors='replace').strip()
                 return f'pid {process.name} ({command[:80]})'
         except OSError:
             continue  # It ended meanwhile, or belongs to another user.
