@@ -159,7 +159,7 @@ def _adopted(source: Path) -> tuple[bytes, Origin]:
     for frame in probe_inputs(profile):
         output = model.predict(frame)
         if not np.isfinite(output):
-            raise ModelError(f'{source.name}: the network put out {output}')
+            raise ModelError(f'{source.name}: the output of the network is {output}')
     try:
         return content, read_network(source).origin
     except (ModelError, ImportError):
