@@ -1,1 +1,1 @@
-"""Networks that steer: preprocessing, training, files, inference, evaluation; ROS only in `ros`."""
+"""Networks that steer: preprocessing, training, inference, evaluation; ROS only in `ros`."""

@@ -27,7 +27,7 @@ class ModelError(ValueError):
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """Return the first line of an error's message, shortened, or its type's name if it is empty."""
+    """Return the first line of an error's message, shortened, or its type's name without one."""
     lines = str(error).strip().splitlines()
     return lines[0][:limit] if lines else type(error).__name__
 

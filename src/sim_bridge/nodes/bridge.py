@@ -30,7 +30,7 @@ from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import Live, Places
 from steering_net.ros.parameters import Parameter, ParameterError, declare
-from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
+from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
@@ -143,7 +143,7 @@ class BridgeNode(Node):
         """Look which nodes are there."""
         for car in self._cars:
             car.look()
-        look_again(self._look_timer, all(car.is_attended for car in self._cars))
+        set_check_period(self._look_timer, all(car.is_attended for car in self._cars))
 
     def _post(self, deliver: Callable[[float], None]) -> None:
         self._server.post(lambda: self._deliver(deliver))

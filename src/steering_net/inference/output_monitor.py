@@ -101,11 +101,11 @@ class OutputMonitor:
     def _judge(self) -> tuple[Level, str]:
         since_s = self._clock() - _REMEMBERED_S
         if self._bad_output_s > since_s:
-            return Level.ERROR, 'the output of the network is not a finite number'
+            return Level.ERROR, 'the output of the network is no finite number'
         if self._unmoved >= UNMOVED_FRAMES:
             return Level.WARN, 'the steering is constant: it does not depend on the frames'
         if self._saturated_share() >= SATURATED_SHARE:
-            return Level.WARN, 'the steering is saturated: it is at the full lock nearly always'
+            return Level.WARN, 'the steering is saturated: it is at its limit for most frames'
         if self._bad_frame_s > since_s:
             return Level.WARN, f'some frames are dropped: {self._bad_frame_reason}'
         return Level.OK, 'steering'

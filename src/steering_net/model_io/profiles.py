@@ -1,4 +1,4 @@
-"""Profiles of networks: as asked for, from the sidecar, or inferred from size and layers."""
+"""Choice of a network's profile: the given one, that of the sidecar, or an inferred one."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +11,13 @@ from steering_net.vision.preprocessing import Profile, find_profile, spell
 
 @dataclass(frozen=True)
 class ProfileChoice:
-    """The profile of a network, and why it is that one."""
+    """The profile of a network, and the reason for it."""
 
     profile: Profile
     reason: str
 
     def __str__(self) -> str:
-        """Both, for people."""
+        """Return both, for people."""
         return f'{spell(self.profile)}, {self.reason}'
 
 
@@ -27,10 +27,10 @@ def choose_profile(
     model_path: Path,
     origin: Origin = UNKNOWN,
 ) -> ProfileChoice:
-    """Return `profile`, or the sidecar's, or the one inferred, for a network that takes (h, w, 3).
+    """Return `profile`, or that of the sidecar, or an inferred one, for an input of (h, w, 3).
 
-    What the profile leaves to the network is filled in. Raises ModelError where nothing says
-    which one it is, or if it does not make frames of that shape.
+    Fields that the profile leaves to the network are filled in. Raises ModelError if none can be
+    inferred, or if the profile makes frames of another shape.
     """
     choice = ProfileChoice(profile, 'as asked for') if profile else from_sidecar(model_path)
     if choice is None:
@@ -64,9 +64,9 @@ def from_sidecar(model_path: Path) -> ProfileChoice | None:
 
 
 def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile, str]:
-    """Return the usual profile for a network that takes (h, w, 3), and why it is that one.
+    """Return the usual profile of a network with an input of (h, w, 3), and the reason.
 
-    Raises ModelError where neither its size nor its layers say.
+    Raises ModelError for an unusual size.
     """
     size = f'it takes {shape[1]} x {shape[0]}'
     inside = 'and brings 0..255 to a small range itself'
@@ -92,7 +92,7 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
 
 
 def complete(profile: Profile, shape: tuple[int, int, int], origin: Origin) -> Profile:
-    """Return the profile with the size and the scale that it leaves to the network."""
+    """Return the profile with size and scale filled in if it leaves them to the network."""
     if profile.size is None and profile.output_shape() != shape:
         profile = replace(profile, size=(shape[1], shape[0]))
     if profile.scale is None:
