@@ -119,7 +119,7 @@ def test_a_tflite_file_whose_layers_cannot_be_told_drives_all_the_same(tmp_path)
     origin = read_origin(tmp_path / 'adopted.tflite')
     assert (origin.scales_pixels, origin.input_shape) == (None, (66, 200, 3))
     reason = choose_profile(None, (66, 200, 3), path, origin).reason
-    assert 'its layers are not known, so it is taken not to scale pixels itself' in reason
+    assert 'its layers are not known, so it is assumed not to scale pixels itself' in reason
 
 
 def test_no_network_appears_before_its_origin(model_path, tmp_path, monkeypatch):

@@ -90,5 +90,7 @@ def _check_shapes(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
     if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
         raise ModelError(f'{name} is quantised at its ends: float32 is needed there')
     if np.prod(outputs[0]['shape']) != 1:
-        raise ModelError(f'{name} puts out {tuple(outputs[0]["shape"])}, not one number')
+        raise ModelError(
+            f'{name} has the output {tuple(outputs[0]["shape"])}; it must be one number'
+        )
     return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)

@@ -81,7 +81,7 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
             'for example custom:rows=60-136,colour=rgb'
         )
     if origin.scales_pixels is None:
-        reason = f'{size}; its layers are not known, so it is taken not to scale pixels itself'
+        reason = f'{size}; its layers are not known, so it is assumed not to scale pixels itself'
         return find_profile('course'), reason
     if not origin.scales_pixels:
         return find_profile('course'), f'{size} and does not scale pixels itself'

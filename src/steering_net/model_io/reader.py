@@ -150,7 +150,7 @@ def _check_shapes(model: Any, name: str) -> None:
     check_frame_shape(tuple(model.inputs[0].shape), name)
     if tuple(model.outputs[0].shape[1:]) not in ((), (1,)):
         raise ModelError(
-            f'{name} puts out {tuple(model.outputs[0].shape)}, not one number: the steering'
+            f'{name} has the output {tuple(model.outputs[0].shape)}; it must be one number'
         )
 
 
@@ -162,7 +162,7 @@ def _check_output(model: Any, name: str) -> None:
     except READ_ERRORS as error:
         raise ModelError(f'{name} does not run: {one_line(error)}') from error
     if not np.isfinite(output).all():
-        raise ModelError(f'{name} puts out {output[0]} instead of a steering angle')
+        raise ModelError(f'the output of {name} is {output[0]}; it must be a finite number')
 
 
 def check_frame_shape(shape: tuple[int | None, ...], name: str) -> tuple[int, int, int]:
