@@ -185,7 +185,7 @@ def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     path = tmp_path / 'net.keras'
     assert choose_profile(None, (66, 200, 3), path).profile is PROFILES['course']
     assert choose_profile(None, (160, 320, 3), path).profile is PROFILES['carnd_raw_rgb']
-    with pytest.raises(ModelError, match='say with which profile'):
+    with pytest.raises(ModelError, match='choose a profile, for example'):
         choose_profile(None, (32, 32, 3), path)
     write_sidecar(path, Sidecar('naoki', '0' * 64, -0.4))
     found = choose_profile(None, (66, 200, 3), path).profile

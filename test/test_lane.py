@@ -116,7 +116,7 @@ def test_a_road_that_is_not_seen_is_no_yardstick_and_the_error_says_what_is():
     recording = Recording(
         'dark', times_s, zeros, zeros, zeros + 10.0, ['x.jpg'] * 30, lambda index: grey
     )
-    with pytest.raises(LogError, match='known beside 0% of the frames of dark only') as refused:
+    with pytest.raises(LogError, match='known at only 0% of the frames of dark: ') as refused:
         road_middle(recording)
     assert '--yardstick way' in str(refused.value)
     assert recorded_way(recording).left_m.tolist() == zeros.tolist()

@@ -98,11 +98,11 @@ def find_log(path: Path) -> Path:
 
 
 def from_log(log: Log, camera: str = TRAINING) -> Recording:
-    """Return a log's centre camera as a recording; rows without times are taken as 0.1 s apart."""
+    """Return a log's centre camera as a recording; 0.1 s per row if times are missing."""
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
     if any(row.timestamp_s is None for row in rows):
-        _LOG.warning('%s: not all of its rows have a time: taken to be 0.1 s apart', log.path)
+        _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', log.path)
         times_s = np.arange(len(rows), dtype=np.float64) * _RECORDER_PERIOD_S
         target_rad = smooth(times_s, steering_rad)
     else:

@@ -153,8 +153,8 @@ def road_middle(recording: Recording) -> Line:
     known = np.isfinite(left_m) & np.isfinite(yaw_rad)
     if known.mean() < LEAST_KNOWN:
         raise LogError(
-            f"the road's middle is known beside {known.mean():.0%} of the frames of "
-            f"{recording.name} only: judge by the driver's way, --yardstick way"
+            f"the road's middle is known at only {known.mean():.0%} of the frames of "
+            f'{recording.name}: use --yardstick way'
         )
     return Line('middle', left_m, yaw_rad)
 

@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description='Load and run a network once.')
     parser.add_argument('model', help='a model file, or `default`')
     parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
-    parser.add_argument('--backend', choices=BACKENDS, default='litert', help='what runs it')
+    parser.add_argument('--backend', choices=BACKENDS, default='litert', help='runs the network')
     parser.add_argument('--threads', type=int, default=1, help='threads of the network')
     options = parser.parse_args(arguments)
     try:

@@ -72,4 +72,4 @@ def _check(sources: Sequence[Path], out: Path) -> None:
             raise ModelError(f'--out would overwrite {target.name}: choose another name')
     sidecar = targets[-1]
     if sidecar.exists() and read_sidecar(sidecar) is None:
-        raise ModelError(f'--out would overwrite {sidecar.name}, which is something else')
+        raise ModelError(f'--out would overwrite {sidecar.name}, which is no sidecar')

@@ -87,7 +87,7 @@ def prepare(model_path: Path, profile: Profile | None = None) -> str:
     """
     origin = read_origin(ensure_litert(model_path, profile=profile))
     if origin.input_shape is None:
-        choice = ProfileChoice(profile, 'as asked for') if profile else from_sidecar(model_path)
+        choice = ProfileChoice(profile, 'as given') if profile else from_sidecar(model_path)
     else:
         choice = choose_profile(profile, origin.input_shape, model_path, origin)
     parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']

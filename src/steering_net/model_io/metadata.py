@@ -1,4 +1,4 @@
-"""Origin of a network: what its file tells, stored as JSON beside the LiteRT file."""
+"""Origin of a network: facts from its file, stored as JSON beside the LiteRT file."""
 
 import json
 import os

@@ -32,7 +32,7 @@ def choose_profile(
     Fields that the profile leaves to the network are filled in. Raises ModelError if none can be
     inferred, or if the profile makes frames of another shape.
     """
-    choice = ProfileChoice(profile, 'as asked for') if profile else from_sidecar(model_path)
+    choice = ProfileChoice(profile, 'as given') if profile else from_sidecar(model_path)
     if choice is None:
         try:
             found, reason = infer_profile(input_shape, origin)
@@ -58,7 +58,7 @@ def from_sidecar(model_path: Path) -> ProfileChoice | None:
     try:
         profile = find_profile(sidecar.profile)
         scaled = replace(profile, steering_scale_rad=sidecar.steering_scale_rad)
-        return ProfileChoice(scaled, f'{name} says so')
+        return ProfileChoice(scaled, f'from {name}')
     except (ValueError, AttributeError) as error:
         raise ModelError(f'{name}: {error}') from error
 
@@ -77,7 +77,7 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
         return find_profile(name), size
     if shape[:2] != (66, 200):
         raise ModelError(
-            f'{size}, no usual size: say with which profile, '
+            f'{size}, which is no usual size: choose a profile, '
             'for example custom:rows=60-136,colour=rgb'
         )
     if origin.scales_pixels is None:

@@ -84,7 +84,7 @@ def validation_data(profile: Profile, pools: Sequence[Frames]) -> Any:
 
 
 def network_inputs(profile: Profile, frames: Frames) -> NDArray[np.float32]:
-    """Return what a network sees of frames that were blurred already, float32 (n, h, w, 3)."""
+    """Return the inputs for frames that are already blurred, float32 (n, h, w, 3)."""
     inputs = np.empty((len(frames), *profile.output_shape()), np.float32)
     profile = replace(profile, blur=0)
     for crop, slot in zip(frames.crops, inputs, strict=True):

@@ -69,7 +69,7 @@ def run(
 
 def _checked(value: Array) -> Array:
     if value.size > MAX_TENSOR_VALUES:
-        raise ModelError('a constant is larger than allowed')
+        raise ModelError(f'a constant has more than the {MAX_TENSOR_VALUES} values allowed')
     return value
 
 

@@ -194,7 +194,7 @@ def _modern(kind: str, name: str, config: Arguments) -> Arguments:
     order = config.pop('dim_ordering', None) or config.pop('data_format', None)
     config.pop('data_format', None)
     if order not in (None, 'tf', 'default', 'channels_last'):
-        raise ModelError(f'layer {name} wants channels first ({order}), frames have them last')
+        raise ModelError(f'layer {name} has channels first ({order}); frames have them last')
     if kind == 'LeakyReLU' and 'alpha' in config:
         config['negative_slope'] = config.pop('alpha')
     if kind == 'BatchNormalization' and config.pop('mode', 0) != 0:

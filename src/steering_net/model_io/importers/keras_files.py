@@ -175,4 +175,4 @@ def _build_for_usual_shape(layers: list[Layer], shapes: tuple[Shape, ...] = USUA
             return build(layers, shape)
         except ModelError as error:
             reason = error
-    raise ModelError(f'it does not say what frames it takes, and no usual size fits: {reason}')
+    raise ModelError(f'the size of its frames is not stored, and no usual one fits: {reason}')

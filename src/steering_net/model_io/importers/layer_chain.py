@@ -20,6 +20,7 @@ from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
 Array = NDArray[Any]
 FIRST_TO_LAST = (0, 2, 3, 1)
 LAST_TO_FIRST = (0, 3, 1, 2)
+_MAX_OPERATIONS = MAX_LAYERS * 4
 _MERGING = ('Conv2D', 'Dense', 'DepthwiseConv2D')
 
 
@@ -231,8 +232,8 @@ class Chain:
 
     def _step(self) -> None:
         self.flow = Flow(self.flow.number + 1)
-        if self.flow.number > MAX_LAYERS * 4:
-            raise ModelError('it has more operations than anybody needs')
+        if self.flow.number > _MAX_OPERATIONS:
+            raise ModelError(f'it has more than the {_MAX_OPERATIONS} operations allowed')
 
     def _add(self, kind: str, arguments: dict[str, Any], *weights: Array) -> None:
         name = f'{kind.lower()}_{len(self.layers)}'

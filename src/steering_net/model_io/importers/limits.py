@@ -57,7 +57,7 @@ def check_bytes(size: int, limit: int, what: str) -> None:
 
 
 def check_values(shape: Iterable[int | None], what: str) -> None:
-    """Raise ModelError if a tensor of this shape (None counts once) would be too large."""
+    """Raise ModelError if a tensor of this shape (None counts as 1) would be too large."""
     count = math.prod(abs(side) for side in shape if side is not None)
     if count > MAX_TENSOR_VALUES:
-        raise ModelError(f'{what} makes {count} values of a frame, more than allowed')
+        raise ModelError(f'{what} has {count} values, more than the {MAX_TENSOR_VALUES} allowed')

@@ -48,7 +48,7 @@ def check_operators(content: bytes, name: str) -> None:
 
 
 def read_litert(path: Path) -> tuple[Any, str]:
-    """Return the `keras.Model` of a `.tflite` file of float weights, and what saved it: LiteRT.
+    """Return the `keras.Model` of a `.tflite` file of float weights, and `LiteRT`.
 
     Raises ModelError, naming the operator, unless the network is a chain of supported operators.
     """
@@ -89,7 +89,7 @@ class _Graph:
         chain = Chain(shape[1:])
         values: dict[int, Any] = {-1: None, graph.Inputs(0): chain.flow}
         if graph.OperatorsLength() > _MAX_OPERATORS:
-            raise ModelError('it has more operators than anybody needs')
+            raise ModelError(f'it has more than the {_MAX_OPERATORS} operators allowed')
         for number in range(graph.OperatorsLength()):
             operator = graph.Operators(number)
             inputs = tuple(self._value(values, i) for i in operator.InputsAsNumpy().tolist())

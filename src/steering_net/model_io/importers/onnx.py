@@ -121,7 +121,7 @@ def _attribute(attribute: Any) -> Any:
 
 def _array(tensor: Any) -> Array:
     if tensor.data_location or tensor.data_type not in _TYPES:
-        raise ModelError(f'tensor {tensor.name} lies in another file or is of an unknown type')
+        raise ModelError(f'tensor {tensor.name} is in another file or of an unknown type')
     kind = np.dtype(_TYPES[tensor.data_type])
     if tensor.raw_data:
         flat = np.frombuffer(tensor.raw_data, kind.newbyteorder('<')).astype(kind)

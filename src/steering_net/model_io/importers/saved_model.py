@@ -87,7 +87,7 @@ def _restored(graph: Any) -> Iterator[tuple[str, str]]:
     functions = {f.signature.name: f for f in graph.graph_def.library.function}
     function = functions.get(call.attr['f'].func.name) if call is not None else None
     if call is None or function is None:
-        raise ModelError('it does not say how its variables are restored')
+        raise ModelError('it has no function that restores its variables')
     arguments = [argument.name for argument in function.signature.input_arg]
     handles = dict(zip(arguments, call.input, strict=True))
     nodes = {node.name: node for node in function.node_def}
@@ -145,7 +145,7 @@ class _Reader:
     def _run(self, scope: _Scope, node: Any) -> Any:
         self._operations += 1
         if self._operations > _MAX_OPERATIONS:
-            raise ModelError('it has more operations than anybody needs')
+            raise ModelError(f'it has more than the {_MAX_OPERATIONS} operations allowed')
         if node.op == 'Const':
             return _constant(node.attr['value'].tensor)
         if node.op == 'VarHandleOp':
@@ -162,7 +162,7 @@ class _Reader:
             raise ModelError(f'its graph lacks the function {name}')
         self._calls += 1
         if self._calls > _MAX_CALLS:
-            raise ModelError('it has more functions than anybody needs')
+            raise ModelError(f'it has more than the {_MAX_CALLS} function calls allowed')
         scope = _Scope({node.name: node for node in function.node_def})
         for argument, value in zip(function.signature.input_arg, inputs, strict=True):
             scope.values[argument.name] = value
