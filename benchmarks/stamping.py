@@ -32,7 +32,7 @@ HANDOVERS = {
     'steering': (
         ('steering_net.ros.steering_node', 'SteeringNode._on_frame', 'frame taken', ''),
         ('steering_net.ros.steering_node', 'decode_jpeg', '', 'JPEG decoded'),
-        ('steering_net.inference.predictor', 'preprocess', '', 'preprocessed'),
+        ('steering_net.inference.predictor', 'View.__call__', '', 'preprocessed'),
         ('steering_net.inference.predictor', 'LiteRtPredictor.predict', '', 'network'),
     ),
     'throttle': (),

@@ -22,8 +22,8 @@ from steering_net.vision.preprocessing import (
     PROFILES,
     decode_jpeg,
     find_profile,
+    format_profile,
     preprocess,
-    spell,
 )
 from support import SHARED_DATA, run_verb
 
@@ -124,7 +124,7 @@ def test_a_profile_that_is_asked_for_is_written_down_whole(tmp_path, import_here
     wish = find_profile('custom:rows=60-136,columns=20-300,colour=bgr,blur=5')
     imported = import_model([source], tmp_path / 'out.keras', wish)
     text = json.loads((tmp_path / 'out.json').read_text())['profile']
-    assert text == spell(imported.choice.profile)
+    assert text == format_profile(imported.choice.profile)
     again = find_profile(text)
     assert (again.rows, again.columns, again.colour, again.blur) == (
         (60, 136),
@@ -199,7 +199,7 @@ def test_a_custom_profile_takes_size_and_scale_from_the_network():
     for scales_pixels, scale in ((True, 1.0), (False, 1 / 255)):
         whole = complete(wish, (80, 100, 3), Origin('Keras 2', scales_pixels))
         assert (whole.size, whole.scale) == ((100, 80), scale)
-        assert find_profile(spell(whole)).output_shape() == (80, 100, 3)
+        assert find_profile(format_profile(whole)).output_shape() == (80, 100, 3)
 
 
 def test_a_sidecar_may_hold_its_profile_as_an_object(tmp_path):

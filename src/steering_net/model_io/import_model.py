@@ -14,7 +14,7 @@ from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import Sidecar, read_sidecar, sha256_of, write_sidecar
 from steering_net.model_io.profiles import ProfileChoice, choose_profile
-from steering_net.vision.preprocessing import Profile, spell
+from steering_net.vision.preprocessing import Profile, format_profile
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = N
             raise ModelError(f'{sources[0].name}: the size of its frames is not known')
         choice = choose_profile(profile, origin.input_shape, sources[0], origin)
         scale = choice.profile.steering_scale_rad
-        write_sidecar(keras, Sidecar(spell(choice.profile), sha256_of(keras), scale))
+        write_sidecar(keras, Sidecar(format_profile(choice.profile), sha256_of(keras), scale))
         # The sidecar first, because a sidecar with the hash of another network is ignored.
         files = tuple(out.with_suffix(suffix) for suffix in ('.json', '.tflite', '.keras'))
         for file in files:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
-from steering_net.vision.preprocessing import profile_text
+from steering_net.vision.preprocessing import profile_from_json
 
 _PART_BYTES = 1 << 20
 
@@ -39,7 +39,7 @@ def read_sidecar(model_path: Path) -> Sidecar | None:
         if isinstance(fields, str) or 'class_name' in fields:
             return None
         if isinstance(fields.get('profile'), dict):
-            fields['profile'] = profile_text(fields['profile'])
+            fields['profile'] = profile_from_json(fields['profile'])
         sidecar = Sidecar(**fields)
         if not isinstance(sidecar.steering_scale_rad, int | float):
             raise TypeError('steering_scale_rad is no number')

@@ -6,7 +6,7 @@ from pathlib import Path
 from steering_net.errors import ModelError
 from steering_net.model_io.metadata import UNKNOWN, Origin
 from steering_net.model_io.model_config import read_sidecar
-from steering_net.vision.preprocessing import Profile, find_profile, spell
+from steering_net.vision.preprocessing import Profile, find_profile, format_profile
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ProfileChoice:
 
     def __str__(self) -> str:
         """Return both, for people."""
-        return f'{spell(self.profile)}, {self.reason}'
+        return f'{format_profile(self.profile)}, {self.reason}'
 
 
 def choose_profile(

@@ -71,7 +71,9 @@ PARAMETERS = (
         0.01,
         1.5,
     ),
-    Parameter('image_transport', 'compressed', 'Topic type of the frames.', choices=tuple(TOPICS)),
+    Parameter(
+        'image_transport', 'compressed', 'Kind of the image messages.', choices=tuple(TOPICS)
+    ),
     Parameter('cars', 1, 'Number of cars; the same as that of the bridge.', 1, 32),
     Parameter('model', 'default', 'A .keras, .h5 or .tflite file, or `default`.', read_only=False),
     Parameter('backend', 'litert', 'Library that runs the network.', choices=BACKENDS),

@@ -208,7 +208,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def profile_text(fields: dict[str, Any]) -> str:
+def profile_from_json(fields: dict[str, Any]) -> str:
     """Return the text of a custom profile given as a JSON object, with pairs as lists."""
     signs = {'rows': '-', 'columns': '-', 'size': 'x'}
     texts = {
@@ -218,7 +218,7 @@ def profile_text(fields: dict[str, Any]) -> str:
     return 'custom:' + ','.join(f'{key}={value}' for key, value in texts.items())
 
 
-def spell(profile: Profile) -> str:
+def format_profile(profile: Profile) -> str:
     """Return the text from which `find_profile` makes an equal profile.
 
     It is the name of a known profile, or `custom` with every field, so that later changes of known
