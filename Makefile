@@ -4,6 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP_TOOLS := 7.6.2
+# Some benchmarks use the helpers of the tests.
+WITH_HELPERS := PYTHONPATH=test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: docs drive test venv lint laps bench bench-training waterfall faults fuzz attack watching \
@@ -26,22 +28,23 @@ lint: $(DEV_READY) ## Check style and types
 	@$(BIN)/mypy --no-error-summary
 
 faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs, with measured times
-	@$(BIN)/python -m pytest -m '' -rP test/test_faults.py test/test_hardening.py test/test_graph.py $(ARGS)
+	@$(BIN)/python -m pytest -m '' -rP \
+	  test/integration/test_faults.py test/integration/test_hardening.py test/integration/test_graph.py $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
-	@$(BIN)/python test/fuzz_wire.py --inputs $(or $(N),100000) $(ARGS)
+	@$(WITH_HELPERS) -m helpers.fuzz_wire --inputs $(or $(N),100000) $(ARGS)
 
 attack: $(DEV_READY) ## Attack a driving car and count the deadlines it misses, beside peace
-	@$(BIN)/python benchmarks/attack.py $(ARGS)
+	@$(WITH_HELPERS) benchmarks/attack.py $(ARGS)
 
 watching: $(DEV_READY) ## What open pages and a recording cost the drive, beside none
-	@$(BIN)/python benchmarks/watching.py $(ARGS)
+	@$(WITH_HELPERS) benchmarks/watching.py $(ARGS)
 
 soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MINUTES=60
-	@$(BIN)/python benchmarks/soak.py --minutes $(or $(MINUTES),60) $(ARGS)
+	@$(WITH_HELPERS) benchmarks/soak.py --minutes $(or $(MINUTES),60) $(ARGS)
 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
-	@$(BIN)/python benchmarks/fleet.py $(ARGS)
+	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)
 
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)
@@ -74,8 +77,10 @@ clean: ## Remove what was built, the environment included
 	rm -rf .venv build install log
 
 $(READY): requirements/pypi.txt setup.py setup.cfg
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo 'sim_bridge needs Python 3.11 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
+	  { echo 'sim_bridge needs Python 3.11 to 3.14; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] == (3, 14))' || \
+	  echo 'Python 3.14 is not tested. If pip finds no package for it: make PYTHON=python3.13 $(MAKECMDGOALS)'
 	@echo 'Setting up .venv: about two minutes, once.'
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --require-hashes -r requirements/pypi.txt

@@ -32,27 +32,49 @@ setup(
         # `ros2 run` and `ros2 launch` look here, whether pip or colcon installed the package.
         (f'lib/{PACKAGE}', sorted(str(path) for path in Path('scripts').iterdir())),
     ],
+    # rclpy, cv_bridge and messages come with ROS 2 (package.xml), or from requirements/pypi.txt.
     install_requires=[
         # The server overrides private parts of these three: newer ones have to be tested first.
         'eventlet>=0.36,<0.42',
         'python-engineio>=4.8,<4.16',
         'python-socketio>=5.11,<5.19',
+        'ai-edge-litert>=1.2',
         'flask>=2.0',
         'mcap>=1.2',
         'numpy>=1.24',
         'opencv-python-headless>=4.5,<5',
         'prometheus_client>=0.16',
         'rosbags>=0.11',
+        'tqdm>=4.60',
         'zstandard>=0.18',
     ],
     extras_require={
-        'test': ['pytest', 'hypothesis'],
+        # To train, to import and convert networks, to plot, and for `backend: keras`.
+        'train': [
+            'h5py>=3.10',
+            'keras>=3.13.1',
+            'matplotlib>=3.6',
+            'protobuf>=4.21',
+            'tensorflow-cpu>=2.18',
+        ],
+        'test': [
+            'hypothesis',
+            'packaging',
+            'pytest',
+            'pytest-xdist',
+            'python-socketio[client]',
+            'pyyaml',
+            'selenium',
+        ],
+        'docs': ['mkdocs'],
     },
     zip_safe=False,
-    maintainer='sim_bridge maintainers',
-    maintainer_email='maintainers@example.org',
+    # No address is published. colcon drops a package without an acceptable one: .invalid is a
+    # top-level domain that never exists (RFC 2606).
+    maintainer='The sim_bridge authors',
+    maintainer_email='no-address@sim-bridge.invalid',
     description='A bridge between a Socket.IO driving simulator and ROS 2.',
     license='Apache-2.0',
-    python_requires='>=3.11',
+    python_requires='>=3.11',  # 3.11 to 3.13 are tested; 3.14 is allowed and not tested.
     entry_points={'console_scripts': ['sim-bridge = sim_bridge.cli.main:main']},
 )

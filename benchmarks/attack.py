@@ -5,7 +5,7 @@ peace alternate with one attack after the other, all on 127.0.0.1 and all bounde
 reconnects a second, 500 idle connections, requests that never end, half-open WebSockets, messages
 that nobody can read, and messages without a pause.
 
-    python benchmarks/attack.py --seconds 10
+    make attack ARGS="--seconds 10"
 
 Prints both side by side; exits 1 if a spell of attack missed more deadlines than the worst spell
 of peace, lost a token, or stopped the car.
@@ -24,17 +24,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
 
 import numpy as np
 
+from helpers.graph import Graph
+from helpers.network import own_domain_id
+from helpers.talking_simulator import TalkingSimulator
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import encode_text, upgrade_request
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.statistics import percentiles_ms
-from support import Graph, TalkingSimulator, free_domain_id
 
 FRAME_S = 1 / 60
 STORM_PER_S = 1000
@@ -229,7 +228,7 @@ def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
     # While the last spell's counts were read, the simulator may have got a keepalive.
     car.drive(time.monotonic() + 0.5)
     before, answers, latencies, orders = (
-        graph.state(), client.answers, len(client.latencies_s), len(client.orders),
+        graph.state(), client.answers, len(client.latencies_s), len(client.commands),
     )  # fmt: skip
     attacker = start_attack(name, graph.port, seconds) if name in ATTACKS else None
     frames = car.drive(time.monotonic() + seconds)
@@ -241,7 +240,7 @@ def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
         frames=frames,
         answers=client.answers - answers,
         timeouts=after['timeouts'] - before['timeouts'],
-        stops=sum(order.throttle == -1.0 for order in list(client.orders)[orders:]),
+        stops=sum(order.throttle == -1.0 for order in list(client.commands)[orders:]),
         p50_ms=figures['p50'] or 0.0,
         p99_ms=figures['p99'] or 0.0,
         max_ms=figures['max'] or 0.0,
@@ -276,7 +275,7 @@ def start_attack(name: str, port: int, seconds: float) -> subprocess.Popen[str]:
 def compare(seconds: float) -> int:
     """Run everything and print it; the exit code."""
     os.environ |= {
-        'ROS_DOMAIN_ID': str(free_domain_id()),
+        'ROS_DOMAIN_ID': str(own_domain_id()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
     with Graph() as graph:

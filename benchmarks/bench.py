@@ -78,7 +78,7 @@ class Contender:
 
 def contenders(domain: int) -> list[Contender]:
     """Start them all; those with nodes have ROS domains of their own."""
-    ports = [processes.free_port() for _ in range(4)]
+    ports = [processes.own_port() for _ in range(4)]
     seed = str(Path(__file__).with_name('seed.py'))
     # TensorFlow says much on stderr before anybody can ask it not to.
     seeds = [
@@ -137,7 +137,7 @@ def latency(args: argparse.Namespace, frames: list[bytes], quietness: Quietness)
 
 def sixty(args: argparse.Namespace, frames: list[bytes], quietness: Quietness) -> dict[str, Any]:
     """A client of 60 frames/s for a while: what it keeps, and the memory afterwards."""
-    port = processes.free_port()
+    port = processes.own_port()
     running = processes.nodes(port, args.domain)
     try:
         processes.wait_until_ready(port)
@@ -186,7 +186,7 @@ def first_command_s(domain: int, frames: list[bytes]) -> float:
 
     The simulator is there before the bridge, as it may be: it tries to connect all the time.
     """
-    port = processes.free_port()
+    port = processes.own_port()
     words = ('drive', '--simulator', 'external', '--port', str(port))
     car = Car(f'ws://127.0.0.1:{port}', frames)
     started_s = time.perf_counter()
@@ -194,7 +194,7 @@ def first_command_s(domain: int, frames: list[bytes]) -> float:
     try:
         while time.perf_counter() < started_s + _FIRST_COMMAND_PATIENCE_S:
             car.drive(0.02)
-            orders = car.client.orders
+            orders = car.client.commands
             if any(abs(order.steering_rad) > _STRAIGHT_RAD for order in orders):
                 return time.perf_counter() - started_s
     finally:

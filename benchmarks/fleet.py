@@ -1,6 +1,6 @@
 """How many cars one graph of three nodes drives: rates, latencies and processor time per row.
 
-    python benchmarks/fleet.py --cars 1 2 4 8 16 --seconds 10
+    make fleet ARGS="--cars 1 2 4 8 16 --seconds 10"
 
 Each car is a light simulator: a socket that speaks the wire as the real one does (frames of 1016
 bytes, each a write of its own, Nagle's algorithm on) and replays pictures at a fixed rate: those
@@ -26,11 +26,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
-
 import numpy as np
 
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from helpers.graph import Graph
+from helpers.network import own_domain_id
+from helpers.paths import SHARED_DATA
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import (
     ClientProtocol,
@@ -39,7 +41,6 @@ from sim_bridge.simulator.client_protocol import (
 )
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.statistics import percentiles_ms
-from support import SHARED_DATA, Graph, free_domain_id
 
 HZ = 30.0
 WARM_UP_S = 3.0
@@ -214,7 +215,7 @@ COLUMNS = (
 def table(counts: Sequence[int], seconds: float, show: Callable[[str], None]) -> list[dict]:
     """Measure and print a row for each number of cars."""
     os.environ |= {
-        'ROS_DOMAIN_ID': str(free_domain_id()),
+        'ROS_DOMAIN_ID': str(own_domain_id()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
     show(' '.join(f'{column:>{width(column)}}' for column in COLUMNS))

@@ -26,7 +26,7 @@ def isolate() -> None:
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
-def free_port() -> int:
+def own_port() -> int:
     """A TCP port that nobody listens on now."""
     with socket.create_server(('127.0.0.1', 0)) as probe:
         return int(probe.getsockname()[1])

@@ -30,7 +30,7 @@ import socketio  # noqa: E402
 from engineio.async_drivers.eventlet import WebSocketWSGI  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from sim_bridge.server.eio3_adapter import LegacyDialect  # noqa: E402
+from sim_bridge.server.eio3_adapter import Eio3Adapter  # noqa: E402
 from steering_net.inference.predictor import default_model  # noqa: E402
 from steering_net.vision.preprocessing import COURSE, preprocess  # noqa: E402
 
@@ -42,7 +42,7 @@ class UnderstandingWebSocket(WebSocketWSGI):
     """A WebSocket as it comes, with the simulator's dialect translated."""
 
     def __init__(self, handler, server) -> None:
-        super().__init__(lambda ws: handler(LegacyDialect(ws, lambda: None)), server)
+        super().__init__(lambda ws: handler(Eio3Adapter(ws, lambda: None)), server)
 
 
 class UnderstandingEngine(engineio.Server):

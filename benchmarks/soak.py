@@ -1,6 +1,6 @@
 """Drive for a long time and fail on whatever grows: memory, threads, descriptors, latency, tokens.
 
-    python benchmarks/soak.py --minutes 60
+    make soak MINUTES=60
 
 The three nodes and the embedded simulator run as in `make drive`. The first minute is warm-up.
 Once every ten seconds each process is looked at; the table compares the first third of what
@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
-
+from helpers.graph import Graph
+from helpers.network import own_domain_id
 from sim_bridge.process import ManagedProcess
-from support import Graph, free_domain_id
 
 WARM_UP_S = 60.0
 SAMPLE_S = 10.0
@@ -145,7 +144,7 @@ def has_drifted(first_ms: float, last_ms: float) -> bool:
 def soak(minutes: float) -> int:
     """Drive, print the table; the exit code."""
     os.environ |= {
-        'ROS_DOMAIN_ID': str(free_domain_id()),
+        'ROS_DOMAIN_ID': str(own_domain_id()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
     }
     with Graph() as graph:

@@ -20,14 +20,14 @@ STAMPS: list[tuple[str, int]] = []
 HANDOVERS = {
     'bridge': (
         ('sim_bridge.server.websocket', '_QuickSocket.recv', '', 'bytes'),
-        ('sim_bridge.server.eio3_adapter', 'LegacyDialect.wait', '', 'message'),
+        ('sim_bridge.server.eio3_adapter', 'Eio3Adapter.wait', '', 'message'),
         ('sim_bridge.server.simulator_server', 'SimulatorServer._on_telemetry', 'event', ''),
         ('sim_bridge.nodes.car_interface', 'CarInterface._publish', 'decoded', 'all published'),
         ('sim_bridge.nodes.car_interface', 'CarInterface._on_steering', 'steering taken', ''),
         ('sim_bridge.nodes.car_interface', 'CarInterface._on_throttle', 'throttle taken', ''),
         ('sim_bridge.session.car_session', 'CarSession.steering', 'on the hub', ''),
         ('sim_bridge.server.simulator_server', 'SimulatorServer.send', 'answer', ''),
-        ('sim_bridge.server.eio3_adapter', 'LegacyDialect.send', 'writing', 'written'),
+        ('sim_bridge.server.eio3_adapter', 'Eio3Adapter.send', 'writing', 'written'),
     ),
     'steering': (
         ('steering_net.ros.steering_node', 'SteeringNode._on_frame', 'frame taken', ''),

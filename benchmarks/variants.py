@@ -69,7 +69,7 @@ def start(name: str, domain: int) -> Variant:
     words = [] if name == AS_IT_IS else name.split(',')
     parameters = [word for word in words if ':=' in word]
     variables = dict(word.split('=', 1) for word in words if '=' in word and ':=' not in word)
-    port = processes.free_port()
+    port = processes.own_port()
     make = processes.together if 'together' in words else processes.nodes
     before = dict(os.environ)
     os.environ |= variables

@@ -1,6 +1,6 @@
 """What watching costs the drive: the round trip of frames alone, with open pages, and recorded.
 
-    python benchmarks/watching.py [--pages 4] [--frames 500] [--rounds 3]
+    make watching ARGS="--pages 4 --frames 500 --rounds 3"
 
 The three take turns, so that whatever else the machine does hits all alike. Printed are the round
 trips, how many times as long as alone they are, and what share of a processor the watcher and the
@@ -18,12 +18,11 @@ import threading
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / 'test'))
-
 import numpy as np
 
+from helpers.graph import Graph
+from helpers.talking_simulator import TalkingSimulator
 from steering_net.statistics import percentiles_ms
-from support import Graph, TalkingSimulator
 
 FRAME_PERIOD_S = 1 / 50
 STREAMS = ('/events', '/camera.mjpg')

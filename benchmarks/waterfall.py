@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from processes import end, free_port, isolate, ros_arguments, start, wait_until_ready
+from processes import end, isolate, own_port, ros_arguments, start, wait_until_ready
 from unity_like import Car, jpegs
 
 STEPS = (
@@ -42,7 +42,7 @@ COLOURS = {'wire': '#9aa5b1', 'bridge': '#3b6fb6', 'DDS': '#d98c2b', 'steering':
 
 def traced_drive(frames: int, hz: float, programs: Sequence[str]) -> list[tuple[str, int]]:
     """Stamps of all processes, in order of time."""
-    port = free_port()
+    port = own_port()
     with tempfile.TemporaryDirectory() as folder:
         stamping = str(Path(__file__).with_name('stamping.py'))
         nodes = [

@@ -29,9 +29,9 @@ from launch.substitutions import (
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
-from sim_bridge.bridge_client import reachable
-from sim_bridge.fleet import prefixes
+from sim_bridge.bridge_client import client_host
 from sim_bridge.process import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
+from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME, prefixes
 from steering_net.process import PARENT_VARIABLE
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
@@ -159,7 +159,7 @@ def viewers(context: LaunchContext) -> list[Node]:
 
 def simulator(context: LaunchContext) -> ExecuteProcess:
     """The embedded simulator, connecting when the nodes are there."""
-    host = reachable(context.launch_configurations['host'])
+    host = client_host(context.launch_configurations['host'])
     port = context.launch_configurations['port'] or '4567'
     return ExecuteProcess(
         cmd=[
@@ -192,8 +192,8 @@ def camera_transforms(context: LaunchContext) -> list[Node]:
         static_transform(prefix + parent, prefix + child, pose)
         for prefix in prefixes(cars_of(context))
         for parent, child, pose in (
-            ('base_link', 'camera_link', CAMERA_ON_CAR),
-            ('camera_link', 'camera_optical_frame', OPTICAL),
+            (BASE_FRAME, CAMERA_FRAME, CAMERA_ON_CAR),
+            (CAMERA_FRAME, OPTICAL_FRAME, OPTICAL),
         )
     ]
 
@@ -206,7 +206,7 @@ def rviz(context: LaunchContext) -> Node:
         package='rviz2',
         executable='rviz2',
         namespace=first.rstrip('/'),
-        arguments=['-d', file, '--fixed-frame', f'{first}base_link'],
+        arguments=['-d', file, '--fixed-frame', first + BASE_FRAME],
         condition=IfCondition(LaunchConfiguration('rviz')),
     )
 

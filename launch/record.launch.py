@@ -10,8 +10,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.substitutions import FindPackageShare
 
-from sim_bridge.fleet import prefixes
-from sim_bridge.topics import TOPICS
+from sim_bridge.topics import RECORDED_TOPICS, prefixes
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', default_value='drive_bag', description='folder to create'),
@@ -32,7 +31,7 @@ def record(context: LaunchContext) -> ExecuteProcess:
     topics = [
         name if name.startswith('/') else prefix + name
         for prefix in prefixes(cars)
-        for name in TOPICS
+        for name in RECORDED_TOPICS
     ]
     return ExecuteProcess(
         cmd=[

@@ -16,13 +16,18 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
+from sim_bridge.topics import (
+    COMPRESSED_FRAME,
+    SPEED,
+    STATIC_TRANSFORMS,
+    STEERING_ANGLE,
+    THROTTLE,
+)
+
 # Without the recorded commands: the steering node is to give its own.
 PLAYED = [
-    '/camera/image_raw/compressed',
-    '/vehicle/speed',
-    '/vehicle/steering_angle',
-    '/vehicle/throttle',
-    '/tf_static',
+    *(f'/{topic}' for topic in (COMPRESSED_FRAME, SPEED, STEERING_ANGLE, THROTTLE)),
+    STATIC_TRANSFORMS,
 ]
 
 ARGUMENTS = [

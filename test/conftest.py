@@ -1,16 +1,53 @@
-"""What several tests share: data beside the checkout, and a graph of real processes."""
+"""Fixtures that several tests share."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from support import SHARED_DATA, Graph, free_domain_id
+from helpers.echo import Echo, page
+from helpers.graph import Graph
+from helpers.log import Log
+from helpers.machine import Machine
+from helpers.network import own_domain_id
+from helpers.paths import SHARED_DATA
+from helpers.ros import started_node
+from sim_bridge.protocol.udacity import CULTURES
+from sim_bridge.server.simulator_server import SimulatorServer
+from sim_bridge.simulator.client import Client
+
+_MACHINE = pytest.StashKey[Machine]()
+
+
+def pytest_sessionstart(session):
+    run = os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))
+    session.config.stash[_MACHINE] = Machine(run)
+
+
+def pytest_sessionfinish(session):
+    session.config.stash[_MACHINE].close()
+
+
+def pytest_collection_modifyitems(items):
+    """Put tests with real deadlines last, where the workers take turns."""
+    items.sort(key=is_real_time)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with item.config.stash[_MACHINE].used(alone=is_real_time(item)):
+        return (yield)
+
+
+def is_real_time(item):
+    return item.get_closest_marker('real_time') is not None
 
 
 @pytest.fixture(scope='session', autouse=True)
 def own_ros_domain():
-    """Keep this run's DDS traffic apart from every other graph on the machine."""
-    os.environ['ROS_DOMAIN_ID'] = str(free_domain_id())
+    """Keep the DDS traffic of this process apart from every other graph on the machine."""
+    os.environ['ROS_DOMAIN_ID'] = str(own_domain_id())
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 
@@ -23,7 +60,57 @@ def shared_data():
 
 
 @pytest.fixture
+def logged():
+    """Warnings and errors that are logged during the test."""
+    with Log() as kept:
+        yield kept
+
+
+@pytest.fixture
+def ros_node():
+    """A node of the test."""
+    with started_node('person') as node:
+        yield node
+
+
+@pytest.fixture
 def graph():
     """The three nodes as processes, connected and ready."""
     with Graph() as started:
         yield started
+
+
+@pytest.fixture
+def echo():
+    server = SimulatorServer(host='127.0.0.1', port=0, pages=page)
+    handler = Echo(server)
+    server.start(handler)
+    yield handler
+    server.stop(lambda: None)
+
+
+@pytest.fixture
+def simulator(echo):
+    client = Client(f'ws://127.0.0.1:{echo.server.port}', CULTURES['en-US'])
+    yield client
+    client.quit()
+
+
+@pytest.fixture
+def start():
+    """Start `sim-bridge drive` with these options; killed at the end if it still runs."""
+    started = []
+
+    def start(*words, **options):
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
+            **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, **options},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -1,12 +1,59 @@
-"""The arrows between modules: who may import what, and where a constant may stand."""
+"""The rooms of both packages: what each may import, what stands at the top, and where facts stand.
+
+A room is a folder of `src/sim_bridge` or `src/steering_net`; docs/architecture.md describes them.
+"""
 
 import ast
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / 'src'
+from helpers.paths import SOURCE
+
 MODULES = sorted(SOURCE.rglob('*.py'))
+MAX_LINES = 400
+TOP_FILES = {
+    'sim_bridge': {
+        '__init__.py', 'errors.py', 'topics.py', 'process.py', 'bridge_client.py', 'fastdds.xml',
+    },
+    'steering_net': {'__init__.py', 'errors.py', 'vehicle.py', 'statistics.py', 'process.py'},
+}  # fmt: skip
+# Every room may also import its own modules and the top of its own package and of the network.
+MAY_IMPORT = {
+    'bridge.cli': {
+        'bridge.evaluation', 'bridge.nodes', 'bridge.protocol', 'bridge.recording',
+        'bridge.server', 'bridge.simulator', 'net.data', 'net.evaluation', 'net.inference',
+        'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training', 'net.vision',
+    },
+    'bridge.nodes': {
+        'bridge.control', 'bridge.protocol', 'bridge.recording', 'bridge.server',
+        'bridge.session', 'bridge.visualization', 'bridge.web', 'net.ros', 'net.vision',
+    },
+    'bridge.evaluation': {
+        'bridge.control', 'bridge.recording', 'bridge.simulator', 'bridge.visualization',
+        'net.data', 'net.evaluation', 'net.inference', 'net.vision',
+    },
+    'bridge.recording': {'bridge.simulator', 'bridge.visualization', 'net.data', 'net.vision'},
+    'bridge.visualization': {'net.vision'},
+    'bridge.simulator': {'bridge.protocol', 'net.vision'},
+    'bridge.server': {'bridge.protocol'},
+    'bridge.session': {'bridge.control', 'bridge.protocol'},
+    'bridge.control': set(),
+    'bridge.protocol': set(),
+    'bridge.web': set(),
+    'bridge': set(),
+    'net.ros': {'net.inference', 'net.vision'},
+    'net.training': {'net.data', 'net.model_io', 'net.vision'},
+    'net.evaluation': {'net.data', 'net.inference', 'net.vision'},
+    'net.inference': {'net.model_io', 'net.vision'},
+    'net.model_io': {'net.model_io.importers', 'net.vision'},
+    'net.model_io.importers': set(),
+    'net.data': {'net.vision'},
+    'net.vision': set(),
+    'net': set(),
+}  # fmt: skip
 ROS = {
     'builtin_interfaces',
     'cv_bridge',
@@ -23,30 +70,107 @@ ROS = {
 }
 # The wire and the simulator's log files are the two formats that are not SI.
 MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol/udacity.py', 'steering_net/data/driving_log.py')
-MAY_KNOW_ROS = (
-    'sim_bridge/nodes/',
-    'sim_bridge/nodes/conversions.py',
-    'steering_net/ros/',
-)
-
-
-def imports(path, *, top_level_only=False):
-    """Names of the modules that a file imports."""
-    tree = ast.parse(path.read_text(encoding='utf-8'))
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module or ''
+MAY_KNOW_ROS = ('sim_bridge/nodes/', 'steering_net/ros/')
 
 
 def name_of(path):
     return path.relative_to(SOURCE).as_posix()
 
 
+def dotted(path):
+    """Name by which Python imports a file of ours."""
+    return '.'.join(path.relative_to(SOURCE).with_suffix('').parts).removesuffix('.__init__')
+
+
+OURS = {dotted(path): path for path in MODULES}
+
+
+def imports(path, *, top_level_only=False):
+    """Names of the modules that a file imports, in functions too if not told otherwise."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ''
+            if node.level:
+                folder = dotted(path).split('.')[: None if path.name == '__init__.py' else -1]
+                base = '.'.join([*folder[: len(folder) + 1 - node.level], *filter(None, [base])])
+            for alias in node.names:
+                inner = f'{base}.{alias.name}'
+                yield inner if inner in OURS else base
+
+
+def room_of(module):
+    """The room of a module of ours: `bridge.cli`, `net.model_io.importers`, or a package's top."""
+    parts = module.split('.')
+    folders = parts if OURS[module].name == '__init__.py' else parts[:-1]
+    top = {'sim_bridge': 'bridge', 'steering_net': 'net'}[parts[0]]
+    return '.'.join([top, *folders[1:]])
+
+
+def edges():
+    """For each arrow between two rooms the imports that make it."""
+    found = defaultdict(list)
+    for module, path in OURS.items():
+        for other in set(imports(path)) & set(OURS):
+            if room_of(module) != room_of(other):
+                found[room_of(module), room_of(other)].append(f'{module} imports {other}')
+    return found
+
+
+def is_allowed(room, other):
+    own_top = room.split('.')[0]
+    return other in MAY_IMPORT.get(room, ()) or other in (own_top, 'net')
+
+
+def drawn(found):
+    """The graph as text, each forbidden arrow with the imports that make it."""
+    lines = []
+    for room in sorted({room for room, _ in found}):
+        others = sorted(other for start, other in found if start == room)
+        lines.append(f'{room} -> {", ".join(others)}')
+        for other in others:
+            if not is_allowed(room, other):
+                lines += [f'    NOT ALLOWED: {line}' for line in sorted(found[room, other])]
+    return '\n'.join(lines)
+
+
 def test_there_are_modules_to_look_at():
     assert len(MODULES) > 20
+
+
+def test_the_table_names_the_rooms_that_there_are():
+    assert {room_of(module) for module in OURS} == set(MAY_IMPORT)
+
+
+def test_rooms_import_only_what_the_table_allows():
+    found = edges()
+    assert found, 'no arrow at all'
+    wrong = [edge for edge in found if not is_allowed(*edge)]
+    assert not wrong, f'{len(wrong)} arrows are not allowed:\n{drawn(found)}'
+
+
+def test_no_module_imports_itself_on_a_way_around():
+    """Imports inside functions count too."""
+    graph = {module: set(imports(path)) & set(OURS) - {module} for module, path in OURS.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        # graphlib lists each module before the one that imports it.
+        pytest.fail(' imports '.join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize('package', TOP_FILES)
+def test_top_of_a_package_holds_the_few_files_that_all_rooms_use(package):
+    files = {path.name for path in Path(SOURCE, package).iterdir() if path.is_file()}
+    assert files == TOP_FILES[package]
+
+
+@pytest.mark.parametrize('path', MODULES, ids=name_of)
+def test_module_is_short_enough_to_be_read_at_once(path):
+    lines = len(path.read_text(encoding='utf-8').splitlines())
+    assert lines <= MAX_LINES, f'{name_of(path)} has {lines} lines'
 
 
 @pytest.mark.parametrize('path', MODULES, ids=name_of)

@@ -5,16 +5,15 @@ import importlib
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from helpers.echo import STEER
+from helpers.paths import DOCS
+from helpers.waiting import wait_for
 from sim_bridge.cli.main import NODES, VERBS
 from sim_bridge.protocol.udacity import decode_telemetry
-from test_server import STEER, wait_until
-from test_server import echo as echo
 
-DOCS = Path(__file__).parents[1] / 'docs'
 PAGES = sorted(DOCS.glob('*.md'))
 
 
@@ -53,7 +52,7 @@ def test_simulator_in_the_docs_is_answered_frame_after_frame(echo):
     words = [sys.executable, '-c', program.replace(':4567', f':{echo.server.port}')]
     with subprocess.Popen(words, cwd=DOCS.parent, stdout=subprocess.PIPE, text=True) as simulator:
         try:
-            wait_until(lambda: len(echo.payloads) > 10, seconds=20.0)
+            wait_for(lambda: len(echo.payloads) > 10, seconds=20.0)
         finally:
             simulator.kill()
         told = simulator.stdout.readline()

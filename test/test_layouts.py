@@ -6,15 +6,14 @@ The truth is docs/reference.md, which another test holds to what the nodes decla
 import importlib
 import json
 import re
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 
-from sim_bridge.nodes.bag_recorder import TOPICS
+from helpers.paths import ROOT
+from sim_bridge.topics import RECORDED_TOPICS
 
-ROOT = Path(__file__).parents[1]
 FOXGLOVE = json.loads((ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8'))
 PLOTJUGGLER = ElementTree.parse(ROOT / 'layouts' / 'plotjuggler.xml').getroot()
 RVIZ = yaml.safe_load((ROOT / 'rviz' / 'drive.rviz').read_text(encoding='utf-8'))
@@ -133,7 +132,7 @@ def test_plotjuggler_subscribes_to_what_it_plots():
 
 
 def test_a_recording_holds_what_the_layouts_show():
-    held = {f'/{topic}'.replace('//', '/') for topic in TOPICS}
+    held = {f'/{topic}'.replace('//', '/') for topic in RECORDED_TOPICS}
     assert {path.split('.')[0] for path in foxglove_paths()} <= held
     live_only = {'/camera/image_raw', '/camera/image_annotated/compressed', '/path'}
     assert {topic for program, _, topic in shown() if program == 'foxglove'} <= held | live_only

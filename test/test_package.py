@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -12,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 from packaging.requirements import Requirement
 
+from helpers.paths import ROOT, SOURCE
 from sim_bridge.cli import doctor_checks
+from sim_bridge.cli.main import NODES, VERBS
 
-ROOT = Path(__file__).parents[1]
-SOURCE = ROOT / 'src'
 OWN = {'sim_bridge', 'steering_net'}
 KEYS = {
     'cv2': 'python3-opencv',
@@ -36,35 +37,66 @@ PIP_NAMES = {
 }
 
 
+MARKER = 'ament_index/resource_index/packages/sim_bridge'
+SPDX = '# SPDX-License-Identifier: Apache-2.0'
+DISTRIBUTIONS = {
+    'ai_edge_litert': 'ai-edge-litert',
+    'cv2': 'opencv-python-headless',
+    'engineio': 'python-engineio',
+    'google': 'protobuf',
+    'socketio': 'python-socketio',
+    'tensorflow': 'tensorflow-cpu',
+    'yaml': 'pyyaml',
+}
+
+
 @pytest.fixture(scope='module')
 def wheel(tmp_path_factory):
-    """The built wheel."""
+    """The wheel, built from a copy: a build in the checkout would leave folders there."""
     folder = tmp_path_factory.mktemp('wheel')
+    left_out = shutil.ignore_patterns('.*', 'build', '__pycache__', '*.egg-info', 'test', 'docs')
+    shutil.copytree(ROOT, folder / 'copy', ignore=left_out)
     subprocess.run(
         [sys.executable, '-m', 'pip', 'wheel', '--quiet', '--no-deps', '--no-build-isolation',
-         '--wheel-dir', str(folder), str(ROOT)],
+         '--wheel-dir', str(folder), str(folder / 'copy')],
         check=True,
     )  # fmt: skip
     return next(folder.glob('sim_bridge-*.whl'))
 
 
-def test_wheel_holds_what_ros_looks_for(wheel):
-    names = {name.partition('.data/data/')[2] for name in zipfile.ZipFile(wheel).namelist()}
-    assert 'share/ament_index/resource_index/packages/sim_bridge' in names
-    assert 'share/sim_bridge/package.xml' in names
+def files_under(folder, *parts):
+    """Relative names of the files in a folder of the checkout."""
+    start = Path(folder, *parts)
+    return {
+        path.relative_to(folder).as_posix()
+        for path in start.rglob('*')
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+
+
+def test_wheel_holds_every_module_and_data_file_and_no_other(wheel):
+    names = {
+        name
+        for name in zipfile.ZipFile(wheel).namelist()
+        if not name.partition('/')[0].endswith(('.data', '.dist-info'))
+    }
+    assert names == files_under(SOURCE, 'sim_bridge') | files_under(SOURCE, 'steering_net')
+
+
+def test_wheel_holds_what_ros_looks_for_and_nothing_else(wheel):
+    names = {
+        name.partition('.data/data/')[2]
+        for name in zipfile.ZipFile(wheel).namelist()
+        if '.data/' in name
+    }
+    share = {
+        'share/ament_index/resource_index/packages/sim_bridge',
+        'share/sim_bridge/package.xml',
+    }
     for folder in ('launch', 'config', 'rviz', 'layouts'):
-        for file in (ROOT / folder).iterdir():
-            assert f'share/sim_bridge/{folder}/{file.name}' in names
-    for program in ('bridge', 'steering', 'throttle', 'drive', 'simulate', 'sim-bridge'):
-        assert f'lib/sim_bridge/{program}' in names
-
-
-def test_wheel_holds_every_module_and_the_network(wheel):
-    names = set(zipfile.ZipFile(wheel).namelist())
-    for module in SOURCE.rglob('*.py'):
-        assert module.relative_to(SOURCE).as_posix() in names
-    for file in ('pilotnet.keras', 'pilotnet.tflite', 'pilotnet.json', 'pilotnet.md'):
-        assert f'steering_net/models/{file}' in names
+        share |= {f'share/sim_bridge/{name}' for name in files_under(ROOT, folder)}
+    programs = {f'lib/sim_bridge/{name}' for name in {*VERBS, *NODES, 'sim-bridge'}}
+    assert names == share | programs
 
 
 def test_installed_programs_run(wheel, tmp_path):
@@ -86,10 +118,10 @@ def test_installed_programs_run(wheel, tmp_path):
     assert 'usage: sim-bridge simulate' in result.stdout
 
 
-def imported_packages():
+def imported_packages(*folders):
     """Top-level names of everything that is imported and neither ours nor Python's."""
     found = set()
-    for path in SOURCE.rglob('*.py'):
+    for path in (path for folder in folders for path in folder.rglob('*.py')):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.split('.')[0] for alias in node.names}
@@ -98,22 +130,73 @@ def imported_packages():
     return found - OWN - set(sys.stdlib_module_names)
 
 
-def test_package_xml_declares_every_import():
+def keyword_of_setup(name):
+    """The value of a keyword argument in setup.py."""
+    tree = ast.parse((ROOT / 'setup.py').read_text(encoding='utf-8'))
+    (value,) = [
+        keyword.value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg == name
+    ]
+    return ast.literal_eval(value)
+
+
+def required(*extras):
+    """Names of the packages that setup.py asks for, with these extras."""
+    lines = [*keyword_of_setup('install_requires')]
+    for extra in extras:
+        lines += keyword_of_setup('extras_require')[extra]
+    return {Requirement(line).name for line in lines}
+
+
+def distributions(imported):
+    """Names on PyPI of imported packages, without those that come with ROS."""
+    return {DISTRIBUTIONS.get(name, name) for name in imported - declared_in_package_xml()}
+
+
+def test_setup_py_asks_for_every_import_and_for_no_other_package():
+    assert required('train') == distributions(imported_packages(SOURCE))
+
+
+def test_setup_py_asks_for_what_the_tests_import():
+    imported = imported_packages(ROOT / 'test') - {'helpers'}
+    assert distributions(imported) <= required('train', 'test')
+
+
+def test_driving_imports_nothing_of_the_extra_for_training():
+    program = (
+        'import sys\n'
+        'import sim_bridge.cli.drive, sim_bridge.nodes.composed\n'
+        'print(*{name.split(".")[0] for name in sys.modules})'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', program], capture_output=True, text=True, check=True
+    )
+    for_training = {Requirement(line).name for line in keyword_of_setup('extras_require')['train']}
+    assert not distributions(set(result.stdout.split())) & for_training
+
+
+def declared_in_package_xml():
     package = ElementTree.parse(ROOT / 'package.xml').getroot()
-    declared = {element.text for element in package.findall('exec_depend')}
+    return {element.text for element in package.findall('exec_depend')}
+
+
+def test_package_xml_declares_every_import():
+    declared = declared_in_package_xml()
     by_pip = re.findall(r'^[a-z-]+', (ROOT / 'requirements/ros.txt').read_text(), re.MULTILINE)
     by_pip = {name.removesuffix('-cpu') for name in by_pip}
     missing = {
         name
-        for name in imported_packages()
+        for name in imported_packages(SOURCE)
         if KEYS.get(name, name) not in declared and PIP_NAMES.get(name, name) not in by_pip
     }
     assert missing == set()
 
 
 def test_package_xml_declares_what_the_launch_files_run():
-    package = ElementTree.parse(ROOT / 'package.xml').getroot()
-    declared = {element.text for element in package.findall('exec_depend')}
+    declared = declared_in_package_xml()
     files = [path.read_text(encoding='utf-8') for path in (ROOT / 'launch').iterdir()]
     verbs = {verb for file in files for verb in re.findall(r"'ros2', '(\w+)'", file)}
     packages = {name for file in files for name in re.findall(r"package='(\w+)'", file)}
@@ -123,10 +206,8 @@ def test_package_xml_declares_what_the_launch_files_run():
 
 
 def test_what_a_distribution_lacks_is_in_ros_txt():
-    asked = re.search(r'install_requires=(\[.*?\])', (ROOT / 'setup.py').read_text(), re.DOTALL)
-    names = {Requirement(line).name for line in ast.literal_eval(asked[1])}
-    # These two Ubuntu 24.04 has new enough.
-    assert names - {'flask', 'opencv-python-headless'} <= set(ros_txt())
+    # These three Ubuntu 24.04 has new enough.
+    assert required() - {'flask', 'opencv-python-headless', 'tqdm'} <= set(ros_txt())
 
 
 def lines_of(name):
@@ -151,8 +232,8 @@ def canonical(line):
 @pytest.mark.parametrize('name', ['python-socketio', 'python-engineio', 'eventlet'])
 def test_packages_whose_private_parts_are_overridden_are_bounded(name):
     """The tested version fits the bounds of setup.py and ros.txt, the doctor's first other not."""
-    asked = re.search(r'install_requires=(\[.*?\])', (ROOT / 'setup.py').read_text(), re.DOTALL)
-    bounds = {Requirement(line).name: Requirement(line) for line in ast.literal_eval(asked[1])}
+    asked = map(Requirement, keyword_of_setup('install_requires'))
+    bounds = {requirement.name: requirement for requirement in asked}
     (tested,) = [line.split('==')[1] for line in lines_of('pypi.in') if canonical(line) == name]
     for requirement in (bounds[name], ros_txt()[name]):
         assert tested in requirement.specifier
@@ -177,3 +258,19 @@ def test_versions_agree():
     package = ElementTree.parse(ROOT / 'package.xml').getroot()
     version = package.findtext('version')
     assert f"version='{version}'" in (ROOT / 'setup.py').read_text(encoding='utf-8')
+
+
+def test_every_source_file_names_its_license():
+    folders = ('src', 'test', 'benchmarks', 'launch', 'scripts', 'docs')
+    files = [
+        path
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob('*'))
+        if path.suffix == '.py' or path.parent.name == 'scripts'
+    ]
+    assert len(files) > 200
+    without = [
+        path for path in files if SPDX not in path.read_text(encoding='utf-8').split('\n')[:2]
+    ]
+    names = '\n'.join(path.relative_to(ROOT).as_posix() for path in without)
+    assert not without, f'no line {SPDX!r} at the top of:\n{names}'

@@ -1,4 +1,4 @@
-"""Starts the processes of a drive, keeps them running and ends them without leftovers."""
+"""Child processes of a drive: started, restarted after a crash, and ended without leftovers."""
 
 from __future__ import annotations
 
@@ -18,76 +18,88 @@ DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 DDS_PROFILES_FILE = Path(__file__).with_name('fastdds.xml')
 
 REFUSED = 2
-"""Exit code of a node that does not accept its parameters: starting it again cannot help."""
+"""Exit code of a program that rejects its parameters. A restart cannot help."""
 
-_DEATHS_AT_MOST = 5
-_DEATHS_WINDOW_S = 60.0
+_MAX_RESTARTS = 5
+_WINDOW_S = 60.0
 
 
-class KeepsEndingError(RuntimeError):
-    """A process ended so often within a minute that it is not started again."""
+class RestartLimitError(RuntimeError):
+    """A process ended more than five times within a minute, so it is not started again."""
 
 
 class RestartLimit:
-    """Counts how often something died lately."""
+    """Limit of restarts: at most five within a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns the time in s."""
         self._clock = clock
-        self._died_s: list[float] = []
+        self._ended_s: list[float] = []
 
-    def is_exceeded(self) -> bool:
-        """Count one; whether that was one too many for the last minute."""
+    def count_end(self) -> bool:
+        """Count one end of a process; return whether it may be started again."""
         now_s = self._clock()
-        self._died_s = [at for at in self._died_s if now_s - at < _DEATHS_WINDOW_S]
-        self._died_s.append(now_s)
-        return len(self._died_s) > _DEATHS_AT_MOST
+        self._ended_s = [at for at in self._ended_s if now_s - at < _WINDOW_S]
+        self._ended_s.append(now_s)
+        return len(self._ended_s) <= _MAX_RESTARTS
 
 
 class ManagedProcess:
-    """One process of `sim-bridge`, in a session of its own so that Ctrl-C reaches us alone."""
+    """One process of `sim-bridge`, which is restarted when it ends unexpectedly.
+
+    It runs in a session of its own, so that Ctrl-C in a terminal reaches only this program.
+    """
 
     def __init__(
         self,
         name: str,
-        words: Sequence[str],
+        arguments: Sequence[str],
         *,
         pipe_output: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Start `sim-bridge WORDS`; in the environment of a drive if no other is given."""
+        """Start `sim-bridge ARGUMENTS`.
+
+        `name` is for messages. With `pipe_output` this program reads the standard output. Without
+        an `environment` the process gets that of `child_environment`.
+        """
         self.name = name
-        self._words = list(words)
+        self._arguments = list(arguments)
         self._pipe_output = pipe_output
         self._environment = environment
-        self._deaths = RestartLimit()
+        self._limit = RestartLimit()
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
         return self._spawn({})
 
     def _spawn(
-        self, variables: Mapping[str, str], descriptors: Iterable[int] = (), *, told: bool = False
+        self,
+        variables: Mapping[str, str],
+        descriptors: Iterable[int] = (),
+        *,
+        pipe_input: bool = False,
     ) -> subprocess.Popen[str]:
-        """A new process with more environment variables, descriptors, and a pipe if it is `told`.
+        """Return a new process with more environment variables and open file descriptors.
 
-        Its lifeline is this process.
+        The process ends when this one ends.
         """
         environment = child_environment(os.environ)
         if self._environment is not None:
             environment = {**self._environment, PARENT_VARIABLE: str(os.getpid())}
         return subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', *self._words],
+            [sys.executable, '-m', 'sim_bridge.cli', *self._arguments],
             env={**environment, **variables},
             pass_fds=tuple(descriptors),
             start_new_session=True,
-            stdin=subprocess.PIPE if told else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if pipe_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE if self._pipe_output else None,
             text=True,
         )
 
     @property
     def exit_code(self) -> int | None:
-        """None while the process runs; negative if a signal ended it."""
+        """Exit code; None while the process runs, negative if a signal ended it."""
         return self._process.poll()
 
     @property
@@ -97,33 +109,36 @@ class ManagedProcess:
 
     @property
     def output(self) -> IO[str]:
-        """The standard output of a child that was started with `pipe_output`."""
+        """Standard output of a process that was started with `pipe_output`."""
         assert self._process.stdout is not None
         return self._process.stdout
 
-    def look_after(self, say: Callable[[str], None]) -> None:
-        """Start the process again if it has ended, and tell so; to be called again and again.
+    def supervise(self, report: Callable[[str], None]) -> None:
+        """Start the process again if it has ended. Call this several times a second.
 
-        Raises UsageError if it did not accept its parameters, KeepsEndingError if it ended too
-        often for a new start to help.
+        `report` gets one line for each restart. Raises UsageError if the process rejected its
+        parameters, RestartLimitError if it was restarted too often.
         """
         code = self.exit_code
         if code is None:
             return
         if code == REFUSED:
-            raise UsageError(f'the {self.name} node did not start, see above')
-        say(f'the {self.name} node ended with {code}, it is started again')
-        if self._deaths.is_exceeded():
-            raise KeepsEndingError(f'the {self.name} node keeps ending with {code}, see above')
+            raise UsageError(f'the {self.name} node rejected its parameters, see above')
+        if not self._limit.count_end():
+            raise RestartLimitError(
+                f'the {self.name} node ended with code {code}, for the sixth time within a '
+                'minute; see its messages above'
+            )
+        report(f'the {self.name} node ended with code {code}; it is restarted')
         self._process = self._start()
 
     def ask_to_end(self) -> None:
-        """Send SIGINT, the signal that every program here ends cleanly on."""
+        """Send SIGINT; every program of sim_bridge ends cleanly on it."""
         if self.exit_code is None:
             self._process.send_signal(signal.SIGINT)
 
     def wait(self, timeout_s: float) -> int:
-        """Wait for the end, kill what does not end in time; the exit code."""
+        """Wait until the process has ended, kill it after `timeout_s`; return the exit code."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -132,7 +147,11 @@ class ManagedProcess:
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a drive's child: DDS is quick, and stays local; it dies with us."""
+    """Return the environment of a child process of a drive.
+
+    DDS uses this package's profile and stays on this machine, unless `environment` sets either
+    otherwise. The child ends when this process ends.
+    """
     return {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         DDS_PROFILES_VARIABLE: str(DDS_PROFILES_FILE),

@@ -1,25 +1,222 @@
-"""What a drive consists of, for those who record it and read what was recorded. Pure."""
+"""Topics and transform frames of a drive: every name once, with type and publishers. Pure.
 
-DRIVE = {
-    'camera/image_raw/compressed': 'sensor_msgs/msg/CompressedImage',
-    'camera/camera_info': 'sensor_msgs/msg/CameraInfo',
-    'vehicle/speed': 'std_msgs/msg/Float32',
-    'vehicle/steering_angle': 'std_msgs/msg/Float32',
-    'vehicle/throttle': 'std_msgs/msg/Float32',
-    'cmd/steering': 'sensor_msgs/msg/JointState',
-    'cmd/throttle': 'std_msgs/msg/Float32',
-    'speed_limit': 'std_msgs/msg/Float32',
-    'speed_limit/active': 'std_msgs/msg/Float32',
-    'diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
+A name is relative unless it begins with `/`. With several cars each relative name stands in the
+namespace of its car: see `prefixes`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+MAX_CARS = 32
+"""Most cars of one bridge."""
+
+COMPRESSED_FRAME = 'camera/image_raw/compressed'
+RAW_FRAME = 'camera/image_raw'
+ANNOTATED_FRAME = 'camera/image_annotated/compressed'
+CAMERA_INFO = 'camera/camera_info'
+SPEED = 'vehicle/speed'
+STEERING_ANGLE = 'vehicle/steering_angle'
+THROTTLE = 'vehicle/throttle'
+STEERING_COMMAND = 'cmd/steering'
+THROTTLE_COMMAND = 'cmd/throttle'
+STEERING_PLOT = 'steering'
+SPEED_LIMIT = 'speed_limit'
+ACTIVE_SPEED_LIMIT = 'speed_limit/active'
+STEERING_READY = 'ready/steering'
+THROTTLE_READY = 'ready/throttle'
+RECORDER_READY = 'ready/recorder'
+ODOMETRY = 'odom'
+DRIVEN_PATH = 'path'
+PREDICTED_PATH = 'predicted_path'
+DIAGNOSTICS = 'diagnostics'
+TRANSFORMS = '/tf'
+STATIC_TRANSFORMS = '/tf_static'
+
+ODOM_FRAME = 'odom'
+BASE_FRAME = 'base_link'
+CAMERA_FRAME = 'camera_link'
+OPTICAL_FRAME = 'camera_optical_frame'
+
+
+class Recording(Enum):
+    """Whether `sim-bridge record` stores a topic when no topics are named."""
+
+    NEVER = 'never'
+    ONCE_PUBLISHED = 'once published'
+    """From the first message after the recorder has seen a publisher."""
+    FROM_THE_START = 'from the start'
+    """From the first message of the drive: every drive has this topic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic: its message type `package/msg/Name`, the nodes that publish it, its meaning.
+
+    publishers: names of nodes; none means that no node of a drive publishes it, but a user may.
+    is_latched: a subscription that comes later gets the last message too (transient local).
+    """
+
+    type: str
+    publishers: tuple[str, ...]
+    meaning: str
+    recording: Recording = Recording.NEVER
+    is_latched: bool = False
+
+
+TOPICS = {
+    COMPRESSED_FRAME: Topic(
+        type='sensor_msgs/msg/CompressedImage',
+        publishers=('bridge',),
+        meaning='JPEG of the simulator, its bytes unchanged.',
+        recording=Recording.FROM_THE_START,
+    ),
+    # Not recorded: the bridge would have to decode every frame.
+    RAW_FRAME: Topic(
+        type='sensor_msgs/msg/Image',
+        publishers=('bridge',),
+        meaning='Frame, rgb8; decoded only while there is a subscription.',
+    ),
+    ANNOTATED_FRAME: Topic(
+        type='sensor_msgs/msg/CompressedImage',
+        publishers=('annotate',),
+        meaning='Frame with the predicted path and figures drawn on it.',
+    ),
+    CAMERA_INFO: Topic(
+        type='sensor_msgs/msg/CameraInfo',
+        publishers=('bridge',),
+        meaning='Pinhole camera, computed from the field of view.',
+        recording=Recording.FROM_THE_START,
+    ),
+    SPEED: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='Measured speed, m/s.',
+        recording=Recording.FROM_THE_START,
+    ),
+    STEERING_ANGLE: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='Measured steering angle of the wheels, rad, left positive.',
+        recording=Recording.FROM_THE_START,
+    ),
+    THROTTLE: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='Measured throttle, 0 to 1.',
+        recording=Recording.FROM_THE_START,
+    ),
+    STEERING_COMMAND: Topic(
+        type='sensor_msgs/msg/JointState',
+        publishers=('steering',),
+        meaning='Joint `steering`, rad, left positive; has the stamp of the frame it answers.',
+        recording=Recording.FROM_THE_START,
+    ),
+    THROTTLE_COMMAND: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('throttle',),
+        meaning='Throttle, -1 to 1, negative brakes.',
+        recording=Recording.FROM_THE_START,
+    ),
+    STEERING_PLOT: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('steering',),
+        meaning='Angle of `cmd/steering` as a number, rad, for plots.',
+    ),
+    SPEED_LIMIT: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=(),
+        meaning='New speed limit, m/s; overrides the parameter at run time.',
+        recording=Recording.FROM_THE_START,
+    ),
+    ACTIVE_SPEED_LIMIT: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('throttle',),
+        meaning='Speed limit that the throttle node applies, m/s.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
+    STEERING_READY: Topic(
+        type='std_msgs/msg/Bool',
+        publishers=('steering',),
+        meaning='Whether the steering node is matched with the bridge.',
+        is_latched=True,
+    ),
+    THROTTLE_READY: Topic(
+        type='std_msgs/msg/Bool',
+        publishers=('throttle',),
+        meaning='Whether the throttle node is matched with the bridge.',
+        is_latched=True,
+    ),
+    RECORDER_READY: Topic(
+        type='std_msgs/msg/Bool',
+        publishers=('recorder',),
+        meaning='Whether the recorder is matched with every node of the drive.',
+        is_latched=True,
+    ),
+    ODOMETRY: Topic(
+        type='nav_msgs/msg/Odometry',
+        publishers=('odometry',),
+        meaning='Dead reckoning from speed and steering, m and rad; it drifts.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    DRIVEN_PATH: Topic(
+        type='nav_msgs/msg/Path',
+        publishers=('odometry',),
+        meaning='Path driven so far, frame odom.',
+    ),
+    PREDICTED_PATH: Topic(
+        type='visualization_msgs/msg/Marker',
+        publishers=('odometry',),
+        meaning='Path that the commanded steering leads to, frame base_link.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    DIAGNOSTICS: Topic(
+        type='diagnostic_msgs/msg/DiagnosticArray',
+        publishers=('annotate', 'bridge', 'odometry', 'steering', 'throttle'),
+        meaning='State, rates, latency, drops and their reasons, once a second.',
+        recording=Recording.FROM_THE_START,
+    ),
+    TRANSFORMS: Topic(
+        type='tf2_msgs/msg/TFMessage',
+        publishers=('odometry',),
+        meaning='Transform from odom to base_link; needs tf2_msgs, which PyPI lacks.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    STATIC_TRANSFORMS: Topic(
+        type='tf2_msgs/msg/TFMessage',
+        publishers=('static_transform_publisher',),
+        meaning='Transforms from base_link to the camera; from the launch file.',
+        recording=Recording.ONCE_PUBLISHED,
+        is_latched=True,
+    ),
 }
-"""The topics that are there from the first frame on, and their types."""
+"""Every topic of a drive by its name."""
 
-FROM_PEOPLE = {'speed_limit'}
-"""Topics of these that no node of a drive publishes."""
+DRIVE_TOPICS = tuple(
+    name for name, topic in TOPICS.items() if topic.recording is Recording.FROM_THE_START
+)
+"""Names of the recorded topics that every drive has, from its first frame on."""
 
-LATCHED = {'speed_limit/active'}
-"""Topics of these whose last message a later subscription gets too."""
+RECORDED_TOPICS = tuple(
+    name for name, topic in TOPICS.items() if topic.recording is not Recording.NEVER
+)
+"""Names of the topics that `sim-bridge record` stores when none are named."""
 
-TOPICS = (*DRIVE, 'odom', 'predicted_path', '/tf', '/tf_static')
-"""All, the last four where a node publishes them. Without camera/image_raw: for that the bridge
-would decode every frame."""
+
+def prefixes(cars: int) -> tuple[str, ...]:
+    """Prefix of each car's topic names: empty for one car, else `car_1/`, `car_2/` and so on."""
+    return ('',) if cars == 1 else tuple(f'car_{number}/' for number in range(1, cars + 1))
+
+
+def frame_prefix(namespace: str) -> str:
+    """Prefix of the transform frames in a node's namespace: `car_1/` for /car_1, else empty."""
+    car = namespace.rpartition('/')[2]
+    return f'{car}/' if re.fullmatch(r'car_[0-9]+', car) else ''
+
+
+def without_car(topic: str) -> str:
+    """A topic's full name without the namespace of its car: /car_2/odom becomes /odom."""
+    return re.sub(r'/car_[0-9]+/', '/', topic, count=1)

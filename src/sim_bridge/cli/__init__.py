@@ -1,1 +1,1 @@
-"""The command `sim-bridge`: one file a verb."""
+"""The command `sim-bridge`: one file for each verb."""

@@ -1,4 +1,4 @@
-"""`python -m sim_bridge.cli VERB`: the command `sim-bridge` where no script is installed."""
+"""`python -m sim_bridge.cli VERB`: the command `sim-bridge` without an installed script."""
 
 import sys
 

@@ -1,22 +1,29 @@
-"""The options that say which camera took the frames."""
+"""Options that several verbs have, and the checks of their values."""
 
 import argparse
+import math
+import os
+from pathlib import Path
 
+from sim_bridge.errors import UsageError
+from sim_bridge.topics import MAX_CARS
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
+
+MAX_SPEED_LIMIT_MPS = 60.0
 
 _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.255 (degrees, m)'
 
 
 def add_recorded_with(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add --recorded-with; its value is empty where the kind of the recording decides."""
+    """Add --recorded-with; the empty default means that the kind of the recording decides."""
     parser.add_argument(
         '--recorded-with',
         type=_camera,
         default='',
         metavar='CAMERA',
-        help=f'camera that took the frames: {_CAMERAS}; without it, autonomous for a bag and '
-        'training for a log. They are turned to the camera of the network',
+        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag and '
+        'training for a log. Frames are turned to the camera of the network',
     )
 
 
@@ -27,8 +34,82 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
         type=_camera_or_as_trained,
         default=AUTONOMOUS,
         help=f'camera of the simulator: {_CAMERAS}; frames are turned to the camera of the '
-        f'network. {AS_TRAINED}: they are not turned',
+        f'network. {AS_TRAINED}: frames are not turned',
     )
+
+
+def add_speed_limit(parser: argparse.ArgumentParser) -> None:
+    """Add --speed-limit; see `check_speed_limit`."""
+    parser.add_argument(
+        '--speed-limit', type=float, default=6.7, metavar='M/S', help='speed limit, m/s'
+    )
+
+
+def add_json(parser: argparse.ArgumentParser, content: str) -> None:
+    """Add --json, which also writes `content` to a file; see `check_output_file`."""
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help=f'also write {content} to this JSON file'
+    )
+
+
+def seed_range(text: str) -> range:
+    """Return every track seed of `A-B`, or the single seed of `A`; for argparse."""
+    first, _, last = text.partition('-')
+    last = last or first
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is neither a seed such as 7 nor a range of seeds such as 0-9'
+        )
+    return range(int(first), int(last) + 1)
+
+
+def check_range(
+    option: str, value: float, low: float, high: float = math.inf, unit: str = ''
+) -> None:
+    """Raise UsageError unless low <= value <= high; NaN is never allowed."""
+    if not low <= value <= high:
+        allowed = f'{low:g} or greater' if high == math.inf else f'{low:g}..{high:g}'
+        raise UsageError(f'{option} is {value}; it must be {f"{allowed} {unit}".rstrip()}')
+
+
+def check_port(port: int) -> None:
+    """Raise UsageError unless --port is a TCP port that the simulator can connect to."""
+    check_range('--port', port, 1, 65535)
+
+
+def check_cars(cars: int) -> None:
+    """Raise UsageError unless --cars is a number of cars that one bridge serves."""
+    check_range('--cars', cars, 1, MAX_CARS)
+
+
+def check_speed_limit(limit_mps: float) -> None:
+    """Raise UsageError unless --speed-limit lets the car drive."""
+    if not 0.0 < limit_mps <= MAX_SPEED_LIMIT_MPS:
+        raise UsageError(
+            f'--speed-limit is {limit_mps}; it must be greater than 0 and at most '
+            f'{MAX_SPEED_LIMIT_MPS:g} m/s'
+        )
+
+
+def check_model(option: str, model: str) -> None:
+    """Raise UsageError unless the network is `default` or an existing file or folder."""
+    if model != 'default' and not Path(model).exists():
+        raise UsageError(
+            f'{option}: there is no file {model}; name an existing network, or `default`'
+        )
+
+
+def check_output_file(option: str, path: Path | None) -> None:
+    """Raise UsageError unless the file can be written; for use before the work begins."""
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f'{option}: there is no folder {folder}; create it or name another file')
+    if path.is_dir():
+        raise UsageError(f'{option}: {path} is a folder; name a file in it')
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f'{option}: {path} cannot be written; change its permissions')
 
 
 def _camera(text: str) -> str:

@@ -1,14 +1,19 @@
-"""Look at data before training: what is in it, what cannot be read, and pictures of it."""
+"""Show what training data holds: figures, rows that cannot be read, and pictures."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import add_recorded_with
-from sim_bridge.cli.train import seed_range
+from sim_bridge.cli.arguments import (
+    add_json,
+    add_recorded_with,
+    check_output_file,
+    check_range,
+    seed_range,
+)
+from sim_bridge.cli.output import write_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,17 +24,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs='*',
         type=Path,
         metavar='PATH',
-        help='a log, a folder with IMG/ and a log, or a bag',
+        help='driving log, folder with IMG/ and a log, or bag',
     )
     add_recorded_with(parser)
-    add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to look at')
+    add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to show')
     add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
     add('--out', type=Path, metavar='DIR', help='write histograms and sample frames there (PNG)')
-    add('--json', type=Path, metavar='FILE', help='write the report there too')
+    add_json(parser, 'the figures')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look; 2 with one line on stderr for bad input."""
+    """Print the figures; 0 on success, 2 with one line on stderr for bad input."""
     from sim_bridge.recording.summary import (
         figures,
         lines,
@@ -40,11 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         if not args.paths and not args.tracks:
-            raise ValueError('name a log, a folder, a bag or --tracks')
-        if args.samples_per_track < 1:
-            raise ValueError(
-                f'--samples-per-track is {args.samples_per_track}, it must be 1 or more'
-            )
+            raise ValueError('there is no data; name a log, a folder, a bag or --tracks A-B')
+        check_range('--samples-per-track', args.samples_per_track, 1)
+        check_output_file('--json', args.json)
         sources = [open_source(path, args.recorded_with) for path in args.paths]
         sources += [open_track(seed, args.samples_per_track) for seed in args.tracks or ()]
         reports = [figures(source) for source in sources]
@@ -53,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
             for file in write_pictures(source, args.out) if args.out else ():
                 print(f'  picture   {file}')
         if args.json:
-            text = json.dumps({'sources': reports}, indent=2) + '\n'
-            args.json.write_text(text, encoding='utf-8')
+            write_json(args.json, {'sources': reports})
     except (OSError, ValueError, RuntimeError) as error:
         print(f'sim-bridge data: {error}', file=sys.stderr)
         return 2

@@ -1,25 +1,33 @@
-"""Look for what keeps a drive from working: a line per check, the worst first, and what to do."""
+"""Check this machine for the usual reasons why a drive fails; print each finding and its fix."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 
 from sim_bridge.cli import doctor_checks
+from sim_bridge.cli.arguments import check_port
 from sim_bridge.cli.doctor_checks import Finding, Level
+from sim_bridge.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('--port', type=int, default=4567, help='TCP port that the bridge shall listen on')
+    add('--port', type=int, default=4567, help='TCP port on which the bridge will listen')
     add('--model', default='default', help='network: a file, or `default` for the shipped one')
-    add('--profile', default='', help='preprocessing profile; empty: the one of the model')
+    add('--profile', default='', help='preprocessing profile; empty: that of the network')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check everything; 1 if something is broken."""
+    """Print one line per check, the worst first; 1 if something is broken, 2 for bad input."""
+    try:
+        check_port(args.port)
+    except UsageError as error:
+        print(f'sim-bridge doctor: {error}', file=sys.stderr)
+        return 2
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     findings = sorted(_findings(args), key=lambda finding: -finding.level)
     for finding in findings:

@@ -1,32 +1,23 @@
-"""Looks for the usual reasons why a drive does not start or does not steer. No ROS in this file.
+"""Checks for the usual reasons why a drive does not start or does not steer. No ROS in this file.
 
-Every check returns findings; what it looks at is an argument, so that broken set-ups can be tried.
+Each check returns findings. What it examines is an argument, so that tests can pass broken setups.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import re
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from sim_bridge.protocol.udacity import (
-    CULTURES,
-    EVENT_STEER,
-    Command,
-    Telemetry,
-    encode_command,
-    encode_telemetry,
-)
-from sim_bridge.session.response_scheduler import State
+from sim_bridge.bridge_client import fetch_state
+from sim_bridge.protocol.types import HALT, Telemetry
+from sim_bridge.protocol.udacity import CULTURES, EVENT_STEER, encode_command, encode_telemetry
 
 _LISTENING = '0A'
 _SHM_NEEDED_BYTES = 16_000_000
@@ -34,7 +25,7 @@ _HANDSHAKE_S = 5.0
 _DOMAINS = 233
 _EPHEMERAL_DOMAINS = range(102, 215)
 _UNTESTED = {'python-engineio': '4.16', 'python-socketio': '5.19', 'eventlet': '0.42'}
-"""First versions with which the server, which overrides private parts of them, was not tested."""
+"""First untested version of each package of which the server overrides private parts."""
 _RANGES = ('SUBNET', 'LOCALHOST', 'OFF', 'SYSTEM_DEFAULT')
 
 Versions = Callable[[str], str | None]
@@ -50,7 +41,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found, and what to do about it ('' if nothing)."""
+    """One line of the report: the check, its result, and the remedy ('' if none is needed)."""
 
     level: Level
     check: str
@@ -64,7 +55,7 @@ class Finding:
 
 
 def version_of(package: str) -> str | None:
-    """Version of an installed distribution, None if it is not there."""
+    """Return the version of an installed distribution; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -72,15 +63,17 @@ def version_of(package: str) -> str | None:
 
 
 def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
-    """Whether this Python is one that the packages are built for."""
+    """Check that this Python is one that the packages are built for."""
     found = '.'.join(map(str, version))
     if (3, 11) <= version <= (3, 13):
         return Finding(Level.OK, 'python', found)
-    return Finding(Level.BROKEN, 'python', f'{found} is not supported', 'use Python 3.11 to 3.13')
+    return Finding(
+        Level.BROKEN, 'python', f'version {found} is not supported', 'use Python 3.11 to 3.13'
+    )
 
 
 def check_packages(versions: Versions = version_of) -> Iterator[Finding]:
-    """Packages that are missing or known to break."""
+    """Check for packages that are missing, too old or too new."""
     opencv = versions('opencv-python-headless') or versions('opencv-python')
     if opencv and _numbers(opencv) >= (5,):
         yield Finding(
@@ -111,12 +104,12 @@ def check_packages(versions: Versions = version_of) -> Iterator[Finding]:
         if versions(name) is None:
             yield Finding(Level.BROKEN, name, 'is not installed', 'make venv')
     socketio, engineio = versions('python-socketio'), versions('python-engineio')
-    told = f'opencv {opencv}, numpy {numpy}, socketio {socketio}, engineio {engineio}'
-    yield Finding(Level.OK, 'packages', told)
+    found = f'opencv {opencv}, numpy {numpy}, socketio {socketio}, engineio {engineio}'
+    yield Finding(Level.OK, 'packages', found)
 
 
 def check_ros() -> Finding:
-    """Whether rclpy can be imported."""
+    """Check that rclpy can be imported."""
     try:
         from sim_bridge.nodes import graph_inspector
     except ImportError as error:
@@ -126,25 +119,26 @@ def check_ros() -> Finding:
 
 
 def check_port(port: int, proc: Path = Path('/proc')) -> Finding:
-    """Whether the simulator's port is free, who has it if not, and what its cars do."""
+    """Check that the port is free, or used by a bridge that can read its telemetry."""
     inodes = _listening_inodes(port, proc)
     if not inodes:
         return Finding(Level.OK, 'port', f'{port} is free')
-    states = _car_states(port)
+    cars = _cars(port)
     owner = _owner(inodes, proc) or 'a process of another user or container'
-    for state in states:
-        if state.startswith(State.UNREADABLE.value):
+    for car in cars:
+        # Trouble that is not the reason of a car that is not ready yet is unreadable telemetry.
+        if car['trouble'] != car['reason']:
             remedy = 'see docs/troubleshooting.md, "Telemetry cannot be read"'
-            return Finding(Level.BROKEN, 'simulator', state, remedy)
-    if states:
-        found = f'{port} is served by a bridge ({owner}): {", ".join(states)}'
-        return Finding(Level.OK, 'port', found)
-    remedy = 'end it, or drive with --port (the Udacity simulator knows only 4567)'
+            return Finding(Level.BROKEN, 'simulator', car['trouble'], remedy)
+    if cars:
+        states = ', '.join(car['state'] for car in cars)
+        return Finding(Level.OK, 'port', f'{port} is served by a bridge ({owner}): {states}')
+    remedy = 'end it, or drive with --port (the Udacity simulator connects only to 4567)'
     return Finding(Level.BROKEN, 'port', f'{port} is in use by {owner}', remedy)
 
 
 def check_shared_memory(folder: Path = Path('/dev/shm'), proc: Path = Path('/proc')) -> Finding:
-    """Whether DDS can use shared memory, and what dead processes left there."""
+    """Check that DDS can use shared memory, and that ended processes left no files there."""
     if not os.access(folder, os.W_OK):
         remedy = 'mount it writable (docker: --ipc=host or --shm-size=256m)'
         return Finding(Level.BROKEN, 'shared memory', f'{folder} cannot be written', remedy)
@@ -160,14 +154,14 @@ def check_shared_memory(folder: Path = Path('/dev/shm'), proc: Path = Path('/pro
         size_mb = sum(path.stat().st_size for path in stale if path.exists()) / 1e6
         return Finding(
             Level.WARNING, 'shared memory',
-            f'{len(stale)} files of ended processes lie in {folder} ({size_mb:.0f} MB)',
+            f'{len(stale)} files of ended processes are in {folder} ({size_mb:.0f} MB)',
             f'rm {folder}/fastdds_* while no node runs',
         )  # fmt: skip
     return Finding(Level.OK, 'shared memory', f'{free_bytes / 1e6:.0f} MB free')
 
 
 def check_discovery(environment: Mapping[str, str] = os.environ) -> Finding:
-    """Whether nodes started from here can find each other."""
+    """Check that nodes started in this environment can find each other."""
     domain = environment.get('ROS_DOMAIN_ID', '0')
     reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     if not domain.isdecimal() or int(domain) >= _DOMAINS:
@@ -178,16 +172,16 @@ def check_discovery(environment: Mapping[str, str] = os.environ) -> Finding:
         remedy = 'export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST'
         return Finding(Level.BROKEN, 'discovery', found, remedy)
     if int(domain) in _EPHEMERAL_DOMAINS:
-        found = f'domain {domain} has ports that other programs take at random'
+        found = f'the system may give ports of domain {domain} to other programs'
         return Finding(Level.WARNING, 'discovery', found, 'choose a ROS_DOMAIN_ID below 102')
     return Finding(Level.OK, 'discovery', f'domain {domain}, range {reach}')
 
 
 def check_model(model: str, profile: str) -> Finding:
-    """Whether the network loads and steers."""
+    """Check that the network can be loaded."""
     from steering_net.inference.predictor import load_predictor
 
-    remedy = "see what 'sim-bridge import-model' says of it"
+    remedy = "convert it with 'sim-bridge import-model'"
     try:
         loaded = load_predictor(model, 'litert', profile or None)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
@@ -196,7 +190,7 @@ def check_model(model: str, profile: str) -> Finding:
 
 
 def check_sandbox() -> Finding:
-    """Whether the kernel can keep a process that reads a network from files and sockets."""
+    """Check that the kernel can restrict the process that reads a user's network."""
     from steering_net.model_io import sandbox
 
     if missing := sandbox.missing():
@@ -205,33 +199,33 @@ def check_sandbox() -> Finding:
 
 
 def check_handshake() -> Finding:
-    """Whether the server here understands the simulator's old dialect, tried with that dialect."""
+    """Check that the installed packages serve the Udacity simulator's old protocol version."""
     try:
         answers = _try_handshake()
     except (ImportError, RuntimeError, OSError) as error:
         return Finding(Level.BROKEN, 'handshake', ' '.join(str(error).split()), 'make venv')
     if answers:
-        return Finding(Level.OK, 'handshake', "the Udacity simulator's dialect is understood")
-    found = "the Udacity simulator's dialect is not answered"
+        return Finding(Level.OK, 'handshake', "the Udacity simulator's protocol version is served")
+    found = "the Udacity simulator's protocol version is not answered"
     remedy = 'install the tested versions: pip install -r requirements/pypi.txt'
     return Finding(Level.BROKEN, 'handshake', found, remedy)
 
 
 def check_quality_of_service(seconds: float = 3.5) -> Iterator[Finding]:
-    """Topics whose publishers offer less than a subscription asks for, of what runs now.
+    """Check the running graph for publishers that offer less than a subscription requests.
 
-    Listens for `seconds`: a node whose first word was lost tells of itself again after three.
+    `seconds` is how long to listen: a node repeats a lost announcement after 3 s.
     """
     try:
         from sim_bridge.nodes import graph_inspector
     except ImportError:
-        return  # `check_ros` says so.
+        return  # `check_ros` reports it.
     topics, mismatches = graph_inspector.mismatches(seconds)
     for mismatch in mismatches:
-        remedy = 'nothing arrives: give both ends the same reliability and durability'
+        remedy = 'no message arrives; use the same reliability and durability at both ends'
         yield Finding(Level.BROKEN, 'quality of service', mismatch, remedy)
     if not mismatches:
-        yield Finding(Level.OK, 'quality of service', f'{topics} topics fit')
+        yield Finding(Level.OK, 'quality of service', f'{topics} topics are compatible')
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -253,7 +247,7 @@ def _listening_inodes(port: int, proc: Path) -> set[str]:
 
 
 def _owner(inodes: set[str], proc: Path) -> str | None:
-    """Name and pid of the process that holds one of these sockets."""
+    """Return pid and command of the process that holds one of these sockets; None if unknown."""
     sockets = {f'socket:[{inode}]' for inode in inodes}
     for process in proc.glob('[0-9]*'):
         try:
@@ -262,21 +256,19 @@ def _owner(inodes: set[str], proc: Path) -> str | None:
                 command = b' '.join(words).decode(errors='replace').strip()
                 return f'pid {process.name} ({command[:80]})'
         except OSError:
-            continue  # It ended meanwhile, or belongs to somebody else.
+            continue  # It ended meanwhile, or belongs to another user.
     return None
 
 
-def _car_states(port: int) -> list[str]:
-    """State of each car of the bridge on this port, [] if there is no bridge."""
-    try:
-        with urllib.request.urlopen(f'http://127.0.0.1:{port}/state.json', timeout=1.0) as reply:
-            return [str(car['state']) for car in json.load(reply)['cars']]
-    except (OSError, ValueError, KeyError, TypeError, urllib.error.URLError):
-        return []
+def _cars(port: int) -> list[dict[str, str]]:
+    """Return the status of each car of the bridge on this port; [] if no bridge answers."""
+    cars = (fetch_state('127.0.0.1', port, timeout_s=1.0) or {}).get('cars', [])
+    fields = ('state', 'trouble', 'reason')
+    return [{field: str(car.get(field, '')) for field in fields} for car in cars]
 
 
 def _stale_segments(folder: Path, proc: Path) -> list[Path]:
-    """Files of DDS that no process has mapped any more."""
+    """Return the files of DDS that no process has mapped."""
     mapped = ''
     for maps in proc.glob('[0-9]*/maps'):
         try:
@@ -289,7 +281,7 @@ def _stale_segments(folder: Path, proc: Path) -> list[Path]:
 
 
 def _try_handshake() -> int:
-    """Answers that the simulator's dialect gets from a server of our own."""
+    """Return how many answers a client with the old protocol version gets from our server."""
     from sim_bridge.server.simulator_server import SimulatorServer
     from sim_bridge.simulator.client import Client
 
@@ -311,22 +303,25 @@ def _try_handshake() -> int:
 
 
 class _Answering:
-    """Answers every telemetry."""
+    """Server events: every telemetry is answered."""
 
     def __init__(self, send: Callable[[str, str, Mapping[str, str]], None]) -> None:
         self._send = send
 
-    def connected(self, sid: str, *, is_simulator: bool) -> None:
+    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
         pass
 
-    def disconnected(self, sid: str) -> None:
+    def disconnected(self, now_s: float, sid: str) -> None:
         pass
 
-    def drives(self, sid: str) -> bool:
+    def drives(self, now_s: float, sid: str) -> bool:
         return True
 
-    def telemetry(self, sid: str, payload: object) -> None:
-        self._send(sid, EVENT_STEER, encode_command(Command(0.0, 0.0), '.'))
+    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
+        self._send(sid, EVENT_STEER, encode_command(HALT, '.'))
 
-    def woken(self) -> None:
+    def expire(self, now_s: float) -> None:
         pass
+
+    def next_deadline(self) -> float:
+        return float('inf')

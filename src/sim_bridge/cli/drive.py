@@ -1,17 +1,14 @@
-"""Drive: start the bridge, the network and the throttle, and let a simulator connect.
+"""Drive: start the bridge, steering and throttle nodes, and let a simulator connect.
 
-With the embedded simulator a car goes round a track at once. With an external one, start the
-Udacity simulator and choose autonomous mode. Ctrl-C ends everything.
+The embedded simulator drives a track at once. For --simulator external, start the Udacity
+simulator and choose autonomous mode. Ctrl-C ends everything.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import json
-import os
-import shutil
 import signal
 import sys
 import threading
@@ -20,15 +17,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim_bridge.bridge_client import reachable
-from sim_bridge.cli.arguments import add_camera
+from sim_bridge.bridge_client import client_host, fetch_state
+from sim_bridge.cli.arguments import (
+    add_camera,
+    add_speed_limit,
+    check_cars,
+    check_model,
+    check_output_file,
+    check_port,
+    check_range,
+    check_speed_limit,
+)
 from sim_bridge.cli.import_model import PROFILE_HELP
-from sim_bridge.errors import UsageError, check_target
-from sim_bridge.fleet import CARS_AT_MOST, prefixes
+from sim_bridge.cli.output import StatusLine, write_json
+from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge_guard import GuardedBridge
-from sim_bridge.process import KeepsEndingError, ManagedProcess
+from sim_bridge.process import ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import FaultError, parse_faults
+from sim_bridge.topics import prefixes
 
 _POLL_S = 0.05
 _SHOW_S = 0.25
@@ -36,76 +43,93 @@ _END_S = 5.0
 
 
 class DriveError(RuntimeError):
-    """The drive broke down on its way."""
+    """A part of the drive failed while it ran."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('--simulator', choices=('embedded', 'external'), default='embedded', help='who drives up')
-    add('--host', default='127.0.0.1', help='address to listen on')
-    add('--port', type=int, default=4567, help='TCP port; the Udacity simulator knows only 4567')
     add(
-        '--allowed-hosts', default='', metavar='NAMES', help='more names for browsers: a.lan,b.lan'
+        '--simulator',
+        choices=('embedded', 'external'),
+        default='embedded',
+        help='simulator that drives; external: one that you start, such as the Udacity simulator',
+    )
+    add('--host', default='127.0.0.1', help='address to listen on')
+    add(
+        '--port',
+        type=int,
+        default=4567,
+        help='TCP port to listen on; the Udacity simulator connects only to 4567',
+    )
+    add(
+        '--allowed-hosts',
+        default='',
+        metavar='NAMES',
+        help='further host names of the page for browsers, as in a.lan,b.lan',
     )
     add('--model', default='default', help='network: a file, or `default` for the shipped one')
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
-    add('--cars', type=int, default=1, help='simulators that drive, each a car of its own')
-    add('--speed-limit', type=float, default=6.7, help='speed limit, m/s')
-    add('--track', type=int, default=0, help='seed of the embedded track')
-    add('--laps', type=int, default=0, help='end after so many laps; 0: never')
-    add('--seconds', type=float, default=0.0, help='end after so many seconds; 0: never')
-    add('--culture', choices=tuple(CULTURES), default='en-US', help='how it writes numbers')
-    add('--fast', action='store_true', help='embedded: one frame per answer, not real time')
+    add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
+    add_speed_limit(parser)
+    add('--track', type=int, default=0, metavar='SEED', help='embedded: seed of the track')
+    add('--laps', type=int, default=0, metavar='N', help='embedded: end after N laps; 0: never')
+    add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
+    add(
+        '--culture',
+        choices=tuple(CULTURES),
+        default='en-US',
+        help='embedded: culture that the simulator writes numbers in',
+    )
+    add(
+        '--fast',
+        action='store_true',
+        help='embedded: simulate the next frame as soon as one is answered',
+    )
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
-    add('--one-process', action='store_true', help='all three nodes in one process, not in three')
+    add('--one-process', action='store_true', help='run the three nodes in one process')
     add('--annotate', action='store_true', help='also draw the predicted path on the frames')
     add('--odometry', action='store_true', help='also publish the path driven so far')
-    add('--record', type=Path, metavar='DIR', help='record the drive into this new folder (MCAP)')
-    add('--report', type=Path, help='write the figures of the drive to this JSON file')
+    add('--record', type=Path, metavar='DIR', help='record the drive to this new folder (MCAP)')
+    add('--report', type=Path, metavar='FILE', help='write the report to this JSON file')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Drive until the end; exit code 0, 2 for bad input, 1 if the drive broke down."""
+    """Drive until the end; 0 on success, 1 if a part failed, 2 for bad input."""
     try:
         _check(args)
         _prepare_model(args)
         return _Drive(args).run()
-    except (UsageError, DriveError, KeepsEndingError) as error:
+    except (UsageError, DriveError, RestartLimitError) as error:
         print(f'sim-bridge drive: {error}', file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise UsageError for what can be told before anything starts."""
-    if not 1 <= args.port <= 65535:
-        raise UsageError(f'--port is {args.port}, it must be in 1 .. 65535')
-    if not 1 <= args.cars <= CARS_AT_MOST:
-        raise UsageError(f'--cars is {args.cars}, it must be in 1 .. {CARS_AT_MOST}')
-    if not 0.0 < args.speed_limit <= 60.0:
-        raise UsageError(f'--speed-limit is {args.speed_limit}, it must be in 0 .. 60 m/s')
+    """Raise UsageError for bad input, before anything is started."""
+    check_port(args.port)
+    check_cars(args.cars)
+    check_speed_limit(args.speed_limit)
     for option in ('track', 'laps', 'seconds'):
-        if not getattr(args, option) >= 0:
-            raise UsageError(f'--{option} is {getattr(args, option)}, it must not be negative')
+        check_range(f'--{option}', getattr(args, option), 0)
     if args.simulator == 'external' and args.faults:
         raise UsageError('--faults needs --simulator embedded')
+    if args.simulator == 'external' and args.laps:
+        raise UsageError('--laps needs --simulator embedded; use --seconds')
     try:
         parse_faults(args.faults)
     except FaultError as error:
         raise UsageError(f'--{error}') from error
-    if args.simulator == 'external' and args.laps:
-        raise UsageError('--laps needs --simulator embedded; use --seconds')
-    if args.model != 'default' and not Path(args.model).exists():
-        raise UsageError(f'--model: there is no file {args.model}')
+    check_model('--model', args.model)
     if args.record and args.record.exists():
-        raise UsageError(f'--record: {args.record} exists already')
-    check_target('--report', args.report)
+        raise UsageError(f'--record: {args.record} already exists; name a new folder')
+    check_output_file('--report', args.report)
 
 
 def _prepare_model(args: argparse.Namespace) -> None:
-    """Read a network that somebody brings before anything starts, and say how it will see."""
+    """Convert a user's network before anything starts, and print its preprocessing."""
     if args.model == 'default':
         return
     from steering_net.model_io.litert_converter import prepare
@@ -118,19 +142,19 @@ def _prepare_model(args: argparse.Namespace) -> None:
 
 
 class _Drive:
-    """One drive from the first process to the report."""
+    """One drive: its processes, from the first one to the report."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
-        self._host = reachable(args.host)
+        self._host = client_host(args.host)
         self._ending = threading.Event()
         self._simulations: list[dict[str, Any]] = []
         self._bridge: dict[str, Any] = {}
-        self._screen = _Screen()
+        self._line = StatusLine()
         self._nodes: list[ManagedProcess] = []
         self._simulators: list[ManagedProcess] = []
         self._recorder: ManagedProcess | None = None
-        self._recording_broke = False
+        self._recording_failed = False
         self._readers: list[threading.Thread] = []
 
     def run(self) -> int:
@@ -142,7 +166,7 @@ class _Drive:
         finally:
             self._end()
         self._report()
-        return 1 if self._recording_broke else 0
+        return 1 if self._recording_failed else 0
 
     def _start(self) -> None:
         quiet = ['--ros-args', '--log-level', 'warn']
@@ -164,17 +188,17 @@ class _Drive:
         for values in commands.values():
             values['cars'] = args.cars
         if args.record:
-            words = ['record', str(args.record), '--cars', str(args.cars)]
-            self._recorder = ManagedProcess('recorder', words)
+            arguments = ['record', str(args.record), '--cars', str(args.cars)]
+            self._recorder = ManagedProcess('recorder', arguments)
         if args.one_process:
-            words = [word for pair in commands.items() for word in _parameters(*pair)]
-            self._nodes.append(GuardedBridge(['together', *quiet, *words]))
+            arguments = [argument for pair in commands.items() for argument in _parameters(*pair)]
+            self._nodes.append(GuardedBridge(['together', *quiet, *arguments]))
         else:
             for node, values in commands.items():
-                words = [node, *quiet, *_parameters(node, values)]
+                arguments = [node, *quiet, *_parameters(node, values)]
                 is_bridge = node == 'bridge'
                 self._nodes.append(
-                    GuardedBridge(words) if is_bridge else ManagedProcess(node, words)
+                    GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
         self._nodes += [
             ManagedProcess(viewer, [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}'])
@@ -183,7 +207,7 @@ class _Drive:
             if getattr(args, viewer)
         ]
         if args.record:
-            self._wait_until_ready()  # Else the first frames would not be recorded.
+            self._wait_until_ready()  # So that the first frames are recorded.
         if args.simulator == 'embedded':
             for _ in range(args.cars):
                 self._start_simulator()
@@ -193,19 +217,23 @@ class _Drive:
         simulator = ManagedProcess(
             'simulator', _simulate(self._args, self._host), pipe_output=True
         )
-        said: dict[str, Any] = {}
-        reader = threading.Thread(target=_read, args=(simulator, said), name='simulator-output')
+        status: dict[str, Any] = {}
+        reader = threading.Thread(target=_read, args=(simulator, status), name='simulator-output')
         reader.start()
         self._simulators.append(simulator)
-        self._simulations.append(said)
+        self._simulations.append(status)
         self._readers.append(reader)
 
     def _wait_until_ready(self) -> None:
         while not self._ending.is_set() and not self._is_ready():
-            self._screen.show('starting the nodes ...')
-            self._look_after_nodes()
+            self._line.show('starting the nodes ...')
+            self._supervise_nodes()
             self._ending.wait(0.05)
-            self._bridge = _state(self._host, self._args.port) or self._bridge
+            self._poll_bridge()
+
+    def _poll_bridge(self) -> None:
+        """Update the bridge's state; keep the last one while the bridge does not answer."""
+        self._bridge = fetch_state(self._host, self._args.port) or self._bridge
 
     def _is_ready(self) -> bool:
         nodes = [car['nodes'] for car in self._bridge.get('cars', ())]
@@ -215,48 +243,48 @@ class _Drive:
     def _watch(self) -> None:
         until_s = time.monotonic() + (self._args.seconds or float('inf'))
         if self._simulators:
-            until_s = float('inf')  # It counts the seconds itself, from its first command on.
+            until_s = float('inf')  # The simulator counts the seconds from its first command on.
         show_s = 0.0
         while not self._ending.wait(_POLL_S) and time.monotonic() < until_s:
-            self._look_after_nodes()
+            self._supervise_nodes()
             if time.monotonic() >= show_s:
                 show_s = time.monotonic() + _SHOW_S
-                self._bridge = _state(self._host, self._args.port) or self._bridge
-                self._screen.show(_status_line(self._bridge, self._simulations))
-            if self._simulators and self._have_arrived():
+                self._poll_bridge()
+                self._line.show(_status_line(self._bridge, self._simulations))
+            if self._simulators and self._are_simulators_done():
                 break
 
-    def _have_arrived(self) -> bool:
-        """Whether every simulator has ended; DriveError if one of them broke down."""
+    def _are_simulators_done(self) -> bool:
+        """Return whether every simulator has ended; raise DriveError if one of them failed."""
         codes = [simulator.exit_code for simulator in self._simulators]
         if broken := next(filter(None, codes), 0):
-            raise DriveError(f'the simulator ended with {broken}, see above')
+            raise DriveError(f'the simulator ended with code {broken}, see above')
         return None not in codes
 
-    def _look_after_nodes(self) -> None:
-        """Restart a node that died; give up where that cannot help."""
-        self._look_after_recorder()
+    def _supervise_nodes(self) -> None:
+        """Restart nodes that ended; raise UsageError or RestartLimitError if that cannot help."""
+        self._check_recorder()
         for node in self._nodes:
-            node.look_after(self._screen.say)
+            node.supervise(self._line.report)
 
-    def _look_after_recorder(self) -> None:
-        """A bag that cannot be made ends the drive, one that breaks off does not."""
+    def _check_recorder(self) -> None:
+        """End the drive if the bag could not be created; continue if writing failed later."""
         code = self._recorder.exit_code if self._recorder else None
         if code == 2:
             raise UsageError('the recording did not start, see above')
         if code is not None:
-            self._screen.say('the recording broke off, the drive goes on without it')
-            self._recorder, self._recording_broke = None, True
+            self._line.report('the recorder ended; the drive continues without it')
+            self._recorder, self._recording_failed = None, True
 
     def _end(self) -> None:
-        """Simulators first, so that they hear the bridge's farewell or have left before it."""
+        """End the simulators before the bridge, so that no car keeps driving without a bridge."""
         for simulator in self._simulators:
             simulator.ask_to_end()
         for simulator in self._simulators:
             simulator.wait(_END_S)
         for reader in self._readers:
             reader.join()
-        self._bridge = _state(self._host, self._args.port) or self._bridge
+        self._poll_bridge()
         for node in self._nodes:
             node.ask_to_end()
         for node in self._nodes:
@@ -264,8 +292,8 @@ class _Drive:
         if self._recorder:
             self._recorder.ask_to_end()
             self._recorder.wait(_END_S)
-            self._recording_broke = self._recorder.exit_code != 0
-        self._screen.close()
+            self._recording_failed = self._recorder.exit_code != 0
+        self._line.close()
 
     def _report(self) -> None:
         report = _totals(self._simulations)
@@ -279,59 +307,44 @@ class _Drive:
             report['latency_ms'] = self._bridge.get('latency_ms')
             report['cars'] = self._simulations or self._bridge.get('cars')
         if self._args.report:
-            partial = self._args.report.with_suffix('.part')
-            partial.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
-            os.replace(partial, self._args.report)
+            write_json(self._args.report, report)
         print(_summary(report))
 
 
 def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
-    """ROS arguments that set these of a node; an empty text keeps the node's default."""
+    """Return ROS arguments that set parameters of a node; an empty text keeps the default."""
     pairs = [f'{node}:{name}:={value}' for name, value in values.items() if value != '']
-    return [word for pair in pairs for word in ('-p', pair)]
+    return [argument for pair in pairs for argument in ('-p', pair)]
 
 
 def _simulate(args: argparse.Namespace, host: str) -> list[str]:
-    words = ['simulate', '--url', f'ws://{host}:{args.port}', '--status', '--when-ready']
+    arguments = ['simulate', '--url', f'ws://{host}:{args.port}', '--status', '--when-ready']
     for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
-        words += [f'--{option}', str(getattr(args, option))]
-    return words + (['--fast'] if args.fast else [])
+        arguments += [f'--{option}', str(getattr(args, option))]
+    return arguments + (['--fast'] if args.fast else [])
 
 
-def _read(simulator: ManagedProcess, said: dict[str, Any]) -> None:
-    """Keep the newest line that a simulator says; the last one is its report."""
+def _read(simulator: ManagedProcess, status: dict[str, Any]) -> None:
+    """Keep `status` equal to the simulator's newest line of JSON; the last one is its report."""
     for line in simulator.output:
         with contextlib.suppress(ValueError):  # A killed simulator leaves half a line.
-            news = json.loads(line)
-            said.clear()
-            said.update(news)
+            newest = json.loads(line)
+            status.clear()
+            status.update(newest)
 
 
 def _totals(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The report of the one car, or what can be said of several together."""
+    """Return the report of a single car, or the sums and worst values of several cars."""
     if len(reports) <= 1:
         return dict(*reports)
-    told = [report for report in reports if 'autonomy_percent' in report]
-    if not told:
+    finished = [report for report in reports if 'autonomy_percent' in report]
+    if not finished:
         return {}
     added = ('frames', 'answers', 'telemetry_hz', 'distance_m', 'lane_departures', 'interventions')
-    totals = {field: sum(report[field] for report in told) for field in added}
-    totals['laps'] = min(report['laps'] for report in told)
-    totals['autonomy_percent'] = min(report['autonomy_percent'] for report in told)
+    totals = {field: sum(report[field] for report in finished) for field in added}
+    totals['laps'] = min(report['laps'] for report in finished)
+    totals['autonomy_percent'] = min(report['autonomy_percent'] for report in finished)
     return totals
-
-
-def _state(host: str, port: int) -> dict[str, Any] | None:
-    """What the bridge says of itself; None while it does not answer."""
-    connection = http.client.HTTPConnection(host, port, timeout=0.5)
-    try:
-        connection.request('GET', '/state.json')
-        state = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    return state if isinstance(state, dict) else None
 
 
 def _status_line(bridge: dict[str, Any], simulations: Sequence[dict[str, Any]]) -> str:
@@ -357,37 +370,11 @@ def _latency(figures: dict[str, Any]) -> str:
 
 def _summary(report: dict[str, Any]) -> str:
     latency = report.get('latency_ms') or {}
-    told = [f'{report.get("frames") or 0} frames at {report.get("telemetry_hz") or 0.0:.1f} Hz']
-    told.append(f'answered in {_latency(latency)}')
-    told.append(f'{report["timeouts"]} timeouts')
+    parts = [f'{report.get("frames") or 0} frames at {report.get("telemetry_hz") or 0.0:.1f} Hz']
+    parts.append(f'answered in {_latency(latency)}')
+    parts.append(f'{report["timeouts"]} timeouts')
     if 'laps' in report:
-        told.append(f'{report["laps"]} laps, {report["distance_m"]:.0f} m')
-        told.append(f'{report["lane_departures"]} lane departures')
-        told.append(f'{report["autonomy_percent"]:.1f} % autonomous')
-    return ', '.join(told)
-
-
-class _Screen:
-    """One live line on a terminal, nothing of it elsewhere."""
-
-    def __init__(self) -> None:
-        self.live = sys.stdout.isatty()
-        self._shown = ''
-
-    def show(self, line: str) -> None:
-        """Replace the live line."""
-        if self.live and line != self._shown:
-            width = shutil.get_terminal_size().columns - 1
-            print(f'\r{line[:width]}\x1b[K', end='', flush=True)
-            self._shown = line
-
-    def say(self, line: str) -> None:
-        """Print a line that stays."""
-        self.close()
-        print(line, file=sys.stderr)
-
-    def close(self) -> None:
-        """Leave the live line behind."""
-        if self._shown:
-            print()
-            self._shown = ''
+        parts.append(f'{report["laps"]} laps, {report["distance_m"]:.0f} m')
+        parts.append(f'{report["lane_departures"]} lane departures')
+        parts.append(f'{report["autonomy_percent"]:.1f} % autonomous')
+    return ', '.join(parts)

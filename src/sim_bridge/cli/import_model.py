@@ -1,8 +1,8 @@
-"""Turn a network that people have into a clean .keras, .tflite and .json.
+"""Convert a Keras, ONNX, LiteRT or SavedModel network to .keras, .tflite and .json files.
 
-Reads .keras and .h5 of Keras 1 to 3, an architecture (.json) with its weights (.h5), .onnx,
-.tflite and folders of TensorFlow (SavedModel). They are read as data, in a process that cannot
-read other files or open connections.
+The input is a .keras or .h5 file of Keras 1 to 3, an architecture (.json) with its weights (.h5),
+an .onnx or .tflite file, or the folder of a SavedModel. A separate process reads it as data. That
+process cannot read other files or open connections.
 """
 
 from __future__ import annotations
@@ -17,22 +17,28 @@ if TYPE_CHECKING:
 
 PROFILE_HELP = (
     'preprocessing: a name (course, course_noblur, naoki, naoki_legacy_yuv, carnd_raw_rgb, '
-    'carnd_raw_bgr, ksakmann) or one with changes, as in '
+    'carnd_raw_bgr, ksakmann) or custom with its settings, as in '
     'custom:rows=60-136,columns=20-300,colour=rgb,blur=0,size=64x64,scale=1/255,camera=training; '
-    'empty: as the network says'
+    'empty: that of the network'
 )
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('sources', nargs='+', type=Path, metavar='IN', help='the network: a file, two, a folder')
-    add('--out', type=Path, required=True, metavar='OUT.keras', help='where to write')
+    add(
+        'sources',
+        nargs='+',
+        type=Path,
+        metavar='IN',
+        help='network: a file, an architecture and its weights, or a folder',
+    )
+    add('--out', type=Path, required=True, metavar='OUT.keras', help='file to write')
     add('--profile', default='', help=PROFILE_HELP)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import; 0 on success, 2 with one line on stderr for what cannot be read."""
+    """Import; 0 on success, 2 with one line on stderr for a network that cannot be read."""
     from steering_net.model_io.import_model import import_model
     from steering_net.vision.preprocessing import find_profile
 
@@ -42,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f'sim-bridge import-model: {error}', file=sys.stderr)
         return 2
-    _tell(args.sources, imported)
+    _print(args.sources, imported)
     return 0
 
 
-def _tell(sources: list[Path], imported: Imported) -> None:
+def _print(sources: list[Path], imported: Imported) -> None:
     from steering_net.model_io import sandbox
 
     origin = imported.origin

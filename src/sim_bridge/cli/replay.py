@@ -1,25 +1,26 @@
-"""Replay a bag: publish its messages again, or check a network on its frames.
+"""Publish the messages of a bag again, or check a network on the frames of a bag.
 
-With --check the frames go to a steering node that runs the network; its steering is compared with
-what was recorded for the same frames. Exit code 1 if they lie further apart than --threshold.
+With --check a steering node runs the network on the frames, and its steering is compared with the
+recorded steering of the same frames. The exit code is 1 if the mean difference is greater than
+--threshold.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from sim_bridge.cli.arguments import add_recorded_with
-from sim_bridge.errors import UsageError, check_target
+from sim_bridge.cli.arguments import add_json, add_recorded_with, check_model, check_output_file
+from sim_bridge.cli.output import write_json
+from sim_bridge.errors import UsageError
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import ManagedProcess
-from sim_bridge.recording.bag import COMMANDS, FRAMES, Bag, Record, stamp_ns
+from sim_bridge.recording.bag import Bag, Record, stamp_ns
+from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
 from steering_net.vision.camera_model import AUTONOMOUS
 
 _END_S = 5.0
@@ -29,23 +30,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
     add('bag', type=Path, help='folder of a bag, or its .mcap file')
-    add('--rate', type=float, default=1.0, help='how many times as fast as it was recorded')
-    add('--clock', action='store_true', help='publish the time of the bag on /clock')
-    add('--topics', nargs='+', metavar='NAME', help='only these topics; left out: all')
-    add('--check', nargs='?', const='default', metavar='MODEL', help='compare this network')
-    add('--profile', default='', help='--check: preprocessing; empty: the one of the model')
+    add('--rate', type=float, default=1.0, metavar='X', help='X times the recorded speed')
+    add('--clock', action='store_true', help='also publish the time of the bag on /clock')
+    add('--topics', nargs='+', metavar='NAME', help='topics to publish; if not given, all')
+    add(
+        '--check',
+        nargs='?',
+        const='default',
+        metavar='MODEL',
+        help='check this network instead of publishing the bag',
+    )
+    add('--profile', default='', help='--check: preprocessing; empty: that of the network')
     add_recorded_with(parser)
-    add('--threshold', type=float, default=0.01, help='--check: largest mean difference, rad')
-    add('--json', type=Path, metavar='FILE', help='--check: write the figures there too')
+    add(
+        '--threshold',
+        type=float,
+        default=0.01,
+        metavar='RAD',
+        help='--check: largest mean difference, rad',
+    )
+    add_json(parser, 'the figures of --check')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay or check; 1 beyond the threshold, 2 with one line on stderr for bad input."""
+    """Replay or check; 1 above the threshold, 2 with one line on stderr for bad input."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     try:
         if not args.rate > 0.0:
-            raise UsageError(f'--rate is {args.rate}, it must be greater than 0')
-        check_target('--json', args.json)
+            raise UsageError(f'--rate is {args.rate}; it must be greater than 0')
+        check_output_file('--json', args.json)
         return _play(args) if args.check is None else _check(args)
     except UsageError as error:
         print(f'sim-bridge replay: {error}', file=sys.stderr)
@@ -64,15 +77,16 @@ def _play(args: argparse.Namespace) -> int:
         if not args.topics or any(record.is_of(name.lstrip('/')) for name in args.topics)
     ]
     if not topics:
-        raise UsageError(f'{args.bag} has none of these topics, it has {", ".join(sorted(first))}')
-    with ros(), interruptible() as going_on:
+        known = ', '.join(sorted(first))
+        raise UsageError(f'--topics: {args.bag} holds none of them; it holds {known}')
+    with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
             player.open(topics, bag.offers())
-            player.play(bag, args.rate, with_clock=args.clock, going_on=going_on)
+            player.play(bag, args.rate, with_clock=args.clock, keep_going=keep_going)
         finally:
             player.destroy_node()
-    _tell_trouble(bag)
+    _print_trouble(bag)
     print(f'{args.bag}: {player.published} messages published')
     return 0
 
@@ -80,48 +94,51 @@ def _play(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from sim_bridge.nodes.runner import interruptible, ros
 
-    if args.check != 'default' and not Path(args.check).exists():
-        raise UsageError(f'--check: there is no file {args.check}')
+    check_model('--check', args.check)
     bag = Bag(args.bag)
     recorded = _recorded_steering(bag)
-    _tell_trouble(bag)
+    _print_trouble(bag)
     namespace = f'/replay_{os.getpid()}'
-    with ros(), interruptible() as going_on:
-        node = ManagedProcess('steering', _steering_words(args, namespace))
+    with ros(), interruptible() as keep_going:
+        node = ManagedProcess('steering', _steering_arguments(args, namespace))
         try:
-            pairs, refused = _ask(bag, recorded, namespace, node, going_on)
+            pairs, refused = _steer(bag, recorded, namespace, node, keep_going)
         finally:
             node.ask_to_end()
             node.wait(_END_S)
     if not pairs:
         raise UsageError(f'the network answered none of the {refused} frames')
     result = compare(*zip(*pairs, strict=True))
-    _tell(args, result, refused)
+    _print_result(args, result, refused)
     return 0 if result.mae_rad <= args.threshold and not refused else 1
 
 
 def _recorded_steering(bag: Bag) -> dict[int, float]:
-    """Recorded steering in rad by the stamp of its frame."""
+    """Return the recorded steering, rad, by the stamp of its frame, ns."""
     steering = {}
     for record in bag:
-        if record.is_of(COMMANDS):
+        if record.is_of(STEERING_COMMAND):
             stamp, steering_rad = record.command()
             steering[stamp] = steering_rad
     if not steering:
-        raise UsageError(f'{bag.path} holds no {COMMANDS} to compare with')
+        raise UsageError(f'{bag.path} holds no {STEERING_COMMAND} to compare with')
     return steering
 
 
-def _ask(
-    bag: Bag, recorded: dict[int, float], namespace: str, steering: ManagedProcess, going_on: Any
+def _steer(
+    bag: Bag,
+    recorded: dict[int, float],
+    namespace: str,
+    steering: ManagedProcess,
+    keep_going: Callable[[], bool],
 ) -> tuple[list[tuple[float, float]], int]:
-    """Pairs of recorded and new steering, and how many frames the network refused."""
+    """Return pairs of recorded and new steering, rad, and how many frames were refused."""
     from sim_bridge.nodes.replay_checker import CheckerNode, NoAnswerError
 
     checker = CheckerNode(namespace)
     pairs, refused = [], 0
     try:
-        checker.wait_for_steering(lambda: steering.exit_code is None and going_on())
+        checker.wait_for_steering(lambda: steering.exit_code is None and keep_going())
         for record, stamp in _frames(bag):
             if stamp not in recorded:
                 continue
@@ -130,8 +147,8 @@ def _ask(
                 refused += 1
             else:
                 pairs.append((recorded[stamp], angle))
-            if steering.exit_code is not None or not going_on():
-                raise UsageError('the check was ended before its end')
+            if steering.exit_code is not None or not keep_going():
+                raise UsageError('the check was interrupted')
     except NoAnswerError as error:
         raise UsageError(str(error)) from error
     finally:
@@ -141,29 +158,34 @@ def _ask(
 
 def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
     for record in bag:
-        if record.is_of(FRAMES):
+        if record.is_of(COMPRESSED_FRAME):
             yield record, stamp_ns(record.frame())
 
 
-def _steering_words(args: argparse.Namespace, namespace: str) -> list[str]:
-    words = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
-    words += ['-p', f'model:={args.check}', '-p', f'camera:={args.recorded_with or AUTONOMOUS}']
-    return words + (['-p', f'profile:={args.profile}'] if args.profile else [])
+def _steering_arguments(args: argparse.Namespace, namespace: str) -> list[str]:
+    arguments = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
+    arguments += [
+        '-p',
+        f'model:={args.check}',
+        '-p',
+        f'camera:={args.recorded_with or AUTONOMOUS}',
+    ]
+    return arguments + (['-p', f'profile:={args.profile}'] if args.profile else [])
 
 
-def _tell(args: argparse.Namespace, result: Comparison, refused: int) -> None:
-    figures = asdict(result) | {'refused': refused, 'threshold_rad': args.threshold}
+def _print_result(args: argparse.Namespace, result: Comparison, refused: int) -> None:
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
+        figures = asdict(result) | {'refused': refused, 'threshold_rad': args.threshold}
+        write_json(args.json, figures)
     correlation = 'none' if result.correlation is None else f'{result.correlation:.4f}'
-    verdict = 'within' if result.mae_rad <= args.threshold else 'beyond'
+    outcome = 'within' if result.mae_rad <= args.threshold else 'beyond'
     print(
         f'{args.bag}: {result.frames} frames, {refused} refused, '
         f'mean difference {result.mae_rad:.6f} rad, largest {result.max_rad:.6f} rad, '
-        f'correlation {correlation}: {verdict} {args.threshold:g} rad'
+        f'correlation {correlation}: {outcome} {args.threshold:g} rad'
     )
 
 
-def _tell_trouble(bag: Bag) -> None:
+def _print_trouble(bag: Bag) -> None:
     if bag.trouble:
         print(f'sim-bridge replay: {bag.trouble}', file=sys.stderr)

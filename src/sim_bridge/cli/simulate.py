@@ -1,9 +1,8 @@
-"""Drive the embedded simulator alone, as a client of any server on the wire's port."""
+"""Run the embedded simulator alone, as a Socket.IO client of any bridge or other server."""
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import signal
 import sys
@@ -12,7 +11,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sim_bridge.errors import UsageError, check_target
+from sim_bridge import bridge_client
+from sim_bridge.cli.arguments import check_output_file
+from sim_bridge.cli.output import StatusLine, write_json
+from sim_bridge.errors import UsageError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
@@ -20,93 +22,85 @@ from steering_net.process import end_with_parent
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's options."""
+    """Add the options of this verb."""
     add = parser.add_argument
-    add('--url', default='ws://127.0.0.1:4567', help='the server to connect to')
-    add('--track', type=int, default=0, metavar='SEED', help='track to drive, 0 or greater')
-    add('--laps', type=int, default=0, metavar='N', help='end after N laps, 0: never')
-    add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds, 0: never')
-    add('--fast', action='store_true', help='go on as soon as a frame is answered')
-    add('--culture', default='en-US', help=f'how numbers are written: {", ".join(CULTURES)}')
+    add('--url', default='ws://127.0.0.1:4567', help='server to connect to, ws://HOST:PORT')
+    add('--track', type=int, default=0, metavar='SEED', help='seed of the track, 0 or greater')
+    add('--laps', type=int, default=0, metavar='N', help='end after N laps; 0: never')
+    add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
+    add('--fast', action='store_true', help='simulate the next frame as soon as one is answered')
+    add(
+        '--culture',
+        default='en-US',
+        help=f'culture that the simulator writes numbers in: {", ".join(CULTURES)}',
+    )
     add('--faults', default='', metavar='LIST', help=describe_faults())
-    add('--report', type=Path, metavar='FILE', help='write the report there as JSON')
-    add('--status', action='store_true', help='print JSON lines, 4 a second, the report last')
-    add('--when-ready', action='store_true', help='connect once the bridge has all its nodes')
+    add('--report', type=Path, metavar='FILE', help='also write the report to this JSON file')
+    add('--status', action='store_true', help='print four JSON lines per second, the report last')
+    add('--when-ready', action='store_true', help='connect when the bridge has all its nodes')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; 0 when done or interrupted, 2 with one line on stderr for bad input."""
+    """Simulate; 0 at the end or when interrupted, 2 with one line on stderr for bad input."""
     from sim_bridge.simulator import simulator
 
     try:
+        check_output_file('--report', args.report)
         options = simulator.SimulatorOptions(
-            args.url,
-            args.track,
-            args.laps,
-            args.seconds,
-            args.culture,
-            args.fast,
+            url=args.url,
+            track=args.track,
+            laps=args.laps,
+            seconds=args.seconds,
+            culture=args.culture,
+            fast=args.fast,
             faults=parse_faults(args.faults),
         )
-        check_target('--report', args.report)
-    except ValueError as error:
-        print(f'sim-bridge simulate: {_option_of(str(error))}', file=sys.stderr)
-        return 2
     except UsageError as error:
         print(f'sim-bridge simulate: {error}', file=sys.stderr)
         return 2
-    stopped: list[int] = []
+    except ValueError as error:
+        # The message begins with the name of a field, which is that of an option.
+        print(f'sim-bridge simulate: --{error}', file=sys.stderr)
+        return 2
+    signals: list[int] = []
 
     def on_signal(signum: int, _frame: FrameType | None) -> None:
-        stopped.append(signum)
+        signals.append(signum)
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, on_signal)
     end_with_parent()
+    line = StatusLine()
     report = simulator.run(
         options,
-        _status_printer(args.status),
-        lambda: bool(stopped),
-        _readiness(args),
+        _print_json if args.status else _show_on(line),
+        lambda: bool(signals),
+        _ready(args),
     )
+    line.close()
     if args.report:
-        args.report.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        write_json(args.report, report)
     print(json.dumps(report) if args.status else _summary(report))
     return 0
 
 
-def _readiness(args: argparse.Namespace) -> Callable[[], bool]:
-    """What tells when to connect: at once, or when the bridge's /healthz is well."""
+def _ready(args: argparse.Namespace) -> Callable[[], bool]:
+    """Return the condition for connecting: none, or that the bridge has all its nodes."""
+    if not args.when_ready:
+        return lambda: True
     host, port = parse_url(args.url)
-
-    def bridge_is_ready() -> bool:
-        connection = http.client.HTTPConnection(host, port, timeout=1.0)
-        try:
-            # A bridge need not know the name by which it is called here.
-            connection.request('GET', '/healthz', headers={'Host': 'localhost'})
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-
-    return bridge_is_ready if args.when_ready else lambda: True
+    return lambda: bridge_client.is_ready(host, port)
 
 
-def _option_of(message: str) -> str:
-    """Spell the field that a message begins with as the option that a person typed."""
-    return f'--{message}' if message.split(' ')[1:2] == ['must'] else f'--url {message}'
+def _print_json(status: dict[str, Any]) -> None:
+    print(json.dumps(status), flush=True)
 
 
-def _status_printer(as_json: bool) -> Callable[[dict[str, Any]], None] | None:
-    if as_json:
-        return lambda status: print(json.dumps(status), flush=True)
-    if sys.stdout.isatty():
-        return lambda status: print(f'\r{_live_line(status)}\x1b[K', end='', flush=True)
-    return None
+def _show_on(line: StatusLine) -> Callable[[dict[str, Any]], None] | None:
+    return (lambda status: line.show(_live_text(status))) if line.is_live else None
 
 
-def _live_line(status: dict[str, Any]) -> str:
+def _live_text(status: dict[str, Any]) -> str:
     return (
         f'lap {status["laps"]}  {status["speed_mps"]:5.1f} m/s  '
         f'{status["cross_track_m"]:+5.2f} m  {status["telemetry_hz"]:5.1f} Hz  '
@@ -115,9 +109,8 @@ def _live_line(status: dict[str, Any]) -> str:
 
 
 def _summary(report: dict[str, Any]) -> str:
-    start = '\r\x1b[K' if sys.stdout.isatty() else ''
     return (
-        f'{start}track {report["track"]}: {report["laps"]} laps, {report["distance_m"]:.0f} m in '
+        f'track {report["track"]}: {report["laps"]} laps, {report["distance_m"]:.0f} m in '
         f'{report["duration_s"]:.1f} s, autonomy {report["autonomy_percent"]:.1f} %, '
         f'{report["interventions"]} interventions, {report["lane_departures"]} departures, '
         f'{report["telemetry_hz"]:.1f} telemetries/s, '

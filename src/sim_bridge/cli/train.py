@@ -1,4 +1,4 @@
-"""Fit a network to driving logs, bags and the embedded tracks."""
+"""Train a network on driving logs, bags and embedded tracks."""
 
 import argparse
 import functools
@@ -10,14 +10,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.cli.arguments import add_recorded_with
+from sim_bridge.cli.arguments import add_recorded_with, check_range, seed_range
 from sim_bridge.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's options."""
-    data = parser.add_argument_group('data (at least a log, a bag or some tracks)')
-    data.add_argument(
+    """Add the options of this verb."""
+    _configure_data(parser.add_argument_group('data (at least one log, bag or track)'))
+    _configure_fit(parser.add_argument_group('training'))
+    _configure_augmentation(parser.add_argument_group('augmentation'))
+
+
+def _configure_data(data: argparse._ArgumentGroup) -> None:
+    add = data.add_argument
+    add(
         '--log',
         action='append',
         default=[],
@@ -25,153 +31,157 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='CSV',
         help='driving log beside its IMG folder, or that folder; may be repeated',
     )
-    data.add_argument(
+    add(
         '--bag',
         action='append',
         default=[],
         type=Path,
         metavar='BAG',
-        help='recorded drive: its frames and the commands with their stamps; may be repeated',
+        help='bag: its frames, each with the command that carries its stamp; may be repeated',
     )
-    data.add_argument(
+    add(
         '--label-log',
         action='append',
         default=[],
         type=Path,
         metavar='CSV',
-        help='whole time series of a run that a log samples: smooths its labels',
+        help='complete time series of a run of which a log holds samples; smooths its labels',
     )
-    data.add_argument(
+    add(
         '--source',
         action='append',
         default=[],
         metavar='NAME',
-        help='use only rows whose source column says NAME; may be repeated; without it, all',
+        help='use only rows with NAME in their source column; may be repeated; if not given, all',
     )
     add_recorded_with(data)
-    data.add_argument(
-        '--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render'
-    )
-    data.add_argument(
-        '--samples-per-track', type=int, default=150, metavar='N', help='frames per track'
-    )
-    data.add_argument(
-        '--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card'
-    )
-    data.add_argument(
+    add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render')
+    add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
+    add('--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card')
+    add(
         '--keep-straight',
         type=float,
         default=1.0,
         metavar='0..1',
-        help='share of the recorded frames with less than 0.01 rad to train with',
+        help='share of the recorded frames with a steering below 0.01 rad to train on',
     )
-    data.add_argument(
+    add(
         '--labels',
         choices=('steering', 'middle'),
         default='steering',
-        help='what recorded frames teach: what was steered, or what leads to the middle of the '
-        'road --look-ahead m ahead, which is measured in the frames',
+        help='labels of recorded frames. steering: the recorded steering. middle: the steering '
+        'to the middle of the road --look-ahead m ahead, which is measured in the frames',
     )
-    data.add_argument(
+    add(
         '--label-delay',
         type=float,
         default=0.0,
         metavar='S',
-        help='label recorded frames with what was right so many s before: a network, which sees '
-        'the road ahead, steers earlier than people do',
+        help='label recorded frames with the label of S seconds earlier, because a network sees '
+        'the road ahead and steers earlier than people do',
     )
-    _configure_fit(parser.add_argument_group('training'))
 
 
 def _configure_fit(fit: argparse._ArgumentGroup) -> None:
-    fit.add_argument('--out', type=Path, required=True, metavar='DIR', help='where to write')
-    fit.add_argument('--name', default='pilotnet', help='file name stem')
-    fit.add_argument('--profile', default='course', help='preprocessing')
-    fit.add_argument('--epochs', type=int, default=20, metavar='N', help='passes at most')
-    fit.add_argument(
+    add = fit.add_argument
+    add('--out', type=Path, required=True, metavar='DIR', help='folder to write to')
+    add('--name', default='pilotnet', help='file name without its ending')
+    add('--profile', default='course', help='preprocessing')
+    add('--epochs', type=int, default=20, metavar='N', help='largest number of epochs')
+    add(
         '--steps-per-epoch',
         type=int,
         metavar='N',
-        help='batches; without it, as many as hold every image once',
+        help='batches per epoch; if not given, as many as hold every image once',
     )
-    fit.add_argument('--batch-size', type=int, default=128, help='images per batch')
-    fit.add_argument(
-        '--learning-rate', type=float, default=1e-3, help='at the start; it falls to zero'
+    add('--batch-size', type=int, default=128, metavar='N', help='images per batch')
+    add(
+        '--learning-rate',
+        type=float,
+        default=1e-3,
+        metavar='X',
+        help='first learning rate; it falls to zero',
     )
-    fit.add_argument(
+    add(
         '--rendered-share',
         type=float,
         default=0.5,
         metavar='0..1',
         help='share of rendered frames in a batch',
     )
-    fit.add_argument(
-        '--patience', type=int, default=8, metavar='N', help='epochs without gain before it stops'
+    add(
+        '--patience',
+        type=int,
+        default=8,
+        metavar='N',
+        help='stop after N epochs without improvement',
     )
-    fit.add_argument(
+    add(
         '--average',
         type=float,
         default=0.0,
         metavar='0..1',
-        help='momentum of a moving average of the weights, which is kept instead; 0: none',
+        help='momentum of a moving average of the weights, which is saved instead; 0: none',
     )
-    fit.add_argument('--seed', type=int, default=0, help='of everything random')
-    fit.add_argument('--threads', type=int, default=2, help='CPU threads')
-    fit.add_argument(
+    add('--seed', type=int, default=0, metavar='N', help='seed of all random numbers')
+    add('--threads', type=int, default=2, metavar='N', help='CPU threads')
+    add(
         '--start-from',
         action='append',
         default=[],
         type=Path,
         metavar='FILE',
-        help='.keras network to go on from; repeated: from the mean of their weights',
+        help='.keras network to start from; repeated: the mean of their weights',
     )
-    fit.add_argument(
+    add('--tensorboard', type=Path, metavar='DIR', help='write TensorBoard files there')
+    add('--resume', action='store_true', help='continue an unfinished training')
+
+
+def _configure_augmentation(augmentation: argparse._ArgumentGroup) -> None:
+    add = augmentation.add_argument
+    add(
         '--look-ahead',
         type=float,
         default=16.0,
         metavar='M',
-        help='distance in m within which a displaced car is to be back on its way, and at which '
+        help='distance, m, within which a displaced car returns to its path, and at which '
         '`--labels middle` aims',
     )
-    fit.add_argument(
+    add(
         '--max-shift',
         type=float,
         default=0.5,
         metavar='M',
-        help='recorded views are moved aside by up to so many m; less: closer to what people did',
+        help='recorded views are shifted sideways by at most M metres',
     )
-    fit.add_argument(
+    add(
         '--max-yaw',
         type=float,
         default=0.06,
         metavar='RAD',
-        help='recorded views are turned by up to so many rad',
+        help='recorded views are turned sideways by at most RAD',
     )
-    fit.add_argument(
+    add(
         '--max-pitch',
         type=float,
         default=0.026,
         metavar='RAD',
-        help='the camera of every view is tilted up or down by up to so many rad',
+        help='the camera of every view is pitched by at most RAD',
     )
-    fit.add_argument(
+    add(
         '--max-roll',
         type=float,
         default=0.0175,
         metavar='RAD',
-        help='the camera of every view is rolled by up to so many rad',
+        help='the camera of every view is rolled by at most RAD',
     )
-    fit.add_argument(
+    add(
         '--max-height',
         type=float,
         default=0.1,
         metavar='M',
-        help='the camera of every view is raised or lowered by up to so many m',
+        help='the camera of every view is raised or lowered by at most M metres',
     )
-    fit.add_argument(
-        '--tensorboard', type=Path, metavar='DIR', help="write TensorBoard's files there"
-    )
-    fit.add_argument('--resume', action='store_true', help='go on with an unfinished training')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -187,10 +197,7 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 
     try:
-        if args.samples_per_track < 1:
-            raise UsageError(
-                f'--samples-per-track is {args.samples_per_track}, it must be at least 1'
-            )
+        check_range('--samples-per-track', args.samples_per_track, 1)
         config = TrainConfig(
             out=args.out,
             name=args.name,
@@ -246,15 +253,3 @@ def _samples(
             track, count, np.random.default_rng([seed, track]), find_camera(camera)
         ):
             yield sample.rgb, sample.steering_rad
-
-
-def seed_range(text: str) -> range:
-    """Return every seed of `A-B`, or the single one of `A`, for argparse."""
-    first, _, last = text.partition('-')
-    try:
-        seeds = range(int(first), int(last or first) + 1)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is no seed or range A-B') from None
-    if not seeds:
-        raise argparse.ArgumentTypeError(f'{text!r} is an empty range')
-    return seeds

@@ -1,8 +1,8 @@
-"""From speed and speed limit to throttle. Pure: time steps are passed in.
+"""Throttle from speed and speed limit. Pure: time steps are passed in.
 
-Two laws. `proportional` is the one of the well-known drive.py and settles below the limit;
-`PiController` reaches it. A negative throttle means to brake; that it must not drive the car
-backwards is left to `StopController`, which knows the car.
+There are two control laws. `proportional` is the law of the well-known drive.py, and settles below
+the limit. `PiController` reaches the limit. A negative throttle means to brake; `StopController`
+keeps it from driving the car backwards.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from steering_net.vehicle import WHEELBASE_M
 
 _LONGEST_STEP_S = 0.2
-"""A pause of the simulator must not count as time in which the car could have accelerated."""
+"""Longest time step. A pause of the simulator is not time in which the car accelerates."""
 
 
 def proportional(speed_mps: float, limit_mps: float) -> float:
-    """Throttle `1 - v / limit`, clamped to -1..1; full braking at a limit of 0."""
+    """Return the throttle `1 - v / limit`, clamped to -1..1; -1 for a limit of 0."""
     if limit_mps <= 0.0:
         return -1.0
     return max(-1.0, min(1.0, 1.0 - speed_mps / limit_mps))
@@ -39,9 +39,9 @@ class PiGains:
 class PiController:
     """Proportional-integral control of the speed, with clamped integration against wind-up.
 
-    The integral stands still while the output is saturated in the direction of the error
-    (Astrom and Hagglund, PID Controllers, 2nd ed., section 3.5), so that a long climb to the limit
-    does not shoot over it.
+    The integral is kept while the output is saturated in the direction of the error (Astrom and
+    Hagglund, PID Controllers, 2nd ed., section 3.5), so that the speed does not exceed the limit
+    after a long acceleration.
     """
 
     def __init__(self, gains: PiGains) -> None:
@@ -49,7 +49,7 @@ class PiController:
         self._integral = 0.0
 
     def throttle(self, speed_mps: float, limit_mps: float, dt_s: float) -> float:
-        """Throttle -1..1 for a measurement that came dt_s seconds after the one before."""
+        """Return the throttle -1..1 for a speed measured dt_s seconds after the one before."""
         error = limit_mps - speed_mps
         wanted = self.gains.kp * error + self.gains.ki * self._integral
         if -1.0 < wanted < 1.0 or wanted * error < 0.0:
@@ -59,7 +59,7 @@ class PiController:
 
 
 def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) -> float:
-    """The speed limit, lowered so that v^2 / R stays below `lateral_mps2`; 0 switches this off.
+    """Return the speed limit, lowered so that v^2 / R <= `lateral_mps2`; 0 means no such limit.
 
     R = wheelbase / tan(steering) of the kinematic bicycle model (Rajamani, Vehicle Dynamics and
     Control, section 2.2).
@@ -71,9 +71,9 @@ def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) 
 
 
 class SpeedController:
-    """Holds the speed of one car: its law, its limit, and what it remembers of the way so far.
+    """Controls the speed of one car.
 
-    `limit_mps` and `steering_rad`, what the wheels do now, may be set at any time.
+    `limit_mps` and `steering_rad`, the present angle of the wheels, may be set at any time.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SpeedController:
         lateral_limit_mps2: float = 0.0,
         pi: PiController | None = None,
     ) -> None:
-        """`pi`: the controller of that law; without one the throttle is proportional."""
+        """`pi`: controller to use; None for the proportional law."""
         self.limit_mps = limit_mps
         self.steering_rad = 0.0
         self._lateral_limit_mps2 = lateral_limit_mps2
@@ -90,12 +90,12 @@ class SpeedController:
         self._last_s: float | None = None
 
     @property
-    def minds_curves(self) -> bool:
-        """Whether the steering makes a difference."""
+    def uses_steering(self) -> bool:
+        """Whether `steering_rad` has an effect."""
         return self._lateral_limit_mps2 > 0.0
 
     def throttle(self, speed_mps: float, now_s: float) -> float:
-        """Throttle -1..1, negative to brake, for a speed measured now by any monotonic clock."""
+        """Return the throttle -1..1, negative to brake, for a speed measured now."""
         dt_s = 0.0 if self._last_s is None else min(now_s - self._last_s, _LONGEST_STEP_S)
         self._last_s = now_s
         limit_mps = curve_limit_mps(self.limit_mps, self.steering_rad, self._lateral_limit_mps2)

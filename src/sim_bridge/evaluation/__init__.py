@@ -1,1 +1,1 @@
-"""How well a network steers: on recordings and on embedded tracks."""
+"""Evaluation of networks: on recordings and on embedded tracks."""

@@ -1,7 +1,7 @@
-"""A network drives embedded tracks without wire, nodes or clock: quick enough to judge with.
+"""Drives of a network on embedded tracks, without sockets, nodes or a clock, so they are fast.
 
-World, camera, JPEG and score are those of the embedded simulator, and every frame is answered
-before the next, so the result depends on track and network alone.
+Track, camera, JPEG and score are those of the embedded simulator. Every frame is answered before
+the next one, so the result depends only on the track and the network.
 """
 
 from __future__ import annotations
@@ -21,35 +21,37 @@ from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from steering_net.statistics import percentiles_ms
 
 Steer = Callable[[bytes], float]
-"""From a frame's JPEG bytes to a steering angle, rad, left positive."""
+"""Function from a frame's JPEG bytes to a steering angle, rad, left positive."""
 
-_GIVE_UP_AFTER_S = 600.0
+_LONGEST_DRIVE_S = 600.0
 
 
 @dataclass(frozen=True)
 class Drive:
-    """What came of one drive: the report's fields, and the car's path (N, 2) in m."""
+    """Result of one drive: the fields of the report, and the car's path (N, 2), m."""
 
     report: dict[str, Any]
     path_m: npt.NDArray[np.float64]
 
 
 def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
-    """Drive `laps` laps of the track with this seed; gives up after ten minutes of driving."""
+    """Drive `laps` laps of the track with this seed, for at most ten simulated minutes."""
     simulator = Simulator(SimulatorOptions(track=track, laps=laps))
-    pedals = StopController()
+    stop_controller = StopController()
     latencies_s: list[float] = []
     path: list[tuple[float, float]] = []
     started_s = time.perf_counter()
-    while simulator.score.laps < laps and simulator.time_s < _GIVE_UP_AFTER_S:
+    while simulator.score.laps < laps and simulator.time_s < _LONGEST_DRIVE_S:
         jpeg = _jpeg(simulator)
-        asked_s = time.perf_counter()
+        requested_s = time.perf_counter()
         steering_rad = steer(jpeg)
-        latencies_s.append(time.perf_counter() - asked_s)
+        latencies_s.append(time.perf_counter() - requested_s)
         speed_mps = abs(simulator.car.speed_mps)
-        pedals.measure(simulator.time_s, speed_mps)
-        throttle = pedals.drive(simulator.time_s, proportional(speed_mps, speed_limit_mps))
-        simulator.obey(steering_rad, throttle)
+        stop_controller.measure(simulator.time_s, speed_mps)
+        throttle = stop_controller.drive(
+            simulator.time_s, proportional(speed_mps, speed_limit_mps)
+        )
+        simulator.apply(steering_rad, throttle)
         simulator.advance()
         path.append((simulator.car.x_m, simulator.car.y_m))
     report = {
@@ -66,10 +68,10 @@ def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
 
 
 def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """One report over several drives; `tracks` holds the single ones.
+    """Return one report of several drives; its field `tracks` holds the report of each drive.
 
-    Counts and distances add up, root mean squares are weighted by duration, the worst latency
-    counts.
+    Counts, distances and durations are sums, root mean squares are weighted by duration, latency
+    and rate are those of the worst drive.
     """
     duration_s = sum(report['duration_s'] for report in reports)
     interventions = sum(report['interventions'] for report in reports)

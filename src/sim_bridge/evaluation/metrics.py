@@ -1,4 +1,4 @@
-"""Recorded steering against new steering. Pure."""
+"""Figures that compare two series of steering angles. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from steering_net.statistics import correlation
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far two series of angles in rad lie apart; correlation is None where one is constant."""
+    """Difference of two series of angles, rad; correlation is None where a series is constant."""
 
     frames: int
     mae_rad: float

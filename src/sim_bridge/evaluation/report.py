@@ -1,4 +1,4 @@
-"""Reports of networks as people read them: a table, several side by side, and thresholds."""
+"""Reports of networks as text tables, and the thresholds of --require. Pure."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ def parse_requirement(text: str) -> tuple[str, float]:
             return name.strip(), float(number)
     except ValueError:
         pass
-    raise ValueError(f'--require is {text!r}, it must be like correlation_smoothed=0.8')
+    raise ValueError(f'--require is {text!r}; it must be FIELD=X, as in correlation_smoothed=0.8')
 
 
 def unmet(report: Report, requirements: Mapping[str, float]) -> list[str]:
-    """Return a line for each field that is worse than required; ValueError for unknown ones.
+    """Return a line for each field that is worse than required; ValueError for an unknown field.
 
-    More is better of what counts success (`correlation`, `autonomy_percent`, `laps` ...), less of
-    all else (`rmse`, `interventions` ...).
+    For a field such as `correlation` or `laps` a greater value is better; for any other field,
+    such as `rmse` or `interventions`, a smaller one.
     """
     numbers = {name: value for name, value in report.items() if isinstance(value, int | float)}
     lines = []
     for name, wanted in requirements.items():
         if name not in numbers:
-            raise ValueError(f'--require names {name!r}, the report has {", ".join(numbers)}')
+            raise ValueError(f'--require names {name!r}; the fields are {", ".join(numbers)}')
         value, is_more = numbers[name], name in _MORE_IS_BETTER
         if value < wanted if is_more else value > wanted:
-            word = 'at least' if is_more else 'at most'
-            lines.append(f'{name} is {value:.4g}, required is {word} {wanted:g}')
+            bound = 'at least' if is_more else 'at most'
+            lines.append(f'{name} is {value:.4g}; required is {bound} {wanted:g}')
     return lines
 
 
 def table(reports: Mapping[str, Report]) -> list[str]:
-    """Return the lines of a table: a row per field, a column per network."""
+    """Return the lines of a table: one row per field, one column per network."""
     if len(reports) == 1:
         (report,) = reports.values()
         return [
@@ -69,7 +69,7 @@ def _text(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """Of a latency only the median, for want of space."""
+    """Return the value as text; of a latency only the median, because columns are narrow."""
     return f'{value["p50"]:.3f}' if isinstance(value, dict) else _text(value)
 
 

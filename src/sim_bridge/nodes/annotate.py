@@ -1,12 +1,13 @@
 """The annotate node: frames with the predicted path, steering, speed and latency drawn on them.
 
-It listens to the drive only while somebody listens to it, and draws a frame when its own command
-comes, so that what is drawn belongs together.
+It subscribes to the drive only while its own topic has a subscription. It draws a frame when the
+command of this frame comes, so that frame and command belong together.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -15,6 +16,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
 
+from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.qos import LATCHED, NEWEST
@@ -24,54 +26,54 @@ from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare
 from steering_net.vision.preprocessing import decode_jpeg
 
-PARAMETERS = (Parameter('rate', 15.0, 'Most drawings per second, 1/s.', 1.0, 60.0),)
+PARAMETERS = (Parameter('rate', 15.0, 'Largest rate of drawn frames, 1/s.', 1.0, 60.0),)
 
-_LOOK_PERIOD_S = 0.5
+_CHECK_PERIOD_S = 0.5
 
 
 class AnnotateNode(Node):
-    """Publishes `camera/image_annotated/compressed` while somebody subscribes to it."""
+    """Publishes `camera/image_annotated/compressed` while it has a subscription."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns monotonic seconds."""
         super().__init__('annotate')
+        self._monotonic_s = clock
         self._period_s = 1.0 / declare(self, PARAMETERS)['rate']
         self._drawn_s = 0.0
         self._drawings = 0
         self._bad_frames = 0
         self._frame: CompressedImage | None = None
         self._values: dict[str, float] = {}
-        self._listening: list[Subscription] = []
-        self._publisher = self.create_publisher(
-            CompressedImage, 'camera/image_annotated/compressed', NEWEST
-        )
-        self.create_timer(_LOOK_PERIOD_S, self._look)
+        self._subscriptions_of_drive: list[Subscription] = []
+        self._publisher = self.create_publisher(CompressedImage, topics.ANNOTATED_FRAME, NEWEST)
+        self.create_timer(_CHECK_PERIOD_S, self._subscribe_on_demand)
         publish_health(self, conversions.ANNOTATE_STATUS, self._health)
 
-    def _look(self) -> None:
-        """Listen to the drive or leave it alone, as somebody listens to this node or nobody."""
+    def _subscribe_on_demand(self) -> None:
+        """Subscribe to the drive while the drawings have a subscription."""
         wanted = self._publisher.get_subscription_count() > 0
-        if wanted and not self._listening:
-            self._listening = [
+        if wanted and not self._subscriptions_of_drive:
+            self._subscriptions_of_drive = [
                 self.create_subscription(kind, topic, callback, NEWEST)
                 for topic, kind, callback in self._inputs()
             ]
-            self._listening.append(
+            self._subscriptions_of_drive.append(
                 self.create_subscription(
-                    Float32, 'speed_limit/active', self._keep('limit_mps'), LATCHED
+                    Float32, topics.ACTIVE_SPEED_LIMIT, self._keep('limit_mps'), LATCHED
                 )
             )
-        elif not wanted and self._listening:
-            for subscription in self._listening:
+        elif not wanted and self._subscriptions_of_drive:
+            for subscription in self._subscriptions_of_drive:
                 self.destroy_subscription(subscription)
-            self._listening, self._frame = [], None
+            self._subscriptions_of_drive, self._frame = [], None
 
     def _inputs(self) -> list[tuple[str, type, Any]]:
         return [
-            ('camera/image_raw/compressed', CompressedImage, self._on_frame),
-            ('cmd/steering', JointState, self._on_command),
-            ('vehicle/steering_angle', Float32, self._keep('recorded_rad')),
-            ('vehicle/speed', Float32, self._keep('speed_mps')),
-            ('cmd/throttle', Float32, self._keep('throttle')),
+            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame),
+            (topics.STEERING_COMMAND, JointState, self._on_command),
+            (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad')),
+            (topics.SPEED, Float32, self._keep('speed_mps')),
+            (topics.THROTTLE_COMMAND, Float32, self._keep('throttle')),
         ]
 
     def _keep(self, name: str) -> Any:
@@ -84,7 +86,7 @@ class AnnotateNode(Node):
         self._frame = message
 
     def _on_command(self, message: JointState) -> None:
-        frame, now_s = self._frame, time.monotonic()
+        frame, now_s = self._frame, self._monotonic_s()
         if frame is None or frame.header.stamp != message.header.stamp:
             return
         if now_s - self._drawn_s < self._period_s:
@@ -110,12 +112,12 @@ class AnnotateNode(Node):
         self._publisher.publish(conversions.compressed_image(frame.header, jpeg))
 
     def _health(self) -> Health:
-        summary = 'drawing' if self._listening else 'nobody looks'
+        summary = 'drawing' if self._subscriptions_of_drive else 'no subscription'
         values = {'drawings': self._drawings, 'bad_frames': self._bad_frames}
         level = DiagnosticStatus.WARN if self._bad_frames else DiagnosticStatus.OK
         return level, summary, values
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node; the exit code."""
+    """Run the node; return the exit code."""
     return run(AnnotateNode, args=args)

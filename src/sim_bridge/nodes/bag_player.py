@@ -1,4 +1,4 @@
-"""The player: the messages of a bag, published with their own bytes at their own pace."""
+"""The player node: publishes the messages of a bag, bytes unchanged, at the recorded pace."""
 
 from __future__ import annotations
 
@@ -13,68 +13,72 @@ from sim_bridge.nodes.bag_recorder import message_class, profile
 from sim_bridge.nodes.conversions import time_message
 from sim_bridge.recording.bag import Bag, Offer, Record
 
-_READER_S = 3.0
-_MORE_READERS_S = 0.5
+_SUBSCRIPTION_S = 3.0
+_MORE_SUBSCRIPTIONS_S = 0.5
 _CLOCK_PERIOD_S = 0.01
 
 
 class PlayerNode(Node):
-    """Publishes records; topics keep the quality of service that they were recorded with."""
+    """Publishes the records of a bag with the quality of service of the recorded topics."""
 
     def __init__(self) -> None:
         super().__init__('player')
-        self._outlets: dict[str, Publisher] = {}
-        self._bag_time: Publisher | None = None
+        self._publishers_by_topic: dict[str, Publisher] = {}
+        self._clock_publisher: Publisher | None = None
         self.published = 0
 
     def open(self, topics: Iterable[Record], offers: dict[str, Offer]) -> None:
-        """Create the publishers of these topics, and wait a little for readers.
+        """Create the publishers of these topics, and wait a short time for subscriptions.
 
         Raises BagError for a message type that is not installed.
         """
         for record in topics:
             offer = offers.get(record.topic, Offer())
-            self._outlets[record.topic] = self.create_publisher(
+            self._publishers_by_topic[record.topic] = self.create_publisher(
                 message_class(record.type), record.topic, profile(offer, offer.depth)
             )
-        deadline_s = time.monotonic() + _READER_S
-        while time.monotonic() < deadline_s and not self._has_reader():
+        deadline_s = time.monotonic() + _SUBSCRIPTION_S
+        while time.monotonic() < deadline_s and not self._has_subscription():
             time.sleep(_CLOCK_PERIOD_S)
-        time.sleep(_MORE_READERS_S)
+        time.sleep(_MORE_SUBSCRIPTIONS_S)
 
-    def _has_reader(self) -> bool:
-        return any(outlet.get_subscription_count() for outlet in self._outlets.values())
+    def _has_subscription(self) -> bool:
+        return any(
+            publisher.get_subscription_count() for publisher in self._publishers_by_topic.values()
+        )
 
     def play(
-        self, bag: Bag, rate: float, *, with_clock: bool, going_on: Callable[[], bool]
+        self, bag: Bag, rate: float, *, with_clock: bool, keep_going: Callable[[], bool]
     ) -> None:
         """Publish the topics that were opened, `rate` times as fast as they were recorded.
 
-        with_clock: the time of the bag goes to /clock too, for nodes with use_sim_time.
+        with_clock: also publish the time of the bag on /clock, for nodes with use_sim_time.
         """
         if with_clock:
-            self._bag_time = self.create_publisher(Clock, '/clock', 10)
+            self._clock_publisher = self.create_publisher(Clock, '/clock', 10)
         began_s = time.monotonic()
         first_ns = None
         for record in bag:
-            if record.topic not in self._outlets:
+            if record.topic not in self._publishers_by_topic:
                 continue
             if first_ns is None:
                 first_ns, began_s = record.time_ns, time.monotonic()
-            self._wait(began_s + (record.time_ns - first_ns) * 1e-9 / rate, record, rate, going_on)
-            if not going_on():
+            self._wait(
+                began_s + (record.time_ns - first_ns) * 1e-9 / rate, record, rate, keep_going
+            )
+            if not keep_going():
                 return
-            self._tell_time(record.time_ns)
-            self._outlets[record.topic].publish(record.cdr)
+            self._publish_clock(record.time_ns)
+            self._publishers_by_topic[record.topic].publish(record.cdr)
             self.published += 1
 
     def _wait(
-        self, due_s: float, record: Record, rate: float, going_on: Callable[[], bool]
+        self, due_s: float, record: Record, rate: float, keep_going: Callable[[], bool]
     ) -> None:
-        while (left_s := due_s - time.monotonic()) > 0.0 and going_on():
-            self._tell_time(record.time_ns - int(left_s * rate * 1e9))
+        while (left_s := due_s - time.monotonic()) > 0.0 and keep_going():
+            self._publish_clock(record.time_ns - int(left_s * rate * 1e9))
             time.sleep(min(left_s, _CLOCK_PERIOD_S))
 
-    def _tell_time(self, time_ns: int) -> None:
-        if self._bag_time:
-            self._bag_time.publish(Clock(clock=time_message(time_ns)))
+    def _publish_clock(self, time_ns: int) -> None:
+        if self._clock_publisher:
+            self._clock_publisher.publish(Clock(clock=time_message(time_ns)))

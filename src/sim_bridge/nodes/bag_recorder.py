@@ -1,9 +1,9 @@
-"""The recorder: topics into a bag, their bytes untouched, without ever holding up the drive.
+"""The recorder node: writes topics into a bag, their bytes unchanged, without delaying the drive.
 
-Nobody waits for a recording, so it does not wake up for each message, which costs more than the
-message: some times a second it takes what has come meanwhile, with the times at which it came, and
-puts it into a bounded queue, which another thread writes. Where the disk is slower than the drive,
-messages are dropped and counted, here or in the middleware.
+A wake-up costs more than a message. So the recorder does not wake up for each message: 20 times a
+second it takes the messages that have come, with their times of receipt, and puts them into a
+bounded queue, which another thread writes. If the disk is slower than the drive, messages are
+dropped and counted, here or in the middleware.
 """
 
 from __future__ import annotations
@@ -25,15 +25,20 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from sim_bridge.fleet import prefixes, without_car
-from sim_bridge.nodes.readiness_monitor import RECORDER, ready_topic
 from sim_bridge.nodes.runner import interruptible, ros
 from sim_bridge.recording.bag import BagError, BagWriter, Offer
-from sim_bridge.topics import DRIVE, FROM_PEOPLE, LATCHED, TOPICS
+from sim_bridge.topics import (
+    DRIVE_TOPICS,
+    RECORDED_TOPICS,
+    RECORDER_READY,
+    TOPICS,
+    prefixes,
+    without_car,
+)
 from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness
 
-_LOOK_PERIOD_S = 0.2
+_SUBSCRIBE_PERIOD_S = 0.2
 _DEPTH = 1000
 _QUEUE_AT_MOST = 4000
 _QUIET_S = 0.1
@@ -43,10 +48,10 @@ _PERIOD_S = 0.05
 _Item = tuple[str, int, bytes]
 
 
-class _OwnHands(CallbackGroup):
-    """No executor touches what is in this group: its owner takes the messages itself.
+class _TakenByOwner(CallbackGroup):
+    """Subscriptions that no executor serves, because the recorder takes their messages itself.
 
-    Where this rclpy does not hand out messages any more, the group is opened for executors.
+    `is_open` lets executors serve them after all, for an rclpy whose messages cannot be taken.
     """
 
     is_open = False
@@ -64,50 +69,52 @@ class _OwnHands(CallbackGroup):
 class RecorderNode(Node):
     """Records the topics of a drive from their first message, others once they are published.
 
-    A topic means that of every car that has one of this name.
+    A topic name stands for the topics of all cars.
     """
 
-    def __init__(self, path: Path, topics: tuple[str, ...] = TOPICS, cars: int = 1) -> None:
-        """Raises BagError if the bag cannot be made. No topics means: all that there are.
+    def __init__(
+        self, path: Path, topics: tuple[str, ...] = RECORDED_TOPICS, cars: int = 1
+    ) -> None:
+        """Record `topics` into the bag `path`; no topics: record all.
 
-        Who waits until a topic is seen misses its first seconds: those of so many `cars` are
-        waited for.
+        The topics of `cars` cars are subscribed to before they have a publisher, so that no first
+        message is missed. Raises BagError if the bag cannot be made.
         """
         self._writer = BagWriter(path)
         super().__init__('recorder')
         self.dropped: Counter[str] = Counter()
         self.trouble = ''
-        self._inlets: list[tuple[str, Subscription]] = []
-        self._own_hands = _OwnHands()
+        self._recorded: list[tuple[str, Subscription]] = []
+        self._taken_by_owner = _TakenByOwner()
         self._wanted = {self.resolve_topic_name(topic) for topic in topics}
         self._settled: set[str] = set()
         self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_AT_MOST)
         self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
         self._thread.start()
-        expected = [topic for topic in DRIVE if topic in topics]
+        expected = [topic for topic in DRIVE_TOPICS if topic in topics]
         for topic in expected:
-            offer = Offer(is_latched=topic in LATCHED)
+            offer = Offer(is_latched=TOPICS[topic].is_latched)
             for prefix in prefixes(cars):
-                self._record(self.resolve_topic_name(prefix + topic), DRIVE[topic], offer)
-        self.create_timer(_LOOK_PERIOD_S, self._look)
-        sources = [topic for topic in expected if topic not in FROM_PEOPLE]
+                self._record(self.resolve_topic_name(prefix + topic), TOPICS[topic].type, offer)
+        self.create_timer(_SUBSCRIBE_PERIOD_S, self._subscribe_to_new)
+        sources = [topic for topic in expected if TOPICS[topic].publishers]
         conditions = {
-            prefix + ready_topic(RECORDER): partial(self._hears, prefix, sources)
+            prefix + RECORDER_READY: partial(self._has_publishers, prefix, sources)
             for prefix in prefixes(cars)
         }
         self._readiness = Readiness(self, conditions)
 
     @property
     def messages(self) -> int:
-        """How many messages are in the bag."""
+        """Number of messages in the bag."""
         return self._writer.messages
 
-    def _hears(self, prefix: str, topics: list[str]) -> bool:
+    def _has_publishers(self, prefix: str, topics: list[str]) -> bool:
         """Whether each of these topics of a car has a publisher."""
         return all(self.count_publishers(prefix + topic) for topic in topics)
 
-    def _look(self) -> None:
-        """Subscribe to what has begun to be published."""
+    def _subscribe_to_new(self) -> None:
+        """Subscribe to topics that have a publisher now."""
         for topic, types in self.get_topic_names_and_types():
             names = {topic, without_car(topic)}
             if topic in self._settled or (self._wanted and not names & self._wanted):
@@ -125,30 +132,30 @@ class RecorderNode(Node):
             self.get_logger().warning(str(error))
             return
 
-        def lost(news: object) -> None:
-            self.dropped[topic] += news.total_count_change  # type: ignore[attr-defined]
+        def count_lost(event: object) -> None:
+            self.dropped[topic] += event.total_count_change  # type: ignore[attr-defined]
 
-        inlet = self.create_subscription(
+        subscription = self.create_subscription(
             message_type,
             topic,
             lambda message: self._keep((topic, self.get_clock().now().nanoseconds, message)),
             profile(offer, depth=_DEPTH),
-            callback_group=self._own_hands,
+            callback_group=self._taken_by_owner,
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             raw=True,
         )
-        # Events are rare, and they are left to the executor.
-        events = SubscriptionEventCallbacks(message_lost=lost)
-        inlet.event_handlers = events.create_event_handlers(
-            self.default_callback_group, inlet.handle, topic
+        # The executor serves the events, because they are rare.
+        events = SubscriptionEventCallbacks(message_lost=count_lost)
+        subscription.event_handlers = events.create_event_handlers(
+            self.default_callback_group, subscription.handle, topic
         )
-        for handler in inlet.event_handlers:
+        for handler in subscription.event_handlers:
             self.add_waitable(handler)
-        self._inlets.append((topic, inlet))
+        self._recorded.append((topic, subscription))
 
     def serve(self, executor: SingleThreadedExecutor, seconds: float) -> None:
-        """Record for about so long."""
-        if self._own_hands.is_open:
+        """Record for about `seconds`."""
+        if self._taken_by_owner.is_open:
             executor.spin_once(timeout_sec=seconds)
             return
         time.sleep(seconds)
@@ -156,17 +163,17 @@ class RecorderNode(Node):
         executor.spin_once(timeout_sec=0.0)
 
     def take(self) -> int:
-        """Take all that has come, and return how many messages that were."""
-        if self._own_hands.is_open:
+        """Take all messages that have come, and return their number."""
+        if self._taken_by_owner.is_open:
             return 0
-        time_of = _time_of_a_message()
+        time_of = _receipt_time_key()
         batch: list[_Item] = []
         try:
-            for topic, inlet in self._inlets:
-                for message, told in iter(partial(take, inlet), None):
-                    batch.append((topic, told[time_of], message))
+            for topic, subscription in self._recorded:
+                for message, info in iter(partial(take, subscription), None):
+                    batch.append((topic, info[time_of], message))
         except PRIVATE_ERRORS as error:
-            self._own_hands.is_open = True
+            self._taken_by_owner.is_open = True
             self.get_logger().warning(
                 f'this rclpy lacks what the recorder uses ({error}): its executor calls for each '
                 'message, which is slower'
@@ -188,11 +195,11 @@ class RecorderNode(Node):
             try:
                 self._writer.write(*item)
             except OSError as error:
-                # Go on taking: who fills the queue must not wait for one that writes no more.
+                # The thread goes on to empty the queue, so that it never fills up.
                 self.trouble = error.strerror or str(error)
 
     def destroy_node(self) -> None:
-        """Write what still waits, and the index."""
+        """Write the messages that still wait, and the index."""
         super().destroy_node()
         self._queue.put(None)
         self._thread.join()
@@ -203,40 +210,40 @@ class RecorderNode(Node):
 
 
 def record(path: Path, topics: tuple[str, ...], seconds: float, cars: int = 1) -> RecorderNode:
-    """Record until SIGINT or SIGTERM, or for some seconds if they are not 0; what was done.
+    """Record until SIGINT or SIGTERM, or for `seconds` unless they are 0; return the node.
 
-    Ends sooner where the bag cannot be written any more: `trouble` says why. Raises BagError if it
-    cannot be made.
+    Ends earlier if the bag cannot be written any more; `trouble` is then the reason. Raises
+    BagError if the bag cannot be made.
     """
-    with interruptible() as going_on, ros():
+    with interruptible() as keep_going, ros():
         node = RecorderNode(path, topics, cars)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         until_s = time.monotonic() + (seconds or float('inf'))
-        while going_on() and time.monotonic() < until_s and not node.trouble:
+        while keep_going() and time.monotonic() < until_s and not node.trouble:
             node.serve(executor, _PERIOD_S)
-        _take_what_waits(node)
+        _take_rest(node)
         executor.shutdown()
         node.destroy_node()
     return node
 
 
 @cache
-def _time_of_a_message() -> str:
-    """What the middleware calls the time when a message came; Cyclone's is that of the take."""
+def _receipt_time_key() -> str:
+    """Key of the time of receipt; of the time of sending for Cyclone, which has only that."""
     is_cyclone = 'cyclonedds' in get_rmw_implementation_identifier()
     return 'source_timestamp' if is_cyclone else 'received_timestamp'
 
 
-def _take_what_waits(node: RecorderNode) -> None:
-    """A recorder that was slower than the drive still gets its end."""
+def _take_rest(node: RecorderNode) -> None:
+    """Take the messages that a recorder slower than the drive has not taken yet."""
     deadline_s = time.monotonic() + _CATCH_UP_S
     while node.take() and time.monotonic() < deadline_s:
         time.sleep(_QUIET_S)
 
 
 def message_class(kind: str) -> type:
-    """The class of `package/msg/Name`; BagError if it is not installed."""
+    """Return the class of `package/msg/Name`. Raises BagError if it is not installed."""
     package, _, name = kind.split('/')
     try:
         found: type = getattr(importlib.import_module(f'{package}.msg'), name)
@@ -246,7 +253,7 @@ def message_class(kind: str) -> type:
 
 
 def offer_of(publishers: list[TopicEndpointInfo]) -> Offer:
-    """What all publishers of a topic offer: a reader that asks for more hears nothing of some."""
+    """Return what all publishers offer: with more, a subscription would not match some of them."""
     profiles = [publisher.qos_profile for publisher in publishers]
     return Offer(
         depth=max(1, *(profile.depth for profile in profiles)),
@@ -256,7 +263,7 @@ def offer_of(publishers: list[TopicEndpointInfo]) -> Offer:
 
 
 def profile(offer: Offer, depth: int) -> QoSProfile:
-    """The ROS profile that fits an offer."""
+    """Return the ROS profile of an offer."""
     return QoSProfile(
         depth=depth,
         reliability=(

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sim_bridge.errors import UsageError
 from sim_bridge.nodes.standby import BEAT_VARIABLE, STANDBY_VARIABLE
-from sim_bridge.process import REFUSED, KeepsEndingError, ManagedProcess, RestartLimit
+from sim_bridge.process import REFUSED, ManagedProcess, RestartLimit, RestartLimitError
 from steering_net.process import end_with_parent
 
 SILENCE_S = 1.5
@@ -42,12 +42,12 @@ _END_S = 4.0
 class GuardedBridge(ManagedProcess):
     """The bridge, or the program that holds it, with a spare that takes over.
 
-    To be used by one thread, which calls `look_after` some times a second.
+    To be used by one thread, which calls `supervise` some times a second.
     """
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._spare: subprocess.Popen[str] | None = None
-        self._spare_deaths = RestartLimit()
+        self._spare_limit = RestartLimit()
         self._heartbeats: dict[int, int] = {}
         self._looked_s = time.monotonic()
         super().__init__('bridge', words, environment=environment)
@@ -71,20 +71,20 @@ class GuardedBridge(ManagedProcess):
         variables = {BEAT_VARIABLE: str(beating)}
         if waiting:
             variables[STANDBY_VARIABLE] = '1'
-        process = self._spawn(variables, [beating], told=waiting)
+        process = self._spawn(variables, [beating], pipe_input=waiting)
         os.close(beating)
         os.set_blocking(heard, False)
         self._heartbeats[process.pid] = heard
         return process
 
-    def look_after(self, say: Callable[[str], None]) -> None:
+    def supervise(self, say: Callable[[str], None]) -> None:
         """Replace a bridge that died or froze, and a spare that died.
 
-        Raises as `ManagedProcess.look_after` does.
+        Raises as `ManagedProcess.supervise` does.
         """
         self._listen(say)
-        super().look_after(say)
-        self._look_after_spare(say)
+        super().supervise(say)
+        self._supervise_spare(say)
         for pid in self._heartbeats.keys() - {
             one.pid for one in (self._process, self._spare) if one
         }:
@@ -106,7 +106,7 @@ class GuardedBridge(ManagedProcess):
             self._process.kill()
             self._process.wait()
 
-    def _look_after_spare(self, say: Callable[[str], None]) -> None:
+    def _supervise_spare(self, say: Callable[[str], None]) -> None:
         if self._spare is None:
             if time.monotonic() >= self._spare_due_s:
                 self._spare = self._spawn_beating(waiting=True)
@@ -115,11 +115,14 @@ class GuardedBridge(ManagedProcess):
         if code is None:
             return
         self._spare, self._spare_due_s = None, time.monotonic() + _SETTLED_S
-        if self._spare_deaths.is_exceeded():
-            say(f'the spare bridge keeps ending with {code}: there is none until the next start')
-            self._spare_due_s = float('inf')
+        if self._spare_limit.count_end():
+            say(f'the spare bridge ended with code {code}; another one is started')
         else:
-            say(f'the spare bridge ended with {code}, another one is started')
+            say(
+                f'the spare bridge ended with code {code}, for the sixth time within a minute; '
+                'there is no spare until the bridge is restarted'
+            )
+            self._spare_due_s = float('inf')
 
     def ask_to_end(self) -> None:
         """End the spare, and ask the bridge to end."""
@@ -141,10 +144,10 @@ def main(args: list[str] | None = None) -> int:
     bridge = GuardedBridge(['bridge', *(args or [])[1:]], os.environ)
     try:
         while not ending.wait(_LOOK_PERIOD_S):
-            bridge.look_after(_say)
+            bridge.supervise(_say)
     except UsageError:
         return REFUSED
-    except KeepsEndingError as error:
+    except RestartLimitError as error:
         _say(str(error))
         return 1
     finally:

@@ -1,8 +1,8 @@
-"""The bridge, the network and the throttle as three nodes in one process.
+"""Bridge, steering and throttle node in one process.
 
-Topics and parameters are the same (`-p bridge:port:=4567` sets one of a single node). It takes
-half of the memory and a shorter way, but what ends one of the nodes ends all three. One thread
-serves them all beside the server's: a command of the network is taken without waking anybody.
+Topics and parameters are the same (`-p bridge:port:=4567` sets a parameter of one node). One
+process takes half of the memory and less time, but an end of one node ends all three. One thread
+serves all three nodes beside the server's thread, so a command needs no wake-up of another thread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ from steering_net.ros.steering_node import REFUSED, SteeringNode
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the nodes until SIGINT, SIGTERM or the end of the parent; the exit code."""
+    """Run the nodes until SIGINT, SIGTERM or the end of the parent; return the exit code."""
     refused = (UsageError, *REFUSED)
     return run(BridgeNode, SteeringNode, ThrottleNode, args=args, refused=refused)

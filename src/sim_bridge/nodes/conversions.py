@@ -1,4 +1,4 @@
-"""Values to ROS messages and back. Beside the nodes, the only module that knows messages."""
+"""Conversions between values and ROS messages."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ _cv_bridge = CvBridge()
 
 
 def time_message(stamp_ns: int) -> Time:
-    """Nanoseconds since the epoch of the node's clock, as a message."""
+    """Return a message from nanoseconds since the epoch of the node's clock."""
     seconds, nanoseconds = divmod(stamp_ns, _NANOSECONDS)
     return Time(sec=seconds, nanosec=nanoseconds)
 
 
 def stamp_ns(stamp: Time) -> int:
-    """Nanoseconds of a stamp; the inverse of `time_message`."""
+    """Return the nanoseconds of a stamp; the inverse of `time_message`."""
     return int(stamp.sec) * _NANOSECONDS + int(stamp.nanosec)
 
 
 def header(stamp: int, frame_id: str) -> Header:
-    """Header of everything that belongs to one telemetry; stamp in nanoseconds."""
+    """Return the header of the messages of one telemetry; stamp in nanoseconds."""
     return Header(stamp=time_message(stamp), frame_id=frame_id)
 
 
 def float_message(value: float) -> Float32:
-    """One number."""
+    """Return a message with one number."""
     return Float32(data=value)
 
 
 def compressed_image(head: Header, jpeg: bytes) -> CompressedImage:
-    """A JPEG as it came, format `rgb8; jpeg compressed bgr8` as compressed_image_transport says.
+    """Return a message with a JPEG, its bytes unchanged.
 
-    The format tells what the decoded colours are and how the JPEG stores them.
+    format: `rgb8; jpeg compressed bgr8`, as compressed_image_transport writes it: the encoding of
+    the decoded image, then that of the JPEG.
     """
     return CompressedImage(
         header=head, format='rgb8; jpeg compressed bgr8', data=array.array('B', jpeg)
@@ -55,14 +56,14 @@ def compressed_image(head: Header, jpeg: bytes) -> CompressedImage:
 
 
 def raw_image(head: Header, rgb: npt.NDArray[np.uint8]) -> Image:
-    """An rgb8 image from uint8 (height, width, 3), colours in RGB order."""
+    """Return an rgb8 image from uint8 (height, width, 3), RGB."""
     message = _cv_bridge.cv2_to_imgmsg(rgb, encoding='rgb8')
     message.header = head
     return message
 
 
 def camera_info(head: Header, width: int, height: int, vertical_fov_rad: float) -> CameraInfo:
-    """An ideal pinhole camera with square pixels: f = (height / 2) / tan(fov / 2), pixels."""
+    """Return an ideal pinhole camera with square pixels: f = (height / 2) / tan(fov / 2), px."""
     focal = 0.5 * height / math.tan(0.5 * vertical_fov_rad)
     cx, cy = 0.5 * width, 0.5 * height
     return CameraInfo(
@@ -78,7 +79,7 @@ def camera_info(head: Header, width: int, height: int, vertical_fov_rad: float) 
 
 
 def steering_of(message: JointState) -> float | None:
-    """Position of the joint `steering`, rad, left positive; None if it is not in the message."""
+    """Return the position of the joint `steering`, rad, left positive; None if it is missing."""
     for name, position in zip(message.name, message.position, strict=False):
         if name == 'steering':
             return float(position)
@@ -88,7 +89,7 @@ def steering_of(message: JointState) -> float | None:
 def diagnostic(
     name: str, level: bytes, summary: str, values: Mapping[str, object]
 ) -> DiagnosticStatus:
-    """One status of one node; `values` in the order given, nested ones as `outer.inner`."""
+    """Return a status with `values` in their order, nested ones as `outer.inner`."""
     return DiagnosticStatus(
         name=name,
         hardware_id='sim_bridge',
@@ -99,12 +100,12 @@ def diagnostic(
 
 
 def diagnostics(stamp: Time, statuses: Sequence[DiagnosticStatus]) -> DiagnosticArray:
-    """Statuses of one moment."""
+    """Return a message with the statuses of one moment."""
     return DiagnosticArray(header=Header(stamp=stamp), status=list(statuses))
 
 
 def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """Each figure by itself, for plots of diagnostics cannot look into a text."""
+    """Yield each value by itself, because plots of diagnostics cannot parse a text."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from ((f'{key}.{inner}', figure) for inner, figure in value.items())
@@ -113,6 +114,6 @@ def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def network_of(message: DiagnosticArray) -> str:
-    """The model that a steering node tells in its diagnostics, '' if there is none in it."""
+    """Return the name of the network in the diagnostics of a steering node; '' without one."""
     models = (pair for status in message.status for pair in status.values if pair.key == 'model')
     return next((str(pair.value) for pair in models), '')

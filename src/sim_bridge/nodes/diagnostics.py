@@ -1,4 +1,4 @@
-"""How nodes say once a second how they are, in the standard way that rqt and Foxglove show."""
+"""Publishes the health of nodes once a second as diagnostics, which rqt and Foxglove show."""
 
 from __future__ import annotations
 
@@ -8,38 +8,39 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
 from sim_bridge.nodes import conversions
+from sim_bridge.topics import DIAGNOSTICS
 
 PERIOD_S = 1.0
 _DEPTH = 10
 
 Health = tuple[bytes, str, Mapping[str, object]]
-"""Level of diagnostic_msgs/DiagnosticStatus, one line for people, and the figures behind it."""
+"""Level of diagnostic_msgs/DiagnosticStatus, a summary in one line, and the figures behind it."""
 
 
 class Diagnostics:
-    """Publishes all statuses on `diagnostics`, and that of each car on its own topic as well."""
+    """Publishes all statuses on `diagnostics`, and the status of each car on its own topic too."""
 
     def __init__(self, node: Node, prefixes: Sequence[str]) -> None:
-        """`prefixes` of the cars' topics, see `sim_bridge.fleet.prefixes`."""
+        """`prefixes` of the cars' topics, see `sim_bridge.topics.prefixes`."""
         self._node = node
-        self._all = node.create_publisher(DiagnosticArray, 'diagnostics', _DEPTH)
+        self._all = node.create_publisher(DiagnosticArray, DIAGNOSTICS, _DEPTH)
         self._of_cars = [
-            node.create_publisher(DiagnosticArray, f'{prefix}diagnostics', _DEPTH)
+            node.create_publisher(DiagnosticArray, prefix + DIAGNOSTICS, _DEPTH)
             for prefix in prefixes
             if prefix
         ]
 
     def publish(self, statuses: Sequence[DiagnosticStatus]) -> None:
-        """One status per car, in their order."""
+        """Publish one status per car, in the order of the cars."""
         stamp = self._node.get_clock().now().to_msg()
         self._all.publish(conversions.diagnostics(stamp, statuses))
         for publisher, status in zip(self._of_cars, statuses, strict=False):
             publisher.publish(conversions.diagnostics(stamp, [status]))
 
 
-def publish_health(node: Node, name: str, tell: Callable[[], Health]) -> None:
-    """Have a node of a single car publish what `tell` says, under this name of a status."""
+def publish_health(node: Node, name: str, read: Callable[[], Health]) -> None:
+    """Publish the result of `read` once a second as the status `name` of a node."""
     diagnostics = Diagnostics(node, [])
     node.create_timer(
-        PERIOD_S, lambda: diagnostics.publish([conversions.diagnostic(name, *tell())])
+        PERIOD_S, lambda: diagnostics.publish([conversions.diagnostic(name, *read())])
     )

@@ -1,4 +1,4 @@
-"""Looks at the ROS graph that runs now, for `sim-bridge doctor`."""
+"""Inspects the running ROS graph for `sim-bridge doctor`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from sim_bridge.nodes.runner import ros
 
 
 def description() -> str:
-    """What ROS this is."""
+    """Return the name of the ROS distribution and of its middleware."""
     distribution = os.environ.get('ROS_DISTRO', 'of PyPI')
     return f'rclpy {distribution}, {get_rmw_implementation_identifier()}'
 
 
 def mismatches(seconds: float) -> tuple[int, list[str]]:
-    """How many topics there are, and which pairs of publisher and subscription do not fit."""
+    """Return the number of topics, and a line per publisher and subscription that do not match.
+
+    `seconds`: time to wait until the graph is known.
+    """
     with ros():
         node = rclpy.create_node('doctor')
         try:
-            # The graph becomes known bit by bit.
             time.sleep(seconds)
             topics = [name for name, _ in node.get_topic_names_and_types()]
             return len(topics), [line for topic in topics for line in _of_topic(node, topic)]

@@ -1,4 +1,4 @@
-"""Asks a steering node about the frames of a bag, one after the other."""
+"""The checker node: gets the answer of a steering node to each frame of a bag."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import rclpy
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
 
+from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import NEWEST
 
@@ -18,40 +19,42 @@ _TRIES = 3
 
 
 class NoAnswerError(RuntimeError):
-    """The steering node does not steer."""
+    """The steering node publishes no commands."""
 
 
 class CheckerNode(Node):
-    """Publishes a frame and waits for its command, so that none is missed however fast it goes."""
+    """Publishes one frame at a time and waits for its command, so that no frame is missed."""
 
     def __init__(self, namespace: str) -> None:
         super().__init__('checker', namespace=namespace)
-        self._frames = self.create_publisher(
-            CompressedImage, 'camera/image_raw/compressed', NEWEST
-        )
-        self._heard: tuple[int, float | None] = (-1, None)
-        self.create_subscription(JointState, 'cmd/steering', self._on_command, NEWEST)
+        self._frames = self.create_publisher(CompressedImage, topics.COMPRESSED_FRAME, NEWEST)
+        self._received: tuple[int, float | None] = (-1, None)
+        self.create_subscription(JointState, topics.STEERING_COMMAND, self._on_command, NEWEST)
 
-    def wait_for_steering(self, going_on: Callable[[], bool]) -> None:
-        """Return once the steering node is there. Raises NoAnswerError if it does not come."""
+    def wait_for_steering(self, keep_going: Callable[[], bool]) -> None:
+        """Wait for the steering node. Raises NoAnswerError if it does not start."""
         deadline_s = time.monotonic() + _START_S
         while not (
-            self._frames.get_subscription_count() and self.count_publishers('cmd/steering')
+            self._frames.get_subscription_count()
+            and self.count_publishers(topics.STEERING_COMMAND)
         ):
-            if time.monotonic() > deadline_s or not going_on():
+            if time.monotonic() > deadline_s or not keep_going():
                 raise NoAnswerError('the steering node did not start')
             rclpy.spin_once(self, timeout_sec=0.05)
 
     def steering_rad(self, frame_cdr: bytes, stamp_ns: int) -> float | None:
-        """What the network says to a frame, rad; None if it refuses the frame."""
+        """Return the steering for a frame, rad; None if the node does not answer it."""
         for _ in range(_TRIES):
             self._frames.publish(frame_cdr)
             deadline_s = time.monotonic() + _ANSWER_S
             while time.monotonic() < deadline_s:
                 rclpy.spin_once(self, timeout_sec=0.05)
-                if self._heard[0] == stamp_ns:
-                    return self._heard[1]
+                if self._received[0] == stamp_ns:
+                    return self._received[1]
         return None
 
     def _on_command(self, message: JointState) -> None:
-        self._heard = conversions.stamp_ns(message.header.stamp), conversions.steering_of(message)
+        self._received = (
+            conversions.stamp_ns(message.header.stamp),
+            conversions.steering_of(message),
+        )

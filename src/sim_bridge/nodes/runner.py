@@ -1,4 +1,4 @@
-"""How a node of this package starts and ends: one main function for all of them."""
+"""The main function of all nodes of this package: start, spin, end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import UsageError
-from sim_bridge.nodes.standby import is_spare, told_to_go
+from sim_bridge.nodes.standby import is_spare, wait_for_start
 from steering_net.process import end_with_parent
 from steering_net.ros import runner
 from steering_net.ros.parameters import ParameterError
@@ -22,25 +22,26 @@ def run(
     args: list[str] | None,
     refused: tuple[type[Exception], ...] = (UsageError, ParameterError),
 ) -> int:
-    """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent; the exit code.
+    """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent.
 
-    2 after one line on stderr if a parameter is bad or the node's port cannot be had: if making
-    one raises any of `refused`.
+    Returns the exit code: 2, after one line on stderr, if a maker raises one of `refused`, for
+    example because of a bad parameter or a port that is in use.
     """
     return runner.run(*makers, args=args, program='sim_bridge', refused=refused, turn=_turn)
 
 
 @contextmanager
 def _turn() -> Iterator[bool]:
-    """Wait as a spare; whether to start then.
+    """Wait as a spare; yield whether to start after that.
 
-    DDS takes a second or two to introduce a process to the others: a spare is known beforehand.
+    A waiting spare has a node without topics, because DDS takes a second or two to make a process
+    known to the others.
     """
     presence = None
     if is_spare():
         presence = rclpy.create_node('_spare', use_global_arguments=False, enable_rosout=False)
     try:
-        yield told_to_go()
+        yield wait_for_start()
     finally:
         if presence is not None:
             presence.destroy_node()
@@ -48,7 +49,7 @@ def _turn() -> Iterator[bool]:
 
 @contextmanager
 def ros() -> Iterator[None]:
-    """ROS for a program that handles signals itself and has nodes only for a while."""
+    """Initialise rclpy for a program that handles signals itself."""
     rclpy.init(args=['sim-bridge'], signal_handler_options=SignalHandlerOptions.NO)
     try:
         yield
@@ -58,7 +59,7 @@ def ros() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether to go on: until SIGINT, SIGTERM or the end of the parent."""
+    """Yield a function that returns False after SIGINT, SIGTERM or the end of the parent."""
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: stopped.append(number))

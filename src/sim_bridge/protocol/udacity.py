@@ -1,9 +1,9 @@
-"""What the Udacity simulator says and expects: names, units, signs and number formats.
+"""The wire format of the Udacity simulator: event names, units, signs and number formats.
 
-The only module that knows miles per hour, degrees and the simulator's right-positive steering.
-Everything it returns is SI with REP-103 signs (metres, seconds, radians, left is positive).
-Pure: payloads in, frozen values out, and back. The bridge uses `decode_telemetry` and
-`encode_command`; the embedded simulator uses their mirrors.
+This is the only module that knows miles per hour, degrees and steering that is positive to the
+right. Everything that it returns is SI with REP-103 signs (metres, seconds, radians, left is
+positive). Pure: payloads in, frozen values out, and back. The bridge uses `UdacityLink`; the
+embedded simulator uses `encode_telemetry` and `decode_command`, the mirrors of its two halves.
 """
 
 from __future__ import annotations
@@ -13,55 +13,28 @@ import binascii
 import contextlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from sim_bridge.protocol.types import Command, HalfCommandError, PacketError, Telemetry
+from steering_net.vehicle import MAX_STEERING_RAD
 
 EVENT_TELEMETRY = 'telemetry'
 EVENT_STEER = 'steer'
 EVENT_MANUAL = 'manual'
 
 _MPS_PER_MPH = 0.44704
-MAX_STEERING_RAD = math.radians(25.0)
-TOP_SPEED_MPS = 30.0 * _MPS_PER_MPH
-REVERSE_BELOW_MPS = 5.0 * _MPS_PER_MPH
-"""Below this speed a negative throttle drives the simulator's car backwards."""
 
 _MAX_ANGLE_DEG = 180.0
 _MAX_SPEED_MPH = 1000.0
 _MAX_IMAGE_CHARS = 8_000_000
 
 
-class PacketError(ValueError):
-    """A payload that is not what the protocol promises; the message names the field.
-
-    speed_mps, decimal: the speed of a telemetry that is wrong elsewhere, and its separator; None
-    where the speed cannot be read either.
-    """
-
-    def __init__(
-        self, message: str, speed_mps: float | None = None, decimal: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.speed_mps = speed_mps
-        self.decimal = decimal
-
-
-class HalfCommandError(PacketError):
-    """The steering of a command is good and its throttle is not.
-
-    The simulator has then already turned its wheels: `steering_rad` is what it applied.
-    """
-
-    def __init__(self, message: str, steering_rad: float) -> None:
-        super().__init__(message)
-        self.steering_rad = steering_rad
-
-
 @dataclass(frozen=True)
 class Culture:
-    """How a simulator's machine writes numbers. `negative`: where the minus sign of `{}` stands.
+    """The number format of a simulator's machine. `negative`: place of the minus sign at `{}`.
 
-    It reads a minus sign only in front of a number, even where it writes one behind.
+    Such a machine reads a minus sign only in front of a number, even if it writes it behind.
     """
 
     decimal: str
@@ -79,41 +52,35 @@ CULTURES: dict[str, Culture] = {
 }
 
 
-@dataclass(frozen=True)
-class Telemetry:
-    """One frame of the simulator.
+class UdacityLink:
+    """`Link` to a Udacity simulator: JSON events, numbers in the culture of its machine."""
 
-    steering_rad: what the wheels do now, left positive. throttle: 0..1. speed_mps: magnitude.
-    jpeg: the camera's image as sent. decimal: the separator that the numbers came with.
-    """
+    def __init__(self, emit: Callable[[str, Mapping[str, str]], None]) -> None:
+        """`emit` sends an event (name, data) to the client."""
+        self._emit = emit
+        self._decimal: str | None = None
 
-    steering_rad: float
-    throttle: float
-    speed_mps: float
-    jpeg: bytes
-    decimal: str = '.'
+    def decode(self, payload: object) -> Telemetry | None:
+        """Read the data of a `telemetry` event, and keep the decimal separator of its speed.
 
+        Raises PacketError, see `decode_telemetry`.
+        """
+        self._decimal = decimal_of(payload) or self._decimal
+        return decode_telemetry(payload)
 
-@dataclass(frozen=True)
-class Command:
-    """What the car shall do: steering_rad left positive, throttle -1..1 (negative brakes).
+    def send_command(self, command: Command) -> None:
+        """Send a `steer` event, in numbers that the simulator's culture reads."""
+        self._emit(EVENT_STEER, encode_command(command, self._decimal))
 
-    ValueError if a value is not finite, so that such a command cannot exist, let alone be sent.
-    """
-
-    steering_rad: float
-    throttle: float
-
-    def __post_init__(self) -> None:
-        for name in ('steering_rad', 'throttle'):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f'{name} is {getattr(self, name)}, it must be finite')
+    def send_manual(self) -> None:
+        """Send a `manual` event."""
+        self._emit(EVENT_MANUAL, {})
 
 
 def decode_telemetry(payload: object) -> Telemetry | None:
-    """Read the data of a `telemetry` event; None means that a person is driving.
+    """Read the data of a `telemetry` event; None means that a person drives.
 
-    Numbers may be JSON numbers, or strings as any culture writes them. Raises PacketError, naming
+    A number may be a JSON number, or a string as any culture writes it. Raises PacketError, naming
     the field, for anything else.
     """
     if payload is None:
@@ -124,21 +91,28 @@ def decode_telemetry(payload: object) -> Telemetry | None:
         return _decode(payload)
     except PacketError as error:
         with contextlib.suppress(PacketError):
-            error.speed_mps, error.decimal = _speed_mps(payload)
+            error.speed_mps, _ = _speed_mps(payload)
         raise
+
+
+def decimal_of(payload: object) -> str | None:
+    """Return the decimal separator of the speed in a `telemetry` event; None if it has none."""
+    if isinstance(payload, Mapping):
+        with contextlib.suppress(PacketError):
+            return _speed_mps(payload)[1]
+    return None
 
 
 def _decode(payload: Mapping[str, object]) -> Telemetry:
     _check_complete(payload)
     angle_deg, _ = _number(payload, 'steering_angle', _MAX_ANGLE_DEG)
     throttle, _ = _number(payload, 'throttle', 1.0)
-    speed_mps, decimal = _speed_mps(payload)
+    speed_mps, _ = _speed_mps(payload)
     return Telemetry(
         steering_rad=-math.radians(angle_deg),
         throttle=throttle,
         speed_mps=speed_mps,
         jpeg=_image(payload),
-        decimal=decimal,
     )
 
 
@@ -148,7 +122,7 @@ def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
 
 
 def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
-    """Write the data of a `telemetry` event as the simulator does, in its field order."""
+    """Return the data of a `telemetry` event as the simulator writes it, in its field order."""
     return {
         'steering_angle': _n4(-math.degrees(telemetry.steering_rad), culture),
         'throttle': _n4(telemetry.throttle, culture),
@@ -158,11 +132,11 @@ def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
 
 
 def encode_command(command: Command, decimal: str | None) -> dict[str, str]:
-    """Write the data of a `steer` event, clamped to what the car can do.
+    """Return the data of a `steer` event, clamped to the limits of the car.
 
     decimal: the separator of the simulator's last telemetry. None, before the first one, makes
-    both values `0`, the only number that every culture reads alike. A minus sign stands in front,
-    where all cultures read it, also those that write it behind.
+    both values `0`, because every culture reads `0` alike. A minus sign stands in front, because
+    all cultures read it there, even those that write it behind.
     """
     if decimal is None:
         return {'steering_angle': '0', 'throttle': '0'}
@@ -177,8 +151,8 @@ def encode_command(command: Command, decimal: str | None) -> dict[str, str]:
 def decode_command(payload: object, culture: Culture) -> Command:
     """Read the data of a `steer` event as the simulator does, in its culture.
 
-    Raises PacketError where the simulator swallows the event, HalfCommandError where it does so
-    after it has turned the wheels.
+    Raises PacketError where the simulator ignores the event, and HalfCommandError where it ignores
+    the throttle after it has turned the wheels.
     """
     if not isinstance(payload, Mapping):
         raise PacketError(f'steer is {_kind(payload)}; it must be an object')
@@ -202,7 +176,7 @@ _FIELDS = {
 _DECIMALS = './,\u066b'
 _SEPARATORS = ".,'\u2019 \u00a0\u202f\u066c"
 _UNSEEN = dict.fromkeys(map(ord, '\u200e\u200f\u061c'))
-"""Marks of writing direction, which some runtimes put around a sign."""
+"""Marks of writing direction. Some runtimes put them around a sign."""
 _UNSIGNED = r'(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?'
 _PLAIN = re.compile(_UNSIGNED, re.IGNORECASE | re.ASCII)
 _SIGNED = re.compile(f'[+-]?{_UNSIGNED}', re.IGNORECASE | re.ASCII)
@@ -213,7 +187,7 @@ _JSON_NAMES = {
 
 
 def _kind(value: object) -> str:
-    """What a JSON value is, for people."""
+    """Return the type of a JSON value, as a user reads it in an error."""
     if isinstance(value, bool):
         return str(value).lower()
     return _JSON_NAMES.get(type(value), 'an object')
@@ -229,7 +203,7 @@ def _check_complete(payload: Mapping[str, object]) -> None:
 
 
 def _number(payload: Mapping[str, object], field: str, limit: float) -> tuple[float, str]:
-    """Value of a field, |value| <= limit, and the decimal separator that it was written with."""
+    """Return the value of a field, |value| <= limit, and its decimal separator."""
     raw = payload.get(field)
     if isinstance(raw, str):
         value, decimal = _parse_any_culture(raw, field)
@@ -245,8 +219,8 @@ def _number(payload: Mapping[str, object], field: str, limit: float) -> tuple[fl
 def _parse_any_culture(raw: str, field: str) -> tuple[float, str]:
     """Read `1,234.5000`, `1.234,5000`, `- 12.5000` and `12/5000-` alike.
 
-    The simulator prints four decimals always (ToString("N4")), so the separator stands fifth
-    from the end; a client that prints fewer or more is read by its last separator.
+    The simulator always prints four decimals (ToString("N4")), so the separator is the fifth
+    character from the end. In a number with fewer or more decimals, the last separator counts.
     """
     if len(raw) > 40:
         raise PacketError(f'{field} has {len(raw)} characters; it must be a number')
@@ -264,7 +238,7 @@ def _parse_any_culture(raw: str, field: str) -> tuple[float, str]:
 
 
 def _split_sign(raw: str) -> tuple[float, str]:
-    """1.0 or -1.0, and the number without the sign, which stands in front of it or behind."""
+    """Return 1.0 or -1.0, and the number without its sign. The sign may be in front or behind."""
     text = raw.translate(_UNSEEN).replace('\u2212', '-').strip()
     if text.endswith('-'):
         return -1.0, text[:-1].rstrip()
@@ -274,7 +248,7 @@ def _split_sign(raw: str) -> tuple[float, str]:
 
 
 def _parse_single(payload: Mapping[str, object], field: str, culture: Culture) -> float:
-    """C#'s `float.Parse` of a string field: thousands separators are skipped wherever they are."""
+    """Read a string field as `float.Parse` of C# does: group separators are skipped anywhere."""
     raw = payload.get(field)
     if not isinstance(raw, str):
         raise PacketError(f'{field} is {_kind(raw)}; it must be text')

@@ -1,1 +1,1 @@
-"""Recorded drives: bags, logs and tracks to read, bags to write. Without ROS."""
+"""Recorded drives: bags that are written, and bags, logs and tracks that are read. No ROS."""

@@ -1,7 +1,7 @@
-"""Recordings: MCAP bags as `ros2 bag` writes them, with the messages' own bytes in and out.
+"""Bags: MCAP files as `ros2 bag` writes them. Messages are stored and read as their CDR bytes.
 
-Nothing is decoded to be recorded or replayed. What has to be looked into (stamps, commands,
-frames to export) is decoded without ROS. Pure: paths and bytes in, values out.
+Recording and replaying decode nothing. Stamps, commands and frames that are exported or compared
+are decoded without ROS.
 """
 
 from __future__ import annotations
@@ -31,17 +31,11 @@ from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
 from rosbags.typesys import Stores, get_typestore
 
 from sim_bridge.errors import UsageError
-from sim_bridge.topics import DRIVE
-
-FRAMES = 'camera/image_raw/compressed'
-COMMANDS = 'cmd/steering'
-SPEED = 'vehicle/speed'
-ANGLE = 'vehicle/steering_angle'
-THROTTLE = 'vehicle/throttle'
+from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND, TOPICS
 
 _TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9
-# What the two libraries raise on files that were cut off or damaged.
+# Exceptions that the two libraries raise for truncated or damaged files.
 _DAMAGE = (
     ReaderError,
     McapError,
@@ -62,19 +56,19 @@ _FOREVER = QosTime(sec=9223372036, nsec=854775807)
 
 
 class BagError(UsageError):
-    """A bag that cannot be read or written at all; the message is one line: which, and why."""
+    """A bag that cannot be read or written; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
 class Offer:
-    """The quality of service that a topic's publishers offer, as far as readers depend on it."""
+    """Quality of service that the publishers of a topic offer, as far as subscriptions need it."""
 
     depth: int = 1
     is_reliable: bool = True
     is_latched: bool = False
 
     def profile(self) -> Qos:
-        """The whole profile, as a bag holds it."""
+        """Return the complete profile, as it is stored in a bag."""
         return Qos(
             history=QosHistory.KEEP_LAST,
             depth=self.depth,
@@ -94,7 +88,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Record:
-    """One message of a bag: its bytes as they were on the wire (CDR), and when they came."""
+    """One message of a bag: its CDR bytes, and the time at which it was received, ns."""
 
     topic: str
     type: str
@@ -102,54 +96,56 @@ class Record:
     cdr: bytes
 
     def decoded(self) -> Any:
-        """The message with its fields as attributes; arrays are numpy arrays.
+        """Return the message with its fields as attributes; arrays are numpy arrays.
 
-        Raises BagError if the bytes are none of this type.
+        Raises BagError if the bytes are not a message of this type.
         """
         try:
             return _TYPES.deserialize_cdr(self.cdr, self.type)
         except _DAMAGE as error:
-            raise BagError(f'a message of {self.topic} is no {self.type}: {error}') from error
+            raise BagError(
+                f'{self.topic} has a message that is not {self.type}: {error}'
+            ) from error
 
     def frame(self) -> Any:
-        """The decoded message of a frame; BagError for one of another type."""
-        return self._decoded_as(DRIVE[FRAMES])
+        """Return the decoded message of a frame; BagError for a message of another type."""
+        return self._decoded_as(TOPICS[COMPRESSED_FRAME].type)
 
     def number(self) -> float:
-        """The value of a message that is a number; BagError for one of another type."""
-        return float(self._decoded_as(DRIVE[SPEED]).data)
+        """Return the value of a Float32 message; BagError for a message of another type."""
+        return float(self._decoded_as(TOPICS[SPEED].type).data)
 
     def command(self) -> tuple[int, float]:
-        """Stamp in ns and steering in rad of a command; BagError where there is no steering."""
-        message = self._decoded_as(DRIVE[COMMANDS])
+        """Return stamp, ns, and steering, rad, of a command; BagError if it has no steering."""
+        message = self._decoded_as(TOPICS[STEERING_COMMAND].type)
         if not len(message.position):
-            raise BagError(f'a {self.type} of {self.topic} has no position: the steering, rad')
+            raise BagError(f'{self.topic} has a {self.type} without position; it must be [rad]')
         return stamp_ns(message), float(message.position[0])
 
     def _decoded_as(self, expected: str) -> Any:
         if self.type != expected:
-            raise BagError(f'{self.topic} holds {self.type}, it must be {expected}')
+            raise BagError(f'{self.topic} holds {self.type}; it must be {expected}')
         return self.decoded()
 
     def is_of(self, name: str) -> bool:
-        """Whether the topic ends with this relative name, in whatever namespace it was."""
+        """Return whether the topic has this relative name in any namespace."""
         return f'/{self.topic.lstrip("/")}'.endswith(f'/{name}')
 
 
 def stamp_ns(message: Any) -> int:
-    """Nanoseconds of a decoded message's header stamp."""
+    """Return the header stamp of a decoded message, ns."""
     stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 class BagWriter:
-    """Writes one bag; what is not closed can be read up to its last megabyte.
+    """Writer of one bag. A bag that is not closed can be read up to its last megabyte.
 
-    One thread may announce topics while another writes.
+    One thread may add topics while another writes messages.
     """
 
     def __init__(self, path: Path) -> None:
-        """Create the folder. Raises BagError if it exists already or cannot be made."""
+        """Create the folder. Raises BagError if it already exists or cannot be created."""
         self.messages = 0
         self._connections: dict[str, Connection] = {}
         self._lock = threading.Lock()
@@ -160,10 +156,7 @@ class BagWriter:
             raise BagError(f'cannot record to {path}: {error}') from error
 
     def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
-        """Announce a topic.
-
-        Raises BagError for a message type whose definition is not known.
-        """
+        """Add a topic. Raises BagError if the definition of the message type is unknown."""
         if message_type not in _TYPES.fielddefs:
             raise BagError(f'{name} is not recorded: the definition of {message_type} is unknown')
         with self._lock:
@@ -172,7 +165,7 @@ class BagWriter:
             )
 
     def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
-        """Append one message of an announced topic."""
+        """Append one message of an added topic."""
         with self._lock:
             self._writer.write(self._connections[topic], time_ns, cdr)
         self.messages += 1
@@ -184,10 +177,10 @@ class BagWriter:
 
 @dataclass
 class Bag:
-    """A bag to read: iterate it for its records in the order of their times.
+    """A bag to read. Iterating over it yields its records, sorted by time.
 
-    `car`: only records of this one of a fleet; 0 for all. `trouble` says, once it was iterated,
-    why the reading ended before the bag's end, or ''.
+    car: number of the car whose records are read; 0: all cars. trouble: after an iteration the
+    reason why it ended before the end of the bag, or ''.
     """
 
     path: Path
@@ -208,10 +201,10 @@ class Bag:
         if self.trouble:
             self.trouble = f'{self.path} is incomplete, {read} messages were read: {self.trouble}'
         if not read:
-            raise BagError(self.trouble or f'the bag {self.path} holds no message')
+            raise BagError(self.trouble or f'the bag {self.path} holds no messages')
 
     def offers(self) -> dict[str, Offer]:
-        """What the publishers of each topic offered; {} where the bag's index is broken."""
+        """Return the offers of the publishers by topic; {} if the index of the bag is damaged."""
         try:
             with Reader(self.path) as reader:
                 return {
@@ -237,7 +230,7 @@ class Bag:
             reader.close()
 
     def _salvaged(self, reason: str) -> Iterator[Record]:
-        """Read MCAP files from their beginning, for want of an index at their end."""
+        """Read MCAP files from the beginning, because the index at their end is missing."""
         files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
         self.trouble = _one_line(reason) or 'there is no MCAP file'
         for file in files:

@@ -1,4 +1,4 @@
-"""Bags in forms that other programs read: the simulator's own driving log, and videos. No ROS."""
+"""Export of bags: as driving logs in the simulator's format, and as videos. No ROS."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.recording.bag import (
-    ANGLE,
-    COMMANDS,
-    FRAMES,
+from sim_bridge.recording.bag import Bag, BagError, stamp_ns
+from sim_bridge.topics import (
+    COMPRESSED_FRAME,
     SPEED,
+    STEERING_ANGLE,
+    STEERING_COMMAND,
     THROTTLE,
-    Bag,
-    BagError,
-    stamp_ns,
 )
 from sim_bridge.visualization import overlay
 from steering_net.data.driving_log import recorder_row
@@ -32,7 +30,7 @@ _VIDEO_LONGEST_FRAME_S = 0.5
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a bag with what was known at it: SI units, left positive; None is unknown."""
+    """One frame of a bag with the values at its time, SI, left positive; None if unknown."""
 
     stamp_ns: int
     jpeg: bytes
@@ -44,7 +42,7 @@ class Frame:
 
 
 class _Series:
-    """Values of a topic without stamps, found by the time at which they came."""
+    """Values of a topic without stamps, which are found by their time of arrival."""
 
     def __init__(self) -> None:
         self._times_ns: list[int] = []
@@ -55,7 +53,7 @@ class _Series:
         self._values.append(value)
 
     def nearest(self, time_ns: int) -> float | None:
-        """The bridge publishes all values of a frame at once: the nearest is the frame's own."""
+        """Return the value nearest in time: the bridge publishes all values of a frame at once."""
         if not self._times_ns:
             return None
         times = self._times_ns
@@ -66,14 +64,14 @@ class _Series:
 
 
 def frames(bag: Bag) -> Iterator[Frame]:
-    """The frames of a bag in the order in which they came. BagError if it holds none.
+    """Yield the frames of a bag, sorted by time of arrival.
 
-    It is raised too for a topic of another type than the bridge publishes.
+    Raises BagError if there are no frames, or if a topic has another type than in `TOPICS`.
     """
-    series = {ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
+    series = {STEERING_ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
     commands: dict[int, tuple[float, int]] = {}
     for record in bag:
-        if record.is_of(COMMANDS):
+        if record.is_of(STEERING_COMMAND):
             stamp, commanded_rad = record.command()
             commands[stamp] = commanded_rad, record.time_ns
         for name, values in series.items():
@@ -81,9 +79,9 @@ def frames(bag: Bag) -> Iterator[Frame]:
                 values.add(record.time_ns, record.number())
     topic = ''
     for record in bag:
-        if record.is_of(FRAMES):
+        if record.is_of(COMPRESSED_FRAME):
             if record.topic != (topic or record.topic):
-                raise BagError(f'{bag.path} holds several cars: `export --car N` takes one out')
+                raise BagError(f'{bag.path} holds several cars; choose one with `export --car N`')
             topic = record.topic
             image = record.frame()
             stamp = stamp_ns(image)
@@ -91,25 +89,27 @@ def frames(bag: Bag) -> Iterator[Frame]:
             yield Frame(
                 stamp_ns=stamp,
                 jpeg=image.data.tobytes(),
-                steering_rad=series[ANGLE].nearest(record.time_ns),
+                steering_rad=series[STEERING_ANGLE].nearest(record.time_ns),
                 speed_mps=series[SPEED].nearest(record.time_ns),
                 throttle=series[THROTTLE].nearest(record.time_ns),
                 commanded_rad=answered_rad,
                 latency_ms=None if answered_ns is None else 1e-6 * (answered_ns - stamp),
             )
     if not topic:
-        raise BagError(f'{bag.path} holds no {FRAMES}{f" of car {bag.car}" if bag.car else ""}')
+        raise BagError(
+            f'{bag.path} holds no {COMPRESSED_FRAME}{f" of car {bag.car}" if bag.car else ""}'
+        )
 
 
 def export_log(bag: Bag, folder: Path) -> int:
-    """Write driving_log.csv and IMG/ as the simulator's recorder does; the number of rows.
+    """Write driving_log.csv and IMG/ as the simulator's recorder does; return the number of rows.
 
-    The bag has no side cameras, so their two columns stay empty. Raises BagError if the folder
-    holds a log already, or if the bag has no steering.
+    The columns of the side cameras are empty, because a bag has none. Raises BagError if the
+    folder already holds a log, or if the bag has no steering.
     """
     log = folder / 'driving_log.csv'
     if log.exists():
-        raise BagError(f'{log} exists already, it is not overwritten')
+        raise BagError(f'{log} already exists; name another folder')
     images = folder / 'IMG'
     images.mkdir(parents=True, exist_ok=True)
     partial = log.with_suffix('.part')
@@ -117,7 +117,7 @@ def export_log(bag: Bag, folder: Path) -> int:
     with partial.open('w', encoding='utf-8', newline='') as file:
         for frame in frames(bag):
             if frame.steering_rad is None:
-                raise BagError(f'{bag.path} holds no {ANGLE}')
+                raise BagError(f'{bag.path} holds no {STEERING_ANGLE}')
             path = _unused(images, frame.stamp_ns)
             path.write_bytes(frame.jpeg)
             file.write(
@@ -134,7 +134,7 @@ def export_log(bag: Bag, folder: Path) -> int:
 
 
 def _unused(images: Path, stamp_ns: int) -> Path:
-    """A file named by the frame's time as the recorder does; later where that is taken."""
+    """Return a file name with the frame's time, as the recorder does, or the next free time."""
     while True:
         moment = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=UTC)
         name = f'center_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg'
@@ -144,12 +144,12 @@ def _unused(images: Path, stamp_ns: int) -> Path:
 
 
 def export_video(bag: Bag, path: Path, limit_mps: float | None = None) -> int:
-    """Write an MP4 with the overlay drawn in, at the bag's mean frame rate; the number of frames.
+    """Write an MP4 with overlays at the bag's mean frame rate; return the number of frames.
 
-    Raises BagError if OpenCV cannot write it, or the folder does not exist.
+    Raises BagError if OpenCV cannot write the file or the folder does not exist.
     """
     if not path.absolute().parent.is_dir():
-        raise BagError(f'there is no folder {path.absolute().parent}')
+        raise BagError(f'{path}: there is no folder {path.absolute().parent}; create it')
     writer: cv2.VideoWriter | None = None
     written = 0
     rate_hz = _frame_rate_hz(bag)
@@ -183,7 +183,7 @@ def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | N
 
 
 def _frame_rate_hz(bag: Bag) -> float:
-    """Mean rate; pauses are not counted."""
+    """Return the mean frame rate, 1/s, without pauses."""
     stamps = np.array([frame.stamp_ns for frame in frames(bag)], np.float64) * 1e-9
     gaps = np.diff(stamps)
     gaps = gaps[(gaps > 0.0) & (gaps < _VIDEO_LONGEST_FRAME_S)]
@@ -195,5 +195,5 @@ def _open_video(path: Path, rate_hz: float, drawing: npt.NDArray[np.uint8]) -> c
     codec = cv2.VideoWriter.fourcc(*'mp4v')
     writer = cv2.VideoWriter(str(path), codec, rate_hz, (width, height))
     if not writer.isOpened():
-        raise BagError(f'OpenCV cannot write {path}: it needs FFmpeg with MPEG-4')
+        raise BagError(f'OpenCV cannot write {path}; install FFmpeg with MPEG-4')
     return writer

@@ -1,4 +1,4 @@
-"""Recorded drives of every kind, opened alike: folders, logs and bags. No ROS."""
+"""Recordings from folders, logs, bags and embedded tracks, opened by one function. No ROS."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.recording.bag import ANGLE, Bag, BagError
+from sim_bridge.recording.bag import Bag, BagError
 from sim_bridge.recording.export import frames
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
+from sim_bridge.topics import STEERING_ANGLE
 from steering_net.data.driving_log import smooth
 from steering_net.data.recording import Recording, read_folder
 from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera, turned
@@ -22,16 +23,16 @@ _QUALITY = 92
 
 
 def is_bag(path: Path) -> bool:
-    """Whether this is an MCAP file, or a folder with one in it."""
+    """Return whether this is an MCAP file or a folder that holds one."""
     return path.suffix == '.mcap' or (path.is_dir() and any(path.glob('*.mcap')))
 
 
 def open_recording(path: Path, recorded_with: str = '') -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
-    `recorded_with` is the camera of its frames, in the words of `find_camera`. Where it is empty,
-    a bag is of Autonomous mode and a log of Training mode. Raises LogError or BagError where there
-    is no recording.
+    `recorded_with` is the camera of its frames, in the notation of `find_camera`. If it is empty,
+    the camera is that of Autonomous mode for a bag and that of Training mode for a log. Raises
+    LogError or BagError if there is no recording.
     """
     if is_bag(path):
         return read_bag(path, recorded_with or AUTONOMOUS)
@@ -39,9 +40,9 @@ def open_recording(path: Path, recorded_with: str = '') -> Recording:
 
 
 def turned_down(recording: Recording, angle_rad: float) -> Recording:
-    """Return the recording of a camera that looks `angle_rad` further down.
+    """Return the recording as seen by a camera that looks `angle_rad` further down.
 
-    Its frames are re-projected and compressed anew. It counts as one of the same camera.
+    The frames are re-projected and compressed again. The recording keeps the name of its camera.
     """
     camera = find_camera(recording.camera)
     seen_by = replace(camera, pitch_down_rad=camera.pitch_down_rad + angle_rad)
@@ -53,12 +54,12 @@ def turned_down(recording: Recording, angle_rad: float) -> Recording:
 
 
 def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
-    """Read a bag: its frames, each with the command that carries its stamp.
+    """Read the frames of a bag, each with the command that carries its stamp.
 
-    A bag without commands (somebody drove by hand) gives the wheels' angle at each frame, and
-    that angle's centred one-second mean as target, for hands press keys. The frames' JPEG bytes
-    are kept in memory, some 10 kB each. Frames without steering are left out with a warning.
-    `camera` took the frames.
+    A bag without commands is one of manual driving: the steering is the wheels' angle at each
+    frame, and the target is the centred one-second mean of that angle, because the angle jumps
+    with each key press. Frames without steering are left out with a warning. The JPEG bytes are
+    kept in memory, about 10 kB per frame. `camera` took the frames.
     """
     bag = Bag(path)
     found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
@@ -71,7 +72,7 @@ def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
         if (rad := frame.commanded_rad if is_commanded else frame.steering_rad) is not None
     ]
     if not steered:
-        raise BagError(f'{path} holds neither commands nor {ANGLE}')
+        raise BagError(f'{path} holds neither commands nor {STEERING_ANGLE}')
     if len(steered) < len(found):
         _LOG.warning('%s: %d frames without steering left out', path, len(found) - len(steered))
     times_s = np.array([frame.stamp_ns for frame, _ in steered], np.float64) * 1e-9
@@ -90,7 +91,7 @@ def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
 
 
 def render_track(seed: int, count: int, rng: np.random.Generator) -> Recording:
-    """Render `count` labelled frames of an embedded track; they have no speed and no order."""
+    """Render `count` labelled frames of an embedded track at random places, without speed."""
     rendered = [
         (encode_jpeg(sample.rgb, JPEG_QUALITY), sample.steering_rad)
         for sample in samples(seed, count, rng)

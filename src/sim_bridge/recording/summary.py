@@ -1,4 +1,4 @@
-"""What is in recorded data: figures, what could not be read, and pictures to look at."""
+"""Summary of training data: figures, rows that cannot be read, and pictures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from sim_bridge.recording.sources import is_bag, read_bag, render_track
 from sim_bridge.visualization.overlay import Reading, Rgb
-from sim_bridge.visualization.plots import write_histogram, write_sheet
+from sim_bridge.visualization.plots import histogram, sheet
 from steering_net.data.driving_log import BadRow, Log, find_image, read_log
 from steering_net.data.recording import Recording, find_log, from_log
 from steering_net.errors import ImageError
@@ -27,7 +27,7 @@ _LONGEST_GAP_S = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """A recording with what its file says of it: form, cameras, bad rows and missing images."""
+    """A recording with the format, cameras, unreadable rows and missing images of its file."""
 
     recording: Recording
     form: str
@@ -37,10 +37,10 @@ class Source:
 
 
 def open_source(path: Path, recorded_with: str = '') -> Source:
-    """Open a log, a folder with one, or a bag; LogError or BagError where there is none.
+    """Open a log, a folder with a log, or a bag; LogError or BagError if it cannot be read.
 
-    `recorded_with` is the camera of its frames; empty: Autonomous mode's for a bag, else Training
-    mode's.
+    `recorded_with` is the camera that took the frames. If it is empty, the camera is that of
+    Autonomous mode for a bag and that of Training mode for a log.
     """
     if is_bag(path):
         return Source(read_bag(path, recorded_with or AUTONOMOUS), 'a bag (MCAP)')
@@ -58,7 +58,7 @@ def open_track(seed: int, count: int) -> Source:
 
 
 def figures(source: Source) -> dict[str, Any]:
-    """Return the report's fields, SI, left positive; `hz` is None where there is no time."""
+    """Return the figures of a source, SI, left positive; `hz` is None without time stamps."""
     recording = source.recording
     gaps_s = np.diff(np.sort(recording.times_s))
     gaps_s = gaps_s[(gaps_s > 0.0) & (gaps_s < _LONGEST_GAP_S)]
@@ -77,7 +77,7 @@ def figures(source: Source) -> dict[str, Any]:
 
 
 def lines(report: dict[str, Any]) -> Iterator[str]:
-    """Yield a report as text, bad rows with their line and reason included."""
+    """Yield a report as lines of text, with the line and reason of each unreadable row."""
     low, high = np.degrees(report['steering_rad'])
     yield report['source']
     yield f'  format    {report["format"]}'
@@ -95,22 +95,23 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
 
 
 def write_pictures(source: Source, folder: Path) -> list[Path]:
-    """Write a histogram of the steering, and sample frames if there are any; the files."""
+    """Write a histogram of the steering, and sample frames if there are any; return the paths."""
     recording = source.recording
     folder.mkdir(parents=True, exist_ok=True)
     stem = '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
     files = [folder / f'{stem}_histogram.png']
     steering = {'recorded': recording.steering_rad, 'smoothed': recording.target_rad}
-    write_histogram(files[0], {k: np.degrees(v) for k, v in steering.items()}, 'steering, °')
+    degrees = {name: np.degrees(rad) for name, rad in steering.items()}
+    files[0].write_bytes(histogram(degrees, 'steering, °'))
     readings = list(_samples(recording))
     if readings:
         files.append(folder / f'{stem}_frames.png')
-        write_sheet(files[-1], readings, find_camera(recording.camera))
+        files[-1].write_bytes(sheet(readings, find_camera(recording.camera)))
     return files
 
 
 def _samples(recording: Recording) -> Iterator[tuple[Rgb, Reading]]:
-    """Frames from all over the recording, with their steering; those that are missing are not."""
+    """Yield frames spread over the recording, with their steering; missing frames are left out."""
     for index in np.linspace(0, len(recording) - 1, _SHOWN_FRAMES).astype(int):
         try:
             rgb = _whole(recording.frame(index))
@@ -121,7 +122,7 @@ def _samples(recording: Recording) -> Iterator[tuple[Rgb, Reading]]:
 
 
 def _whole(rgb: Rgb) -> Rgb:
-    """A frame as it is, or a stored crop in its place on a black frame."""
+    """Return a frame unchanged, or a stored crop at its place in a black frame."""
     if rgb.shape != CROP_SHAPE:
         return as_frame(rgb)
     frame = np.zeros(FRAME_SHAPE, np.uint8)

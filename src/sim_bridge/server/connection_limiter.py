@@ -1,9 +1,9 @@
-"""How many connections there may be, how fast they may come, and who has to make room.
+"""Limits the number of connections and their pace, and chooses the one to close for a new one.
 
-A server that stops accepting when it is full locks out the simulator that wants to reconnect,
-and one that rejects it makes it try again a thousand times a second. So the newest always gets
-in, and the one that has been silent for longest goes: first of those that have not yet opened a
-WebSocket. One that drives stays, however many others have spoken after it.
+A full server that accepts nothing locks out a simulator that wants to reconnect. A server that
+rejects it makes it try again a thousand times a second. So the newest connection always gets in,
+and the one that has been silent for longest is closed, first of those that have not opened a
+WebSocket. The connection of a client that drives stays.
 
 Pure: no socket, no clock; belongs to one thread.
 """
@@ -19,7 +19,7 @@ K = TypeVar('K')
 
 
 class ConnectionLimiter(Generic[K]):
-    """Keeps the connections, by any hashable key, in the order in which they were last heard."""
+    """The connections, by any hashable key, in the order in which they were last heard."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class ConnectionLimiter(Generic[K]):
         per_second: float = 100.0,
         burst: int = 10,
     ) -> None:
-        """At most so many connections, and so many new ones a second after a burst.
+        """Allow `at_most` connections, and `per_second` new ones after a burst.
 
-        `drives`: whether a WebSocket has to stay; if all have to, one goes all the same.
+        `drives` returns whether a WebSocket has to stay. If all have to, one is closed anyway.
         """
         self._drives = drives
         self._at_most = at_most
@@ -46,14 +46,14 @@ class ConnectionLimiter(Generic[K]):
         return len(self._pending) + len(self._established)
 
     def pause_s(self, now_s: float) -> float:
-        """How long to wait before the next connection is accepted."""
+        """Return the time to wait before the next connection is accepted, s."""
         gained = max(0.0, now_s - self._counted_s) * self._per_second
         self._credit = min(self._burst, self._credit + gained)
         self._counted_s = now_s
         return max(0.0, 1.0 - self._credit) / self._per_second
 
     def admit(self, key: K) -> K | None:
-        """A connection was accepted; return the one that has to be closed for it, if any."""
+        """Add an accepted connection; return the one to close for it, if any."""
         self._credit -= 1.0
         evicted = None
         if len(self) >= self._at_most:
@@ -64,18 +64,18 @@ class ConnectionLimiter(Generic[K]):
         return evicted
 
     def promote(self, key: K) -> None:
-        """A connection became a WebSocket."""
+        """Take that a connection became a WebSocket."""
         if key in self._pending:
             del self._pending[key]
             self._established[key] = None
 
     def heard(self, key: K) -> None:
-        """Something came through a WebSocket."""
+        """Take that a WebSocket has received something."""
         if key in self._established:
             self._established.move_to_end(key)
 
     def leave(self, key: K) -> None:
-        """A connection has ended."""
+        """Remove a connection that has ended."""
         self._pending.pop(key, None)
         self._established.pop(key, None)
 

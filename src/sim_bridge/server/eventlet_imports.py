@@ -1,6 +1,6 @@
-"""eventlet, Engine.IO and Socket.IO, imported quietly and without what is never used.
+"""eventlet, Engine.IO and Socket.IO, imported without warnings and without unused parts.
 
-What else needs one of them takes it from here, so that this comes first.
+Other modules import them from here, so that this module runs first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ os.environ.setdefault('EVENTLET_NO_GREENDNS', 'yes')
 
 
 class _Later(ModuleType):
-    """Stands for a module that is imported only when somebody uses it."""
+    """A module that is imported when an attribute of it is first used."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(self.__name__), name)

@@ -1,8 +1,8 @@
-"""The names by which browsers may call the server, and the refusal of all other names.
+"""Checks Host and Origin headers: by which names browsers may call the server.
 
-Another site can let its own name lead to this machine (DNS rebinding). A browser then lets that
-site's pages read what the bridge answers, the camera's frames too. Such requests still carry the
-site's name. Addresses and `localhost` cannot be forged in this way.
+Another site can point its own name at this machine (DNS rebinding). A browser then lets the pages
+of that site read the bridge's answers, the camera's frames too. Such requests still carry the name
+of the site. Addresses and `localhost` cannot be forged in this way.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _logger = logging.getLogger('sim_bridge.server')
 _SHOWN_AT_MOST = 100
-_COMPLAIN_EVERY_S = 5.0
+_LOG_EVERY_S = 5.0
 
 
-class Names:
-    """Decides by their names which requests are let in; logs one refusal in five seconds."""
+class HostCheck:
+    """Accepts or refuses requests by their Host and Origin; logs one refusal in five seconds."""
 
     def __init__(
         self, host: str, allowed: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`host` is the address or name that is listened on, `allowed` are more names."""
+        """`host`: address or name that the server listens on. `allowed`: more names."""
         self._allowed = {name.strip().lower() for name in allowed} - {''}
         self._known = {'localhost', host.lower(), *self._allowed}
         self._clock = clock
-        self._complained_s = float('-inf')
+        self._logged_s = float('-inf')
 
-    def guard(self, app: WsgiApp) -> WsgiApp:
-        """`app` for requests that name this server; all others get 403 and how to be let in."""
+    def wrap(self, app: WsgiApp) -> WsgiApp:
+        """Return `app` for requests that name this server; others get 403 with the fix."""
 
-        def guarded(
+        def checked(
             environ: dict[str, Any], start_response: Callable[..., Any]
         ) -> Iterable[bytes]:
-            if _is_plain_websocket(environ) or self.takes_host(environ.get('HTTP_HOST', '')):
+            if _is_plain_websocket(environ) or self.allows_host(environ.get('HTTP_HOST', '')):
                 return app(environ, start_response)
-            told = _not_known(environ['HTTP_HOST'])
-            self._complain(f'a request was refused: {told}')
+            refusal = _not_known(environ['HTTP_HOST'])
+            self._log(f'a request was refused: {refusal}')
             headers = [('Content-Type', 'text/plain; charset=utf-8'), ('Connection', 'close')]
             start_response('403 Forbidden', headers)
-            return [f'{told}\n'.encode()]
+            return [f'{refusal}\n'.encode()]
 
-        return guarded
+        return checked
 
-    def takes_host(self, host: str) -> bool:
+    def allows_host(self, host: str) -> bool:
         """Whether a Host header names this server. Browsers always send one, scripts need not."""
         return not host or self._is_known(_hostname(f'//{host}'))
 
-    def takes_origin(self, origin: str | None, environ: Mapping[str, str]) -> bool:
+    def allows_origin(self, origin: str | None, environ: Mapping[str, str]) -> bool:
         """Whether an Origin header names a page of this server, or of a proxy that is allowed."""
         if origin is None:
             return True
@@ -61,7 +61,7 @@ class Names:
         is_own = origin.startswith('http://') and origin[7:] == environ.get('HTTP_HOST')
         if name in self._allowed or (is_own and self._is_known(name)):
             return True
-        self._complain(
+        self._log(
             f'a page of {origin[:_SHOWN_AT_MOST]!r} was refused: only pages of this bridge may '
             'connect. If that is a proxy of yours, add its name to the parameter allowed_hosts'
         )
@@ -70,9 +70,9 @@ class Names:
     def _is_known(self, name: str) -> bool:
         return name in self._known or _is_address(name)
 
-    def _complain(self, line: str) -> None:
-        if self._clock() - self._complained_s >= _COMPLAIN_EVERY_S:
-            self._complained_s = self._clock()
+    def _log(self, line: str) -> None:
+        if self._clock() - self._logged_s >= _LOG_EVERY_S:
+            self._logged_s = self._clock()
             _logger.warning(line)
 
 

@@ -1,14 +1,14 @@
 """The Socket.IO server that simulators and pages connect to.
 
-One thread runs eventlet's hub and with it every socket, every handler call and every send.
-Other threads reach it through `post` alone: `emit` from a foreign thread would be lost silently.
+One thread runs eventlet's hub, and with it every socket, every handler call and every send. Other
+threads use `call_soon` alone, because an `emit` from another thread is lost silently.
 
 The unmodified Udacity simulator claims Engine.IO 4 but speaks Engine.IO 3: it never opens its
-namespace and pings the server itself. `LegacyDialect` translates at the WebSocket boundary, so
-that python-socketio serves it beside modern clients on one port.
+namespace and pings the server itself. `Eio3Adapter` translates this at the WebSocket, so that
+python-socketio serves simulators and modern clients on one port.
 
-Everything that a client can make grow is bounded: connections, their pace, requests, messages,
-fragments, what waits to be sent, and what is said about all that: what cannot be read is counted.
+Everything that a client can make grow is bounded: the number and pace of connections, requests,
+messages, fragments, unsent answers and log lines. Unreadable messages are counted, not logged.
 """
 
 from __future__ import annotations
@@ -28,56 +28,72 @@ from typing import Any, Protocol
 from sim_bridge.errors import UsageError
 from sim_bridge.protocol.udacity import EVENT_TELEMETRY
 from sim_bridge.server.connection_limiter import ConnectionLimiter
-from sim_bridge.server.eio3_adapter import LEGACY, MAX_MESSAGE_BYTES
+from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.eventlet_imports import eventlet, socketio
-from sim_bridge.server.host_check import Names, WsgiApp
+from sim_bridge.server.host_check import HostCheck, WsgiApp
 from sim_bridge.server.socketio_server import BoundedSocketio, CountingLogger
 from sim_bridge.server.websocket import OWNER, HttpProtocol, Listener
 
 _logger = logging.getLogger('sim_bridge.server')
 
-_FAREWELL_S = 0.1
+_LAST_SENDS_S = 0.1
 _SOCKET_S = 30.0
 _UNSENT_AT_MOST = 16
-"""A simulator has two tokens, so it can have two answers under way, and some keepalives."""
-_COMPLAIN_EVERY_S = 5.0
-_UNHEARD_MS = 20_000
+"""A simulator has two tokens, so two answers can be under way to it, and some keepalives."""
+_LOG_EVERY_S = 5.0
+_UNACKNOWLEDGED_MS = 20_000
+_SHORTEST_DELAY_S = 0.0005
 
 
 class ServerError(UsageError):
-    """The server cannot start; the message says why and what to do."""
+    """The server cannot start; the message names the reason and the fix."""
 
 
 class Handler(Protocol):
-    """What the server calls, always on its own thread."""
+    """Receives the events of a server, always on the server's thread.
 
-    def connected(self, sid: str, *, is_simulator: bool) -> None:
-        """A client connected."""
+    The server passes the time of its clock, and after each call asks for the next deadline.
+    """
 
-    def disconnected(self, sid: str) -> None:
-        """A client is gone."""
+    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
+        """Take a new client. Only the Udacity simulator speaks Engine.IO 3."""
 
-    def drives(self, sid: str) -> bool:
-        """Whether this client may not be sent away to make room for another."""
+    def disconnected(self, now_s: float, sid: str) -> None:
+        """Take that a client is gone."""
 
-    def telemetry(self, sid: str, payload: object) -> None:
-        """A client sent a `telemetry` event with this data."""
+    def drives(self, now_s: float, sid: str) -> bool:
+        """Whether this client drives a car, so that it may not be disconnected for another."""
 
-    def woken(self) -> None:
-        """The time asked for with `wake_at` has come."""
+    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
+        """Take the data of a client's `telemetry` event."""
+
+    def expire(self, now_s: float) -> None:
+        """Act on deadlines that have passed."""
+
+    def next_deadline(self) -> float:
+        """Time at which `expire` has to be called next; infinity for never."""
 
 
 class SimulatorServer:
     """Serves simulators, modern Socket.IO clients and a WSGI application on one port."""
 
     def __init__(
-        self, *, host: str, port: int, pages: WsgiApp, allowed_hosts: Iterable[str] = ()
+        self,
+        *,
+        host: str,
+        port: int,
+        pages: WsgiApp,
+        allowed_hosts: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Bind at once, so that a port in use is told before anything else starts.
+        """Bind at once, so that a port in use is reported before anything else starts.
 
-        Browsers may call it by an address, `localhost`, `host` and the `allowed_hosts`. Raises
-        ServerError if the address cannot be had. port 0 takes any free one.
+        port: 0 takes any free one. pages: the application behind all paths but Socket.IO's.
+        allowed_hosts: names by which browsers may call the server, besides addresses, `localhost`
+        and `host`. Raises ServerError if the address cannot be opened.
         """
+        self._clock = clock
+        self._handler: Handler | None = None
         self._socket = _bind(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.is_local = _is_loopback(self._socket.getsockname()[0])
@@ -85,62 +101,62 @@ class SimulatorServer:
         self.unsent = 0
         self.limiter: ConnectionLimiter[Any] = ConnectionLimiter(self._drives)
         self._engineio_sids: dict[Any, str] = {}
-        self._complained_s = float('-inf')
-        names = Names(host, allowed_hosts)
+        self._logged_s = float('-inf')
+        hosts = HostCheck(host, allowed_hosts)
         quiet = CountingLogger(self.count_malformed)
         self._sio = BoundedSocketio(
             self.count_malformed,
             async_mode='eventlet',
             async_handlers=False,
             max_http_buffer_size=MAX_MESSAGE_BYTES,
-            cors_allowed_origins=names.takes_origin,
+            cors_allowed_origins=hosts.allows_origin,
             logger=quiet,
             engineio_logger=quiet,
         )
-        self._app = names.guard(socketio.WSGIApp(self._sio, pages))
-        self._posted: deque[Callable[[], None]] = deque()
+        self._app = hosts.wrap(socketio.WSGIApp(self._sio, pages))
+        self._calls: deque[Callable[[float], object]] = deque()
         self._wake_reader, self._wake_writer = os.pipe()
         self._stopping = False
         self._timer: Any = None
         self._timer_at_s = float('inf')
         self._thread = threading.Thread(target=self._run, name='simulator-server')
-        self._handler: Handler | None = None
 
     def start(self, handler: Handler) -> None:
-        """Accept clients from now on and report them to `handler`."""
+        """Accept clients from now on, and report them to `handler`."""
         self.attach(handler)
         self._thread.start()
 
     def attach(self, handler: Handler) -> None:
-        """Report clients to `handler`; `start` does this, and lets them in."""
+        """Report clients to `handler`, without accepting any. `start` does both."""
         self._handler = handler
-        self._sio.on('connect', self._on_connect)
-        self._sio.on('disconnect', self._on_disconnect)
-        self._sio.on(EVENT_TELEMETRY, self._on_telemetry)
+        self._sio.on('connect', partial(self._on_connect, handler))
+        self._sio.on('disconnect', partial(self._on_disconnect, handler))
+        self._sio.on(EVENT_TELEMETRY, partial(self._on_telemetry, handler))
 
-    def stop(self, farewell: Callable[[], None]) -> None:
-        """Run `farewell` on the server's thread, give its sends time to arrive, then end."""
-        self.post(lambda: self._end(farewell))
+    def stop(self, last_call: Callable[[], None]) -> None:
+        """Run `last_call` on the server's thread, give its sends time to arrive, then end."""
+        self.call_soon(lambda _now_s: self._end(last_call))
         self._thread.join()
 
-    def post(self, function: Callable[[], None]) -> None:
-        """Have the server's thread call `function` soon; may be called from any thread."""
-        self._posted.append(function)
+    def call_soon(self, function: Callable[[float], object]) -> None:
+        """Let the server's thread call `function` with the time. Any thread may call this."""
+        self._calls.append(function)
         os.write(self._wake_writer, b'.')
 
-    def repeat(self, period_s: float, function: Callable[[], None]) -> None:
-        """Have the server's thread call `function` soon, and again after each period."""
+    def repeat(self, period_s: float, function: Callable[[], object]) -> None:
+        """Let the server's thread call `function` soon, and again after each period."""
 
-        def call_and_come_back() -> None:
-            eventlet.hubs.get_hub().schedule_call_global(period_s, call_and_come_back)
-            self._guard(function)
+        def call_and_repeat(_now_s: float) -> None:
+            hub = eventlet.hubs.get_hub()
+            hub.schedule_call_global(period_s, self._call, call_and_repeat)
+            function()
 
-        self.post(call_and_come_back)
+        self.call_soon(call_and_repeat)
 
     def send(self, sid: str, event: str, data: Mapping[str, str]) -> None:
-        """Send an event to one client. Only to be called on the server's thread.
+        """Send an event to one client. Only the server's thread may call this.
 
-        What a client does not take is not queued without end, but dropped and counted.
+        An event is dropped and counted if too many wait for a client that does not read.
         """
         if self._stopping:
             return
@@ -150,12 +166,12 @@ class SimulatorServer:
             self.unsent += 1
 
     def count_malformed(self) -> None:
-        """Something came that nobody can read."""
+        """Count a message that cannot be read."""
         self.malformed += 1
 
     @property
     def refusals(self) -> dict[str, int]:
-        """How much was turned away so far, for diagnostics."""
+        """Counts of refused messages, connections and answers, for diagnostics."""
         return {
             'malformed_messages': self.malformed,
             'evicted_connections': self.limiter.evicted,
@@ -163,34 +179,19 @@ class SimulatorServer:
         }
 
     def opened(self, connection: Any, engineio_sid: str) -> None:
-        """A connection became a WebSocket."""
+        """Take that a connection became a WebSocket."""
         self._engineio_sids[connection] = engineio_sid
         self.limiter.promote(connection)
 
     def ended(self, connection: Any) -> None:
-        """A connection is over."""
+        """Take that a connection has ended."""
         self._engineio_sids.pop(connection, None)
         self.limiter.leave(connection)
-
-    def wake_at(self, monotonic_s: float) -> None:
-        """Have `Handler.woken` called at this time of `time.monotonic` or a little earlier.
-
-        A wake-up that is already due earlier serves too: the handler then asks anew.
-        """
-        if self._timer is not None and self._timer_at_s <= monotonic_s:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at_s = monotonic_s
-        if monotonic_s != float('inf'):
-            delay_s = max(0.0005, monotonic_s - time.monotonic())
-            self._timer = eventlet.hubs.get_hub().schedule_call_global(delay_s, self._on_timer)
 
     def _drives(self, connection: Any) -> bool:
         engineio_sid = self._engineio_sids.get(connection)
         sid = self._sio.manager.sid_from_eio_sid(engineio_sid, '/')
-        return sid is not None and self._handler is not None and self._handler.drives(sid)
+        return bool(sid and self._handler and self._handler.drives(self._clock(), sid))
 
     def _run(self) -> None:
         self._done = eventlet.Event()
@@ -214,52 +215,70 @@ class SimulatorServer:
         self._socket.close()
 
     def _drain(self, _descriptor: int) -> None:
-        """Call what other threads posted, in order."""
+        """Make the calls of other threads, in order."""
         os.read(self._wake_reader, 4096)
-        while self._posted:
-            self._guard(self._posted.popleft())
+        while self._calls:
+            self._call(self._calls.popleft())
 
-    def _guard(self, function: Callable[[], None]) -> None:
-        """Call it; a mistake in it is logged and must not stop the traffic of everybody else."""
+    def _call(self, function: Callable[[float], object]) -> None:
+        """Call `function` with the time, then set the timer for the next deadline.
+
+        An error in it is logged, because it must not stop the traffic of the other clients.
+        """
         try:
-            function()
+            function(self._clock())
         except Exception:
-            if time.monotonic() - self._complained_s >= _COMPLAIN_EVERY_S:
-                self._complained_s = time.monotonic()
+            if self._clock() - self._logged_s >= _LOG_EVERY_S:
+                self._logged_s = self._clock()
                 _logger.exception('a call on the server thread failed')
+        if self._handler:
+            self._set_timer(self._handler)
 
-    def _end(self, farewell: Callable[[], None]) -> None:
-        farewell()
+    def _set_timer(self, handler: Handler) -> None:
+        """Call the handler's `expire` at its next deadline, or at an earlier time already set."""
+        deadline_s = handler.next_deadline()
+        if self._timer is not None:
+            if self._timer_at_s <= deadline_s:
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at_s = deadline_s
+        if deadline_s != float('inf'):
+            delay_s = max(_SHORTEST_DELAY_S, deadline_s - self._clock())
+            hub = eventlet.hubs.get_hub()
+            self._timer = hub.schedule_call_global(delay_s, self._on_timer, handler)
+
+    def _end(self, last_call: Callable[[], None]) -> None:
+        last_call()
         self._stopping = True
-        # Reading on until then keeps the kernel from resetting the connection under the farewell.
-        eventlet.spawn_after(_FAREWELL_S, self._done.send)
+        # The server reads on until then, because the kernel would reset a connection with unread
+        # data before the last sends arrive.
+        eventlet.spawn_after(_LAST_SENDS_S, self._done.send)
 
-    def _on_timer(self) -> None:
+    def _on_timer(self, handler: Handler) -> None:
         self._timer = None
-        if self._handler:
-            self._guard(self._handler.woken)
+        self._call(handler.expire)
 
-    def _on_connect(self, sid: str, environ: dict[str, Any], _auth: object = None) -> None:
-        if self._handler:
-            connected = self._handler.connected
-            self._guard(lambda: connected(sid, is_simulator=LEGACY in environ))
+    def _on_connect(
+        self, handler: Handler, sid: str, environ: dict[str, Any], _auth: object = None
+    ) -> None:
+        self._call(lambda now_s: handler.connected(now_s, sid, speaks_eio3=EIO3 in environ))
 
-    def _on_disconnect(self, sid: str, _reason: str) -> None:
-        if self._handler:
-            self._guard(partial(self._handler.disconnected, sid))
+    def _on_disconnect(self, handler: Handler, sid: str, _reason: str) -> None:
+        self._call(lambda now_s: handler.disconnected(now_s, sid))
 
-    def _on_telemetry(self, sid: str, payload: object = None) -> None:
-        if self._handler and not self._stopping:
-            self._guard(partial(self._handler.telemetry, sid, payload))
+    def _on_telemetry(self, handler: Handler, sid: str, payload: object = None) -> None:
+        if not self._stopping:
+            self._call(lambda now_s: handler.telemetry(now_s, sid, payload))
 
 
 def sleep(seconds: float) -> None:
-    """Pause the page that is being served, and nobody else. Only on the server's thread."""
+    """Pause the page that is being served, and no other. Only for the server's thread."""
     eventlet.sleep(seconds)
 
 
 def _ignore(*_: object) -> None:
-    """What the hub may call when a descriptor is closed under it: ours never is."""
+    """Callback for a descriptor that is closed while the hub uses it; ours never is."""
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -271,9 +290,9 @@ def _bind(host: str, port: int) -> socket.socket:
         else:
             why = f'cannot be opened: {error.strerror or error}'
         raise ServerError(f'port {port} on {host} {why}') from error
-    # Connections inherit both. A page whose phone fell asleep is given up after a while.
-    # A second small answer leaves at once, it does not wait for the client's next telemetry.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNHEARD_MS)
+    # Connections inherit both. The first ends a connection whose client, for example a phone that
+    # sleeps, acknowledges nothing. With the second, a second small answer is sent at once.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -283,10 +302,10 @@ def _is_loopback(address: str) -> bool:
 
 
 class _Discard:
-    """Where eventlet may write that a client left before its farewell."""
+    """File for eventlet's messages about clients that left early; drops them."""
 
     def write(self, _text: str) -> None:
-        """Drop it."""
+        """Drop the text."""
 
     def flush(self) -> None:
         """Do nothing."""

@@ -1,7 +1,7 @@
-"""A connection from its admission to its end: paced, with deadlines, quick, and bounded.
+"""Connections from accept to close: their pace, deadlines, reading and bounds.
 
-What is true of each alone, whatever comes through it, is here; who is who, and what may be said,
-is for Socket.IO (`bounded.py`) and those behind it.
+This module treats every connection alike. Socket.IO (`socketio_server.py`) decides which messages
+are accepted, and the handler which client drives.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import time
 from functools import partial
 from typing import Any, Protocol
 
+from sim_bridge.protocol.websocket_frames import apply_mask, take_continuations
 from sim_bridge.server.connection_limiter import ConnectionLimiter
-from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES, LegacyDialect, continuations, unmask
+from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES, Eio3Adapter
 from sim_bridge.server.eventlet_imports import (
     FailedConnectionError,
     RFC6455WebSocket,
@@ -30,39 +31,39 @@ _FRAGMENTS_AT_MOST = 4096
 _SLICE_S = 0.002
 _SLICES_IN_A_ROW = 5
 _PAUSE_S = 0.01
-"""Between the slices of somebody who filled so many: a sixth of the thread is his then."""
+"""Pause between the slices of a client that filled so many: it then gets a sixth of the thread."""
 
 
 class Owner(Protocol):
-    """The server, as a connection sees it."""
+    """The server, as far as connections need it."""
 
     limiter: ConnectionLimiter[Any]
 
     def opened(self, connection: Any, engineio_sid: str) -> None:
-        """A connection became a WebSocket."""
+        """Take that a connection became a WebSocket."""
 
     def ended(self, connection: Any) -> None:
-        """A connection is over."""
+        """Take that a connection has ended."""
 
     def count_malformed(self) -> None:
-        """Something came that nobody can read."""
+        """Count a message that cannot be read."""
 
 
 class Listener:
-    """Accepts connections at the pace of the limiter, and ends those that have to make room."""
+    """Accepts connections at the pace of the limiter, and closes those that it evicts."""
 
     def __init__(self, listener: socket.socket, limiter: ConnectionLimiter[Any]) -> None:
         self._socket = eventlet.greenio.GreenSocket(listener)
         self._gate = limiter
 
     def accept(self) -> tuple[Any, Any]:
-        """Return the next client and its address; never gives up."""
+        """Return the next client and its address; waits as long as it takes."""
         while True:
             eventlet.sleep(self._gate.pause_s(time.monotonic()))
             try:
                 client, address = self._socket.accept()
             except OSError:
-                # A client that is gone already, or no descriptor left for it: both pass.
+                # The client is gone already, or no descriptor is free. Both pass.
                 eventlet.sleep(0.01)
                 continue
             evicted = self._gate.admit(client)
@@ -75,7 +76,7 @@ class Listener:
 
 
 class HttpProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
-    """One connection's requests, each with a deadline that dripping bytes cannot put off."""
+    """The requests of one connection. Slow bytes cannot postpone the deadline of a request."""
 
     def __init__(self, owner: Owner, *args: Any) -> None:
         self._owner = owner
@@ -83,7 +84,7 @@ class HttpProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
         super().__init__(*args)
 
     def handle_one_request(self) -> None:
-        """Read and answer one request, or see the connection closed."""
+        """Read and answer one request; close the connection at the deadline."""
         self._deadline = eventlet.spawn_after(
             _REQUEST_S, eventlet.greenio.shutdown_safe, self.connection
         )
@@ -93,13 +94,13 @@ class HttpProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             self._deadline.cancel()
 
     def get_environ(self) -> Any:
-        """The request has been read but for its body: without one, its answer may last."""
+        """Return the environ. The deadline ends here if no body follows: an answer may last."""
         if 'content-length' not in self.headers and 'transfer-encoding' not in self.headers:
             self._deadline.cancel()
         return super().get_environ()
 
     def finish(self) -> None:
-        """Close the connection, whatever state it is in."""
+        """Close the connection, in whatever state it is."""
         self._owner.ended(self.connection)
         try:
             super().finish()
@@ -107,12 +108,12 @@ class HttpProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             self.connection.close()
 
     def log_message(self, *_: Any) -> None:
-        """A request that cannot be read."""
+        """Count a request that cannot be read."""
         self._owner.count_malformed()
 
 
 class QuickWebSocketWSGI(WebSocketWSGI):  # type: ignore[misc]
-    """Opens WebSockets of the present protocol, uncompressed, for `handler`."""
+    """Opens uncompressed WebSockets of RFC 6455 for `handler`."""
 
     def __init__(self, handler: Any, server: engineio.Server) -> None:
         super().__init__(lambda ws: handler(wrap_websocket(ws)), server)
@@ -125,21 +126,21 @@ class QuickWebSocketWSGI(WebSocketWSGI):  # type: ignore[misc]
         return super().__call__(environ, start_response)
 
     def _negotiate_permessage_deflate(self, _extensions: object) -> None:
-        """Decline: a kilobyte could become a gigabyte, and the simulator does not ask for it."""
+        """Refuse compression, because a kilobyte could become a gigabyte."""
 
 
-def wrap_websocket(ws: Any) -> LegacyDialect:
-    """A WebSocket that is quick, bounded, and understands the simulator."""
+def wrap_websocket(ws: Any) -> Eio3Adapter:
+    """Return a WebSocket with quick and bounded reading that understands Engine.IO 3."""
     owner: Owner = ws.environ[OWNER]
     ws.socket = _QuickSocket(ws.socket, owner.limiter)
     ws.Message = _BoundedMessage
-    ws._apply_mask = unmask
+    ws._apply_mask = apply_mask
     ws._recv_frame = partial(_receive_frames, ws)
-    return LegacyDialect(ws, owner.count_malformed)
+    return Eio3Adapter(ws, owner.count_malformed)
 
 
 def _receive_frames(ws: Any, message: Any = None) -> Any:
-    """Add what has come of a message's continuation frames at once, or one frame of any kind."""
+    """Read all continuation frames that have come at once, else one frame of any kind."""
     if message is not None:
         payload, final = ws.socket.take_continuations()
         if payload:
@@ -149,14 +150,14 @@ def _receive_frames(ws: Any, message: Any = None) -> Any:
 
 
 class _BoundedMessage(RFC6455WebSocket.Message):  # type: ignore[misc]
-    """A message whose fragments are bounded in sum and number; each frame alone already is."""
+    """A message with a bounded number and sum of fragments. Frames are bounded already."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._bytes = 0
 
     def push(self, data: bytes, final: bool = False) -> None:
-        """Add a piece."""
+        """Add a fragment."""
         self._bytes += len(data)
         if self._bytes > MAX_MESSAGE_BYTES or len(self.data) >= _FRAGMENTS_AT_MOST:
             raise FailedConnectionError(1009, 'the message is too large')
@@ -164,14 +165,14 @@ class _BoundedMessage(RFC6455WebSocket.Message):  # type: ignore[misc]
 
 
 class _QuickSocket:
-    """Reads ahead into a buffer, and acknowledges what it read at once.
+    """A socket that reads ahead into a buffer, and acknowledges at once what it has read.
 
-    The simulator writes a telemetry in some 17 small pieces with Nagle's algorithm on: each waits
-    for the acknowledgement of the one before, which Linux delays by up to 40 ms. TCP_QUICKACK is
-    not permanent, so it is set again after each read.
+    The simulator writes a telemetry in some 17 small pieces with Nagle's algorithm: each waits for
+    the acknowledgement of the one before, which Linux delays by up to 40 ms. TCP_QUICKACK is not
+    permanent, so it is set again after each read.
 
-    Somebody who sends without a pause would never be waited for, and so keep the thread for
-    himself: after a slice of reading the others get their turn, and after some he has to pause.
+    A client that sends without a pause would keep the thread for itself. So other clients get
+    their turn after a slice of reading, and after some slices in a row the client has to pause.
     """
 
     def __init__(self, green_socket: Any, limiter: ConnectionLimiter[Any]) -> None:
@@ -194,17 +195,17 @@ class _QuickSocket:
         return data
 
     def take_continuations(self) -> tuple[bytes, bool]:
-        """Payload of the whole continuation frames read so far; whether they end the message."""
-        payload, size, final = continuations(self._buffer)
+        """Return the payload of the continuation frames read so far, and whether they end it."""
+        payload, size, final = take_continuations(self._buffer)
         self._buffer = self._buffer[size:]
         return payload, final
 
     def _read(self) -> bytes:
-        """What is there, or what comes next; waiting for it is a turn for the others too."""
+        """Return what is there, or wait for what comes next while other clients are served."""
         try:
             data: bytes = self._socket.fd.recv(65536)
         except OSError:
-            # Nothing there yet, or the connection broke: the green socket knows what to do.
+            # Nothing is there yet, or the connection broke: the green socket handles both.
             data = self._socket.recv(65536)
             self._begin_slice(1)
         else:
@@ -217,7 +218,7 @@ class _QuickSocket:
             self._begin_slice(self._slices + 1)
 
     def _begin_slice(self, slices: int) -> None:
-        """Read on without a look at the others, for so many slices in a row now."""
+        """Begin the given slice in a row, in which no other client is served."""
         self._slices = slices
         self._slice_until_s = time.monotonic() + _SLICE_S
 

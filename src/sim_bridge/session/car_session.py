@@ -1,80 +1,74 @@
-"""One car's seat: the simulator that drives it, and the answers that it gets.
+"""One car: the client that drives it, and the answers that the client gets.
 
-Pure: sends through a callable, gets the time passed in, and belongs to one thread.
+Pure: sends through the client's `Link`, gets the time passed in, and belongs to one thread.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim_bridge.protocol.udacity import (
-    EVENT_MANUAL,
-    EVENT_STEER,
-    Command,
-    PacketError,
-    Telemetry,
-    decode_telemetry,
-    encode_command,
-)
+from sim_bridge.protocol.types import HALT, Command, Link, PacketError, Telemetry
 from sim_bridge.session.response_scheduler import Answer, Counters, ResponseScheduler, State
 from sim_bridge.session.tokens import Limits
-from steering_net.errors import ImageError
-from steering_net.vision.frame_size import check_size
-from steering_net.vision.preprocessing import jpeg_size
-
-Send = Callable[[str, str, Mapping[str, str]], None]
-"""Delivers (session id, event name, data) to one client."""
-
-HALT = Command(steering_rad=0.0, throttle=0.0)
-
-SMALLEST_PX, LARGEST_PX = 160, 4096
-"""Bounds of an image's width; its height is half of it."""
 
 SILENCE_S = 1.0
-"""After such a silence of the one that drives, its seat is free for others."""
+"""A car whose client has been silent for longer is free for another client."""
+
+InspectImage = Callable[[bytes], str]
+"""Returns what makes a JPEG useless for the network, in one line; '' if nothing does."""
 
 
-@dataclass
+@dataclass(eq=False)
 class SimulatorClient:
-    """A connected simulator, whether it drives or not."""
+    """A connected client, and the car that it drives, if any.
 
-    sid: str
-    seat: CarSession | None = None
+    is_simulator: it has shown that it is one, by its dialect or by telemetry. owes_halt: another
+    client has taken its car, and a last 0/0 has to answer its next telemetry. is_unanswered: it
+    waits for the answer to a telemetry.
+    """
+
+    link: Link
+    is_simulator: bool = False
+    session: CarSession | None = None
     heard_s: float = -math.inf
-    decimal: str | None = None
-    farewell_due: bool = False
-    unanswered: bool = False
+    owes_halt: bool = False
+    is_unanswered: bool = False
+
+    def send_last_halt(self) -> None:
+        """Answer the telemetry of a client that has lost its car with 0/0."""
+        self.owes_halt = False
+        self.link.send_command(HALT)
 
 
 class CarSession:
-    """Takes the telemetry of the simulator that drives, and answers it.
+    """Takes the telemetry of the client that drives one car, and answers it.
 
-    `latencies_s` holds the newest times from a telemetry to its answer, seconds; `last_command`
-    is what the car was told last, `last_error` what was wrong with its newest bad telemetry.
+    `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
+    the newest command that was sent, `last_error` the fault of the newest bad telemetry.
     """
 
-    def __init__(self, limits: Limits, send: Send) -> None:
+    def __init__(self, limits: Limits, inspect_image: InspectImage) -> None:
         self.counters = Counters()
         self.latencies_s: deque[float] = deque(maxlen=1000)
         self.last_command = HALT
         self.last_error = ''
-        self.driver: SimulatorClient | None = None
+        self.client: SimulatorClient | None = None
         self._limits = limits
-        self._send = send
-        self._is_attended = True
-        self._pairing = ResponseScheduler(limits, 0.0, self.counters)
+        self._inspect_image = inspect_image
+        self._nodes_ready = True
+        self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
 
     @property
     def state(self) -> State | None:
-        """State of the car; None while no simulator drives it."""
-        return self._pairing.state if self.driver else None
+        """State of the car; None while no client drives it."""
+        return self._scheduler.state if self.client else None
 
     @property
     def state_line(self) -> str:
-        """State of the car in one line for people, with what is wrong with its telemetry."""
+        """State of the car in one line, with the fault of a telemetry that cannot be read."""
         state = self.state
         if state is None:
             return 'no simulator connected'
@@ -82,129 +76,100 @@ class CarSession:
 
     @property
     def speed_mps(self) -> float:
-        """Speed of the car; 0 while nobody drives it."""
-        return self._pairing.speed_mps if self.driver else 0.0
+        """Speed of the car, m/s; 0 while no client drives it."""
+        return self._scheduler.speed_mps if self.client else 0.0
 
     def is_free(self, now_s: float) -> bool:
-        """Whether nobody drives, or only one that has fallen silent."""
-        return self.driver is None or now_s - self.driver.heard_s > SILENCE_S
+        """Whether no client drives the car, or only one that has fallen silent."""
+        return self.client is None or now_s - self.client.heard_s > SILENCE_S
 
-    def take(self, now_s: float, simulator: SimulatorClient) -> None:
-        """Have this one drive from now on; a telemetry that it still waits for is answered."""
-        if self.driver:
-            self._displace(self.driver)
-        self._pairing = ResponseScheduler(
-            self._limits, now_s, self.counters, is_attended=self._is_attended
+    def assign(self, now_s: float, client: SimulatorClient) -> None:
+        """Let this client drive from now on, and answer a telemetry that it still waits for."""
+        if self.client:
+            self._displace(self.client)
+        self._scheduler = ResponseScheduler(
+            self._limits, now_s, self.counters, nodes_ready=self._nodes_ready
         )
-        simulator.heard_s = now_s
-        simulator.farewell_due = False
-        simulator.seat, self.driver = self, simulator
-        if simulator.unanswered:
-            simulator.unanswered = False
-            self._command(simulator, HALT)
+        client.heard_s = now_s
+        client.owes_halt = False
+        client.session, self.client = self, client
+        if client.is_unanswered:
+            client.is_unanswered = False
+            self._send(client, HALT)
 
-    def leave(self) -> None:
-        """Whoever drove is gone."""
-        self.driver = None
+    def release(self) -> None:
+        """Leave the car without a client."""
+        self.client = None
 
     def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
-        """Take the driver's telemetry; the frame if it is to be driven on."""
-        assert self.driver is not None
+        """Take the telemetry of the client; return the frame if the nodes are to answer it."""
+        assert self.client is not None
         try:
-            frame = read_telemetry(payload)
+            frame = self._read(self.client.link, payload)
         except PacketError as error:
             self.last_error = str(error)
-            self.driver.decimal = error.decimal or self.driver.decimal
-            self._pairing.bad_packet(now_s, error.speed_mps)
+            self._scheduler.bad_packet(now_s, error.speed_mps)
             return None
         if frame is None:
-            self._pairing.manual(now_s)
+            self._scheduler.manual(now_s)
             return None
-        self.driver.decimal = frame.decimal
-        self._pairing.telemetry(now_s, stamp_ns, frame.speed_mps)
+        self._scheduler.telemetry(now_s, stamp_ns, frame.speed_mps)
         return frame
 
-    def attend(self, now_s: float, is_attended: bool) -> None:
-        """The nodes that steer the car and hold its speed are there, or are not."""
-        self._is_attended = is_attended
-        if self.driver:
-            self._answer(self._pairing.attend(now_s, is_attended))
+    def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
+        """Take whether the nodes that steer the car and hold its speed are ready."""
+        self._nodes_ready = nodes_ready
+        if self.client:
+            self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))
 
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
-        """A steering command came, for the frame with this stamp."""
-        if self.driver:
-            self._answer(self._pairing.steering(now_s, stamp_ns, steering_rad))
+        """Take a steering command for the frame with this stamp."""
+        if self.client:
+            self._answer(self._scheduler.steering(now_s, stamp_ns, steering_rad))
 
     def throttle(self, now_s: float, throttle: float) -> None:
-        """A throttle command came."""
-        if self.driver:
-            self._answer(self._pairing.throttle(now_s, throttle))
+        """Take a throttle command."""
+        if self.client:
+            self._answer(self._scheduler.throttle(now_s, throttle))
 
     def expire(self, now_s: float) -> None:
-        """Give the answer whose deadline has passed, if there is one."""
-        if self.driver:
-            self._answer(self._pairing.expire(now_s))
+        """Send the answer whose deadline has passed, if there is one."""
+        if self.client:
+            self._answer(self._scheduler.expire(now_s))
 
     def next_deadline(self) -> float:
-        """When `expire` is due next; infinity while nobody drives."""
-        return self._pairing.next_deadline() if self.driver else math.inf
+        """Time at which `expire` has to be called next; infinity while no client drives."""
+        return self._scheduler.next_deadline() if self.client else math.inf
 
     def halt(self) -> None:
-        """Tell the car to halt."""
-        if self.driver:
-            self._command(self.driver, HALT)
+        """Send 0/0 to the client."""
+        if self.client:
+            self._send(self.client, HALT)
 
-    def _displace(self, simulator: SimulatorClient) -> None:
-        simulator.seat = None
-        simulator.farewell_due = True
-        if self._pairing.has_token:
-            see_off(simulator, self._send)
+    def _read(self, link: Link, payload: object) -> Telemetry | None:
+        frame = link.decode(payload)
+        if frame is not None:
+            fault = self._inspect_image(frame.jpeg)
+            if fault:
+                raise PacketError(fault, frame.speed_mps)
+        return frame
+
+    def _displace(self, client: SimulatorClient) -> None:
+        client.session = None
+        client.owes_halt = True
+        if self._scheduler.has_waiting:
+            client.send_last_halt()
 
     def _answer(self, answer: Answer | None) -> None:
-        if answer is None or self.driver is None:
+        if answer is None or self.client is None:
             return
         if answer.latency_s is not None:
             self.latencies_s.append(answer.latency_s)
         if answer.command is None:
-            self._send(self.driver.sid, EVENT_MANUAL, {})
+            self.client.link.send_manual()
         else:
-            self._command(self.driver, answer.command)
+            self._send(self.client, answer.command)
 
-    def _command(self, simulator: SimulatorClient, command: Command) -> None:
+    def _send(self, client: SimulatorClient, command: Command) -> None:
         self.last_command = command
-        self._send(simulator.sid, EVENT_STEER, encode_command(command, simulator.decimal))
-
-
-def read_telemetry(payload: object) -> Telemetry | None:
-    """Read the data of a `telemetry` event with a look at its image; None: a person drives.
-
-    Raises PacketError, naming the field, for what the network cannot use.
-    """
-    frame = decode_telemetry(payload)
-    if frame is not None:
-        problem = _problem_of_image(frame.jpeg)
-        if problem:
-            raise PacketError(problem, frame.speed_mps, frame.decimal)
-    return frame
-
-
-def _problem_of_image(jpeg: bytes) -> str:
-    """What is wrong with an image, by its header; '' if nothing is."""
-    try:
-        width, height = jpeg_size(jpeg)
-    except ImageError as error:
-        return f'image is {error}'
-    try:
-        check_size(width, height)
-    except ImageError as error:
-        return str(error)
-    if not SMALLEST_PX <= width <= LARGEST_PX:
-        bounds = f'{SMALLEST_PX}x{SMALLEST_PX // 2} .. {LARGEST_PX}x{LARGEST_PX // 2}'
-        return f'the frame is {width}x{height}; it must be in {bounds}'
-    return ''
-
-
-def see_off(simulator: SimulatorClient, send: Send) -> None:
-    """The last word to one that was displaced, in answer to the telemetry that it waits for."""
-    simulator.farewell_due = False
-    send(simulator.sid, EVENT_STEER, encode_command(HALT, simulator.decimal))
+        client.link.send_command(command)

@@ -1,130 +1,128 @@
 """Which of the connected clients drives which car.
 
-With one car the newest simulator drives. While another one drives it has to send telemetry and
-then stay for a moment first, so that a storm of short connections, or idle ones, stop nobody. One
-that it displaces hears a last 0/0 in answer to its next telemetry, so that its car does not run
-on.
+With one car the newest simulator drives. It takes the car from another one only after it has sent
+telemetry and stayed for a moment, so that short or idle connections stop no car. The client that
+loses its car gets a last 0/0 in answer to its next telemetry, so that its car does not run on.
 
-With several cars a simulator gets the first car that is free, and nobody loses one that drives.
+With several cars a simulator gets the first car that is free, and no client loses its car.
 
-Who has no car stays connected and unanswered: a simulator that is turned away would reconnect
-without end. When a car becomes free, the one heard last of these takes it. Any other client (a
-page, a plotter) may listen and is left alone.
+Surplus simulators stay connected but get no commands, because a rejected simulator reconnects in
+a tight loop. When a car becomes free, it goes to the one that was heard last. Clients that send no
+telemetry (a page, a plotter) may listen; they drive no car.
 
-Pure: sends through a callable, gets the time passed in, and belongs to one thread.
+Pure: sends through the clients' links, gets the time passed in, and belongs to one thread.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
-from sim_bridge.protocol.udacity import Telemetry
-from sim_bridge.session.car_session import CarSession, Send, SimulatorClient, see_off
+from sim_bridge.protocol.types import Link, Telemetry
+from sim_bridge.session.car_session import CarSession, InspectImage, SimulatorClient
 from sim_bridge.session.tokens import Limits
 
 PROBATION_S = 0.3
-"""A newcomer that stays for so long after its first telemetry displaces the one that drives."""
+"""Time from a newcomer's first telemetry until it takes the car of the client that drives."""
 
 
 class SessionManager:
-    """Routes telemetry to the seat of the car that its simulator drives. `seats`: one per car."""
+    """Routes the telemetry of each client to the session of its car. `sessions`: one per car."""
 
-    def __init__(self, limits: Limits, send: Send, cars: int = 1) -> None:
-        self.seats = tuple(CarSession(limits, send) for _ in range(cars))
-        self._send = send
-        self._simulators: dict[str, SimulatorClient] = {}
+    def __init__(self, limits: Limits, inspect_image: InspectImage, cars: int = 1) -> None:
+        self.sessions = tuple(CarSession(limits, inspect_image) for _ in range(cars))
+        self._clients: dict[Hashable, SimulatorClient] = {}
         self._challenger: SimulatorClient | None = None
         self._challenge_due_s = math.inf
 
     @property
     def simulators(self) -> int:
-        """How many simulators are connected."""
-        return len(self._simulators)
+        """Number of connected simulators."""
+        return len(self._simulators())
 
-    def connected(self, now_s: float, sid: str, *, is_simulator: bool) -> None:
-        """A client connected; `is_simulator` if its dialect shows that it is one."""
-        if is_simulator:
-            simulator, seat = self._simulator(sid), self._free_seat(now_s)
-            if seat is not None:
-                self._take(now_s, seat, simulator)
+    def connected(self, now_s: float, key: Hashable, link: Link, *, is_simulator: bool) -> None:
+        """Add a client. `is_simulator`: its dialect shows that it is one, so it may drive."""
+        client = self._clients[key] = SimulatorClient(link, is_simulator)
+        session = self._free_session(now_s)
+        if is_simulator and session is not None:
+            self._assign(now_s, session, client)
 
-    def disconnected(self, now_s: float, sid: str) -> None:
-        """A client is gone, and with it its tokens."""
-        gone = self._simulators.pop(sid, None)
+    def disconnected(self, now_s: float, key: Hashable) -> None:
+        """Remove a client, and its tokens with it."""
+        gone = self._clients.pop(key, None)
         if gone is None:
             return
         if gone is self._challenger:
             self._challenger = None
-        if gone.seat is None:
+        if gone.session is None:
             return
-        gone.seat.leave()
-        waiting = [one for one in self._simulators.values() if one.seat is None]
+        gone.session.release()
+        waiting = [client for client in self._simulators() if client.session is None]
         if waiting:
-            self._take(now_s, gone.seat, max(waiting, key=lambda one: one.heard_s))
+            self._assign(now_s, gone.session, max(waiting, key=lambda client: client.heard_s))
 
-    def drives(self, now_s: float, sid: str) -> bool:
-        """Whether this client drives a car, and has not fallen silent."""
-        simulator = self._simulators.get(sid)
-        return bool(simulator and simulator.seat and not simulator.seat.is_free(now_s))
+    def drives(self, now_s: float, key: Hashable) -> bool:
+        """Whether this client drives a car and has not fallen silent."""
+        client = self._clients.get(key)
+        return bool(client and client.session and not client.session.is_free(now_s))
 
     def telemetry(
-        self, now_s: float, sid: str, payload: object, stamp_ns: int
+        self, now_s: float, key: Hashable, payload: object, stamp_ns: int
     ) -> tuple[CarSession, Telemetry] | None:
-        """Take the data of one `telemetry` event; seat and frame if it is to be driven on."""
-        simulator = self._simulator(sid)
-        if simulator.seat is None:
-            self._hear_waiting(now_s, simulator)
-        simulator.heard_s = now_s
-        if simulator.seat is None:
+        """Take the payload of a telemetry; return session and frame if nodes are to answer it."""
+        client = self._clients[key]
+        client.is_simulator = True
+        if client.session is None:
+            self._hear_carless(now_s, client)
+        client.heard_s = now_s
+        if client.session is None:
             return None
-        frame = simulator.seat.telemetry(now_s, payload, stamp_ns)
-        return None if frame is None else (simulator.seat, frame)
+        frame = client.session.telemetry(now_s, payload, stamp_ns)
+        return None if frame is None else (client.session, frame)
 
     def expire(self, now_s: float) -> None:
-        """Give the answers whose deadlines have passed."""
+        """Send the answers whose deadlines have passed."""
         if self._challenger and now_s >= self._challenge_due_s:
-            self._take(now_s, self.seats[0], self._challenger)
-        for seat in self.seats:
-            seat.expire(now_s)
+            self._assign(now_s, self.sessions[0], self._challenger)
+        for session in self.sessions:
+            session.expire(now_s)
 
     def next_deadline(self) -> float:
-        """When `expire` is due next; infinity while no simulator drives."""
+        """Time at which `expire` has to be called next; infinity while no client drives."""
         challenge_s = self._challenge_due_s if self._challenger else math.inf
-        return min(challenge_s, *(seat.next_deadline() for seat in self.seats))
+        return min(challenge_s, *(session.next_deadline() for session in self.sessions))
 
-    def farewell(self) -> None:
-        """Tell every car to halt, as the last thing that it hears."""
-        for seat in self.seats:
-            seat.halt()
-            seat.leave()
+    def close(self) -> None:
+        """Send 0/0 to every car as its last command, and forget all clients."""
+        for session in self.sessions:
+            session.halt()
+            session.release()
         self._challenger = None
-        self._simulators.clear()
+        self._clients.clear()
 
-    def _simulator(self, sid: str) -> SimulatorClient:
-        if sid not in self._simulators:
-            self._simulators[sid] = SimulatorClient(sid)
-        return self._simulators[sid]
+    def _simulators(self) -> list[SimulatorClient]:
+        return [client for client in self._clients.values() if client.is_simulator]
 
-    def _free_seat(self, now_s: float) -> CarSession | None:
-        """The first seat without a driver, else the first whose driver has fallen silent."""
-        free = [seat for seat in self.seats if seat.is_free(now_s)]
-        return min(free, key=lambda seat: seat.driver is not None, default=None)
+    def _free_session(self, now_s: float) -> CarSession | None:
+        """Return the first car without a client, else the first with a silent one."""
+        free = [session for session in self.sessions if session.is_free(now_s)]
+        return min(free, key=lambda session: session.client is not None, default=None)
 
-    def _hear_waiting(self, now_s: float, simulator: SimulatorClient) -> None:
-        """Telemetry of one without a car: a car, a farewell, a challenge, or nothing is due."""
-        seat = self._free_seat(now_s)
-        if seat is not None:
-            simulator.unanswered = False
-            self._take(now_s, seat, simulator)
-        elif simulator.farewell_due:
-            see_off(simulator, self._send)
+    def _hear_carless(self, now_s: float, client: SimulatorClient) -> None:
+        """React to telemetry of a client without a car: assign one, send 0/0, or challenge."""
+        session = self._free_session(now_s)
+        if session is not None:
+            client.is_unanswered = False
+            self._assign(now_s, session, client)
+        elif client.owes_halt:
+            client.send_last_halt()
         else:
-            simulator.unanswered = True
-            if simulator.heard_s == -math.inf and len(self.seats) == 1:
-                self._challenger = simulator
+            client.is_unanswered = True
+            if client.heard_s == -math.inf and len(self.sessions) == 1:
+                self._challenger = client
                 self._challenge_due_s = now_s + PROBATION_S
 
-    def _take(self, now_s: float, seat: CarSession, simulator: SimulatorClient) -> None:
-        if simulator is self._challenger:
+    def _assign(self, now_s: float, session: CarSession, client: SimulatorClient) -> None:
+        if client is self._challenger:
             self._challenger = None
-        seat.take(now_s, simulator)
+        session.assign(now_s, client)

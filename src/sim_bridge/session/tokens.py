@@ -1,15 +1,16 @@
-"""How one token of a simulator is kept in circulation, whatever its telemetries carry.
+"""One token per simulator: extra tokens are merged into one, whatever their telemetry carries.
 
-Each answer to a simulator brings one telemetry. So two tokens mean two telemetries per client
-frame, for ever. A telemetry that comes while another one waits takes its place, and the token of
-the older one ends. Two rules make the other tokens come in time:
+A token is the simulator's right to send one telemetry. Each answer gives it one token back. So a
+simulator with two tokens sends twice as often, and never stops to do so. A telemetry that comes
+while another one waits for its answer replaces it: the older one gets no answer, and its token
+ends. Two rules make extra tokens arrive while another one still waits:
 
-- More than one token is out after a connect, because the simulator opens with two, and after each
-  kick. The first telemetry then waits until the others came, or for `settle_s`. A token that does
-  not come in this time is lost.
-- The tokens of one client frame come some milliseconds apart. An answer that depends on no
-  command waits for `gather_s`. So do the answers to WATCHED telemetries after more than one token
-  was out, and one answer in CHECK_EVERY.
+- More than one token exists after a connect, because the simulator opens with two, and after each
+  keepalive. The first telemetry then waits for the others, at most `settle_s`. A token that does
+  not arrive in this time is lost.
+- The tokens of one client frame arrive some milliseconds apart. An answer that needs no command
+  waits for `gather_s`. So do the answers to the next WATCHED telemetries after more than one token
+  existed, and one answer in CHECK_EVERY.
 
 Pure: times are seconds of any monotonic clock that the caller passes in.
 """
@@ -20,22 +21,22 @@ import math
 from dataclasses import dataclass
 
 WATCHED = 8
-"""Telemetries: a token that came too late to end with the others shows within some frames."""
+"""Telemetries: a token that came too late to be merged with the others shows in so many."""
 
 CHECK_EVERY = 300
-"""Telemetries: five seconds at 60 frames/s. The wait for others must not show in the latencies."""
+"""Telemetries: five seconds at 60 frames/s, so that the wait does not show in the latencies."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Time limits, all in seconds. ValueError names the field that is out of range."""
+    """Time limits, all in seconds. Raises ValueError, naming the field that is out of range."""
 
     command_timeout_s: float = 0.1
     stop_timeout_s: float = 0.5
     settle_s: float = 0.05
     gather_s: float = 0.01
-    kick_after_s: float = 0.5
-    kick_at_most_every_s: float = 30.0
+    keepalive_after_s: float = 0.5
+    keepalive_at_most_every_s: float = 30.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -48,36 +49,36 @@ class Limits:
             )
 
 
-class Circulation:
-    """Says of each telemetry from when on it may be answered, so that other tokens can end."""
+class TokenMerger:
+    """Decides for each telemetry from when on it may be answered, so that extra tokens can end."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._surplus = 1
+        self._extra = 1
         self._hold_until_s = -math.inf
         self._to_watch = 0
         self._to_check = 0
 
-    def keepalive_sent(self) -> None:
-        """A command answers no telemetry: should the lost token not be lost, it is one more."""
-        self._surplus += 1
+    def add(self) -> None:
+        """Count a command that answers no telemetry: if no token was lost, it is an extra one."""
+        self._extra += 1
 
-    def settled(self) -> None:
-        """All tokens that were out have come, or are lost."""
-        self._surplus = 0
+    def settle(self) -> None:
+        """Stop to wait: all tokens have arrived, or are lost."""
+        self._extra = 0
         self._hold_until_s = -math.inf
 
-    def take(self, now_s: float, *, collapses: bool, needs_command: bool) -> float:
-        """Take a telemetry that came; when it may be answered, -inf for at once.
+    def hold_until_s(self, now_s: float, *, supersedes: bool, needs_command: bool) -> float:
+        """Return when a telemetry that came now may be answered; -inf for at once.
 
-        collapses: it takes the place of one that waits. needs_command: of a node.
+        supersedes: it replaces one that waits. needs_command: its answer is a node's command.
         """
-        if collapses:
+        if supersedes:
             self._to_watch = WATCHED
-            self._surplus -= 1
-            if self._surplus <= 0:
-                self.settled()
-        elif self._surplus:
+            self._extra -= 1
+            if self._extra <= 0:
+                self.settle()
+        elif self._extra:
             self._to_watch = WATCHED
             self._hold_until_s = now_s + self._limits.settle_s
         is_watched = self._to_watch > 0 or self._to_check <= 0

@@ -1,1 +1,1 @@
-"""The embedded simulator: tracks, camera, car, and the client that speaks to a bridge."""
+"""The embedded simulator: tracks, camera, car, and the Socket.IO client of the bridge."""

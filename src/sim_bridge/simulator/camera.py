@@ -1,8 +1,8 @@
-"""The camera: a pinhole over flat ground, rendered by warping the painted world.
+"""The camera: a pinhole above flat ground, which renders frames from the painted scenery.
 
-All below the horizon is a homography of the ground. It is drawn in bands of rows, each from the
-map whose texels are about as large as its pixels, the far ones with several samples a row: an
-anti-aliased picture for the price of one warp. All above is looked up in the panorama.
+Below the horizon a frame is a homography of the ground. It is drawn in bands of rows. Each band
+uses the texture whose texels are about as large as its pixels, and far bands take several samples
+per row, so that the picture is anti-aliased. Above the horizon a frame is a part of the panorama.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.look import Look, make_look
 from sim_bridge.simulator.scenery import (
     GRAIN_M_PER_TEXEL,
     GRAIN_TEXELS,
@@ -21,19 +22,18 @@ from sim_bridge.simulator.scenery import (
     PANORAMA_ROWS,
     GroundMap,
     Image,
-    Look,
-    make_look,
     paint,
 )
-from sim_bridge.simulator.track import FloatArray, Pose, Track
+from sim_bridge.simulator.track import FloatArray, Track
+from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole, above_horizon
 
 JPEG_QUALITY = 75
-"""Unity's default."""
+"""Default of Unity."""
 
 
 class _Band(NamedTuple):
-    """Rows first..last of the image, drawn from one map with `samples` a row."""
+    """Rows first..last of the image, drawn from one texture with `samples` samples per row."""
 
     first: int
     last: int
@@ -42,14 +42,14 @@ class _Band(NamedTuple):
 
 
 class Camera:
-    """Renders what the car's camera sees; one per track, not thread-safe (it reuses buffers)."""
+    """Renders the frames of the car's camera on one track. Not thread-safe."""
 
     def __init__(
         self, track: Track, params: Pinhole | None = None, look: Look | None = None
     ) -> None:
-        """Paint the world, about half a second.
+        """Paint the scenery, which takes about 0.5 s.
 
-        `params` defaults to the camera of Autonomous mode, `look` to the one of the track's seed.
+        `params` defaults to the camera of Autonomous mode, `look` to that of the track's seed.
         """
         self.params = params or AUTONOMOUS_CAMERA
         self.look = look or make_look(track.seed)
@@ -91,9 +91,9 @@ class Camera:
         return math.ceil(self.params.horizon_px + self.params.height_m / m_per_px)
 
     def _place_sky(self) -> tuple[int, int, tuple[NDArray[Any], NDArray[Any]]]:
-        """Return first column and width of the panorama that a car sees that looks along +x.
+        """Return first column and width of the visible part of the panorama, and a map into it.
 
-        And, for `cv2.remap`, where in that part each pixel of the sky's rows lies.
+        They are for a car that looks along +x. The map is that of `cv2.remap` for the sky's rows.
         """
         u, v = np.meshgrid(np.arange(self.params.width_px) + 0.5, np.arange(self._sky_rows) + 0.5)
         ahead, left, down = np.tensordot(
@@ -142,7 +142,7 @@ class Camera:
         cv2.multiply(rows, cv2.merge([gain, gain, gain]), rows, 1.0 / 128.0)
 
     def _haze_shares(self) -> FloatArray:
-        """Return how much of each pixel near the horizon is lost in haze, (rows, columns, 1)."""
+        """Return the share of haze in each pixel near the horizon, (rows, columns, 1), 0..1."""
         rows = np.arange(self._first_row, self._sky_rows + 12)[:, None] + 0.5
         columns = np.arange(self.params.width_px) + 0.5 - self.params.cx_px
         below_px = rows - self.params.horizon_px - self.params.horizon_slope * columns
@@ -156,7 +156,7 @@ class Camera:
         rows[:] = rows + (np.minimum(colour, 255.0) - rows) * self._haze
 
     def _draw_bonnet(self) -> tuple[Image, Image]:
-        """Return the car's bonnet at the foot of the image, and where it is (255) or not (0)."""
+        """Return the bonnet at the bottom of the image and its mask, 255 where the bonnet is."""
         width, rows = self.params.width_px, 24
         image = np.zeros((rows, width, 3), np.uint8)
         mask = np.zeros((rows, width), np.uint8)

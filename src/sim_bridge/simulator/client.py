@@ -1,7 +1,7 @@
-"""The simulator's socket: connects, reads and writes without ever blocking the simulation.
+"""Client of the simulator: a socket that connects, reads and writes without blocking.
 
-One thread, one `select`. The server may come and go: the client connects again at once, but never
-more than 50 times a second, and less often the longer nobody answers.
+It uses one thread and one `select`. When the connection ends, the client reconnects: 20 ms later
+at first, and after longer pauses of up to 100 ms while there is no server.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sim_bridge.protocol.udacity import Culture
 from sim_bridge.simulator.client_protocol import (
     PING_PERIOD_S,
     AbortError,
+    CarCommand,
     ClientProtocol,
-    Order,
     Received,
     check_upgrade_reply,
     upgrade_request,
@@ -30,27 +30,27 @@ RETRY_MIN_S = 0.02
 RETRY_MAX_S = 0.1
 _RETRY_GROWTH = 1.5
 _CONNECT_TIMEOUT_S = 5.0
-_GOODBYE_S = 0.3
+_DRAIN_S = 0.3
 _MAX_HEAD_BYTES = 16_384
 _CHUNK_BYTES = 65_536
 
 
 def parse_url(url: str) -> tuple[str, int]:
-    """Return host and port of `ws://host[:port]`. ValueError, with the fix, for anything else."""
+    """Return host and port of `ws://host[:port]`; ValueError with the fix for any other text."""
     parts = urlsplit(url)
     if parts.scheme != 'ws' or not parts.hostname:
-        raise ValueError(f'{url!r} is no ws://HOST:PORT, for example ws://127.0.0.1:4567')
+        raise ValueError(f'url is {url!r}; it must be ws://HOST:PORT, as in ws://127.0.0.1:4567')
     return parts.hostname, parts.port or 80
 
 
 class Client:
-    """A connection that keeps itself up, and what came through it since it was last asked.
+    """Connection to the server that is reopened when it ends.
 
-    `tokens`: telemetries due now. `answers`: steer commands received so far. `lost`: events
-    swallowed so far, each with its token. `latencies_s`: from the first byte of a telemetry
-    being handed to the socket to its answer being read; when several are in flight, from the
-    newest of them, and each counts once. `sent_at_s`: when the newest telemetry was handed over,
-    None once it is answered.
+    `commands`: received commands; the caller removes them. `tokens`: telemetries that are due
+    now. `answers`: number of steer events so far. `lost`: number of ignored events so far, each
+    of which lost a token. `latencies_s`: times from writing the first byte of a telemetry to
+    reading its answer. With several telemetries in flight a latency counts from the newest one.
+    `sent_at_s`: time at which the newest telemetry was written; None once it is answered.
     """
 
     sent_at_s: float | None
@@ -66,7 +66,7 @@ class Client:
         self._culture = culture
         self._clock = clock
         self._rng = rng or random.Random(0)
-        self.orders: deque[Order] = deque()
+        self.commands: deque[CarCommand] = deque()
         self.latencies_s: array[float] = array('d')
         self.tokens = 0
         self.answers = 0
@@ -81,7 +81,7 @@ class Client:
         return self._protocol is not None
 
     def poll(self, timeout_s: float) -> None:
-        """Wait up to `timeout_s` for the server, once, and take in and answer what it sent."""
+        """Wait up to `timeout_s` for the server once; process what it sent and reply to it."""
         deadline_s = self._clock() + timeout_s
         if self._socket is None:
             self._wait_or_connect(deadline_s)
@@ -102,14 +102,14 @@ class Client:
             self._drop()
 
     def send_telemetry(self, fields: Mapping[str, str] | None) -> None:
-        """Spend one token: send a frame's values, or None while a person drives."""
+        """Use one token to send the fields of a frame, or None for manual driving."""
         if self._protocol is None:
             return
         self.tokens -= 1
         self.send_payload(fields)
 
     def send_payload(self, payload: object) -> None:
-        """Send a telemetry with any data, good or bad, beside the count of tokens."""
+        """Send a telemetry with any data, valid or not, without using a token."""
         if self._protocol is None:
             return
         frames = self._protocol.telemetry(payload)
@@ -117,7 +117,7 @@ class Client:
         self._send(frames)
 
     def quit(self) -> None:
-        """Take leave as the simulator does when its window is closed."""
+        """Disconnect as the simulator does when its window is closed."""
         if self._socket is not None and self._protocol is not None:
             self._send(self._protocol.quitting())
             self._drain()
@@ -182,26 +182,28 @@ class Client:
         data = self._socket.recv(_CHUNK_BYTES)
         read_at_s = self._clock()
         if not data:
-            raise ConnectionResetError('the server is gone')
+            raise ConnectionResetError('the server ended the connection')
         if self._protocol is None:
             data = self._take_head(data)
         if self._protocol is not None and data:
             self._take(self._protocol.receive(data), read_at_s)
 
     def _take_head(self, data: bytes) -> bytes:
-        """Collect the reply to the upgrade request; return what follows it."""
+        """Collect the reply to the upgrade request; return the bytes after it."""
         self._head += data
         head, blank, rest = bytes(self._head).partition(b'\r\n\r\n')
         if not blank:
             if len(head) > _MAX_HEAD_BYTES:
-                raise AbortError('the server sends an endless HTTP head')
+                raise AbortError(
+                    f'the server sent an HTTP head of more than {_MAX_HEAD_BYTES} bytes'
+                )
             return b''
         check_upgrade_reply(head)
         self._on_open()
         return rest
 
     def _on_open(self) -> None:
-        """The socket is open: one PING, one telemetry due; the server's `0{` brings another."""
+        """Send one PING; one telemetry is due, and the server's `0{` makes another one due."""
         self._protocol = ClientProtocol(self._culture, lambda: self._rng.randbytes(4))
         self._retry_s = RETRY_MIN_S
         self.tokens = 1
@@ -209,7 +211,7 @@ class Client:
 
     def _take(self, received: Received, read_at_s: float) -> None:
         self._send(received.replies)
-        self.orders.extend(received.orders)
+        self.commands.extend(received.commands)
         self.tokens += received.tokens
         self.answers += received.steers
         self.lost += received.lost
@@ -219,10 +221,10 @@ class Client:
         if received.pong:
             self._ping_due_s = read_at_s + PING_PERIOD_S
         if received.closed:
-            raise ConnectionResetError('the server took its leave')
+            raise ConnectionResetError('the server closed the connection')
 
     def _ping_when_due(self) -> None:
-        """Ping again 25 s after the last pong; like the real one, never without a pong."""
+        """Ping 25 s after the last pong; like the real client, never without a pong."""
         if self._protocol is None or self._ping_due_s is None:
             return
         if self._clock() >= self._ping_due_s:
@@ -234,7 +236,7 @@ class Client:
         self._flush()
 
     def _flush(self) -> None:
-        """Write frame by frame, as the real client does: Nagle's algorithm shows its effect."""
+        """Write frame by frame as the real client does, so that Nagle's algorithm acts."""
         try:
             while self._outbox and self._socket is not None:
                 sent = self._socket.send(self._outbox[0])
@@ -244,13 +246,13 @@ class Client:
         except BlockingIOError:
             return
         except OSError:
-            # Reading comes next, finds the connection broken and gives it up.
+            # The next read fails too and drops the connection.
             self._outbox.clear()
 
     def _drain(self) -> None:
-        """Let the server read our leave: closing over unread bytes would reset the connection."""
+        """Wait until the server has read everything: closing earlier resets the connection."""
         assert self._socket is not None
-        deadline_s = time.monotonic() + _GOODBYE_S
+        deadline_s = time.monotonic() + _DRAIN_S
         try:
             self._socket.shutdown(socket.SHUT_WR)
             while (wait_s := deadline_s - time.monotonic()) > 0.0:

@@ -1,7 +1,8 @@
-"""The simulator's half of the Socket.IO wire, bytes in and bytes out, with no socket.
+"""Protocol of the simulator's Socket.IO client: bytes in, bytes out. It has no socket.
 
-What the real client does is in its C# networking source: Engine.IO 3 over a WebSocket that says
-EIO=4, every quirk kept, for a server that works with this class shall work with the real one.
+It behaves as the C# networking source of the real simulator, which speaks Engine.IO 3 over a
+WebSocket that announces EIO=4. It copies every peculiarity, so that a server that works with this
+class also works with the real simulator.
 """
 
 from __future__ import annotations
@@ -10,14 +11,23 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from sim_bridge.protocol.types import HalfCommandError, PacketError
 from sim_bridge.protocol.udacity import (
     EVENT_MANUAL,
     EVENT_STEER,
     EVENT_TELEMETRY,
     Culture,
-    HalfCommandError,
-    PacketError,
     decode_command,
+)
+from sim_bridge.protocol.websocket_frames import (
+    CLOSE,
+    CONTINUATION,
+    FINAL,
+    MASKED,
+    PING,
+    PONG,
+    TEXT,
+    encode_frame,
 )
 
 PATH = '/socket.io/?EIO=4&transport=websocket'
@@ -26,13 +36,9 @@ FRAGMENT_BYTES = 1016
 PING_PERIOD_S = 25.0
 MAX_MESSAGE_BYTES = 1 << 20
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-_FINAL = 0x80
-_MASKED = 0x80
-
 
 class AbortError(Exception):
-    """The server sent what makes the real client abort its connection and connect again."""
+    """The server sent bytes that make the real client abort its connection and reconnect."""
 
 
 def upgrade_request(host: str, port: int) -> bytes:
@@ -59,26 +65,7 @@ def check_upgrade_reply(head: bytes) -> None:
     names = {line.partition(':')[0].strip().lower() for line in lines}
     for name in ('sec-websocket-extensions', 'sec-websocket-protocol'):
         if name in names:
-            raise AbortError(f'the server offers {name}, which was not asked for')
-
-
-def encode_frame(opcode: int, payload: bytes, mask: bytes, final: bool = True) -> bytes:
-    """Return one masked client frame; `mask` is 4 bytes."""
-    first = opcode | (_FINAL if final else 0)
-    size = len(payload)
-    if size < 126:
-        head = bytes([first, _MASKED | size])
-    elif size < 1 << 16:
-        head = bytes([first, _MASKED | 126]) + size.to_bytes(2, 'big')
-    else:
-        head = bytes([first, _MASKED | 127]) + size.to_bytes(8, 'big')
-    return head + mask + _apply_mask(payload, mask)
-
-
-def _apply_mask(payload: bytes, mask: bytes) -> bytes:
-    size = len(payload)
-    key = (mask * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, 'big') ^ int.from_bytes(key, 'big')).to_bytes(size, 'big')
+            raise AbortError(f'the server offers {name}, which was not requested')
 
 
 def encode_text(text: str, new_mask: Callable[[], bytes]) -> list[bytes]:
@@ -101,7 +88,7 @@ class Frame(NamedTuple):
 
 
 class FrameReader:
-    """Cuts a byte stream from the server into frames."""
+    """Splits the byte stream of the server into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -116,7 +103,7 @@ class FrameReader:
         buffer = self._buffer
         if len(buffer) < 2:
             return None
-        if buffer[0] & 0x70 or buffer[1] & _MASKED:
+        if buffer[0] & 0x70 or buffer[1] & MASKED:
             raise AbortError('the server sent a masked or extended frame')
         start, size = 2, buffer[1]
         if size >= 126:
@@ -128,28 +115,28 @@ class FrameReader:
             raise AbortError(f'the server sent a frame of {size} bytes')
         if len(buffer) < start + size:
             return None
-        frame = Frame(buffer[0] & 0x0F, bytes(buffer[start : start + size]), buffer[0] >= _FINAL)
+        frame = Frame(buffer[0] & 0x0F, bytes(buffer[start : start + size]), buffer[0] >= FINAL)
         del buffer[: start + size]
         return frame
 
 
-class Order(NamedTuple):
-    """What the car shall do from now on; without a throttle it keeps the one that it has."""
+class CarCommand(NamedTuple):
+    """Command for the car; with a throttle of None the car keeps its last throttle."""
 
     steering_rad: float
     throttle: float | None
 
 
 class Received(NamedTuple):
-    """What a chunk of server bytes brought, each kind in order of arrival.
+    """Result of some received bytes; each list is sorted by arrival.
 
-    replies: frames to write at once. orders: for the car. tokens: telemetries now due. steers:
-    steer events among what gave a token. lost: events that were swallowed, each a token.
-    pong: the answer to our PING came. closed: the server has taken its leave.
+    replies: frames to write at once. commands: for the car. tokens: telemetries that are now due.
+    steers: steer events among those that gave a token. lost: ignored events, each of which loses
+    a token. pong: the answer to our PING arrived. closed: the server closed the connection.
     """
 
     replies: list[bytes]
-    orders: list[Order]
+    commands: list[CarCommand]
     tokens: int = 0
     steers: int = 0
     lost: int = 0
@@ -173,12 +160,12 @@ class ClientProtocol:
         return encode_text('2', self._new_mask)
 
     def telemetry(self, payload: object) -> list[bytes]:
-        """Return the frames of one telemetry; None says that a person is driving."""
+        """Return the frames of one telemetry; a payload of None means manual driving."""
         event = json.dumps([EVENT_TELEMETRY, payload], separators=(',', ':'), ensure_ascii=False)
         return encode_text('42' + event, self._new_mask)
 
     def quitting(self) -> list[bytes]:
-        """Return the frames with which the simulator takes its leave."""
+        """Return the frames that the simulator sends when its window is closed."""
         return [
             *encode_text('41', self._new_mask),
             *encode_text('1', self._new_mask),
@@ -186,7 +173,7 @@ class ClientProtocol:
         ]
 
     def receive(self, data: bytes) -> Received:
-        """Take in bytes from the server. Raises AbortError where the real client aborts."""
+        """Process bytes from the server. Raises AbortError where the real client aborts."""
         received = Received([], [])
         for frame in self._reader.feed(data):
             received = self._on_frame(frame, received)
@@ -206,11 +193,11 @@ class ClientProtocol:
 
     def _on_text(self, frame: Frame, received: Received) -> Received:
         if self._in_message != (frame.opcode == CONTINUATION):
-            raise AbortError('the server mixed up the fragments of a message')
+            raise AbortError('the server sent the fragments of a message in a wrong sequence')
         self._message += frame.payload
         self._in_message = not frame.final
         if len(self._message) > MAX_MESSAGE_BYTES:
-            raise AbortError('the server sent an endless message')
+            raise AbortError(f'the server sent a message of more than {MAX_MESSAGE_BYTES} bytes')
         if not frame.final:
             return received
         text = self._message.decode('utf-8', errors='replace')
@@ -236,11 +223,11 @@ class ClientProtocol:
             return received._replace(tokens=received.tokens + 1)
         try:
             if name != EVENT_STEER:
-                raise PacketError(f'nobody listens to {name!r}')
+                raise PacketError(f'the simulator has no event {name!r}')
             command = decode_command(data, self._culture)
-            received.orders.append(Order(command.steering_rad, command.throttle))
+            received.commands.append(CarCommand(command.steering_rad, command.throttle))
         except HalfCommandError as error:
-            received.orders.append(Order(error.steering_rad, None))
+            received.commands.append(CarCommand(error.steering_rad, None))
         except PacketError:
             pass
         else:

@@ -1,7 +1,7 @@
-"""What can go wrong with a simulator, on purpose: kinds of faults, when they strike, what they do.
+"""Faults of the embedded simulator: their kinds, when they occur, and what they change. Pure.
 
-A `FaultPlan` is read from text such as `drop:0.05,delay:200ms,menu:10s/2s,seed:7`. Pure, and
-deterministic: the same plan spoils the same telemetries in the same way.
+A `FaultPlan` is read from text such as `drop:0.05,delay:200ms,menu:10s/2s,seed:7`. It is
+deterministic: the same plan changes the same telemetries in the same way.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ _IMAGE = 'image'
 
 
 class FaultError(ValueError):
-    """A plan that cannot be read; the message begins with `faults must` and names the fix."""
+    """A plan that cannot be read; the message begins with `faults` and names the fix."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Strikes every `period_s` seconds, first after one period, for `length_s` seconds."""
+    """Times of a fault: every `period_s`, first after one period, for `length_s`."""
 
     period_s: float
     length_s: float
 
     def count(self, time_s: float) -> int:
-        """How often it has struck by this time."""
+        """Return how often the fault has begun by this time."""
         return max(0, int(time_s // self.period_s))
 
     def active(self, time_s: float) -> bool:
-        """Whether this time lies in one of its strikes."""
+        """Return whether the fault is active at this time."""
         return time_s >= self.period_s and time_s % self.period_s < self.length_s
 
 
 @dataclass(frozen=True)
 class FaultPlan:
-    """Which faults strike. chances: probability per telemetry. spans: by kind. delay_s: seconds.
+    """The faults of a drive. The plan without arguments has no fault and a level road.
 
-    grades: the road's slope, rise over run, and the place along the track from which on it has
-    it, m; in the order of the places. The plan without arguments is that of a healthy simulator
-    on a level road.
+    chances: probability per telemetry by kind. spans: times by kind. delay_s: delay of every
+    telemetry. seed: of the random choices. grades: pairs of a place along the track, m, and the
+    slope of the road from there on, rise over run; sorted by place.
     """
 
     chances: Mapping[str, float] = field(default_factory=dict)
@@ -62,24 +62,24 @@ class FaultPlan:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing will go wrong on the wire."""
+        """Whether no fault affects the connection."""
         return not (self.chances or self.spans or self.delay_s)
 
     def grade(self, s_m: float) -> float:
-        """Slope of the road at this place along the track, positive uphill."""
+        """Return the slope at a place along the track, rise over run, positive uphill."""
         return next((slope for place_m, slope in reversed(self.grades) if place_m <= s_m), 0.0)
 
     def active(self, kind: str, time_s: float) -> bool:
-        """Whether a fault of this kind strikes at this time, seconds since the start."""
+        """Return whether a fault of this kind is active at this time, seconds since the start."""
         return kind in self.spans and self.spans[kind].active(time_s)
 
     def count(self, kind: str, time_s: float) -> int:
-        """How often a fault of this kind has struck by this time."""
+        """Return how often a fault of this kind has begun by this time."""
         return self.spans[kind].count(time_s) if kind in self.spans else 0
 
 
 class Spoiler:
-    """Applies the chances of a plan to one telemetry after the other."""
+    """Applies the chances of a plan to successive telemetries."""
 
     def __init__(self, plan: FaultPlan) -> None:
         self._chances = plan.chances
@@ -90,16 +90,16 @@ class Spoiler:
 
         None, a person driving, can be dropped and duplicated but has nothing to spoil.
         """
-        struck = [kind for kind in CHANCES if self._rng.random() < self._chances.get(kind, 0.0)]
+        chosen = [kind for kind in CHANCES if self._rng.random() < self._chances.get(kind, 0.0)]
         payload: object = fields
         if fields is not None:
-            for kind in struck[:1]:
+            for kind in chosen[:1]:
                 payload = CHANCES[kind].spoil(dict(fields), self._rng)
-        return [payload] * _COPIES.get(struck[0] if struck else '', 1)
+        return [payload] * _COPIES.get(chosen[0] if chosen else '', 1)
 
 
 def parse_faults(text: str) -> FaultPlan:
-    """Read `KIND:VALUE,...`; FaultError names what is wrong with it and what would be right."""
+    """Read a plan from `KIND:VALUE,...`; FaultError names the wrong value and what is allowed."""
     chances: dict[str, float] = {}
     spans: dict[str, Span] = {}
     others = {'delay': 0.0, 'seed': 0.0}
@@ -117,19 +117,20 @@ def parse_faults(text: str) -> FaultPlan:
         elif kind == 'grade':
             grades = _grades(value)
         else:
-            raise FaultError(f'faults must be known kinds, {kind!r} is none{_advice(kind)}')
+            raise FaultError(f'faults has the unknown kind {kind!r}; {_advice(kind)}')
     return FaultPlan(chances, spans, others['delay'], int(others['seed']), grades)
 
 
 def describe_faults() -> str:
-    """One sentence for each way of writing a fault, with every kind in it."""
+    """Return the help text of --faults, which names every kind."""
     return (
-        'what goes wrong, as KIND:VALUE,... ; '
-        f'with a chance per telemetry, such as drop:0.05: {", ".join(CHANCES)}; '
-        'every so many seconds for so long, such as menu:10s/2s (disconnect:5s and half-open:5s '
-        f'need no length): {", ".join(SPANS)}; always: delay:200ms; a slope, rise over run, of '
-        'the whole road or from places on, such as grade:0.08 or grade:0.08@50m/-0.08@150m; '
-        'seed:N chooses another sequence; comma numbers are --culture de-DE'
+        'faults to inject, as KIND:VALUE,... ; '
+        f'with a probability per telemetry, as in drop:0.05: {", ".join(CHANCES)}; '
+        'with a period and a length, as in menu:10s/2s (disconnect:5s and half-open:5s '
+        f'have no length): {", ".join(SPANS)}; '
+        'always: delay:200ms; slope of the road, rise over run, of the whole track or from '
+        'places on: grade:0.08 or grade:0.08@50m/-0.08@150m; '
+        'seed:N chooses another random sequence. For decimal commas use --culture de-DE'
     )
 
 
@@ -139,13 +140,15 @@ def _chance(kind: str, value: str) -> float:
     except ValueError:
         chance = -1.0
     if not 0.0 <= chance <= 1.0:
-        raise FaultError(f'faults must have a chance of 0..1 for {kind}, such as {kind}:0.05')
+        raise FaultError(
+            f'faults has {kind}:{value}; its probability must be 0..1, as in {kind}:0.05'
+        )
     return chance
 
 
 def _seed(value: str) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) < 10):
-        raise FaultError('faults must have a whole number for seed, such as seed:7')
+        raise FaultError(f'faults has seed:{value}; it must be a whole number, as in seed:7')
     return int(value)
 
 
@@ -157,8 +160,8 @@ def _grades(value: str) -> tuple[tuple[float, float], ...]:
     grades = sorted((float(match[2] or 0.0), float(match[1])) for match in matches if match)
     if len(grades) < len(matches) or any(abs(slope) > STEEPEST for _, slope in grades):
         raise FaultError(
-            f'faults must have slopes of up to {STEEPEST:g} for grade, such as grade:0.08 or '
-            'grade:0.08@50m/-0.08@150m'
+            f'faults has grade:{value}; slopes must be -{STEEPEST:g}..{STEEPEST:g}, as in '
+            'grade:0.08 or grade:0.08@50m/-0.08@150m'
         )
     return tuple(grades)
 
@@ -179,7 +182,7 @@ def _seconds(kind: str, text: str, most_s: float) -> float:
     if not 0.0 < seconds <= most_s:
         example = 'delay:200ms' if kind == 'delay' else f'{kind}:10s or {kind}:10s/2s'
         raise FaultError(
-            f'faults must have a time of up to {most_s:g} s for {kind}, such as {example}'
+            f'faults has {kind}:{text}; its time must be at most {most_s:g} s, as in {example}'
         )
     return seconds
 
@@ -187,12 +190,12 @@ def _seconds(kind: str, text: str, most_s: float) -> float:
 def _advice(kind: str) -> str:
     known = [*CHANCES, *SPANS, 'delay', 'grade', 'seed']
     near = difflib.get_close_matches(kind, known, 1)
-    return f', did you mean {near[0]}?' if near else f'; they are {", ".join(known)}'
+    return f'did you mean {near[0]}?' if near else f'the kinds are {", ".join(known)}'
 
 
 @dataclass(frozen=True)
 class Chance:
-    """A fault that strikes single telemetries: what it is, and what it makes of the fields."""
+    """A fault of single telemetries: its meaning, and the function that changes the fields."""
 
     meaning: str
     spoil: Spoil
@@ -212,7 +215,7 @@ def _not_jpeg(fields: dict[str, str], rng: random.Random) -> object:
 
 
 def _wrong_size(fields: dict[str, str], rng: random.Random) -> object:
-    """Either a picture of a few pixels or one that claims to have four billion."""
+    """Return a picture of a few pixels, or one whose header claims four billion."""
     return fields | {_IMAGE: _base64(rng.choice((_tiny_jpeg(), _monstrous_jpeg())))}
 
 
@@ -243,7 +246,7 @@ def _base64(data: bytes) -> str:
 
 @cache
 def _tiny_jpeg() -> bytes:
-    # Here, so that reading a plan does not wait for OpenCV: `drive` starts with that.
+    # Imported here, because `drive` reads a plan first and does not need OpenCV.
     import numpy as np
 
     from sim_bridge.simulator.camera import encode_jpeg
@@ -259,27 +262,27 @@ def _monstrous_jpeg() -> bytes:
 
 
 CHANCES: dict[str, Chance] = {
-    'drop': Chance('the telemetry never leaves, and its token is lost', _as_it_is),
-    'duplicate': Chance('the telemetry leaves twice', _as_it_is),
-    'truncate': Chance('the JPEG ends early', _truncate),
+    'drop': Chance('the telemetry is not sent, and its token is lost', _as_it_is),
+    'duplicate': Chance('the telemetry is sent twice', _as_it_is),
+    'truncate': Chance('the JPEG is truncated', _truncate),
     'not-jpeg': Chance('the image is no JPEG', _not_jpeg),
     'wrong-size': Chance('the image is tiny, or claims 65535 x 65535 pixels', _wrong_size),
     'missing': Chance('a field is missing', _missing),
     'nan': Chance('a number is NaN or infinite', _nan),
-    'huge': Chance('a number is absurdly large', _huge),
+    'huge': Chance('a number is far too large', _huge),
     'junk': Chance('100 kB of junk in place of the fields', _junk),
 }
-"""Faults of single telemetries, by name; at most one strikes each, the first in this order."""
+"""Faults of single telemetries by name; a telemetry has at most one, the first in this list."""
 
 _COPIES = {'drop': 0, 'duplicate': 2}
 
 SPANS: dict[str, str] = {
     'disconnect': 'the connection breaks; a new one follows at once',
-    'half-open': 'the connection is left open and dead; a new one follows at once',
-    'silent': 'for a while nothing is read and nothing sent, with the connection open',
-    'storm': 'for a while it connects and breaks off as fast as it can',
-    'menu': 'for a while the simulator shows its menu: connected, no telemetry',
-    'manual': 'for a while a person drives',
-    'second': 'for a while a second simulator is connected, and drives',
+    'half-open': 'the connection stays open but dead; a new one follows at once',
+    'silent': 'the connection is open, but nothing is read or sent',
+    'storm': 'it connects and disconnects as fast as possible',
+    'menu': 'the simulator shows its menu: it is connected and sends no telemetry',
+    'manual': 'a person drives',
+    'second': 'a second simulator is connected and drives',
 }
-"""Faults that strike at times, by name."""
+"""Faults that last for some time, by name."""

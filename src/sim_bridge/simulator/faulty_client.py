@@ -1,4 +1,4 @@
-"""A simulator's socket on which things go wrong, as a `FaultPlan` says."""
+"""Client of the simulator with the faults of a `FaultPlan`."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sim_bridge.simulator.fault_injection import FaultPlan, Fields, Spoiler
 
 _STORM_RETRY_S = 0.005
 _STEP_S = 0.01
-_HALF_OPEN_AT_MOST = 20
+_MAX_HALF_OPEN = 20
 
 
 class FaultyClient(Client):
-    """Behaves like `Client` except where the plan strikes; its clock starts when it is made."""
+    """A `Client` with faults. The times of the plan count from its creation."""
 
     def __init__(self, url: str, culture: Culture, plan: FaultPlan) -> None:
         self._plan = plan
         self._spoiler = Spoiler(plan)
         self._line: deque[tuple[float, object]] = deque()
-        self._half_open: deque[socket.socket] = deque(maxlen=_HALF_OPEN_AT_MOST)
+        self._half_open: deque[socket.socket] = deque(maxlen=_MAX_HALF_OPEN)
         self._struck = {'disconnect': 0, 'half-open': 0}
         self._second: Client | None = None
         self._url = url
@@ -31,7 +31,7 @@ class FaultyClient(Client):
         self._started_s = self._clock()
 
     def send_telemetry(self, fields: Fields | None) -> None:
-        """Spend one token on whatever the plan makes of these values."""
+        """Use one token to send the fields with the faults of the plan."""
         if not self.connected:
             return
         self.tokens -= 1
@@ -41,7 +41,7 @@ class FaultyClient(Client):
         self._send_due()
 
     def poll(self, timeout_s: float) -> None:
-        """As `Client.poll`, with the faults whose time has come."""
+        """Do as `Client.poll`, with the faults that are due."""
         self._break_connections()
         self._play_second_simulator()
         if self._active('silent'):
@@ -53,7 +53,7 @@ class FaultyClient(Client):
         self._send_due()
 
     def quit(self) -> None:
-        """Take leave, with the second simulator and the dead connections."""
+        """Disconnect, and close the second simulator and the dead connections."""
         super().quit()
         if self._second:
             self._second.quit()
@@ -83,17 +83,17 @@ class FaultyClient(Client):
             self._abandon()
 
     def _strikes(self, kind: str) -> bool:
-        """Whether another fault of this kind is due; says so once for each."""
+        """Return whether another fault of this kind is due; true once for each fault."""
         count = self._plan.count(kind, self._clock() - self._started_s)
         due = count > self._struck[kind]
         self._struck[kind] = count
         return due
 
     def _abandon(self) -> None:
-        """Leave the connection as a machine that lost its power does, and start anew."""
+        """Keep the connection open without using it, as after a power failure; open a new one."""
         if self._socket is None:
             return
-        if len(self._half_open) == _HALF_OPEN_AT_MOST:
+        if len(self._half_open) == _MAX_HALF_OPEN:
             self._half_open.popleft().close()
         self._half_open.append(self._socket)
         self._forget_connection()

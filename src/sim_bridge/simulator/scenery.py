@@ -1,25 +1,23 @@
-"""What a track looks like: colours and light drawn by lot, painted once as maps from above.
+"""Scenery of a track, painted once: textures of the ground from above, and a panorama.
 
 Textures are uint8 RGB seen from above; row 0 is the smallest y, column 0 the smallest x. The
-panorama is what stands beyond the ground: sky, hills and trees, all round the horizon.
+panorama shows sky, hills and trees all round the horizon.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.look import Look, lit, mix
 from sim_bridge.simulator.track import FloatArray, Track
 
 Image = NDArray[np.uint8]
-Colour = tuple[float, float, float]
-_T = TypeVar('_T')
 
 NEAR_M_PER_TEXEL = 0.08
 FAR_M_PER_TEXEL = 0.32
@@ -33,90 +31,8 @@ _SUBPIXEL_BITS = 4
 _FILL_GROWTH_M = 0.6 * NEAR_M_PER_TEXEL
 
 
-@dataclass(frozen=True)
-class Look:
-    """Everything about a track's appearance that differs from seed to seed.
-
-    Colours are RGB 0..255 before light. `edge`: 'line', 'kerb' or 'bare'. `light` multiplies
-    colours per channel; `grain` is the contrast of the ground's texture; `shade` 0..1 is how
-    much of the light the patches of shadow take, 0 for none.
-    """
-
-    road: Colour
-    shoulder: Colour
-    shoulder_m: float
-    ground: tuple[Colour, Colour]
-    edge: str
-    line: Colour
-    dashes: bool
-    light: Colour
-    grain: float
-    shade: float
-    sky: tuple[Colour, Colour]
-    hills: Sequence[Colour]
-    trees: int
-    bonnet: Colour
-
-
-_ROADS: Sequence[Colour] = ((104, 104, 100), (88, 88, 90), (122, 116, 108), (132, 112, 92))
-_SHOULDERS: Sequence[Colour] = (
-    (206, 196, 172),
-    (150, 118, 84),
-    (128, 132, 130),
-    (176, 146, 104),
-    (104, 108, 66),
-)
-_GROUNDS: Sequence[tuple[Colour, Colour]] = (
-    ((142, 126, 56), (112, 108, 44)),
-    ((84, 112, 50), (112, 126, 60)),
-    ((196, 168, 116), (170, 138, 88)),
-    ((140, 106, 70), (118, 100, 58)),
-    ((108, 110, 62), (150, 130, 82)),
-)
-_LINES: Sequence[Colour] = ((226, 226, 218), (196, 168, 52), (214, 192, 78))
-_SKIES: Sequence[tuple[Colour, Colour]] = (
-    ((98, 128, 190), (186, 206, 226)),
-    ((120, 150, 186), (214, 218, 216)),
-    ((150, 162, 176), (206, 206, 204)),
-    ((110, 136, 190), (236, 208, 176)),
-)
-_BONNETS: Sequence[Colour] = ((172, 172, 158), (150, 152, 148), (184, 170, 150))
-
-
-def make_look(seed: int) -> Look:
-    """Return the look of this seed: one of many mixtures of road, verge, ground, sky and light."""
-    rng = np.random.default_rng([seed, 2])
-    ground = _one_of(_GROUNDS, rng)
-    sky = _one_of(_SKIES, rng)
-    brightness = rng.uniform(0.8, 1.15)
-    tint = 1.0 + rng.uniform(-0.05, 0.05, 3)
-    haze = np.array(sky[1])
-    road = _vary(_one_of(_ROADS, rng), 10.0, rng)
-    edge = str(rng.choice(['line', 'kerb', 'bare'], p=[0.5, 0.28, 0.22]))
-    shoulder = _one_of(_SHOULDERS, rng)
-    if edge == 'bare':
-        shoulder = max(_SHOULDERS, key=lambda colour: abs(sum(colour) - sum(road)))
-    hills = [_mix(ground[k % 2], haze, share) for k, share in enumerate((0.62, 0.4, 0.18))]
-    return Look(
-        road=road,
-        shoulder=_vary(shoulder, 12.0, rng),
-        shoulder_m=float(rng.uniform(0.6, 1.9)),
-        ground=(_vary(ground[0], 12.0, rng), _vary(ground[1], 12.0, rng)),
-        edge=edge,
-        line=_one_of(_LINES, rng),
-        dashes=bool(rng.random() < 0.35),
-        light=_colour(brightness * tint),
-        grain=float(rng.uniform(0.6, 1.15)),
-        shade=float(rng.uniform(0.3, 0.6)) if rng.random() < 0.5 else 0.0,
-        sky=sky,
-        hills=hills,
-        trees=int(rng.integers(30, 130)),
-        bonnet=_one_of(_BONNETS, rng),
-    )
-
-
 class GroundMap(NamedTuple):
-    """A texture of the ground: `x0_m, y0_m` is the outer corner of its first texel."""
+    """Texture of the ground; `x0_m, y0_m` is the outer corner of its first texel."""
 
     image: Image
     x0_m: float
@@ -125,10 +41,10 @@ class GroundMap(NamedTuple):
 
 
 class Scenery(NamedTuple):
-    """The painted world: ground from fine to coarse, tiling grain (128 is neutral), panorama.
+    """The painted scenery: ground from fine to coarse, tile of grain (128 is neutral), panorama.
 
-    `panorama` (PANORAMA_ROWS, PANORAMA_COLUMNS, 3): its last row is the horizon, its columns go
-    round clockwise from yaw pi, each as wide as half a pixel in the middle of the camera's image.
+    The last row of `panorama` (PANORAMA_ROWS, PANORAMA_COLUMNS, 3) is the horizon. Its columns
+    go clockwise from yaw pi. Each is as wide as half a pixel in the middle of the camera's image.
     """
 
     near: GroundMap
@@ -139,7 +55,7 @@ class Scenery(NamedTuple):
 
 
 def paint(track: Track, look: Look) -> Scenery:
-    """Paint the world of a track; the same track and look give the same bytes."""
+    """Paint the scenery of a track; the same track and look give the same bytes."""
     rng = np.random.default_rng([track.seed, 3])
     far = _paint_ground(track, look, rng)
     near = _paint_near(track, look, far, rng)
@@ -153,7 +69,7 @@ def paint(track: Track, look: Look) -> Scenery:
 
 
 def _paint_ground(track: Track, look: Look, rng: np.random.Generator) -> GroundMap:
-    """Paint what grows beside the road, as far as the eye sees, coarsely."""
+    """Paint the ground beside the road up to the horizon, coarsely."""
     reach_m = np.abs(track.centre_m).max(axis=0) + _FAR_MARGIN_M
     columns, rows = (4 * math.ceil(2 * m / FAR_M_PER_TEXEL / 4) for m in reach_m)
     share = _clouds(rows, columns, (24, 6, 2), rng)[..., None]
@@ -199,7 +115,7 @@ def _paint_near(track: Track, look: Look, far: GroundMap, rng: np.random.Generat
 def _paint_road(track: Track, look: Look, near: GroundMap, rng: np.random.Generator) -> None:
     edge_m = track.half_width_m
     shoulder_m = edge_m + look.shoulder_m
-    _fill_ring(near, track, shoulder_m, -shoulder_m, _lit(look.shoulder, look))
+    _fill_ring(near, track, shoulder_m, -shoulder_m, lit(look.shoulder, look))
     road = near._replace(image=_asphalt(near.image.shape, look, rng))
     mask = near._replace(image=np.zeros(near.image.shape[:2], np.uint8))
     _fill_ring(mask, track, edge_m, -edge_m, (255.0,))
@@ -208,7 +124,7 @@ def _paint_road(track: Track, look: Look, near: GroundMap, rng: np.random.Genera
     for side in (1.0, -1.0):
         _paint_edge(track, look, near, side)
     if look.dashes:
-        white = _lit((214, 214, 206), look)
+        white = lit((214, 214, 206), look)
         _paint_strips(track, near, -0.08, 0.08, _every(track, 9.0, 3.0), white)
 
 
@@ -217,10 +133,10 @@ def _paint_edge(track: Track, look: Look, near: GroundMap, side: float) -> None:
     if look.edge == 'bare':
         return
     inner_m, outer_m = side * (edge_m - 0.32), side * (edge_m - 0.19)
-    _fill_ring(near, track, inner_m, outer_m, _lit(look.line, look))
+    _fill_ring(near, track, inner_m, outer_m, lit(look.line, look))
     if look.edge == 'kerb':
         curve = side * track.curvature_1pm > 1.0 / 60.0
-        red, white = _lit((200, 62, 54), look), _lit((230, 226, 220), look)
+        red, white = lit((200, 62, 54), look), lit((230, 226, 220), look)
         spans = _every(track, 2.4, 1.2)
         in_curve = [span for span in spans if curve[span[0]]]
         shifted = [(a + (b - a), b + (b - a)) for a, b in in_curve]
@@ -265,7 +181,7 @@ def _fill_ring(
 def _band_edges(
     track: Track, one_m: FloatArray | float, other_m: FloatArray | float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return both edges of a band, drawn in by what OpenCV's polygons grow when filled."""
+    """Return both edges of a band, moved inwards because OpenCV fills polygons a little larger."""
     middle_m = np.add(one_m, other_m) / 2
     half_m = np.subtract(other_m, one_m) / 2
     half_m -= np.sign(half_m) * np.minimum(_FILL_GROWTH_M, 0.8 * np.abs(half_m))
@@ -287,7 +203,7 @@ def _asphalt(shape: tuple[int, ...], look: Look, rng: np.random.Generator) -> Im
     tile = 512
     grit = rng.normal(0.0, 10.0 * look.grain, (tile, tile)).astype(np.float32)
     patches = (_clouds(tile, tile, (64, 16, 5), rng) - 0.5) * 26.0
-    one = np.array(_lit(look.road, look)) + (grit + patches)[..., None]
+    one = np.array(lit(look.road, look)) + (grit + patches)[..., None]
     rows, columns = shape[0] // tile + 1, shape[1] // tile + 1
     return np.ascontiguousarray(
         np.tile(_to_bytes(one), (rows, columns, 1))[: shape[0], : shape[1]]
@@ -295,7 +211,7 @@ def _asphalt(shape: tuple[int, ...], look: Look, rng: np.random.Generator) -> Im
 
 
 def _cast_shade(look: Look, near: GroundMap, rng: np.random.Generator) -> None:
-    """Darken soft patches, some metres across, as trees beside the road would."""
+    """Darken soft patches, some metres wide, like shadows of trees."""
     rows, columns = (size // 4 for size in near.image.shape[:2])
     where = _clouds(rows, columns, (40, 14, 5), rng)
     light = 1.0 - look.shade * np.clip((where - 0.66) * 9.0, 0.0, 1.0)
@@ -314,19 +230,19 @@ def _inlay(far: GroundMap, near: GroundMap) -> None:
 
 
 def _grain(look: Look, rng: np.random.Generator) -> Image:
-    """Return a tile of the finest texture: multiply by it, 128 leaves things as they are."""
+    """Return a tile of the finest texture, a factor for the ground in which 128 means 1."""
     fine = rng.normal(0.0, 1.0, (GRAIN_TEXELS, GRAIN_TEXELS)).astype(np.float32)
     pebbles = cv2.GaussianBlur(fine, (0, 0), 1.1, borderType=cv2.BORDER_REFLECT) * 2.6
     return _to_bytes(128.0 + look.grain * 22.0 * (0.35 * fine + pebbles))
 
 
 def _panorama(look: Look, rng: np.random.Generator) -> Image:
-    """Paint the sky, three ranges of hills and a line of trees; it closes on itself."""
-    top, bottom = (np.array(_lit(colour, look)) for colour in look.sky)
+    """Paint the sky, three ranges of hills and trees; the last column meets the first."""
+    top, bottom = (np.array(lit(colour, look)) for colour in look.sky)
     share = np.linspace(0.0, 1.0, PANORAMA_ROWS)[:, None, None] ** 1.4
     image = np.repeat(top + (bottom - top) * share, PANORAMA_COLUMNS, axis=1)
     for colour, height in zip(look.hills, (20.0, 13.0, 6.0), strict=True):
-        _paint_hills(image, np.array(_lit(colour, look)), _ridge(height, rng), rng)
+        _paint_hills(image, np.array(lit(colour, look)), _ridge(height, rng), rng)
     image += rng.normal(0.0, 1.5, image.shape)
     painted = _to_bytes(image)
     for _ in range(look.trees):
@@ -357,12 +273,12 @@ def _paint_hills(
 
 
 def _paint_tree(image: Image, look: Look, rng: np.random.Generator) -> None:
-    """Paint one tree: a thin trunk under a ragged crown; small ones fade into the haze."""
+    """Paint one tree: a thin trunk and a ragged crown. Small trees fade into the haze."""
     height = float(rng.gamma(3.0, 5.0)) + 6.0
     column = float(rng.integers(40, PANORAMA_COLUMNS - 40))
     foot = image.shape[0] - 1.0 - float(rng.integers(0, 4))
     haze = max(0.0, 0.55 - height / 45.0)
-    dark = np.array(_mix((58, 62, 36), np.array(look.sky[1]), haze)) * look.light
+    dark = np.array(mix((58, 62, 36), np.array(look.sky[1]), haze)) * look.light
     _paint_blob(image, column, foot - height * 0.35, (0.025 * height, 0.4 * height), dark * 0.7)
     for _ in range(int(20 + 1.5 * height)):
         rise = rng.uniform(0.32, 1.0)
@@ -374,35 +290,12 @@ def _paint_tree(image: Image, look: Look, rng: np.random.Generator) -> None:
 def _paint_blob(
     image: Image, column: float, row: float, radii: tuple[float, float], colour: FloatArray
 ) -> None:
-    """Paint a filled ellipse with soft edges; the picture holds two columns for each pixel."""
+    """Paint a filled ellipse with soft edges; the panorama has two columns per pixel."""
     one = 1 << _SUBPIXEL_BITS
     centre = (round(column * one), round(row * one))
     axes = (round(2 * radii[0] * one), round(radii[1] * one))
     tone = tuple(float(c) for c in np.clip(colour, 0, 255))
     cv2.ellipse(image, centre, axes, 0, 0, 360, tone, -1, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-
-def _one_of(choices: Sequence[_T], rng: np.random.Generator) -> _T:
-    return choices[int(rng.integers(len(choices)))]
-
-
-def _vary(colour: Colour, spread: float, rng: np.random.Generator) -> Colour:
-    """Return the colour a little brighter or darker, and a very little off its hue."""
-    shift = rng.uniform(-spread, spread) + rng.uniform(-0.25, 0.25, 3) * spread
-    return _colour(np.array(colour) + shift)
-
-
-def _mix(colour: Colour, other: FloatArray, share: float) -> Colour:
-    return _colour(np.array(colour) * (1.0 - share) + other * share)
-
-
-def _lit(colour: Colour, look: Look) -> Colour:
-    return _colour(np.clip(np.array(colour) * look.light, 0.0, 255.0))
-
-
-def _colour(values: FloatArray) -> Colour:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
 
 
 def _to_bytes(values: NDArray[np.floating[Any]]) -> Image:

@@ -1,4 +1,4 @@
-"""What a drive is worth: laps, departures, interventions and how calmly it was driven."""
+"""Score of a drive: laps, lane departures, interventions, offsets and steering rates. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sim_bridge.simulator.track import Projection, Track
 from sim_bridge.simulator.vehicle_dynamics import CarState
 
 WHEEL_REACH_M = 1.0
-"""Half the distance between left and right wheels."""
+"""Half the distance between the left and right wheels."""
 
 INTERVENTION_BEYOND_M = 1.0
 INTERVENTION_COST_S = 6.0
@@ -30,7 +30,7 @@ class _Seen:
 
 
 class Score:
-    """Counts one drive on one track; feed it every simulation step, then ask for the report."""
+    """Score of one drive on one track; call `update` after every frame, then `report`."""
 
     def __init__(self, track: Track) -> None:
         self._length_m = track.length_m
@@ -47,16 +47,16 @@ class Score:
 
     @property
     def laps(self) -> int:
-        """Whole lengths of the track travelled forward; going back and forth adds nothing."""
+        """Completed laps; driving back and forth adds nothing."""
         return int(self._furthest_m / self._length_m + 1e-9)
 
     def update(
         self, t_s: float, state: CarState, projection: Projection, steering_rad: float
     ) -> bool:
-        """Take in one step; return whether the car is so far out that it must be put back.
+        """Add one frame; return whether the car is so far off the road that it must be put back.
 
-        `t_s` never decreases. The caller puts the car back on the centre line and calls
-        `put_back` when this says so.
+        `t_s` never decreases. If the result is true, the caller puts the car back on the centre
+        line and calls `put_back`.
         """
         cross_track_m = abs(projection.cross_track_m)
         beyond_m = cross_track_m - projection.half_width_m
@@ -69,14 +69,14 @@ class Score:
         return beyond_m > INTERVENTION_BEYOND_M
 
     def put_back(self, projection: Projection) -> None:
-        """Count an intervention; the jump to `projection` is no travel and no steering."""
+        """Count an intervention; the jump to `projection` is neither driving nor steering."""
         self.interventions += 1
         self._off_road = False
         if self._last is not None:
             self._last = _Seen(self._last.t_s, projection.s_m, 0.0)
 
     def report(self) -> dict[str, float | int]:
-        """Return the drive in figures, SI; `duration_s` runs from the first update."""
+        """Return the figures of the drive, SI; `duration_s` counts from the first update."""
         time_s = self._sums.time_s
         span_s = max(time_s, 1e-9)
         lost = INTERVENTION_COST_S * self.interventions / span_s

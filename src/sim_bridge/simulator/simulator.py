@@ -1,8 +1,8 @@
 """The embedded simulator: track, car, camera and client, advanced frame by frame.
 
-Like Unity it acts at frame boundaries only: there it applies the commands that came, moves the
-car, and spends every token on a telemetry. Between two frames it waits on the socket, so answers
-are time-stamped when they arrive.
+Like Unity it acts only at frame boundaries: it applies the received commands, moves the car, and
+sends one telemetry per token. Between two frames it waits on the socket, so that the arrival time
+of an answer is exact.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim_bridge.protocol.udacity import CULTURES, Telemetry, encode_telemetry
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import JPEG_QUALITY, Camera, encode_jpeg
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad
@@ -30,19 +31,19 @@ _MAX_LAG_S = 0.25
 _STOP_CHECK_S = 0.1
 _READY_CHECK_S = 0.05
 _STEP_S = 0.02
-"""Unity's physics step: a frame moves the car by as many whole ones as have become due."""
+"""Physics step of Unity; a frame moves the car by the whole steps that are due."""
 
 Spans = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """How to run: the server, the track, and when to end (0: never).
+    """Options of a drive: the server, the track, when to end (0: never), and faults.
 
-    fast: a frame follows as soon as the last one is answered, instead of every 1/hz s.
-    manual_s: spans of simulated seconds in which a person drives (telemetry null). menu_s: spans
-    of seconds since the start in which the simulator shows its menu: the socket stays open, no
-    telemetry comes, and tokens pile up until it returns. faults: what else goes wrong.
+    fast: the next frame follows when one is answered, instead of every 1/hz s.
+    manual_s: spans of simulated time in which a person drives, so the telemetry is null.
+    menu_s: spans of time since the start in which the simulator shows its menu. The socket stays
+    open, no telemetry is sent, and tokens accumulate until the menu is left.
     """
 
     url: str = 'ws://127.0.0.1:4567'
@@ -61,21 +62,21 @@ class SimulatorOptions:
         parse_url(self.url)
         for name in ('track', 'laps', 'seconds'):
             if not getattr(self, name) >= 0:
-                raise ValueError(f'{name} must be 0 or greater, got {getattr(self, name)}')
+                raise ValueError(f'{name} is {getattr(self, name)}; it must be 0 or greater')
         if self.culture not in CULTURES:
             known = ', '.join(CULTURES)
-            raise ValueError(f'culture must be one of {known}, got {self.culture!r}')
+            raise ValueError(f'culture is {self.culture!r}; it must be one of {known}')
         if not 10.0 <= self.hz <= 1000.0:
-            raise ValueError(f'hz must be within 10..1000, got {self.hz}')
+            raise ValueError(f'hz is {self.hz}; it must be 10..1000')
         if not 1 <= self.jpeg_quality <= 100:
-            raise ValueError(f'jpeg_quality must be within 1..100, got {self.jpeg_quality}')
+            raise ValueError(f'jpeg_quality is {self.jpeg_quality}; it must be 1..100')
 
 
 class Simulator:
-    """The world of one drive. `advance` moves it by one frame; it knows no time but its own."""
+    """Car, track and camera of one drive. `advance` simulates one frame."""
 
     def __init__(self, options: SimulatorOptions) -> None:
-        """Build track and camera: takes about half a second."""
+        """Build the track and its camera, which takes about 0.5 s."""
         self._options = options
         self._track = make_track(options.track)
         self._camera = Camera(self._track)
@@ -92,7 +93,7 @@ class Simulator:
 
     @property
     def car(self) -> CarState:
-        """The car's present state."""
+        """Current state of the car."""
         return self._car
 
     @property
@@ -103,18 +104,18 @@ class Simulator:
             'manual', self.time_s
         )
 
-    def obey(self, steering_rad: float, throttle: float | None) -> None:
-        """Take a command; the car keeps it until the next one comes."""
+    def apply(self, steering_rad: float, throttle: float | None) -> None:
+        """Apply a command; the car keeps it until the next one."""
         self._commanded = True
         self._steering_rad = steering_rad
         if throttle is not None:
             self._throttle = throttle
 
     def advance(self) -> None:
-        """Move the world by one frame. The score's clock starts with the first command."""
+        """Simulate one frame. The time of the score starts with the first command."""
         if self.manual:
             steering_rad = pursuit_steering_rad(self._track, self._car.pose, self.place.s_m)
-            self.obey(steering_rad, MANUAL_THROTTLE)
+            self.apply(steering_rad, MANUAL_THROTTLE)
         self.time_s += 1.0 / self._options.hz
         while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
             self._steps += 1
@@ -135,7 +136,7 @@ class Simulator:
             self.score.put_back(self.place)
 
     def telemetry(self) -> dict[str, str] | None:
-        """Return what the simulator sends now."""
+        """Return the fields of the telemetry; None for manual driving."""
         self.frames += 1
         if self.manual:
             return None
@@ -158,10 +159,10 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     ready: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
-    """Drive until the laps or seconds are over or `stop` says so; return the report.
+    """Drive until the laps or seconds are over or `stop` returns true; return the report.
 
-    `on_status` gets the drive's state four times a second, `stop` is asked at every frame and
-    ten times a second while waiting. The client connects once `ready` says so.
+    `on_status` gets the state of the drive four times a second. `stop` is called at every frame
+    and ten times a second while waiting. The client connects when `ready` returns true.
     """
     simulator = Simulator(options)
     while not ready() and not stop():
@@ -183,7 +184,7 @@ def _client(options: SimulatorOptions) -> Client:
 
 
 class _Loop:
-    """One drive's frames in time."""
+    """One drive in real time."""
 
     def __init__(
         self,
@@ -207,7 +208,7 @@ class _Loop:
         while not self._is_over():
             if self._in_menu():
                 self._client.poll(_STOP_CHECK_S)
-                self._tell_status()
+                self._report_status()
                 due_s = time.perf_counter()
                 continue
             self._wait(due_s)
@@ -249,16 +250,16 @@ class _Loop:
         self._client.poll(0.0)
 
     def _frame(self) -> None:
-        while self._client.orders:
-            self._simulator.obey(*self._client.orders.popleft())
+        while self._client.commands:
+            self._simulator.apply(*self._client.commands.popleft())
         self._simulator.advance()
         for _ in range(self._client.tokens):
             if self._first_frame_s is None:
                 self._first_frame_s = time.perf_counter()
             self._client.send_telemetry(self._simulator.telemetry())
-        self._tell_status()
+        self._report_status()
 
-    def _tell_status(self) -> None:
+    def _report_status(self) -> None:
         if self._on_status is None or time.perf_counter() < self._next_status_s:
             return
         self._next_status_s = time.perf_counter() + STATUS_PERIOD_S
@@ -291,4 +292,5 @@ def _within(time_s: float, spans: Spans) -> bool:
 
 
 def _latency_ms(latencies_s: Sequence[float]) -> dict[str, float]:
-    return {name: value or 0.0 for name, value in percentiles_ms(latencies_s).items()}
+    """Return p50, p99 and max, ms; 0 each while there are no latencies."""
+    return {name: ms or 0.0 for name, ms in percentiles_ms(latencies_s).items()}

@@ -1,7 +1,7 @@
-"""Procedural race tracks: a closed centre line with a width, and the two questions asked of it.
+"""Procedural tracks: a closed centre line with a width, poses on it, and projections onto it.
 
-A track is a circle whose radius is rippled by a few harmonics, so it closes and cannot cross
-itself. Ripples that are too tight, too close or bend to one side only are thrown away.
+A track is a circle whose radius varies with a few harmonics, so it is closed and cannot cross
+itself. Tracks with curves that are too tight or all to one side are rejected.
 """
 
 from __future__ import annotations
@@ -14,29 +14,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from steering_net.vehicle import Pose
+
 FloatArray = NDArray[np.float64]
 
 STEP_M = 0.25
 MIN_RADIUS_M = 25.5
 LAP_RANGE_M = (340.0, 450.0)
 _MIN_POLAR_RADIUS = 0.3
-"""Of the mean radius: what keeps opposite sides of the track, seen from its middle, apart."""
+"""Smallest radius relative to the mean radius; it keeps opposite sides of the track apart."""
 _LOCAL_SEARCH_M = 8.0
 _ATTEMPTS = 20_000
-
-
-class Pose(NamedTuple):
-    """A place and a heading in the world: metres, radians counter-clockwise from +x."""
-
-    x_m: float
-    y_m: float
-    yaw_rad: float
 
 
 class Projection(NamedTuple):
     """The point of the centre line nearest to a place, and the road there.
 
-    `cross_track_m` is how far left of the centre line the place lies (negative: right).
+    `cross_track_m` is the distance of the place from the centre line, left positive.
     """
 
     s_m: float
@@ -47,7 +41,7 @@ class Projection(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A closed centre line before it has a place, a start and a width; fields as in `Track`."""
+    """A closed centre line without position, start and width; the fields are as in `Track`."""
 
     centre_m: FloatArray
     yaw_rad: FloatArray
@@ -97,8 +91,8 @@ class Track:
     def project(self, x_m: float, y_m: float, near_s_m: float | None = None) -> Projection:
         """Return the nearest point of the centre line.
 
-        With `near_s_m` only the road within 8 m of it is searched, which is fast and cannot
-        jump to another part of the track.
+        With `near_s_m` only the road within 8 m of that place is searched. This is fast and never
+        finds another part of the track.
         """
         points = self._wrapped_centre_m
         if near_s_m is None:
@@ -123,7 +117,7 @@ class Track:
 
     @cached_property
     def _wrapped_centre_m(self) -> FloatArray:
-        """The centre line with `_margin` samples repeated at both ends: no modulo in a search."""
+        """Centre line with `_margin` samples repeated at both ends, for searches."""
         m = self._margin
         return np.concatenate([self.centre_m[-m:], self.centre_m, self.centre_m[: m + 1]])
 
@@ -133,7 +127,7 @@ class Track:
         cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
         along_m = dx * cos + dy * sin
         left_m = dy * cos - dx * sin
-        # The road bends away from its tangent: follow the osculating circle instead.
+        # The road curves away from its tangent, so the osculating circle is used.
         along_m /= max(0.2, 1.0 - curvature_1pm * left_m)
         return Projection(
             (i * self.step_m + along_m) % self.length_m,
@@ -145,13 +139,13 @@ class Track:
 
 
 def make_track(seed: int) -> Track:
-    """Return the track of this seed: the same for ever, closed, drivable at 13.4 m/s.
+    """Return the track of this seed: always the same, closed, drivable at 13.4 m/s.
 
-    340-450 m round, curves of both hands with radii of 25.5 m and more, 7-9 m wide, clockwise for
-    about half of the seeds, starting on its straightest part.
+    It is 340-450 m long and 7-9 m wide, has left and right curves with radii of at least 25.5 m,
+    and starts on its straightest part. About half of the seeds give clockwise tracks.
     """
     if seed < 0:
-        raise ValueError(f'track seed must be 0 or greater, got {seed}')
+        raise ValueError(f'track seed is {seed}; it must be 0 or greater')
     rng = np.random.default_rng([seed, 1])
     for _ in range(_ATTEMPTS):
         line = _candidate(rng)
@@ -161,7 +155,7 @@ def make_track(seed: int) -> Track:
 
 
 class _Outline(NamedTuple):
-    """A closed line in polar form, 1 + sum of harmonics: `cosine` and `sine` (K,) from order 2."""
+    """A closed line in polar form, 1 + harmonics; `cosine` and `sine` (K,) begin with order 2."""
 
     cosine: FloatArray
     sine: FloatArray
@@ -182,7 +176,7 @@ _ANGLE: FloatArray = np.arange(720, dtype=np.float64) * (math.tau / 720)
 
 
 def _candidate(rng: np.random.Generator) -> Line | None:
-    """Return one random line if it can be driven and bends to both hands."""
+    """Return one random line; None if it cannot be driven or has curves to one side only."""
     length_m = float(rng.uniform(*LAP_RANGE_M))
     order = np.arange(2, 6)
     cosine, sine = rng.normal(0.0, 0.5, (2, len(order))) / (order**2 - 1)
@@ -204,7 +198,7 @@ def _polar_curvature(radius: FloatArray, slope: FloatArray, bend: FloatArray) ->
 
 
 def _is_drivable(curvature_1pm: FloatArray, weight: FloatArray) -> bool:
-    """Tell whether no curve is too tight and a good part of the lap bends to the other hand."""
+    """Return whether no curve is too tight and 7 % of the lap bend to the other side."""
     if np.abs(curvature_1pm).max() > 1.0 / MIN_RADIUS_M:
         return False
     return bool(weight[curvature_1pm < -1.0 / 80.0].sum() > 0.07)
@@ -230,7 +224,7 @@ def _resample(outline: _Outline, length_m: float, unit_m: float) -> Line:
 
 
 def _finish(seed: int, line: Line, rng: np.random.Generator) -> Track:
-    """Turn, perhaps mirror and centre the line, start it on a straight, give it a width."""
+    """Rotate, possibly mirror and centre the line; start it on a straight; add the width."""
     turn_rad = float(rng.uniform(0.0, math.tau))
     mirror = 1.0 if rng.random() < 0.5 else -1.0
     yaw_rad = mirror * (line.yaw_rad + turn_rad)
@@ -256,7 +250,7 @@ def _straightest(curvature_1pm: FloatArray) -> int:
 
 
 def _half_width(count: int, rng: np.random.Generator) -> FloatArray:
-    """Return (count,) half widths: 3.5-4.5 m, swelling and narrowing slowly."""
+    """Return (count,) half widths, 3.5-4.5 m, which vary slowly."""
     phase = np.arange(count) * (math.tau / count)
     waves = sum(
         rng.uniform(0.0, 0.12) * np.cos(k * phase + rng.uniform(0.0, math.tau))

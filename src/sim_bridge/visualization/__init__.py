@@ -1,1 +1,1 @@
-"""Pictures of drives and results."""
+"""Drawings: overlays of frames, and plots. They return pictures and write no files."""

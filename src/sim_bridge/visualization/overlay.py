@@ -1,6 +1,6 @@
-"""Draws on a frame what the car is told: the predicted path, the steering, speed and latency.
+"""Overlay of a frame: predicted path, steering, speed, throttle and latency. Pure.
 
-Pure: frames and values in, frames out. The same drawing serves the annotated topic and videos.
+The annotated topic, videos and picture sheets use the same drawing.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.protocol.udacity import MAX_STEERING_RAD
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, arc, curvature_1pm
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH, as_frame
 
 Rgb = npt.NDArray[np.uint8]
 
 SCALE = 2
-"""The drawing is so many times as large as the frame, for text to be readable."""
+"""Size of the drawing relative to the frame, so that text is readable."""
 
 _HALF_TRACK_M = 1.0
 _PATH_M = 22.0
@@ -34,7 +33,7 @@ _SHADE = (20, 24, 28)
 
 @dataclass(frozen=True)
 class Reading:
-    """What is known at a frame: SI units, left positive; None is not drawn."""
+    """Values at one frame, SI, left positive. A value of None is not drawn."""
 
     commanded_rad: float | None = None
     recorded_rad: float | None = None
@@ -44,29 +43,23 @@ class Reading:
     latency_ms: float | None = None
 
 
-def arc(
+def predicted_path(
     steering_rad: float, offset_m: float = 0.0, length_m: float = _PATH_M
 ) -> npt.NDArray[np.float64]:
-    """The path (n, 2) of a car that keeps its steering: m ahead of its origin, m to the left.
+    """Path (n, 2) of a car that keeps its steering: m ahead and m left of the car's origin.
 
-    offset_m: of a line beside the middle of the rear axle, left positive. The bicycle model with
-    the rear axle as its reference, which is right where tyres do not slip.
+    offset_m: the path of a point beside the middle of the rear axle, left positive.
     """
-    distance = np.linspace(0.0, length_m, 45)
-    curvature = math.tan(steering_rad) / WHEELBASE_M
-    heading = distance * curvature
-    if abs(curvature) < 1e-6:
-        ahead, left = distance, np.zeros_like(distance)
-    else:
-        ahead, left = np.sin(heading) / curvature, (1.0 - np.cos(heading)) / curvature
-    ahead = ahead - offset_m * np.sin(heading) - REAR_AXLE_M
-    return np.stack((ahead, left + offset_m * np.cos(heading)), axis=1)
+    distance_m = np.linspace(0.0, length_m, 45, dtype=np.float64)
+    ahead_m, left_m, turn_rad = arc(np.full(45, curvature_1pm(steering_rad)), distance_m)
+    ahead_m = ahead_m - offset_m * np.sin(turn_rad) - REAR_AXLE_M
+    return np.stack((ahead_m, left_m + offset_m * np.cos(turn_rad)), axis=1)
 
 
 def draw(rgb: Rgb, reading: Reading, camera: Pinhole = AUTONOMOUS_CAMERA) -> Rgb:
-    """Return a drawing, uint8 (320, 640, 3) RGB, over a frame uint8 (H, W, 3) RGB of a camera.
+    """Return a drawing, uint8 (320, 640, 3) RGB, over a frame of `camera`, uint8 (H, W, 3) RGB.
 
-    Raises ImageError for a frame that `as_frame` does not take.
+    Raises ImageError for a frame that `as_frame` rejects.
     """
     size = (SCALE * FRAME_WIDTH, SCALE * FRAME_HEIGHT)
     canvas = np.asarray(cv2.resize(as_frame(rgb), size, interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -78,14 +71,16 @@ def draw(rgb: Rgb, reading: Reading, camera: Pinhole = AUTONOMOUS_CAMERA) -> Rgb
 
 
 def to_jpeg(rgb: Rgb) -> bytes:
-    """A JPEG of a drawing, uint8 (H, W, 3) RGB."""
+    """Return a drawing, uint8 (H, W, 3) RGB, as JPEG."""
     _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     return jpeg.tobytes()
 
 
 def _draw_path(canvas: Rgb, steering_rad: float, camera: Pinhole) -> None:
     left, right = (
-        np.round(SCALE * camera.project(arc(steering_rad, side * _HALF_TRACK_M))).astype(np.int32)
+        np.round(
+            SCALE * camera.project(predicted_path(steering_rad, side * _HALF_TRACK_M))
+        ).astype(np.int32)
         for side in (1.0, -1.0)
     )
     if len(left) < 2 or len(right) < 2:
@@ -97,7 +92,7 @@ def _draw_path(canvas: Rgb, steering_rad: float, camera: Pinhole) -> None:
 
 
 def _draw_needles(canvas: Rgb, reading: Reading) -> None:
-    """Full lock, 25 degrees, turns a needle by 70, so that small angles can be seen."""
+    """Draw the steering as needles. Full lock, 25 degrees, turns a needle by 70 degrees."""
     height, width = canvas.shape[:2]
     hub = (width // 2, height - 10)
     radius = height // 5

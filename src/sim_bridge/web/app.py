@@ -1,4 +1,4 @@
-"""Pages beside the socket: what the bridge is doing, for people and for scripts. Read-only."""
+"""The pages of the bridge, for browsers and scripts. Read-only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
 
-from sim_bridge.web.live_stream import BOUNDARY, Live, StreamsFullError
+from sim_bridge.web.live_stream import BOUNDARY, LiveFeed, StreamsFullError
 from sim_bridge.web.metrics import exposition
 
 _HEADERS = {
@@ -18,19 +18,18 @@ _HEADERS = {
 }
 
 
-def create_app(status: Callable[[], dict[str, Any]], lives: Sequence[Live]) -> Flask:
-    """The application; `status` returns what /state.json shows, `lives` feed the page's streams.
+def create_app(status: Callable[[], dict[str, Any]], feeds: Sequence[LiveFeed]) -> Flask:
+    """Return the application. `status` returns the content of /state.json; one feed per car.
 
-    `/` is the page, `/events` and `/camera.mjpg` are its streams, of the car that `?car=N` names
-    and of the first one without it. `/healthz` is 200, or 503 with what is wrong in one line, and
-    `/metrics` is for Prometheus.
+    `/` is the page. `/events` and `/camera.mjpg` are its streams, of the car in `?car=N`, else of
+    the first. `/healthz` is 200, or 503 with the fault in one line. `/metrics` is for Prometheus.
     """
     app = Flask('sim_bridge.web')
     metrics = exposition(status)
 
-    def chosen() -> Live:
+    def chosen() -> LiveFeed:
         number = request.args.get('car', default=1, type=int)
-        return lives[number - 1] if 1 <= number <= len(lives) else abort(404)
+        return feeds[number - 1] if 1 <= number <= len(feeds) else abort(404)
 
     @app.after_request
     def add_headers(response: Response) -> Response:

@@ -1,8 +1,8 @@
-"""What the live page shows: the newest frame, the last minute, and the streams that carry both.
+"""Streams of the live page: the newest frame, and plots of the last minute.
 
-Pages are served on the thread that also serves the car. So nothing here decodes or encodes an
-image or waits: a frame is passed on as it came, a message is written once for all pages, and a
-page that reads slowly misses what it could not take. Pure: clock and pause are passed in.
+The thread that serves the pages also serves the car. So nothing here decodes or encodes an image,
+or waits: a frame is passed on as it came, a message is written once for all pages, and a page that
+reads slowly misses messages. Pure: clock and pause are passed in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FRAME_AGAIN_S = 2.0
 class Moment:
     """One point of every plot.
 
-    at_s: the server's monotonic clock. recorded_rad: what the wheels do, left positive.
+    at_s: the server's monotonic clock. recorded_rad: angle of the wheels, left positive.
     commanded_rad, throttle (-1..1), latency_ms: of the newest answer. limit_mps: None if unknown.
     """
 
@@ -41,38 +41,38 @@ class Moment:
 
 
 class StreamsFullError(RuntimeError):
-    """As many streams are open as the drive can carry without noticing."""
+    """So many streams are open that another one could slow down the drive."""
 
 
-class Places:
-    """How many streams are open, of all cars together."""
+class StreamLimit:
+    """Number of open streams of all cars together, at most STREAMS_AT_MOST."""
 
     def __init__(self) -> None:
         self.taken = 0
 
     def take(self) -> None:
-        """Raises StreamsFullError if none is left."""
+        """Count a stream that opens. Raises StreamsFullError if too many are open."""
         if self.taken >= STREAMS_AT_MOST:
             raise StreamsFullError(f'{self.taken} streams are open, no more are served')
         self.taken += 1
 
-    def give_back(self) -> None:
-        """A stream was closed."""
+    def release(self) -> None:
+        """Count a stream that was closed."""
         self.taken -= 1
 
 
-class Live:
-    """The newest frame and last minute of a car, and streams of them. Belongs to one thread."""
+class LiveFeed:
+    """Newest frame and last minute of a car, and streams of both. Belongs to one thread."""
 
     def __init__(
         self,
         status: Callable[[], dict[str, Any]],
-        places: Places,
+        limit: StreamLimit,
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
-        """`status` returns what the page shows; `sleep` pauses one stream and no other."""
+        """`status` returns the state for the page; `sleep` pauses one stream and no other."""
         self._read_status = status
         self._clock = clock
         self._sleep = sleep
@@ -82,18 +82,18 @@ class Live:
         self._moment_message = b''
         self._status_message = b''
         self._status_due_s = float('-inf')
-        self._places = places
+        self._limit = limit
 
     @property
     def has_frame(self) -> bool:
-        """Whether there is a frame to show."""
+        """Whether a frame has come."""
         return bool(self._jpeg)
 
     def keep(self, jpeg: bytes) -> bool:
-        """Keep the newest frame; whether a `moment` is due with it."""
+        """Keep the newest frame; return whether a `Moment` is due with it."""
         self._jpeg = jpeg
         self._frames += 1
-        # A little early is on time: else a simulator of 20 frames/s would give every third one.
+        # A little early counts as due, because 20 frames/s would otherwise give every third one.
         return not self._moments or self._clock() - self._moments[-1].at_s > 0.8 * PERIOD_S
 
     def add(self, moment: Moment) -> None:
@@ -116,8 +116,8 @@ class Live:
         return self._open(self._parts())
 
     def _open(self, chunks: Iterator[bytes]) -> Stream:
-        self._places.take()
-        return Stream(chunks, self._places.give_back)
+        self._limit.take()
+        return Stream(chunks, self._limit.release)
 
     def _events(self) -> Iterator[bytes]:
         yield _event('history', [rounded(moment) for moment in self._moments])
@@ -133,7 +133,7 @@ class Live:
             self._sleep(PERIOD_S)
 
     def _status(self) -> bytes:
-        """The status of this second, written once for all pages."""
+        """Return the status message of this second, written once for all pages."""
         now_s = self._clock()
         if now_s >= self._status_due_s:
             self._status_due_s = now_s + _STATUS_PERIOD_S
@@ -142,9 +142,9 @@ class Live:
         return self._status_message
 
     def _parts(self) -> Iterator[bytes]:
-        """The boundary follows each frame at once: a browser shows a frame when it sees it end.
+        """Yield frames, each with its boundary at once: a browser shows a frame that has ended.
 
-        A frame that stays is repeated now and then: a page that is gone shows only in writing.
+        An old frame is sent again now and then, because only a write shows that a page is gone.
         """
         sent, sent_at_s = -1, 0.0
         yield f'--{BOUNDARY}\r\n'.encode()
@@ -157,7 +157,7 @@ class Live:
 
 
 class Stream:
-    """Chunks of a body that ends when its reader is gone, which `closed` is told once."""
+    """Chunks of a body; calls `closed` once, when its reader is gone."""
 
     def __init__(self, chunks: Iterator[bytes], closed: Callable[[], None]) -> None:
         self._chunks = chunks
@@ -167,14 +167,14 @@ class Stream:
         return self._chunks
 
     def close(self) -> None:
-        """Give the place to others; what serves the body calls this at its end."""
+        """End the stream. The server calls this when the body ends."""
         if self._closed:
             self._closed()
             self._closed = None
 
 
 def rounded(moment: Moment) -> dict[str, float | None]:
-    """The moment's fields, short enough to be sent ten times a second."""
+    """Return the fields of a moment, rounded to four decimals to keep messages short."""
     return {
         name: None if value is None else round(value, 4) for name, value in asdict(moment).items()
     }

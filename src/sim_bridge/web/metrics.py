@@ -1,4 +1,4 @@
-"""The state of the bridge and of its cars, which a label tells apart, as Prometheus reads it."""
+"""The state of the bridge and its cars in the format of Prometheus; a label names the car."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNTERS = {
     'timeouts': 'Answers given without the commands of their frame.',
     'late_commands': 'Steering commands that came after their frame was answered.',
     'rejected_commands': 'Commands that were no finite number.',
-    'superseded': 'Telemetry given up because newer telemetry came.',
+    'superseded': 'Telemetry replaced by newer telemetry before it was answered.',
     'keepalives': 'Commands sent to a simulator that had fallen silent.',
     'bad_packets': 'Telemetry that could not be read.',
 }
@@ -54,7 +54,7 @@ class _Bridge(Collector):
 
 
 def _filled(family: _Family, cars: Sequence[Mapping[str, Any]]) -> _Family:
-    """Add a sample per car; what is unknown of a car is left out."""
+    """Add a sample per car, except for values that are unknown."""
     field = family.name.removeprefix('sim_bridge_')
     for car in cars:
         if car[field] is not None:
@@ -77,7 +77,7 @@ def _latency(cars: Sequence[Mapping[str, Any]]) -> GaugeMetricFamily:
 
 
 def exposition(status: Callable[[], Mapping[str, Any]]) -> Callable[[], bytes]:
-    """What writes `status`, as /state.json shows it, in Prometheus' text format."""
+    """Return a function that writes `status`, the content of /state.json, for Prometheus."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Bridge(status))
     return lambda: generate_latest(registry)

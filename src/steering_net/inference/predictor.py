@@ -86,7 +86,7 @@ class LiteRtPredictor:
         origin = read_origin(path)
         shape = self._model.input_shape
         self.profile = choose_profile(profile, shape, source, origin).profile
-        self.view = View(self.profile, camera)
+        self.view = View(self.profile, camera, origin.rows)
 
     def predict(self, rgb: Rgb) -> float:
         """See `Predictor.predict`."""
@@ -121,8 +121,8 @@ class KerasPredictor:
         model = network.model
         shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
         self.profile = choose_profile(profile, shape, path, network.origin).profile
-        self.view = View(self.profile, camera)
-        self._inputs = np.empty((_BATCH_SIZES[-1], *shape), np.float32)
+        self.view = View(self.profile, camera, network.origin.rows)
+        self._inputs = np.zeros((_BATCH_SIZES[-1], *shape), np.float32)
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
         self._forward = tf.function(
             lambda frames: model(frames, training=False), input_signature=signature

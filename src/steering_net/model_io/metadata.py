@@ -1,5 +1,6 @@
 """Origin of a network: facts from its file, stored as JSON beside the LiteRT file."""
 
+import itertools
 import json
 import os
 import tempfile
@@ -13,6 +14,8 @@ from steering_net.errors import READ_ERRORS
 
 _SCALES_PIXELS = 0.1
 """A network that scales its input by less expects pixels of 0 to 255, not of 0 to 1."""
+_BY_PIXEL = ('Activation', 'BatchNormalization', 'Dropout', 'Normalization', 'Rescaling')
+"""Layers whose output at a pixel depends on their input at that pixel only."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +24,15 @@ class Origin:
 
     `saved_by` is a program and its version, `layers` a line for each layer. `scales_pixels` is
     whether its first layers scale 0..255 to a small range, None if that is unknown. `input_shape`
-    is (h, w, 3), None if it is unknown.
+    is (h, w, 3), None if it is unknown. `rows` is the half-open range of the input's rows that
+    remain if its first layers crop the others; None if all remain, or if it is unknown.
     """
 
     saved_by: str = ''
     scales_pixels: bool | None = None
     layers: tuple[str, ...] = ()
     input_shape: tuple[int, int, int] | None = None
+    rows: tuple[int, int] | None = None
 
     @property
     def is_keras_1(self) -> bool:
@@ -44,7 +49,28 @@ def describe(model: Any, saved_by: str) -> Origin:
     kinds = [layer for layer in model.layers if type(layer).__name__ != 'InputLayer']
     height, width, channels = model.inputs[0].shape[1:]
     lines = tuple(_line(layer) for layer in kinds)
-    return Origin(saved_by, _scales_pixels(kinds), lines, (height, width, channels))
+    shape = (height, width, channels)
+    return Origin(saved_by, _scales_pixels(kinds), lines, shape, _rows_that_count(kinds, height))
+
+
+def _rows_that_count(layers: list[Any], height: int) -> tuple[int, int] | None:
+    """Return the rows that a `Cropping2D` leaves which only layers pixel by pixel precede."""
+    before = [*itertools.takewhile(lambda layer: type(layer).__name__ in _BY_PIXEL, layers)]
+    if len(before) == len(layers) or type(layers[len(before)]).__name__ != 'Cropping2D':
+        return None
+    if not _is_chain(layers):
+        return None
+    (top, bottom), _ = layers[len(before)].cropping
+    return (top, height - bottom)
+
+
+def _is_chain(layers: list[Any]) -> bool:
+    """Whether each layer works on what the one before it puts out, and on nothing else."""
+    try:
+        return all(after.input is before.output for before, after in itertools.pairwise(layers))
+    except AttributeError:
+        # A layer that is used twice has no single input.
+        return False
 
 
 def _line(layer: Any) -> str:
@@ -111,12 +137,13 @@ def read_origin(litert: Path) -> Origin:
     """Return the origin that `write_origin` wrote; an empty Origin if it is missing or broken."""
     try:
         fields = json.loads(origin_path(litert).read_text(encoding='utf-8'))
-        shape = fields['input_shape']
+        shape, rows = fields['input_shape'], fields['rows']
         return Origin(
             fields['saved_by'],
             fields['scales_pixels'],
             tuple(fields['layers']),
             (shape[0], shape[1], shape[2]) if shape else None,
+            (rows[0], rows[1]) if rows else None,
         )
     except READ_ERRORS:
         return Origin()

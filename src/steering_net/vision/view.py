@@ -2,9 +2,11 @@
 
 A network knows the pose of the camera that took the frames it was trained on. Where the frames
 that come are of another pose, they are turned to that one by a homography. Turning, cropping and
-resizing are one look-up by a table that is made once, so that turning costs next to nothing.
+resizing are one look-up by a table that is made once. Each pixel that is looked up costs
+4 to 5 ns, so the table holds only those that the network needs.
 """
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -12,7 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.vision.camera_model import Rgb, find_camera, image_from_image, pixels_from_image
+from steering_net.vision.camera_model import (
+    Matrix,
+    Rgb,
+    find_camera,
+    image_from_image,
+    pixels_from_image,
+)
 from steering_net.vision.frame_size import FRAME_HEIGHT, as_frame
 from steering_net.vision.preprocessing import (
     INTERPOLATIONS,
@@ -27,30 +35,51 @@ AS_TRAINED = 'as-trained'
 
 # Rows beside those that are looked up which blurring and interpolating need.
 _INTERPOLATED_ROWS = 2
+# A picture with fewer than one in so many of the pixels that it shows is looked up before it is
+# shrunk: in a small picture, interpolation would change what the network answers.
+_MOST_SHRUNK_FIRST = 2.0
 
 
 class _Table(NamedTuple):
-    """Where each pixel of the picture is found in rows `top` to `bottom` of a frame."""
+    """Where each pixel of the picture is found in a part of a frame.
 
-    top: int
-    bottom: int
+    The part is shrunk to `size`, (width, height), before anything is looked up; None: it is not.
+    """
+
+    rows: slice
+    columns: slice
+    size: tuple[int, int] | None
     maps: tuple[NDArray[Any], NDArray[Any]]
     interpolation: int
+
+    def look_up(self, frame: Rgb, profile: Profile) -> Rgb:
+        """Return the picture in the profile's colours."""
+        image = recoloured(frame[self.rows, self.columns], profile)
+        if self.size:
+            image = cast(Rgb, cv2.resize(image, self.size, interpolation=cv2.INTER_AREA))
+        border = cv2.BORDER_REPLICATE
+        return cast(Rgb, cv2.remap(image, *self.maps, self.interpolation, borderMode=border))
 
 
 class View:
     """What a network with this profile sees of the frames of a camera."""
 
-    def __init__(self, profile: Profile, camera: str = AS_TRAINED) -> None:
+    def __init__(
+        self, profile: Profile, camera: str = AS_TRAINED, rows: tuple[int, int] | None = None
+    ) -> None:
         """`camera` took the frames, in the words of `find_camera`, or is AS_TRAINED.
 
-        Raises ValueError for another word.
+        `rows` are those of its input that count for the network, because it crops its input
+        itself; the others are not made. None: all count. Raises ValueError for another word.
         """
         self.profile = profile
         self.camera = profile.camera if camera == AS_TRAINED else camera
+        # Where the picture is resized, its rows are not those of the frame.
+        self._rows = slice(*rows) if rows and profile.size is None else slice(None)
+        self._seen = _only(profile, self._rows)
         self._table: _Table | None = None
         if find_camera(self.camera) != find_camera(profile.camera):
-            self._table = _table(profile, self.camera)
+            self._table = _table(self._seen, self.camera)
             # What is left to do with a picture that was looked up.
             size = profile.size if profile.interpolation == 'area' else None
             self._rest = replace(profile, rows=None, columns=None, colour='rgb', blur=0, size=size)
@@ -68,32 +97,59 @@ class View:
     def __call__(self, rgb: Rgb, out: Tensor | None = None) -> Tensor:
         """Return float32 (h, w, 3), in `out` if given, of a frame uint8 (H, W, 3) RGB.
 
-        Raises ImageError for a frame that is neither 320 x 160 nor of that shape, or that does
-        not fit the profile.
+        Rows that do not count stay in `out` as they are, and are 0 without one. Raises ImageError
+        for a frame that is neither 320 x 160 nor of that shape, or that does not fit the profile.
         """
         frame = as_frame(rgb)
+        if out is None:
+            out = np.zeros(self.profile.output_shape(), np.float32)
         if self._table is None:
-            return preprocess(frame, self.profile, out)
-        top, bottom, maps, interpolation = self._table
-        image = recoloured(frame[top:bottom], self.profile)
-        picture = cv2.remap(image, *maps, interpolation, borderMode=cv2.BORDER_REPLICATE)
-        return preprocess(cast(Rgb, picture), self._rest, out)
+            preprocess(frame, self._seen, out[self._rows])
+        else:
+            picture = self._table.look_up(frame, self.profile)
+            preprocess(picture, self._rest, out[self._rows])
+        return out
+
+
+def _only(profile: Profile, rows: slice) -> Profile:
+    """Return the profile whose picture is these rows of this one's, which is not resized."""
+    if rows == slice(None):
+        return profile
+    top, _ = profile.rows or (0, FRAME_HEIGHT)
+    return replace(profile, rows=(top + rows.start, top + rows.stop))
 
 
 def _table(profile: Profile, camera: str) -> _Table:
-    # OpenCV looks up single points. What shrinks by areas is looked up in full and shrunk after.
+    # OpenCV looks up single points. What shrinks by areas is shrunk before, or after.
     by_area = profile.interpolation == 'area'
-    picture = replace(profile, size=None) if by_area else profile
-    height, width, _ = picture.output_shape()
+    to_image = profile.image_from_picture()
+    scale_x, scale_y = to_image[0, 0], to_image[1, 1]
+    first = by_area and min(scale_x, scale_y) >= 1.0 and scale_x * scale_y <= _MOST_SHRUNK_FIRST
+    picture = replace(profile, size=None) if by_area and not first else profile
     _, ground = image_from_image(find_camera(profile.camera), find_camera(camera))
-    matrix = pixels_from_image() @ ground @ picture.image_from_picture()
-    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
-    x, y, scale = np.tensordot(matrix, np.stack((columns, rows, np.ones_like(rows))), axes=1)
-    x, y = (x / scale).astype(np.float32), (y / scale).astype(np.float32)
-    margin = profile.blur // 2 + _INTERPOLATED_ROWS
+    to_frame = pixels_from_image() @ ground @ picture.image_from_picture()
+    height, width, _ = picture.output_shape()
+    _, y = _mapped(to_frame, width, height)
+    margin = profile.blur // 2 + _INTERPOLATED_ROWS * math.ceil(scale_y if first else 1.0)
     top = int(np.clip(np.floor(y.min()) - margin, 0, FRAME_HEIGHT - 1))
     bottom = int(np.clip(np.ceil(y.max()) + margin, top + 1, FRAME_HEIGHT))
+    part = replace(profile, rows=(top, bottom), columns=None, size=None)
+    if first:
+        size = (width, round((bottom - top) / scale_y))
+        part = replace(part, columns=profile.columns, size=size)
+    to_part = np.linalg.inv(part.image_from_picture()) @ np.linalg.inv(pixels_from_image())
+    maps = _mapped(to_part @ to_frame, width, height)
     interpolation = cv2.INTER_LINEAR if by_area else INTERPOLATIONS[profile.interpolation]
     nearest = interpolation == cv2.INTER_NEAREST
-    maps = cv2.convertMaps(x, y - top, cv2.CV_16SC2, nninterpolation=nearest)
-    return _Table(top, bottom, maps, interpolation)
+    fixed = cv2.convertMaps(*maps, cv2.CV_16SC2, nninterpolation=nearest)
+    columns = slice(*part.columns) if part.columns else slice(None)
+    return _Table(slice(top, bottom), columns, part.size, fixed, interpolation)
+
+
+def _mapped(
+    matrix: Matrix, width: int, height: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return where a homography maps pixel indices: x and y, float32 (height, width) each."""
+    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
+    x, y, scale = np.tensordot(matrix, np.stack((columns, rows, np.ones_like(rows))), axes=1)
+    return (x / scale).astype(np.float32), (y / scale).astype(np.float32)

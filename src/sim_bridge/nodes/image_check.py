@@ -1,0 +1,26 @@
+"""Whether the image of a telemetry can be used, judged by its header alone. Pure."""
+
+from __future__ import annotations
+
+from steering_net.errors import ImageError
+from steering_net.vision.frame_size import check_size
+from steering_net.vision.preprocessing import jpeg_size
+
+SMALLEST_PX, LARGEST_PX = 160, 4096
+"""Bounds of an image's width. Its height is half of it."""
+
+
+def inspect_image(jpeg: bytes) -> str:
+    """Return what makes a JPEG useless for the network, in one line; '' if nothing does."""
+    try:
+        width, height = jpeg_size(jpeg)
+    except ImageError as error:
+        return f'image is {error}'
+    try:
+        check_size(width, height)
+    except ImageError as error:
+        return str(error)
+    if not SMALLEST_PX <= width <= LARGEST_PX:
+        bounds = f'{SMALLEST_PX}x{SMALLEST_PX // 2} .. {LARGEST_PX}x{LARGEST_PX // 2}'
+        return f'the frame is {width}x{height}; it must be in {bounds}'
+    return ''

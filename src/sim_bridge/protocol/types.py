@@ -1,0 +1,86 @@
+"""Values that a simulator and the bridge exchange, in SI units, and the `Link` between them.
+
+Signs follow REP-103: left is positive. Every wire format has a module of its own beside this one,
+which turns its payloads into these values and back.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class PacketError(ValueError):
+    """A payload that breaks the protocol; the message names the field.
+
+    speed_mps: the speed of a telemetry that is wrong elsewhere; None if it cannot be read either.
+    """
+
+    def __init__(self, message: str, speed_mps: float | None = None) -> None:
+        super().__init__(message)
+        self.speed_mps = speed_mps
+
+
+class HalfCommandError(PacketError):
+    """A command whose steering can be read and whose throttle cannot.
+
+    The simulator has already turned its wheels then: `steering_rad` is what it applied.
+    """
+
+    def __init__(self, message: str, steering_rad: float) -> None:
+        super().__init__(message)
+        self.steering_rad = steering_rad
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """One frame of the simulator.
+
+    steering_rad: present angle of the wheels, left positive. throttle: 0..1. speed_mps: magnitude.
+    jpeg: the image of the camera as it was sent.
+    """
+
+    steering_rad: float
+    throttle: float
+    speed_mps: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class Command:
+    """Steering and throttle for the car: steering_rad left positive, throttle -1..1.
+
+    A negative throttle brakes. Raises ValueError for a value that is not finite, so that such a
+    command cannot be sent.
+    """
+
+    steering_rad: float
+    throttle: float
+
+    def __post_init__(self) -> None:
+        for name in ('steering_rad', 'throttle'):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f'{name} is {getattr(self, name)}, it must be finite')
+
+
+HALT = Command(steering_rad=0.0, throttle=0.0)
+
+
+class Link(Protocol):
+    """The connection to one client: decodes what the client sends, encodes what it is sent.
+
+    A link belongs to one client and one thread. It keeps the state that its format needs.
+    """
+
+    def decode(self, payload: object) -> Telemetry | None:
+        """Return the telemetry in a payload; None means that a person drives.
+
+        Raises PacketError, naming the field, for a payload that cannot be used.
+        """
+
+    def send_command(self, command: Command) -> None:
+        """Send a command to the client."""
+
+    def send_manual(self) -> None:
+        """Answer a telemetry of a car that a person drives."""

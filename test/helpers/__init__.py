@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: processes, ports, ROS domains and simulators."""

@@ -1,0 +1,64 @@
+"""A handler of the server that answers each telemetry at once."""
+
+import threading
+import time
+
+from sim_bridge.protocol.types import Command
+from sim_bridge.protocol.udacity import encode_command
+
+FRAME = {
+    'steering_angle': '0.0000',
+    'throttle': '0.0000',
+    'speed': '0.0000',
+    'image': '/' * 16_000,
+}
+STEER = encode_command(Command(0.1, 0.5), '.')
+
+
+class Echo:
+    """Answers every telemetry at once and keeps the events of the server."""
+
+    def __init__(self, server):
+        self.server = server
+        self.threads = set()
+        self.simulators = {}
+        self.payloads = []
+        self.gone = []
+        self.answering = True
+        self.deadline_s = float('inf')
+        self.expired_s = []
+
+    def connected(self, now_s, sid, *, speaks_eio3):
+        self.simulators[sid] = speaks_eio3
+
+    def disconnected(self, now_s, sid):
+        self.gone.append(sid)
+
+    def drives(self, now_s, sid):
+        """The first that came, as long as it stays."""
+        return [one for one in self.simulators if one not in self.gone][:1] == [sid]
+
+    def telemetry(self, now_s, sid, payload):
+        self.threads.add(threading.current_thread().name)
+        self.payloads.append(payload)
+        if self.answering:
+            self.server.send(sid, 'steer', STEER)
+
+    def expire(self, now_s):
+        self.expired_s.append(now_s)
+        self.deadline_s = float('inf')
+
+    def next_deadline(self):
+        return self.deadline_s
+
+
+def page(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'a page']
+
+
+def poll_until(client, condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not happen in time'
+        client.poll(0.02)

@@ -1,0 +1,73 @@
+"""The three nodes as processes."""
+
+import json
+import urllib.error
+import urllib.request
+
+from helpers.network import own_port
+from helpers.waiting import wait_for
+from sim_bridge.process import ManagedProcess
+
+START_S = 60.0
+
+
+def state_of(port, timeout_s=2.0):
+    """What the bridge on a port says about itself; None if no bridge answers."""
+    try:
+        url = f'http://127.0.0.1:{port}/state.json'
+        with urllib.request.urlopen(url, timeout=timeout_s) as reply:
+            return json.load(reply)
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def wait_until_driven(port, answers=50, seconds=START_S):
+    """Wait until the bridge on a port has answered so many frames; return what it says."""
+
+    def driven():
+        state = state_of(port)
+        return state if state and state['answers'] >= answers else None
+
+    return wait_for(driven, seconds, f'{answers} answers')
+
+
+class Graph:
+    """Bridge, steering and throttle as three processes on a port and a ROS domain of their own."""
+
+    def __init__(self, *, bridge=(), steering=(), throttle=()):
+        self.port = own_port()
+        self._words = {
+            'bridge': (f'port:={self.port}', *bridge),
+            'steering': steering,
+            'throttle': throttle,
+        }
+        self.nodes = {}
+
+    def __enter__(self):
+        for name in self._words:
+            self.start(name)
+        try:
+            wait_for(lambda: (self.state() or {}).get('ready'), START_S, 'readiness')
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for node in self.nodes.values():
+            node.ask_to_end()
+        for node in self.nodes.values():
+            node.wait(10.0)
+
+    def start(self, name):
+        """Start one node."""
+        parameters = [word for value in self._words[name] for word in ('-p', value)]
+        self.nodes[name] = ManagedProcess(name, [name, '--ros-args', *parameters])
+
+    def state(self):
+        """What the bridge says about itself; None if it does not answer."""
+        return state_of(self.port)
+
+    def url(self, path='', scheme='ws'):
+        """Address of the bridge."""
+        return f'{scheme}://127.0.0.1:{self.port}{path}'

@@ -1,0 +1,85 @@
+"""Starts verbs of `sim-bridge` and looks at processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers.paths import ROOT
+from sim_bridge.nodes.standby import STANDBY_VARIABLE
+
+REPORT_FIELDS = {
+    'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'autonomy_percent',
+    'rms_cross_track_m', 'max_cross_track_m', 'max_speed_mps', 'steering_rms_rate_radps', 'frames',
+    'answers', 'timeouts', 'late_commands', 'latency_ms', 'telemetry_hz',
+}  # fmt: skip
+
+
+def run_verb(*words, timeout=120.0, **options):
+    """Run `sim-bridge` to its end."""
+    return subprocess.run(
+        [sys.executable, '-m', 'sim_bridge.cli', *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        **options,
+    )
+
+
+def start_attack(name, port, seconds):
+    """Start one attack of `make attack` on a server; it prints the number of its connections."""
+    words = ['--attack', name, '--port', str(port), '--seconds', str(seconds)]
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / 'benchmarks' / 'attack.py'), *words],
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def children_of(pid):
+    """Process ids of the children of a process."""
+    tasks = Path(f'/proc/{pid}/task')
+    return [
+        int(child)
+        for task in tasks.iterdir()
+        for child in Path(task, 'children').read_text(encoding='ascii').split()
+    ]
+
+
+def children_running(pid, verb):
+    """Process ids of the children of a process that run this verb; a spare bridge is no bridge."""
+    return [
+        child
+        for child in children_of(pid)
+        if words_of(child)[1:4] == ['-m', 'sim_bridge.cli', verb] and not is_spare(child)
+    ]
+
+
+def spares_of(pid):
+    """Process ids of the spare bridges among the children of a process."""
+    return [child for child in children_of(pid) if is_spare(child)]
+
+
+def words_of(pid):
+    """Command line of a process; empty if the process has ended."""
+    try:
+        return Path(f'/proc/{pid}/cmdline').read_text(encoding='utf-8').split('\0')
+    except OSError:
+        return []
+
+
+def is_spare(pid):
+    """Whether a process was started as a spare bridge."""
+    try:
+        return f'{STANDBY_VARIABLE}='.encode() in Path(f'/proc/{pid}/environ').read_bytes()
+    except OSError:
+        return False
+
+
+def is_alive(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text(encoding='ascii').split()[2] != 'Z'
+    except FileNotFoundError:
+        return False

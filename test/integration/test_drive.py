@@ -1,0 +1,230 @@
+"""`sim-bridge drive` as a person or a script runs it."""
+
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from helpers.graph import START_S, state_of, wait_until_driven
+from helpers.network import own_port
+from helpers.processes import (
+    REPORT_FIELDS,
+    children_of,
+    children_running,
+    is_alive,
+    run_verb,
+    spares_of,
+)
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
+from sim_bridge.simulator.expert import TEST_SEEDS
+
+
+def drive(tmp_path, *words):
+    """Drive to the end and return the report."""
+    report = tmp_path / 'report.json'
+    result = run_verb('drive', '--port', own_port(), '--report', report, *words, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 1, 'one summary line, no live line'
+    return json.loads(report.read_text(encoding='utf-8'))
+
+
+def test_two_laps_of_an_unseen_track_without_leaving_the_lane(tmp_path):
+    report = drive(
+        tmp_path, '--track', TEST_SEEDS[4], '--laps', 2, '--speed-limit', 13.4, '--fast'
+    )
+    assert set(report) >= REPORT_FIELDS
+    assert report['laps'] == 2
+    assert report['lane_departures'] == 0
+    assert report['interventions'] == 0
+    assert report['autonomy_percent'] == 100.0
+    assert 10.0 < report['max_speed_mps'] <= 13.4
+    assert report['frames'] > 1000
+    assert 0 <= report['frames'] - report['answers'] <= 2
+
+
+@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR', 'ar-SA', 'fa-IR'])
+def test_other_cultures_drive_like_the_first(tmp_path, culture):
+    report = drive(tmp_path, '--culture', culture, '--seconds', 6, '--fast')
+    assert report['lane_departures'] == 0
+    assert report['distance_m'] > 12.0
+    assert report['tokens_lost'] == 0
+
+
+def test_real_time_drive_has_the_simulators_rate(tmp_path):
+    report = drive(tmp_path, '--seconds', 5)
+    assert report['telemetry_hz'] < 61.0
+    assert report['duration_s'] == pytest.approx(5.0, abs=1.0)
+    assert report['latency_ms']['p50'] > 0.0
+
+
+def test_it_finds_a_bridge_that_listens_on_one_address_only(tmp_path):
+    report = drive(tmp_path, '--host', '127.0.0.2', '--seconds', 2)
+    assert report['answers'] > 50
+
+
+def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_path):
+    report = tmp_path / 'report.json'
+    process = start(
+        '--port', own_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
+    )
+    (recorder,) = wait_for(lambda: children_running(process.pid, 'record'), 30.0, 'the recorder')
+    os.kill(recorder, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert 'the recording broke off, the drive goes on without it' in errors
+    assert json.loads(report.read_text(encoding='utf-8'))['duration_s'] > 5.0
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
+    report = tmp_path / 'report.json'
+    port = own_port()
+    process = start('--port', port, '--report', report, start_new_session=True)
+    wait_until_driven(port)
+    children = children_of(process.pid)
+    assert len(children) >= 4
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert 'Traceback' not in errors
+    assert 'frames at' in output
+    assert json.loads(report.read_text(encoding='utf-8'))['lane_departures'] == 0
+    assert not any(map(is_alive, children))
+
+
+def test_killed_it_leaves_no_process_either(start):
+    port = own_port()
+    process = start('--port', port, stderr=subprocess.DEVNULL)
+    wait_until_driven(port)
+    children = children_of(process.pid)
+    assert len(children) >= 4
+    process.kill()
+    wait_for(lambda: not any(map(is_alive, children)), 15.0, 'the end of the children')
+
+
+def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
+    report = tmp_path / 'report.json'
+    port = own_port()
+    process = start('--port', port, '--report', report, '--seconds', 15)
+    wait_until_driven(port)
+    wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
+    (bridge,) = children_running(process.pid, 'bridge')
+    os.kill(bridge, signal.SIGKILL)
+    wait_for(lambda: not is_alive(bridge), what='the end of the bridge')
+    driven_again = wait_until_driven(port)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert 'the bridge node ended with code -9; it is restarted' in errors
+    assert driven_again['state'] == 'driving'
+    assert json.loads(report.read_text(encoding='utf-8'))['distance_m'] > 40.0
+
+
+def test_external_simulator_is_served(start, tmp_path):
+    report = tmp_path / 'report.json'
+    port = own_port()
+    process = start(
+        '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
+    )  # fmt: skip
+    wait_for(lambda: (state_of(port) or {}).get('ready'), START_S, 'readiness')
+    simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
+    simulator.open(b'no picture, so no steering')
+    simulator.leave()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(report.read_text(encoding='utf-8'))['answers'] == 1
+
+
+def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
+    report, port = tmp_path / 'report.json', own_port()
+    early = subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'sim_bridge.cli',
+            'simulate',
+            '--url',
+            f'ws://127.0.0.1:{port}',
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with socket.create_server(('127.0.0.1', port)) as server:
+            server.settimeout(30.0)
+            server.accept()[0].close()
+        process = start(
+            '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
+        )  # fmt: skip
+        _, errors = process.communicate(timeout=60)
+    finally:
+        early.kill()
+        early.wait()
+    assert process.returncode == 0, errors
+    told = json.loads(report.read_text(encoding='utf-8'))
+    assert told['answers'] > 100
+    assert told['timeouts'] == 0
+
+
+def test_live_line_on_a_terminal(start):
+    master, slave = pty.openpty()
+    process = start('--port', own_port(), '--seconds', 6, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = b''
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if select.select([master], [], [], 1.0)[0]:
+            try:
+                shown += os.read(master, 4096)
+            except OSError:
+                break
+    process.wait(10)
+    text = shown.decode()
+    assert '\rdriving | ' in text
+    assert 'm off the middle | lap 1' in text
+    assert 'frames at' in text.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['--port', '0'], '--port is 0; it must be 1..65535'),
+        (['--speed-limit', '-1'], '--speed-limit is -1.0'),
+        (['--speed-limit', 'nan'], '--speed-limit is nan'),
+        (['--track', '-1'], '--track is -1'),
+        (['--laps', '-1'], '--laps is -1'),
+        (['--culture', 'xx'], '--culture'),
+        (['--model', 'no/such.keras'], '--model: there is no file no/such.keras'),
+        (['--report', 'no/such/r.json'], '--report: there is no folder'),
+        (['--report', '.'], '--report: . is a folder; name a file in it'),
+        (['--record', 'setup.py/bag'], 'the recording did not start, see above'),
+        (['--simulator', 'external', '--laps', '2'], '--laps needs --simulator embedded'),
+    ],
+)
+def test_bad_option_is_named_in_one_line(words, told):
+    result = run_verb('drive', *words)
+    assert result.returncode == 2
+    assert told in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def test_busy_port_is_told(tmp_path):
+    with socket.create_server(('127.0.0.1', 0)) as busy:
+        result = run_verb('drive', '--port', busy.getsockname()[1])
+    assert result.returncode == 2
+    assert 'is in use: end the other program or choose another port' in result.stderr
+
+
+def test_broken_model_is_told(tmp_path):
+    model = tmp_path / 'broken.keras'
+    model.write_bytes(b'not a model')
+    result = run_verb('drive', '--port', own_port(), '--model', model)
+    assert result.returncode == 2
+    assert 'broken.keras' in result.stderr
+    assert 'Traceback' not in result.stderr

@@ -1,0 +1,192 @@
+"""The three nodes as real processes over real DDS, with a simulator on the real wire."""
+
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from std_msgs.msg import Float32
+
+from helpers.graph import Graph
+from helpers.ros import started_node
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
+from sim_bridge.nodes.conversions import stamp_ns
+from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.simulator.camera import encode_jpeg
+from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from steering_net.inference.predictor import load_predictor
+from steering_net.vision.preprocessing import decode_jpeg
+
+
+@pytest.fixture(scope='module')
+def frames():
+    """Some JPEGs as the embedded simulator sends them."""
+    rng = np.random.default_rng(1)
+    return [encode_jpeg(sample.rgb) for sample in samples(TEST_SEEDS[0], 20, rng)]
+
+
+@pytest.fixture(scope='module')
+def predictor():
+    return load_predictor(camera='autonomous')
+
+
+@pytest.fixture
+def simulator(graph):
+    talking = TalkingSimulator(graph.url())
+    yield talking
+    talking.leave()
+
+
+class Listener:
+    """Collects the messages of some topics while it is spun."""
+
+    def __init__(self, **topics):
+        rclpy.init()
+        self.node = rclpy.create_node('listener')
+        self.heard = {name: [] for name in topics}
+        self._subscriptions = [
+            self.node.create_subscription(kind, topic, self.heard[name].append, NEWEST)
+            for name, (kind, topic) in topics.items()
+        ]
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+
+    def spin(self, seconds=0.0):
+        deadline = time.monotonic() + seconds
+        self._executor.spin_once(timeout_sec=0.0)
+        while time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.01)
+
+    def spin_until(self, condition, seconds=10.0):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, 'nothing heard in time'
+            self._executor.spin_once(timeout_sec=0.01)
+
+    def matched(self):
+        return all(subscription.get_publisher_count() for subscription in self._subscriptions)
+
+    def __enter__(self):
+        self.spin_until(self.matched)
+        return self
+
+    def __exit__(self, *_):
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown()
+
+
+PATIENCE = ('command_timeout:=0.9', 'stop_timeout:=2.0')
+
+
+@pytest.fixture
+def graph():
+    """The three nodes with patience: a busy machine must not fail what is not about deadlines."""
+    with Graph(bridge=PATIENCE) as started:
+        yield started
+
+
+def test_recorded_lap_is_steered_as_the_network_alone_steers_it(
+    graph, simulator, predictor, shared_data
+):
+    lap = shared_data / 'lake_lap_a'
+    with (lap / 'frames.csv').open(encoding='utf-8', newline='') as file:
+        names = [row['frame'] for row in csv.DictReader(file)]
+    jpegs = [Path(lap, 'IMG', name).read_bytes() for name in names]
+    assert len(jpegs) == 1000
+    answered = [simulator.open(jpegs[0]), *(simulator.ask(jpeg) for jpeg in jpegs[1:])]
+    simulator.pump(0.2)
+    expected = [predictor.predict(decode_jpeg(jpeg)) for jpeg in jpegs]
+    assert [order.steering_rad for order in answered] == pytest.approx(expected, abs=1e-3)
+    assert len(simulator.client.commands) == 1000, 'none is answered twice'
+    state = graph.state()
+    assert (state['answers'], state['timeouts'], state['late_commands']) == (1000, 0, 0)
+
+
+@pytest.mark.parametrize('count', [2000, pytest.param(10_000, marks=pytest.mark.faults)])
+def test_one_token_circulates_and_none_is_lost(graph, simulator, frames, count):
+    simulator.open(frames[0])
+    for number in range(count):
+        simulator.ask(frames[number % len(frames)])
+    simulator.pump(0.2)
+    assert simulator.client.answers == count + 1
+    assert simulator.client.lost == 0
+    state = graph.state()
+    assert state['telemetry'] == count + 2
+    assert state['answers'] == count + 1
+    assert state['superseded'] == 1
+    assert state['keepalives'] == 0
+
+
+def test_everything_of_a_frame_has_its_stamp_and_si_units(graph, frames):
+    topics = {
+        'jpeg': (CompressedImage, 'camera/image_raw/compressed'),
+        'image': (Image, 'camera/image_raw'),
+        'info': (CameraInfo, 'camera/camera_info'),
+        'speed': (Float32, 'vehicle/speed'),
+        'command': (JointState, 'cmd/steering'),
+        'steering': (Float32, 'steering'),
+        'throttle': (Float32, 'cmd/throttle'),
+    }
+    with Listener(**topics) as listener:
+        simulator = TalkingSimulator(graph.url())
+        order = simulator.open(frames[0])
+        listener.spin_until(lambda: all(listener.heard.values()))
+        listener.spin(0.2)
+        newest = {name: messages[-1] for name, messages in listener.heard.items()}
+        simulator.leave()
+    stamps = {stamp_ns(newest[name].header.stamp) for name in ('jpeg', 'image', 'info', 'command')}
+    assert len(stamps) == 1
+    assert abs(stamps.pop() * 1e-9 - time.time()) < 10.0
+    assert bytes(newest['jpeg'].data) == frames[0]
+    assert newest['jpeg'].header.frame_id == 'camera_optical_frame'
+    image = newest['image']
+    assert (image.width, image.height, image.encoding, image.step) == (320, 160, 'rgb8', 960)
+    assert bytes(image.data) == decode_jpeg(frames[0]).tobytes()
+    assert newest['info'].k[0] == pytest.approx(138.6, abs=0.1)
+    assert newest['speed'].data == pytest.approx(5.0, abs=1e-4)
+    assert list(newest['command'].name) == ['steering']
+    assert newest['command'].position[0] == pytest.approx(order.steering_rad, abs=1e-6)
+    assert newest['steering'].data == pytest.approx(order.steering_rad, abs=1e-6)
+    assert newest['throttle'].data == pytest.approx(1 - 5.0 / 6.7, abs=1e-4)
+    assert order.throttle == pytest.approx(1 - 5.0 / 6.7, abs=1e-4)
+
+
+def test_speed_limit_topic_works_at_run_time(graph, simulator, frames):
+    simulator.open(frames[0])
+    with started_node('person') as node:
+        publisher = node.create_publisher(Float32, 'speed_limit', NEWEST)
+        wait_for(publisher.get_subscription_count)
+        publisher.publish(Float32(data=20.0))
+        wait_for(lambda: simulator.ask(frames[0]).throttle == pytest.approx(0.75, abs=1e-3))
+        publisher.publish(Float32(data=-3.0))
+        time.sleep(0.2)
+        assert simulator.ask(frames[0]).throttle == pytest.approx(0.75, abs=1e-3)
+
+
+def test_bad_frame_is_answered_and_driving_goes_on(graph, simulator, frames):
+    simulator.open(frames[0])
+    assert simulator.ask(b'no JPEG at all').throttle == 0.0
+    assert simulator.ask(frames[0]).throttle > 0.0
+
+
+def test_raw_image_transport_steers_like_the_compressed_one(frames, predictor):
+    with Graph(bridge=PATIENCE, steering=['image_transport:=raw']) as graph:
+        simulator = TalkingSimulator(graph.url())
+        orders = [simulator.open(frames[0]), *(simulator.ask(jpeg) for jpeg in frames[1:])]
+        simulator.leave()
+    expected = [predictor.predict(decode_jpeg(jpeg)) for jpeg in frames]
+    assert [order.steering_rad for order in orders] == pytest.approx(expected, abs=1e-3)
+
+
+def test_car_halts_when_the_bridge_ends(graph, simulator, frames):
+    simulator.open(frames[0])
+    simulator.ask(frames[0])
+    graph.nodes['bridge'].ask_to_end()
+    simulator.pump_until(lambda: not simulator.client.connected)
+    assert simulator.client.commands[-1] == (0.0, 0.0)

@@ -1,0 +1,96 @@
+"""Dead reckoning: known paths, and the node that publishes them."""
+
+import math
+import time
+
+import pytest
+import rclpy
+from nav_msgs.msg import Odometry, Path
+from std_msgs.msg import Float32
+from visualization_msgs.msg import Marker
+
+from sim_bridge.control.kinematics import dead_reckoned
+from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.process import ManagedProcess
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose, yaw_rate_radps
+
+
+def drive(steering_rad, seconds, dt_s=0.02, speed_mps=5.0, start=None):
+    pose = start or Pose()
+    for _ in range(round(seconds / dt_s)):
+        pose = dead_reckoned(pose, speed_mps, steering_rad, dt_s)
+    return pose
+
+
+def test_straight_on_goes_as_far_as_the_speed_says():
+    assert drive(0.0, 10.0) == Pose(pytest.approx(50.0), 0.0, 0.0)
+
+
+@pytest.mark.parametrize('steering_rad', [-0.3, 0.05, 0.4])
+def test_full_circle_comes_back_to_where_it_began(steering_rad):
+    round_s = math.tau / abs(yaw_rate_radps(5.0, steering_rad))
+    pose = Pose()
+    for _ in range(200):
+        pose = dead_reckoned(pose, 5.0, steering_rad, round_s / 200)
+    assert (pose.x_m, pose.y_m, pose.yaw_rad) == pytest.approx((0.0, 0.0, 0.0), abs=1e-6)
+
+
+@pytest.mark.parametrize('dt_s', [0.01, 0.05, 0.2])
+def test_arc_does_not_depend_on_the_step(dt_s):
+    fine, coarse = drive(0.2, 4.0, 0.001), drive(0.2, 4.0, dt_s)
+    assert (coarse.x_m, coarse.y_m) == pytest.approx((fine.x_m, fine.y_m), abs=1e-6)
+    assert coarse.yaw_rad == pytest.approx(fine.yaw_rad, abs=1e-9)
+
+
+def test_base_link_circles_around_the_turning_centre():
+    radius = WHEELBASE_M / math.tan(0.3)
+    pose = drive(0.3, 3.0)
+    assert pose.y_m > 0.0, 'left is positive'
+    assert math.hypot(pose.x_m + REAR_AXLE_M, pose.y_m - radius) == pytest.approx(
+        math.hypot(REAR_AXLE_M, radius)
+    )
+
+
+@pytest.mark.parametrize('dt_s', [0.0, -1.0, 0.5, 60.0, math.nan])
+def test_pause_is_no_way_driven(dt_s):
+    assert dead_reckoned(Pose(1.0, 2.0, 0.5), 5.0, 0.1, dt_s) == Pose(1.0, 2.0, 0.5)
+
+
+@pytest.mark.parametrize('car', ['', 'car_2'])
+def test_node_publishes_odometry_path_and_prediction(car):
+    node_under_test = ManagedProcess('odometry', ['odometry', '--ros-args', '-r', f'__ns:=/{car}'])
+    rclpy.init()
+    node = rclpy.create_node('driver', namespace=car)
+    prefix = f'{car}/' if car else ''
+    heard = {'odom': [], 'path': [], 'predicted_path': []}
+    try:
+        for topic, kind in (('odom', Odometry), ('path', Path), ('predicted_path', Marker)):
+            node.create_subscription(kind, topic, heard[topic].append, NEWEST)
+        speed = node.create_publisher(Float32, 'vehicle/speed', NEWEST)
+        angle = node.create_publisher(Float32, 'vehicle/steering_angle', NEWEST)
+        command = node.create_publisher(Float32, 'steering', NEWEST)
+        deadline = time.monotonic() + 30.0
+        while not (all(heard.values()) and heard['odom'][-1].pose.pose.position.x > 3.0):
+            assert time.monotonic() < deadline, {name: len(got) for name, got in heard.items()}
+            angle.publish(Float32(data=0.1))
+            command.publish(Float32(data=0.2))
+            speed.publish(Float32(data=5.0))
+            rclpy.spin_once(node, timeout_sec=0.0)
+            time.sleep(0.02)
+            rclpy.spin_once(node, timeout_sec=0.0)
+        odometry, path = heard['odom'][-1], heard['path'][-1]
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+        node_under_test.ask_to_end()
+        node_under_test.wait(10.0)
+    assert (odometry.header.frame_id, odometry.child_frame_id) == (
+        f'{prefix}odom',
+        f'{prefix}base_link',
+    )
+    assert odometry.pose.pose.position.y > 0.0
+    assert odometry.twist.twist.linear.x == 5.0
+    assert odometry.twist.twist.angular.z == pytest.approx(yaw_rate_radps(5.0, 0.1), abs=1e-4)
+    assert path.header.frame_id == f'{prefix}odom'
+    assert heard['predicted_path'][-1].header.frame_id == f'{prefix}base_link'
+    assert heard['predicted_path'][-1].points[-1].y > 1.0

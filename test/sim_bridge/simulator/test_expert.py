@@ -1,0 +1,46 @@
+"""The expert and the labelled pictures."""
+
+import numpy as np
+import pytest
+
+from sim_bridge.simulator.expert import TEST_SEEDS, TRAIN_SEEDS, pursuit_steering_rad, samples
+from sim_bridge.simulator.track import make_track
+from sim_bridge.simulator.vehicle_dynamics import CarParams, standing_at, step
+from steering_net.vehicle import MAX_STEERING_RAD
+
+
+def test_training_never_sees_a_test_track() -> None:
+    assert not set(TRAIN_SEEDS) & set(TEST_SEEDS)
+
+
+@pytest.mark.parametrize('seed', range(30))
+def test_expert_drives_a_lap_at_top_speed_well_inside_the_road(seed: int) -> None:
+    track, params = make_track(seed), CarParams()
+    state, s_m, travelled_m = standing_at(track.pose(0.0)), 0.0, 0.0
+    while travelled_m < track.length_m:
+        place = track.project(state.x_m, state.y_m, s_m)
+        assert abs(place.cross_track_m) < place.half_width_m - 1.5
+        s_m = place.s_m
+        state = step(state, pursuit_steering_rad(track, state.pose, s_m), 1.0, 1 / 30, params)
+        travelled_m += state.speed_mps / 30
+    assert state.speed_mps == params.top_speed_mps
+
+
+@pytest.mark.parametrize('offset_m', [-2.0, -0.5, 0.5, 2.0])
+def test_expert_steers_back_to_the_centre_line(offset_m: float) -> None:
+    track = make_track(2)
+    s_m = float(np.argmin(np.abs(track.curvature_1pm))) * track.step_m
+    away = pursuit_steering_rad(track, track.pose(s_m, offset_m))
+    assert np.sign(away) == -np.sign(offset_m)
+    assert abs(pursuit_steering_rad(track, track.pose(s_m))) < 0.05
+
+
+def test_samples_are_labelled_pictures_that_the_generator_decides() -> None:
+    first = list(samples(1000, 30, np.random.default_rng(4)))
+    again = list(samples(1000, 30, np.random.default_rng(4)))
+    assert [s.steering_rad for s in first] == [s.steering_rad for s in again]
+    assert all(np.array_equal(a.rgb, b.rgb) for a, b in zip(first, again, strict=True))
+    assert {(s.rgb.shape, s.rgb.dtype.name) for s in first} == {((160, 320, 3), 'uint8')}
+    labels = [s.steering_rad for s in first]
+    assert max(map(abs, labels)) <= MAX_STEERING_RAD
+    assert min(labels) < -0.05 < 0.05 < max(labels)

@@ -1,0 +1,238 @@
+"""The simulator's loop against a real server, and the verb's manners."""
+
+import argparse
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.raw_server import OPEN, RawServer, Seen, server_text
+from sim_bridge.cli import simulate as verb
+from sim_bridge.simulator.expert import pursuit_steering_rad
+from sim_bridge.simulator.fault_injection import parse_faults
+from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
+from sim_bridge.simulator.simulator import run as simulate
+from sim_bridge.simulator.track import make_track
+
+
+def steer(angle: float, throttle: float) -> bytes:
+    values = f'"steering_angle":"{angle:.6f}","throttle":"{throttle:.6f}"'
+    return server_text(f'42["steer",{{{values}}}]')
+
+
+class AnsweringServer(RawServer):
+    """Answers every telemetry with the same command."""
+
+    command = steer(0.0, 0.2)
+
+    def _read_frame(self, head: bytes, read: Callable[[int], bytes]) -> Seen:  # type: ignore[override]
+        seen = super()._read_frame(head, read)
+        if seen.head == 0x80 or b'null]' in seen.payload:
+            self.send(self.command)
+        return seen
+
+
+@pytest.fixture
+def answering() -> Iterator[AnsweringServer]:
+    server = AnsweringServer([server_text(OPEN)])
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[RawServer]:
+    server = RawServer([server_text(OPEN)])
+    yield server
+    server.close()
+
+
+def test_silent_server_gets_exactly_two_telemetries_and_a_goodbye(silent: RawServer) -> None:
+    report = simulate(SimulatorOptions(silent.url, seconds=0.5))
+    assert silent.telemetries() == 2
+    assert [frame.payload for frame in silent.frames[-3:]] == [b'41', b'1', b'']
+    assert (report['frames'], report['answers'], report['distance_m']) == (2, 0, 0.0)
+    assert report['duration_s'] == 0.0
+
+
+def test_every_answer_brings_one_telemetry_and_the_report_says_so(
+    answering: AnsweringServer,
+) -> None:
+    statuses: list[dict[str, Any]] = []
+    report = simulate(SimulatorOptions(answering.url, seconds=1.2), statuses.append)
+    assert report['frames'] - report['answers'] in (0, 1, 2)
+    assert report['answers'] > 10
+    assert 0.0 < report['latency_ms']['p50'] <= report['latency_ms']['max'] < 1000.0
+    assert report['max_speed_mps'] > 0.3
+    assert {'track', 'telemetry_hz', 'tokens_lost', 'autonomy_percent'} <= set(report)
+    assert len(statuses) >= 2
+    assert statuses[-1]['answers'] > 0
+
+
+def test_fast_goes_one_frame_per_answer(answering: AnsweringServer) -> None:
+    frames: list[int] = []
+    report = simulate(
+        SimulatorOptions(answering.url, fast=True),
+        stop=lambda: bool(frames.append(0)) or answering.telemetries() >= 100,
+    )
+    assert report['frames'] >= 100
+    # With two tokens a frame spends one or two of them.
+    assert 0.4 <= report['duration_s'] * 60 / report['frames'] <= 1.1
+
+
+def test_menu_sends_nothing_and_releases_the_tokens_afterwards(silent: RawServer) -> None:
+    counts: list[int] = []
+
+    def on_status(_status: dict[str, Any]) -> None:
+        counts.append(silent.telemetries())
+
+    options = SimulatorOptions(silent.url, seconds=1.1, menu_s=((0.0, 0.7),))
+    report = simulate(options, on_status)
+    assert counts[:2] == [0, 0]
+    assert b'2' in silent.messages()
+    assert report['frames'] == silent.telemetries() == 2
+
+
+def test_person_at_the_wheel_sends_null_and_stays_on_the_road(answering: AnsweringServer) -> None:
+    answering.command = server_text('42["manual",{}]')
+    options = SimulatorOptions(answering.url, seconds=1.0, manual_s=((0.0, 9.0),))
+    report = simulate(options)
+    assert set(answering.messages()[1:-2]) == {b'42["telemetry",null]'}
+    assert report['distance_m'] > 0.1
+    assert report['max_cross_track_m'] < 0.5
+
+
+def expert_drive(simulator: Simulator, seconds: float) -> None:
+    track = make_track(0)
+    for _ in range(round(seconds * 60)):
+        simulator.apply(pursuit_steering_rad(track, simulator.car.pose), 1.0)
+        simulator.advance()
+
+
+def test_expert_completes_a_lap_without_a_departure() -> None:
+    simulator = Simulator(SimulatorOptions())
+    expert_drive(simulator, 40.0)
+    report = simulator.score.report()
+    assert (report['laps'], report['lane_departures'], report['interventions']) == (1, 0, 0)
+
+
+def test_car_keeps_its_last_command_and_is_put_back_when_it_leaves() -> None:
+    simulator = Simulator(SimulatorOptions())
+    simulator.apply(0.2, 1.0)
+    while not simulator.score.interventions:
+        simulator.advance()
+    assert simulator.car.speed_mps == 0.0
+    assert simulator.place.cross_track_m == pytest.approx(0.0, abs=1e-3)
+    for _ in range(2):
+        simulator.advance()
+    assert simulator.car.speed_mps > 0.0
+    assert simulator.score.report()['lane_departures'] == 1
+
+
+def test_the_car_moves_in_physics_steps_of_20_ms() -> None:
+    simulator = Simulator(SimulatorOptions())
+    simulator.apply(0.0, 1.0)
+    speeds = []
+    for _ in range(60):
+        simulator.advance()
+        speeds.append(simulator.car.speed_mps)
+    assert len(set(speeds)) == 51
+
+
+def test_the_road_falls_and_rises_as_the_plan_says() -> None:
+    plan = parse_faults('grade:-0.2/0.3@20m')
+    simulator = Simulator(SimulatorOptions(faults=plan))
+    simulator.apply(0.0, 0.0)
+    fastest = 0.0
+    while simulator.time_s < 60.0 and simulator.car.speed_mps >= 0.0:
+        simulator.advance()
+        fastest = max(fastest, simulator.car.speed_mps)
+    without_drag_mps = (2 * 9.81 * 0.196 * 20.0) ** 0.5
+    assert 0.8 * without_drag_mps < fastest < without_drag_mps
+    assert simulator.place.s_m > 20.0
+
+
+def test_telemetry_shows_what_the_car_does() -> None:
+    simulator = Simulator(SimulatorOptions(culture='de-DE'))
+    simulator.apply(-0.2181662, -0.5)
+    simulator.advance()
+    values = simulator.telemetry()
+    assert values is not None
+    assert (values['steering_angle'], values['throttle']) == ('12,5000', '0,0000')
+    assert values['image'].startswith('/9j/')
+
+
+@pytest.mark.parametrize(
+    ('words', 'named'),
+    [
+        (['--track', '-1'], '--track is -1; it must be 0 or greater'),
+        (['--laps', '-2'], '--laps is -2; it must be'),
+        (['--seconds', 'nan'], '--seconds is nan; it must be'),
+        (['--culture', 'xx'], "--culture is 'xx'; it must be one of en-US"),
+        (['--url', 'http://x'], '--url'),
+        (['--report', '/nowhere/at/all.json'], '--report: there is no folder'),
+    ],
+)
+def test_bad_option_gives_one_line_and_2(
+    words: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verb.run(parsed(words)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ''
+    assert shown.err.count('\n') == 1
+    assert named in shown.err
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    verb.configure(parser)
+    return parser.parse_args(words)
+
+
+def test_status_prints_json_lines_and_nothing_else(
+    answering: AnsweringServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / 'report.json'
+    words = ['--url', answering.url, '--seconds', '0.8', '--status', '--report', str(path)]
+    assert verb.run(parsed(words)) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) >= 2
+    assert {'speed_mps', 'cross_track_m', 'laps', 'telemetry_hz', 'latency_ms'} <= set(lines[0])
+    assert json.loads(path.read_text())['frames'] > 0
+
+
+def test_signal_ends_it_with_a_report(answering: AnsweringServer, tmp_path: Path) -> None:
+    import os
+    import signal
+
+    path = tmp_path / 'report.json'
+    timer = threading.Timer(0.8, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    assert verb.run(parsed(['--url', answering.url, '--report', str(path)])) == 0
+    assert json.loads(path.read_text())['track'] == 0
+
+
+@pytest.mark.parametrize(
+    ('faults', 'low', 'high'),
+    [('', 26, 130), ('drop:1', 0, 0), ('duplicate:1', 140, 100_000), ('delay:100ms', 5, 24)],
+)
+def test_faults_change_what_reaches_the_server(
+    answering: AnsweringServer, faults: str, low: int, high: int
+) -> None:
+    simulate(SimulatorOptions(answering.url, seconds=1.0, faults=parse_faults(faults)))
+    assert low <= answering.telemetries() <= high
+
+
+def test_broken_and_abandoned_connections_are_opened_anew(answering: AnsweringServer) -> None:
+    plan = parse_faults('disconnect:300ms,half-open:500ms')
+    simulate(SimulatorOptions(answering.url, seconds=1.4, faults=plan))
+    assert 5 <= len(answering.requests) <= 8
+
+
+def test_second_simulator_comes_and_goes(answering: AnsweringServer) -> None:
+    plan = parse_faults('second:500ms/200ms')
+    simulate(SimulatorOptions(answering.url, seconds=1.4, faults=plan))
+    assert len(answering.requests) == 3
+    assert answering.messages().count(b'1') == 3

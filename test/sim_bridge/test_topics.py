@@ -1,0 +1,90 @@
+"""Topic names: spelt once in sim_bridge/topics.py, and equal to what nodes, docs and files use."""
+
+import ast
+import re
+
+import pytest
+
+from helpers.paths import ROOT
+from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, TOPICS
+
+SOURCES = sorted((ROOT / 'src').rglob('*.py')) + sorted((ROOT / 'launch').glob('*.py'))
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+# Nodes that docs/make_reference.py does not create.
+NOT_IN_REFERENCE = {'recorder', 'static_transform_publisher'}
+
+
+def reference_rows():
+    """Name, type and publishers of each topic in docs/reference.md, which real nodes declare."""
+    text = (ROOT / 'docs' / 'reference.md').read_text(encoding='utf-8')
+    section = text.partition('## Topics\n')[2].partition('\n## ')[0]
+    rows = [line.strip('|').split('|') for line in section.splitlines() if line.startswith('|')]
+    return [[cell.strip() for cell in row[:3]] for row in rows[2:]]
+
+
+def literals(path):
+    """String constants of a file with their lines, without its docstrings."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    docstrings = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
+    }  # fmt: skip
+    return [
+        (node.value, node.lineno)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+    ]
+
+
+@pytest.mark.parametrize('row', reference_rows(), ids=lambda row: row[0])
+def test_nodes_declare_what_the_table_of_topics_holds(row):
+    name, kind, publishers = row
+    topic = TOPICS.get(name) or TOPICS[f'/{name}']
+    assert kind == topic.type.replace('/msg/', '/')
+    declared = set(publishers.split(', ')) - {'anyone'}
+    assert declared == set(topic.publishers) - NOT_IN_REFERENCE
+
+
+def test_every_topic_without_a_foreign_message_type_is_in_the_reference():
+    declared = {name for name, *_ in reference_rows()}
+    of_pypi = {name for name, topic in TOPICS.items() if 'tf2_msgs' not in topic.type}
+    assert of_pypi <= declared
+
+
+def test_sim_bridge_spells_a_topic_name_only_in_its_table():
+    names = {name for name in TOPICS if '/' in name}
+    found = [
+        f'{path.relative_to(ROOT)}:{line}: {text}'
+        for path in SOURCES
+        if path.name != 'topics.py' and 'steering_net' not in path.parts
+        for text, line in literals(path)
+        if text in names or text.removeprefix('/') in names
+    ]
+    assert found == []
+
+
+def test_steering_net_spells_each_of_its_topic_names_once():
+    """It may not import sim_bridge, so it has names of its own."""
+    names = {name for name in TOPICS if '/' in name}
+    spelt = [
+        text
+        for path in SOURCES
+        if 'steering_net' in path.parts
+        for text, _ in literals(path)
+        if text in names
+    ]
+    assert {'cmd/steering', 'camera/image_raw/compressed', 'ready/steering'} <= set(spelt)
+    assert len(spelt) == len(set(spelt))
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_pages_name_topics_that_there_are(page):
+    text = page.read_text(encoding='utf-8')
+    for name in re.findall(r'\b(?:camera|vehicle|cmd|ready|speed_limit)/[a-z_/]*[a-z]', text):
+        assert name in TOPICS
+
+
+def test_recorder_takes_the_topics_of_every_drive_and_those_that_come_later():
+    assert set(DRIVE_TOPICS) < set(RECORDED_TOPICS) < set(TOPICS)
+    assert 'camera/image_raw' not in RECORDED_TOPICS, 'the bridge would decode every frame'
