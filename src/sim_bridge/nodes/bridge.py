@@ -33,7 +33,7 @@ from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
 from steering_net.ros.parameters import Parameter, ParameterError, declare
-from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
+from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
@@ -146,7 +146,7 @@ class BridgeNode(Node):
     def _update_readiness(self) -> None:
         for car in self._cars.values():
             car.update_readiness()
-        look_again(self._readiness_timer, all(car.is_ready for car in self._cars.values()))
+        set_check_period(self._readiness_timer, all(car.is_ready for car in self._cars.values()))
 
     def status(self) -> dict[str, Any]:
         """State of the bridge and its cars, the content of /state.json."""
