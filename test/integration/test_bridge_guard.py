@@ -23,6 +23,8 @@ from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.bridge_guard import SILENCE_S, GuardedBridge
 
+pytestmark = pytest.mark.real_time
+
 
 class Guarded:
     """The program `guarded-bridge`, its children, and the bridge's port."""

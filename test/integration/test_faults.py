@@ -32,6 +32,8 @@ from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 
+pytestmark = pytest.mark.real_time
+
 STOP_TIMEOUT_S = 0.5
 RESUMING_S = 1.0
 RESTARTING_S = 2.0

@@ -12,6 +12,8 @@ from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 
+pytestmark = pytest.mark.real_time
+
 STEERING, THROTTLE = 'no node publishes cmd/steering', 'no node publishes cmd/throttle'
 
 

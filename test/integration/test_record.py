@@ -98,7 +98,7 @@ def test_recording_that_broke_off_is_told(monkeypatch, capsys):
     monkeypatch.setattr(verb, '_let_the_drive_go_first', lambda: None)
     options = argparse.Namespace(bag=Path('b'), topics=None, all=False, cars=1, seconds=0.0)
     assert verb.run(options) == 1
-    told = 'sim-bridge record: b broke off after 7 messages: No space left on device'
+    told = 'sim-bridge record: b ends after 7 messages: No space left on device'
     assert capsys.readouterr() == ('', told + '\n')
 
 

@@ -32,6 +32,7 @@ def watching(parent):
     )
 
 
+@pytest.mark.slow
 def test_end_of_the_named_process_is_noticed():
     with subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE) as named:
         child = watching(str(named.pid))
@@ -43,6 +44,7 @@ def test_end_of_the_named_process_is_noticed():
     child.wait(10)
 
 
+@pytest.mark.slow
 def test_end_is_noticed_before_somebody_asks_for_it():
     named = subprocess.Popen([sys.executable, '-c', ''])
     child = watching(str(named.pid))
@@ -80,6 +82,7 @@ def listens(port):
         return probe.connect_ex(('127.0.0.1', port)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('word', ['go\n', ''])
 def test_spare_bridge_is_known_but_listens_only_when_it_is_told(ros_node, word):
     """Told nothing any more, because nobody is left, it ends."""

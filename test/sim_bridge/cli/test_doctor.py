@@ -18,6 +18,8 @@ from sim_bridge.cli import doctor as verb
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
 
+pytestmark = pytest.mark.slow
+
 GOOD = {
     'opencv-python-headless': '4.13.0.92',
     'numpy': '2.2.6',

@@ -56,6 +56,7 @@ def test_pause_is_no_way_driven(dt_s):
     assert dead_reckoned(Pose(1.0, 2.0, 0.5), 5.0, 0.1, dt_s) == Pose(1.0, 2.0, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('car', ['', 'car_2'])
 def test_node_publishes_odometry_path_and_prediction(car):
     node_under_test = ManagedProcess('odometry', ['odometry', '--ros-args', '-r', f'__ns:=/{car}'])

@@ -24,7 +24,7 @@ JPEG = (PROBE_FRAMES / 'track_2000.jpg').read_bytes()
 class Nobody:
     """A handler for a server that only shows pages."""
 
-    def connected(self, now_s, sid, *, speaks_eio3):
+    def connected(self, now_s, sid, link, *, is_simulator):
         pass
 
     def disconnected(self, now_s, sid):
@@ -358,6 +358,7 @@ def test_trouble_is_shown_with_its_reason(site, browse, state):
     assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
 
 
+@pytest.mark.slow
 def test_page_tells_that_the_bridge_is_gone_and_comes_back_by_itself(site, browse):
     driver = browse()
     driver.get(site.url)

@@ -22,6 +22,8 @@ from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD
 from steering_net.vision.view import View
 
+pytestmark = pytest.mark.slow
+
 FRAME = np.full((160, 320, 3), 90, np.uint8)
 
 
@@ -150,7 +152,7 @@ def test_a_frame_of_another_size_is_an_image_error(tmp_path):
 @pytest.mark.parametrize(
     ('model', 'profile', 'message'),
     [
-        (lambda: mean_network((32, 32, 3)), None, 'say with which profile'),
+        (lambda: mean_network((32, 32, 3)), None, 'choose a profile, for example'),
         (lambda: mean_network((66, 200, 1)), None, 'not one colour frame'),
         (lambda: mean_network(outputs=2), None, 'not one number'),
         (lambda: mean_network(), 'ksakmann', 'profile ksakmann makes'),

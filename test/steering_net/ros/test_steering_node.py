@@ -26,6 +26,8 @@ from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.steering_node import to_rgb
 from steering_net.vision.preprocessing import decode_jpeg
 
+pytestmark = pytest.mark.slow
+
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 

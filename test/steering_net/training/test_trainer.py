@@ -252,6 +252,7 @@ def test_straight_frames_are_thinned_out_but_not_where_they_validate(tmp_path):
     assert 190 < len(recorded_frames([], PLAIN, BELOW, [log], keep_straight=0.5)) < 1000
 
 
+@pytest.mark.slow
 def test_tensorboard_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     config = TrainConfig(out=tmp_path, tensorboard=tmp_path / 'board')
@@ -434,6 +435,7 @@ def test_a_batch_is_shared_out_as_the_config_says(tmp_path, recording):
     assert is_recorded.tolist() == [False] * 3 + [True] * 7
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_leaves_its_papers(tmp_path):
     config = TrainConfig(
         out=tmp_path / 'out',
@@ -461,6 +463,7 @@ def test_a_training_learns_and_leaves_its_papers(tmp_path):
     assert path.stat().st_size < 1_200_000
 
 
+@pytest.mark.slow
 def test_a_training_can_start_from_another(tmp_path):
     build_pilotnet(seed=9).save(tmp_path / 'first.keras')
     first = load_predictor(tmp_path / 'first.keras', 'keras')
@@ -477,6 +480,7 @@ def test_a_training_can_start_from_another(tmp_path):
         assert second.predict(frame) == pytest.approx(first.predict(frame), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_can_start_from_the_mean_of_several(tmp_path):
     paths = tuple(tmp_path / f'{seed}.keras' for seed in (8, 9))
     for seed, path in zip((8, 9), paths, strict=True):
@@ -491,6 +495,7 @@ def test_a_training_can_start_from_the_mean_of_several(tmp_path):
         np.testing.assert_allclose(got, np.mean(parents, axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
     first = build_pilotnet(seed=9)
     first.save(tmp_path / 'first.keras')
@@ -511,6 +516,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
     assert way(0.99) < 0.5 * way(0.0)
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
     import tensorflow as tf
 
@@ -583,6 +589,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
         train(TrainConfig(out=tmp_path))
 
 
+@pytest.mark.slow
 def test_the_verb_trains_on_embedded_tracks(tmp_path, capsys):
     import argparse
 
