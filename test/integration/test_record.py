@@ -34,6 +34,8 @@ from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.topics import RECORDED_TOPICS
 from steering_net.vision.preprocessing import decode_jpeg
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture(scope='module')
 def frames():
@@ -106,7 +108,6 @@ def stamps(bag, name):
     return [stamp_ns(record.decoded()) for record in Bag(bag) if record.is_of(name)]
 
 
-@pytest.mark.real_time
 def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
     bag, told, report = drive
     images = stamps(bag, 'camera/image_raw/compressed')
@@ -185,7 +186,6 @@ class Ear:
         rclpy.shutdown()
 
 
-@pytest.mark.real_time
 def test_replay_publishes_all_in_the_bags_own_time(drive):
     images = stamps(drive[0], 'camera/image_raw/compressed')
     topics = {
