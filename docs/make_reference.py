@@ -66,6 +66,9 @@ def topics(nodes: list[Node]) -> list[str]:
                     ends[name][side].append(node.get_name())
                     if endpoint.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL:
                         latched.add(name)
+    if '/tf' not in kinds:  # The odometry node publishes it only where tf2_msgs is installed.
+        kinds['/tf'] = 'tf2_msgs/TFMessage'
+        ends['/tf'][0].append('odometry')
     lines = ['## Topics', '', '| topic | type | from | to | what |', '|---|---|---|---|---|']
     for name in sorted(kinds):
         senders, takers = (', '.join(sorted(names)) or 'anyone' for names in ends[name])

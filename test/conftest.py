@@ -30,8 +30,8 @@ def pytest_sessionfinish(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Put tests with real deadlines last, where the workers take turns."""
-    items.sort(key=is_real_time)
+    """Put slow tests first, and those with real deadlines last, where the workers take turns."""
+    items.sort(key=lambda item: (is_real_time(item), item.get_closest_marker('slow') is None))
 
 
 @pytest.hookimpl(wrapper=True)

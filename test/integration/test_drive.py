@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from helpers.graph import START_S, state_of, wait_until_driven
+from helpers.graph import START_S, Graph, state_of, wait_until_driven
 from helpers.network import own_port
 from helpers.processes import (
     REPORT_FIELDS,
@@ -50,14 +50,39 @@ def test_two_laps_of_an_unseen_track_without_leaving_the_lane(tmp_path):
     assert 0 <= report['frames'] - report['answers'] <= 2
 
 
-@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR', 'ar-SA', 'fa-IR'])
-def test_other_cultures_drive_like_the_first(tmp_path, culture):
-    report = drive(tmp_path, '--culture', culture, '--seconds', 6, '--fast')
+@pytest.fixture(scope='module')
+def shared_graph():
+    """A graph for several simulators, one after the other."""
+    with Graph() as started:
+        yield started
+
+
+def simulate(graph, report, culture):
+    """Drive the embedded simulator with a graph that runs already; the report."""
+    result = run_verb(
+        'simulate', '--url', graph.url(), '--culture', culture, '--seconds', 6, '--fast',
+        '--report', report,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return json.loads(report.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('culture', ['fr-FR', 'ar-SA', 'fa-IR'])
+def test_other_cultures_drive_like_the_first(shared_graph, tmp_path, culture):
+    report = simulate(shared_graph, tmp_path / 'report.json', culture)
     assert report['lane_departures'] == 0
     assert report['distance_m'] > 12.0
     assert report['tokens_lost'] == 0
 
 
+def test_drive_hands_the_culture_on_to_its_simulator(tmp_path):
+    report = drive(tmp_path, '--culture', 'de-DE', '--seconds', 6, '--fast')
+    assert report['lane_departures'] == 0
+    assert report['distance_m'] > 12.0
+    assert report['tokens_lost'] == 0
+
+
+@pytest.mark.real_time
 def test_real_time_drive_has_the_simulators_rate(tmp_path):
     report = drive(tmp_path, '--seconds', 5)
     assert report['telemetry_hz'] < 61.0
@@ -142,6 +167,7 @@ def test_external_simulator_is_served(start, tmp_path):
     assert json.loads(report.read_text(encoding='utf-8'))['answers'] == 1
 
 
+@pytest.mark.real_time
 def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
     report, port = tmp_path / 'report.json', own_port()
     early = subprocess.Popen(

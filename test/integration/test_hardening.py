@@ -388,6 +388,7 @@ def test_a_modern_simulator_is_not_displaced_either(echo, transports):
     modern.disconnect()
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize('attack', ['storm', 'crowd', 'slow_loris', 'half_open', 'gibberish'])
 def test_attack_costs_the_driving_simulator_no_answer(echo, simulator, attack):
     """Those of `make attack`, shorter; that one measures what they cost."""
@@ -423,6 +424,7 @@ def pouring(echo):
     thread.join()
 
 
+@pytest.mark.real_time
 def test_one_that_sends_without_a_pause_leaves_the_others_their_turn(echo, simulator, pouring):
     started = time.monotonic()
     for _ in range(50):

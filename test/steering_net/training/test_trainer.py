@@ -67,6 +67,16 @@ def samples(count=160, seed=0):
 
 
 @pytest.fixture
+def eager():
+    """Run the few steps of a small training one by one: to compile them first takes seconds."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def recording(tmp_path):
     """Forty rows of three cameras, a tenth of a second apart, all steering half right."""
     (tmp_path / 'IMG').mkdir()
@@ -464,7 +474,7 @@ def test_a_training_learns_and_leaves_its_papers(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_can_start_from_another(tmp_path):
+def test_a_training_can_start_from_another(eager, tmp_path):
     build_pilotnet(seed=9).save(tmp_path / 'first.keras')
     first = load_predictor(tmp_path / 'first.keras', 'keras')
     config = TrainConfig(
@@ -481,7 +491,7 @@ def test_a_training_can_start_from_another(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_can_start_from_the_mean_of_several(tmp_path):
+def test_a_training_can_start_from_the_mean_of_several(eager, tmp_path):
     paths = tuple(tmp_path / f'{seed}.keras' for seed in (8, 9))
     for seed, path in zip((8, 9), paths, strict=True):
         build_pilotnet(seed=seed).save(path)
@@ -496,7 +506,7 @@ def test_a_training_can_start_from_the_mean_of_several(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
+def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path):
     first = build_pilotnet(seed=9)
     first.save(tmp_path / 'first.keras')
 
@@ -590,7 +600,7 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_verb_trains_on_embedded_tracks(tmp_path, capsys):
+def test_the_verb_trains_on_embedded_tracks(eager, tmp_path, capsys):
     import argparse
 
     from sim_bridge.cli import train as verb
