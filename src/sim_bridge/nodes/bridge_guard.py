@@ -102,7 +102,7 @@ class GuardedBridge(ManagedProcess):
                 self._spare_due_s = self._spare_due_s if self._beats else now_s + _SETTLED_S
                 self._beats = True
         if self.exit_code is None and self._silence_s > SILENCE_S:
-            say('the bridge node does not answer any more, it is killed')
+            say('the bridge node sends no heartbeats any more; it is killed')
             self._process.kill()
             self._process.wait()
 
