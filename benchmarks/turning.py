@@ -1,12 +1,12 @@
-"""What turning a frame to the network's camera costs: preprocessing without it and with it.
+"""Cost of turning a frame to the network's camera: preprocessing without it and with it.
 
     python benchmarks/turning.py [--rounds 200]
 
-Both take turns in one run, so that whatever else the machine does hits both alike. A frame of an
-embedded track is preprocessed as the steering node does it, on one thread; microseconds of
-processor time per frame, medians over rounds of 20 frames. `apart` is how far the result is from
-turning the whole frame first and preprocessing it then, in levels of 0 to 255, mean over all
-pixels that count.
+Both take turns in one run, so that other load on the machine affects both alike. A frame of an
+embedded track is preprocessed as in the steering node, on one thread. The times are microseconds
+of processor time per frame, medians over rounds of 20 frames. `apart` is the mean difference of
+the result from that of turning the whole frame first and preprocessing it then, in levels of 0 to
+255, over all pixels that count.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FRAMES = 20
 
 
 def time_us(view: View, frames: list[np.ndarray], out: np.ndarray) -> float:
-    """Microseconds of processor time per frame of one round."""
+    """Return the microseconds of processor time per frame of one round."""
     started_s = time.thread_time()
     for frame in frames:
         view(frame, out)
@@ -48,7 +48,7 @@ def time_us(view: View, frames: list[np.ndarray], out: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Print a line for each profile."""
+    """Print one line for each profile."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=200, help='rounds of 20 frames')
     rounds = parser.parse_args().rounds

@@ -104,7 +104,7 @@ def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_pa
     os.kill(recorder, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert 'the recording broke off, the drive goes on without it' in errors
+    assert 'the recorder ended; the drive continues without it' in errors
     assert json.loads(report.read_text(encoding='utf-8'))['duration_s'] > 5.0
 
 

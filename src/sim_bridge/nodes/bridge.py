@@ -24,7 +24,7 @@ from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
-from sim_bridge.protocol.udacity import UdacityLink
+from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
@@ -33,7 +33,7 @@ from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
 from steering_net.ros.parameters import Parameter, ParameterError, declare
-from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
+from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
@@ -103,23 +103,22 @@ class BridgeNode(Node):
 
     # Called on the server's thread, see `sim_bridge.server.simulator_server.Handler`.
 
-    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
+    def connected(self, now_s: float, key: str, link: Link, *, is_simulator: bool) -> None:
         """Add a client."""
-        link = UdacityLink(partial(self._server.send, sid))
-        self._sessions.connected(now_s, sid, link, is_simulator=speaks_eio3)
+        self._sessions.connected(now_s, key, link, is_simulator=is_simulator)
 
-    def disconnected(self, now_s: float, sid: str) -> None:
+    def disconnected(self, now_s: float, key: str) -> None:
         """Remove a client."""
-        self._sessions.disconnected(now_s, sid)
+        self._sessions.disconnected(now_s, key)
 
-    def drives(self, now_s: float, sid: str) -> bool:
+    def drives(self, now_s: float, key: str) -> bool:
         """Whether a client drives a car."""
-        return self._sessions.drives(now_s, sid)
+        return self._sessions.drives(now_s, key)
 
-    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
+    def telemetry(self, now_s: float, key: str, payload: object) -> None:
         """Take a telemetry, and publish its frame."""
         stamp_ns = self._next_stamp_ns()
-        driven = self._sessions.telemetry(now_s, sid, payload, stamp_ns)
+        driven = self._sessions.telemetry(now_s, key, payload, stamp_ns)
         if driven is not None:
             session, frame = driven
             self._cars[session].publish(now_s, frame, stamp_ns)
@@ -147,7 +146,7 @@ class BridgeNode(Node):
     def _update_readiness(self) -> None:
         for car in self._cars.values():
             car.update_readiness()
-        look_again(self._readiness_timer, all(car.is_ready for car in self._cars.values()))
+        set_check_period(self._readiness_timer, all(car.is_ready for car in self._cars.values()))
 
     def status(self) -> dict[str, Any]:
         """State of the bridge and its cars, the content of /state.json."""

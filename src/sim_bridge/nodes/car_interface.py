@@ -76,9 +76,10 @@ class CarInterface:
         self._compressed = self._publisher(CompressedImage, topics.COMPRESSED_FRAME)
         self._raw = self._publisher(Image, topics.RAW_FRAME)
         self._info = self._publisher(CameraInfo, topics.CAMERA_INFO)
-        self._speed = self._publisher(Float32, topics.SPEED)
-        self._angle = self._publisher(Float32, topics.STEERING_ANGLE)
-        self._throttle = self._publisher(Float32, topics.THROTTLE)
+        self._values = {
+            field: self._publisher(Float32, topic)
+            for topic, field in topics.TELEMETRY_FIELDS.items()
+        }
 
     def _publisher(self, kind: type, topic: str) -> Any:
         return self._node.create_publisher(kind, self._prefix + topic, NEWEST)
@@ -101,9 +102,10 @@ class CarInterface:
         """Publish the inputs of the steering and the throttle node first."""
         head = conversions.header(stamp_ns, self._frame_id)
         self._compressed.publish(conversions.compressed_image(head, frame.jpeg))
-        self._speed.publish(conversions.float_message(frame.speed_mps))
-        self._angle.publish(conversions.float_message(frame.steering_rad))
-        self._throttle.publish(conversions.float_message(frame.throttle))
+        for field, publisher in self._values.items():
+            value = getattr(frame, field)
+            if value is not None:
+                publisher.publish(conversions.float_message(value))
         try:
             self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:

@@ -26,7 +26,8 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from sim_bridge.errors import UsageError
-from sim_bridge.protocol.udacity import EVENT_TELEMETRY
+from sim_bridge.protocol.types import Link
+from sim_bridge.protocol.udacity import EVENT_TELEMETRY, UdacityLink
 from sim_bridge.server.connection_limiter import ConnectionLimiter
 from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.eventlet_imports import eventlet, socketio
@@ -55,16 +56,19 @@ class Handler(Protocol):
     The server passes the time of its clock, and after each call asks for the next deadline.
     """
 
-    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
-        """Take a new client. Only the Udacity simulator speaks Engine.IO 3."""
+    def connected(self, now_s: float, key: str, link: Link, *, is_simulator: bool) -> None:
+        """Take a new client, which `key` names from now on.
 
-    def disconnected(self, now_s: float, sid: str) -> None:
+        is_simulator: it speaks Engine.IO 3, as only the Udacity simulator does.
+        """
+
+    def disconnected(self, now_s: float, key: str) -> None:
         """Take that a client is gone."""
 
-    def drives(self, now_s: float, sid: str) -> bool:
+    def drives(self, now_s: float, key: str) -> bool:
         """Whether this client drives a car, so that it may not be disconnected for another."""
 
-    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
+    def telemetry(self, now_s: float, key: str, payload: object) -> None:
         """Take the data of a client's `telemetry` event."""
 
     def expire(self, now_s: float) -> None:
@@ -262,7 +266,9 @@ class SimulatorServer:
     def _on_connect(
         self, handler: Handler, sid: str, environ: dict[str, Any], _auth: object = None
     ) -> None:
-        self._call(lambda now_s: handler.connected(now_s, sid, speaks_eio3=EIO3 in environ))
+        link = UdacityLink(partial(self.send, sid))
+        is_simulator = EIO3 in environ
+        self._call(lambda now_s: handler.connected(now_s, sid, link, is_simulator=is_simulator))
 
     def _on_disconnect(self, handler: Handler, sid: str, _reason: str) -> None:
         self._call(lambda now_s: handler.disconnected(now_s, sid))

@@ -1,4 +1,4 @@
-"""Origin: what the file of a network says about it, and how that is stored beside LiteRT files."""
+"""Origin of a network: facts from its file, stored as JSON beside the LiteRT file."""
 
 import itertools
 import json
@@ -13,19 +13,19 @@ import numpy as np
 from steering_net.errors import READ_ERRORS
 
 _SCALES_PIXELS = 0.1
-"""A network that multiplies its input by less expects pixels of 0 to 255, not of 0 to 1."""
+"""A network that scales its input by less expects pixels of 0 to 255, not of 0 to 1."""
 _BY_PIXEL = ('Activation', 'BatchNormalization', 'Dropout', 'Normalization', 'Rescaling')
-"""Layers of which each pixel that comes out depends on one pixel that goes in."""
+"""Layers whose output at a pixel depends on their input at that pixel only."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a network's file says of it beside its weights.
+    """Facts about a network from its file, besides its weights.
 
-    `saved_by` is a program and its version, `layers` a line for each layer. `scales_pixels`
-    says whether its first layers bring 0..255 to a small range; None where that is unknown.
-    `input_shape` is (h, w, 3), None where nobody looked. `rows` are those of its input that count,
-    half-open, where its first layers crop the others; None: all count, or it is unknown.
+    `saved_by` is a program and its version, `layers` a line for each layer. `scales_pixels` is
+    whether its first layers scale 0..255 to a small range, None if that is unknown. `input_shape`
+    is (h, w, 3), None if it is unknown. `rows` is the half-open range of the input's rows that
+    remain if its first layers crop the others; None if all remain, or if it is unknown.
     """
 
     saved_by: str = ''
@@ -36,12 +36,12 @@ class Origin:
 
     @property
     def is_keras_1(self) -> bool:
-        """Whether it was saved in the days of OpenCV before 3.2."""
+        """Whether Keras 1 saved it, at a time when OpenCV was older than 3.2."""
         return self.saved_by.startswith('Keras 1')
 
 
 UNKNOWN = Origin()
-"""Nothing is known but the network itself."""
+"""The origin of a network without any known facts."""
 
 
 def describe(model: Any, saved_by: str) -> Origin:
@@ -75,7 +75,7 @@ def _is_chain(layers: list[Any]) -> bool:
 
 def _line(layer: Any) -> str:
     config, kind = layer.get_config(), type(layer).__name__
-    told = {
+    shown = {
         'Activation': ('activation',),
         'Conv2D': ('filters', 'kernel_size', 'strides', 'activation'),
         'Cropping2D': ('cropping',),
@@ -83,7 +83,7 @@ def _line(layer: Any) -> str:
         'Dropout': ('rate',),
         'Rescaling': ('scale', 'offset'),
     }.get(kind, ())
-    return ' '.join([kind, *(_short(config[key]) for key in told)])
+    return ' '.join([kind, *(_short(config[key]) for key in shown)])
 
 
 def _short(value: Any) -> str:
@@ -95,7 +95,7 @@ def _short(value: Any) -> str:
 
 
 def _scales_pixels(layers: list[Any]) -> bool:
-    """Whether what comes before the first weights makes pixels of 0..255 small."""
+    """Whether the layers before the first weights scale pixels of 0..255 to a small range."""
     import keras
 
     for layer in layers:
@@ -112,7 +112,7 @@ def _scales_pixels(layers: list[Any]) -> bool:
 
 
 def origin_path(litert: Path) -> Path:
-    """Return the file beside a converted network that holds the origin of what it came from."""
+    """Return the path of the origin's file beside a converted network."""
     return litert.with_suffix('.origin.json')
 
 
@@ -123,18 +123,18 @@ def write_origin(litert: Path, origin: Origin) -> None:
 
 
 def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file that appears only once it is complete, and its folder."""
+    """Write a file that appears only when it is complete; create its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix='.part')
     with os.fdopen(handle, 'wb') as part:
         part.write(content)
-    # mkstemp makes private files; a model that is shipped or shared must be readable.
+    # Readable for all, because mkstemp makes private files and networks are shared.
     os.chmod(name, 0o644)
     os.replace(name, target)
 
 
 def read_origin(litert: Path) -> Origin:
-    """Return what `write_origin` wrote, an empty Origin where there is nothing of it."""
+    """Return the origin that `write_origin` wrote; an empty Origin if it is missing or broken."""
     try:
         fields = json.loads(origin_path(litert).read_text(encoding='utf-8'))
         shape, rows = fields['input_shape'], fields['rows']

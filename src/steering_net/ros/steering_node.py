@@ -49,7 +49,7 @@ from steering_net.vision.preprocessing import decode_jpeg
 from steering_net.vision.view import AS_TRAINED
 
 REFUSED = (ValueError,)
-"""What `SteeringNode()` raises for a parameter or a network that cannot be used."""
+"""Exceptions of `SteeringNode()` for a parameter or a network that cannot be used."""
 
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -71,7 +71,9 @@ PARAMETERS = (
         0.01,
         1.5,
     ),
-    Parameter('image_transport', 'compressed', 'Topic type of the frames.', choices=tuple(TOPICS)),
+    Parameter(
+        'image_transport', 'compressed', 'Kind of the image messages.', choices=tuple(TOPICS)
+    ),
     Parameter('cars', 1, 'Number of cars; the same as that of the bridge.', 1, 32),
     Parameter('model', 'default', 'A .keras, .h5 or .tflite file, or `default`.', read_only=False),
     Parameter('backend', 'litert', 'Library that runs the network.', choices=BACKENDS),
@@ -192,7 +194,7 @@ class SteeringNode(Node):
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
-        """The frame, and what differs between frames, for the monitor."""
+        """Return the frame, and for the monitor a value that differs between frames."""
         jpeg = bytes(message.data)
         rgb = decode_jpeg(jpeg)
         self._size_notice.look(rgb)
@@ -364,7 +366,7 @@ def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is asked to end: 0, or 2 with one line for what cannot be used."""
+    """Run the node until it is asked to end; return 0, or 2 after an unusable parameter."""
     return run(SteeringNode, args=args, program='steering', refused=REFUSED)
 
 

@@ -1,9 +1,9 @@
-"""From a frame of the simulator to what a network sees: sized, turned to its camera, preprocessed.
+"""View: turns a frame of the simulator into the input of a network, for the network's camera.
 
-A network knows the pose of the camera that took the frames it was trained on. Where the frames
-that come are of another pose, they are turned to that one by a homography. Turning, cropping and
-resizing are one look-up by a table that is made once. Each pixel that is looked up costs
-4 to 5 ns, so the table holds only those that the network needs.
+A network is trained on frames of a camera with some pose. Frames of a camera with another pose are
+turned to it by a homography. Turning, cropping and resizing are one look-up in a table that is
+computed once. The table has only the pixels that the network needs, because each of them takes 4
+to 5 ns per frame.
 """
 
 import math
@@ -31,19 +31,20 @@ from steering_net.vision.preprocessing import (
 )
 
 AS_TRAINED = 'as-trained'
-"""Says of frames that they are of the camera that a network was trained with: none is turned."""
+"""Name of the camera that the network was trained with, whatever it is: no frame is turned."""
 
-# Rows beside those that are looked up which blurring and interpolating need.
+# Additional rows for blurring and interpolating.
 _INTERPOLATED_ROWS = 2
-# A picture with fewer than one in so many of the pixels that it shows is looked up before it is
-# shrunk: in a small picture, interpolation would change what the network answers.
+# Crops with more than so many times the pixels of the network's input are resized after the
+# look-up, because interpolation in a small image would change the output of the network.
 _MOST_SHRUNK_FIRST = 2.0
 
 
 class _Table(NamedTuple):
-    """Where each pixel of the picture is found in a part of a frame.
+    """For each pixel of the result, its position in a part of the frame: `maps`.
 
-    The part is shrunk to `size`, (width, height), before anything is looked up; None: it is not.
+    The part is `rows` and `columns`. It is resized to `size`, (width, height), before the look-up;
+    None: it is not resized.
     """
 
     rows: slice
@@ -53,7 +54,7 @@ class _Table(NamedTuple):
     interpolation: int
 
     def look_up(self, frame: Rgb, profile: Profile) -> Rgb:
-        """Return the picture in the profile's colours."""
+        """Return the image that the table makes of a frame, in the profile's colours."""
         image = recoloured(frame[self.rows, self.columns], profile)
         if self.size:
             image = cast(Rgb, cv2.resize(image, self.size, interpolation=cv2.INTER_AREA))
@@ -62,25 +63,26 @@ class _Table(NamedTuple):
 
 
 class View:
-    """What a network with this profile sees of the frames of a camera."""
+    """The preprocessing for a network with this profile of frames of a camera."""
 
     def __init__(
         self, profile: Profile, camera: str = AS_TRAINED, rows: tuple[int, int] | None = None
     ) -> None:
-        """`camera` took the frames, in the words of `find_camera`, or is AS_TRAINED.
+        """`camera` is the camera of the frames, as `find_camera` takes it, or AS_TRAINED.
 
-        `rows` are those of its input that count for the network, because it crops its input
-        itself; the others are not made. None: all count. Raises ValueError for another word.
+        `rows` is the half-open range of input rows that a network uses that crops its input
+        itself; the others are not computed. None: it uses all. Raises ValueError for an unknown
+        camera.
         """
         self.profile = profile
         self.camera = profile.camera if camera == AS_TRAINED else camera
-        # Where the picture is resized, its rows are not those of the frame.
+        # After resizing, rows of the input are not rows of the frame.
         self._rows = slice(*rows) if rows and profile.size is None else slice(None)
         self._seen = _only(profile, self._rows)
         self._table: _Table | None = None
         if find_camera(self.camera) != find_camera(profile.camera):
             self._table = _table(self._seen, self.camera)
-            # What is left to do with a picture that was looked up.
+            # The steps that remain after the look-up.
             size = profile.size if profile.interpolation == 'area' else None
             self._rest = replace(profile, rows=None, columns=None, colour='rgb', blur=0, size=size)
 
@@ -90,15 +92,15 @@ class View:
         return self._table is not None
 
     def __str__(self) -> str:
-        """For people: which camera's frames come, and to which they are turned."""
+        """Return, for people, the camera of the frames, and the one that they are turned to."""
         turned = f', turned to {self.profile.camera}' if self.turns else ''
         return self.camera + turned
 
     def __call__(self, rgb: Rgb, out: Tensor | None = None) -> Tensor:
         """Return float32 (h, w, 3), in `out` if given, of a frame uint8 (H, W, 3) RGB.
 
-        Rows that do not count stay in `out` as they are, and are 0 without one. Raises ImageError
-        for a frame that is neither 320 x 160 nor of that shape, or that does not fit the profile.
+        Rows that the network does not use stay unchanged in `out`, and are 0 without `out`. Raises
+        ImageError for a frame that is not 2:1 in shape, or that does not fit the profile.
         """
         frame = as_frame(rgb)
         if out is None:
@@ -112,7 +114,7 @@ class View:
 
 
 def _only(profile: Profile, rows: slice) -> Profile:
-    """Return the profile whose picture is these rows of this one's, which is not resized."""
+    """Return the profile that makes only these rows of the input of a profile without a size."""
     if rows == slice(None):
         return profile
     top, _ = profile.rows or (0, FRAME_HEIGHT)
@@ -120,7 +122,7 @@ def _only(profile: Profile, rows: slice) -> Profile:
 
 
 def _table(profile: Profile, camera: str) -> _Table:
-    # OpenCV looks up single points. What shrinks by areas is shrunk before, or after.
+    # OpenCV looks up single points, so resizing by areas is a step before or after the look-up.
     by_area = profile.interpolation == 'area'
     to_image = profile.image_from_picture()
     scale_x, scale_y = to_image[0, 0], to_image[1, 1]
@@ -149,7 +151,7 @@ def _table(profile: Profile, camera: str) -> _Table:
 def _mapped(
     matrix: Matrix, width: int, height: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return where a homography maps pixel indices: x and y, float32 (height, width) each."""
+    """Return the images of pixel indices under a homography: x, y, float32 (height, width)."""
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
     x, y, scale = np.tensordot(matrix, np.stack((columns, rows, np.ones_like(rows))), axes=1)
     return (x / scale).astype(np.float32), (y / scale).astype(np.float32)

@@ -24,7 +24,7 @@ JPEG = (PROBE_FRAMES / 'track_2000.jpg').read_bytes()
 class Nobody:
     """A handler for a server that only shows pages."""
 
-    def connected(self, now_s, sid, *, speaks_eio3):
+    def connected(self, now_s, sid, link, *, is_simulator):
         pass
 
     def disconnected(self, now_s, sid):

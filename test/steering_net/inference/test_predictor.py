@@ -152,7 +152,7 @@ def test_a_frame_of_another_size_is_an_image_error(tmp_path):
 @pytest.mark.parametrize(
     ('model', 'profile', 'message'),
     [
-        (lambda: mean_network((32, 32, 3)), None, 'say with which profile'),
+        (lambda: mean_network((32, 32, 3)), None, 'choose a profile, for example'),
         (lambda: mean_network((66, 200, 1)), None, 'not one colour frame'),
         (lambda: mean_network(outputs=2), None, 'not one number'),
         (lambda: mean_network(), 'ksakmann', 'profile ksakmann makes'),

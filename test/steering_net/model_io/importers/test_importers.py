@@ -248,7 +248,7 @@ def test_onnx_with_channels_first_throughout(tmp_path):
 def test_onnx_with_an_unknown_operation_is_refused_by_its_name(tmp_path):
     path = onnx_file(tmp_path / 'net.onnx', NHWC)
     path.write_bytes(path.read_bytes().replace(b'Atan', b'Loop'))
-    with pytest.raises(ModelError, match='operation Loop is not known here'):
+    with pytest.raises(ModelError, match='operation Loop is not supported'):
         load_keras(path)
 
 
@@ -413,12 +413,12 @@ def test_an_hdf5_bomb_and_weights_elsewhere_are_refused(tmp_path):
         group = file['model_weights/d']
         del group['w0']
         group.create_dataset('w0', (39600, 1), 'f4', external=[(secret, 0, 39600 * 4)])
-    with pytest.raises(ModelError, match='lies somewhere else than in this file'):
+    with pytest.raises(ModelError, match='is stored outside of this file'):
         load_keras(path)
     with h5py.File(path, 'a') as file:
         del file['model_weights/d']['w0']
         file['model_weights/d']['w0'] = h5py.ExternalLink('other.h5', '/w0')
-    with pytest.raises(ModelError, match='lies somewhere else than in this file'):
+    with pytest.raises(ModelError, match='is stored outside of this file'):
         load_keras(path)
 
 
@@ -462,8 +462,8 @@ def test_weights_find_the_architecture_beside_them(saved, tmp_path):
 @pytest.mark.parametrize(
     ('layers', 'message'),
     [
-        ([entry('Dense', 'd', units=2)], r'puts out \(None, 2\), not one number'),
-        ([entry('LSTM', 'memory', units=1)], 'layer memory is a LSTM, which is not known'),
+        ([entry('Dense', 'd', units=2)], r'has the output \(None, 2\); it must be one number'),
+        ([entry('LSTM', 'memory', units=1)], 'layer memory is a LSTM, which is not supported'),
         ([entry('Dense', 'd', units=1, wobble=3)], 'layer d has an argument wobble'),
         ([entry('Dense', 'd', units=1, activation='evil')], 'layer d has an activation evil'),
     ],
