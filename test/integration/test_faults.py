@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CompressedImage, JointState
 
@@ -387,29 +386,28 @@ def test_slow_wire_queues_nothing(graph, car):
 @contextmanager
 def slow_network(thinking_s=0.2):
     """A steering node that thinks long; yields how long each frame had waited for it, s."""
-    rclpy.init()
-    node = rclpy.create_node('slow_steering')
-    publisher = node.create_publisher(JointState, 'cmd/steering', NEWEST)
-    waits_s = []
+    with started_node('slow_steering') as node:
+        publisher = node.create_publisher(JointState, 'cmd/steering', NEWEST)
+        waits_s = []
 
-    def steer(frame):
-        waits_s.append(1e-9 * (node.get_clock().now().nanoseconds - stamp_ns(frame.header.stamp)))
-        time.sleep(thinking_s)
-        publisher.publish(JointState(header=frame.header, name=['steering'], position=[0.0]))
+        def steer(frame):
+            waits_s.append(
+                1e-9 * (node.get_clock().now().nanoseconds - stamp_ns(frame.header.stamp))
+            )
+            time.sleep(thinking_s)
+            publisher.publish(JointState(header=frame.header, name=['steering'], position=[0.0]))
 
-    node.create_subscription(CompressedImage, 'camera/image_raw/compressed', steer, NEWEST)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, name='slow-network')
-    thread.start()
-    try:
-        wait_for(publisher.get_subscription_count)
-        yield waits_s
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.shutdown()
+        node.create_subscription(CompressedImage, 'camera/image_raw/compressed', steer, NEWEST)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin, name='slow-network')
+        thread.start()
+        try:
+            wait_for(publisher.get_subscription_count)
+            yield waits_s
+        finally:
+            executor.shutdown()
+            thread.join()
 
 
 def test_slow_network_stops_the_car_and_queues_nothing(graph, car):

@@ -2,11 +2,11 @@
 
 import csv
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32
@@ -46,8 +46,8 @@ class Listener:
     """Collects the messages of some topics while it is spun."""
 
     def __init__(self, **topics):
-        rclpy.init()
-        self.node = rclpy.create_node('listener')
+        self._ending = ExitStack()
+        self.node = self._ending.enter_context(started_node('listener'))
         self.heard = {name: [] for name in topics}
         self._subscriptions = [
             self.node.create_subscription(kind, topic, self.heard[name].append, NEWEST)
@@ -77,8 +77,7 @@ class Listener:
 
     def __exit__(self, *_):
         self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown()
+        self._ending.close()
 
 
 PATIENCE = ('command_timeout:=0.9', 'stop_timeout:=2.0')

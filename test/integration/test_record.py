@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from sensor_msgs.msg import CompressedImage
 
 from helpers.network import own_port
 from helpers.processes import run_verb
+from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.cli import record as verb
@@ -162,8 +164,8 @@ class Ear:
     """A node that keeps what it hears, and when."""
 
     def __init__(self, **topics):
-        rclpy.init()
-        self.node = rclpy.create_node('ear')
+        self._ending = ExitStack()
+        self.node = self._ending.enter_context(started_node('ear'))
         self.heard = {name: [] for name in topics}
         self.heard_s = {name: [] for name in topics}
         for name, (kind, topic) in topics.items():
@@ -184,8 +186,7 @@ class Ear:
         return self
 
     def __exit__(self, *_):
-        self.node.destroy_node()
-        rclpy.shutdown()
+        self._ending.close()
 
 
 def test_replay_publishes_all_in_the_bags_own_time(drive):
@@ -291,37 +292,31 @@ def annotate():
 
 
 def test_annotated_frames_come_while_somebody_looks_and_cost_nothing_otherwise(
-    graph, frames, annotate
+    graph, frames, annotate, ros_node
 ):
     simulator = TalkingSimulator(graph.url())
     simulator.open(frames[0])
-    rclpy.init()
-    node = rclpy.create_node('viewer')
     seen = []
 
     def readers():
-        return node.count_subscribers('camera/image_raw/compressed')
+        return ros_node.count_subscribers('camera/image_raw/compressed')
 
-    try:
-        wait_for(lambda: node.count_publishers('camera/image_annotated/compressed'), 30.0)
-        wait_for(readers, 30.0, 'the steering node')
-        assert readers() == 1, 'nobody looks, so nobody listens'
-        viewer = node.create_subscription(
-            CompressedImage, 'camera/image_annotated/compressed', seen.append, NEWEST
-        )
-        wait_for(lambda: readers() == 2, 30.0)
+    wait_for(lambda: ros_node.count_publishers('camera/image_annotated/compressed'), 30.0)
+    wait_for(readers, 30.0, 'the steering node')
+    assert readers() == 1, 'nobody looks, so nobody listens'
+    viewer = ros_node.create_subscription(
+        CompressedImage, 'camera/image_annotated/compressed', seen.append, NEWEST
+    )
+    wait_for(lambda: readers() == 2, 30.0)
 
-        def a_frame_is_seen():
-            simulator.ask(frames[1])
-            rclpy.spin_once(node, timeout_sec=0.01)
-            return seen
+    def a_frame_is_seen():
+        simulator.ask(frames[1])
+        rclpy.spin_once(ros_node, timeout_sec=0.01)
+        return seen
 
-        wait_for(a_frame_is_seen, 20.0, 'an annotated frame')
-        node.destroy_subscription(viewer)
-        wait_for(lambda: readers() == 1, 30.0)
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
-        simulator.leave()
+    wait_for(a_frame_is_seen, 20.0, 'an annotated frame')
+    ros_node.destroy_subscription(viewer)
+    wait_for(lambda: readers() == 1, 30.0)
+    simulator.leave()
     assert decode_jpeg(bytes(seen[0].data)).shape == (320, 640, 3)
     assert seen[0].header.frame_id == 'camera_optical_frame'
