@@ -32,7 +32,7 @@ def executor_for(*nodes: Node) -> Executor:
         quick.try_out()
     except PRIVATE_ERRORS as error:
         nodes[0].get_logger().warning(
-            f'this rclpy lacks what the quick executor uses ({error}): '
+            f'this rclpy lacks private parts that the quick executor needs ({error}): '
             "rclpy's own executor is used, which is slower"
         )
         plain = SingleThreadedExecutor()
