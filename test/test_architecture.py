@@ -65,6 +65,7 @@ ROS = {
     'rosgraph_msgs',
     'sensor_msgs',
     'std_msgs',
+    'std_srvs',
     'tf2_msgs',
     'visualization_msgs',
 }

@@ -1,4 +1,4 @@
-"""Topics and transform frames of a drive: every name once, with type and publishers. Pure.
+"""Topics, services and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the
 namespace of its car: see `prefixes`.
@@ -31,9 +31,12 @@ RECORDER_READY = 'ready/recorder'
 ODOMETRY = 'odom'
 DRIVEN_PATH = 'path'
 PREDICTED_PATH = 'predicted_path'
+HOLD_ACTIVE = 'hold/active'
 DIAGNOSTICS = 'diagnostics'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
+
+HOLD = 'hold'
 
 ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
@@ -64,6 +67,14 @@ class Topic:
     meaning: str
     recording: Recording = Recording.NEVER
     is_latched: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service of the bridge: its type `package/srv/Name` and its meaning."""
+
+    type: str
+    meaning: str
 
 
 TOPICS = {
@@ -135,6 +146,13 @@ TOPICS = {
         type='std_msgs/msg/Float32',
         publishers=('throttle',),
         meaning='Speed limit that the throttle node applies, m/s.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
+    HOLD_ACTIVE: Topic(
+        type='std_msgs/msg/Bool',
+        publishers=('bridge',),
+        meaning='Whether the car is held: braked and kept standing until it is released.',
         recording=Recording.FROM_THE_START,
         is_latched=True,
     ),
@@ -211,6 +229,14 @@ RECORDED_TOPICS = tuple(
 )
 """Names of the topics that `sim-bridge record` stores when none are named."""
 
+SERVICES = {
+    HOLD: Service(
+        type='std_srvs/srv/SetBool',
+        meaning='Emergency stop: `true` brakes the car and keeps it standing, `false` releases.',
+    ),
+}
+"""Every service of a drive by its name, without the services that each ROS node has."""
+
 
 def prefixes(cars: int) -> tuple[str, ...]:
     """Prefix of each car's topic names: empty for one car, else `car_1/`, `car_2/` and so on."""
@@ -221,6 +247,12 @@ def frame_prefix(namespace: str) -> str:
     """Prefix of the transform frames in a node's namespace: `car_1/` for /car_1, else empty."""
     car = namespace.rpartition('/')[2]
     return f'{car}/' if re.fullmatch(r'car_[0-9]+', car) else ''
+
+
+def car_of(topic: str) -> int:
+    """Number of the car, counted from 1, to which a full name belongs; 1 without a car in it."""
+    found = re.search(r'/car_([0-9]+)/', topic)
+    return int(found[1]) if found else 1
 
 
 def without_car(topic: str) -> str:

@@ -20,10 +20,11 @@ from rclpy.node import Node
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import Camera, CarInterface
+from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
-from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
+from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
@@ -82,6 +83,13 @@ class BridgeNode(Node):
                 self._prefixes, self._sessions.sessions, feeds, strict=True
             )
         }
+        self._beat = heartbeat(self._held_cars)
+        for number in held_cars():
+            self._sessions.sessions[number - 1].set_held(clock(), True)
+        for prefix, session in zip(self._prefixes, self._sessions.sessions, strict=True):
+            CarServices(
+                self, prefix, session, call_soon=self._server.call_soon, on_held=self._on_held
+            )
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
         self.create_timer(PERIOD_S, self._publish_diagnostics)
@@ -91,9 +99,8 @@ class BridgeNode(Node):
     def _serve(self, host: str) -> None:
         self._server.start(self)
         self._is_serving = True
-        beat = heartbeat()
-        if beat is not None:
-            self._server.repeat(BEAT_PERIOD_S, beat)
+        if self._beat is not None:
+            self._server.repeat(BEAT_PERIOD_S, self._beat)
         self.get_logger().info(f'listening on {host}:{self._server.port}')
         if not self._server.is_local:
             self.get_logger().warning(
@@ -130,6 +137,16 @@ class BridgeNode(Node):
     def next_deadline(self) -> float:
         """Time at which `expire` has to be called next."""
         return self._sessions.next_deadline()
+
+    def _held_cars(self) -> list[int]:
+        """Return the numbers of the cars that are held, counted from 1."""
+        sessions = enumerate(self._sessions.sessions, 1)
+        return [number for number, session in sessions if session.is_held]
+
+    def _on_held(self) -> None:
+        """Pass the cars that are held on to the guard at once, because this process may die."""
+        if self._beat is not None:
+            self._beat()
 
     def _next_stamp_ns(self) -> int:
         """Return the time of receipt, made unique, because commands name their frame by it."""
@@ -186,6 +203,7 @@ class BridgeNode(Node):
 _LEVELS = {
     None: DiagnosticStatus.WARN,
     State.DEGRADED: DiagnosticStatus.WARN,
+    State.HELD: DiagnosticStatus.WARN,
     State.ABSENT: DiagnosticStatus.ERROR,
     State.STOPPED: DiagnosticStatus.ERROR,
     State.UNREADABLE: DiagnosticStatus.ERROR,

@@ -171,6 +171,7 @@ class CarInterface:
         return {
             'ready': not reason,
             'state': session.state_line,
+            'held': session.is_held,
             'reason': reason,
             'trouble': session.state_line if is_unreadable else reason,
             'nodes': self._monitor.nodes,

@@ -47,7 +47,8 @@ class CarSession:
     """Takes the telemetry of the client that drives one car, and answers it.
 
     `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
-    the newest command that was sent, `last_error` the fault of the newest bad telemetry.
+    the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
+    is whether the car is braked and kept standing, whichever client drives it.
     """
 
     def __init__(self, limits: Limits, inspect_image: InspectImage) -> None:
@@ -55,6 +56,7 @@ class CarSession:
         self.latencies_s: deque[float] = deque(maxlen=1000)
         self.last_command = HALT
         self.last_error = ''
+        self.is_held = False
         self.client: SimulatorClient | None = None
         self._limits = limits
         self._inspect_image = inspect_image
@@ -70,9 +72,10 @@ class CarSession:
     def state_line(self) -> str:
         """State of the car in one line, with the fault of a telemetry that cannot be read."""
         state = self.state
-        if state is None:
-            return 'no simulator connected'
-        return f'{state.value}: {self.last_error}' if state is State.UNREADABLE else state.value
+        line = 'no simulator connected' if state is None else state.value
+        if state is State.UNREADABLE:
+            line += f': {self.last_error}'
+        return f'{line} (held)' if self.is_held and state is not State.HELD else line
 
     @property
     def speed_mps(self) -> float:
@@ -88,7 +91,11 @@ class CarSession:
         if self.client:
             self._displace(self.client)
         self._scheduler = ResponseScheduler(
-            self._limits, now_s, self.counters, nodes_ready=self._nodes_ready
+            self._limits,
+            now_s,
+            self.counters,
+            nodes_ready=self._nodes_ready,
+            is_held=self.is_held,
         )
         client.heard_s = now_s
         client.owes_halt = False
@@ -121,6 +128,12 @@ class CarSession:
         self._nodes_ready = nodes_ready
         if self.client:
             self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))
+
+    def set_held(self, now_s: float, is_held: bool) -> None:
+        """Hold the car, or release it, see `ResponseScheduler.set_held`."""
+        self.is_held = is_held
+        if self.client:
+            self._answer(self._scheduler.set_held(now_s, is_held))
 
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
         """Take a steering command for the frame with this stamp."""

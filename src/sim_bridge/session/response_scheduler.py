@@ -34,6 +34,7 @@ class State(Enum):
     WAITING = 'waiting for telemetry'
     ABSENT = 'waiting for the nodes'
     DRIVING = 'driving'
+    HELD = 'held: emergency stop'
     DEGRADED = 'late commands: rolling with zero throttle'
     STOPPED = 'stopped: no fresh command'
     MANUAL = 'driven by hand'
@@ -98,6 +99,8 @@ class ResponseScheduler:
     While the car is braked, telemetry is answered at once, because the brake holds a car on a
     slope only if answers are quick. A steering that comes within the command timeout then shows
     that the network works again, and the next telemetry waits for its own steering.
+
+    A held car is braked likewise, with the newest steering, whatever else the nodes send.
     """
 
     def __init__(
@@ -107,14 +110,19 @@ class ResponseScheduler:
         counters: Counters | None = None,
         *,
         nodes_ready: bool = True,
+        is_held: bool = False,
     ) -> None:
-        """`nodes_ready`: whether the steering and the throttle node are ready."""
+        """nodes_ready: whether the steering and the throttle node are ready.
+
+        is_held: whether the car is held from the start, see `set_held`.
+        """
         self.limits = limits
         self.counters = counters or Counters()
         self.speed_mps = 0.0
         self._state = State.WAITING
         self._is_unreadable = False
         self._nodes_ready = nodes_ready
+        self._is_held = is_held
         self._stop_controller = StopController()
         self._tokens = TokenMerger(limits)
         self._waiting: _Waiting | None = None
@@ -123,7 +131,7 @@ class ResponseScheduler:
         self._throttle: float | None = None
         self._steering_awaited_since_s: float | None = None
         self._throttle_awaited_since_s: float | None = None
-        self._is_braking = False
+        self._is_braking = is_held
         self._braked: dict[int | None, float] = {}
         self._active_s = started_s
         self._keepalive_wait_s = limits.keepalive_after_s
@@ -141,8 +149,8 @@ class ResponseScheduler:
     def telemetry(self, now_s: float, stamp_ns: int, speed_mps: float) -> None:
         """Take a frame that was published for the nodes."""
         self._measure(now_s, speed_mps)
-        self._hold(now_s, _Kind.FRAME, stamp_ns)
-        if self._state is State.WAITING and not self._nodes_ready:
+        self._await_answer(now_s, _Kind.FRAME, stamp_ns)
+        if self._state is State.WAITING and not (self._nodes_ready or self._is_held):
             self._state = State.ABSENT
         self._steering_awaited_since_s = _earliest(self._steering_awaited_since_s, now_s)
         self._throttle_awaited_since_s = _earliest(self._throttle_awaited_since_s, now_s)
@@ -151,12 +159,12 @@ class ResponseScheduler:
         """Take a telemetry that cannot be used. speed_mps: None if it cannot be read either."""
         self.counters.bad_packets += 1
         self._measure(now_s, speed_mps)
-        self._hold(now_s, _Kind.UNREADABLE)
+        self._await_answer(now_s, _Kind.UNREADABLE)
         self._steering_awaited_since_s = _earliest(self._steering_awaited_since_s, now_s)
 
     def manual(self, now_s: float) -> None:
         """Take a telemetry of a car that a person drives: no command is awaited."""
-        self._hold(now_s, _Kind.MANUAL)
+        self._await_answer(now_s, _Kind.MANUAL)
         self._stop_controller.forget()
         self._steering_awaited_since_s = self._throttle_awaited_since_s = None
         self._is_braking = False
@@ -172,6 +180,16 @@ class ResponseScheduler:
             self._steering_awaited_since_s = self._throttle_awaited_since_s = None
         return self.expire(now_s)
 
+    def set_held(self, now_s: float, is_held: bool) -> Answer | None:
+        """Set whether the car is braked to a standstill and kept there.
+
+        After the release it stays braked until the first fresh pair of commands. A person who
+        drives by hand cannot be held, because the simulator ignores commands then.
+        """
+        self._is_held = is_held
+        self._is_braking = self._is_braking or is_held
+        return self.expire(now_s)
+
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> Answer | None:
         """Take a steering command that was computed from the frame with this stamp."""
         if not math.isfinite(steering_rad):
@@ -179,6 +197,7 @@ class ResponseScheduler:
             return None
         if self._waiting is None or self._waiting.stamp_ns != stamp_ns:
             if now_s - self._braked.get(stamp_ns, -math.inf) <= self.limits.command_timeout_s:
+                self._steering_rad = steering_rad
                 self._steering_awaited_since_s = None
             elif stamp_ns not in self._superseded_stamps:
                 self.counters.late_commands += 1
@@ -212,7 +231,7 @@ class ResponseScheduler:
         complete = self._answer_if_complete(now_s)
         if complete is not None or now_s < self._frame_deadline(waiting):
             return complete
-        self.counters.timeouts += waiting.nodes_were_ready
+        self.counters.timeouts += waiting.nodes_were_ready and not self._is_held
         return self._fall_back(now_s, waiting)
 
     def next_deadline(self) -> float:
@@ -222,7 +241,7 @@ class ResponseScheduler:
             return self._active_s + self._keepalive_wait_s
         return waiting.free_s if math.isfinite(waiting.free_s) else self._frame_deadline(waiting)
 
-    def _hold(self, now_s: float, kind: _Kind, stamp_ns: int | None = None) -> None:
+    def _await_answer(self, now_s: float, kind: _Kind, stamp_ns: int | None = None) -> None:
         """Let a telemetry wait for its answer. It replaces a telemetry that waits already."""
         self.counters.telemetry += 1
         self._active_s = now_s
@@ -232,7 +251,7 @@ class ResponseScheduler:
         free_s = self._tokens.hold_until_s(
             now_s,
             supersedes=self.has_waiting,
-            needs_command=kind is _Kind.FRAME and not is_stopped,
+            needs_command=kind is _Kind.FRAME and not (is_stopped or self._is_held),
         )
         if self._waiting is not None:
             self.counters.superseded += 1
@@ -244,6 +263,8 @@ class ResponseScheduler:
         waiting = self._waiting
         if waiting is None or waiting.steering_rad is None or now_s < waiting.free_s:
             return None
+        if self._is_held:
+            return None
         throttle_age_s = _age_s(now_s, self._throttle_awaited_since_s)
         if self._throttle is None or throttle_age_s > self.limits.command_timeout_s:
             return None
@@ -252,9 +273,12 @@ class ResponseScheduler:
         return self._command(now_s, waiting, waiting.steering_rad, self._throttle)
 
     def _fall_back(self, now_s: float, waiting: _Waiting) -> Answer:
-        """Answer with the last steering and zero throttle, or the brake after `stop_timeout_s`."""
+        """Answer with the last steering and zero throttle, or the brake after `stop_timeout_s`.
+
+        A held car is always braked.
+        """
         is_overdue = self._overdue_s(now_s) >= self.limits.stop_timeout_s
-        if is_overdue or self._is_braking or self._waits_standing(waiting):
+        if is_overdue or self._is_braking or self._waits_standing(waiting) or self._is_held:
             self._state, throttle = State.STOPPED, None
             self._is_braking = True
             self._braked[waiting.stamp_ns] = waiting.received_s
@@ -262,7 +286,9 @@ class ResponseScheduler:
                 del self._braked[next(iter(self._braked))]
         else:
             self._state, throttle = State.DEGRADED, 0.0
-        if not waiting.nodes_were_ready:
+        if self._is_held:
+            self._state = State.HELD
+        elif not waiting.nodes_were_ready:
             self._state = State.ABSENT
         return self._command(now_s, waiting, self._steering_rad, throttle)
 
@@ -282,7 +308,7 @@ class ResponseScheduler:
         self._waiting = None
         self._active_s = now_s
         self.counters.answers += 1
-        is_timed = waiting.kind is _Kind.FRAME and self._state is not State.ABSENT
+        is_timed = waiting.kind is _Kind.FRAME and self._state not in (State.ABSENT, State.HELD)
         return Answer(command, now_s - waiting.received_s if is_timed else None)
 
     def _keepalive(self, now_s: float) -> Answer | None:
@@ -319,9 +345,10 @@ class ResponseScheduler:
         """Time at which a frame is answered without its command.
 
         That is after the command timeout, or earlier if braking has to begin earlier. A standing
-        car waits longer while the nodes are missing, and no longer once they are ready.
+        car waits longer while the nodes are missing, and no longer once they are ready. A held
+        car does not wait.
         """
-        if self._nodes_ready and not waiting.nodes_were_ready:
+        if self._is_held or (self._nodes_ready and not waiting.nodes_were_ready):
             return waiting.received_s
         if self._waits_standing(waiting):
             return waiting.received_s + self.limits.stop_timeout_s
