@@ -32,11 +32,15 @@ ODOMETRY = 'odom'
 DRIVEN_PATH = 'path'
 PREDICTED_PATH = 'predicted_path'
 HOLD_ACTIVE = 'hold/active'
+RESETS = 'resets'
 DIAGNOSTICS = 'diagnostics'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
 
 HOLD = 'hold'
+RESET = 'reset'
+PAUSE = 'pause'
+STEP = 'step'
 
 ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
@@ -156,6 +160,13 @@ TOPICS = {
         recording=Recording.FROM_THE_START,
         is_latched=True,
     ),
+    RESETS: Topic(
+        type='std_msgs/msg/UInt32',
+        publishers=('bridge',),
+        meaning='Number of resets of the simulator; odometry starts anew after each.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
     STEERING_READY: Topic(
         type='std_msgs/msg/Bool',
         publishers=('steering',),
@@ -233,6 +244,18 @@ SERVICES = {
     HOLD: Service(
         type='std_srvs/srv/SetBool',
         meaning='Emergency stop: `true` brakes the car and keeps it standing, `false` releases.',
+    ),
+    RESET: Service(
+        type='std_srvs/srv/Trigger',
+        meaning='Puts the car of the embedded simulator back to the start.',
+    ),
+    PAUSE: Service(
+        type='std_srvs/srv/SetBool',
+        meaning='`true` lets the embedded simulator stand still, `false` lets it go on.',
+    ),
+    STEP: Service(
+        type='std_srvs/srv/Trigger',
+        meaning='Simulates one frame of the paused embedded simulator.',
     ),
 }
 """Every service of a drive by its name, without the services that each ROS node has."""

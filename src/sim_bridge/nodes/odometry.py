@@ -15,14 +15,14 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.node import Node
-from std_msgs.msg import Float32, Header
+from std_msgs.msg import Float32, Header, UInt32
 from visualization_msgs.msg import Marker
 
 from sim_bridge import topics
 from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
 from steering_net.ros.parameters import Parameter, declare
@@ -60,6 +60,7 @@ class OdometryNode(Node):
         self._step_m: float = values['path_step']
         self._pose = Pose()
         self._driven_m = 0.0
+        self._resets = 0
         self._steering_rad = 0.0
         self._last_s = clock()
         self._points: deque[PoseStamped] = deque(maxlen=values['path_points'])
@@ -72,12 +73,21 @@ class OdometryNode(Node):
         self.create_subscription(Float32, topics.SPEED, self._on_speed, NEWEST)
         self.create_subscription(Float32, topics.STEERING_ANGLE, self._on_angle, NEWEST)
         self.create_subscription(Float32, topics.STEERING_PLOT, self._on_command, NEWEST)
+        self.create_subscription(UInt32, topics.RESETS, self._on_resets, LATCHED)
         self.create_timer(_PATH_PERIOD_S, self._publish_path)
         publish_health(self, conversions.ODOMETRY_STATUS, self._health)
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):
             self._steering_rad = float(message.data)
+
+    def _on_resets(self, message: UInt32) -> None:
+        """Start anew after a reset. A new bridge counts from 0 again, which is no reset."""
+        if message.data > self._resets:
+            self._pose = Pose()
+            self._driven_m = 0.0
+            self._points.clear()
+        self._resets = message.data
 
     def _on_speed(self, message: Float32) -> None:
         now_s = self._monotonic_s()

@@ -4,6 +4,9 @@ This is the only module that knows miles per hour, degrees and steering that is 
 right. Everything that it returns is SI with REP-103 signs (metres, seconds, radians, left is
 positive). Pure: payloads in, frozen values out, and back. The bridge uses `UdacityLink`; the
 embedded simulator uses `encode_telemetry` and `decode_command`, the mirrors of its two halves.
+
+The embedded simulator adds the field `run` to its telemetry, which other servers ignore. It
+accepts the events of `Control`, which are sent only to a simulator with this field.
 """
 
 from __future__ import annotations
@@ -16,12 +19,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sim_bridge.protocol.types import Command, HalfCommandError, PacketError, Telemetry
+from sim_bridge.protocol.types import (
+    Command,
+    Control,
+    HalfCommandError,
+    PacketError,
+    Telemetry,
+)
 from steering_net.vehicle import MAX_STEERING_RAD
 
 EVENT_TELEMETRY = 'telemetry'
 EVENT_STEER = 'steer'
 EVENT_MANUAL = 'manual'
+
+_FIELD_RUN = 'run'
 
 _MPS_PER_MPH = 0.44704
 
@@ -76,6 +87,10 @@ class UdacityLink:
         """Send a `manual` event."""
         self._emit(EVENT_MANUAL, {})
 
+    def send_control(self, control: Control) -> None:
+        """Send the event of a request."""
+        self._emit(control.value, {})
+
 
 def decode_telemetry(payload: object) -> Telemetry | None:
     """Read the data of a `telemetry` event; None means that a person drives.
@@ -113,7 +128,15 @@ def _decode(payload: Mapping[str, object]) -> Telemetry:
         throttle=throttle,
         speed_mps=speed_mps,
         jpeg=_image(payload),
+        run=_run(payload),
     )
+
+
+def _run(payload: Mapping[str, object]) -> int | None:
+    """Return the number of resets; None without the field, or for another field of its name."""
+    raw = payload.get(_FIELD_RUN)
+    is_number = isinstance(raw, str) and raw.isascii() and raw.isdecimal() and len(raw) < 10
+    return int(str(raw)) if is_number else None
 
 
 def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
@@ -123,12 +146,15 @@ def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
 
 def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
     """Return the data of a `telemetry` event as the simulator writes it, in its field order."""
-    return {
+    fields = {
         'steering_angle': _n4(-math.degrees(telemetry.steering_rad), culture),
         'throttle': _n4(telemetry.throttle, culture),
         'speed': _n4(telemetry.speed_mps / _MPS_PER_MPH, culture),
         'image': base64.b64encode(telemetry.jpeg).decode('ascii'),
     }
+    if telemetry.run is not None:
+        fields[_FIELD_RUN] = str(telemetry.run)
+    return fields
 
 
 def encode_command(command: Command, decimal: str | None) -> dict[str, str]:

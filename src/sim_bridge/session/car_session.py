@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim_bridge.protocol.types import HALT, Command, Link, PacketError, Telemetry
+from sim_bridge.protocol.types import HALT, Command, Control, Link, PacketError, Telemetry
 from sim_bridge.session.response_scheduler import Answer, Counters, ResponseScheduler, State
 from sim_bridge.session.tokens import Limits
 
@@ -21,13 +21,18 @@ InspectImage = Callable[[bytes], str]
 """Returns the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
 
 
+class ControlError(RuntimeError):
+    """The simulator of a car cannot do what was requested; the message says why."""
+
+
 @dataclass(eq=False)
 class SimulatorClient:
     """A connected client, and the car that it drives, if any.
 
     is_simulator: it has shown that it is one, by its dialect or by telemetry. owes_halt: another
     client has taken its car, and a last 0/0 has to answer its next telemetry. is_unanswered: it
-    waits for the answer to a telemetry.
+    waits for the answer to a telemetry. run: number of resets in the newest telemetry that counts,
+    see `Telemetry`.
     """
 
     link: Link
@@ -36,6 +41,7 @@ class SimulatorClient:
     heard_s: float = -math.inf
     owes_halt: bool = False
     is_unanswered: bool = False
+    run: int | None = None
 
     def send_last_halt(self) -> None:
         """Answer the telemetry of a client that has lost its car with 0/0."""
@@ -48,7 +54,8 @@ class CarSession:
 
     `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
     the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
-    is whether the car is braked and kept standing, whichever client drives it.
+    is whether the car is braked and kept standing, whichever client drives it. `resets` counts the
+    resets of its simulators.
     """
 
     def __init__(self, limits: Limits, inspect_image: InspectImage) -> None:
@@ -57,6 +64,7 @@ class CarSession:
         self.last_command = HALT
         self.last_error = ''
         self.is_held = False
+        self.resets = 0
         self.client: SimulatorClient | None = None
         self._limits = limits
         self._inspect_image = inspect_image
@@ -84,19 +92,16 @@ class CarSession:
 
     def is_free(self, now_s: float) -> bool:
         """Whether no client drives the car, or only one that has fallen silent."""
-        return self.client is None or now_s - self.client.heard_s > SILENCE_S
+        if self.client is None:
+            return True
+        is_silent = now_s - self.client.heard_s > SILENCE_S
+        return is_silent and self.state is not State.PAUSED
 
     def assign(self, now_s: float, client: SimulatorClient) -> None:
         """Let this client drive from now on, and answer a telemetry that it still waits for."""
         if self.client:
             self._displace(self.client)
-        self._scheduler = ResponseScheduler(
-            self._limits,
-            now_s,
-            self.counters,
-            nodes_ready=self._nodes_ready,
-            is_held=self.is_held,
-        )
+        self._scheduler = self._new_scheduler(now_s)
         client.heard_s = now_s
         client.owes_halt = False
         client.session, self.client = self, client
@@ -120,6 +125,10 @@ class CarSession:
         if frame is None:
             self._scheduler.manual(now_s)
             return None
+        if self._is_from_before_a_reset(self.client, frame):
+            self.counters.telemetry += 1
+            self.counters.superseded += 1
+            return None
         self._scheduler.telemetry(now_s, stamp_ns, frame.speed_mps)
         return frame
 
@@ -134,6 +143,33 @@ class CarSession:
         self.is_held = is_held
         if self.client:
             self._answer(self._scheduler.set_held(now_s, is_held))
+
+    def control(self, now_s: float, control: Control) -> None:
+        """Send a request to the simulator that drives the car.
+
+        After a reset no telemetry from before is answered. Raises ControlError if the simulator
+        cannot do it.
+        """
+        client = self.client
+        if client is None:
+            raise ControlError('no simulator is connected')
+        if client.run is None:
+            raise ControlError(
+                f'this simulator has no {control.value}; the embedded one has it, and says so in '
+                'its telemetry'
+            )
+        if control is Control.STEP and self.state is not State.PAUSED:
+            raise ControlError('the simulator is not paused')
+        if control is Control.RESET:
+            is_paused = self.state is State.PAUSED
+            self.resets += 1
+            client.run += 1
+            self.counters.superseded += self._scheduler.has_waiting
+            self._scheduler = self._new_scheduler(now_s)
+            self._scheduler.set_paused(now_s, is_paused)
+        elif control is not Control.STEP:
+            self._scheduler.set_paused(now_s, control is Control.PAUSE)
+        client.link.send_control(control)
 
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
         """Take a steering command for the frame with this stamp."""
@@ -166,6 +202,23 @@ class CarSession:
             if fault:
                 raise PacketError(fault, frame.speed_mps)
         return frame
+
+    def _new_scheduler(self, now_s: float) -> ResponseScheduler:
+        return ResponseScheduler(
+            self._limits,
+            now_s,
+            self.counters,
+            nodes_ready=self._nodes_ready,
+            is_held=self.is_held,
+        )
+
+    @staticmethod
+    def _is_from_before_a_reset(client: SimulatorClient, frame: Telemetry) -> bool:
+        if frame.run is None:
+            return False
+        is_old = client.run is not None and frame.run < client.run
+        client.run = frame.run if client.run is None else max(client.run, frame.run)
+        return is_old
 
     def _displace(self, client: SimulatorClient) -> None:
         client.session = None

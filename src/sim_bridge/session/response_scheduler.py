@@ -37,6 +37,7 @@ class State(Enum):
     HELD = 'held: emergency stop'
     DEGRADED = 'late commands: rolling with zero throttle'
     STOPPED = 'stopped: no fresh command'
+    PAUSED = 'paused'
     MANUAL = 'driven by hand'
     UNREADABLE = 'telemetry cannot be read'
 
@@ -121,6 +122,7 @@ class ResponseScheduler:
         self.speed_mps = 0.0
         self._state = State.WAITING
         self._is_unreadable = False
+        self._is_paused = False
         self._nodes_ready = nodes_ready
         self._is_held = is_held
         self._stop_controller = StopController()
@@ -139,6 +141,8 @@ class ResponseScheduler:
     @property
     def state(self) -> State:
         """State of the car; UNREADABLE while the newest telemetry could not be read."""
+        if self._is_paused:
+            return State.PAUSED
         return State.UNREADABLE if self._is_unreadable else self._state
 
     @property
@@ -150,6 +154,8 @@ class ResponseScheduler:
         """Take a frame that was published for the nodes."""
         self._measure(now_s, speed_mps)
         self._await_answer(now_s, _Kind.FRAME, stamp_ns)
+        if self._is_paused:
+            self._forget_ages()
         if self._state is State.WAITING and not (self._nodes_ready or self._is_held):
             self._state = State.ABSENT
         self._steering_awaited_since_s = _earliest(self._steering_awaited_since_s, now_s)
@@ -166,7 +172,7 @@ class ResponseScheduler:
         """Take a telemetry of a car that a person drives: no command is awaited."""
         self._await_answer(now_s, _Kind.MANUAL)
         self._stop_controller.forget()
-        self._steering_awaited_since_s = self._throttle_awaited_since_s = None
+        self._forget_ages()
         self._is_braking = False
         self._state = State.MANUAL
 
@@ -177,8 +183,17 @@ class ResponseScheduler:
         """
         self._nodes_ready = nodes_ready
         if nodes_ready:
-            self._steering_awaited_since_s = self._throttle_awaited_since_s = None
+            self._forget_ages()
         return self.expire(now_s)
+
+    def set_paused(self, now_s: float, is_paused: bool) -> None:
+        """Set whether the world of the simulator stands still, so that no telemetry is missed.
+
+        A telemetry of a single step is answered as usual.
+        """
+        self._is_paused = is_paused
+        self._active_s = now_s
+        self._forget_ages()
 
     def set_held(self, now_s: float, is_held: bool) -> Answer | None:
         """Set whether the car is braked to a standstill and kept there.
@@ -238,7 +253,7 @@ class ResponseScheduler:
         """Time at which `expire` has to be called next, seconds of the caller's clock."""
         waiting = self._waiting
         if waiting is None:
-            return self._active_s + self._keepalive_wait_s
+            return math.inf if self._is_paused else self._active_s + self._keepalive_wait_s
         return waiting.free_s if math.isfinite(waiting.free_s) else self._frame_deadline(waiting)
 
     def _await_answer(self, now_s: float, kind: _Kind, stamp_ns: int | None = None) -> None:
@@ -317,7 +332,7 @@ class ResponseScheduler:
         The pauses between keepalives grow, because a simulator in its menu queues every keepalive
         and each of them becomes a token.
         """
-        if now_s < self._active_s + self._keepalive_wait_s:
+        if self._is_paused or now_s < self._active_s + self._keepalive_wait_s:
             return None
         self._active_s = now_s
         self._keepalive_wait_s = min(
@@ -329,6 +344,10 @@ class ResponseScheduler:
         self._measure(now_s, None)
         throttle = None if self._is_braking else 0.0
         return Answer(Command(self._steering_rad, self._pedal(now_s, throttle)))
+
+    def _forget_ages(self) -> None:
+        """Count the age of steering and throttle from the next telemetry on."""
+        self._steering_awaited_since_s = self._throttle_awaited_since_s = None
 
     def _overdue_s(self, now_s: float) -> float:
         """Time for which a steering or a throttle has been awaited, s."""

@@ -115,6 +115,18 @@ def test_encode_telemetry_is_what_the_simulator_prints():
     assert german['speed'] == '1.000,0000'
 
 
+def test_run_of_the_embedded_simulator_is_one_more_field():
+    frame = Telemetry(0.0, 0.0, 1.0, JPEG, run=12)
+    payload = encode_telemetry(frame, CULTURES['de-DE'])
+    assert (list(payload), payload['run']) == ([*GOOD, 'run'], '12')
+    assert decode_telemetry(payload).run == 12
+
+
+@pytest.mark.parametrize('run', [None, 3, -1, '', '-1', 'x', '\u0663', '1' * 10, [], {'a': 1}])
+def test_other_field_of_that_name_is_ignored(run):
+    assert decode_telemetry({**GOOD, 'run': run}).run is None
+
+
 def test_encode_command_is_literal():
     command = Command(steering_rad=udacity.MAX_STEERING_RAD / 20, throttle=0.3)
     assert encode_command(command, '.') == {
