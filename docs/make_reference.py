@@ -21,7 +21,7 @@ from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
-from sim_bridge.topics import DIAGNOSTICS, SERVICES, TOPICS
+from sim_bridge.topics import CLOCK, DIAGNOSTICS, SERVICES, TOPICS, TRANSFORMS
 from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')
@@ -66,9 +66,10 @@ def topics(nodes: list[Node]) -> list[str]:
                     ends[name][side].append(node.get_name())
                     if endpoint.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL:
                         latched.add(name)
-    if '/tf' not in kinds:  # The odometry node publishes it only where tf2_msgs is installed.
-        kinds['/tf'] = 'tf2_msgs/TFMessage'
-        ends['/tf'][0].append('odometry')
+    for name in (CLOCK, TRANSFORMS):  # Published only with use_sim_time, or with tf2_msgs.
+        if not ends[name][0]:
+            kinds[name] = TOPICS[name].type.replace('/msg/', '/')
+            ends[name][0].extend(TOPICS[name].publishers)
     lines = ['## Topics', '', '| topic | type | from | to | what |', '|---|---|---|---|---|']
     for name in sorted(kinds):
         senders, takers = (', '.join(sorted(names)) or 'anyone' for names in ends[name])

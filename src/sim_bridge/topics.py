@@ -18,6 +18,7 @@ RAW_FRAME = 'camera/image_raw'
 ANNOTATED_FRAME = 'camera/image_annotated/compressed'
 CAMERA_INFO = 'camera/camera_info'
 SPEED = 'vehicle/speed'
+TWIST = 'vehicle/twist'
 STEERING_ANGLE = 'vehicle/steering_angle'
 THROTTLE = 'vehicle/throttle'
 STEERING_COMMAND = 'cmd/steering'
@@ -34,6 +35,7 @@ PREDICTED_PATH = 'predicted_path'
 HOLD_ACTIVE = 'hold/active'
 RESETS = 'resets'
 DIAGNOSTICS = 'diagnostics'
+CLOCK = '/clock'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
 
@@ -109,6 +111,12 @@ TOPICS = {
         type='std_msgs/msg/Float32',
         publishers=('bridge',),
         meaning='Measured speed, m/s.',
+        recording=Recording.FROM_THE_START,
+    ),
+    TWIST: Topic(
+        type='geometry_msgs/msg/TwistStamped',
+        publishers=('bridge',),
+        meaning='Measured speed and yaw rate, m/s and rad/s; only while there is a subscription.',
         recording=Recording.FROM_THE_START,
     ),
     STEERING_ANGLE: Topic(
@@ -207,6 +215,11 @@ TOPICS = {
         publishers=('annotate', 'bridge', 'odometry', 'steering', 'throttle'),
         meaning='State, rates, latency, drops and their reasons, once a second.',
         recording=Recording.FROM_THE_START,
+    ),
+    CLOCK: Topic(
+        type='rosgraph_msgs/msg/Clock',
+        publishers=('bridge',),
+        meaning='Simulated time; only if the parameter use_sim_time of the bridge is true.',
     ),
     TRANSFORMS: Topic(
         type='tf2_msgs/msg/TFMessage',

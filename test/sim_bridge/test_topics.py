@@ -55,7 +55,9 @@ def test_nodes_declare_what_the_table_of_topics_holds(row):
 
 def test_every_topic_without_a_foreign_message_type_is_in_the_reference():
     declared = {name for name, *_ in reference_rows()}
-    of_pypi = {name for name, topic in TOPICS.items() if 'tf2_msgs' not in topic.type}
+    of_pypi = {
+        name.removeprefix('/') for name, topic in TOPICS.items() if 'tf2_msgs' not in topic.type
+    }
     assert of_pypi <= declared
 
 

@@ -53,7 +53,7 @@ class Telemetry:
 
     steering_rad: present angle of the wheels, left positive. throttle: 0..1. speed_mps: magnitude.
     jpeg: the image of the camera as it was sent. run: number of resets so far; None for a
-    simulator that accepts no `Control`.
+    simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent.
     """
 
     steering_rad: float
@@ -61,6 +61,7 @@ class Telemetry:
     speed_mps: float
     jpeg: bytes
     run: int | None = None
+    time_ns: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ right. Everything that it returns is SI with REP-103 signs (metres, seconds, rad
 positive). Pure: payloads in, frozen values out, and back. The bridge uses `UdacityLink`; the
 embedded simulator uses `encode_telemetry` and `decode_command`, the mirrors of its two halves.
 
-The embedded simulator adds the field `run` to its telemetry, which other servers ignore. It
-accepts the events of `Control`, which are sent only to a simulator with this field.
+The embedded simulator adds the fields `run` and `time_ns` to its telemetry, which other servers
+ignore. It accepts the events of `Control`, which are sent only to a simulator with a `run`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ EVENT_STEER = 'steer'
 EVENT_MANUAL = 'manual'
 
 _FIELD_RUN = 'run'
+_FIELD_TIME = 'time_ns'
 
 _MPS_PER_MPH = 0.44704
 
@@ -128,14 +129,15 @@ def _decode(payload: Mapping[str, object]) -> Telemetry:
         throttle=throttle,
         speed_mps=speed_mps,
         jpeg=_image(payload),
-        run=_run(payload),
+        run=_count(payload, _FIELD_RUN),
+        time_ns=_count(payload, _FIELD_TIME),
     )
 
 
-def _run(payload: Mapping[str, object]) -> int | None:
-    """Return the number of resets; None without the field, or for another field of its name."""
-    raw = payload.get(_FIELD_RUN)
-    is_number = isinstance(raw, str) and raw.isascii() and raw.isdecimal() and len(raw) < 10
+def _count(payload: Mapping[str, object], field: str) -> int | None:
+    """Return an optional whole number, 0 or more; None if it is missing or something else."""
+    raw = payload.get(field)
+    is_number = isinstance(raw, str) and raw.isascii() and raw.isdecimal() and len(raw) < 19
     return int(str(raw)) if is_number else None
 
 
@@ -152,8 +154,9 @@ def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
         'speed': _n4(telemetry.speed_mps / _MPS_PER_MPH, culture),
         'image': base64.b64encode(telemetry.jpeg).decode('ascii'),
     }
-    if telemetry.run is not None:
-        fields[_FIELD_RUN] = str(telemetry.run)
+    for field, value in ((_FIELD_RUN, telemetry.run), (_FIELD_TIME, telemetry.time_ns)):
+        if value is not None:
+            fields[field] = str(value)
     return fields
 
 

@@ -55,16 +55,22 @@ class CarSession:
     `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
     the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
     is whether the car is braked and kept standing, whichever client drives it. `resets` counts the
-    resets of its simulators.
+    resets of its simulators. `stamp_ns` is the stamp of the newest frame.
     """
 
-    def __init__(self, limits: Limits, inspect_image: InspectImage) -> None:
+    def __init__(
+        self, limits: Limits, inspect_image: InspectImage, *, in_simulated_time: bool = False
+    ) -> None:
+        """`in_simulated_time`: stamp frames with the time of the simulator, if it sends it."""
         self.counters = Counters()
         self.latencies_s: deque[float] = deque(maxlen=1000)
         self.last_command = HALT
         self.last_error = ''
         self.is_held = False
         self.resets = 0
+        self.stamp_ns = 0
+        self._in_simulated_time = in_simulated_time
+        self._time_offset_ns: int | None = None
         self.client: SimulatorClient | None = None
         self._limits = limits
         self._inspect_image = inspect_image
@@ -102,6 +108,7 @@ class CarSession:
         if self.client:
             self._displace(self.client)
         self._scheduler = self._new_scheduler(now_s)
+        self._time_offset_ns = None
         client.heard_s = now_s
         client.owes_halt = False
         client.session, self.client = self, client
@@ -114,7 +121,10 @@ class CarSession:
         self.client = None
 
     def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
-        """Take the telemetry of the client; return the frame if the nodes are to answer it."""
+        """Take the telemetry of the client; return the frame if the nodes are to answer it.
+
+        stamp_ns: time of receipt. `self.stamp_ns` is the stamp of the frame.
+        """
         assert self.client is not None
         try:
             frame = self._read(self.client.link, payload)
@@ -129,7 +139,8 @@ class CarSession:
             self.counters.telemetry += 1
             self.counters.superseded += 1
             return None
-        self._scheduler.telemetry(now_s, stamp_ns, frame.speed_mps)
+        self.stamp_ns = max(self._stamp(frame, stamp_ns), self.stamp_ns + 1)
+        self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps)
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
@@ -202,6 +213,14 @@ class CarSession:
             if fault:
                 raise PacketError(fault, frame.speed_mps)
         return frame
+
+    def _stamp(self, frame: Telemetry, received_ns: int) -> int:
+        """Return the time of receipt, or simulated time, which goes on with another simulator."""
+        if not self._in_simulated_time or frame.time_ns is None:
+            return received_ns
+        if self._time_offset_ns is None:
+            self._time_offset_ns = max(0, self.stamp_ns + 1 - frame.time_ns)
+        return self._time_offset_ns + frame.time_ns
 
     def _new_scheduler(self, now_s: float) -> ResponseScheduler:
         return ResponseScheduler(

@@ -157,6 +157,7 @@ class Simulator:
             speed_mps=abs(self._car.speed_mps),
             jpeg=jpeg,
             run=self.run,
+            time_ns=round(1e9 * self.time_s),
         )
         return encode_telemetry(values, CULTURES[self._options.culture])
 

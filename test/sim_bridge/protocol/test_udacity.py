@@ -80,7 +80,7 @@ def test_thousands_separators_are_skipped(text):
         ('speed', ''),
         ('speed', '1e999'),
         ('speed', 10**400),
-        ('speed', '1' * 100),
+        ('speed', '1' * 190),
         ('speed', '\u0664'),
         ('steering_angle', '181.0000'),
         ('throttle', '1.5'),
@@ -122,7 +122,7 @@ def test_run_of_the_embedded_simulator_is_one_more_field():
     assert decode_telemetry(payload).run == 12
 
 
-@pytest.mark.parametrize('run', [None, 3, -1, '', '-1', 'x', '\u0663', '1' * 10, [], {'a': 1}])
+@pytest.mark.parametrize('run', [None, 3, -1, '', '-1', 'x', '\u0663', '1' * 19, [], {'a': 1}])
 def test_other_field_of_that_name_is_ignored(run):
     assert decode_telemetry({**GOOD, 'run': run}).run is None
 

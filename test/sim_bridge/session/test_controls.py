@@ -153,3 +153,37 @@ def test_step_needs_a_pause():
     drive.ticks(100)
     with pytest.raises(ControlError, match='not paused'):
         drive.control(Control.STEP)
+
+
+class Stamps:
+    """Sends frames with simulated times; `in_simulated_time` as the bridge was told."""
+
+    def __init__(self, in_simulated_time):
+        self.manager = SessionManager(Limits(), inspect_image, in_simulated_time=in_simulated_time)
+        self.connections = 0
+
+    def connect(self):
+        self.connections += 1
+        link = UdacityLink(lambda *_: None)
+        self.manager.connected(0.0, self.connections, link, is_simulator=True)
+
+    def stamp(self, received_ns, time_ns=None):
+        own = {} if time_ns is None else {'time_ns': str(time_ns)}
+        session, _ = self.manager.telemetry(1.0, self.connections, FRAME | own, received_ns)
+        return session.stamp_ns
+
+
+def test_stamps_are_unique_times_of_receipt():
+    stamps = Stamps(in_simulated_time=False)
+    stamps.connect()
+    assert [stamps.stamp(received, 5) for received in (100, 100, 90, 200)] == [100, 101, 102, 200]
+
+
+def test_stamps_are_simulated_time_and_go_on_with_the_next_simulator():
+    stamps = Stamps(in_simulated_time=True)
+    stamps.connect()
+    assert [stamps.stamp(10**18, time) for time in (50, 66, 66, 83)] == [50, 66, 67, 83]
+    stamps.manager.disconnected(2.0, stamps.connections)
+    stamps.connect()
+    assert [stamps.stamp(10**18, time) for time in (16, 33)] == [84, 101]
+    assert stamps.stamp(10**18) == 10**18, 'without a time it is that of receipt'
