@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -14,6 +13,7 @@ from std_msgs.msg import Float32
 from helpers.network import own_port
 from helpers.processes import run_verb
 from helpers.ros import started_node
+from helpers.waiting import wait_for
 from sim_bridge.cli import doctor as verb
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
@@ -112,7 +112,8 @@ def first_line_beside(reliability):
             Float32, 'vehicle/speed', QoSProfile(depth=1, reliability=reliability)
         )
         node.create_subscription(Float32, 'vehicle/speed', print, 1)
-        time.sleep(0.5)
+        wait_for(lambda: node.count_publishers('vehicle/speed'))
+        wait_for(lambda: node.count_subscribers('vehicle/speed'))
         return first_line('--port', own_port())
 
 
