@@ -89,7 +89,7 @@ def test_frozen_bridge_is_killed_and_replaced_although_it_holds_the_port(guarded
     wait_for(guarded.answers, 10.0, 'an answer')
     assert SILENCE_S - 0.5 < time.monotonic() - frozen < SILENCE_S + 2.0
     assert not is_alive(bridge)
-    assert 'the bridge node does not answer any more, it is killed' in guarded.end()
+    assert 'the bridge node sends no heartbeats any more; it is killed' in guarded.end()
 
 
 def test_spare_that_dies_is_replaced(guarded):
@@ -106,7 +106,7 @@ def test_spare_that_is_frozen_when_it_has_to_take_over_is_killed_too(guarded):
         os.kill(process, signal.SIGSTOP)
     wait_for(guarded.answers, 30.0, 'an answer')
     told = guarded.end()
-    assert told.count('does not answer any more, it is killed') == 2
+    assert told.count('sends no heartbeats any more; it is killed') == 2
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])

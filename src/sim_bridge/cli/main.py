@@ -55,7 +55,7 @@ class _Parser(argparse.ArgumentParser):
     """Parser that reports a mistake in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f'{self.prog}: {message}\n')
+        self.exit(2, f'{self.prog}: {message}; see {self.prog} --help\n')
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):

@@ -63,7 +63,7 @@ class Handler(Protocol):
         """
 
     def disconnected(self, now_s: float, key: str) -> None:
-        """Take that a client is gone."""
+        """Note that a client is gone."""
 
     def drives(self, now_s: float, key: str) -> bool:
         """Whether this client drives a car, so that it may not be disconnected for another."""
@@ -183,12 +183,12 @@ class SimulatorServer:
         }
 
     def opened(self, connection: Any, engineio_sid: str) -> None:
-        """Take that a connection became a WebSocket."""
+        """Note that a connection became a WebSocket."""
         self._engineio_sids[connection] = engineio_sid
         self.limiter.promote(connection)
 
     def ended(self, connection: Any) -> None:
-        """Take that a connection has ended."""
+        """Note that a connection has ended."""
         self._engineio_sids.pop(connection, None)
         self.limiter.leave(connection)
 
@@ -284,7 +284,7 @@ def sleep(seconds: float) -> None:
 
 
 def _ignore(*_: object) -> None:
-    """Callback for a descriptor that is closed while the hub uses it; ours never is."""
+    """Callback of the hub for a closed descriptor. Ours stays open, so it is never called."""
 
 
 def _bind(host: str, port: int) -> socket.socket:

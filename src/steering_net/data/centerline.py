@@ -143,16 +143,15 @@ def middle_beside(trajectory: Trajectory, seen: Sequence[Edges | None]) -> Serie
     showed the road within 8 m, and before the first place that a frame showed.
     """
     row, ahead_m, left_m, trust = _middles(seen)
+    along_m = trajectory.along_m
     if not len(row):
         return np.full(len(trajectory), np.nan)
     x_m, y_m = trajectory.from_car(row, ahead_m + REAR_AXLE_M, left_m)
     # The row at which the car's origin was nearest.
-    half_way_m = (trajectory.along_m[1:] + trajectory.along_m[:-1]) / 2
-    nearest = np.searchsorted(half_way_m, trajectory.along_m[row] + ahead_m)
+    half_way_m = (along_m[1:] + along_m[:-1]) / 2
+    nearest = np.searchsorted(half_way_m, along_m[row] + ahead_m)
     beyond_m, beside_m = trajectory.from_world(nearest, x_m, y_m)
-    return _smoothed(
-        trajectory.along_m[nearest] + beyond_m - REAR_AXLE_M, beside_m, trust, trajectory.along_m
-    )
+    return _smoothed(along_m[nearest] + beyond_m - REAR_AXLE_M, beside_m, trust, along_m)
 
 
 def middles_of(
@@ -207,13 +206,11 @@ def _line_at_zero(x: Series, y: Series, trust: Series) -> float:
 
 def directions(trajectory: Trajectory, middle_m: Series) -> Series:
     """Return the direction of the middle at each row, rad to the left of the car's: (n,)."""
-    x_m, y_m = _points(trajectory, middle_m)
-    before_m, after_m = trajectory.along_m - _CHORD_M / 2, trajectory.along_m + _CHORD_M / 2
-    dx_m = np.interp(after_m, trajectory.along_m, x_m) - np.interp(
-        before_m, trajectory.along_m, x_m
-    )
-    dy_m = np.interp(after_m, trajectory.along_m, y_m) - np.interp(
-        before_m, trajectory.along_m, y_m
+    along_m = trajectory.along_m
+    ends_m = np.stack((along_m - _CHORD_M / 2, along_m + _CHORD_M / 2))
+    dx_m, dy_m = (
+        np.diff(np.interp(ends_m, along_m, points_m), axis=0)[0]
+        for points_m in _points(trajectory, middle_m)
     )
     turned_rad = np.arctan2(dy_m, dx_m) - trajectory.yaw_rad
     return np.asarray((turned_rad + np.pi) % (2 * np.pi) - np.pi)
@@ -221,9 +218,8 @@ def directions(trajectory: Trajectory, middle_m: Series) -> Series:
 
 def _points(trajectory: Trajectory, middle_m: Series) -> tuple[Series, Series]:
     """x and y of the middle beside each row."""
-    return trajectory.from_car(
-        np.arange(len(trajectory)), np.full(len(trajectory), REAR_AXLE_M), middle_m
-    )
+    rows = np.arange(len(trajectory))
+    return trajectory.from_car(rows, np.full(len(rows), REAR_AXLE_M), middle_m)
 
 
 def towards_middle_rad(trajectory: Trajectory, middle_m: Series, look_ahead_m: float) -> Series:
@@ -232,12 +228,9 @@ def towards_middle_rad(trajectory: Trajectory, middle_m: Series, look_ahead_m: f
     Pure pursuit of the point of the middle beside the row `look_ahead_m` further along. That
     point is 1.6 m further from the rear axle. NaN where the middle is not known there.
     """
-    x_m, y_m = _points(trajectory, middle_m)
-    targets_m = trajectory.along_m + look_ahead_m
-    reached = targets_m <= trajectory.along_m[-1]
-    ahead_m, left_m = trajectory.from_world(
-        np.arange(len(trajectory)),
-        np.interp(targets_m, trajectory.along_m, x_m),
-        np.interp(targets_m, trajectory.along_m, y_m),
-    )
+    along_m = trajectory.along_m
+    targets_m = along_m + look_ahead_m
+    reached = targets_m <= along_m[-1]
+    x_m, y_m = (np.interp(targets_m, along_m, v_m) for v_m in _points(trajectory, middle_m))
+    ahead_m, left_m = trajectory.from_world(np.arange(len(trajectory)), x_m, y_m)
     return np.where(reached, pursuit_steering_rad(ahead_m, left_m), np.nan)

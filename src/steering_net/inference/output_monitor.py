@@ -101,7 +101,7 @@ class OutputMonitor:
     def _judge(self) -> tuple[Level, str]:
         since_s = self._clock() - _REMEMBERED_S
         if self._bad_output_s > since_s:
-            return Level.ERROR, 'the output of the network is no finite number'
+            return Level.ERROR, 'the output of the network is not finite'
         if self._unmoved >= UNMOVED_FRAMES:
             return Level.WARN, 'the steering is constant: it does not depend on the frames'
         if self._saturated_share() >= SATURATED_SHARE:

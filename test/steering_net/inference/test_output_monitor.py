@@ -72,7 +72,7 @@ def test_no_number_is_an_error_that_passes_but_stays_counted(bench):
     bench.answer(0.1)
     bench.health.bad_output()
     bench.health.bad_frame()
-    assert bench.verdict() == (Level.ERROR, 'the output of the network is no finite number')
+    assert bench.verdict() == (Level.ERROR, 'the output of the network is not finite')
     bench.now += 6.0
     level, _, values = bench.health.take(1.0)
     assert (level, values['non-finite outputs'], values['undecodable frames']) == (0, '1', '1')

@@ -154,7 +154,7 @@ def test_a_frame_of_another_size_is_an_image_error(tmp_path):
     [
         (lambda: mean_network((32, 32, 3)), None, 'choose a profile, for example'),
         (lambda: mean_network((66, 200, 1)), None, 'not one colour frame'),
-        (lambda: mean_network(outputs=2), None, 'not one number'),
+        (lambda: mean_network(outputs=2), None, 'it must be one number'),
         (lambda: mean_network(), 'ksakmann', 'profile ksakmann makes'),
     ],
     ids=['unknown size', 'grey', 'two outputs', 'profile'],

@@ -147,7 +147,7 @@ def test_rclpy_that_is_another_inside_serves_with_its_own_executor(
     executor = executor_for(ros_node)
     assert type(executor) is SingleThreadedExecutor
     told = capfd.readouterr().err
-    assert told.count('this rclpy lacks what the quick executor uses') == 1
+    assert told.count('this rclpy lacks private parts that the quick executor needs') == 1
     thread = serve(executor)
     wait_for(publisher.get_subscription_count)
     publisher.publish(Float32(data=3.0))
