@@ -163,7 +163,7 @@ def test_packages_that_work_are_not_accused():
 
 
 @pytest.mark.parametrize(
-    ('version', 'level'), [((3, 10), 2), ((3, 11), 0), ((3, 13), 0), ((3, 14), 2)]
+    ('version', 'level'), [((3, 10), 2), ((3, 11), 0), ((3, 13), 0), ((3, 14), 1), ((3, 15), 2)]
 )
 def test_python_outside_the_range_is_broken(version, level):
     assert doctor_checks.check_python(version).level == level
