@@ -23,26 +23,25 @@ AS_TRAINED = 'as-trained'
 
 # Rows beside those that are looked up which blurring and interpolating need.
 _INTERPOLATED_ROWS = 2
-# A picture with fewer than one in so many of the pixels that it shows is looked up before it is
-# shrunk: in a small picture, interpolation would change what the network answers.
+# Rows of a frame that are shrunk to fewer than one in so many of their pixels are looked up before
+# they are shrunk, because interpolation between such large pixels would change the answers.
 _MOST_SHRUNK_FIRST = 2.0
 
 
 class _Table(NamedTuple):
-    """Where each pixel of the picture is found in a part of a frame.
+    """Where each pixel of the picture is found in some rows of a frame.
 
-    The part is shrunk to `size`, (width, height), before anything is looked up; None: it is not.
+    They are shrunk to `size`, (width, height), before anything is looked up; None: they are not.
     """
 
     rows: slice
-    columns: slice
     size: tuple[int, int] | None
     maps: tuple[NDArray[Any], NDArray[Any]]
     interpolation: int
 
     def look_up(self, frame: Rgb, profile: Profile) -> Rgb:
         """Return the picture in the profile's colours."""
-        image = recoloured(frame[self.rows, self.columns], profile)
+        image = recoloured(frame[self.rows], profile)
         if self.size:
             image = cast(Rgb, cv2.resize(image, self.size, interpolation=cv2.INTER_AREA))
         border = cv2.BORDER_REPLICATE
@@ -58,7 +57,7 @@ class View:
         """`camera` took the frames, in the words of `find_camera`, or is AS_TRAINED.
 
         `rows` are those of its input that count for the network, because it crops its input
-        itself; the others are not made. None: all count. Raises ValueError for another word.
+        itself; the others are not made. None: all count. Raises ValueError for another camera.
         """
         self.profile = profile
         self.camera = profile.camera if camera == AS_TRAINED else camera
@@ -110,9 +109,13 @@ def _only(profile: Profile, rows: slice) -> Profile:
 def _table(profile: Profile, camera: str) -> _Table:
     # OpenCV looks up single points. What shrinks by areas is shrunk before, or after.
     by_area = profile.interpolation == 'area'
-    to_image = profile.image_from_picture()
-    scale_x, scale_y = to_image[0, 0], to_image[1, 1]
-    first = by_area and min(scale_x, scale_y) >= 1.0 and scale_x * scale_y <= _MOST_SHRUNK_FIRST
+    scale_x, scale_y, _ = np.diag(profile.image_from_picture())
+    first = (
+        by_area
+        and profile.columns is None
+        and min(scale_x, scale_y) >= 1.0
+        and scale_x * scale_y <= _MOST_SHRUNK_FIRST
+    )
     picture = replace(profile, size=None) if by_area and not first else profile
     _, ground = image_from_image(find_camera(profile.camera), find_camera(camera))
     to_frame = pixels_from_image() @ ground @ picture.image_from_picture()
@@ -121,17 +124,14 @@ def _table(profile: Profile, camera: str) -> _Table:
     margin = profile.blur // 2 + _INTERPOLATED_ROWS * math.ceil(scale_y if first else 1.0)
     top = int(np.clip(np.floor(y.min()) - margin, 0, FRAME_HEIGHT - 1))
     bottom = int(np.clip(np.ceil(y.max()) + margin, top + 1, FRAME_HEIGHT))
-    part = replace(profile, rows=(top, bottom), columns=None, size=None)
-    if first:
-        size = (width, round((bottom - top) / scale_y))
-        part = replace(part, columns=profile.columns, size=size)
+    size = (width, round((bottom - top) / scale_y)) if first else None
+    part = replace(profile, rows=(top, bottom), columns=None, size=size)
     to_part = np.linalg.inv(part.image_from_picture()) @ np.linalg.inv(pixels_from_image())
     maps = _mapped(to_part @ to_frame, width, height)
     interpolation = cv2.INTER_LINEAR if by_area else INTERPOLATIONS[profile.interpolation]
     nearest = interpolation == cv2.INTER_NEAREST
     fixed = cv2.convertMaps(*maps, cv2.CV_16SC2, nninterpolation=nearest)
-    columns = slice(*part.columns) if part.columns else slice(None)
-    return _Table(slice(top, bottom), columns, part.size, fixed, interpolation)
+    return _Table(slice(top, bottom), size, fixed, interpolation)
 
 
 def _mapped(
