@@ -5,7 +5,7 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP_TOOLS := 7.6.2
 # Some benchmarks use the helpers of the tests.
-WITH_HELPERS := PYTHONPATH=test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
+WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
 # The tests of one file run in one process, the long files first; conftest.py has their order.
 IN_PARALLEL := -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet

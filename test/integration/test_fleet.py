@@ -27,8 +27,6 @@ from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.vision.preprocessing import decode_jpeg
 
-pytestmark = pytest.mark.real_time
-
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]
 CARS = 3
 TOPICS_OF_ONE = (

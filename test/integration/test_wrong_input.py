@@ -115,7 +115,6 @@ def diagnosed():
         return statuses['sim_bridge: bridge']
 
 
-@pytest.mark.real_time
 def test_wrong_input_is_named_everywhere_and_brakes_the_car(graph):
     line = 'telemetry cannot be read: image is missing; it must be a base64 JPEG'
     assert healthz(graph) == (200, 'ready\n')

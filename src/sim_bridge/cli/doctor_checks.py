@@ -67,6 +67,9 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     found = '.'.join(map(str, version))
     if (3, 11) <= version <= (3, 13):
         return Finding(Level.OK, 'python', found)
+    if version == (3, 14):
+        remedy = 'use Python 3.11 to 3.13 if something fails'
+        return Finding(Level.WARNING, 'python', f'{found} is not tested', remedy)
     return Finding(
         Level.BROKEN, 'python', f'version {found} is not supported', 'use Python 3.11 to 3.13'
     )

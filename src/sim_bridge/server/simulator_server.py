@@ -13,6 +13,7 @@ messages, fragments, unsent answers and log lines. Unreadable messages are count
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -119,7 +120,8 @@ class SimulatorServer:
         )
         self._app = hosts.wrap(socketio.WSGIApp(self._sio, pages))
         self._calls: deque[Callable[[float], object]] = deque()
-        self._wake_reader, self._wake_writer = os.pipe()
+        self._wake_reader, writer = os.pipe()
+        self._wake_writer = os.fdopen(writer, 'wb', buffering=0)
         self._stopping = False
         self._timer: Any = None
         self._timer_at_s = float('inf')
@@ -143,9 +145,13 @@ class SimulatorServer:
         self._thread.join()
 
     def call_soon(self, function: Callable[[float], object]) -> None:
-        """Let the server's thread call `function` with the time. Any thread may call this."""
+        """Let the server's thread call `function` with the time, unless the server has ended.
+
+        Any thread may call this.
+        """
         self._calls.append(function)
-        os.write(self._wake_writer, b'.')
+        with contextlib.suppress(ValueError):  # The file is closed after the end.
+            self._wake_writer.write(b'.')
 
     def repeat(self, period_s: float, function: Callable[[], object]) -> None:
         """Let the server's thread call `function` soon, and again after each period."""
@@ -201,7 +207,7 @@ class SimulatorServer:
         self._done = eventlet.Event()
         # A listener that stays: a green thread would be registered and switched to each time.
         hub = eventlet.hubs.get_hub()
-        hub.add(hub.READ, self._wake_reader, self._drain, _ignore, _ignore)
+        waking = hub.add(hub.READ, self._wake_reader, self._drain, _ignore, _ignore)
         wsgi = eventlet.spawn(
             eventlet.wsgi.server,
             Listener(self._socket, self.limiter),
@@ -217,6 +223,9 @@ class SimulatorServer:
         self._done.wait()
         wsgi.kill()
         self._socket.close()
+        self._wake_writer.close()
+        hub.remove(waking)
+        os.close(self._wake_reader)
 
     def _drain(self, _descriptor: int) -> None:
         """Make the calls of other threads, in order."""

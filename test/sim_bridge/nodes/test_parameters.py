@@ -135,7 +135,6 @@ def set_parameter():
         assert throttle.wait(10.0) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('value', [-1.0, 61.0, math.nan, math.inf, 'fast', 7])
 def test_bad_value_at_run_time_is_rejected_with_the_reason(set_parameter, value):
     accepted, reason = set_parameter('speed_limit', value)
@@ -143,12 +142,10 @@ def test_bad_value_at_run_time_is_rejected_with_the_reason(set_parameter, value)
     assert reason
 
 
-@pytest.mark.slow
 def test_good_value_at_run_time_is_taken(set_parameter):
     assert set_parameter('speed_limit', 3.0) == (True, '')
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(('name', 'value'), [('law', 'pi'), ('kp', 1.0)])
 def test_what_is_read_once_cannot_be_changed(set_parameter, name, value):
     accepted, reason = set_parameter(name, value)

@@ -153,10 +153,13 @@ def test_a_bad_frame_is_dropped_counted_and_survived(listener, node):
     listener.connect()
     good = jpeg(probe_frames()[0])
     listener.ask(good, 1)
-    for data in (b'', b'no jpeg', good[: len(good) // 2]):
+    for count, data in enumerate((b'', b'no jpeg', good[: len(good) // 2]), 1):
         listener.send_jpeg(data, 2)
         # The node keeps one frame only: let it see this one before the next.
-        time.sleep(0.3)
+        listener.wait(
+            lambda count=count: listener.status()[1]['undecodable frames'] == str(count),
+            'the count of the frame',
+        )
     assert listener.ask(good, 3).header.stamp.nanosec == 3
     assert [command.header.stamp.nanosec for command in listener.commands] == [1, 3]
     status, values = listener.status()
