@@ -1,12 +1,11 @@
-"""Signed speed of the car and slope of the road, from a speed that comes without a sign. Pure.
+"""Signed speed of the car and slope of the road, estimated from a speed without a sign. Pure.
 
-The simulator reports how fast its car is, not in which direction. Two hypotheses are therefore
-kept, one for each sign. Each predicts the next speed from the throttle commands and corrects its
+The simulator reports the speed of its car without the direction. So the estimator keeps two
+hypotheses, one per sign. Each predicts the next speed from the throttle commands and corrects its
 estimate of the slope by the error, as a Kalman filter whose speed is measured exactly. Its log
 likelihood is the sum over these errors (Bar-Shalom, Li and Kirubarajan, Estimation with
 Applications to Tracking and Navigation, sections 5.2 and 11.6). Each sign keeps the likelier of
-its two pasts: a car that slows down, stands and rolls back changes from one hypothesis to the
-other.
+its two pasts, because a car that slows down, stands and rolls back changes its sign.
 """
 
 from __future__ import annotations
@@ -25,50 +24,50 @@ from steering_net.vehicle import (
 )
 
 PHYSICS_STEP_S = 0.02
-"""The simulator's car moves in such steps, so a reported speed is up to one step old."""
+"""Physics step of the simulator. A reported speed is up to one step old."""
 
 _STEEPEST_MPS2 = 4.0
-"""Acceleration on a slope of 45 %."""
+"""Largest acceleration by a slope: that of 45 %."""
 _SLOPE_MPS2 = 1.5
-"""Standard deviation of the acceleration by a slope of which nothing is known."""
+"""Standard deviation of the acceleration by an unknown slope."""
 _SLOPE_CHANGE = 0.3
-"""Variance by which it changes within a metre of road, (m/s^2)^2/m."""
+"""Variance of its change within a metre of road, (m/s^2)^2/m."""
 _SLOPE_DRIFT = 0.005
-"""The same within a second of a car that stands, for what else the pedals do not explain."""
+"""The same within a second of a standing car, for other errors of the model, (m/s^2)^2/s."""
 _PEDAL_ERROR = 0.15
-"""Standard deviation of what the pedals do, as a share of it."""
+"""Relative standard deviation of the acceleration by the pedals."""
 _BRAKE_ERROR = 0.3
-"""The same for the brake, whose torque and grip are known less well."""
+"""The same for the brake, because its torque and grip are known less well."""
 _REVERSAL_MPS2 = 10.0
-"""The car cannot change from one direction to the other faster than this."""
+"""Largest acceleration at a change of direction."""
 _STEP_NOISE_S = 0.008
-"""Standard deviation of the age of a report, because a frame holds whole physics steps."""
+"""Standard deviation of the age of a report, because a frame consists of whole physics steps."""
 _RESOLUTION_MPS = 0.005
-"""Standard deviation of the report itself."""
+"""Standard deviation of a reported speed."""
 _SHARES = (1.0, 0.5, 0.25, 0.0)
-"""Of the time between two reports, in which the newer command may have acted: see `_Pair`."""
+"""Possible shares of a period in which the newer command acted, see `_Pair`."""
 _MISFIT_KEPT = 0.95
-"""Share of a pair's misfit that a new report leaves: some 20 reports count."""
+"""Factor of a pair's misfit per report, so that some 20 reports count."""
 _PLAUSIBLE = 3.0
-"""A pair whose misfit exceeds the best one's by less than this may be the right one."""
+"""A pair is plausible if its misfit exceeds that of the best pair by less than this."""
 _AGREES = 2.0
-"""Difference of log probabilities by which such a pair has to agree on the direction."""
+"""Difference of log probabilities by which a plausible pair has to agree on the direction."""
 _MISFIT_AT_MOST = 60.0
-"""Misfit from which on no hypothesis fits, so that everything is forgotten."""
+"""Misfit above which no hypothesis fits, so that the estimator starts again."""
 _SURELY_BRAKED_MPS = REVERSE_BELOW_MPS + 1.5
-"""Above this a negative throttle that is on its way already is sure to brake."""
+"""Speed above which a negative throttle brakes, even if it arrives late."""
 _CONTRADICTIONS = 3
-"""So many reports in a row that contradict driving forward rule it out."""
+"""Number of reports in a row against driving forward that rule it out."""
 _LONGEST_STEP_S = 1.0
-"""A pause of the simulator counts as no more than this."""
+"""Longest time step; a longer pause of the simulator counts as this."""
 _CERTAIN = 4.0
-"""Difference of log probabilities from which on the direction counts as known: 55 to 1."""
+"""Difference of log probabilities above which the direction counts as certain: 55 to 1."""
 _SETTLED = 6.0
-"""The same from which on the other direction is ruled out."""
+"""The same above which the other direction is ruled out."""
 
 
 def acceleration_mps2(speed_mps: float, throttle: float, slope_mps2: float) -> float:
-    """Acceleration of the simulator's car at a signed speed, for a throttle -1..1.
+    """Return the acceleration of the simulator's car at a signed speed, for a throttle -1..1.
 
     `slope_mps2` is the part of gravity along the car, positive downhill. The brake acts on a car
     that drives forward faster than `REVERSE_BELOW_MPS`; otherwise a negative throttle pulls
@@ -83,7 +82,7 @@ def acceleration_mps2(speed_mps: float, throttle: float, slope_mps2: float) -> f
 
 
 def predicted_mps(speed_mps: float, throttle: float, slope_mps2: float, dt_s: float) -> float:
-    """Signed speed after `dt_s` under one throttle, in steps as the simulator's."""
+    """Return the signed speed after `dt_s` under one throttle, in the simulator's steps."""
     while dt_s > 0.0:
         step_s = min(dt_s, PHYSICS_STEP_S)
         speed_mps += step_s * acceleration_mps2(speed_mps, throttle, slope_mps2)
@@ -94,8 +93,8 @@ def predicted_mps(speed_mps: float, throttle: float, slope_mps2: float, dt_s: fl
 class Interval(NamedTuple):
     """Time between two measurements, and the throttles that acted in it, the older one first.
 
-    share: of the time, in which the newer throttle acted. brake_held: whether a brake may have
-    been held meanwhile.
+    share: of this time, in which the newer throttle acted. brake_held: whether a brake may have
+    been held in this time.
     """
 
     dt_s: float
@@ -118,11 +117,11 @@ class Hypothesis(NamedTuple):
 
     @property
     def log_probability(self) -> float:
-        """Log likelihood of the speeds plus that of the slope, up to a constant."""
+        """Log likelihood of the speeds plus that of the slope, without a constant."""
         return self.log_likelihood - 0.5 * (self.slope_mps2 / _SLOPE_MPS2) ** 2
 
     def predict(self, interval: Interval) -> Prediction:
-        """The signed speed after an interval."""
+        """Return the signed speed after an interval."""
         dt_s, (older, newer) = interval.dt_s, interval.throttles
         newer_s = interval.share * dt_s
         speed_mps = predicted_mps(self.speed_mps, older, self.slope_mps2, dt_s - newer_s)
@@ -144,9 +143,9 @@ class Hypothesis(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a hypothesis expects: a signed speed and its variance.
+    """Signed speed that a hypothesis expects, and its variance.
 
-    reversal_variance: the same where the brake cannot have acted, because it never turns a car.
+    reversal_variance: the variance without the brake, which cannot reverse the direction.
     """
 
     past: Hypothesis
@@ -157,10 +156,10 @@ class Prediction(NamedTuple):
     slope_variance: float
 
     def log_likelihood(self, speed_mps: float, common_variance: float) -> float:
-        """That of a signed speed, up to a constant.
+        """Return the log likelihood of a signed speed, without a constant.
 
-        A car that goes on in its direction is judged by the variance of the vaguest prediction,
-        because a vague prediction must not count as a wrong one.
+        A speed in the same direction is compared by the variance of the vaguest prediction,
+        because a vague prediction is not a wrong one.
         """
         error_mps = speed_mps - self.speed_mps
         if speed_mps * self.past.speed_mps >= 0.0:
@@ -170,7 +169,7 @@ class Prediction(NamedTuple):
         return self.past.log_likelihood - 0.5 * error_mps**2 / self.reversal_variance
 
     def corrected(self, speed_mps: float, log_likelihood: float) -> Hypothesis:
-        """The hypothesis once this signed speed has been measured."""
+        """Return the hypothesis after the measurement of this signed speed."""
         gain = self.dt_s * self.slope_variance / self.variance
         slope_mps2 = self.past.slope_mps2 + gain * (speed_mps - self.speed_mps)
         return Hypothesis(
@@ -182,9 +181,9 @@ class Prediction(NamedTuple):
 
 
 class _Pair:
-    """The likeliest hypothesis of each direction, if a new throttle acts for `share` of a period.
+    """Likeliest hypothesis of each direction, if a new throttle acts for `share` of a period.
 
-    A simulator whose answer is late goes on with the older throttle meanwhile.
+    A simulator applies the older throttle until the next answer arrives.
     """
 
     def __init__(self, share: float, speed_mps: float) -> None:
@@ -204,7 +203,7 @@ class _Pair:
         return self.forward if self.lead >= 0.0 else self.backward
 
     def measure(self, interval: Interval, speed_mps: float) -> None:
-        """Take in a speed; each sign of it keeps the likelier of the two pasts."""
+        """Take a speed; each sign of it keeps the likelier of the two pasts."""
         predictions = [past.predict(interval) for past in (self.forward, self.backward)]
         variance = max(prediction.variance for prediction in predictions)
         explained = []
@@ -220,7 +219,7 @@ class _Pair:
         )
 
     def rule_out(self, *, forward: bool) -> None:
-        """Make one direction impossible."""
+        """Rule one direction out."""
         self.forward, self.backward = (
             one._replace(log_likelihood=-math.inf if out else 0.0)
             for one, out in ((self.forward, forward), (self.backward, not forward))
@@ -228,13 +227,13 @@ class _Pair:
 
 
 class SpeedEstimator:
-    """Follows one car. All times are seconds of one monotonic clock."""
+    """Estimates signed speed and slope of one car. Times are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew, as for a car of which nothing is known."""
+        """Start again, as for an unknown car."""
         self._pairs: list[_Pair] = []
         self._throttles = (0.0, 0.0)
         self._brake_held = False
@@ -246,12 +245,12 @@ class SpeedEstimator:
         """Whether the direction has been certain at any time."""
 
     def command(self, throttle: float, *, brake_held: bool) -> None:
-        """Take in the throttle that the car is sent, and whether its brake may be held."""
+        """Take the throttle that is sent to the car, and whether its brake may be held."""
         self._throttles = (self._throttles[1], throttle)
         self._brake_held = brake_held
 
     def measure(self, now_s: float, speed_mps: float) -> None:
-        """Take in a reported speed, 0 or more."""
+        """Take a reported speed, 0 or more."""
         if not self._pairs:
             self._pairs = [_Pair(share, speed_mps) for share in _SHARES]
         else:
@@ -266,7 +265,7 @@ class SpeedEstimator:
         self._measured_s = now_s
 
     def _contradicts_forward(self, speed_mps: float) -> bool:
-        """Whether the car became faster though it would be braked, did it drive forward."""
+        """Whether the car gained speed although a car that drives forward would be braked."""
         before_mps = abs(self.speed_mps)
         return speed_mps > before_mps > _SURELY_BRAKED_MPS and all(
             acceleration_mps2(before_mps, throttle, _STEEPEST_MPS2) < -_RESOLUTION_MPS
@@ -289,7 +288,7 @@ class SpeedEstimator:
                 pair.rule_out(forward=self._lead < 0.0)
 
     def assume_forward(self) -> bool:
-        """Rule out that the car moves backwards, unless that is likelier; whether it was done."""
+        """Rule out that the car moves backwards, unless that is likelier; return whether."""
         if self._pairs and self._pairs[0].lead < 0.0:
             return False
         for pair in self._pairs:
@@ -308,12 +307,12 @@ class SpeedEstimator:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the direction is certain, whichever it is."""
+        """Whether the direction is certain."""
         return abs(self._lead) > _CERTAIN
 
     @property
     def _lead(self) -> float:
-        """Lead of the best pair, 0 while another one that may be right does not agree."""
+        """Lead of the best pair; 0 while a plausible pair does not agree."""
         if not self._pairs:
             return 0.0
         best, most = self._pairs[0].lead, self._pairs[0].misfit + _PLAUSIBLE
@@ -332,7 +331,7 @@ class SpeedEstimator:
         return self._pairs[0].best.slope_mps2 if self._pairs else 0.0
 
     def next_speed_mps(self, now_s: float) -> float:
-        """Likeliest signed speed at the moment from which on a command of now acts."""
+        """Return the likeliest signed speed at the time when a command sent now begins to act."""
         if not self._pairs:
             return 0.0
         waits_s = (1.0 - self._pairs[0].share) * self.period_s

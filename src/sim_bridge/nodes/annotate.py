@@ -37,7 +37,7 @@ class AnnotateNode(Node):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` returns monotonic seconds."""
         super().__init__('annotate')
-        self._clock = clock
+        self._monotonic_s = clock
         self._period_s = 1.0 / declare(self, PARAMETERS)['rate']
         self._drawn_s = 0.0
         self._drawings = 0
@@ -86,7 +86,7 @@ class AnnotateNode(Node):
         self._frame = message
 
     def _on_command(self, message: JointState) -> None:
-        frame, now_s = self._frame, self._clock()
+        frame, now_s = self._frame, self._monotonic_s()
         if frame is None or frame.header.stamp != message.header.stamp:
             return
         if now_s - self._drawn_s < self._period_s:

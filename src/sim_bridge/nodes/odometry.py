@@ -1,7 +1,7 @@
-"""The odometry node: the path driven so far and the predicted one, for RViz and Foxglove.
+"""The odometry node: the driven path and the predicted path, for RViz and Foxglove.
 
-Dead reckoning from speed and steering. The transform odom -> base_link is published only where
-tf2_msgs is installed, which it is with every ROS 2 distribution, but not from PyPI.
+The pose is dead reckoning from speed and steering. The transform odom -> base_link needs tf2_msgs,
+which every ROS 2 distribution has and PyPI lacks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped
@@ -18,13 +19,14 @@ from std_msgs.msg import Float32, Header
 from visualization_msgs.msg import Marker
 
 from sim_bridge import topics
-from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
+from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
+from steering_net.vehicle import Pose, yaw_rate_radps
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -33,7 +35,13 @@ except ImportError:
 
 PARAMETERS = (
     Parameter('path_step', 0.5, 'Distance between two points of the path, m.', 0.05, 10.0),
-    Parameter('path_points', 4000, 'Most points of the path; older ones go.', 10, 100_000),
+    Parameter(
+        'path_points',
+        4000,
+        'Largest number of points of the path; older points are dropped.',
+        10,
+        100_000,
+    ),
 )
 
 _PATH_PERIOD_S = 0.5
@@ -42,8 +50,10 @@ _PATH_PERIOD_S = 0.5
 class OdometryNode(Node):
     """Publishes `odom` per speed, `predicted_path` per command, and `path` twice a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns monotonic seconds."""
         super().__init__('odometry')
+        self._monotonic_s = clock
         values = declare(self, PARAMETERS)
         prefix = topics.frame_prefix(self.get_namespace())
         self._frame, self._child = prefix + topics.ODOM_FRAME, prefix + topics.BASE_FRAME
@@ -51,7 +61,7 @@ class OdometryNode(Node):
         self._pose = Pose()
         self._driven_m = 0.0
         self._steering_rad = 0.0
-        self._last_s = time.monotonic()
+        self._last_s = clock()
         self._points: deque[PoseStamped] = deque(maxlen=values['path_points'])
         self._odometry = self.create_publisher(Odometry, topics.ODOMETRY, NEWEST)
         self._path = self.create_publisher(Path, topics.DRIVEN_PATH, NEWEST)
@@ -70,19 +80,19 @@ class OdometryNode(Node):
             self._steering_rad = float(message.data)
 
     def _on_speed(self, message: Float32) -> None:
-        now_s = time.monotonic()
+        now_s = self._monotonic_s()
         dt_s, self._last_s = now_s - self._last_s, now_s
         speed_mps = float(message.data)
         if math.isfinite(speed_mps):
             before = self._pose
-            self._pose = advance(before, speed_mps, self._steering_rad, dt_s)
+            self._pose = dead_reckoned(before, speed_mps, self._steering_rad, dt_s)
             self._driven_m += math.hypot(self._pose.x_m - before.x_m, self._pose.y_m - before.y_m)
             self._publish_odometry(speed_mps)
             self._extend_path()
 
     def _publish_odometry(self, speed_mps: float) -> None:
         odometry = Odometry(header=self._header(self._frame), child_frame_id=self._child)
-        odometry.pose.pose = self._stamped().pose
+        odometry.pose.pose = self._pose_message().pose
         odometry.twist.twist.linear.x = speed_mps
         odometry.twist.twist.angular.z = yaw_rate_radps(speed_mps, self._steering_rad)
         self._odometry.publish(odometry)
@@ -90,7 +100,7 @@ class OdometryNode(Node):
             self._transforms.publish(TFMessage(transforms=[self._transform()]))
 
     def _extend_path(self) -> None:
-        here = self._stamped()
+        here = self._pose_message()
         if self._points:
             last = self._points[-1].pose.position
             if math.hypot(last.x - self._pose.x_m, last.y - self._pose.y_m) < self._step_m:
@@ -102,7 +112,7 @@ class OdometryNode(Node):
             self._path.publish(Path(header=self._header(self._frame), poses=list(self._points)))
 
     def _on_command(self, message: Float32) -> None:
-        """The predicted path, a line on the ground in front of the car."""
+        """Publish the predicted path, a line on the ground in front of the car."""
         if not (self._predicted.get_subscription_count() and math.isfinite(message.data)):
             return
         marker = Marker(
@@ -127,7 +137,7 @@ class OdometryNode(Node):
     def _header(self, frame: str) -> Header:
         return Header(stamp=self.get_clock().now().to_msg(), frame_id=frame)
 
-    def _stamped(self) -> PoseStamped:
+    def _pose_message(self) -> PoseStamped:
         stamped = PoseStamped(header=self._header(self._frame))
         stamped.pose.position.x, stamped.pose.position.y = self._pose.x_m, self._pose.y_m
         stamped.pose.orientation = self._orientation()
@@ -146,5 +156,5 @@ class OdometryNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node; the exit code."""
+    """Run the node; return the exit code."""
     return run(OdometryNode, args=args)

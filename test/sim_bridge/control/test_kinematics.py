@@ -9,16 +9,16 @@ from nav_msgs.msg import Odometry, Path
 from std_msgs.msg import Float32
 from visualization_msgs.msg import Marker
 
-from sim_bridge.control.kinematics import Pose, advance, yaw_rate_radps
+from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose, yaw_rate_radps
 
 
 def drive(steering_rad, seconds, dt_s=0.02, speed_mps=5.0, start=None):
     pose = start or Pose()
     for _ in range(round(seconds / dt_s)):
-        pose = advance(pose, speed_mps, steering_rad, dt_s)
+        pose = dead_reckoned(pose, speed_mps, steering_rad, dt_s)
     return pose
 
 
@@ -31,7 +31,7 @@ def test_full_circle_comes_back_to_where_it_began(steering_rad):
     round_s = math.tau / abs(yaw_rate_radps(5.0, steering_rad))
     pose = Pose()
     for _ in range(200):
-        pose = advance(pose, 5.0, steering_rad, round_s / 200)
+        pose = dead_reckoned(pose, 5.0, steering_rad, round_s / 200)
     assert (pose.x_m, pose.y_m, pose.yaw_rad) == pytest.approx((0.0, 0.0, 0.0), abs=1e-6)
 
 
@@ -53,7 +53,7 @@ def test_base_link_circles_around_the_turning_centre():
 
 @pytest.mark.parametrize('dt_s', [0.0, -1.0, 0.5, 60.0, math.nan])
 def test_pause_is_no_way_driven(dt_s):
-    assert advance(Pose(1.0, 2.0, 0.5), 5.0, 0.1, dt_s) == Pose(1.0, 2.0, 0.5)
+    assert dead_reckoned(Pose(1.0, 2.0, 0.5), 5.0, 0.1, dt_s) == Pose(1.0, 2.0, 0.5)
 
 
 @pytest.mark.parametrize('car', ['', 'car_2'])

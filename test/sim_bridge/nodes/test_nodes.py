@@ -145,10 +145,10 @@ def test_node_that_is_interrupted_while_it_is_made_is_still_ended():
 
 
 @pytest.mark.parametrize(('host', 'is_open'), [('0.0.0.0', True), ('127.0.0.1', False)])
-def test_bridge_warns_of_an_address_that_everybody_can_reach(capfd, host, is_open):
+def test_bridge_warns_of_an_address_that_all_machines_can_reach(capfd, host, is_open):
     rclpy.init(args=['--ros-args', '-p', f'host:={host}', '-p', 'port:=0'])
     try:
         bridge.BridgeNode().destroy_node()
     finally:
         rclpy.shutdown()
-    assert ('everybody on the network can watch and drive' in capfd.readouterr().err) == is_open
+    assert ('all machines on the network can watch and drive' in capfd.readouterr().err) == is_open
