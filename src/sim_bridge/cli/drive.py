@@ -19,6 +19,7 @@ from typing import Any
 
 from sim_bridge.bridge_client import client_host, fetch_state
 from sim_bridge.cli.arguments import (
+    TRACK_HELP,
     add_camera,
     add_speed_limit,
     check_cars,
@@ -27,6 +28,7 @@ from sim_bridge.cli.arguments import (
     check_port,
     check_range,
     check_speed_limit,
+    track_name,
 )
 from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
@@ -74,7 +76,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add_speed_limit(parser)
-    add('--track', type=int, default=0, metavar='SEED', help='embedded: seed of the track')
+    add(
+        '--track',
+        type=track_name,
+        default=0,
+        metavar='TRACK',
+        help=f'embedded: {TRACK_HELP}',
+    )
     add('--laps', type=int, default=0, metavar='N', help='embedded: end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add(
@@ -112,7 +120,7 @@ def _check(args: argparse.Namespace) -> None:
     check_port(args.port)
     check_cars(args.cars)
     check_speed_limit(args.speed_limit)
-    for option in ('track', 'laps', 'seconds'):
+    for option in ('laps', 'seconds'):
         check_range(f'--{option}', getattr(args, option), 0)
     if args.simulator == 'external' and args.faults:
         raise UsageError('--faults needs --simulator embedded')

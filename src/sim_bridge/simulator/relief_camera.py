@@ -1,0 +1,365 @@
+"""The camera of tracks with hills: rays against a height field, column by column, in NumPy.
+
+All image columns of a level camera lie in vertical planes. In each plane the ground is sampled at
+growing distances, and the running maximum of its elevation angle hides what lies behind a crest.
+The ray of each pixel of the real, tilted camera then meets the ground between two samples of its
+plane. Bridges are level plates above this ground. Colours come from the road's texture along the
+lap and from the terrain's; trees and posts are polygons, cut where nearer ground hides them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_bridge.simulator.bonnet import draw_bonnet
+from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.sprites import Sprites, View
+from sim_bridge.simulator.strip import ALONG_M, LEVELS, PAD_M, REACH_M, paint_strip
+from sim_bridge.simulator.terrain import CELL_M, make_terrain, sun_colours
+from sim_bridge.simulator.track import Posture, Track
+from steering_net.vehicle import Pose
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
+
+Floats = NDArray[np.float32]
+
+_COLUMNS = 256
+_BINS = 256
+_ROW = _BINS + 2
+"""Bins of one column, and one more at each end."""
+_NEAREST_M = 1.2
+_FARTHEST_M = 480.0
+_GROWTH = 1.035
+_BRIDGE_SIGHT_M = 160.0
+_UNDERSIDE = (62, 62, 66)
+_LEVEL_STEPS_M = [2.8 * ALONG_M * 4**level for level in range(LEVELS - 1)]
+"""Distance along the lap between two rows of a frame from which the next level is used."""
+_BONNET = (186.0, 184.0, 176.0)
+_SKY_TOP = 0.8
+"""Tangent of the elevation at which the sky has its upper colour."""
+
+
+class _Bridge(NamedTuple):
+    """A straight, level plate: where it starts, m, its direction, and its first s."""
+
+    x_m: float
+    y_m: float
+    z_m: float
+    cos: float
+    sin: float
+    first_m: float
+    length_m: float
+
+
+class _Hits(NamedTuple):
+    """Where the rays of the pixels meet the world, (rows, columns) each."""
+
+    depth: Floats
+    x: Floats
+    y: Floats
+    along: Floats
+    lateral: Floats
+    sky: NDArray[np.bool_]
+    underside: NDArray[np.bool_]
+
+
+class ReliefCamera:
+    """Renders the frames of the car's camera on one track with hills. Not thread-safe."""
+
+    def __init__(self, track: Track, params: Pinhole | None = None) -> None:
+        """Build terrain and textures, which takes about 0.6 s; `params`: Autonomous mode's."""
+        if track.surface is None:
+            raise ValueError('the track is flat')
+        self.params = params or AUTONOMOUS_CAMERA
+        self._track = track
+        self._world = world = track.surface.world
+        self._terrain = make_terrain(track, world)
+        self._strip = paint_strip(track, world)
+        self._plain_m = float(self._terrain.height.min())
+        self._plain = self._terrain.colour.mean(axis=(0, 1)).tolist()
+        self._sun = sun_colours(world.light)[None]
+        self._bonnet, self._bonnet_mask = draw_bonnet(self.params, np.array(_BONNET))
+        self._rays = self._pixel_rays()
+        self._depths = _sample_depths()
+        self._nearest = self._terrain.nearest.astype(np.intp)
+        self._samples = [
+            np.ascontiguousarray(values, np.float32)
+            for values in (
+                *track.centre_m.T,
+                np.cos(track.yaw_rad),
+                np.sin(track.yaw_rad),
+                track.curvature_1pm,
+                np.arange(len(track.centre_m)) * track.step_m,
+            )
+        ]
+        self._bridges = [self._bridge(*span) for span in world.bridges]
+        self._sky = _sky_colours(world.light.sky)
+        self._sprites = Sprites(track, world, self._terrain)
+
+    def render(self, pose: Pose, near_s_m: float | None = None) -> Image:
+        """Return the (height, width, 3) uint8 RGB image seen by a car at `pose` on the road.
+
+        `near_s_m` says which stretch of road the car is on where two are near each other.
+        """
+        place = self._track.project(pose.x_m, pose.y_m, near_s_m)
+        return self.render_from(pose, self._track.posture(place, pose.yaw_rad))
+
+    def render_from(self, pose: Pose, posture: Posture) -> Image:
+        """Return the image seen by a car in this posture."""
+        rotation = _rotation(posture)
+        eye = self._eye(pose, posture, rotation)
+        rays = rotation.astype(np.float32) @ self._rays
+        shape = (self.params.height_px - self._cut, self.params.width_px)
+        across = (rays[1] / rays[0]).reshape(shape)
+        rise = (rays[2] / rays[0]).reshape(shape)
+        view = self._look_around(eye, pose.yaw_rad, across, rise)
+        hits = self._meet(view, across, rise)
+        image = np.empty((self.params.height_px, self.params.width_px, 3), np.uint8)
+        image[: shape[0]] = self._colours(hits, rise)
+        self._sprites.draw(image[: shape[0]], view, self._image_from_level(rotation))
+        image[shape[0] :] = 0
+        cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
+        return image
+
+    def _pixel_rays(self) -> Floats:
+        """Return (3, n) rays ahead, left, up of the pixels that the bonnet does not cover."""
+        params = self.params
+        covered = self._bonnet_mask.min(axis=1) == 255
+        self._cut = int(covered[::-1].argmin())
+        u, v = np.meshgrid(
+            np.arange(params.width_px) + 0.5, np.arange(params.height_px - self._cut) + 0.5
+        )
+        pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+        rays = params.ray_from_image() @ pixels
+        rays[2] = -rays[2]
+        return np.asarray(rays, np.float32)
+
+    def _eye(self, pose: Pose, posture: Posture, rotation: NDArray[Any]) -> NDArray[np.float64]:
+        ahead, left, up = rotation @ (self.params.forward_m, 0.0, self.params.height_m)
+        cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+        return np.array(
+            [
+                pose.x_m + ahead * cos - left * sin,
+                pose.y_m + ahead * sin + left * cos,
+                posture.height_m + up,
+            ]
+        )
+
+    def _image_from_level(self, rotation: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the (3, 3) map from ahead, left, up of the level camera to image coordinates."""
+        rays = self.params.ray_from_image() * np.array([[1.0], [1.0], [-1.0]])
+        return np.asarray(np.linalg.inv(rotation @ rays), np.float64)
+
+    def _look_around(
+        self, eye: NDArray[np.float64], yaw_rad: float, across: Floats, rise: Floats
+    ) -> View:
+        """Sample the ground in vertical planes; return what each plane shows at each elevation."""
+        low, high = float(across.min()), float(across.max())
+        columns = np.linspace(low, high, _COLUMNS, dtype=np.float32)
+        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+        dx, dy = (cos - columns * sin) / CELL_M, (sin + columns * cos) / CELL_M
+        x0, y0 = (eye[0] - self._terrain.x0_m) / CELL_M, (eye[1] - self._terrain.y0_m) / CELL_M
+        depths = self._depths[:, None]
+        grid_x = depths * dx.astype(np.float32) + np.float32(x0)
+        grid_y = depths * dy.astype(np.float32) + np.float32(y0)
+        height = cv2.remap(
+            self._terrain.height, grid_x, grid_y, cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=self._plain_m,
+        )  # fmt: skip
+        height = np.asarray(height, np.float32) - np.float32(eye[2])
+        elevation = np.maximum.accumulate(height / depths, axis=0)
+        bottom, top = float(rise.min()), float(rise.max())
+        per_bin = (top - bottom) / (_BINS - 1)
+        bins = np.clip((elevation - np.float32(bottom)) * np.float32(1.0 / per_bin), -1.0, _BINS)
+        index = _index(bins) + np.arange(1, _COLUMNS * _ROW, _ROW)
+        counts = np.bincount(index.ravel(), minlength=_COLUMNS * _ROW)
+        hidden = np.cumsum(counts.reshape(_COLUMNS, _ROW), axis=1)
+        return View(
+            eye, cos, sin, low, (high - low) / (_COLUMNS - 1), bottom, per_bin,
+            self._depths, height, elevation, hidden,
+        )  # fmt: skip
+
+    def _meet(self, view: View, across: Floats, rise: Floats) -> _Hits:
+        """Return where the pixels' rays meet the ground or a bridge."""
+        last = len(view.depths) - 1
+        column = _index((across - view.first_column) * np.float32(1.0 / view.per_column) + 0.5)
+        row = _index((rise - view.lowest) * np.float32(1.0 / view.per_bin))
+        row += column * _ROW
+        first = _pick(view.hidden, row)
+        np.minimum(first, last, out=first)
+        flat = first * _COLUMNS + column
+        # The table counts samples below the lower end of a bin.
+        first += _pick(view.elevation, flat) < rise
+        np.minimum(first, last, out=first)
+        np.multiply(first, _COLUMNS, out=flat)
+        flat += column
+        far = _pick(view.depths, first)
+        above = _pick(view.height, flat) - rise * far
+        sky = (first == last) & (above < 0.0)
+        flat -= _COLUMNS
+        first -= 1
+        near = _pick(view.depths, first)
+        below = _pick(view.height, flat) - rise * near
+        share = below / np.minimum(below - above, np.float32(-1e-6))
+        np.clip(share, 0.0, 1.0, out=share)
+        depth = near + share * (far - near)
+        cos, sin = np.float32(view.cos), np.float32(view.sin)
+        x = depth * (cos - across * sin) + np.float32(view.eye[0])
+        y = depth * (sin + across * cos) + np.float32(view.eye[1])
+        along, lateral = self._on_road(x, y)
+        hits = _Hits(depth, x, y, along, lateral, sky, np.zeros((1, 1), bool))
+        for bridge in self._bridges:
+            hits = self._meet_bridge(bridge, view, hits, across, rise)
+        return hits
+
+    def _on_road(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Return s and offset of places on the ground, from the nearest road."""
+        rows, columns = self._terrain.nearest.shape
+        to_cell = np.float32(1.0 / CELL_M)
+        column = _index((x - np.float32(self._terrain.x0_m)) * to_cell + np.float32(0.5))
+        row = _index((y - np.float32(self._terrain.y0_m)) * to_cell + np.float32(0.5))
+        np.clip(column, 0, columns - 1, out=column)
+        np.clip(row, 0, rows - 1, out=row)
+        row *= columns
+        row += column
+        sample = _pick(self._nearest, row)
+        centre_x, centre_y, cos, sin, bend, s_m = (
+            _pick(values, sample) for values in self._samples
+        )
+        dx, dy = x - centre_x, y - centre_y
+        along = dx * cos + dy * sin
+        lateral = dy * cos - dx * sin
+        along /= np.maximum(1.0 - bend * lateral, np.float32(0.3))
+        bend *= along
+        bend *= along
+        lateral -= bend * np.float32(0.5)
+        along += s_m
+        return along, lateral
+
+    def _meet_bridge(
+        self, bridge: _Bridge, view: View, hits: _Hits, across: Floats, rise: Floats
+    ) -> _Hits:
+        start_m, end_m = (
+            (bridge.x_m + far * bridge.cos - view.eye[0]) * view.cos
+            + (bridge.y_m + far * bridge.sin - view.eye[1]) * view.sin
+            for far in (0.0, bridge.length_m)
+        )
+        if max(start_m, end_m) < -8.0 or min(start_m, end_m) > _BRIDGE_SIGHT_M:
+            return hits
+        above_m = np.float32(bridge.z_m - view.eye[2])
+        with np.errstate(divide='ignore', invalid='ignore'):
+            depth = above_m / rise
+        cos, sin = np.float32(view.cos), np.float32(view.sin)
+        with np.errstate(over='ignore', invalid='ignore'):
+            dx = depth * (cos - across * sin) + np.float32(view.eye[0] - bridge.x_m)
+            dy = depth * (sin + across * cos) + np.float32(view.eye[1] - bridge.y_m)
+            along = dx * np.float32(bridge.cos) + dy * np.float32(bridge.sin)
+            lateral = dy * np.float32(bridge.cos) - dx * np.float32(bridge.sin)
+            seen = (depth > 0.2) & ((depth < hits.depth) | hits.sky)
+            seen &= (along >= 0.0) & (along <= np.float32(bridge.length_m))
+            seen &= np.abs(lateral) < 5.0
+        if not seen.any():
+            return hits
+        return _Hits(
+            np.where(seen, depth, hits.depth),
+            np.where(seen, dx + np.float32(bridge.x_m), hits.x),
+            np.where(seen, dy + np.float32(bridge.y_m), hits.y),
+            np.where(seen, along + np.float32(bridge.first_m), hits.along),
+            np.where(seen, lateral, hits.lateral),
+            hits.sky & ~seen,
+            seen if above_m > 0.0 else hits.underside,
+        )
+
+    def _colours(self, hits: _Hits, rise: Floats) -> Image:
+        terrain = self._terrain
+        to_cell = np.float32(1.0 / CELL_M)
+        x = (hits.x - np.float32(terrain.x0_m)) * to_cell
+        y = (hits.y - np.float32(terrain.y0_m)) * to_cell
+        image = cv2.remap(
+            terrain.colour, x, y, cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT, borderValue=self._plain,
+        )  # fmt: skip
+        road = self._road(hits)
+        sun = cv2.LUT(cv2.cvtColor(cv2.extractChannel(image, 3), cv2.COLOR_GRAY2RGB), self._sun)
+        lit = cv2.multiply(cv2.cvtColor(road, cv2.COLOR_RGBA2RGB), sun, None, 1.0 / 128.0)
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
+        cv2.copyTo(lit, cv2.extractChannel(road, 3), image)
+        light = self._world.light
+        if hits.underside.size > 1:
+            image[hits.underside] = _UNDERSIDE
+        if light.fog_m is not None:
+            image = _fogged(image, hits.depth, light.fog, light.fog_m)
+        sky = self._sky.take(_index(rise * np.float32(255.0 / _SKY_TOP)), axis=0, mode='clip')
+        cv2.copyTo(sky, hits.sky.astype(np.uint8), image)
+        return np.asarray(image, np.uint8)
+
+    def _road(self, hits: _Hits) -> Image:
+        """Return the (rows, columns, 4) texture of the road at the pixels, 0 beside it."""
+        strip = self._strip
+        step = np.empty_like(hits.along)
+        np.subtract(hits.along[1:], hits.along[:-1], out=step[:-1])
+        step[-1] = step[-2]
+        np.abs(step, out=step)
+        index = np.zeros(step.shape, np.intp)
+        for longest_m in _LEVEL_STEPS_M:
+            index += step > longest_m
+        column = (hits.along + np.float32(PAD_M)) * _pick(strip.per_m_along, index)
+        column -= np.float32(0.5)
+        lateral = np.clip(hits.lateral, -REACH_M + 0.3, REACH_M - 0.3)
+        row = (np.float32(REACH_M) - lateral) * _pick(strip.per_m_across, index)
+        row += _pick(strip.first_row, index) - np.float32(0.5)
+        return np.asarray(cv2.remap(strip.image, column, row, cv2.INTER_LINEAR), np.uint8)
+
+    def _bridge(self, first_m: float, last_m: float) -> _Bridge:
+        track = self._track
+        start, end = track.pose(first_m), track.pose(last_m)
+        length_m = math.hypot(end.x_m - start.x_m, end.y_m - start.y_m)
+        middle = int((first_m + last_m) / 2 / track.step_m)
+        return _Bridge(
+            start.x_m, start.y_m, float(track.height_m[middle]),
+            (end.x_m - start.x_m) / length_m, (end.y_m - start.y_m) / length_m, first_m, length_m,
+        )  # fmt: skip
+
+
+def _rotation(posture: Posture) -> NDArray[np.float64]:
+    """Return the (3, 3) map of ahead, left, up from the car to a level one of its heading."""
+    cos_p, sin_p = math.cos(posture.pitch_rad), math.sin(posture.pitch_rad)
+    cos_r, sin_r = math.cos(posture.roll_rad), math.sin(posture.roll_rad)
+    pitch = np.array([[cos_p, 0.0, -sin_p], [0.0, 1.0, 0.0], [sin_p, 0.0, cos_p]])
+    # Left side up.
+    roll = np.array([[1.0, 0.0, 0.0], [0.0, cos_r, -sin_r], [0.0, sin_r, cos_r]])
+    return np.asarray(pitch @ roll)
+
+
+def _index(values: Floats) -> NDArray[np.intp]:
+    return values.astype(np.intp)
+
+
+def _pick(values: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
+    """Return elements of the flattened array; an index outside is clipped."""
+    return values.take(index, mode='clip')
+
+
+def _sample_depths() -> Floats:
+    depths = [_NEAREST_M]
+    while depths[-1] < _FARTHEST_M:
+        depths.append(depths[-1] * _GROWTH + 0.08)
+    return np.array(depths, np.float32)
+
+
+def _sky_colours(sky: tuple[Any, Any]) -> Image:
+    """Return (256, 3) colours from the horizon up."""
+    share = np.sqrt(np.linspace(0.0, 1.0, 256))[:, None]
+    top, bottom = np.array(sky[0]), np.array(sky[1])
+    return np.asarray(np.rint(bottom + (top - bottom) * share), np.uint8)
+
+
+def _fogged(image: Any, depth: Floats, colour: Any, fog_m: tuple[float, float]) -> Image:
+    share = np.clip((depth - np.float32(fog_m[0])) * np.float32(1 / (fog_m[1] - fog_m[0])), 0, 1)
+    fog = np.empty_like(image)
+    fog[:] = np.array(colour, np.uint8)
+    return np.asarray(cv2.blendLinear(image, fog, 1.0 - share, share), np.uint8)
