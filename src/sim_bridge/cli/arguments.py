@@ -3,19 +3,16 @@
 import argparse
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from sim_bridge.errors import UsageError
-from sim_bridge.simulator.tracks import TrackName, parse_track, parse_tracks
+from sim_bridge.simulator.tracks import TrackName, parse_tracks
 from sim_bridge.topics import MAX_CARS
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
 
 MAX_SPEED_LIMIT_MPS = 60.0
 TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
-_T = TypeVar('_T')
 
 _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.255 (degrees, m)'
 
@@ -68,19 +65,10 @@ def seed_range(text: str) -> range:
     return range(int(first), int(last) + 1)
 
 
-def track_name(text: str) -> TrackName:
-    """Return the embedded track of this name; for argparse."""
-    return _parsed(parse_track, text)
-
-
 def track_names(text: str) -> list[TrackName]:
     """Return the embedded tracks of a list such as `lake,0-9,hills:3`; for argparse."""
-    return _parsed(parse_tracks, text)
-
-
-def _parsed(parse: Callable[[str], _T], text: str) -> _T:
     try:
-        return parse(text)
+        return parse_tracks(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -28,7 +28,6 @@ from sim_bridge.cli.arguments import (
     check_port,
     check_range,
     check_speed_limit,
-    track_name,
 )
 from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
@@ -36,7 +35,8 @@ from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.process import ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
-from sim_bridge.simulator.fault_injection import FaultError, parse_faults
+from sim_bridge.simulator.fault_injection import parse_faults
+from sim_bridge.simulator.tracks import parse_track
 from sim_bridge.topics import prefixes
 
 _POLL_S = 0.05
@@ -76,13 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add_speed_limit(parser)
-    add(
-        '--track',
-        type=track_name,
-        default=0,
-        metavar='TRACK',
-        help=f'embedded: {TRACK_HELP}',
-    )
+    add('--track', default='0', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
     add('--laps', type=int, default=0, metavar='N', help='embedded: end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add(
@@ -128,7 +122,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError('--laps needs --simulator embedded; use --seconds')
     try:
         parse_faults(args.faults)
-    except FaultError as error:
+        parse_track(args.track)
+    except ValueError as error:
         raise UsageError(f'--{error}') from error
     check_model('--model', args.model)
     if args.record and args.record.exists():

@@ -12,13 +12,13 @@ from types import FrameType
 from typing import Any
 
 from sim_bridge import bridge_client
-from sim_bridge.cli.arguments import TRACK_HELP, check_output_file, track_name
+from sim_bridge.cli.arguments import TRACK_HELP, check_output_file
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
-from sim_bridge.simulator.tracks import list_tracks
+from sim_bridge.simulator.tracks import list_tracks, parse_track
 from steering_net.process import end_with_parent
 
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
     add('--url', default='ws://127.0.0.1:4567', help='server to connect to, ws://HOST:PORT')
-    add('--track', type=track_name, default=0, metavar='TRACK', help=TRACK_HELP)
+    add('--track', default='0', metavar='TRACK', help=TRACK_HELP)
     add('--list-tracks', action='store_true', help='print the tracks that there are, and end')
     add('--laps', type=int, default=0, metavar='N', help='end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         check_output_file('--report', args.report)
         options = simulator.SimulatorOptions(
             url=args.url,
-            track=args.track,
+            track=parse_track(args.track),
             laps=args.laps,
             seconds=args.seconds,
             culture=args.culture,

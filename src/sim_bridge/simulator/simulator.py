@@ -22,7 +22,7 @@ from sim_bridge.simulator.fault_injection import FaultPlan
 from sim_bridge.simulator.faulty_client import FaultyClient
 from sim_bridge.simulator.score import Score
 from sim_bridge.simulator.track import Projection
-from sim_bridge.simulator.tracks import TrackName, open_track
+from sim_bridge.simulator.tracks import TrackName, open_track, parse_track
 from sim_bridge.simulator.vehicle_dynamics import (
     CarParams,
     CarState,
@@ -68,8 +68,7 @@ class SimulatorOptions:
 
     def __post_init__(self) -> None:
         parse_url(self.url)
-        if isinstance(self.track, int) and self.track < 0:
-            raise ValueError(f'track is {self.track}; it must be 0 or greater')
+        parse_track(str(self.track))
         for name in ('laps', 'seconds'):
             if not getattr(self, name) >= 0:
                 raise ValueError(f'{name} is {getattr(self, name)}; it must be 0 or greater')

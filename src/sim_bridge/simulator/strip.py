@@ -53,7 +53,7 @@ def paint_strip(track: Track, world: World) -> Strip:
         'right': -np.interp(s_m, _places(track), track.right_m),
         'centre': np.zeros(columns),
     }
-    image = np.zeros((rows, columns, 4), np.uint8)
+    image: Image = np.zeros((rows, columns, 4), np.uint8)
     _pave(image, edges, world, rng)
     for stripe in world.stripes:
         _paint_stripe(image, edges[stripe.line], stripe, per_m)
@@ -99,14 +99,13 @@ def _paint_stripe(image: Image, edge: FloatArray, stripe: Stripe, per_m: float) 
     count = max(1, round((high_m - low_m) / ACROSS_M))
     painted = np.flatnonzero(where)
     rows = np.clip(top[painted][:, None] + np.arange(count), 0, image.shape[0] - 1)
-    colours = np.empty((len(painted), 4), np.uint8)
+    colours: Image = np.empty((len(painted), 4), np.uint8)
     colours[:] = (*(stripe.gap_colour or stripe.colour), 255)
     if stripe.marks:
         is_mark = _marked(stripe, columns, per_m)[painted]
+        colours[is_mark] = (*stripe.colour, 255)
         if stripe.gap_colour is None:
             painted, rows, colours = painted[is_mark], rows[is_mark], colours[is_mark]
-            is_mark = is_mark[is_mark]
-        colours[is_mark] = (*stripe.colour, 255)
     image[rows, painted[:, None]] = colours[:, None]
 
 

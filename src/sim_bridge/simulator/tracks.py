@@ -24,7 +24,7 @@ def parse_track(text: str) -> TrackName:
     """Return the track that a text names; ValueError that lists what is allowed otherwise."""
     names = parse_tracks(text)
     if len(names) != 1:
-        raise ValueError(f'track is {text!r}; it must be one of: {_ALLOWED}')
+        raise ValueError(f'track is {text}; it must be one of: {_ALLOWED}')
     return names[0]
 
 
@@ -123,8 +123,8 @@ def _centred(values: FloatArray, lap: float) -> FloatArray:
 def _seeds(text: str, whole: str) -> list[int]:
     first, dash, last = text.partition('-')
     if not first.isdecimal() or not (last if dash else '0').isdecimal():
-        raise ValueError(f'track is {whole!r}; it must be one of: {_ALLOWED}')
+        raise ValueError(f'track is {whole}; it must be one of: {_ALLOWED}')
     seeds = range(int(first), int(last if dash else first) + 1)
     if not seeds:
-        raise ValueError(f'track is {whole!r}; the first seed must not be above the last')
+        raise ValueError(f'track is {whole}; the first seed must not be above the last')
     return list(seeds)

@@ -53,7 +53,7 @@ class CarParams:
     drag_1ps: float = DRAG_1PS
     traction_s: float = 1.0
     suspension_mps2: float = 3.0
-    bottoming: float = 6.0
+    bottoming: float = 7.0
 
 
 @dataclass(frozen=True)
