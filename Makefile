@@ -5,10 +5,12 @@ READY := .venv/.ready
 DEV_READY := .venv/.dev-ready
 PIP_TOOLS := 7.6.2
 # Some benchmarks use the helpers of the tests.
-WITH_HELPERS := PYTHONPATH=test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
+WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
+# The tests of one file run in one process, the long files first; conftest.py has their order.
+IN_PARALLEL := -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: docs drive test venv lint laps bench bench-training waterfall faults fuzz attack watching \
+.PHONY: docs drive test test-unit venv lint laps bench bench-training waterfall faults fuzz attack watching \
   soak fleet lock clean help
 
 help: ## Say what there is to make
@@ -18,7 +20,11 @@ drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="
 	@$(BIN)/sim-bridge drive $(ARGS)
 
 test: $(DEV_READY) lint ## Check style and types, run all tests but the minutes-long ones of `make faults`
-	@$(BIN)/python -m pytest --reruns 1 -raR $(ARGS)
+	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
+
+test-unit: $(DEV_READY) ## Run the tests that start no process and train no network: a minute
+	@$(BIN)/python -m pytest $(IN_PARALLEL) -m 'not (faults or real_time or slow)' \
+	  test/sim_bridge test/steering_net $(ARGS)
 
 venv: $(DEV_READY) ## Set up the environment, for driving and for development
 

@@ -1,14 +1,14 @@
-"""Attack a driving car, and compare the deadlines it misses with those it misses in peace.
+"""Missed deadlines of a drive during attacks on its port, compared with periods without attack.
 
-Bridge, network and throttle run as in `make drive`, with a simulator at 60 frames/s. Spells of
-peace alternate with one attack after the other, all on 127.0.0.1 and all bounded: a storm of 1000
-reconnects a second, 500 idle connections, requests that never end, half-open WebSockets, messages
-that nobody can read, and messages without a pause.
+Bridge, network and throttle run as in `make drive`, with a simulator at 60 frames/s. Periods
+without attack alternate with the attacks. All attacks are bounded and use 127.0.0.1: 1000
+reconnections per second, 500 idle connections, requests that never end, half-open WebSockets,
+malformed messages, and messages without a pause.
 
     make attack ARGS="--seconds 10"
 
-Prints both side by side; exits 1 if a spell of attack missed more deadlines than the worst spell
-of peace, lost a token, or stopped the car.
+Prints one row per period. The exit code is 1 if a period with an attack missed more deadlines than
+the worst period without one, lost a token, or stopped the car.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PACE_S = 0.05
 
 
 def storm(port: int, until_s: float) -> int:
-    """Ask for a WebSocket as the simulator does, and break off, 1000 times a second."""
+    """Request a WebSocket as the simulator does, and disconnect, 1000 times per second."""
     count = 0
     started_s = time.monotonic()
     hello = upgrade_request('127.0.0.1', port)
@@ -59,25 +59,25 @@ def storm(port: int, until_s: float) -> int:
 
 
 def crowd(port: int, until_s: float) -> int:
-    """Keep 500 connections open that say nothing, and replace those that are closed."""
+    """Keep 500 silent connections open, and replace those that the bridge closes."""
     return hold(port, until_s, lambda _client: b'')
 
 
 def slow_loris(port: int, until_s: float) -> int:
-    """Keep 500 requests open by a header line now and then."""
+    """Keep 500 requests open by sending a header line from time to time."""
     return hold(
         port, until_s, lambda client: f'X-{id(client)}: y\r\n'.encode(), b'GET / HTTP/1.1\r\n'
     )
 
 
 def half_open(port: int, until_s: float) -> int:
-    """Connect 500 simulators that say hello and then nothing more, not even goodbye."""
+    """Connect 500 simulators that send a first PING and nothing after it."""
     hello = upgrade_request('127.0.0.1', port)
-    return hold(port, until_s, lambda _client: b'', hello, spoken('2'))
+    return hold(port, until_s, lambda _client: b'', hello, frames_of('2'))
 
 
 def gibberish(port: int, until_s: float) -> int:
-    """Open WebSockets and send what nobody can read, until they are closed."""
+    """Open WebSockets and send malformed messages until the bridge closes them."""
     rng = random.Random(1)
     hello = upgrade_request('127.0.0.1', port)
     nonsense = [
@@ -88,22 +88,22 @@ def gibberish(port: int, until_s: float) -> int:
         '42["telemetry",{"image":1}]x',
     ]
 
-    def say(_client: socket.socket) -> bytes:
-        return spoken(rng.choice(nonsense))
+    def message(_client: socket.socket) -> bytes:
+        return frames_of(rng.choice(nonsense))
 
-    return hold(port, until_s, say, hello, spoken('40'), at_most=50)
+    return hold(port, until_s, message, hello, frames_of('40'), at_most=50)
 
 
 def flood(port: int, until_s: float) -> int:
-    """Send small messages that are in order on four connections, as fast as they are taken."""
+    """Send small valid messages on four connections as fast as the bridge reads them."""
     hello = upgrade_request('127.0.0.1', port)
-    much = spoken(*['3'] * 10_000)
+    much = frames_of(*['3'] * 10_000)
 
     def pour() -> None:
         with suppress(OSError), socket.create_connection(('127.0.0.1', port)) as client:
             client.sendall(hello)
             client.recv(65536)
-            client.sendall(spoken('40'))
+            client.sendall(frames_of('40'))
             while time.monotonic() < until_s:
                 client.sendall(much)
 
@@ -118,43 +118,43 @@ def flood(port: int, until_s: float) -> int:
 def hold(
     port: int,
     until_s: float,
-    say: Callable[[socket.socket], bytes],
+    message: Callable[[socket.socket], bytes],
     hello: bytes = b'',
-    first_words: bytes = b'',
+    first_message: bytes = b'',
     at_most: int = CROWD,
 ) -> int:
-    """Keep connections open, each saying something every now and then; how many it took.
+    """Keep connections open and send on them from time to time; return how many were opened.
 
-    `hello` is sent at once; where there are `first_words`, they and what follows are sent when the
-    server has answered it.
+    `hello` is sent at once. If there is a `first_message`, it and all that follows is sent after
+    the server has answered `hello`.
     """
     clients: dict[socket.socket, bool] = {}
     count = 0
     while time.monotonic() < until_s:
         for client, begun in list(clients.items()):
-            heard = listen(client)
-            if heard is None:
+            received = receive(client)
+            if received is None:
                 del clients[client]
-            elif heard and not begun:
+            elif received and not begun:
                 clients[client] = True
-                speak(client, first_words)
+                send(client, first_message)
         for _ in range(min(50, at_most - len(clients))):
             with suppress(OSError):
                 client = socket.create_connection(('127.0.0.1', port), timeout=0.2)
-                clients[client] = not first_words
+                clients[client] = not first_message
                 count += 1
-                speak(client, hello)
+                send(client, hello)
         for client, begun in clients.items():
             if begun:
-                speak(client, say(client))
+                send(client, message(client))
         time.sleep(PACE_S)
     for client in clients:
         client.close()
     return count
 
 
-def listen(client: socket.socket) -> bytes | None:
-    """What the server said since the last time, b'' for nothing; None if it has closed."""
+def receive(client: socket.socket) -> bytes | None:
+    """Return the received bytes, b'' if there are none; None if the server has closed."""
     client.setblocking(False)
     try:
         return client.recv(65536) or None
@@ -164,14 +164,14 @@ def listen(client: socket.socket) -> bytes | None:
         return None
 
 
-def speak(client: socket.socket, data: bytes) -> None:
-    """Send it; a connection that is gone is found by `listen`."""
+def send(client: socket.socket, data: bytes) -> None:
+    """Send the data; `receive` finds closed connections."""
     with suppress(OSError):
         client.sendall(data)
 
 
-def spoken(*messages: str) -> bytes:
-    """Text messages as frames."""
+def frames_of(*messages: str) -> bytes:
+    """Return text messages as frames."""
     return b''.join(frame for text in messages for frame in encode_text(text, lambda: b'abcd'))
 
 
@@ -182,8 +182,8 @@ ATTACKS = {
 
 
 @dataclass
-class Spell:
-    """What the car and the bridge saw in one spell of time."""
+class Period:
+    """Figures of the car and the bridge in one period."""
 
     name: str
     frames: int
@@ -199,7 +199,7 @@ class Spell:
 
 
 class Car:
-    """A simulator at 60 frames/s, with a picture of the track."""
+    """A simulator at 60 frames/s that sends one frame of a track."""
 
     def __init__(self, url: str) -> None:
         (sample,) = samples(TEST_SEEDS[0], 1, np.random.default_rng(1))
@@ -208,7 +208,7 @@ class Car:
         self.simulator.open(self._jpeg)
 
     def drive(self, until_s: float) -> int:
-        """Frame after frame, each sent as soon as it is due and the last one is answered."""
+        """Send each frame when it is due and the last one is answered; return their number."""
         client = self.simulator.client
         frames = 0
         due_s = time.monotonic()
@@ -222,12 +222,12 @@ class Car:
         return frames
 
 
-def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
-    """Drive for a while, under this attack or in peace."""
+def measure(graph: Graph, car: Car, name: str, seconds: float) -> Period:
+    """Drive for one period, with this attack or without one."""
     client = car.simulator.client
-    # While the last spell's counts were read, the simulator may have got a keepalive.
+    # The simulator may have got a keepalive while the last period's counters were read.
     car.drive(time.monotonic() + 0.5)
-    before, answers, latencies, orders = (
+    before, answers, latencies, commands = (
         graph.state(), client.answers, len(client.latencies_s), len(client.commands),
     )  # fmt: skip
     attacker = start_attack(name, graph.port, seconds) if name in ATTACKS else None
@@ -235,12 +235,12 @@ def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
     connections = int(attacker.communicate(timeout=seconds + 30)[0]) if attacker else 0
     figures = percentiles_ms(client.latencies_s[latencies:])
     after = state_of(graph)
-    return Spell(
+    return Period(
         name=name,
         frames=frames,
         answers=client.answers - answers,
         timeouts=after['timeouts'] - before['timeouts'],
-        stops=sum(order.throttle == -1.0 for order in list(client.commands)[orders:]),
+        stops=sum(command.throttle == -1.0 for command in list(client.commands)[commands:]),
         p50_ms=figures['p50'] or 0.0,
         p99_ms=figures['p99'] or 0.0,
         max_ms=figures['max'] or 0.0,
@@ -251,21 +251,21 @@ def spell(graph: Graph, car: Car, name: str, seconds: float) -> Spell:
 
 
 def state_of(graph: Graph) -> dict[str, int]:
-    """The bridge's counts; asked again until what the attack left in its queue is gone."""
+    """Return the bridge's counters; retry until the attack's messages are processed."""
     for _ in range(50):
         if state := graph.state():
             return state
-    raise SystemExit('the bridge does not answer any more')
+    raise SystemExit('the bridge does not answer')
 
 
 def start_attack(name: str, port: int, seconds: float) -> subprocess.Popen[str]:
-    """The attack in a process of its own, which says how many connections it made.
+    """Start the attack in a process that prints how many connections it made.
 
-    Its own work does not count against the bridge, so it gets what processor time is left.
+    The process has a low priority, because its own load must not slow the bridge down.
     """
-    words = [sys.executable, __file__, '--attack', name, '--port', str(port)]
+    command = [sys.executable, __file__, '--attack', name, '--port', str(port)]
     return subprocess.Popen(
-        [*words, '--seconds', str(seconds)],
+        [*command, '--seconds', str(seconds)],
         stdout=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: os.nice(19),
@@ -273,7 +273,7 @@ def start_attack(name: str, port: int, seconds: float) -> subprocess.Popen[str]:
 
 
 def compare(seconds: float) -> int:
-    """Run everything and print it; the exit code."""
+    """Run all attacks and print the table; return the exit code."""
     os.environ |= {
         'ROS_DOMAIN_ID': str(own_domain_id()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
@@ -281,34 +281,37 @@ def compare(seconds: float) -> int:
     with Graph() as graph:
         car = Car(graph.url())
         car.drive(time.monotonic() + 2.0)
-        spells = []
+        periods = []
         for name in ATTACKS:
-            spells += [spell(graph, car, 'peace', seconds), spell(graph, car, name, seconds)]
+            periods += [
+                measure(graph, car, 'no attack', seconds),
+                measure(graph, car, name, seconds),
+            ]
         car.simulator.leave()
-    print_table(spells)
-    worst = max(one.timeouts for one in spells if one.name == 'peace')
+    print_table(periods)
+    worst = max(one.timeouts for one in periods if one.name == 'no attack')
     bad = [
         one.name
-        for one in spells
+        for one in periods
         if one.name in ATTACKS and (one.timeouts > worst or one.stops or one.answers < one.frames)
     ]
     print(f'harmed by: {", ".join(bad)}' if bad else 'no attack cost a deadline or a token')
     return 1 if bad else 0
 
 
-def print_table(spells: list[Spell]) -> None:
-    """One row for each spell."""
-    columns = list(vars(spells[0]))
+def print_table(periods: list[Period]) -> None:
+    """Print one row for each period."""
+    columns = list(vars(periods[0]))
     print(' '.join(f'{column:>11}' for column in columns))
-    for one in spells:
+    for one in periods:
         cells = (f'{v:11.1f}' if isinstance(v, float) else f'{v:>11}' for v in vars(one).values())
         print(' '.join(cells))
 
 
 def main() -> int:
-    """Compare, or be the attacker."""
+    """Compare, or run one attack; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--seconds', type=float, default=10.0, help='length of each spell, s')
+    parser.add_argument('--seconds', type=float, default=10.0, help='duration of each period, s')
     parser.add_argument('--attack', choices=tuple(ATTACKS), help=argparse.SUPPRESS)
     parser.add_argument('--port', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()

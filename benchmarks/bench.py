@@ -1,11 +1,11 @@
-"""How fast a frame is answered, beside the way of `drive.py` and beside the bare network.
+"""Latency of answers, compared with `drive.py` and with the network alone.
 
     python benchmarks/bench.py [--only latency,sixty,start,cars] [--rounds 4]
 
-latency: the seed's way, our three processes, our nodes in one process and the floor take turns,
-so that whatever else the machine does hits all alike. sixty: a minute at 60 frames/s, and the
-memory. start: from the command to the first answer of the network, and what importing takes.
-cars: several cars at once. Prints a table and writes build/bench.json and build/bench.png.
+latency: seed.py, our three processes, our nodes in one process and the floor take turns, so that
+other load on the machine affects them alike. sixty: one minute at 60 frames/s, and the memory.
+start: time from the command to the first answer of the network, and import times. cars: several
+cars at once. Prints a table and writes build/bench.json and build/bench.png.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NODES = {
 
 @dataclass
 class Contender:
-    """One way of answering: processes on a port, and how many tokens the client gives it."""
+    """One program: its processes on a port, and the number of tokens of the client."""
 
     name: str
     port: int
@@ -71,19 +71,19 @@ class Contender:
         self.spent_s += turn.seconds
 
     def figures(self) -> dict[str, Any]:
-        """Percentiles in ms, and telemetry a second."""
+        """Return the percentiles, ms, and the telemetry rate, 1/s."""
         hz = self.sent / self.spent_s if self.spent_s else 0.0
         return {**percentiles_ms(self.latencies_s), 'telemetry_hz': round(hz, 1)}
 
 
 def contenders(domain: int) -> list[Contender]:
-    """Start them all; those with nodes have ROS domains of their own."""
+    """Start all programs; those with nodes have their own ROS domains."""
     ports = [processes.own_port() for _ in range(4)]
     seed = str(Path(__file__).with_name('seed.py'))
-    # TensorFlow says much on stderr before anybody can ask it not to.
+    # TensorFlow prints to stderr before its log level can be set.
     seeds = [
-        processes.start(seed, '--port', str(port), *words, silent=True)
-        for port, words in zip(ports[:2], ((), ('--no-greeting',)), strict=True)
+        processes.start(seed, '--port', str(port), *arguments, silent=True)
+        for port, arguments in zip(ports[:2], ((), ('--no-greeting',)), strict=True)
     ]
     made = [
         Contender('seed', ports[0], seeds[:1], 5.0, quiet_s=_SEED_QUIET_S),
@@ -99,22 +99,22 @@ def contenders(domain: int) -> list[Contender]:
 
 
 def latency(args: argparse.Namespace, frames: list[bytes], quietness: Quietness) -> dict[str, Any]:
-    """Everybody's turns, and what follows from them."""
+    """Measure the turns of all programs; return the figures and their ratios."""
     floor = Floor(frames)
     floor_s: list[float] = []
     paced_s: list[float] = []
-    rivals = contenders(args.domain)
+    programs = contenders(args.domain)
     try:
         for number in range(args.rounds):
-            for rival in rivals:
-                say(f'round {number + 1} of {args.rounds}: {rival.name}')
-                rival.take_turn(frames)
+            for program in programs:
+                show(f'round {number + 1} of {args.rounds}: {program.name}')
+                program.take_turn(frames)
                 quietness.look()
             floor_s += floor.run(1.0)
             paced_s += floor.run(1.0, HZ)
     finally:
-        processes.end(process for rival in rivals for process in rival.running)
-    found = {rival.name: rival.figures() for rival in rivals}
+        processes.end(process for program in programs for process in program.running)
+    found = {program.name: program.figures() for program in programs}
     ours, seed, bare = found['ours'], found['seed'], percentiles_ms(floor_s)
     return {
         'baseline_ms': seed,
@@ -129,21 +129,21 @@ def latency(args: argparse.Namespace, frames: list[bytes], quietness: Quietness)
         'over_floor': round(ours['p50'] / bare['p50'], 2),
         'over_floor_one_process': round(found['one_process']['p50'] / bare['p50'], 2),
         'latencies_ms': {
-            **{rival.name: in_ms(rival.latencies_s) for rival in rivals},
+            **{program.name: in_ms(program.latencies_s) for program in programs},
             'floor': in_ms(floor_s),
         },
     }
 
 
 def sixty(args: argparse.Namespace, frames: list[bytes], quietness: Quietness) -> dict[str, Any]:
-    """A client of 60 frames/s for a while: what it keeps, and the memory afterwards."""
+    """Measure rate, timeouts and latency at 60 frames/s, and the memory of the nodes."""
     port = processes.own_port()
     running = processes.nodes(port, args.domain)
     try:
         processes.wait_until_ready(port)
         car = Car(f'ws://127.0.0.1:{port}', frames)
         car.open(_WARM_S)
-        say(f'{args.seconds:.0f} s at {HZ:.0f} frames/s')
+        show(f'{args.seconds:.0f} s at {HZ:.0f} frames/s')
         before = processes.state(port) or {}
         turn = car.drive(args.seconds)
         after = processes.state(port) or {}
@@ -170,8 +170,8 @@ def sixty(args: argparse.Namespace, frames: list[bytes], quietness: Quietness) -
 def starting(
     args: argparse.Namespace, frames: list[bytes], quietness: Quietness
 ) -> dict[str, Any]:
-    """From the command to the first answer, and the time that importing takes, warm: medians."""
-    say('from the command to the first answer')
+    """Measure start and import times with warm caches; return medians."""
+    show('from the command to the first answer')
     first_s = [first_command_s(args.domain, frames) for _ in range(1 + args.starts)][1:]
     quietness.look()
     return {
@@ -182,20 +182,20 @@ def starting(
 
 
 def first_command_s(domain: int, frames: list[bytes]) -> float:
-    """Seconds from starting `sim-bridge drive` to the first command that the network computed.
+    """Return the time from starting `sim-bridge drive` to the network's first command, s.
 
-    The simulator is there before the bridge, as it may be: it tries to connect all the time.
+    The simulator starts before the bridge and tries to connect all the time.
     """
     port = processes.own_port()
-    words = ('drive', '--simulator', 'external', '--port', str(port))
+    arguments = ('drive', '--simulator', 'external', '--port', str(port))
     car = Car(f'ws://127.0.0.1:{port}', frames)
     started_s = time.perf_counter()
-    running = [processes.start('-m', 'sim_bridge.cli', *words, domain=domain)]
+    running = [processes.start('-m', 'sim_bridge.cli', *arguments, domain=domain)]
     try:
         while time.perf_counter() < started_s + _FIRST_COMMAND_PATIENCE_S:
             car.drive(0.02)
-            orders = car.client.commands
-            if any(abs(order.steering_rad) > _STRAIGHT_RAD for order in orders):
+            commands = car.client.commands
+            if any(abs(command.steering_rad) > _STRAIGHT_RAD for command in commands):
                 return time.perf_counter() - started_s
     finally:
         car.leave()
@@ -204,7 +204,7 @@ def first_command_s(domain: int, frames: list[bytes]) -> float:
 
 
 def import_s(module: str) -> float:
-    """Best of three, with a Python of its own, which itself is taken off."""
+    """Return the import time, s: best of three new processes, less the start of Python."""
 
     def best(code: str) -> float:
         times_s = []
@@ -218,12 +218,12 @@ def import_s(module: str) -> float:
 
 
 def cars(_args: argparse.Namespace, _frames: list[bytes], quietness: Quietness) -> dict[str, Any]:
-    """The table of the fleet, where its benchmark is there."""
+    """Return the table of several cars, if its benchmark can be imported."""
     if find_spec('fleet') is None:
         return {'cars': []}
     import fleet
 
-    say('several cars')
+    show('several cars')
     rows = fleet.table(CARS, 10.0, print)
     quietness.look()
     return {'cars': rows}
@@ -235,18 +235,18 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = dict(
 
 
 def in_ms(latencies_s: list[float]) -> list[float]:
-    """Milliseconds with three decimals."""
+    """Return the latencies in ms with three decimals."""
     return [round(1e3 * seconds, 3) for seconds in latencies_s]
 
 
-def say(what: str) -> None:
-    """Tell a person what goes on."""
+def show(what: str) -> None:
+    """Show the progress on a terminal."""
     if sys.stderr.isatty():
         print(f'\r{what:60}', end='', file=sys.stderr, flush=True)
 
 
 def table(report: dict[str, Any]) -> str:
-    """What a person wants to read."""
+    """Return the report as text."""
     lines = [f'\nframes of {report["frames_from"]}, {report["date"]}']
     rows = (
         ('drive.py (3 tokens)', 'baseline_ms'),
@@ -289,7 +289,7 @@ def table(report: dict[str, Any]) -> str:
 
 
 def car_row(row: dict[str, Any]) -> str:
-    """One line of the fleet's table."""
+    """Return one line of the table of several cars."""
     return (
         f'{row["cars"]:2} cars{"":23}{row["telemetry_hz"]:9.1f} telemetry/s, p50 '
         f'{row["p50_ms"]:.2f} ms, p99 {row["p99_ms"]:.2f} ms, CPU {row["cpu_percent"]:.0f} %'
@@ -297,7 +297,7 @@ def car_row(row: dict[str, Any]) -> str:
 
 
 def draw(latencies_ms: dict[str, list[float]], path: Path) -> None:
-    """How many of a hundred frames are answered within which time."""
+    """Plot the share of frames that are answered within a time."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -318,7 +318,7 @@ def draw(latencies_ms: dict[str, list[float]], path: Path) -> None:
         axes.plot(ordered, shares, color=colour, lw=2, label=f'{label}: p50 {middle:.2f} ms')
     axes.axvline(1e3 / HZ, color='#555555', lw=1, ls=':')
     axes.text(1.03e3 / HZ, 2, 'one frame at 60 Hz', fontsize=8, color='#555555')
-    axes.set(xscale='log', ylim=(0, 100), xlabel='ms from a telemetry to its own answer')
+    axes.set(xscale='log', ylim=(0, 100), xlabel='ms from a telemetry to its answer')
     axes.set_ylabel('% of frames answered')
     axes.grid(alpha=0.3, which='both')
     axes.spines[['top', 'right']].set_visible(False)
@@ -347,7 +347,7 @@ def main() -> None:
         if part in chosen:
             report |= MEASURES[part](args, frames, quietness)
     report['machine'] = quietness.report()
-    say('')
+    show('')
     args.out.mkdir(parents=True, exist_ok=True)
     latencies_ms = report.pop('latencies_ms', None)
     if latencies_ms:

@@ -1,12 +1,11 @@
-"""How many cars one graph of three nodes drives: rates, latencies and processor time per row.
+"""Number of cars that one graph of three nodes can drive: rates, latencies, processor time.
 
     make fleet ARGS="--cars 1 2 4 8 16 --seconds 10"
 
-Each car is a light simulator: a socket that speaks the wire as the real one does (frames of 1016
-bytes, each a write of its own, Nagle's algorithm on) and replays pictures at a fixed rate: those
-of the recorded lap where it is beside the checkout, else rendered ones. All cars live in one
-process, for on this machine they share the processors with the nodes. Writes JSON and a picture
-of the curve.
+Each car is a light simulator: a socket with the wire format of the real simulator (frames of 1016
+bytes, each in its own write, Nagle's algorithm on) that replays frames at a fixed rate. The frames
+are those of the recorded lap if it is beside the checkout, else rendered ones. All cars run in one
+process, because they share the processors with the nodes. Writes a JSON file and a plot.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ TICK_S = 1.0 / os.sysconf('SC_CLK_TCK')
 
 
 def jpegs() -> list[bytes]:
-    """Some pictures in their order: of the recorded lap, else of an embedded track."""
+    """Return successive frames of the recorded lap, or of an embedded track without it."""
     lap = SHARED_DATA / 'lake_lap_a' / 'IMG'
     if lap.is_dir():
         return [path.read_bytes() for path in sorted(lap.glob('*.jpg'))[:FRAMES]]
@@ -62,7 +61,7 @@ def jpegs() -> list[bytes]:
 
 
 def wire_frames(pictures: Sequence[bytes]) -> list[list[bytes]]:
-    """Each picture as the writes that bring its telemetry, ready to be sent."""
+    """Return for each frame the writes of its telemetry."""
     rng = random.Random(0)
     protocol = ClientProtocol(CULTURE, lambda: rng.randbytes(4))
     telemetries = (Telemetry(0.0, 0.0, SPEED_MPS, jpeg) for jpeg in pictures)
@@ -70,7 +69,7 @@ def wire_frames(pictures: Sequence[bytes]) -> list[list[bytes]]:
 
 
 class LightCar:
-    """One simulator that has no world. Like the real one it spends its tokens when a frame is due.
+    """A simulator without a world. Like the real one it uses its tokens when a frame is due.
 
     `latencies_s`: from the first byte of a telemetry to its answer; `sent` counts telemetries.
     """
@@ -94,12 +93,12 @@ class LightCar:
         self._take(rest)
 
     def forget(self) -> None:
-        """Count anew."""
+        """Reset the counters."""
         self.sent = 0
         self.latencies_s: list[float] = []
 
     def frame(self) -> None:
-        """A frame is due: spend what tokens there are."""
+        """Send one telemetry per token."""
         for _ in range(self._tokens):
             self._sent_s = time.perf_counter()
             self._write(self._frames[self._next % len(self._frames)])
@@ -108,7 +107,7 @@ class LightCar:
         self._tokens = 0
 
     def read(self) -> None:
-        """Something came."""
+        """Read from the socket."""
         data = self.socket.recv(65536)
         if not data:
             raise ConnectionResetError('the bridge closed a connection')
@@ -128,7 +127,7 @@ class LightCar:
 
 
 class Traffic:
-    """All cars, each with frames at its own moments."""
+    """All cars; each has its own frame times."""
 
     def __init__(self, port: int, cars: int) -> None:
         frames = wire_frames(jpegs())
@@ -155,23 +154,23 @@ class Traffic:
                 self._of_descriptor[descriptor].read()
 
     def close(self) -> None:
-        """Leave."""
+        """Disconnect all cars."""
         for car in self.cars:
             car.socket.close()
         self._poll.close()
 
 
 def cpu_s(pid: int) -> float:
-    """Processor time of a process so far."""
+    """Return the processor time of a process so far, s."""
     fields = Path(f'/proc/{pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
 def measure(cars: int, seconds: float) -> dict[str, Any]:
-    """Start a graph for so many cars, drive them, and return their row of the table.
+    """Start a graph for `cars` cars, drive them, and return their row of the table.
 
-    telemetry_hz is the mean over the cars and worst_hz that of the slowest one; latencies are
-    those of all answers; cpu_percent is what the three nodes take, 100 for one core, and
+    telemetry_hz is the mean rate of the cars, worst_hz the rate of the slowest car. Latencies are
+    over all answers. cpu_percent is the processor time of the three nodes, 100 for one processor.
     cpu_ms_per_answer includes the light simulators.
     """
     count = [f'cars:={cars}']
@@ -213,7 +212,7 @@ COLUMNS = (
 
 
 def table(counts: Sequence[int], seconds: float, show: Callable[[str], None]) -> list[dict]:
-    """Measure and print a row for each number of cars."""
+    """Measure and print one row for each number of cars."""
     os.environ |= {
         'ROS_DOMAIN_ID': str(own_domain_id()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
@@ -227,12 +226,12 @@ def table(counts: Sequence[int], seconds: float, show: Callable[[str], None]) ->
 
 
 def width(column: str) -> int:
-    """Width of a column of the table."""
+    """Return the width of a column of the table."""
     return max(8, len(column))
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """The curves: latency and processor time over the number of cars."""
+    """Plot latency and processor time over the number of cars."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout='constrained')
@@ -251,10 +250,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure what the command line says; 1 if a row with up to 8 cars is not good enough."""
+    """Run the benchmark; 1 if a row with up to 8 cars misses the limits."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('--cars', type=int, nargs='+', default=[1, 2, 4, 8, 16])
-    parser.add_argument('--seconds', type=float, default=10.0, help='of each row')
+    parser.add_argument('--seconds', type=float, default=10.0, help='duration of each row')
     parser.add_argument('--out', type=Path, default=Path('build'), help='folder of the results')
     args = parser.parse_args(argv)
     with suppress(KeyboardInterrupt):
@@ -268,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def is_poor(row: dict[str, Any]) -> bool:
-    """Whether up to 8 cars are not driven in time, or one of them starves."""
+    """Return whether a row with up to 8 cars has late answers or a car with too few frames."""
     late = row['p99_ms'] is None or row['p99_ms'] >= P99_AT_MOST_MS
     return row['cars'] <= 8 and (late or row['worst_hz'] < STARVED_BELOW * HZ)
 

@@ -1,4 +1,4 @@
-"""The floor: what a frame costs when nothing is done but to decode it and to run the network."""
+"""Floor of the latency: the time to decode a frame and run the network, without anything else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Floor:
         self.run(1.0)
 
     def run(self, seconds: float, hz: float | None = None) -> list[float]:
-        """Seconds of each frame; with `hz` only so many a second, as a simulator sends them."""
+        """Return the time of each frame, s; with `hz` at most so many frames per second."""
         times_s = []
         until_s = time.perf_counter() + seconds
         while (started_s := time.perf_counter()) < until_s:

@@ -1,9 +1,9 @@
-"""Drives tracks that training never saw, through the whole graph, and says what came of it.
+"""Drives of the shipped network on tracks that it was not trained on, with all nodes.
 
     .venv/bin/python benchmarks/laps.py [--tracks 0-9] [--laps 2] [--real-time]
 
-Each drive is one `sim-bridge drive`. Exit code 1 if any of them left the lane, missed an answer
-or did not finish its laps.
+Each drive is one `sim-bridge drive`. The exit code is 1 if a drive left the lane, missed a command
+or did not complete its laps.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sim_bridge.cli.arguments import seed_range
+
 SPEED_LIMITS_MPS = (6.7, 13.4)
 COLUMNS = '{:>5} {:>6} {:>5} {:>7} {:>10} {:>8} {:>7} {:>7} {:>8} {:>8}'
 HEADINGS = (
@@ -27,14 +29,14 @@ HEADINGS = (
 
 
 def drive(track: int, limit_mps: float, args: argparse.Namespace) -> dict[str, Any]:
-    """One drive; its report, or a report of nothing if it broke down."""
+    """Run one drive; return its report, which is empty if the drive failed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, 'report.json')
-        words = ['--track', track, '--laps', args.laps, '--speed-limit', limit_mps]
-        words += ['--port', args.port, '--report', report]
-        words += [] if args.real_time else ['--fast']
+        arguments = ['--track', track, '--laps', args.laps, '--speed-limit', limit_mps]
+        arguments += ['--port', args.port, '--report', report]
+        arguments += [] if args.real_time else ['--fast']
         done = subprocess.run(
-            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
+            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, arguments)],
             stdout=subprocess.DEVNULL,
             check=False,
         )
@@ -45,16 +47,16 @@ def drive(track: int, limit_mps: float, args: argparse.Namespace) -> dict[str, A
 
 
 def passed(report: dict[str, Any], laps: int) -> bool:
-    """Whether the drive is what it should be."""
+    """Return whether the drive completed its laps without departures and timeouts."""
     return (
         report.get('laps') == laps and report['lane_departures'] == 0 and report['timeouts'] == 0
     )
 
 
 def row(track: int, limit_mps: float, report: dict[str, Any]) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     if not report:
-        return f'{track:5} {limit_mps:6} broke down'
+        return f'{track:5} {limit_mps:6} failed'
     latency = report['latency_ms']
     return COLUMNS.format(
         track,
@@ -71,24 +73,23 @@ def row(track: int, limit_mps: float, report: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Drive them all; the exit code."""
+    """Run all drives; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--tracks', default='0-9', help='seeds, first-last')
+    parser.add_argument('--tracks', type=seed_range, default='0-9', help='seeds, FIRST-LAST')
     parser.add_argument('--laps', type=int, default=2)
     parser.add_argument('--port', type=int, default=4571)
     parser.add_argument('--real-time', action='store_true', help='60 frames/s, not --fast')
     args = parser.parse_args()
-    first, last = map(int, args.tracks.split('-'))
     os.environ.setdefault('ROS_DOMAIN_ID', '71')
     started = time.monotonic()
     print(COLUMNS.format(*HEADINGS))
     good: dict[float, int] = {}
     for limit_mps in SPEED_LIMITS_MPS:
-        for track in range(first, last + 1):
+        for track in args.tracks:
             report = drive(track, limit_mps, args)
             good[limit_mps] = good.get(limit_mps, 0) + passed(report, args.laps)
             print(row(track, limit_mps, report), flush=True)
-    wanted = last + 1 - first
+    wanted = len(args.tracks)
     for limit_mps, count in good.items():
         print(f'{count} of {wanted} clean at {limit_mps} m/s')
     print(f'load average {os.getloadavg()[0]:.1f}, {time.monotonic() - started:.0f} s')

@@ -1,19 +1,17 @@
-"""Starts what is measured, on a port and a ROS domain of its own, and ends it."""
+"""Processes of a benchmark: started on their own port and ROS domain, and ended."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from sim_bridge.bridge_client import fetch_state
 from sim_bridge.process import child_environment
 
 _START_S = 60.0
@@ -21,27 +19,29 @@ _END_S = 10.0
 
 
 def isolate() -> None:
-    """Have what is started talk on this machine only, and beside other graphs that run here."""
+    """Keep DDS on this machine and apart from other graphs that run here."""
     os.environ.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 99 + 1))
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
 
 
 def own_port() -> int:
-    """A TCP port that nobody listens on now."""
+    """Return a TCP port that no server uses now."""
     with socket.create_server(('127.0.0.1', 0)) as probe:
         return int(probe.getsockname()[1])
 
 
-def start(*words: str, domain: int | None = None, silent: bool = False) -> subprocess.Popen[str]:
-    """Start Python with these words, in a session of its own and, if given, a ROS domain too.
+def start(
+    *arguments: str, domain: int | None = None, silent: bool = False
+) -> subprocess.Popen[str]:
+    """Start Python with these arguments in its own session and, if given, its own ROS domain.
 
-    `silent`: for programs that say much on stderr that nobody wants to read.
+    `silent` discards stderr.
     """
     environment = child_environment(os.environ)
     if domain is not None:
         environment['ROS_DOMAIN_ID'] = str(domain)
     return subprocess.Popen(
-        [sys.executable, *words],
+        [sys.executable, *arguments],
         env=environment,
         start_new_session=True,
         stdin=subprocess.DEVNULL,
@@ -52,7 +52,7 @@ def start(*words: str, domain: int | None = None, silent: bool = False) -> subpr
 
 
 def end(running: Iterable[subprocess.Popen[str]]) -> None:
-    """Ask them to end, and see to it."""
+    """Ask the processes to end, and kill those that do not."""
     processes = list(running)
     for process in processes:
         if process.poll() is None:
@@ -68,13 +68,13 @@ def end(running: Iterable[subprocess.Popen[str]]) -> None:
 def nodes(
     port: int, domain: int | None = None, parameters: Sequence[str] = ()
 ) -> list[subprocess.Popen[str]]:
-    """Bridge, steering and throttle, each in a process, as `sim-bridge drive` starts them.
+    """Start bridge, steering and throttle nodes as `sim-bridge drive` does.
 
-    `parameters`: of any of them, as `node:name:=value`.
+    `parameters` are those of any node, as `node:name:=value`.
     """
-    words = ros_arguments(port, parameters)
+    arguments = ros_arguments(port, parameters)
     return [
-        start('-m', 'sim_bridge.cli', name, *words, domain=domain)
+        start('-m', 'sim_bridge.cli', name, *arguments, domain=domain)
         for name in ('bridge', 'steering', 'throttle')
     ]
 
@@ -82,28 +82,26 @@ def nodes(
 def together(
     port: int, domain: int | None = None, parameters: Sequence[str] = ()
 ) -> list[subprocess.Popen[str]]:
-    """The same nodes in one process, as `sim-bridge drive --one-process` starts them."""
-    words = ros_arguments(port, parameters)
-    return [start('-m', 'sim_bridge.cli', 'together', *words, domain=domain)]
+    """Start the same nodes in one process, as `sim-bridge drive --one-process` does."""
+    arguments = ros_arguments(port, parameters)
+    return [start('-m', 'sim_bridge.cli', 'together', *arguments, domain=domain)]
 
 
 def ros_arguments(port: int, parameters: Sequence[str] = ()) -> list[str]:
-    """The port and the parameters, `node:name:=value`, as arguments of any node."""
-    pairs = [word for pair in (f'bridge:port:={port}', *parameters) for word in ('-p', pair)]
+    """Return the ROS arguments for the port and for parameters `node:name:=value`."""
+    pairs = [
+        argument for pair in (f'bridge:port:={port}', *parameters) for argument in ('-p', pair)
+    ]
     return ['--ros-args', '--log-level', 'warn', *pairs]
 
 
 def state(port: int) -> dict | None:
-    """What the bridge says of itself; None while it does not answer."""
-    try:
-        with urllib.request.urlopen(f'http://127.0.0.1:{port}/state.json', timeout=2.0) as reply:
-            return json.load(reply)
-    except (urllib.error.URLError, OSError, ValueError):
-        return None
+    """Return the state of the bridge on this port; None if it does not answer."""
+    return fetch_state('127.0.0.1', port, timeout_s=2.0)
 
 
 def wait_until_ready(port: int) -> None:
-    """Return when the bridge has all its nodes."""
+    """Wait until the bridge has all its nodes."""
     deadline_s = time.monotonic() + _START_S
     while not (state(port) or {}).get('ready'):
         if time.monotonic() > deadline_s:
@@ -112,7 +110,7 @@ def wait_until_ready(port: int) -> None:
 
 
 def wait_for_port(port: int) -> None:
-    """Return when somebody listens there."""
+    """Wait until a server listens on the port."""
     deadline_s = time.monotonic() + _START_S
     while time.monotonic() < deadline_s:
         try:
@@ -121,7 +119,7 @@ def wait_for_port(port: int) -> None:
             time.sleep(0.05)
         else:
             return
-    raise TimeoutError(f'nobody listened on port {port} within {_START_S:.0f} s')
+    raise TimeoutError(f'no server listened on port {port} within {_START_S:.0f} s')
 
 
 def memory_mb(pids: Sequence[int]) -> dict[str, float]:
@@ -140,5 +138,5 @@ def memory_mb(pids: Sequence[int]) -> dict[str, float]:
 
 
 def has_mapped(pid: int, library: str) -> bool:
-    """Whether a process has loaded a library whose path contains this."""
+    """Return whether a process has loaded a library whose path contains `library`."""
     return library in Path(f'/proc/{pid}/maps').read_text(encoding='utf-8')

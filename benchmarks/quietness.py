@@ -1,4 +1,4 @@
-"""How much else the machine had to do while something was measured on it."""
+"""Other load of the machine during a measurement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ QUIET_STEAL_PERCENT = 1.0
 
 
 class Quietness:
-    """A fixed piece of work timed now and then, the load average, and the time that was stolen."""
+    """Times of a fixed piece of work, load average, and stolen processor time."""
 
     def __init__(self) -> None:
         self._spins_ms: list[float] = []
@@ -25,14 +25,14 @@ class Quietness:
         self.look()
 
     def look(self) -> None:
-        """Time the piece of work; take this between the measured turns."""
+        """Time the piece of work; call this between the measured turns."""
         started_s = time.perf_counter()
         for _ in range(_REPEATS):
             zlib.crc32(_WORK)
         self._spins_ms.append(1e3 * (time.perf_counter() - started_s))
 
     def report(self) -> dict[str, Any]:
-        """Milliseconds of the work, how far its median lies over its best, load, stolen time."""
+        """Return the times of the work, ms, their spread, the load, and the stolen time, %."""
         after = _cpu_times()
         passed = {name: after[name] - self._before[name] for name in after}
         spread = statistics.median(self._spins_ms) / min(self._spins_ms)
@@ -52,16 +52,16 @@ class Quietness:
         }
 
     def line(self) -> str:
-        """The report for a person."""
+        """Return the report as one line."""
         return noise(self.report())
 
 
 def noise(machine: dict[str, Any]) -> str:
-    """How noisy the machine was."""
+    """Return one line about the machine's other load."""
     spin = machine['spin_ms']
-    verdict = 'quiet' if machine['quiet'] else 'NOISY: judge by the ratios at most'
+    kind = 'quiet' if machine['quiet'] else 'NOISY: only the ratios are useful'
     return (
-        f'machine: {machine["cpus"]} CPUs, {verdict}; a fixed piece of work took '
+        f'machine: {machine["cpus"]} CPUs, {kind}; a fixed piece of work took '
         f'{spin["min"]:.1f} to {spin["max"]:.1f} ms (p50 {spin["p50"]:.1f}), '
         f'{machine["steal_percent"]:.1f} % stolen, '
         f'load {machine["load_before"]} before and {machine["load_after"]} after'
@@ -69,7 +69,7 @@ def noise(machine: dict[str, Any]) -> str:
 
 
 def _cpu_times() -> dict[str, int]:
-    """Ticks of all processors since the start, by what they were spent on (man 5 proc)."""
+    """Return the ticks of all processors since the start by their use (man 5 proc)."""
     names = ('user', 'nice', 'system', 'idle', 'iowait', 'irq', 'softirq', 'steal')
     ticks = Path('/proc/stat').read_text(encoding='ascii').split('\n', 1)[0].split()[1:]
     return dict(zip(names, map(int, ticks), strict=False))

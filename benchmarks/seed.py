@@ -1,12 +1,11 @@
-"""The way of the well-known `drive.py`, written anew from its description, to be measured against.
+"""Baseline: the design of the well-known `drive.py`, written anew from its description.
 
     python benchmarks/seed.py --port 4567
 
-One process, one thread: Flask and Socket.IO under eventlet, the frame decoded by PIL, and
-`model.predict` inside the event handler. It greets a connection with a command, which makes a
-third token. Today's Socket.IO does not understand the simulator any more, so that one thing is
-ours: the dialect. What else we do to the socket (quick acknowledgements, quick unmasking) is not
-here.
+One process with one thread runs Flask and Socket.IO under eventlet. PIL decodes the frame, and the
+event handler calls `model.predict`. A command on connect adds a third token. Today's Socket.IO
+cannot read the simulator's older protocol version, so this server uses our adapter for it. It does
+not use our other changes to the socket: quick acknowledgements and quick unmasking.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ class UnderstandingServer(socketio.Server):
 
 
 def application(greet: bool) -> socketio.WSGIApp:
-    """The server with its three handlers."""
+    """Return the server with its three handlers."""
     sio = UnderstandingServer(async_mode='eventlet')
     model = keras.models.load_model(default_model())
     model.predict(np.zeros((1, *COURSE.output_shape()), np.float32), batch_size=1, verbose=0)

@@ -1,11 +1,11 @@
-"""Drive for a long time and fail on whatever grows: memory, threads, descriptors, latency, tokens.
+"""Drive for a long time; fail if memory, threads, descriptors or latency grow, or a token is lost.
 
     make soak MINUTES=60
 
 The three nodes and the embedded simulator run as in `make drive`. The first minute is warm-up.
-Once every ten seconds each process is looked at; the table compares the first third of what
-follows with the last. Exits 1 if memory grew by more than 5 %, if threads or descriptors grew, if
-the median latency drifted by more than half and a millisecond, or if a single token was lost.
+After it, each process is sampled every ten seconds. The table compares the first third of the
+samples with the last third. The exit code is 1 if memory grew by more than 5 %, if threads or
+descriptors grew, if the median latency grew by more than 50 % and 1 ms, or if a token was lost.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PAGE_MB = os.sysconf('SC_PAGE_SIZE') / 1e6
 
 @dataclass
 class Series:
-    """One figure of one process over time, and when it is too much."""
+    """One figure of one process over time, and the condition for too much growth."""
 
     name: str
     unit: str
@@ -44,31 +44,31 @@ class Series:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Medians of the first and of the last third."""
+        """Medians of the first and the last third of the samples."""
         third = max(1, len(self.values) // 3)
         return statistics.median(self.values[:third]), statistics.median(self.values[-third:])
 
     def row(self) -> str:
-        """A line of the table."""
+        """Return one line of the table."""
         first, last = self.ends
         growth = 100.0 * (last - first) / first if first else 0.0
-        verdict = 'GROWS' if self.is_bad(first, last) else 'ok'
+        outcome = 'GROWS' if self.is_bad(first, last) else 'ok'
         figures = f'{first:10.2f} {last:10.2f} {max(self.values):10.2f} {growth:+8.1f} %'
-        return f'{self.name:26} {self.unit:6} {figures}  {verdict}'
+        return f'{self.name:26} {self.unit:6} {figures}  {outcome}'
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory."""
+    """Return the resident memory, MB."""
     return int(Path(f'/proc/{pid}/statm').read_text(encoding='ascii').split()[1]) * PAGE_MB
 
 
 def threads(pid: int) -> float:
-    """Number of threads."""
+    """Return the number of threads."""
     return len(os.listdir(f'/proc/{pid}/task'))
 
 
 def descriptors(pid: int) -> float:
-    """Number of open file descriptors."""
+    """Return the number of open file descriptors."""
     return len(os.listdir(f'/proc/{pid}/fd'))
 
 
@@ -80,7 +80,7 @@ FIGURES: tuple[tuple[str, str, Callable[[int], float], Callable[[float, float], 
 
 
 class Soak:
-    """The processes of a drive and what was measured of them."""
+    """The processes of a drive and their figures over time."""
 
     def __init__(self, graph: Graph, simulator: ManagedProcess) -> None:
         self._graph = graph
@@ -94,7 +94,7 @@ class Soak:
         self.state: dict[str, Any] = {}
 
     def sample(self) -> None:
-        """Look at every process once."""
+        """Sample every process once."""
         for child, process in self._children.items():
             if process.exit_code is not None:
                 raise SystemExit(f'the {child} ended with {process.exit_code}')
@@ -105,11 +105,11 @@ class Soak:
             self.latency.values.append(p50)
 
     def read_state(self) -> None:
-        """Take the bridge's counts, as long as it has them."""
+        """Read the bridge's counters while it runs."""
         self.state = self._graph.state() or self.state
 
     def failures(self) -> list[str]:
-        """What has to be said against this drive."""
+        """Return one line for each failed check."""
         everything = [*self.series.values(), self.latency]
         bad = [one.name for one in everything if one.is_bad(*one.ends)]
         lost = self.lost_tokens
@@ -117,7 +117,7 @@ class Soak:
 
     @property
     def lost_tokens(self) -> int:
-        """Telemetries that got no answer, and silences that had to be ended by a kick.
+        """Number of telemetries without an answer, and of keepalives.
 
         The last telemetry may still wait for its commands when the simulator leaves.
         """
@@ -127,22 +127,22 @@ class Soak:
         return int(lost + state['keepalives'] + state['unsent_answers'])
 
     def print_table(self, seconds: float) -> None:
-        """Everything that was measured."""
+        """Print all figures."""
         print(f'{"":26} {"":6} {"first":>10} {"last":>10} {"highest":>10} {"growth":>10}')
         for one in [*self.series.values(), self.latency]:
             print(one.row())
         counts = ('telemetry', 'answers', 'superseded', 'timeouts', 'late_commands', 'bad_packets')
-        told = ', '.join(f'{self.state[count]} {count}' for count in counts)
-        print(f'{seconds / 60:.1f} minutes: {told}, {self.lost_tokens} tokens lost')
+        totals = ', '.join(f'{self.state[count]} {count}' for count in counts)
+        print(f'{seconds / 60:.1f} minutes: {totals}, {self.lost_tokens} tokens lost')
 
 
 def has_drifted(first_ms: float, last_ms: float) -> bool:
-    """Whether answers take noticeably longer in the end."""
+    """Return whether the latency has grown by too much."""
     return last_ms > first_ms * (1 + LATENCY_GROWTH_AT_MOST) + LATENCY_SLACK_MS
 
 
 def soak(minutes: float) -> int:
-    """Drive, print the table; the exit code."""
+    """Drive and print the table; return the exit code."""
     os.environ |= {
         'ROS_DOMAIN_ID': str(own_domain_id()),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
@@ -159,12 +159,12 @@ def soak(minutes: float) -> int:
         seen.read_state()
     seen.print_table(60.0 * minutes)
     failures = seen.failures()
-    print(f'failed: {"; ".join(failures)}' if failures else 'nothing grows, nothing is lost')
+    print(f'failed: {"; ".join(failures)}' if failures else 'nothing grew, and no token was lost')
     return 1 if failures else 0
 
 
 def watch(seen: Soak, minutes: float) -> None:
-    """Take samples until the time is over, with a word on a terminal now and then."""
+    """Take samples until the time is over; show the progress on a terminal."""
     started_s = time.monotonic()
     end_s = started_s + 60.0 * minutes
     time.sleep(min(WARM_UP_S, 20.0 * minutes))
@@ -177,12 +177,12 @@ def watch(seen: Soak, minutes: float) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Soak for as long as the command line says."""
+    """Run the benchmark with the options of the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--minutes', type=float, default=60.0, help='how long')
+    parser.add_argument('--minutes', type=float, default=60.0, help='duration of the drive')
     args = parser.parse_args(argv)
     if not 0.1 <= args.minutes <= 10_000.0:
-        parser.error(f'--minutes is {args.minutes}, it must be in 0.1 .. 10000')
+        parser.error(f'--minutes is {args.minutes}; it must be 0.1..10000')
     with suppress(KeyboardInterrupt):
         return soak(args.minutes)
     return 130

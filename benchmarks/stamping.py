@@ -1,7 +1,7 @@
-"""Runs one node with stamps at its hand-overs: `python stamping.py FILE NODE [ROS arguments]`.
+"""Run one node with time stamps: `python stamping.py FILE NODE [ROS arguments]`.
 
-Functions of the node are wrapped from outside before it starts, so the product carries nothing of
-it. When the node ends, FILE has one JSON list of [name, nanoseconds of CLOCK_MONOTONIC].
+Functions of the node are wrapped before it starts, so the package contains no measuring code. When
+the node ends, FILE holds one JSON list of [name, nanoseconds of CLOCK_MONOTONIC].
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ HANDOVERS = {
     'steering': (
         ('steering_net.ros.steering_node', 'SteeringNode._on_frame', 'frame taken', ''),
         ('steering_net.ros.steering_node', 'decode_jpeg', '', 'JPEG decoded'),
-        ('steering_net.inference.predictor', 'preprocess', '', 'preprocessed'),
+        ('steering_net.vision.view', 'View.__call__', '', 'preprocessed'),
         ('steering_net.inference.predictor', 'LiteRtPredictor.predict', '', 'network'),
     ),
     'throttle': (),
 }
 HANDOVERS['together'] = (*HANDOVERS['bridge'], *HANDOVERS['steering'])
-"""For each node: module, function, and the names of the stamps before and after it."""
+"""By node: module, function, and the names of the stamps before and after its call."""
 
 
 def stamp(function: Callable[..., Any], before: str, after: str) -> Callable[..., Any]:
-    """The function, with a stamp wherever a name is given."""
+    """Return the function with a stamp before and after it, if these have a name."""
     clock = time.monotonic_ns
 
     @functools.wraps(function)
@@ -58,7 +58,7 @@ def stamp(function: Callable[..., Any], before: str, after: str) -> Callable[...
 
 
 def stamp_publishers() -> None:
-    """Stamp the end of each publish with the topic's name."""
+    """Stamp the end of each publish with the name of the topic."""
     from rclpy.publisher import Publisher
 
     publish, names = Publisher.publish, {}
@@ -73,7 +73,7 @@ def stamp_publishers() -> None:
 
 
 def main() -> int:
-    """Run the node; its exit code."""
+    """Run the node; return its exit code."""
     file, node, *ros_arguments = sys.argv[1:]
     for module_name, path, before, after in HANDOVERS[node]:
         owner: Any = importlib.import_module(module_name)

@@ -1,18 +1,18 @@
-"""Trains two epochs on the same rows in several ways and prints images/s of each.
+"""Training speed of several programs, images/s: each trains two epochs on the same rows.
 
     .venv/bin/python benchmarks/training.py [--data ../shared/data]
 
-`ours` is what `sim-bridge train` does: images are read and cropped once, by all processors, and
-augmented from memory beside the training. `plain` is the usual model.py: a Keras Sequence that
-reads each file with cv2.imread when its batch comes and flips, shifts, shades, brightens and
-preprocesses it in Python. `plain, our augmentation` is that Sequence with our functions in it.
-Rows, network, optimizer and loss are the same.
+`ours` is `sim-bridge train`: all processors read and crop the images once, and augment them from
+memory during the training. `plain` is the usual model.py: a Keras Sequence that reads each file
+with cv2.imread when its batch is due, and flips, shifts, shades, brightens and preprocesses it in
+Python. `plain, our augmentation` is this Sequence with our functions. Rows, network, optimizer and
+loss are the same.
 
-`first` counts the epoch from the first file that is read, tracing of the graph included; `epoch`
-is the one after it, and every other. CPU ms are those of all processors for one image: they tell
-more than the clock where other programs run. `data` are the images/s of the data alone, which is
-what a GPU would wait for: on a few processors the network takes most of the time, the same in all
-ways. Each way runs in a process of its own, one after the other.
+`first` is the first epoch from reading the first file, including the tracing of the graph. `epoch`
+is each later epoch. `CPU ms` is the time of all processors per image; other load changes it less
+than the elapsed time. `data` is the speed of the data alone, for which a GPU would wait. On a few
+processors the network takes most of the time, and the same time in all programs. The programs run
+one after the other, each in its own process.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STORED_TOP = 50
 
 
 def time_ours(data: Path) -> dict[str, float]:
-    """One epoch as `sim-bridge train` does it, without validation and without writing files."""
+    """Measure `sim-bridge train` without validation and without writing files."""
     from steering_net.training.batches import BatchMaker
     from steering_net.training.config import TrainConfig
     from steering_net.training.dataset import Frames, LogSource, recorded_frames
@@ -59,7 +59,7 @@ def time_ours(data: Path) -> dict[str, float]:
     sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
     importlib.import_module('keras')  # Loading it is no part of an epoch.
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
+        config = TrainConfig(out=Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
         use_threads(config.threads)
         watch = Watch()
         profile = find_profile(config.profile).below(CROP_TOP)
@@ -81,7 +81,7 @@ def time_ours(data: Path) -> dict[str, float]:
 
 
 def time_plain(data: Path, is_ours: bool) -> dict[str, float]:
-    """One epoch of the Sequence."""
+    """Measure the Sequence."""
     import keras
 
     from steering_net.training.pilotnet import build_pilotnet
@@ -121,20 +121,20 @@ def time_plain(data: Path, is_ours: bool) -> dict[str, float]:
 
 
 class Watch:
-    """Takes the times of the epochs, the first from when it was made."""
+    """Times of the epochs; the first epoch counts from the creation of this object."""
 
     def __init__(self) -> None:
         self._seen = [(time.perf_counter(), cpu_s())]
 
     def callback(self) -> Any:
-        """What looks at the clock at the end of each epoch."""
+        """Return the Keras callback that stores the time at the end of each epoch."""
         import keras
 
         look = lambda *_: self._seen.append((time.perf_counter(), cpu_s()))  # noqa: E731
         return keras.callbacks.LambdaCallback(on_epoch_end=look)
 
     def figures(self) -> dict[str, float]:
-        """Seconds of the first epoch and of the one after it, and CPU time of that."""
+        """Return the duration of both epochs and the CPU time of the second, s."""
         (start_s, _), (first_s, before_s), (second_s, after_s) = self._seen
         return {
             'first_s': first_s - start_s,
@@ -144,13 +144,13 @@ class Watch:
 
 
 def cpu_s() -> float:
-    """CPU time of this process so far."""
+    """Return the CPU time of this process so far, s."""
     times = os.times()
     return times.user + times.system
 
 
 def plain_rows(data: Path) -> list[tuple[str, float]]:
-    """(path, steering) of every image; the side cameras with the usual 0.2 to the inside."""
+    """Return path and steering of every image; side cameras get the usual correction of 0.2."""
     from steering_net.data.driving_log import find_image, read_log
     from steering_net.training.dataset import is_held_out
     from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
@@ -170,7 +170,7 @@ def plain_rows(data: Path) -> list[tuple[str, float]]:
 
 
 def plain_augmentation(rgb: Any, steering: float, rng: np.random.Generator) -> tuple[Any, float]:
-    """What the usual model.py does to an image, and the course's preprocessing."""
+    """Augment and preprocess one image as the usual model.py does."""
     if rng.random() < 0.5:
         rgb, steering = cv2.flip(rgb, 1), -steering
     shift_x, shift_y = 100 * (rng.random() - 0.5), 10 * (rng.random() - 0.5)
@@ -185,7 +185,7 @@ def plain_augmentation(rgb: Any, steering: float, rng: np.random.Generator) -> t
 
 
 def shaded(rgb: Any, rng: np.random.Generator) -> Any:
-    """Darken all on one side of a random line from the upper to the lower edge."""
+    """Darken one side of a random line from the upper to the lower edge."""
     height, width = rgb.shape[:2]
     upper, lower = width * rng.random(2)
     y, x = np.mgrid[0:height, 0:width]
@@ -196,14 +196,14 @@ def shaded(rgb: Any, rng: np.random.Generator) -> Any:
 
 
 def brightened(rgb: Any, rng: np.random.Generator) -> Any:
-    """Change the brightness by up to a fifth."""
+    """Change the brightness by up to 20 %."""
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
     hsv[:, :, 2] = np.clip(hsv[:, :, 2] * (1 + 0.4 * (rng.random() - 0.5)), 0, 255)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
 def our_augmentation() -> Any:
-    """Our functions behind the Sequence's signature."""
+    """Return our augmentation as a function with the signature of `plain_augmentation`."""
     from steering_net.training.augmentation import Augmentation, augment
     from steering_net.vision.crop import crop_of
     from steering_net.vision.preprocessing import COURSE, preprocess
@@ -220,10 +220,10 @@ def our_augmentation() -> Any:
 
 
 def measured(way: str, data: Path) -> dict[str, float]:
-    """Run one way in a process of its own."""
-    words = [sys.executable, __file__, '--data', str(data), '--way', way]
+    """Run one program in its own process."""
+    arguments = [sys.executable, __file__, '--data', str(data), '--way', way]
     environment = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(done.stderr)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -231,13 +231,13 @@ def measured(way: str, data: Path) -> dict[str, float]:
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, default=SHARED, help='holds train and train_more')
-    parser.add_argument('--way', choices=WAYS, help='measure only this one and print JSON')
+    parser.add_argument('--way', choices=WAYS, help='measure only this program and print JSON')
     args = parser.parse_args()
     if not args.data.is_dir():
-        raise SystemExit(f'there is no folder {args.data}: name the recordings with --data')
+        raise SystemExit(f'--data: there is no folder {args.data}; name a folder of recordings')
     if args.way:
         is_plain = args.way != 'ours'
         result = time_plain(args.data, args.way != 'plain') if is_plain else time_ours(args.data)

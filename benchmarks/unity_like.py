@@ -1,4 +1,4 @@
-"""What every benchmark drives with: recorded frames, and a client that behaves as Unity does."""
+"""Frames for benchmarks, and a client that behaves as Unity does."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ HZ = 60.0
 _CULTURE = CULTURES['en-US']
 _PATIENCE_S = 20.0
 QUIET_S = 0.35
-"""Longer than an answer takes, and shorter than the silence after which the bridge speaks up."""
+"""Longer than an answer takes, and shorter than the silence after which a keepalive is sent."""
 
 
 def jpegs(at_most: int = 1000) -> tuple[list[bytes], str]:
-    """Frames to drive with, and where they are from: the recorded lap, else the embedded track."""
+    """Return frames and their origin: the recorded lap, or the embedded track without it."""
     if LAP.is_dir():
         with (LAP / 'frames.csv').open(encoding='utf-8', newline='') as file:
             names = [row['frame'] for row in csv.DictReader(file)]
@@ -36,12 +36,12 @@ def jpegs(at_most: int = 1000) -> tuple[list[bytes], str]:
     from sim_bridge.simulator.expert import TEST_SEEDS, samples
 
     drawn = samples(TEST_SEEDS[0], EMBEDDED_FRAMES, np.random.default_rng(1))
-    return [encode_jpeg(sample.rgb) for sample in drawn], 'the embedded track, for want of a lap'
+    return [encode_jpeg(sample.rgb) for sample in drawn], 'the embedded track (no recorded lap)'
 
 
 @dataclass
 class Turn:
-    """What a drive of some seconds gave: each latency, s, from a telemetry to its own answer."""
+    """Result of a drive: latencies from a telemetry to its answer, s, and counts."""
 
     latencies_s: list[float] = field(default_factory=list)
     sent: int = 0
@@ -49,11 +49,11 @@ class Turn:
 
 
 class Car:
-    """A client that acts at frame boundaries only, 60 a second, as Unity does.
+    """A client that acts only at frame boundaries, 60 per second, as Unity does.
 
-    There it spends every token that it has on a telemetry, in 1016-byte continuation frames, each
-    its own write, with Nagle's algorithm on. A server answers in order, so the oldest telemetry
-    that is under way is the one that an answer belongs to.
+    At each boundary it sends one telemetry per token, in continuation frames of 1016 bytes, each
+    in its own write, with Nagle's algorithm on. A server answers in sequence, so an answer belongs
+    to the oldest telemetry in flight.
     """
 
     def __init__(
@@ -65,9 +65,10 @@ class Car:
         tokens: int | None = None,
         quiet_s: float = QUIET_S,
     ) -> None:
-        """Connect; `tokens`: how many may be under way at once, None: as many as there are.
+        """Connect.
 
-        `quiet_s`: after so long without an answer none is under way any more.
+        tokens: largest number of telemetries in flight; None: no limit. quiet_s: after this time
+        without an answer no telemetry is in flight.
         """
         self.client = Client(url, _CULTURE)
         self._payloads = [
@@ -77,18 +78,18 @@ class Car:
         self._tokens = tokens
         self._quiet_s = quiet_s
         self._next = 0
-        self._under_way: deque[float] = deque()
+        self._in_flight: deque[float] = deque()
         self._answers = 0
         self._due_s = time.perf_counter()
 
     def open(self, seconds: float = 1.0) -> None:
-        """Drive until the server is warm; then only tokens that really circulate are left."""
+        """Drive until the server is warm and only circulating tokens are left."""
         self._serve(lambda: self.client.tokens > 0)
         self.drive(seconds)
         self.drain()
 
     def drive(self, seconds: float) -> Turn:
-        """Drive for so long."""
+        """Drive for `seconds`."""
         turn = Turn()
         started_s = time.perf_counter()
         self._due_s = started_s
@@ -100,7 +101,7 @@ class Car:
         return turn
 
     def drain(self) -> None:
-        """Send nothing until nothing comes any more: every token is here then."""
+        """Wait without sending until no answers arrive, so that this client has every token."""
         quiet_s = time.perf_counter() + self._quiet_s
         turn = Turn()
         while time.perf_counter() < quiet_s:
@@ -108,7 +109,7 @@ class Car:
             self._poll(0.02, turn)
             if self._answers != before:
                 quiet_s = time.perf_counter() + self._quiet_s
-        self._under_way.clear()
+        self._in_flight.clear()
 
     def leave(self) -> None:
         """Disconnect as the simulator does."""
@@ -117,11 +118,11 @@ class Car:
     def _frame(self, turn: Turn) -> None:
         free = self.client.tokens
         if self._tokens is not None:
-            free = min(free, self._tokens - len(self._under_way))
+            free = min(free, self._tokens - len(self._in_flight))
         for _ in range(free):
             self.client.send_telemetry(self._payloads[self._next % len(self._payloads)])
             self._next += 1
-            self._under_way.append(self.client.sent_at_s or time.perf_counter())
+            self._in_flight.append(self.client.sent_at_s or time.perf_counter())
             turn.sent += 1
         self._due_s = max(self._due_s + self._period_s, time.perf_counter() - self._period_s)
 
@@ -130,8 +131,8 @@ class Car:
         now_s = time.perf_counter()
         while self._answers < self.client.answers:
             self._answers += 1
-            if self._under_way:
-                turn.latencies_s.append(now_s - self._under_way.popleft())
+            if self._in_flight:
+                turn.latencies_s.append(now_s - self._in_flight.popleft())
 
     def _serve(self, condition: Callable[[], bool]) -> None:
         deadline_s = time.perf_counter() + _PATIENCE_S

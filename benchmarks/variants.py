@@ -1,10 +1,10 @@
-"""Whether a setting pays: graphs that differ in nothing else take turns.
+"""Effect of settings on latency and processor time: graphs with and without them take turns.
 
     python benchmarks/variants.py FASTDDS_BUILTIN_TRANSPORTS=UDPv4 steering:threads:=2 together
 
-A variant is an environment variable of the nodes, a parameter of one of them, or `together` for
-all nodes in one process; commas join several. The first row is the graph as it is. p10 bears a
-busy machine best; the processor time of a frame, of all nodes together, hardly minds it.
+A variant is an environment variable of the nodes, a parameter of a node, or `together` for all
+nodes in one process; commas join several. The first row is the graph without changes. Other load
+changes p10 least of the latencies, and hardly changes the processor time per frame of all nodes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TICKS_PER_S = os.sysconf('SC_CLK_TCK')
 
 @dataclass
 class Variant:
-    """One graph, and what its turns gave."""
+    """One graph, and the results of its turns."""
 
     name: str
     port: int
@@ -50,14 +50,14 @@ class Variant:
         self.latencies_s += turn.latencies_s
 
     def row(self) -> str:
-        """One line of the table."""
+        """Return one line of the table."""
         p10, p50, p99 = (1e3 * percentile(self.latencies_s, p) for p in (10, 50, 99))
         cpu_ms = 1e3 * self.cpu_s / self.frames
         return f'{self.name:44}{p10:8.2f}{p50:8.2f}{p99:8.2f}{cpu_ms:8.2f}'
 
 
 def cpu_s(process: Popen[str]) -> float:
-    """Processor time of a process so far, seconds (man 5 proc)."""
+    """Return the processor time of a process so far, s (man 5 proc)."""
     fields = (
         Path(f'/proc/{process.pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
     )
@@ -65,12 +65,12 @@ def cpu_s(process: Popen[str]) -> float:
 
 
 def start(name: str, domain: int) -> Variant:
-    """Start the graph of one variant in a ROS domain of its own."""
-    words = [] if name == AS_IT_IS else name.split(',')
-    parameters = [word for word in words if ':=' in word]
-    variables = dict(word.split('=', 1) for word in words if '=' in word and ':=' not in word)
+    """Start the graph of one variant in its own ROS domain."""
+    parts = [] if name == AS_IT_IS else name.split(',')
+    parameters = [part for part in parts if ':=' in part]
+    variables = dict(part.split('=', 1) for part in parts if '=' in part and ':=' not in part)
     port = processes.own_port()
-    make = processes.together if 'together' in words else processes.nodes
+    make = processes.together if 'together' in parts else processes.nodes
     before = dict(os.environ)
     os.environ |= variables
     try:

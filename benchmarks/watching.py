@@ -1,11 +1,11 @@
-"""What watching costs the drive: the round trip of frames alone, with open pages, and recorded.
+"""Cost of watching a drive: round trips alone, with open pages, and with a recording.
 
     make watching ARGS="--pages 4 --frames 500 --rounds 3"
 
-The three take turns, so that whatever else the machine does hits all alike. Printed are the round
-trips, how many times as long as alone they are, and what share of a processor the watcher and the
-bridge take. A page is its two streams, read by a process of its own: what a browser draws is not
-counted.
+The three take turns, so that other load on the machine affects them alike. The output has the
+round trips, their ratio to the round trips alone, and the processor time of the watcher and the
+bridge. A page is two streams that a separate process reads. The drawing of a browser is not
+included.
 """
 
 import argparse
@@ -29,13 +29,13 @@ STREAMS = ('/events', '/camera.mjpg')
 
 
 def read_pages(port, pages):
-    """Read the streams of so many pages until killed."""
+    """Read the streams of `pages` pages until killed."""
     for path in STREAMS * pages:
         threading.Thread(target=read_stream, args=(port, path)).start()
 
 
 def read_stream(port, path):
-    """Read one stream and throw away what comes."""
+    """Read one stream and discard its content."""
     connection = http.client.HTTPConnection('127.0.0.1', port)
     connection.request('GET', path)
     reply = connection.getresponse()
@@ -45,7 +45,7 @@ def read_stream(port, path):
 
 
 def round_trips_s(simulator, jpeg, frames):
-    """Seconds from each frame to its answer, at a steady rate."""
+    """Return the time from each frame to its answer, s, at a constant rate."""
     times_s = []
     for _ in range(frames):
         started_s = time.perf_counter()
@@ -56,7 +56,7 @@ def round_trips_s(simulator, jpeg, frames):
 
 
 def watchers(graph, pages, folder):
-    """What can be started beside the drive, by its name: words of a command, None for nothing."""
+    """Return the commands of the watchers by name; None for no watcher."""
     reader = [sys.executable, __file__, '--read', str(graph.port), '--pages', str(pages)]
     recorder = [sys.executable, '-m', 'sim_bridge.cli', 'record']
     return {
@@ -86,16 +86,16 @@ class Load:
 
 
 def measure(graph, jpeg, args, folder):
-    """By what watched: round trips in seconds, load of the watcher and of the bridge."""
+    """Return by watcher: round trips, s, and the load of the watcher and of the bridge."""
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
     round_trips_s(simulator, jpeg, 100)
     bridge = graph.nodes['bridge'].pid
     seen = {name: ([], [], []) for name in watchers(graph, args.pages, folder)}
     for number in range(args.rounds):
-        for name, words_of in watchers(graph, args.pages, folder).items():
-            words = words_of(number)
-            watcher = words and subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        for name, command_of in watchers(graph, args.pages, folder).items():
+            command = command_of(number)
+            watcher = command and subprocess.Popen(command, stdout=subprocess.DEVNULL)
             round_trips_s(simulator, jpeg, 150)  # It starts meanwhile.
             loads = Load(watcher and watcher.pid), Load(bridge)
             times_s, *percents = seen[name]
@@ -111,7 +111,7 @@ def measure(graph, jpeg, args, folder):
 
 
 def table(seen):
-    """The figures of all that watched, against those of nobody watching."""
+    """Return the table of all watchers, with ratios to no watcher."""
     alone = percentiles_ms(seen['alone'][0])
     print(' ' * 10, '  p50 ms   p99 ms   p50 x   p99 x  watcher % bridge %')
     for name, (times_s, watcher, bridge) in seen.items():

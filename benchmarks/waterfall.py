@@ -1,9 +1,9 @@
-"""Where every 0.1 ms of an answer goes: stamps of real frames through the real processes.
+"""Duration of each step of an answer: time stamps of real frames in the real processes.
 
     python benchmarks/waterfall.py [--one-process] [--frames 1500] [--png FILE]
 
-Prints the median time of each hand-over since the first byte of the telemetry was written, and
-draws them. The stamps cost some microseconds each; `make bench` measures without them.
+Prints and draws the median time of each step since the first byte of the telemetry was written.
+Each stamp costs some microseconds; `make bench` measures without stamps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from processes import end, isolate, own_port, ros_arguments, start, wait_until_r
 from unity_like import Car, jpegs
 
 STEPS = (
-    # name of the stamp, who works until then, what happens until then
+    # Name of the stamp, process that works until then, step that ends then.
     ('bytes', 'wire', 'first bytes read'),
     ('message', 'bridge', 'WebSocket frames unmasked and joined'),
     ('event', 'bridge', 'Engine.IO, Socket.IO and JSON read'),
@@ -41,7 +41,7 @@ COLOURS = {'wire': '#9aa5b1', 'bridge': '#3b6fb6', 'DDS': '#d98c2b', 'steering':
 
 
 def traced_drive(frames: int, hz: float, programs: Sequence[str]) -> list[tuple[str, int]]:
-    """Stamps of all processes, in order of time."""
+    """Return the stamps of all processes, sorted by time."""
     port = own_port()
     with tempfile.TemporaryDirectory() as folder:
         stamping = str(Path(__file__).with_name('stamping.py'))
@@ -60,7 +60,7 @@ def traced_drive(frames: int, hz: float, programs: Sequence[str]) -> list[tuple[
 
 
 def drive(port: int, frames: int, hz: float) -> list[tuple[str, int]]:
-    """Drive, and return the client's own stamps: when it wrote and when it read."""
+    """Drive; return the client's stamps of each write and each read."""
     car = Car(f'ws://127.0.0.1:{port}', jpegs()[0], hz=hz)
     car.open()
     sent = car.client.send_telemetry
@@ -81,7 +81,7 @@ def drive(port: int, frames: int, hz: float) -> list[tuple[str, int]]:
 
 
 def medians_ms(stamps: list[tuple[str, int]]) -> dict[str, float]:
-    """For each step the median over all whole frames of the time since the frame was sent."""
+    """Return by step the median time since the frame was sent, ms, over complete frames."""
     frames: list[dict[str, int]] = []
     for name, at in stamps:
         if name == 'sent':
@@ -102,17 +102,17 @@ def medians_ms(stamps: list[tuple[str, int]]) -> dict[str, float]:
 
 
 def table(at_ms: dict[str, float]) -> str:
-    """The steps as a Markdown table."""
-    lines = ['| who | what | ms | since the start |', '|---|---|---|---|']
+    """Return the steps as a Markdown table."""
+    lines = ['| process | step | ms | since the start |', '|---|---|---|---|']
     before = 0.0
-    for name, who, what in STEPS:
-        lines.append(f'| {who} | {what} | {at_ms[name] - before:.2f} | {at_ms[name]:.2f} |')
+    for name, process, step in STEPS:
+        lines.append(f'| {process} | {step} | {at_ms[name] - before:.2f} | {at_ms[name]:.2f} |')
         before = at_ms[name]
     return '\n'.join(lines)
 
 
 def draw(at_ms: dict[str, float], path: Path) -> None:
-    """One bar for each step."""
+    """Draw one bar for each step."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -120,11 +120,11 @@ def draw(at_ms: dict[str, float], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(9, 5), layout='constrained')
     before = 0.0
-    for row, (name, who, _) in enumerate(STEPS):
-        axes.barh(row, at_ms[name] - before, left=before, color=COLOURS[who])
+    for row, (name, process, _) in enumerate(STEPS):
+        axes.barh(row, at_ms[name] - before, left=before, color=COLOURS[process])
         axes.text(at_ms[name] + 0.03, row, f'{at_ms[name] - before:.2f}', va='center', fontsize=8)
         before = at_ms[name]
-    axes.set_yticks(range(len(STEPS)), [what for _, _, what in STEPS], fontsize=8)
+    axes.set_yticks(range(len(STEPS)), [step for _, _, step in STEPS], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0.0, before * 1.06)
     axes.set_xlabel('ms since the first byte of the telemetry')

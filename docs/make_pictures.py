@@ -1,4 +1,4 @@
-"""Draws the pictures of the README: a frame, and a lap driven by the shipped network."""
+"""Draw the pictures of the README: camera frames, and a lap driven by the shipped network."""
 
 import argparse
 from pathlib import Path
@@ -20,7 +20,7 @@ SPEED_LIMIT_MPS = 6.7
 
 
 def frames(path: Path) -> None:
-    """Three camera frames side by side, twice their size."""
+    """Draw three camera frames side by side, enlarged."""
     views = []
     for seed in FRAME_SEEDS:
         track = make_track(seed)
@@ -30,13 +30,13 @@ def frames(path: Path) -> None:
 
 
 def edge(track: Track, side: float) -> np.ndarray:
-    """One edge of the road, (N, 2) m; side +1 is the left one."""
+    """Return one edge of the road, (N, 2), m; side 1.0 is the left edge."""
     normal = np.column_stack([-np.sin(track.yaw_rad), np.cos(track.yaw_rad)])
     return track.centre_m + side * track.half_width_m[:, None] * normal
 
 
 def lap(path: Path) -> None:
-    """The road from above, and where the car went."""
+    """Draw the road and the path of the car from above."""
     predictor = load_predictor(camera=AUTONOMOUS)
     done = drive(MAP_SEED, 1, SPEED_LIMIT_MPS, lambda jpeg: predictor.predict(decode_jpeg(jpeg)))
     track = make_track(MAP_SEED)

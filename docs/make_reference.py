@@ -15,6 +15,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy
 
 from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
@@ -53,6 +54,7 @@ def render() -> str:
 def topics(nodes: list[Node]) -> list[str]:
     """Table of all topics: type, publishers, subscriptions and meaning."""
     kinds: dict[str, str] = {}
+    latched: set[str] = set()
     ends: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for node in nodes:
         for side, endpoints in enumerate((node.publishers, node.subscriptions)):
@@ -62,12 +64,17 @@ def topics(nodes: list[Node]) -> list[str]:
                     module, kind = type_of(endpoint)
                     kinds[name] = f'{module}/{kind}'
                     ends[name][side].append(node.get_name())
+                    if endpoint.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL:
+                        latched.add(name)
+    if '/tf' not in kinds:  # The odometry node publishes it only where tf2_msgs is installed.
+        kinds['/tf'] = 'tf2_msgs/TFMessage'
+        ends['/tf'][0].append('odometry')
     lines = ['## Topics', '', '| topic | type | from | to | what |', '|---|---|---|---|---|']
     for name in sorted(kinds):
         senders, takers = (', '.join(sorted(names)) or 'anyone' for names in ends[name])
         relative = name.removeprefix('/')
         topic = TOPICS.get(relative) or TOPICS[name]
-        meaning = topic.meaning + (' Latched.' if topic.is_latched else '')
+        meaning = topic.meaning + (' Latched.' if name in latched else '')
         lines.append(f'| {relative} | {kinds[name]} | {senders} | {takers} | {meaning} |')
     return [*lines, '']
 

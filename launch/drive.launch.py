@@ -1,11 +1,11 @@
-"""Drive: the bridge, the network, the throttle, and the embedded simulator if wanted.
+"""Drive: start the bridge, steering and throttle nodes, and the embedded simulator if wanted.
 
     ros2 launch sim_bridge drive.launch.py [simulator:=external] [speed_limit:=10.0] [cars:=4]
 
-Without arguments a car goes round an embedded track. The Udacity simulator may connect at any
-time; the newest simulator drives. A node that died is started again, and a spare takes over from
-a bridge that died or froze. The launch ends when the embedded simulator does, or when a node does
-not accept its parameters.
+Without arguments the embedded simulator drives its track. The Udacity simulator may connect at any
+time; the newest simulator drives. A node that ended is restarted. A spare takes over from a bridge
+that ended or froze. The launch ends when the embedded simulator ends, or when a node rejects its
+parameters.
 """
 
 import os
@@ -35,8 +35,8 @@ from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME, prefixes
 from steering_net.process import PARENT_VARIABLE
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
-# Where the camera of the simulator that drives sits on its car, REP-103: metres, radians, x
-# forward, z up; positive are yaw to the left, pitch down, roll with the left side up.
+# Pose of the simulator's camera on its car in Autonomous mode, m and rad (REP-103): x is forward,
+# z is up; positive yaw is to the left, positive pitch down, positive roll left side up.
 CAMERA_ON_CAR = {
     '--x': str(AUTONOMOUS_CAMERA.forward_m),
     '--z': str(AUTONOMOUS_CAMERA.height_m),
@@ -44,7 +44,7 @@ CAMERA_ON_CAR = {
     '--pitch': str(AUTONOMOUS_CAMERA.pitch_down_rad),
     '--yaw': str(-AUTONOMOUS_CAMERA.yaw_right_rad),
 }
-# From x forward, z up to the optical z forward, y down (REP-103, suffix _optical).
+# Rotation to the optical axes: z forward, y down (REP-103, suffix _optical).
 OPTICAL = {'--roll': '-1.5707963', '--yaw': '-1.5707963'}
 
 ARGUMENTS = [
@@ -52,25 +52,25 @@ ARGUMENTS = [
         'simulator',
         default_value='embedded',
         choices=['embedded', 'external'],
-        description='embedded drives a track of its own; external waits for the Udacity simulator',
+        description='embedded: that of this package; external: one that you start',
     ),
     DeclareLaunchArgument('track', default_value='0', description='seed of the embedded track'),
     DeclareLaunchArgument(
-        'laps', default_value='0', description='embedded: end after so many laps; 0: never'
+        'laps', default_value='0', description='embedded: end after this number of laps; 0: never'
     ),
     DeclareLaunchArgument(
-        'cars', default_value='1', description='simulators that drive, each a car of its own'
+        'cars', default_value='1', description='number of cars, one simulator each'
     ),
     DeclareLaunchArgument(
         'params_file',
         default_value=PathJoinSubstitution(
             [FindPackageShare('sim_bridge'), 'config', 'drive.yaml']
         ),
-        description='parameters of all nodes; arguments that are given override it',
+        description='parameters of all nodes; other arguments override this file',
     ),
     DeclareLaunchArgument('host', default_value='', description='address to listen on'),
     DeclareLaunchArgument('port', default_value='', description='TCP port to listen on'),
-    DeclareLaunchArgument('model', default_value='', description='network: a file, or `default`'),
+    DeclareLaunchArgument('model', default_value='', description='network file, or `default`'),
     DeclareLaunchArgument('profile', default_value='', description='preprocessing of the network'),
     DeclareLaunchArgument(
         'camera',
@@ -88,26 +88,26 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'odometry',
         default_value=LaunchConfiguration('rviz'),
-        description='publish the path driven so far; by default where RViz is to show it',
+        description='publish the driven path; true by default if rviz is true',
     ),
 ]
 
 
 def given(context: LaunchContext, **kinds: type) -> list[dict]:
-    """Parameters from those launch arguments that were given, in the type that they need."""
+    """Return the launch arguments that are not empty as parameters, converted to their types."""
     values = {name: context.launch_configurations[name] for name in kinds}
     return [{name: kinds[name](text)} for name, text in values.items() if text]
 
 
 def end_on_bad_input(event: ProcessExited, _context: LaunchContext) -> Shutdown | None:
-    """A node that refuses its parameters does so again: end instead of starting it again."""
+    """End the launch if a node has rejected its parameters, because it would do so again."""
     if event.returncode == REFUSED:
         return Shutdown(reason=f'{event.process_name} did not accept its parameters')
     return None
 
 
 def nodes(context: LaunchContext) -> list[Node]:
-    """The three nodes, with the parameters file and the arguments that were given."""
+    """Return the three nodes, with the parameters file and the launch arguments."""
     file = LaunchConfiguration('params_file')
     cars = given(context, cars=int)
     revived = {'respawn': True, 'respawn_delay': 0.5, 'on_exit': end_on_bad_input}
@@ -142,7 +142,7 @@ def nodes(context: LaunchContext) -> list[Node]:
 
 
 def viewers(context: LaunchContext) -> list[Node]:
-    """The nodes that help people to see, for each car, if the argument of their name says so."""
+    """Return the annotate and odometry nodes of each car; each runs if its argument is true."""
     return [
         Node(
             package='sim_bridge',
@@ -158,7 +158,7 @@ def viewers(context: LaunchContext) -> list[Node]:
 
 
 def simulator(context: LaunchContext) -> ExecuteProcess:
-    """The embedded simulator, connecting when the nodes are there."""
+    """Return an embedded simulator, which connects when the nodes are ready."""
     host = client_host(context.launch_configurations['host'])
     port = context.launch_configurations['port'] or '4567'
     return ExecuteProcess(
@@ -177,17 +177,17 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
 
 
 def simulators(context: LaunchContext) -> list[ExecuteProcess]:
-    """One embedded simulator per car."""
+    """Return one embedded simulator per car."""
     return [simulator(context) for _ in range(cars_of(context))]
 
 
 def cars_of(context: LaunchContext) -> int:
-    """How many cars drive."""
+    """Return the number of cars."""
     return int(context.launch_configurations['cars'])
 
 
 def camera_transforms(context: LaunchContext) -> list[Node]:
-    """Where the camera of each car sits on it."""
+    """Return the static transforms from each car to its camera."""
     return [
         static_transform(prefix + parent, prefix + child, pose)
         for prefix in prefixes(cars_of(context))
@@ -199,7 +199,7 @@ def camera_transforms(context: LaunchContext) -> list[Node]:
 
 
 def rviz(context: LaunchContext) -> Node:
-    """RViz; of several cars it shows the first, whose topics begin with its namespace."""
+    """Return RViz with the topics of the first car, in the namespace of this car."""
     file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
     first = prefixes(cars_of(context))[0]
     return Node(
@@ -212,18 +212,18 @@ def rviz(context: LaunchContext) -> Node:
 
 
 def static_transform(parent: str, child: str, pose: dict[str, str]) -> Node:
-    """A fixed transform between two frames."""
-    words = [word for option in pose.items() for word in option]
+    """Return a publisher of a fixed transform between two frames."""
+    options = [part for option in pose.items() for part in option]
     return Node(
         package='tf2_ros',
         executable='static_transform_publisher',
         name=f'{child.replace("/", "_")}_publisher',
-        arguments=[*words, '--frame-id', parent, '--child-frame-id', child],
+        arguments=[*options, '--frame-id', parent, '--child-frame-id', child],
     )
 
 
 def generate_launch_description() -> LaunchDescription:
-    """What `ros2 launch` runs."""
+    """Return the description that `ros2 launch` runs."""
     record_file = PathJoinSubstitution(
         [FindPackageShare('sim_bridge'), 'launch', 'record.launch.py']
     )

@@ -1,8 +1,8 @@
-"""Record: the topics of a drive into an MCAP bag, beside a drive that runs.
+"""Record: write the topics of a running drive to an MCAP bag.
 
     ros2 launch sim_bridge record.launch.py [bag:=FOLDER] [cars:=N]
 
-Ctrl-C ends it. Where there is no ros2 bag, `ros2 run sim_bridge record` writes the same.
+Ctrl-C ends it. Without ros2 bag, `ros2 run sim_bridge record` writes the same.
 """
 
 from launch import LaunchContext, LaunchDescription
@@ -13,8 +13,8 @@ from launch_ros.substitutions import FindPackageShare
 from sim_bridge.topics import RECORDED_TOPICS, prefixes
 
 ARGUMENTS = [
-    DeclareLaunchArgument('bag', default_value='drive_bag', description='folder to create'),
-    DeclareLaunchArgument('cars', default_value='1', description='how many cars drive'),
+    DeclareLaunchArgument('bag', default_value='drive_bag', description='new folder of the bag'),
+    DeclareLaunchArgument('cars', default_value='1', description='number of cars'),
     DeclareLaunchArgument(
         'qos_file',
         default_value=PathJoinSubstitution(
@@ -26,7 +26,7 @@ ARGUMENTS = [
 
 
 def record(context: LaunchContext) -> ExecuteProcess:
-    """The recorder, of the topics of so many cars."""
+    """Return the recorder of the topics of all cars."""
     cars = int(context.launch_configurations['cars'])
     topics = [
         name if name.startswith('/') else prefix + name
@@ -41,11 +41,11 @@ def record(context: LaunchContext) -> ExecuteProcess:
             *topics,
         ],
         output='screen',
-        # It ends by itself only where it cannot record: nobody is to drive on and not know.
+        # The recorder ends by itself only if it cannot record. The drive then ends too.
         on_exit=Shutdown(reason='the recording ended'),
     )
 
 
 def generate_launch_description() -> LaunchDescription:
-    """What `ros2 launch` runs."""
+    """Return the description that `ros2 launch` runs."""
     return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=lambda c: [record(c)])])

@@ -1,12 +1,12 @@
-"""Replay: a bag's frames to the steering node, no simulator needed, or a check of a network.
+"""Replay: play the frames of a bag for the steering node, or check a network on them.
 
     ros2 launch sim_bridge replay.launch.py bag:=FOLDER [model:=my.keras] [rate:=1.0]
     ros2 launch sim_bridge replay.launch.py bag:=FOLDER check:=true [threshold:=0.01]
 
-The bag is that of one car; for several there is `ros2 run sim_bridge replay FOLDER`. The first
-plays frames and vehicle topics in the bag's own time. The second compares new steering
-with what was recorded and says how far they lie apart; for its verdict as an exit code use
-`ros2 run sim_bridge replay FOLDER --check`.
+No simulator is needed. The bag must have one car; for several cars use `ros2 run sim_bridge
+replay FOLDER`. The first command plays frames and vehicle topics in the time of the bag. The
+second compares new steering with the recorded steering and prints the difference. For a result as
+exit code use `ros2 run sim_bridge replay FOLDER --check`.
 """
 
 from launch import LaunchDescription
@@ -24,7 +24,7 @@ from sim_bridge.topics import (
     THROTTLE,
 )
 
-# Without the recorded commands: the steering node is to give its own.
+# Without the recorded commands, because the steering node publishes new ones.
 PLAYED = [
     *(f'/{topic}' for topic in (COMPRESSED_FRAME, SPEED, STEERING_ANGLE, THROTTLE)),
     STATIC_TRANSFORMS,
@@ -32,8 +32,10 @@ PLAYED = [
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', description='folder of the bag'),
-    DeclareLaunchArgument('model', default_value='default', description='network'),
-    DeclareLaunchArgument('rate', default_value='1.0', description='times as fast'),
+    DeclareLaunchArgument(
+        'model', default_value='default', description='network file, or `default`'
+    ),
+    DeclareLaunchArgument('rate', default_value='1.0', description='playback speed, factor'),
     DeclareLaunchArgument('check', default_value='false', description='compare the steering'),
     DeclareLaunchArgument(
         'threshold', default_value='0.01', description='check: largest mean difference, rad'
@@ -42,7 +44,7 @@ ARGUMENTS = [
 
 
 def generate_launch_description() -> LaunchDescription:
-    """What `ros2 launch` runs."""
+    """Return the description that `ros2 launch` runs."""
     bag, model = LaunchConfiguration('bag'), LaunchConfiguration('model')
     steering = Node(
         package='sim_bridge',
@@ -56,7 +58,7 @@ def generate_launch_description() -> LaunchDescription:
             *('--topics', *PLAYED),
         ],
         output='screen',
-        on_exit=Shutdown(reason='the bag is at its end'),
+        on_exit=Shutdown(reason='the bag has ended'),
     )
     check = ExecuteProcess(
         cmd=[
@@ -64,7 +66,7 @@ def generate_launch_description() -> LaunchDescription:
             *('--threshold', LaunchConfiguration('threshold')),
         ],
         output='screen',
-        on_exit=Shutdown(reason='the check is done'),
+        on_exit=Shutdown(reason='the check has ended'),
     )
     is_check = LaunchConfiguration('check')
     return LaunchDescription(

@@ -12,6 +12,7 @@ from helpers.log import Log
 from helpers.machine import Machine
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
+from helpers.ros import started_node
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.simulator.client import Client
@@ -29,8 +30,8 @@ def pytest_sessionfinish(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Put tests with real deadlines last, where the workers take turns."""
-    items.sort(key=is_real_time)
+    """Put slow tests first, and those with real deadlines last, where the workers take turns."""
+    items.sort(key=lambda item: (is_real_time(item), item.get_closest_marker('slow') is None))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -63,6 +64,13 @@ def logged():
     """Warnings and errors that are logged during the test."""
     with Log() as kept:
         yield kept
+
+
+@pytest.fixture
+def ros_node():
+    """A node of the test."""
+    with started_node('person') as node:
+        yield node
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from helpers.echo import STEER
-from helpers.paths import DOCS
+from helpers.paths import DOCS, ROOT
 from helpers.waiting import wait_for
 from sim_bridge.cli.main import NODES, VERBS
 from sim_bridge.protocol.udacity import decode_telemetry
@@ -83,6 +83,14 @@ def test_site_builds_without_a_broken_link(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     assert (tmp_path / 'index.html').is_file()
     assert not re.search(r'(?:src|href)="https?://[^"]*\.(?:js|css)', read_all(tmp_path)), 'CDN'
+
+
+def test_test_files_that_the_pages_name_are_there():
+    pages = [*PAGES, *(ROOT / f'{name}.md' for name in ('README', 'CONTRIBUTING'))]
+    texts = [page.read_text(encoding='utf-8') for page in pages]
+    named = {name for text in texts for name in re.findall(r'test/[a-z_/]*\.py', text)}
+    assert len(named) > 5
+    assert not {name for name in named if not (ROOT / name).is_file()}
 
 
 def read_all(site):

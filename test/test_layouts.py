@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from helpers.paths import ROOT
-from sim_bridge.topics import RECORDED_TOPICS
+from sim_bridge.topics import BASE_FRAME, RECORDED_TOPICS
 
 FOXGLOVE = json.loads((ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8'))
 PLOTJUGGLER = ElementTree.parse(ROOT / 'layouts' / 'plotjuggler.xml').getroot()
@@ -141,6 +141,6 @@ def test_a_recording_holds_what_the_layouts_show():
 
 def test_rviz_sees_from_the_frame_that_the_transforms_start_at():
     manager = RVIZ['Visualization Manager']
-    assert manager['Global Options']['Fixed Frame'] == 'base_link'
+    assert manager['Global Options']['Fixed Frame'] == BASE_FRAME
     kinds = {display['Class'].split('/')[1] for display in manager['Displays']}
     assert {'TF', 'Image', 'Camera', 'Path', 'Marker', 'Odometry'} <= kinds

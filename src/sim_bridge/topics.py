@@ -195,6 +195,12 @@ TOPICS = {
 }
 """Every topic of a drive by its name."""
 
+TELEMETRY_FIELDS = {SPEED: 'speed_mps', STEERING_ANGLE: 'steering_rad', THROTTLE: 'throttle'}
+"""Topics of single values of a telemetry: the field of `Telemetry` that each publishes.
+
+They are published in this sequence. A field that is None is not published.
+"""
+
 DRIVE_TOPICS = tuple(
     name for name, topic in TOPICS.items() if topic.recording is Recording.FROM_THE_START
 )

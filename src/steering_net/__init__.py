@@ -1,1 +1,1 @@
-"""Networks that steer: preprocess, train, load, run and judge them; no ROS but in `node`."""
+"""Networks that steer: preprocessing, training, inference, evaluation; ROS only in `ros`."""

@@ -1,4 +1,4 @@
-"""The errors of what reads networks and frames."""
+"""Errors of reading networks and frames."""
 
 import struct
 import zipfile
@@ -19,18 +19,18 @@ READ_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What the libraries that we read files with raise, sooner or later, for a broken one."""
+"""Exceptions that the libraries raise that read files, if a file is broken."""
 
 
 class ModelError(ValueError):
-    """A model that is missing, broken or not a steering network; the message is one line."""
+    """A network that is missing, broken or does not steer; the message is one line."""
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """Return the first line of an error's message, or its type's name, shortened."""
+    """Return the first line of an error's message, shortened, or its type's name without one."""
     lines = str(error).strip().splitlines()
     return lines[0][:limit] if lines else type(error).__name__
 
 
 class ImageError(ValueError):
-    """A frame that cannot be decoded or cannot be used."""
+    """A frame that cannot be decoded or used."""

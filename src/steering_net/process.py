@@ -1,4 +1,4 @@
-"""Ends a program together with the one that started it, even one that was killed."""
+"""end_with_parent: ends this process when the program that started it has ended."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 import threading
 
 PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
-"""Environment variable: process id of the program without which this one has no reason to live."""
+"""Environment variable with the process id of the program that this process must not outlive."""
 
 
 def end_with_parent() -> None:
-    """Have this process receive SIGTERM once the process that PARENT_VARIABLE names has ended.
+    """Send SIGTERM to this process when the process in PARENT_VARIABLE ends.
 
-    Without that variable nothing happens, because a person started the program. The kernel tells
-    of the end through a process descriptor. A parent's death signal (prctl) would not do, because
+    Without that variable nothing happens, because a person started the program. A process
+    descriptor becomes readable when its process ends. PR_SET_PDEATHSIG cannot be used, because
     the process to watch need not be the parent: `ros2 launch` can start a node through a prefix.
     """
     parent = os.environ.get(PARENT_VARIABLE, '')
@@ -34,7 +34,7 @@ def end_with_parent() -> None:
         )
     else:
         threading.Thread(
-            target=_wait_and_end, args=(descriptor,), name='lifeline', daemon=True
+            target=_wait_and_end, args=(descriptor,), name='end-with-parent', daemon=True
         ).start()
 
 

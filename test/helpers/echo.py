@@ -28,8 +28,8 @@ class Echo:
         self.deadline_s = float('inf')
         self.expired_s = []
 
-    def connected(self, now_s, sid, *, speaks_eio3):
-        self.simulators[sid] = speaks_eio3
+    def connected(self, now_s, sid, link, *, is_simulator):
+        self.simulators[sid] = is_simulator
 
     def disconnected(self, now_s, sid):
         self.gone.append(sid)

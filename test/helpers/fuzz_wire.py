@@ -18,7 +18,6 @@ import logging
 import random
 import sys
 import time
-from functools import partial
 from types import FrameType, SimpleNamespace
 
 import numpy as np
@@ -31,8 +30,8 @@ from engineio.socket import Socket
 from eventlet.websocket import RFC6455WebSocket
 
 from sim_bridge.nodes.image_check import inspect_image
-from sim_bridge.protocol.types import Telemetry
-from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
+from sim_bridge.protocol.types import Link, Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.protocol.websocket_frames import encode_frame
 from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer
@@ -96,6 +95,8 @@ class Bridge:
         self.server = SimulatorServer(
             host='127.0.0.1', port=0, pages=lambda *_: [], clock=lambda: self.now_s
         )
+        self._server_send = self.server.send
+        self.server.send = self._send
         self.server.attach(self)
         self.server._call = self._call
         self.server._sio.eio.start_background_task = lambda *_args, **_options: None
@@ -110,9 +111,8 @@ class Bridge:
     def close(self) -> None:
         self.server._socket.close()
 
-    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
-        link = UdacityLink(partial(self._send, sid))
-        self.sessions.connected(now_s, sid, link, is_simulator=speaks_eio3)
+    def connected(self, now_s: float, sid: str, link: Link, *, is_simulator: bool) -> None:
+        self.sessions.connected(now_s, sid, link, is_simulator=is_simulator)
 
     def disconnected(self, now_s: float, sid: str) -> None:
         self.sessions.disconnected(now_s, sid)
@@ -151,7 +151,7 @@ class Bridge:
 
     def _send(self, sid: str, event: str, data) -> None:
         self.sent.append((sid, event))
-        self.server.send(sid, event, data)
+        self._server_send(sid, event, data)
 
     def _settle(self) -> None:
         """Let a second's deadlines pass, short of the kick that follows a silence."""

@@ -11,6 +11,26 @@ from sim_bridge.process import ManagedProcess
 START_S = 60.0
 
 
+def state_of(port, timeout_s=2.0):
+    """What the bridge on a port says about itself; None if no bridge answers."""
+    try:
+        url = f'http://127.0.0.1:{port}/state.json'
+        with urllib.request.urlopen(url, timeout=timeout_s) as reply:
+            return json.load(reply)
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def wait_until_driven(port, answers=50, seconds=START_S):
+    """Wait until the bridge on a port has answered so many frames; return what it says."""
+
+    def driven():
+        state = state_of(port)
+        return state if state and state['answers'] >= answers else None
+
+    return wait_for(driven, seconds, f'{answers} answers')
+
+
 class Graph:
     """Bridge, steering and throttle as three processes on a port and a ROS domain of their own."""
 
@@ -45,12 +65,8 @@ class Graph:
         self.nodes[name] = ManagedProcess(name, [name, '--ros-args', *parameters])
 
     def state(self):
-        """What the bridge says of itself, None if it does not answer."""
-        try:
-            with urllib.request.urlopen(self.url('/state.json', 'http'), timeout=2.0) as reply:
-                return json.load(reply)
-        except (urllib.error.URLError, OSError):
-            return None
+        """What the bridge says about itself; None if it does not answer."""
+        return state_of(self.port)
 
     def url(self, path='', scheme='ws'):
         """Address of the bridge."""

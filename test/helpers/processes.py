@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from helpers.paths import ROOT
+from sim_bridge.nodes.standby import STANDBY_VARIABLE
 
 REPORT_FIELDS = {
     'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'autonomy_percent',
@@ -45,6 +46,36 @@ def children_of(pid):
         for task in tasks.iterdir()
         for child in Path(task, 'children').read_text(encoding='ascii').split()
     ]
+
+
+def children_running(pid, verb):
+    """Process ids of the children of a process that run this verb; a spare bridge is no bridge."""
+    return [
+        child
+        for child in children_of(pid)
+        if words_of(child)[1:4] == ['-m', 'sim_bridge.cli', verb] and not is_spare(child)
+    ]
+
+
+def spares_of(pid):
+    """Process ids of the spare bridges among the children of a process."""
+    return [child for child in children_of(pid) if is_spare(child)]
+
+
+def words_of(pid):
+    """Command line of a process; empty if the process has ended."""
+    try:
+        return Path(f'/proc/{pid}/cmdline').read_text(encoding='utf-8').split('\0')
+    except OSError:
+        return []
+
+
+def is_spare(pid):
+    """Whether a process was started as a spare bridge."""
+    try:
+        return f'{STANDBY_VARIABLE}='.encode() in Path(f'/proc/{pid}/environ').read_bytes()
+    except OSError:
+        return False
 
 
 def is_alive(pid):

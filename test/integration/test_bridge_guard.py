@@ -1,22 +1,29 @@
 """A bridge that dies or freezes is replaced, and so is its spare: as `ros2 launch` runs them."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import suppress
 
 import pytest
 
+from helpers.graph import state_of
 from helpers.network import own_port
-from helpers.processes import children_of, is_alive, start_attack
+from helpers.processes import (
+    children_of,
+    children_running,
+    is_alive,
+    spares_of,
+    start_attack,
+)
+from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.bridge_guard import SILENCE_S, GuardedBridge
+
+pytestmark = pytest.mark.real_time
 
 
 class Guarded:
@@ -32,22 +39,19 @@ class Guarded:
         )  # fmt: skip
 
     def answers(self):
-        """What /state.json says, None if nobody answers."""
-        url = f'http://127.0.0.1:{self.port}/state.json'
-        try:
-            with urllib.request.urlopen(url, timeout=0.5) as reply:
-                return json.load(reply)
-        except (urllib.error.URLError, OSError):
-            return None
+        """What the bridge says about itself; None if no bridge answers."""
+        return state_of(self.port, timeout_s=0.5)
 
     def children(self):
         return children_of(self.process.pid)
 
     def wait_for_spare(self):
         """The process ids of bridge and spare, once the spare is known to DDS too."""
-        wait_for(lambda: len(self.children()) == 2, 30.0, 'a bridge and a spare')
-        time.sleep(2.0)
-        return sorted(self.children())
+        with started_node('witness') as node:
+            wait_for(lambda: '_spare' in node.get_node_names(), 30.0, 'a spare')
+        (bridge,) = children_running(self.process.pid, 'bridge')
+        (spare,) = spares_of(self.process.pid)
+        return bridge, spare
 
     def end(self, number=signal.SIGINT):
         """What it said until it ended."""
@@ -85,7 +89,7 @@ def test_frozen_bridge_is_killed_and_replaced_although_it_holds_the_port(guarded
     wait_for(guarded.answers, 10.0, 'an answer')
     assert SILENCE_S - 0.5 < time.monotonic() - frozen < SILENCE_S + 2.0
     assert not is_alive(bridge)
-    assert 'the bridge node does not answer any more, it is killed' in guarded.end()
+    assert 'the bridge node sends no heartbeats any more; it is killed' in guarded.end()
 
 
 def test_spare_that_dies_is_replaced(guarded):
@@ -97,11 +101,12 @@ def test_spare_that_dies_is_replaced(guarded):
 
 
 def test_spare_that_is_frozen_when_it_has_to_take_over_is_killed_too(guarded):
-    for process in reversed(guarded.wait_for_spare()):
+    bridge, spare = guarded.wait_for_spare()
+    for process in (spare, bridge):
         os.kill(process, signal.SIGSTOP)
     wait_for(guarded.answers, 30.0, 'an answer')
     told = guarded.end()
-    assert told.count('does not answer any more, it is killed') == 2
+    assert told.count('sends no heartbeats any more; it is killed') == 2
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -173,4 +178,4 @@ def test_storm_of_connections_does_not_make_the_guard_kill_a_good_bridge(guarded
     attacker = start_attack('storm', guarded.port, seconds=6.0)
     attacker.communicate(timeout=60)
     assert attacker.returncode == 0
-    assert sorted(guarded.children()) == [bridge, spare]
+    assert sorted(guarded.children()) == sorted([bridge, spare])

@@ -25,6 +25,7 @@ class Together(Graph):
             )
 
 
+@pytest.mark.real_time
 def test_nodes_in_one_process_drive_and_end_with_a_halted_car():
     jpegs = [encode_jpeg(one.rgb) for one in samples(TEST_SEEDS[0], 5, np.random.default_rng(1))]
     predictor = load_predictor(camera='autonomous')

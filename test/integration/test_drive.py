@@ -5,14 +5,23 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
+from helpers.graph import START_S, Graph, state_of, wait_until_driven
 from helpers.network import own_port
-from helpers.processes import REPORT_FIELDS, children_of, is_alive, run_verb
+from helpers.processes import (
+    REPORT_FIELDS,
+    children_of,
+    children_running,
+    is_alive,
+    run_verb,
+    spares_of,
+)
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.simulator.expert import TEST_SEEDS
@@ -41,14 +50,39 @@ def test_two_laps_of_an_unseen_track_without_leaving_the_lane(tmp_path):
     assert 0 <= report['frames'] - report['answers'] <= 2
 
 
-@pytest.mark.parametrize('culture', ['de-DE', 'fr-FR', 'ar-SA', 'fa-IR'])
-def test_other_cultures_drive_like_the_first(tmp_path, culture):
-    report = drive(tmp_path, '--culture', culture, '--seconds', 6, '--fast')
+@pytest.fixture(scope='module')
+def shared_graph():
+    """A graph for several simulators, one after the other."""
+    with Graph() as started:
+        yield started
+
+
+def simulate(graph, report, culture):
+    """Drive the embedded simulator with a graph that runs already; the report."""
+    result = run_verb(
+        'simulate', '--url', graph.url(), '--culture', culture, '--seconds', 6, '--fast',
+        '--report', report,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return json.loads(report.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('culture', ['fr-FR', 'ar-SA', 'fa-IR'])
+def test_other_cultures_drive_like_the_first(shared_graph, tmp_path, culture):
+    report = simulate(shared_graph, tmp_path / 'report.json', culture)
     assert report['lane_departures'] == 0
     assert report['distance_m'] > 12.0
     assert report['tokens_lost'] == 0
 
 
+def test_drive_hands_the_culture_on_to_its_simulator(tmp_path):
+    report = drive(tmp_path, '--culture', 'de-DE', '--seconds', 6, '--fast')
+    assert report['lane_departures'] == 0
+    assert report['distance_m'] > 12.0
+    assert report['tokens_lost'] == 0
+
+
+@pytest.mark.real_time
 def test_real_time_drive_has_the_simulators_rate(tmp_path):
     report = drive(tmp_path, '--seconds', 5)
     assert report['telemetry_hz'] < 61.0
@@ -66,20 +100,22 @@ def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_pa
     process = start(
         '--port', own_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
     )
-    children = wait_for(lambda: len(children_of(process.pid)) == 5 and children_of(process.pid))
-    os.kill(children[0], signal.SIGKILL)
+    (recorder,) = wait_for(lambda: children_running(process.pid, 'record'), 30.0, 'the recorder')
+    os.kill(recorder, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert 'the recording broke off, the drive goes on without it' in errors
+    assert 'the recorder ended; the drive continues without it' in errors
     assert json.loads(report.read_text(encoding='utf-8'))['duration_s'] > 5.0
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
     report = tmp_path / 'report.json'
-    process = start('--port', own_port(), '--report', report, start_new_session=True)
-    children = wait_for(lambda: len(children_of(process.pid)) == 4 and children_of(process.pid))
-    time.sleep(4.0)
+    port = own_port()
+    process = start('--port', port, '--report', report, start_new_session=True)
+    wait_until_driven(port)
+    children = children_of(process.pid)
+    assert len(children) >= 4
     process.send_signal(number)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
@@ -90,9 +126,11 @@ def test_signal_ends_it_cleanly_and_leaves_no_process(start, tmp_path, number):
 
 
 def test_killed_it_leaves_no_process_either(start):
-    process = start('--port', own_port(), stderr=subprocess.DEVNULL)
-    children = wait_for(lambda: len(children_of(process.pid)) == 4 and children_of(process.pid))
-    time.sleep(4.0)
+    port = own_port()
+    process = start('--port', port, stderr=subprocess.DEVNULL)
+    wait_until_driven(port)
+    children = children_of(process.pid)
+    assert len(children) >= 4
     process.kill()
     wait_for(lambda: not any(map(is_alive, children)), 15.0, 'the end of the children')
 
@@ -100,13 +138,17 @@ def test_killed_it_leaves_no_process_either(start):
 def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     report = tmp_path / 'report.json'
     port = own_port()
-    process = start('--port', port, '--report', report, '--seconds', 18)
-    bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
-    time.sleep(7.0)
+    process = start('--port', port, '--report', report, '--seconds', 15)
+    wait_until_driven(port)
+    wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
+    (bridge,) = children_running(process.pid, 'bridge')
     os.kill(bridge, signal.SIGKILL)
+    wait_for(lambda: not is_alive(bridge), what='the end of the bridge')
+    driven_again = wait_until_driven(port)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert 'the bridge node ended with code -9; it is restarted' in errors
+    assert driven_again['state'] == 'driving'
     assert json.loads(report.read_text(encoding='utf-8'))['distance_m'] > 40.0
 
 
@@ -116,7 +158,7 @@ def test_external_simulator_is_served(start, tmp_path):
     process = start(
         '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
     )  # fmt: skip
-    wait_for(lambda: len(children_of(process.pid)) == 3)
+    wait_for(lambda: (state_of(port) or {}).get('ready'), START_S, 'readiness')
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(b'no picture, so no steering')
     simulator.leave()
@@ -125,6 +167,7 @@ def test_external_simulator_is_served(start, tmp_path):
     assert json.loads(report.read_text(encoding='utf-8'))['answers'] == 1
 
 
+@pytest.mark.real_time
 def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
     report, port = tmp_path / 'report.json', own_port()
     early = subprocess.Popen(
@@ -139,7 +182,9 @@ def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_pa
         stdout=subprocess.DEVNULL,
     )
     try:
-        time.sleep(2.0)
+        with socket.create_server(('127.0.0.1', port)) as server:
+            server.settimeout(30.0)
+            server.accept()[0].close()
         process = start(
             '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
         )  # fmt: skip
@@ -196,9 +241,7 @@ def test_bad_option_is_named_in_one_line(words, told):
 
 
 def test_busy_port_is_told(tmp_path):
-    from socket import create_server
-
-    with create_server(('127.0.0.1', 0)) as busy:
+    with socket.create_server(('127.0.0.1', 0)) as busy:
         result = run_verb('drive', '--port', busy.getsockname()[1])
     assert result.returncode == 2
     assert 'is in use: end the other program or choose another port' in result.stderr

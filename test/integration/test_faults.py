@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CompressedImage, JointState
 
-from helpers.graph import Graph
+from helpers.graph import START_S, Graph, state_of
 from helpers.network import own_domain_id, own_port
-from helpers.processes import children_of, run_verb
+from helpers.processes import children_running, run_verb, spares_of
+from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
@@ -31,7 +31,9 @@ from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 
-BRAKING_S = 0.6
+pytestmark = pytest.mark.real_time
+
+STOP_TIMEOUT_S = 0.5
 RESUMING_S = 1.0
 RESTARTING_S = 2.0
 
@@ -55,6 +57,7 @@ class Car:
         self.grade = grade
         self.state = CarState(0.0, 0.0, 0.0)
         self.throttles = [0.0]
+        self.longest_s = 0.0
         self.framed_s = time.monotonic()
         self.due_s = 0.0
 
@@ -74,11 +77,16 @@ class Car:
             assert throttle >= 0.0 or self.speed_mps > -0.2, 'driven backwards'
             self.state = step(self.state, 0.0, throttle, self.STEP_S, CarParams(), self.grade)
         self.throttles.append(self.simulator.ask(self.jpeg, abs(self.speed_mps)).throttle)
+        self.longest_s = max(self.longest_s, time.monotonic() - self.framed_s)
         return self.throttles[-1]
 
     def until(self, condition, seconds):
-        """Drive on until `condition(throttle)`; how long it took."""
+        """Drive on until `condition(throttle)`; how long it took, s.
+
+        Afterwards `longest_s` is how long the slowest answer of these took.
+        """
         started = time.monotonic()
+        self.longest_s = 0.0
         while not condition(self.frame()):
             assert time.monotonic() < started + seconds, self.throttles[-20:]
         return time.monotonic() - started
@@ -110,6 +118,16 @@ def tell(**figures):
     print('measured:', json.dumps(figures))
 
 
+def wait_for_the_brake(car):
+    """Drive on until the car is braked: how long it took and how long it may take, s.
+
+    The brake has to come with the first answer after the stop timeout. A busy machine makes that
+    answer late, and others too, so the time of the slowest one is added.
+    """
+    took_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+    return took_s, STOP_TIMEOUT_S + car.FRAME_S + car.longest_s
+
+
 def check_standstill(car):
     """It comes to rest and stays there."""
     car.until(lambda _: abs(car.speed_mps) < 0.05, 10.0)
@@ -132,14 +150,14 @@ def test_frozen_node(graph, car, node):
     pid = graph.nodes[node].pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+        braking_s, latest_s = wait_for_the_brake(car)
         check_standstill(car)
         assert graph.state()['state'] == 'stopped: no fresh command'
     finally:
         os.kill(pid, signal.SIGCONT)
     resuming_s = car.until(lambda throttle: throttle > 0.0, 5.0)
     tell(fault=f'{node} frozen', braking_s=braking_s, resuming_s=resuming_s)
-    assert braking_s <= BRAKING_S
+    assert braking_s <= latest_s
     assert resuming_s <= RESUMING_S
     assert graph.state()['state'] == 'driving'
     assert unanswered(graph.state()) == before
@@ -148,14 +166,9 @@ def test_frozen_node(graph, car, node):
 @contextmanager
 def publishers(topic):
     """A function that counts the publishers of a topic, those of the dead for a while too."""
-    rclpy.init()
-    node = rclpy.create_node('witness')
-    try:
+    with started_node('witness') as node:
         wait_for(lambda: node.count_publishers(topic))
         yield lambda: node.count_publishers(topic)
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
 
 
 @pytest.mark.faults
@@ -166,14 +179,14 @@ def test_killed_node(graph, car, node):
         before = count()
         os.kill(graph.nodes[node].pid, signal.SIGKILL)
         assert graph.nodes[node].wait(5.0) == -signal.SIGKILL
-        braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+        braking_s, latest_s = wait_for_the_brake(car)
         check_standstill(car)
         graph.start(node)
         returning_s = car.until(lambda throttle: throttle > 0.0 or count() > before, 30.0)
         resuming_s = car.until(lambda throttle: throttle > 0.0, 5.0)
     figures = {'braking_s': braking_s, 'start_s': returning_s, 'resuming_s': resuming_s}
     tell(fault=f'{node} killed', **figures)
-    assert braking_s <= BRAKING_S
+    assert braking_s <= latest_s
     assert resuming_s <= RESUMING_S
     assert unanswered(graph.state()) == books
 
@@ -182,8 +195,8 @@ def start_drive(start, jpeg):
     """`sim-bridge drive`, the process id of its bridge, and a simulator that it drives."""
     port = own_port()
     process = start('--simulator', 'external', '--port', port, stderr=subprocess.DEVNULL)
-    bridge = wait_for(lambda: children_of(process.pid), what='the first child')[0]
-    wait_for(lambda: (bridge_state(port) or {}).get('ready'), 60.0, 'readiness')
+    wait_for(lambda: (state_of(port) or {}).get('ready'), START_S, 'readiness')
+    (bridge,) = children_running(process.pid, 'bridge')
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(jpeg)
     return process, bridge, simulator
@@ -239,7 +252,7 @@ def test_killed_steering_on_a_hill(jpeg, grade, monkeypatch):
 def test_killed_bridge_is_started_again_and_drives_the_waiting_simulator(start, jpeg):
     process, bridge, simulator = start_drive(start, jpeg)
     Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
-    wait_for(lambda: len(children_of(process.pid)) == 4, what='the standby')
+    wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
     simulator.pump(3.0)
     os.kill(bridge, signal.SIGKILL)
     killed = time.monotonic()
@@ -267,12 +280,6 @@ def test_frozen_bridge_is_killed_and_replaced(start, jpeg):
     tell(fault='bridge frozen', driven_s=time.monotonic() - frozen)
     simulator.leave()
     assert time.monotonic() - frozen < 1.5 + RESTARTING_S
-
-
-def bridge_state(port):
-    graph = Graph.__new__(Graph)
-    graph.port = port
-    return graph.state()
 
 
 def test_simulator_gone_leaves_the_nodes_idle_and_silent(capfd, graph, car):
@@ -379,29 +386,28 @@ def test_slow_wire_queues_nothing(graph, car):
 @contextmanager
 def slow_network(thinking_s=0.2):
     """A steering node that thinks long; yields how long each frame had waited for it, s."""
-    rclpy.init()
-    node = rclpy.create_node('slow_steering')
-    publisher = node.create_publisher(JointState, 'cmd/steering', NEWEST)
-    waits_s = []
+    with started_node('slow_steering') as node:
+        publisher = node.create_publisher(JointState, 'cmd/steering', NEWEST)
+        waits_s = []
 
-    def steer(frame):
-        waits_s.append(1e-9 * (node.get_clock().now().nanoseconds - stamp_ns(frame.header.stamp)))
-        time.sleep(thinking_s)
-        publisher.publish(JointState(header=frame.header, name=['steering'], position=[0.0]))
+        def steer(frame):
+            waits_s.append(
+                1e-9 * (node.get_clock().now().nanoseconds - stamp_ns(frame.header.stamp))
+            )
+            time.sleep(thinking_s)
+            publisher.publish(JointState(header=frame.header, name=['steering'], position=[0.0]))
 
-    node.create_subscription(CompressedImage, 'camera/image_raw/compressed', steer, NEWEST)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, name='slow-network')
-    thread.start()
-    try:
-        wait_for(publisher.get_subscription_count)
-        yield waits_s
-    finally:
-        executor.shutdown()
-        thread.join()
-        node.destroy_node()
-        rclpy.shutdown()
+        node.create_subscription(CompressedImage, 'camera/image_raw/compressed', steer, NEWEST)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin, name='slow-network')
+        thread.start()
+        try:
+            wait_for(publisher.get_subscription_count)
+            yield waits_s
+        finally:
+            executor.shutdown()
+            thread.join()
 
 
 def test_slow_network_stops_the_car_and_queues_nothing(graph, car):
@@ -411,12 +417,12 @@ def test_slow_network_stops_the_car_and_queues_nothing(graph, car):
     os.kill(steering, signal.SIGSTOP)
     try:
         with slow_network() as waits_s:
-            braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+            braking_s, latest_s = wait_for_the_brake(car)
             check_standstill(car)
     finally:
         os.kill(steering, signal.SIGCONT)
     tell(fault='network of 200 ms', braking_s=braking_s, frames=len(waits_s), longest=max(waits_s))
-    assert braking_s <= BRAKING_S
+    assert braking_s <= latest_s
     assert graph.state()['late_commands'] - late_before >= len(waits_s) - 2
     # The newest frame is at most one deadline old when it is looked at; a queue would add 0.2 s.
     assert np.median(waits_s) < 0.15
@@ -456,7 +462,7 @@ def test_slow_network_drives_slowly_if_the_deadline_allows(jpeg, monkeypatch):
 def test_bad_images_alone_brake_the_car(graph, car):
     good, car.jpeg = car.jpeg, b'no JPEG at all'
     timeouts = graph.state()['timeouts']
-    braking_s = car.until(lambda throttle: throttle == -1.0, 2.0)
+    braking_s, latest_s = wait_for_the_brake(car)
     tell(fault='bad images only', braking_s=braking_s)
     check_standstill(car)
     state = graph.state()
@@ -465,16 +471,15 @@ def test_bad_images_alone_brake_the_car(graph, car):
     car.jpeg = good
     car.until(lambda throttle: throttle > 0.0, RESUMING_S)
     assert graph.state()['state'] == 'driving'
-    assert braking_s <= BRAKING_S
+    assert braking_s <= latest_s
 
 
 @pytest.mark.faults
 def test_spare_bridge_that_dies_is_replaced(start, jpeg):
     process, bridge, simulator = start_drive(start, jpeg)
-    nodes = children_of(process.pid)[:3]
-    (spare,) = wait_for(lambda: set(children_of(process.pid)) - set(nodes), what='the spare')
+    (spare,) = wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
     os.kill(spare, signal.SIGKILL)
-    wait_for(lambda: set(children_of(process.pid)) - {*nodes, spare}, 20.0, 'another spare')
+    wait_for(lambda: set(spares_of(process.pid)) - {spare}, 20.0, 'another spare')
     simulator.pump(3.0)
     os.kill(bridge, signal.SIGKILL)
     killed = time.monotonic()

@@ -14,6 +14,7 @@ from std_msgs.msg import Float32
 from helpers.graph import Graph
 from helpers.network import own_port
 from helpers.processes import run_verb
+from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import NEWEST
@@ -127,9 +128,7 @@ def test_each_car_is_steered_by_its_own_frames(expected, simulators):
 def test_one_car_with_a_flood_of_frames_leaves_the_others_their_turn(fleet, simulators):
     drive(simulators, 3)
     before = [car['timeouts'] for car in fleet.state()['cars']]
-    rclpy.init()
-    flooder = rclpy.create_node('flooder')
-    try:
+    with started_node('flooder') as flooder:
         publisher = flooder.create_publisher(
             CompressedImage, 'car_1/camera/image_raw/compressed', NEWEST
         )
@@ -146,18 +145,13 @@ def test_one_car_with_a_flood_of_frames_leaves_the_others_their_turn(fleet, simu
         drive(simulators[1:], 30)
         over.set()
         thread.join()
-    finally:
-        flooder.destroy_node()
-        rclpy.shutdown()
     after = [car['timeouts'] for car in fleet.state()['cars']]
     # Some are late on a busy machine; without its turn a car would be late with each.
     assert sum(after) - sum(before) <= 10
 
 
 def test_every_car_has_all_of_the_topics_and_a_limit_of_its_own(fleet, simulators):
-    rclpy.init()
-    person = rclpy.create_node('person')
-    try:
+    with started_node('person') as person:
         heard = []
         person.create_subscription(JointState, 'car_2/cmd/steering', heard.append, NEWEST)
         limit = person.create_publisher(Float32, 'car_2/speed_limit', NEWEST)
@@ -173,9 +167,6 @@ def test_every_car_has_all_of_the_topics_and_a_limit_of_its_own(fleet, simulator
 
         wait_for(lambda: named() >= TOPICS_OF_ALL, what='the topics of all cars')
         assert not any(name.startswith(('/camera', '/vehicle', '/cmd')) for name in named())
-    finally:
-        person.destroy_node()
-        rclpy.shutdown()
 
 
 def test_surplus_simulator_is_quiet_until_a_car_becomes_free(fleet, simulators):

@@ -7,10 +7,10 @@ from sim_bridge.session.car_session import CarSession
 
 
 def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
-    seen = fuzz_wire.fuzz(3000, seed=2)
-    assert seen['accepted'] > 300
-    assert seen['refused'] > 300
-    assert seen['malformed'] > 300
+    seen = fuzz_wire.fuzz(2000, seed=2)
+    assert seen['accepted'] > 200
+    assert seen['refused'] > 200
+    assert seen['malformed'] > 200
     assert seen['undecodable'] > 0, 'what their header shows is refused before'
     assert seen['corpus'] > len(fuzz_wire.real_messages())
 

@@ -2,16 +2,17 @@
 
 import csv
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 
 from helpers.graph import Graph
+from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
@@ -45,8 +46,8 @@ class Listener:
     """Collects the messages of some topics while it is spun."""
 
     def __init__(self, **topics):
-        rclpy.init()
-        self.node = rclpy.create_node('listener')
+        self._ending = ExitStack()
+        self.node = self._ending.enter_context(started_node('listener'))
         self.heard = {name: [] for name in topics}
         self._subscriptions = [
             self.node.create_subscription(kind, topic, self.heard[name].append, NEWEST)
@@ -76,8 +77,7 @@ class Listener:
 
     def __exit__(self, *_):
         self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown()
+        self._ending.close()
 
 
 PATIENCE = ('command_timeout:=0.9', 'stop_timeout:=2.0')
@@ -158,9 +158,7 @@ def test_everything_of_a_frame_has_its_stamp_and_si_units(graph, frames):
 
 def test_speed_limit_topic_works_at_run_time(graph, simulator, frames):
     simulator.open(frames[0])
-    rclpy.init()
-    node = rclpy.create_node('person')
-    try:
+    with started_node('person') as node:
         publisher = node.create_publisher(Float32, 'speed_limit', NEWEST)
         wait_for(publisher.get_subscription_count)
         publisher.publish(Float32(data=20.0))
@@ -168,9 +166,6 @@ def test_speed_limit_topic_works_at_run_time(graph, simulator, frames):
         publisher.publish(Float32(data=-3.0))
         time.sleep(0.2)
         assert simulator.ask(frames[0]).throttle == pytest.approx(0.75, abs=1e-3)
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
 
 
 def test_bad_frame_is_answered_and_driving_goes_on(graph, simulator, frames):

@@ -1,6 +1,7 @@
 """Another network takes over while the car drives; what cannot drive changes nothing."""
 
 import time
+from contextlib import ExitStack
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from helpers.graph import Graph
+from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import NEWEST
@@ -41,8 +43,8 @@ class Drive:
         self.simulator = TalkingSimulator(graph.url())
         self.simulator.open(FRAMES[0])
         self.steered = []
-        rclpy.init()
-        self.person = rclpy.create_node('person')
+        self._ending = ExitStack()
+        self.person = self._ending.enter_context(started_node('person'))
         self.client = AsyncParameterClient(self.person, 'steering')
         self.values = {}
         self.person.create_subscription(DiagnosticArray, 'diagnostics', self._keep, NEWEST)
@@ -82,8 +84,7 @@ class Drive:
 
     def close(self):
         self.simulator.leave()
-        self.person.destroy_node()
-        rclpy.shutdown()
+        self._ending.close()
 
 
 @pytest.fixture

@@ -1,19 +1,16 @@
 """drive.launch.py under the real `ros2 launch`, where there is one."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import pytest
 
+from helpers.graph import wait_until_driven
 from helpers.network import own_port
-from helpers.processes import children_of, is_alive
+from helpers.processes import children_of, is_alive, is_spare, words_of
+from helpers.ros import started_node
 from helpers.waiting import wait_for
 
 ROS2 = shutil.which('ros2')
@@ -44,14 +41,6 @@ def launch():
             process.kill()
 
 
-def state(port):
-    try:
-        with urllib.request.urlopen(f'http://127.0.0.1:{port}/state.json', timeout=2) as reply:
-            return json.load(reply)
-    except (urllib.error.URLError, OSError):
-        return {}
-
-
 def test_arguments_are_described():
     listing = subprocess.run(
         [ROS2, 'launch', 'sim_bridge', 'drive.launch.py', '--show-args'],
@@ -75,7 +64,7 @@ def test_arguments_are_described():
 def test_it_drives_and_ends_cleanly_on_ctrl_c(launch):
     port = own_port()
     process = launch(f'port:={port}', 'speed_limit:=10')
-    wait_for(lambda: state(port).get('answers', 0) > 100, 60.0, 'driving')
+    wait_until_driven(port, 100)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -107,26 +96,23 @@ def descendants(pid):
 
 
 def bridges(pid):
-    """The bridge and its spare, in the order of their start."""
-    return sorted(
-        one
-        for one in descendants(pid)
-        if Path(f'/proc/{one}/cmdline').read_bytes().split(b'\0')[3:4] == [b'bridge']
-    )
+    """The bridge and its spare, which was started later."""
+    found = [one for one in descendants(pid) if words_of(one)[3:4] == ['bridge']]
+    return sorted(found, key=is_spare)
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGSTOP])
 def test_bridge_that_dies_or_freezes_is_replaced_by_its_spare(launch, number):
     port = own_port()
     process = launch(f'port:={port}')
-    wait_for(lambda: state(port).get('answers', 0) > 100, 60.0, 'driving')
-    bridge, spare = wait_for(
-        lambda: len(bridges(process.pid)) == 2 and bridges(process.pid), 30.0, 'a spare'
-    )
-    time.sleep(2.0)
+    wait_until_driven(port, 100)
+    with started_node('witness') as node:
+        wait_for(lambda: '_spare' in node.get_node_names(), 30.0, 'a spare')
+    bridge, spare = bridges(process.pid)
     os.kill(bridge, number)
-    wait_for(lambda: bridges(process.pid)[0] == spare, 10.0, 'the end of the bridge')
-    wait_for(lambda: state(port).get('answers', 0) > 100, 10.0, 'driving')
+    wait_for(lambda: not is_alive(bridge), 10.0, 'the end of the bridge')
+    assert spare in bridges(process.pid)
+    wait_until_driven(port, 100, 10.0)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert 'the bridge node ended with code -9; it is restarted' in output
@@ -137,11 +123,7 @@ def test_killed_it_leaves_no_process(launch):
     port = own_port()
     process = launch(f'port:={port}')
     wait_for(lambda: len(bridges(process.pid)) == 2, 60.0, 'a spare')
-    ours = [one for one in descendants(process.pid) if b'sim_bridge' in command(one)]
+    ours = [one for one in descendants(process.pid) if 'sim_bridge' in ' '.join(words_of(one))]
     assert len(ours) >= 6
     process.kill()
     wait_for(lambda: not any(map(is_alive, ours)), 10.0, 'the end of the nodes')
-
-
-def command(pid):
-    return Path(f'/proc/{pid}/cmdline').read_bytes()

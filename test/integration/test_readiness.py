@@ -4,7 +4,6 @@ import urllib.error
 import urllib.request
 
 import pytest
-import rclpy
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Bool, Float32
 
@@ -26,15 +25,6 @@ def bridge():
     graph.__exit__()
 
 
-@pytest.fixture
-def node():
-    rclpy.init()
-    made = rclpy.create_node('mine')
-    yield made
-    made.destroy_node()
-    rclpy.shutdown()
-
-
 def car(bridge):
     return bridge.state()['cars'][0]
 
@@ -43,12 +33,12 @@ def wait_for_reason(bridge, reason):
     wait_for(lambda: car(bridge)['reason'] == reason, 5.0, repr(reason))
 
 
-def test_nodes_that_know_nothing_of_readiness_are_ready_with_their_publishers(bridge, node):
+def test_nodes_that_know_nothing_of_readiness_are_ready_with_their_publishers(bridge, ros_node):
     """They need not take the frames either: a network may steer from anything."""
     wait_for_reason(bridge, f'{STEERING}, {THROTTLE}')
-    node.create_publisher(JointState, 'cmd/steering', NEWEST)
+    ros_node.create_publisher(JointState, 'cmd/steering', NEWEST)
     wait_for_reason(bridge, THROTTLE)
-    node.create_publisher(Float32, 'cmd/throttle', NEWEST)
+    ros_node.create_publisher(Float32, 'cmd/throttle', NEWEST)
     wait_for_reason(bridge, '')
     state = bridge.state()
     assert (state['ready'], state['trouble']) == (True, '')
@@ -56,30 +46,30 @@ def test_nodes_that_know_nothing_of_readiness_are_ready_with_their_publishers(br
     assert state['cars'][0]['nodes'] == nodes
 
 
-def test_node_that_tells_is_ready_when_it_says_so(bridge, node):
-    ready = node.create_publisher(Bool, 'ready/steering', LATCHED)
+def test_node_that_tells_is_ready_when_it_says_so(bridge, ros_node):
+    ready = ros_node.create_publisher(Bool, 'ready/steering', LATCHED)
     ready.publish(Bool(data=False))
-    commands = node.create_publisher(JointState, 'cmd/steering', NEWEST)
+    commands = ros_node.create_publisher(JointState, 'cmd/steering', NEWEST)
     wait_for_reason(bridge, f'the steering node is starting, {THROTTLE}')
     assert car(bridge)['nodes']['steering'] == 'starting'
     ready.publish(Bool(data=True))
     wait_for_reason(bridge, THROTTLE)
-    node.destroy_publisher(commands)
+    ros_node.destroy_publisher(commands)
     wait_for_reason(bridge, f'{STEERING}, {THROTTLE}')
 
 
-def test_recorder_is_who_says_so_and_no_viewer_of_frames(bridge, node):
-    viewer = node.create_subscription(
+def test_recorder_is_who_says_so_and_no_viewer_of_frames(bridge, ros_node):
+    viewer = ros_node.create_subscription(
         CompressedImage, 'camera/image_raw/compressed', lambda _: None, NEWEST
     )
-    wait_for(lambda: node.count_publishers(viewer.topic_name), 5.0)
-    node.create_publisher(Bool, 'ready/steering', LATCHED)
+    wait_for(lambda: ros_node.count_publishers(viewer.topic_name), 5.0)
+    ros_node.create_publisher(Bool, 'ready/steering', LATCHED)
     assert car(bridge)['nodes']['recorder'] == 'missing'
-    recorder = node.create_publisher(Bool, 'ready/recorder', LATCHED)
+    recorder = ros_node.create_publisher(Bool, 'ready/recorder', LATCHED)
     wait_for(lambda: car(bridge)['nodes']['recorder'] == 'starting', 5.0)
     recorder.publish(Bool(data=True))
     wait_for(lambda: car(bridge)['nodes']['recorder'] == 'ready', 5.0)
-    node.destroy_publisher(recorder)
+    ros_node.destroy_publisher(recorder)
     wait_for(lambda: car(bridge)['nodes']['recorder'] == 'missing', 5.0)
 
 
@@ -90,6 +80,7 @@ def test_health_names_what_is_missing(bridge):
     assert (caught.value.code, caught.value.read().decode()) == (503, f'{STEERING}, {THROTTLE}\n')
 
 
+@pytest.mark.real_time
 def test_moving_car_is_braked_while_no_nodes_are_there(bridge):
     before = bridge.state()
     simulator = TalkingSimulator(bridge.url())
@@ -109,7 +100,7 @@ def test_moving_car_is_braked_while_no_nodes_are_there(bridge):
     simulator.leave()
 
 
-def test_standing_car_keeps_its_token_until_the_nodes_are_there(bridge, node):
+def test_standing_car_keeps_its_token_until_the_nodes_are_there(bridge, ros_node):
     simulator = TalkingSimulator(bridge.url())
     before = bridge.state()
     simulator.send(JPEG_HEADER, speed_mps=0.0)
@@ -117,8 +108,8 @@ def test_standing_car_keeps_its_token_until_the_nodes_are_there(bridge, node):
     simulator.pump(0.3)
     assert simulator.client.answers == 0
     assert bridge.state()['state'] == 'waiting for the nodes'
-    node.create_publisher(JointState, 'cmd/steering', NEWEST)
-    node.create_publisher(Float32, 'cmd/throttle', NEWEST)
+    ros_node.create_publisher(JointState, 'cmd/steering', NEWEST)
+    ros_node.create_publisher(Float32, 'cmd/throttle', NEWEST)
     simulator.pump_until(lambda: simulator.client.answers == 1)
     assert simulator.client.commands[-1].throttle == 0.0
     state = bridge.state()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from sensor_msgs.msg import CompressedImage
 
 from helpers.network import own_port
 from helpers.processes import run_verb
+from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.cli import record as verb
@@ -66,7 +68,7 @@ def test_full_disk_ends_the_recording(drive, tmp_path, monkeypatch):
     finally:
         player.ask_to_end()
         player.wait(5.0)
-    assert time.monotonic() < started + 30.0
+    assert time.monotonic() < started + 59.0, 'it did not end by itself'
     assert (node.trouble, node.messages) == ('No space left on device', 0)
 
 
@@ -85,7 +87,9 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
     finally:
         player.ask_to_end()
         player.wait(5.0)
-    assert capfd.readouterr().err.count('this rclpy lacks what the recorder uses') == 1
+    assert (
+        capfd.readouterr().err.count('this rclpy lacks private parts that the recorder needs') == 1
+    )
     times = [record.time_ns for record in Bag(tmp_path / 'bag') if record.is_of('vehicle/speed')]
     assert len(times) > 100
     assert times == sorted(times)
@@ -95,10 +99,10 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
 def test_recording_that_broke_off_is_told(monkeypatch, capsys):
     node = SimpleNamespace(trouble='No space left on device', messages=7, dropped={})
     monkeypatch.setattr(bag_recorder, 'record', lambda *_: node)
-    monkeypatch.setattr(verb, '_let_the_drive_go_first', lambda: None)
+    monkeypatch.setattr(verb, '_lower_priority', lambda: None)
     options = argparse.Namespace(bag=Path('b'), topics=None, all=False, cars=1, seconds=0.0)
     assert verb.run(options) == 1
-    told = 'sim-bridge record: b broke off after 7 messages: No space left on device'
+    told = 'sim-bridge record: b ends after 7 messages: No space left on device'
     assert capsys.readouterr() == ('', told + '\n')
 
 
@@ -113,7 +117,9 @@ def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
     assert report['frames'] <= len(images) <= report['frames'] + 2
     assert len(set(images)) == len(images)
     # Of the two frames of the connect only the newer has to be steered; the last may be under way.
-    assert len(set(images) - set(stamps(bag, 'cmd/steering'))) <= 2
+    # A frame that was answered too late may have been left out for a newer one.
+    assert len(set(images) - set(stamps(bag, 'cmd/steering'))) <= 2 + report['timeouts']
+    assert report['timeouts'] < 0.1 * report['frames']
     assert 'none dropped' in told
 
 
@@ -155,16 +161,20 @@ def untrained(folder):
 
 
 class Ear:
-    """A node that keeps what it hears."""
+    """A node that keeps what it hears, and when."""
 
     def __init__(self, **topics):
-        rclpy.init()
-        self.node = rclpy.create_node('ear')
+        self._ending = ExitStack()
+        self.node = self._ending.enter_context(started_node('ear'))
         self.heard = {name: [] for name in topics}
+        self.heard_s = {name: [] for name in topics}
         for name, (kind, topic) in topics.items():
-            self.node.create_subscription(
-                kind, topic, self.heard[name].append, QoSProfile(depth=1000)
-            )
+
+            def keep(message, name=name):
+                self.heard[name].append(message)
+                self.heard_s[name].append(time.monotonic())
+
+            self.node.create_subscription(kind, topic, keep, QoSProfile(depth=1000))
 
     def spin_while(self, condition, seconds=30.0):
         deadline = time.monotonic() + seconds
@@ -176,8 +186,7 @@ class Ear:
         return self
 
     def __exit__(self, *_):
-        self.node.destroy_node()
-        rclpy.shutdown()
+        self._ending.close()
 
 
 def test_replay_publishes_all_in_the_bags_own_time(drive):
@@ -187,18 +196,17 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
         'clock': (Clock, '/clock'),
     }
     with Ear(**topics) as ear:
-        began_s = time.monotonic()
         player = subprocess.Popen(
             [sys.executable, '-m', 'sim_bridge.cli', 'replay', str(drive[0]), '--clock',
              '--rate', '2', '--topics', 'camera/image_raw/compressed'],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         ear.spin_while(lambda: player.poll() is None)
-        took_s = time.monotonic() - began_s
         assert f'{len(images)} messages published' in player.communicate()[0]
         heard = ear.heard
+        took_s = ear.heard_s['image'][-1] - ear.heard_s['image'][0]
     span_s = (images[-1] - images[0]) * 1e-9
-    assert span_s / 2 < took_s < span_s / 2 + 8.0
+    assert took_s == pytest.approx(span_s / 2, rel=0.25)
     got = [m.header.stamp.sec * 10**9 + m.header.stamp.nanosec for m in heard['image']]
     assert len(got) >= 0.98 * len(images)
     assert got == sorted(got)
@@ -284,33 +292,31 @@ def annotate():
 
 
 def test_annotated_frames_come_while_somebody_looks_and_cost_nothing_otherwise(
-    graph, frames, annotate
+    graph, frames, annotate, ros_node
 ):
     simulator = TalkingSimulator(graph.url())
     simulator.open(frames[0])
-    rclpy.init()
-    node = rclpy.create_node('viewer')
     seen = []
 
     def readers():
-        return node.count_subscribers('camera/image_raw/compressed')
+        return ros_node.count_subscribers('camera/image_raw/compressed')
 
-    try:
-        time.sleep(2.0)
-        assert readers() == 1, 'nobody looks, so nobody listens'
-        viewer = node.create_subscription(
-            CompressedImage, 'camera/image_annotated/compressed', seen.append, NEWEST
-        )
-        wait_for(lambda: readers() == 2, 30.0)
-        deadline = time.monotonic() + 20.0
-        while not seen and time.monotonic() < deadline:
-            simulator.ask(frames[1])
-            rclpy.spin_once(node, timeout_sec=0.01)
-        node.destroy_subscription(viewer)
-        wait_for(lambda: readers() == 1, 30.0)
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
-        simulator.leave()
+    wait_for(lambda: ros_node.count_publishers('camera/image_annotated/compressed'), 30.0)
+    wait_for(readers, 30.0, 'the steering node')
+    assert readers() == 1, 'nobody looks, so nobody listens'
+    viewer = ros_node.create_subscription(
+        CompressedImage, 'camera/image_annotated/compressed', seen.append, NEWEST
+    )
+    wait_for(lambda: readers() == 2, 30.0)
+
+    def a_frame_is_seen():
+        simulator.ask(frames[1])
+        rclpy.spin_once(ros_node, timeout_sec=0.01)
+        return seen
+
+    wait_for(a_frame_is_seen, 20.0, 'an annotated frame')
+    ros_node.destroy_subscription(viewer)
+    wait_for(lambda: readers() == 1, 30.0)
+    simulator.leave()
     assert decode_jpeg(bytes(seen[0].data)).shape == (320, 640, 3)
     assert seen[0].header.frame_id == 'camera_optical_frame'

@@ -14,6 +14,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from helpers.paths import DOCS
+from helpers.ros import started_node
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.cli import doctor_checks
@@ -104,9 +105,7 @@ def healthz(graph):
 
 def diagnosed():
     """The next status that the bridge publishes."""
-    rclpy.init()
-    node = rclpy.create_node('person')
-    try:
+    with started_node('person') as node:
         heard = []
         node.create_subscription(DiagnosticArray, 'diagnostics', heard.append, 10)
         statuses = {}
@@ -114,9 +113,6 @@ def diagnosed():
             rclpy.spin_once(node, timeout_sec=5.0)
             statuses = {status.name: status for array in heard for status in array.status}
         return statuses['sim_bridge: bridge']
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
 
 
 def test_wrong_input_is_named_everywhere_and_brakes_the_car(graph):

@@ -69,6 +69,7 @@ def test_process_that_refused_its_parameters_is_not_started_again():
     assert process.starts == 1
 
 
+@pytest.mark.slow
 def test_real_process_that_keeps_ending_is_given_up():
     """Its verb prints a text and ends at once with 0."""
     said = []

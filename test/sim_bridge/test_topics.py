@@ -15,11 +15,12 @@ NOT_IN_REFERENCE = {'recorder', 'static_transform_publisher'}
 
 
 def reference_rows():
-    """Name, type and publishers of each topic in docs/reference.md, which real nodes declare."""
+    """Name, type, publishers and meaning in docs/reference.md, which real nodes declare."""
     text = (ROOT / 'docs' / 'reference.md').read_text(encoding='utf-8')
     section = text.partition('## Topics\n')[2].partition('\n## ')[0]
     rows = [line.strip('|').split('|') for line in section.splitlines() if line.startswith('|')]
-    return [[cell.strip() for cell in row[:3]] for row in rows[2:]]
+    cells = [[cell.strip() for cell in row] for row in rows[2:]]
+    return [(name, kind, publishers, what) for name, kind, publishers, _, what in cells]
 
 
 def literals(path):
@@ -39,11 +40,12 @@ def literals(path):
 
 @pytest.mark.parametrize('row', reference_rows(), ids=lambda row: row[0])
 def test_nodes_declare_what_the_table_of_topics_holds(row):
-    name, kind, publishers = row
+    name, kind, publishers, meaning = row
     topic = TOPICS.get(name) or TOPICS[f'/{name}']
     assert kind == topic.type.replace('/msg/', '/')
     declared = set(publishers.split(', ')) - {'anyone'}
     assert declared == set(topic.publishers) - NOT_IN_REFERENCE
+    assert meaning.endswith(' Latched.') is topic.is_latched
 
 
 def test_every_topic_without_a_foreign_message_type_is_in_the_reference():

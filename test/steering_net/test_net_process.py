@@ -8,7 +8,6 @@ import sys
 import time
 
 import pytest
-import rclpy
 
 from helpers.network import own_port
 from helpers.waiting import wait_for
@@ -33,6 +32,7 @@ def watching(parent):
     )
 
 
+@pytest.mark.slow
 def test_end_of_the_named_process_is_noticed():
     with subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE) as named:
         child = watching(str(named.pid))
@@ -44,6 +44,7 @@ def test_end_of_the_named_process_is_noticed():
     child.wait(10)
 
 
+@pytest.mark.slow
 def test_end_is_noticed_before_somebody_asks_for_it():
     named = subprocess.Popen([sys.executable, '-c', ''])
     child = watching(str(named.pid))
@@ -76,22 +77,14 @@ def test_own_parent_that_lives_is_not_gone():
         wait_for(lambda: child.poll() is not None)
 
 
-@pytest.fixture
-def witness():
-    rclpy.init()
-    node = rclpy.create_node('witness')
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
-
-
 def listens(port):
     with socket.socket() as probe:
         return probe.connect_ex(('127.0.0.1', port)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('word', ['go\n', ''])
-def test_spare_bridge_is_known_but_listens_only_when_it_is_told(witness, word):
+def test_spare_bridge_is_known_but_listens_only_when_it_is_told(ros_node, word):
     """Told nothing any more, because nobody is left, it ends."""
     port = own_port()
     spare = subprocess.Popen(
@@ -109,13 +102,13 @@ def test_spare_bridge_is_known_but_listens_only_when_it_is_told(witness, word):
         text=True,
     )
     try:
-        wait_for(lambda: '_spare' in witness.get_node_names(), 30.0, 'the spare')
+        wait_for(lambda: '_spare' in ros_node.get_node_names(), 30.0, 'the spare')
         assert not listens(port)
         spare.stdin.write(word)
         spare.stdin.close()
         if word:
             wait_for(lambda: listens(port), 10.0, 'listening')
-            wait_for(lambda: '_spare' not in witness.get_node_names(), 10.0)
+            wait_for(lambda: '_spare' not in ros_node.get_node_names(), 10.0)
             spare.send_signal(signal.SIGINT)
         assert spare.wait(10.0) == 0
     finally:

@@ -56,8 +56,9 @@ def add_json(parser: argparse.ArgumentParser, content: str) -> None:
 
 def seed_range(text: str) -> range:
     """Return every track seed of `A-B`, or the single seed of `A`; for argparse."""
-    first, _, last = text.partition('-')
-    last = last or first
+    first, dash, last = text.partition('-')
+    if not dash:
+        last = first
     if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise argparse.ArgumentTypeError(
             f'{text!r} is neither a seed such as 7 nor a range of seeds such as 0-9'
@@ -78,8 +79,8 @@ def check_range(
 ) -> None:
     """Raise UsageError unless low <= value <= high; NaN is never allowed."""
     if not low <= value <= high:
-        allowed = f'{low:g} or greater' if high == math.inf else f'{low:g}..{high:g}'
-        raise UsageError(f'{option} is {value}; it must be {f"{allowed} {unit}".rstrip()}')
+        allowed = f'{low:g}..{high:g} {unit}' if high < math.inf else f'{low:g} {unit} or greater'
+        raise UsageError(f'{option} is {value}; it must be {" ".join(allowed.split())}')
 
 
 def check_port(port: int) -> None:

@@ -16,8 +16,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from sim_bridge.bridge_client import fetch_state
-from sim_bridge.protocol.types import HALT, Telemetry
-from sim_bridge.protocol.udacity import CULTURES, EVENT_STEER, encode_command, encode_telemetry
+from sim_bridge.protocol.types import HALT, Link, Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 
 _LISTENING = '0A'
 _SHM_NEEDED_BYTES = 16_000_000
@@ -32,7 +32,7 @@ Versions = Callable[[str], str | None]
 
 
 class Level(IntEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = 0
     WARNING = 1
@@ -67,6 +67,9 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Finding:
     found = '.'.join(map(str, version))
     if (3, 11) <= version <= (3, 13):
         return Finding(Level.OK, 'python', found)
+    if version == (3, 14):
+        remedy = 'use Python 3.11 to 3.13 if something fails'
+        return Finding(Level.WARNING, 'python', f'{found} is not tested', remedy)
     return Finding(
         Level.BROKEN, 'python', f'version {found} is not supported', 'use Python 3.11 to 3.13'
     )
@@ -252,8 +255,8 @@ def _owner(inodes: set[str], proc: Path) -> str | None:
     for process in proc.glob('[0-9]*'):
         try:
             if any(os.readlink(link) in sockets for link in (process / 'fd').iterdir()):
-                words = (process / 'cmdline').read_bytes().split(b'\0')
-                command = b' '.join(words).decode(errors='replace').strip()
+                arguments = (process / 'cmdline').read_bytes().split(b'\0')
+                command = b' '.join(arguments).decode(errors='replace').strip()
                 return f'pid {process.name} ({command[:80]})'
         except OSError:
             continue  # It ended meanwhile, or belongs to another user.
@@ -286,7 +289,7 @@ def _try_handshake() -> int:
     from sim_bridge.simulator.client import Client
 
     server = SimulatorServer(host='127.0.0.1', port=0, pages=lambda *_: [])
-    server.start(_Answering(server.send))
+    server.start(_Answering())
     try:
         culture = CULTURES['en-US']
         client = Client(f'ws://127.0.0.1:{server.port}', culture)
@@ -303,22 +306,22 @@ def _try_handshake() -> int:
 
 
 class _Answering:
-    """Server events: every telemetry is answered."""
+    """Handler of a server that answers every telemetry with 0/0."""
 
-    def __init__(self, send: Callable[[str, str, Mapping[str, str]], None]) -> None:
-        self._send = send
+    def __init__(self) -> None:
+        self._links: dict[str, Link] = {}
 
-    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
-        pass
+    def connected(self, now_s: float, key: str, link: Link, *, is_simulator: bool) -> None:
+        self._links[key] = link
 
-    def disconnected(self, now_s: float, sid: str) -> None:
-        pass
+    def disconnected(self, now_s: float, key: str) -> None:
+        del self._links[key]
 
-    def drives(self, now_s: float, sid: str) -> bool:
+    def drives(self, now_s: float, key: str) -> bool:
         return True
 
-    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
-        self._send(sid, EVENT_STEER, encode_command(HALT, '.'))
+    def telemetry(self, now_s: float, key: str, payload: object) -> None:
+        self._links[key].send_command(HALT)
 
     def expire(self, now_s: float) -> None:
         pass

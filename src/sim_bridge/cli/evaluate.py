@@ -29,7 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ('closed-loop', _configure_closed_loop, 'drive embedded tracks'),
     ):
         kind = kinds.add_parser(
-            name, help=summary, description=summary, formatter_class=parser.formatter_class
+            name,
+            help=summary,
+            description=f'{summary[0].upper()}{summary[1:]}.',
+            formatter_class=parser.formatter_class,
         )
         configure_kind(kind)
 

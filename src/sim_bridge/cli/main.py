@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -33,7 +34,7 @@ NODES = {
     ),
 }
 VERBS = {
-    'drive': ('sim_bridge.cli.drive', 'Drive: start all nodes and a simulator.'),
+    'drive': ('sim_bridge.cli.drive', 'Start all nodes and a simulator, and drive.'),
     'simulate': ('sim_bridge.cli.simulate', 'Run the embedded simulator alone.'),
     'import-model': (
         'sim_bridge.cli.import_model',
@@ -54,7 +55,21 @@ class _Parser(argparse.ArgumentParser):
     """Parser that reports a mistake in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f'{self.prog}: {message}\n')
+        self.exit(2, f'{self.prog}: {message}; see {self.prog} --help\n')
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Formatter that leaves out empty defaults and does not break long words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        is_empty = default is None or default is False or default in ('', [])
+        return action.help if is_empty else super()._get_help_string(action)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(
+            ' '.join(text.split()), width, break_long_words=False, break_on_hyphens=False
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,7 +106,7 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
     parser = _Parser(
         prog=f'sim-bridge {verb}',
         description=module.__doc__ or summary,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     module.configure(parser)
     return int(module.run(parser.parse_args(arguments)))
@@ -107,7 +122,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _print_overview(arguments: list[str]) -> int:
-    lines = ['usage: sim-bridge VERB [options]', '       sim-bridge VERB --help', '']
+    lines = ['usage: sim-bridge VERB [options], or sim-bridge VERB --help', '']
     for title, table in (('verbs', VERBS), ('ROS 2 nodes', NODES)):
         lines += [f'{title}:', *(f'  {verb:14} {what}' for verb, (_, what) in table.items())]
     text = '\n'.join(lines)

@@ -1,4 +1,4 @@
-"""What verbs leave: JSON files, and a status line on a terminal."""
+"""Output of verbs: JSON files, and a status line on a terminal."""
 
 from __future__ import annotations
 

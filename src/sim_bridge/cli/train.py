@@ -215,7 +215,9 @@ def run(args: argparse.Namespace) -> int:
             keep_straight=args.keep_straight,
             average=args.average,
             tensorboard=args.tensorboard,
-            labelling=Labelling(args.labels, args.label_delay, args.look_ahead),
+            labelling=Labelling(
+                kind=args.labels, delay_s=args.label_delay, look_ahead_m=args.look_ahead
+            ),
             augmentation=Augmentation(
                 look_ahead_m=args.look_ahead,
                 max_shift_m=args.max_shift,
@@ -225,9 +227,13 @@ def run(args: argparse.Namespace) -> int:
                 max_height_m=args.max_height,
             ),
         )
-        labels, only = tuple(args.label_log), tuple(args.source)
         logs = [
-            LogSource(find_log(path), labels, only, args.recorded_with or TRAINING)
+            LogSource(
+                csv=find_log(path),
+                label_logs=tuple(args.label_log),
+                only_sources=tuple(args.source),
+                camera=args.recorded_with or TRAINING,
+            )
             for path in args.log
         ]
         bags = [read_bag(path, args.recorded_with or AUTONOMOUS) for path in args.bag]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from steering_net.vehicle import WHEELBASE_M
+from steering_net.vehicle import curvature_1pm
 
 _LONGEST_STEP_S = 0.2
 """Longest time step. A pause of the simulator is not time in which the car accelerates."""
@@ -59,12 +59,8 @@ class PiController:
 
 
 def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) -> float:
-    """Return the speed limit, lowered so that v^2 / R <= `lateral_mps2`; 0 means no such limit.
-
-    R = wheelbase / tan(steering) of the kinematic bicycle model (Rajamani, Vehicle Dynamics and
-    Control, section 2.2).
-    """
-    curvature = abs(math.tan(steering_rad)) / WHEELBASE_M
+    """Return the speed limit, lowered so that v^2 / R <= `lateral_mps2`; 0 means no such limit."""
+    curvature = abs(curvature_1pm(steering_rad))
     if lateral_mps2 <= 0.0 or curvature < 1e-6:
         return limit_mps
     return min(limit_mps, math.sqrt(lateral_mps2 / curvature))

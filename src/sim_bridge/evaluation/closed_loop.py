@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from sim_bridge.control.speed_controller import proportional
 from sim_bridge.control.stop_controller import StopController
+from sim_bridge.simulator.score import autonomy_percent
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.tracks import TrackName
 from steering_net.statistics import percentiles_ms
@@ -75,7 +76,6 @@ def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
     and rate are those of the worst drive.
     """
     duration_s = sum(report['duration_s'] for report in reports)
-    interventions = sum(report['interventions'] for report in reports)
     total = {
         name: sum(report[name] for report in reports)
         for name in (
@@ -95,7 +95,7 @@ def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
         **total,
         **worst,
         **mean_squares,
-        'autonomy_percent': max(0.0, 100.0 * (1.0 - 6.0 * interventions / duration_s)),
+        'autonomy_percent': autonomy_percent(total['interventions'], duration_s),
         'latency_ms': max((r['latency_ms'] for r in reports), key=lambda ms: ms['p99']),
         'telemetry_hz': min(r['telemetry_hz'] for r in reports),
         'tracks': reports,

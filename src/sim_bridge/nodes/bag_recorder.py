@@ -175,8 +175,8 @@ class RecorderNode(Node):
         except PRIVATE_ERRORS as error:
             self._taken_by_owner.is_open = True
             self.get_logger().warning(
-                f'this rclpy lacks what the recorder uses ({error}): its executor calls for each '
-                'message, which is slower'
+                f'this rclpy lacks private parts that the recorder needs ({error}); its executor '
+                'serves the recorder, which is slower'
             )
         for item in sorted(batch, key=lambda item: item[1]):
             self._keep(item)
@@ -253,7 +253,7 @@ def message_class(kind: str) -> type:
 
 
 def offer_of(publishers: list[TopicEndpointInfo]) -> Offer:
-    """Return what all publishers offer: with more, a subscription would not match some of them."""
+    """Return the quality that all publishers offer, so that a subscription matches all."""
     profiles = [publisher.qos_profile for publisher in publishers]
     return Offer(
         depth=max(1, *(profile.depth for profile in profiles)),

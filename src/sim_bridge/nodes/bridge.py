@@ -17,34 +17,34 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 
+from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.image_check import inspect_image
-from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
-from sim_bridge.protocol.udacity import UdacityLink
+from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import together
 from sim_bridge.session.tokens import Limits
-from sim_bridge.topics import MAX_CARS, prefixes
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
-from steering_net.ros.readiness import STARTING_PERIOD_S, look_again
+from steering_net.ros.parameters import Parameter, ParameterError, declare
+from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 
 PARAMETERS = (
     Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
-    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, MAX_CARS),
+    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
     Parameter(
         'allowed_hosts', '', 'More names by which browsers may call the bridge, with commas.'
     ),
     Parameter('command_timeout', 0.1, 'Longest wait for the commands of a frame, s.', 0.01, 1.0),
     Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
-    Parameter('frame_id', 'camera_optical_frame', 'frame_id of images and other stamped data.'),
+    Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
 )
 
@@ -59,7 +59,7 @@ class BridgeNode(Node):
         self._last_stamp_ns = 0
         self._network = ''
         values = declare(self, PARAMETERS)
-        self._prefixes = prefixes(values['cars'])
+        self._prefixes = topics.prefixes(values['cars'])
         limit = StreamLimit()
         feeds = [
             LiveFeed(partial(self.status_of, number), limit, clock=clock, sleep=sleep)
@@ -83,7 +83,7 @@ class BridgeNode(Node):
             )
         }
         self._diagnostics = Diagnostics(self, self._prefixes)
-        self.create_subscription(DiagnosticArray, 'diagnostics', self._on_diagnostics, 10)
+        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
         self.create_timer(PERIOD_S, self._publish_diagnostics)
         self._readiness_timer = self.create_timer(STARTING_PERIOD_S, self._update_readiness)
         self._serve(values['host'])
@@ -103,23 +103,22 @@ class BridgeNode(Node):
 
     # Called on the server's thread, see `sim_bridge.server.simulator_server.Handler`.
 
-    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
+    def connected(self, now_s: float, key: str, link: Link, *, is_simulator: bool) -> None:
         """Add a client."""
-        link = UdacityLink(partial(self._server.send, sid))
-        self._sessions.connected(now_s, sid, link, is_simulator=speaks_eio3)
+        self._sessions.connected(now_s, key, link, is_simulator=is_simulator)
 
-    def disconnected(self, now_s: float, sid: str) -> None:
+    def disconnected(self, now_s: float, key: str) -> None:
         """Remove a client."""
-        self._sessions.disconnected(now_s, sid)
+        self._sessions.disconnected(now_s, key)
 
-    def drives(self, now_s: float, sid: str) -> bool:
+    def drives(self, now_s: float, key: str) -> bool:
         """Whether a client drives a car."""
-        return self._sessions.drives(now_s, sid)
+        return self._sessions.drives(now_s, key)
 
-    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
+    def telemetry(self, now_s: float, key: str, payload: object) -> None:
         """Take a telemetry, and publish its frame."""
         stamp_ns = self._next_stamp_ns()
-        driven = self._sessions.telemetry(now_s, sid, payload, stamp_ns)
+        driven = self._sessions.telemetry(now_s, key, payload, stamp_ns)
         if driven is not None:
             session, frame = driven
             self._cars[session].publish(now_s, frame, stamp_ns)
@@ -147,7 +146,7 @@ class BridgeNode(Node):
     def _update_readiness(self) -> None:
         for car in self._cars.values():
             car.update_readiness()
-        look_again(self._readiness_timer, all(car.is_ready for car in self._cars.values()))
+        set_check_period(self._readiness_timer, all(car.is_ready for car in self._cars.values()))
 
     def status(self) -> dict[str, Any]:
         """State of the bridge and its cars, the content of /state.json."""

@@ -12,6 +12,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
+from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
@@ -66,18 +67,19 @@ class CarInterface:
         self._is_ready = False
         session.set_nodes_ready(clock(), False)
         self._create_publishers()
-        self._subscribe(JointState, 'cmd/steering', self._on_steering)
-        self._subscribe(Float32, 'cmd/throttle', self._on_throttle)
-        self._subscribe(Float32, 'speed_limit/active', self._on_speed_limit, LATCHED)
+        self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
+        self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
+        self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
         self._monitor = ReadinessMonitor(node, prefix, self.update_readiness)
 
     def _create_publishers(self) -> None:
-        self._compressed = self._publisher(CompressedImage, 'camera/image_raw/compressed')
-        self._raw = self._publisher(Image, 'camera/image_raw')
-        self._info = self._publisher(CameraInfo, 'camera/camera_info')
-        self._speed = self._publisher(Float32, 'vehicle/speed')
-        self._angle = self._publisher(Float32, 'vehicle/steering_angle')
-        self._throttle = self._publisher(Float32, 'vehicle/throttle')
+        self._compressed = self._publisher(CompressedImage, topics.COMPRESSED_FRAME)
+        self._raw = self._publisher(Image, topics.RAW_FRAME)
+        self._info = self._publisher(CameraInfo, topics.CAMERA_INFO)
+        self._values = {
+            field: self._publisher(Float32, topic)
+            for topic, field in topics.TELEMETRY_FIELDS.items()
+        }
 
     def _publisher(self, kind: type, topic: str) -> Any:
         return self._node.create_publisher(kind, self._prefix + topic, NEWEST)
@@ -100,9 +102,10 @@ class CarInterface:
         """Publish the inputs of the steering and the throttle node first."""
         head = conversions.header(stamp_ns, self._frame_id)
         self._compressed.publish(conversions.compressed_image(head, frame.jpeg))
-        self._speed.publish(conversions.float_message(frame.speed_mps))
-        self._angle.publish(conversions.float_message(frame.steering_rad))
-        self._throttle.publish(conversions.float_message(frame.throttle))
+        for field, publisher in self._values.items():
+            value = getattr(frame, field)
+            if value is not None:
+                publisher.publish(conversions.float_message(value))
         try:
             self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:

@@ -11,7 +11,7 @@ SMALLEST_PX, LARGEST_PX = 160, 4096
 
 
 def inspect_image(jpeg: bytes) -> str:
-    """Return what makes a JPEG useless for the network, in one line; '' if nothing does."""
+    """Return the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
     try:
         width, height = jpeg_size(jpeg)
     except ImageError as error:

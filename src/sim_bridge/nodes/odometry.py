@@ -22,10 +22,10 @@ from sim_bridge import topics
 from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
+from steering_net.ros.parameters import Parameter, declare
 from steering_net.vehicle import Pose, yaw_rate_radps
 
 try:

@@ -1,4 +1,4 @@
-"""Quality of service of the driving topics, and of what a later subscription gets too."""
+"""Quality of service: `NEWEST` for the topics of a drive, `LATCHED` for lasting states."""
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
@@ -9,4 +9,4 @@ __all__ = ['LATCHED', 'NEWEST']
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
 )
-"""Only the newest value counts. Reliable, for RViz's default subscription asks for that."""
+"""Only the newest value counts. Reliable, because the default subscription of RViz asks for it."""

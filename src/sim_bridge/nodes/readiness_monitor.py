@@ -43,7 +43,7 @@ class ReadinessMonitor:
 
     @property
     def reasons(self) -> list[str]:
-        """One line for each node that is not ready and that driving needs."""
+        """Lines that name the nodes that driving needs and that are not ready."""
         lines = {MISSING: 'no node publishes {topic}', STARTING: 'the {role} node is starting'}
         return [
             lines[self.nodes[role]].format(role=role, topic=topic)

@@ -14,12 +14,13 @@ from sim_bridge.errors import UsageError
 from sim_bridge.nodes.standby import is_spare, wait_for_start
 from steering_net.process import end_with_parent
 from steering_net.ros import runner
+from steering_net.ros.parameters import ParameterError
 
 
 def run(
     *makers: Callable[[], Node],
     args: list[str] | None,
-    refused: tuple[type[Exception], ...] = (UsageError,),
+    refused: tuple[type[Exception], ...] = (UsageError, ParameterError),
 ) -> int:
     """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent.
 

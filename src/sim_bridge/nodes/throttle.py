@@ -18,9 +18,9 @@ from sim_bridge import topics
 from sim_bridge.control.speed_controller import PiController, PiGains, SpeedController
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
-from sim_bridge.nodes.parameters import Parameter, declare
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
+from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.readiness import Readiness
 
 PARAMETERS = (

@@ -1,1 +1,1 @@
-"""What is spoken on the wire: bytes and JSON in, SI values out, and back. Pure."""
+"""Wire formats: payloads of clients in, SI values out, and back. Pure."""

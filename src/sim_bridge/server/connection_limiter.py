@@ -64,13 +64,13 @@ class ConnectionLimiter(Generic[K]):
         return evicted
 
     def promote(self, key: K) -> None:
-        """Take that a connection became a WebSocket."""
+        """Note that a connection became a WebSocket."""
         if key in self._pending:
             del self._pending[key]
             self._established[key] = None
 
     def heard(self, key: K) -> None:
-        """Take that a WebSocket has received something."""
+        """Note that a WebSocket has received something."""
         if key in self._established:
             self._established.move_to_end(key)
 

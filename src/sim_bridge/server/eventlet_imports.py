@@ -18,7 +18,7 @@ os.environ.setdefault('EVENTLET_NO_GREENDNS', 'yes')
 
 
 class _Later(ModuleType):
-    """A module that is imported when an attribute of it is first used."""
+    """A module that is imported at the first use of one of its attributes."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(importlib.import_module(self.__name__), name)

@@ -50,7 +50,10 @@ class HostCheck:
         return checked
 
     def allows_host(self, host: str) -> bool:
-        """Whether a Host header names this server. Browsers always send one, scripts need not."""
+        """Whether a Host header names this server.
+
+        An empty one is allowed, because only scripts send none.
+        """
         return not host or self._is_known(_hostname(f'//{host}'))
 
     def allows_origin(self, origin: str | None, environ: Mapping[str, str]) -> bool:
@@ -63,7 +66,7 @@ class HostCheck:
             return True
         self._log(
             f'a page of {origin[:_SHOWN_AT_MOST]!r} was refused: only pages of this bridge may '
-            'connect. If that is a proxy of yours, add its name to the parameter allowed_hosts'
+            'connect. For a proxy of yours, add its name to the parameter allowed_hosts'
         )
         return False
 

@@ -13,6 +13,7 @@ messages, fragments, unsent answers and log lines. Unreadable messages are count
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -26,7 +27,8 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 
 from sim_bridge.errors import UsageError
-from sim_bridge.protocol.udacity import EVENT_TELEMETRY
+from sim_bridge.protocol.types import Link
+from sim_bridge.protocol.udacity import EVENT_TELEMETRY, UdacityLink
 from sim_bridge.server.connection_limiter import ConnectionLimiter
 from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.eventlet_imports import eventlet, socketio
@@ -55,16 +57,19 @@ class Handler(Protocol):
     The server passes the time of its clock, and after each call asks for the next deadline.
     """
 
-    def connected(self, now_s: float, sid: str, *, speaks_eio3: bool) -> None:
-        """Take a new client. Only the Udacity simulator speaks Engine.IO 3."""
+    def connected(self, now_s: float, key: str, link: Link, *, is_simulator: bool) -> None:
+        """Take a new client, which `key` names from now on.
 
-    def disconnected(self, now_s: float, sid: str) -> None:
-        """Take that a client is gone."""
+        is_simulator: it speaks Engine.IO 3, as only the Udacity simulator does.
+        """
 
-    def drives(self, now_s: float, sid: str) -> bool:
+    def disconnected(self, now_s: float, key: str) -> None:
+        """Note that a client is gone."""
+
+    def drives(self, now_s: float, key: str) -> bool:
         """Whether this client drives a car, so that it may not be disconnected for another."""
 
-    def telemetry(self, now_s: float, sid: str, payload: object) -> None:
+    def telemetry(self, now_s: float, key: str, payload: object) -> None:
         """Take the data of a client's `telemetry` event."""
 
     def expire(self, now_s: float) -> None:
@@ -115,7 +120,8 @@ class SimulatorServer:
         )
         self._app = hosts.wrap(socketio.WSGIApp(self._sio, pages))
         self._calls: deque[Callable[[float], object]] = deque()
-        self._wake_reader, self._wake_writer = os.pipe()
+        self._wake_reader, writer = os.pipe()
+        self._wake_writer = os.fdopen(writer, 'wb', buffering=0)
         self._stopping = False
         self._timer: Any = None
         self._timer_at_s = float('inf')
@@ -139,9 +145,13 @@ class SimulatorServer:
         self._thread.join()
 
     def call_soon(self, function: Callable[[float], object]) -> None:
-        """Let the server's thread call `function` with the time. Any thread may call this."""
+        """Let the server's thread call `function` with the time, unless the server has ended.
+
+        Any thread may call this.
+        """
         self._calls.append(function)
-        os.write(self._wake_writer, b'.')
+        with contextlib.suppress(ValueError):  # The file is closed after the end.
+            self._wake_writer.write(b'.')
 
     def repeat(self, period_s: float, function: Callable[[], object]) -> None:
         """Let the server's thread call `function` soon, and again after each period."""
@@ -179,12 +189,12 @@ class SimulatorServer:
         }
 
     def opened(self, connection: Any, engineio_sid: str) -> None:
-        """Take that a connection became a WebSocket."""
+        """Note that a connection became a WebSocket."""
         self._engineio_sids[connection] = engineio_sid
         self.limiter.promote(connection)
 
     def ended(self, connection: Any) -> None:
-        """Take that a connection has ended."""
+        """Note that a connection has ended."""
         self._engineio_sids.pop(connection, None)
         self.limiter.leave(connection)
 
@@ -197,7 +207,7 @@ class SimulatorServer:
         self._done = eventlet.Event()
         # A listener that stays: a green thread would be registered and switched to each time.
         hub = eventlet.hubs.get_hub()
-        hub.add(hub.READ, self._wake_reader, self._drain, _ignore, _ignore)
+        waking = hub.add(hub.READ, self._wake_reader, self._drain, _ignore, _ignore)
         wsgi = eventlet.spawn(
             eventlet.wsgi.server,
             Listener(self._socket, self.limiter),
@@ -213,6 +223,9 @@ class SimulatorServer:
         self._done.wait()
         wsgi.kill()
         self._socket.close()
+        self._wake_writer.close()
+        hub.remove(waking)
+        os.close(self._wake_reader)
 
     def _drain(self, _descriptor: int) -> None:
         """Make the calls of other threads, in order."""
@@ -262,7 +275,9 @@ class SimulatorServer:
     def _on_connect(
         self, handler: Handler, sid: str, environ: dict[str, Any], _auth: object = None
     ) -> None:
-        self._call(lambda now_s: handler.connected(now_s, sid, speaks_eio3=EIO3 in environ))
+        link = UdacityLink(partial(self.send, sid))
+        is_simulator = EIO3 in environ
+        self._call(lambda now_s: handler.connected(now_s, sid, link, is_simulator=is_simulator))
 
     def _on_disconnect(self, handler: Handler, sid: str, _reason: str) -> None:
         self._call(lambda now_s: handler.disconnected(now_s, sid))
@@ -278,7 +293,7 @@ def sleep(seconds: float) -> None:
 
 
 def _ignore(*_: object) -> None:
-    """Callback for a descriptor that is closed while the hub uses it; ours never is."""
+    """Callback of the hub for a closed descriptor. Ours stays open, so it is never called."""
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -31,7 +31,7 @@ _FRAGMENTS_AT_MOST = 4096
 _SLICE_S = 0.002
 _SLICES_IN_A_ROW = 5
 _PAUSE_S = 0.01
-"""Pause between the slices of a client that filled so many: it then gets a sixth of the thread."""
+"""Pause after so many slices in a row, so that the client gets a sixth of the thread."""
 
 
 class Owner(Protocol):
@@ -40,10 +40,10 @@ class Owner(Protocol):
     limiter: ConnectionLimiter[Any]
 
     def opened(self, connection: Any, engineio_sid: str) -> None:
-        """Take that a connection became a WebSocket."""
+        """Note that a connection became a WebSocket."""
 
     def ended(self, connection: Any) -> None:
-        """Take that a connection has ended."""
+        """Note that a connection has ended."""
 
     def count_malformed(self) -> None:
         """Count a message that cannot be read."""
@@ -201,7 +201,7 @@ class _QuickSocket:
         return payload, final
 
     def _read(self) -> bytes:
-        """Return what is there, or wait for what comes next while other clients are served."""
+        """Return received bytes; wait for some while other clients are served."""
         try:
             data: bytes = self._socket.fd.recv(65536)
         except OSError:

@@ -18,7 +18,7 @@ SILENCE_S = 1.0
 """A car whose client has been silent for longer is free for another client."""
 
 InspectImage = Callable[[bytes], str]
-"""Returns what makes a JPEG useless for the network, in one line; '' if nothing does."""
+"""Returns the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
 
 
 @dataclass(eq=False)
@@ -117,7 +117,7 @@ class CarSession:
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
-        """Take whether the nodes that steer the car and hold its speed are ready."""
+        """Note whether the nodes that steer the car and hold its speed are ready."""
         self._nodes_ready = nodes_ready
         if self.client:
             self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))

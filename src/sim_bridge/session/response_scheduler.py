@@ -66,7 +66,7 @@ class _Kind(Enum):
 class _Waiting:
     """A telemetry that waits for its answer, which may be sent from `free_s` on.
 
-    nodes_were_ready: when it came. steering_rad: the command that was computed from it.
+    nodes_were_ready: at the time of its arrival. steering_rad: command that was computed from it.
     """
 
     kind: _Kind
@@ -89,7 +89,7 @@ class Answer:
 
 
 class ResponseScheduler:
-    """Deadlines and answers of one simulator; most inputs may return the answer that is now due.
+    """Deadlines and answers of one simulator. Inputs return the answer that is due, if any.
 
     For steering and throttle it keeps the time of the first telemetry not yet answered with one.
     That age selects drive, roll or brake, so a pause of the simulator does not count against a
@@ -163,7 +163,7 @@ class ResponseScheduler:
         self._state = State.MANUAL
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> Answer | None:
-        """Take whether the steering and the throttle node are ready from now on.
+        """Set whether the steering and the throttle node are ready.
 
         A frame that came before the nodes is answered at once, because they did not get it.
         """
@@ -223,7 +223,7 @@ class ResponseScheduler:
         return waiting.free_s if math.isfinite(waiting.free_s) else self._frame_deadline(waiting)
 
     def _hold(self, now_s: float, kind: _Kind, stamp_ns: int | None = None) -> None:
-        """Let a telemetry wait, in place of another one that waits."""
+        """Let a telemetry wait for its answer. It replaces a telemetry that waits already."""
         self.counters.telemetry += 1
         self._active_s = now_s
         self._keepalive_wait_s = self.limits.keepalive_after_s
@@ -269,7 +269,7 @@ class ResponseScheduler:
     def _command(
         self, now_s: float, waiting: _Waiting, steering_rad: float, throttle: float | None
     ) -> Answer:
-        """Answer with this steering and throttle; None in place of a throttle brakes."""
+        """Answer with this steering and throttle. A throttle of None means to brake."""
         command = Command(steering_rad, self._pedal(now_s, throttle))
         return self._answer(now_s, waiting, command)
 
@@ -330,7 +330,7 @@ class ResponseScheduler:
         return min(deadline_s, max(waiting.received_s, brake_s + self.limits.stop_timeout_s))
 
     def _measure(self, now_s: float, speed_mps: float | None) -> None:
-        """Take a speed; None, one that cannot be read, counts as the expected speed."""
+        """Take a speed. None, a speed that cannot be read, counts as the expected speed."""
         if speed_mps is None:
             speed_mps = self._stop_controller.expected_mps(now_s)
         self._stop_controller.measure(now_s, speed_mps)

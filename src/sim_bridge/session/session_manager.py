@@ -6,9 +6,9 @@ loses its car gets a last 0/0 in answer to its next telemetry, so that its car d
 
 With several cars a simulator gets the first car that is free, and no client loses its car.
 
-Surplus simulators stay connected but get no commands, because a rejected simulator reconnects in
-a tight loop. When a car becomes free, it goes to the one that was heard last. Clients that send no
-telemetry (a page, a plotter) may listen; they drive no car.
+Surplus simulators stay connected but get no commands, because a rejected simulator reconnects in a
+tight loop. When a car becomes free, it goes to the client with the newest telemetry. Clients that
+send no telemetry (a page, a plotter) may listen; they drive no car.
 
 Pure: sends through the clients' links, gets the time passed in, and belongs to one thread.
 """
@@ -73,7 +73,7 @@ class SessionManager:
         client = self._clients[key]
         client.is_simulator = True
         if client.session is None:
-            self._hear_carless(now_s, client)
+            self._take_waiting(now_s, client)
         client.heard_s = now_s
         if client.session is None:
             return None
@@ -108,7 +108,7 @@ class SessionManager:
         free = [session for session in self.sessions if session.is_free(now_s)]
         return min(free, key=lambda session: session.client is not None, default=None)
 
-    def _hear_carless(self, now_s: float, client: SimulatorClient) -> None:
+    def _take_waiting(self, now_s: float, client: SimulatorClient) -> None:
         """React to telemetry of a client without a car: assign one, send 0/0, or challenge."""
         session = self._free_session(now_s)
         if session is not None:

@@ -21,7 +21,7 @@ import math
 from dataclasses import dataclass
 
 WATCHED = 8
-"""Telemetries: a token that came too late to be merged with the others shows in so many."""
+"""Telemetries after which an extra token has shown itself, even one that was late at first."""
 
 CHECK_EVERY = 300
 """Telemetries: five seconds at 60 frames/s, so that the wait does not show in the latencies."""
@@ -64,7 +64,7 @@ class TokenMerger:
         self._extra += 1
 
     def settle(self) -> None:
-        """Stop to wait: all tokens have arrived, or are lost."""
+        """End the wait, because all tokens have arrived or are lost."""
         self._extra = 0
         self._hold_until_s = -math.inf
 

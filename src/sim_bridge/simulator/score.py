@@ -15,6 +15,11 @@ INTERVENTION_BEYOND_M = 1.0
 INTERVENTION_COST_S = 6.0
 
 
+def autonomy_percent(interventions: int, duration_s: float) -> float:
+    """Return the share of the time without interventions, %; each intervention counts 6 s."""
+    return max(0.0, 100.0 * (1.0 - INTERVENTION_COST_S * interventions / duration_s))
+
+
 @dataclass
 class _Sums:
     time_s: float = 0.0
@@ -79,14 +84,13 @@ class Score:
         """Return the figures of the drive, SI; `duration_s` counts from the first update."""
         time_s = self._sums.time_s
         span_s = max(time_s, 1e-9)
-        lost = INTERVENTION_COST_S * self.interventions / span_s
         return {
             'laps': self.laps,
             'distance_m': self._distance_m,
             'duration_s': time_s,
             'lane_departures': self.lane_departures,
             'interventions': self.interventions,
-            'autonomy_percent': max(0.0, 100.0 * (1.0 - lost)),
+            'autonomy_percent': autonomy_percent(self.interventions, span_s),
             'rms_cross_track_m': math.sqrt(self._sums.cross_track_m2s / span_s),
             'max_cross_track_m': self._max_cross_track_m,
             'max_speed_mps': self._max_speed_mps,

@@ -1,1 +1,1 @@
-"""Pages beside the socket: what the bridge is doing, for people and for scripts. Read-only."""
+"""The pages of the bridge."""

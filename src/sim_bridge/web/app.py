@@ -21,8 +21,9 @@ _HEADERS = {
 def create_app(status: Callable[[], dict[str, Any]], feeds: Sequence[LiveFeed]) -> Flask:
     """Return the application. `status` returns the content of /state.json; one feed per car.
 
-    `/` is the page. `/events` and `/camera.mjpg` are its streams, of the car in `?car=N`, else of
-    the first. `/healthz` is 200, or 503 with the fault in one line. `/metrics` is for Prometheus.
+    `/` is the page. `/events` and `/camera.mjpg` are its streams: of car N with `?car=N`, without
+    it of the first car. `/healthz` is 200, or 503 with the fault in one line. `/metrics` is for
+    Prometheus.
     """
     app = Flask('sim_bridge.web')
     metrics = exposition(status)

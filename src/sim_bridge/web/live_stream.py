@@ -53,7 +53,7 @@ class StreamLimit:
     def take(self) -> None:
         """Count a stream that opens. Raises StreamsFullError if too many are open."""
         if self.taken >= STREAMS_AT_MOST:
-            raise StreamsFullError(f'{self.taken} streams are open, no more are served')
+            raise StreamsFullError(f'{self.taken} streams are open; close a page')
         self.taken += 1
 
     def release(self) -> None:

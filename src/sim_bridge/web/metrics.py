@@ -14,7 +14,7 @@ COUNTERS = {
     'answers': 'Commands sent in answer to telemetry.',
     'timeouts': 'Answers given without the commands of their frame.',
     'late_commands': 'Steering commands that came after their frame was answered.',
-    'rejected_commands': 'Commands that were no finite number.',
+    'rejected_commands': 'Commands that are not finite.',
     'superseded': 'Telemetry replaced by newer telemetry before it was answered.',
     'keepalives': 'Commands sent to a simulator that had fallen silent.',
     'bad_packets': 'Telemetry that could not be read.',
@@ -23,11 +23,11 @@ GAUGES = {
     'telemetry_hz': 'Telemetry events per second.',
     'speed_mps': 'Speed of the car, m/s.',
     'speed_limit_mps': 'Speed limit, m/s.',
-    'commanded_rad': 'Steering last commanded, rad, left positive.',
-    'throttle': 'Throttle last commanded, -1 to 1.',
+    'commanded_rad': 'Newest steering command, rad, left positive.',
+    'throttle': 'Newest throttle command, -1 to 1.',
 }
 OF_THE_BRIDGE = {
-    'ready': 'Whether all nodes are there, 0 or 1.',
+    'ready': 'Whether all nodes are ready, 0 or 1.',
     'simulators': 'Connected simulators.',
 }
 QUANTILES = (('0.5', 'p50'), ('0.99', 'p99'), ('1', 'max'))

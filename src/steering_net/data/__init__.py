@@ -1,1 +1,1 @@
-"""Driving logs of people, and the way and road that they show."""
+"""Recorded drives: logs, their trajectories, and the middle of the road beside them."""

@@ -1,6 +1,6 @@
-"""Read the driving logs that people have: what the simulator's recorder writes, and its kin.
+"""Driving logs: CSV files as the simulator's recorder writes them, and variants of them.
 
-This file alone knows their forms: with or without a header, with paths of any system, with
+Only this module knows their formats: with or without a header, with paths of any system, with
 decimal points or commas, and speeds in mph.
 """
 
@@ -23,25 +23,25 @@ from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, decode_jpeg
 Series: TypeAlias = NDArray[np.float64]
 
 SMOOTHING_WINDOW_S = 1.0
-"""Recorded steering is keyed, so it comes in pulses; its mean over a second is what was meant."""
+"""Keyboard steering is a series of pulses; its mean over this time is the intended steering."""
 
 _MPH_MPS = 0.44704
 _NAME_TIME = re.compile(r'(\d{4})_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d{1,3})\b')
-# As .NET prints a float: no leading zeros, no fraction that ends in zero.
+# A float as .NET prints it: no leading zeros, no fraction that ends in zero.
 _PRINTED_NUMBER = re.compile(r'-?(0|[1-9]\d*)(\.\d*[1-9])?(E[+-]?\d+)?', re.IGNORECASE)
 _RECORDER_COLUMNS = ('center', 'left', 'right', 'steering', 'throttle', 'brake', 'speed')
 _ALIASES = {'frame': 'center', 'centre': 'center', 'speed_mph': 'speed'}
-# The ranges in which the recorder's four numbers lie, in its order.
+# Ranges of the recorder's four numbers, in its order.
 _RANGES = ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0), (-1000.0, 1000.0))
 
 
 class LogError(ValueError):
-    """A log that is missing or holds no usable row."""
+    """A log that is missing or has no usable row; the message is one line."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One recorded moment: images as the log names them, steering in rad, left positive."""
+    """One row of a log: file names of images as written there, and values in SI, left positive."""
 
     center: str
     left: str | None
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A line, counted from 1, that could not be read, and why."""
+    """A line that could not be read: its number, counted from 1, and the reason."""
 
     line: int
     reason: str
@@ -64,9 +64,9 @@ class BadRow:
 
 @dataclass(frozen=True)
 class Log:
-    """What a log holds: its rows in file order, and the lines that could not be read.
+    """The rows of a log in the order of the file, and the lines that could not be read.
 
-    `form` says in words how it is written.
+    `form` describes the format for people.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class Log:
 
 
 def read_log(path: Path) -> Log:
-    """Read a driving_log.csv, frames.csv or train.csv; LogError if no row can be used."""
+    """Read a driving_log.csv, frames.csv or train.csv; LogError if no row is usable."""
     try:
         lines = path.read_text(encoding='utf-8-sig', errors='replace').splitlines()
     except OSError as error:
@@ -99,7 +99,7 @@ def read_log(path: Path) -> Log:
 def recorder_row(center: str, steering_rad: float, throttle: float, speed_mps: float) -> str:
     """Return a line of a driving_log.csv as the recorder writes it, without side cameras.
 
-    Steering in rad, left positive; throttle -1 .. 1, of which the negative part is the brake.
+    Steering in rad, left positive; throttle -1 .. 1, where negative values are written as brake.
     """
     numbers = (
         steering_rad / RECORDER_STEERING_RAD,
@@ -119,7 +119,7 @@ def _header(line: str) -> tuple[str, ...] | None:
 
 
 def _form(lines: Sequence[str], header: tuple[str, ...] | None) -> str:
-    """Say how a log is written, from its first row."""
+    """Describe the format of a log, from its first row."""
     line = next((line for line in lines[1 if header else 0 :] if line.strip()), '')
     fields = _split_if_possible(line)
     separator = ';' if ';' in line else ', ' if ', ' in line else ','
@@ -144,7 +144,7 @@ def _path_kind(name: str) -> str:
 def _split(line: str) -> list[str]:
     if ';' in line:
         return [field.strip() for field in line.split(';')]
-    # Where ', ' separates, a bare comma is a decimal one.
+    # Where ', ' separates fields, a comma without a space is a decimal comma.
     if line.count(', ') >= 3:
         return [field.strip() for field in line.split(', ')]
     try:
@@ -154,7 +154,7 @@ def _split(line: str) -> list[str]:
 
 
 def _split_if_possible(line: str) -> list[str]:
-    """The fields of a line, none where it cannot be split: the reading of its row says why."""
+    """The fields of a line; none if it cannot be split, which `_row` reports."""
     try:
         return _split(line)
     except ValueError:
@@ -200,7 +200,7 @@ def _timestamp(named: dict[str, str]) -> float | None:
 
 
 def name_time(name: str) -> float | None:
-    """Return the time in s that a recorder's file name carries, None if it carries none."""
+    """Return the time, s, in a recorder's file name; None if there is none."""
     found = _NAME_TIME.search(base_name(name))
     if found is None:
         return None
@@ -213,10 +213,10 @@ def name_time(name: str) -> float | None:
 
 
 def _join_decimal_commas(pieces: Sequence[str]) -> list[str]:
-    """Four numbers out of the pieces that separators *and* decimal commas left."""
+    """Join the pieces of four numbers that were split at separators and at decimal commas."""
     readings = [numbers for numbers in _groupings(pieces) if _plausible(numbers)]
     if len(readings) > 1:
-        # Of the four, the speed is the one that is hardly ever a whole number.
+        # The speed is hardly ever a whole number; the other three often are.
         readings = [numbers for numbers in readings if '.' in numbers[-1]]
     if len(readings) != 1:
         raise ValueError(f'{len(readings)} ways to read the decimal commas of {",".join(pieces)}')
@@ -241,15 +241,15 @@ def _plausible(numbers: Sequence[str]) -> bool:
 
 
 def base_name(name: str) -> str:
-    """Return the file name of a path of any system."""
+    """Return the file name in a path of any operating system."""
     return re.split(r'[\\/]', name)[-1]
 
 
 def find_image(name: str, root: Path) -> Path:
-    """Return the file for a name in a log whose folder is `root`.
+    """Return the image file for a name in a log whose folder is `root`.
 
-    A relative path counts as it is where it exists; else the file is sought in `root/IMG` and
-    in `root`, by its base name. Raises ImageError where there is none.
+    The name is tried as a path relative to `root`, then its last part in `root/IMG` and in
+    `root`. Raises ImageError where there is no such file.
     """
     base = base_name(name)
     for candidate in (root / name.replace('\\', '/'), root / 'IMG' / base, root / base):
@@ -259,7 +259,7 @@ def find_image(name: str, root: Path) -> Path:
 
 
 def read_image(name: str, root: Path) -> Rgb:
-    """Return the frame for a name in a log, uint8 (H, W, 3) RGB; ImageError if it is bad."""
+    """Return the frame of a name in a log, uint8 (H, W, 3) RGB; ImageError if it is unusable."""
     path = find_image(name, root)
     try:
         return decode_jpeg(path.read_bytes())
@@ -270,13 +270,13 @@ def read_image(name: str, root: Path) -> Rgb:
 def smooth(
     times_s: Series, values: Series, window_s: float = SMOOTHING_WINDOW_S, delay_s: float = 0.0
 ) -> Series:
-    """Return the mean over `window_s` of values at these times, in any order, float64.
+    """Return for each time the mean of the values within `window_s`, float64 (n,), in any order.
 
-    Each is centred `delay_s` before its time, which must be within the window.
+    The window is centred `delay_s` before the time; `delay_s` must be within the window.
     """
     order = np.argsort(times_s, kind='stable')
     times, sums = times_s[order], np.concatenate(([0.0], np.cumsum(values[order])))
-    # The tolerance keeps both ends of a window in when times carry rounded milliseconds.
+    # The tolerance includes both ends of a window although times are rounded to milliseconds.
     half = window_s / 2 + 1e-6
     first = np.searchsorted(times, times - delay_s - half, side='left')
     last = np.searchsorted(times, times - delay_s + half, side='right')
@@ -286,10 +286,10 @@ def smooth(
 
 
 def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
-    """Return the centred one-second mean of the rows' steering, rad, left positive, float64.
+    """Return the one-second mean of the rows' steering, rad, left positive, float64 (n,).
 
-    With `delay_s` (0 to 0.5) it is that of so long before. Rows of other sources and folders are
-    other runs, whatever their time. Rows without a time keep their own steering.
+    The second is centred `delay_s` (0 to 0.5) before each row. Rows of different sources or
+    folders belong to different runs. Rows without a time keep their own steering.
     """
     steering = np.array([row.steering_rad for row in rows], np.float64)
     for run in runs_of(rows):
@@ -300,7 +300,7 @@ def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
 
 
 def runs_of(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the indices of the rows of each run: those of one source and folder."""
+    """Return the indices of the rows of each run: rows of one source and folder."""
     runs: dict[tuple[str | None, str], list[int]] = {}
     for index, row in enumerate(rows):
         folder = row.center.removesuffix(base_name(row.center))

@@ -1,4 +1,4 @@
-"""A recorded drive: frames in order, and what was known at each of them."""
+"""Recording: the frames of a drive in order, each with time, steering and speed."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -30,9 +30,10 @@ _RECORDER_PERIOD_S = 0.1
 class Recording:
     """Series of equal length n >= 1, in the order of recording: float64, SI, left positive.
 
-    `target_rad` is what a network should answer: the steering itself where it is smooth, its
-    centred one-second mean where it was keyed. `load(i)` returns frame i's JPEG bytes or raises
-    ImageError. `camera` took the frames, in the words of `find_camera`.
+    `target_rad` is the steering that a network should output: the recorded steering where it is
+    smooth, its centred one-second mean where it came from a keyboard. `load(i)` returns frame i's
+    JPEG bytes or raises ImageError. `camera` is the camera of the frames, as `find_camera` takes
+    it.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Recording:
     _notice: SizeNotice = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a camera that is not known."""
+        """Raise ValueError for an unknown camera."""
         find_camera(self.camera)
         object.__setattr__(self, '_notice', SizeNotice(self.name))
 
@@ -58,9 +59,9 @@ class Recording:
         return self.decode(self.load(index))
 
     def decode(self, jpeg: bytes) -> Rgb:
-        """Return the frame, uint8 (H, W, 3) RGB, that `load` returned; ImageError if it is broken.
+        """Return the frame, uint8 (H, W, 3) RGB, of a JPEG file; ImageError if it is broken.
 
-        The first of another size than 320 x 160 is told in a warning.
+        The first frame of another size than 320 x 160 gives a warning.
         """
         rgb = decode_jpeg(jpeg)
         self._notice.look(rgb)
@@ -68,9 +69,9 @@ class Recording:
 
 
 def read_folder(path: Path, camera: str = TRAINING) -> Recording:
-    """Read a log, or a folder that holds one of LOG_NAMES; bad rows are reported as warnings.
+    """Read a log, or a folder with one of LOG_NAMES; each bad row gives a warning.
 
-    `camera` took its frames.
+    `camera` is the camera of the frames.
     """
     log = read_log(find_log(path))
     for bad in log.bad_rows:
@@ -79,7 +80,7 @@ def read_folder(path: Path, camera: str = TRAINING) -> Recording:
 
 
 def no_speed(recording: Recording) -> LogError:
-    """Return the error for a recording that needs speeds and has none."""
+    """Return the error for a recording without the speeds that are needed."""
     return LogError(
         f'{recording.name} holds no speed: record vehicle/speed, '
         'or give the log a column speed (mph)'
@@ -87,7 +88,7 @@ def no_speed(recording: Recording) -> LogError:
 
 
 def find_log(path: Path) -> Path:
-    """Return the log in a folder, or `path` if it is no folder; LogError where there is none."""
+    """Return the log in a folder, or `path` if it is a file; LogError for a folder without one."""
     if not path.is_dir():
         return path
     for name in LOG_NAMES:
@@ -97,11 +98,11 @@ def find_log(path: Path) -> Path:
 
 
 def from_log(log: Log, camera: str = TRAINING) -> Recording:
-    """Return a log's centre camera as a recording; rows without a time are 0.1 s apart."""
+    """Return a log's centre camera as a recording; 0.1 s per row if times are missing."""
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
     if any(row.timestamp_s is None for row in rows):
-        _LOG.warning('%s: not all of its rows have a time: taken to be 0.1 s apart', log.path)
+        _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', log.path)
         times_s = np.arange(len(rows), dtype=np.float64) * _RECORDER_PERIOD_S
         target_rad = smooth(times_s, steering_rad)
     else:

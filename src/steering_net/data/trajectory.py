@@ -1,4 +1,4 @@
-"""The way that a recorded car drove, by dead reckoning with the bicycle model."""
+"""Trajectory of a recorded car, by dead reckoning with the bicycle model."""
 
 import itertools
 from dataclasses import dataclass
@@ -13,15 +13,14 @@ from steering_net.vehicle import arc, curvature_1pm
 Rows: TypeAlias = int | NDArray[np.intp]
 
 LONGEST_STEP_S = 0.5
-"""What is longer between two rows is a pause, after which the car may be anywhere."""
+"""A longer step between two rows is a pause, and the car may be anywhere after it."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """Where a car was at each of n rows: (n,) float64 each.
+class Trajectory:
+    """Poses of a car's rear axle at each of n rows, (n,) float64 each, in the frame of its start.
 
-    `x_m`, `y_m` and `yaw_rad` (left positive) are its rear axle's, from its first pose on;
-    `along_m` is the distance that it has driven.
+    `yaw_rad` is left positive; `along_m` is the distance driven since the start.
     """
 
     along_m: Series
@@ -33,7 +32,7 @@ class Way:
         return len(self.along_m)
 
     def from_car(self, row: Rows, ahead_m: Series, left_m: Series) -> tuple[Series, Series]:
-        """Return x and y of points that lie so far ahead and left of the rear axle at a row."""
+        """Return x and y of points given as m ahead and m left of the rear axle at a row."""
         cos, sin = np.cos(self.yaw_rad[row]), np.sin(self.yaw_rad[row])
         return (
             self.x_m[row] + cos * ahead_m - sin * left_m,
@@ -41,38 +40,40 @@ class Way:
         )
 
     def from_world(self, row: Rows, x_m: Series, y_m: Series) -> tuple[Series, Series]:
-        """Return how far ahead and left of the rear axle at a row points at x and y lie."""
+        """Return points given as x and y as m ahead and m left of the rear axle at a row."""
         cos, sin = np.cos(self.yaw_rad[row]), np.sin(self.yaw_rad[row])
         x_m, y_m = x_m - self.x_m[row], y_m - self.y_m[row]
         return cos * x_m + sin * y_m, cos * y_m - sin * x_m
 
 
-def acting(steering_rad: Series) -> Series:
-    """Return the steering under which the recorded car drove on from each row.
+def acting_steering_rad(steering_rad: Series) -> Series:
+    """Return the steering, rad, that acted between each row and the next: (n,).
 
-    A frame shows the car a little later than its row says: the turns seen in the frames fit the
-    mean of a row and the one before best.
+    It is the mean of a row and the row before it, because that fits the turns seen in the frames
+    best: a frame shows the car slightly later than the time of its row.
     """
     before = np.concatenate((steering_rad[:1], steering_rad[:-1]))
     return np.asarray((steering_rad + before) / 2)
 
 
 def runs(times_s: Series) -> list[slice]:
-    """Return the stretches of rows, in order, without a pause between them."""
+    """Return the runs: slices of rows, in order, without a pause inside them."""
     steps_s = np.diff(times_s)
     ends = np.flatnonzero(~((steps_s > 0.0) & (steps_s <= LONGEST_STEP_S))) + 1
     bounds = [0, *ends.tolist(), len(times_s)]
     return [slice(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
 
-def way_of(times_s: Series, steering_rad: Series, speed_mps: Series) -> Way:
-    """Return the way of a car whose steering and speed at some times were recorded, one run."""
+def trajectory_of(times_s: Series, steering_rad: Series, speed_mps: Series) -> Trajectory:
+    """Return the trajectory of one run from its times, steering (left positive) and speeds."""
     steps_m = speed_mps[:-1] * np.diff(times_s)
-    ahead_m, left_m, turns_rad = arc(curvature_1pm(acting(steering_rad)[:-1]), steps_m)
+    ahead_m, left_m, turns_rad = arc(
+        curvature_1pm(acting_steering_rad(steering_rad)[:-1]), steps_m
+    )
     yaw_rad = _sums(turns_rad)
     cos, sin = np.cos(yaw_rad[:-1]), np.sin(yaw_rad[:-1])
     x_m, y_m = cos * ahead_m - sin * left_m, sin * ahead_m + cos * left_m
-    return Way(_sums(steps_m), _sums(x_m), _sums(y_m), yaw_rad)
+    return Trajectory(_sums(steps_m), _sums(x_m), _sums(y_m), yaw_rad)
 
 
 def _sums(steps: Series) -> Series:

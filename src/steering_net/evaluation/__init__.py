@@ -1,1 +1,1 @@
-"""How well a network steers on recorded frames."""
+"""Evaluation of networks on recorded frames."""

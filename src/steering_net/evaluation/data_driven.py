@@ -1,15 +1,15 @@
-"""Let a network drive a recorded lap: frames are re-projected to where its car would be.
+"""Data-driven simulation: a network drives a recorded lap, with frames re-projected to its pose.
 
 After the simulation in M. Bojarski et al., "End to End Learning for Self-Driving Cars",
-arXiv:1604.07316 (2016). The recorded car's way is that of the bicycle model under the recorded
-steering. The network's car keeps the recorded speed, and sees each frame re-projected for its
-offset and heading. It starts on the line that is its yardstick, in the paper the lane's middle;
-more than a metre off that, it is put back on it: an intervention.
+arXiv:1604.07316 (2016). The trajectory of the recorded car is that of the bicycle model under the
+recorded steering. The network's car has the recorded speed, and its network gets each frame
+re-projected to the car's offset and heading. The car starts on a reference line: in the paper the
+middle of the lane. More than 1 m beside that line it is put back on it: an intervention.
 
-Recorded steering is keyed, in full pulses and zeros, but a car integrates it twice: its way is
-smooth all the same. So the pulses are what the way is made of, not their one-second mean. That it
-is the right way shows in the frames: on a recorded lap, the turns that the distant hills make
-between two frames correlate by 0.95 with those of the recorded car here (by 0.82 with the mean's).
+Keyboard steering is a series of full pulses and zeros. The trajectory is computed from the pulses,
+not from their one-second mean, because a car integrates them twice. The frames confirm it: on a
+recorded lap, the motion of the distant hills between two frames correlates by 0.95 with the turns
+of this trajectory, and by 0.82 with those of the mean's.
 """
 
 import functools
@@ -23,10 +23,10 @@ from typing import Any, NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from steering_net.data.centerline import directions, look, middles_of
+from steering_net.data.centerline import directions, load_edges, middles_of
 from steering_net.data.driving_log import LogError, Series
 from steering_net.data.recording import Recording, no_speed
-from steering_net.data.trajectory import LONGEST_STEP_S, acting
+from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad
 from steering_net.errors import ImageError
 from steering_net.statistics import percentiles_ms
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, curvature_1pm
@@ -49,23 +49,23 @@ _SUBSTEP_M = 0.1
 
 @dataclass(frozen=True)
 class Offset:
-    """Where the network's rear axle is beside the recorded car's: m and rad, left positive."""
+    """Pose of the network's rear axle relative to the recorded car's: m and rad, left positive."""
 
     left_m: float = 0.0
     yaw_rad: float = 0.0
 
     @property
     def origin_m(self) -> float:
-        """How far left of the recorded way the car's origin is, ahead of its rear axle."""
+        """Distance of the car's origin from the recorded trajectory, m to the left."""
         return self.left_m + REAR_AXLE_M * math.sin(self.yaw_rad)
 
 
 @dataclass(frozen=True)
 class Line:
-    """What a drive is judged by: a line beside the recorded way, (n,) each, at each frame.
+    """Reference line of a drive, at each frame, (n,) each.
 
-    `left_m` is its distance to the left of the recorded car's origin, `yaw_rad` its direction,
-    left of the car's; NaN where it is not known.
+    `left_m` is its distance to the left of the recorded car's origin, `yaw_rad` its direction to
+    the left of the recorded car's; NaN where it is not known.
     """
 
     name: str
@@ -73,12 +73,12 @@ class Line:
     yaw_rad: Series
 
     def is_known(self, index: int) -> bool:
-        """Whether the line is known from this frame to the next."""
+        """Whether the line is known at this frame and the next."""
         ends = (*self.left_m[index : index + 2], *self.yaw_rad[index : index + 2])
         return all(map(math.isfinite, ends))
 
     def at(self, index: int) -> Offset:
-        """The offset of a car whose origin is on the line, and that looks along it."""
+        """Return the offset of a car that is on the line and heads along it."""
         yaw_rad = float(self.yaw_rad[index])
         left_m = float(self.left_m[index]) - REAR_AXLE_M * math.sin(yaw_rad)
         return Offset(left_m, yaw_rad)
@@ -86,10 +86,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Drive:
-    """The report's fields, and offsets from the line after each frame: (n - 1,), m, left positive.
+    """The fields of the report, and offsets from the line after each frame: (n - 1,), m, left.
 
-    `offsets_m` are the network's, NaN in pauses, `driver_m` the recorded driver's, NaN where
-    the line is not known.
+    `offsets_m` are those of the network's car, NaN in pauses. `driver_m` are those of the recorded
+    car, NaN where the line is not known.
     """
 
     report: dict[str, Any]
@@ -98,7 +98,7 @@ class Drive:
 
 
 def advance(offset: Offset, steering_rad: float, recorded_rad: float, distance_m: float) -> Offset:
-    """Return the offset after the recorded car drove on by `distance_m`, both steering constantly.
+    """Return the offset after the recorded car drove `distance_m`, both steering constantly.
 
     Both follow the bicycle model. Per metre of the recorded car's path, of curvature k0, the other
     car, of curvature k, at e left of it and turned left by psi, moves left by (1 - k0 e) tan(psi)
@@ -118,33 +118,34 @@ def advance(offset: Offset, steering_rad: float, recorded_rad: float, distance_m
 
 
 def view(rgb: Rgb, offset: Offset, camera: Pinhole = TRAINING_CAMERA) -> Rgb:
-    """Return a recorded frame, uint8 (H, W, 3) RGB, as the network's car sees it.
+    """Return a recorded frame, uint8 (H, W, 3) RGB, as seen from the network's car: (160, 320, 3).
 
-    `camera` took it. The result is (160, 320, 3). Raises ImageError for a frame that `as_frame`
-    does not take.
+    `camera` is the camera of the frame. Raises ImageError for a frame that `as_frame` rejects.
     """
     back_m = REAR_AXLE_M * (math.cos(offset.yaw_rad) - 1.0)
     return reprojected(as_frame(rgb), back_m, offset.origin_m, offset.yaw_rad, camera)
 
 
 def recorded_way(recording: Recording) -> Line:
-    """Return the recorded driver's own way as the yardstick."""
+    """Return the recorded trajectory as the reference line."""
     nothing = np.zeros(len(recording))
     return Line('way', nothing, nothing)
 
 
 def road_middle(recording: Recording) -> Line:
-    """Return the middle of the road, measured in the recording's frames, as the yardstick.
+    """Return the middle of the road, measured in the recording's frames, as the reference line.
 
-    Where few frames show the road's edges it is interpolated; at both ends of a run it is NaN
-    where it is not known. LogError where it is not known beside a tenth of the frames, where no
-    frame can be used, or where there is no speed.
+    It is interpolated where too few frames show the road's edges, and NaN at the ends of a run
+    where it is not known. Raises LogError if it is not known at more than a tenth of the frames,
+    if no frame can be used, or if the recording has no speeds.
     """
     if not recording.speed_mps.any():
         raise no_speed(recording)
     left_m, yaw_rad = np.full((2, len(recording)), np.nan)
-    frames = _progress(len(recording), 'looking')
-    seen = [look(functools.partial(recording.frame, index), recording.camera) for index in frames]
+    frames = _progress(len(recording), 'measuring the road')
+    seen = [
+        load_edges(functools.partial(recording.frame, index), recording.camera) for index in frames
+    ]
     if all(edges is None for edges in seen):
         _refuse(recording)
     for run, way, middle_m in middles_of(recording, seen):
@@ -152,14 +153,14 @@ def road_middle(recording: Recording) -> Line:
     known = np.isfinite(left_m) & np.isfinite(yaw_rad)
     if known.mean() < LEAST_KNOWN:
         raise LogError(
-            f"the road's middle is known beside {known.mean():.0%} of the frames of "
-            f"{recording.name} only: judge by the driver's way, --yardstick way"
+            f"the road's middle is known at only {known.mean():.0%} of the frames of "
+            f'{recording.name}: use --yardstick way'
         )
     return Line('middle', left_m, yaw_rad)
 
 
 def _refuse(recording: Recording) -> NoReturn:
-    """Say why no frame can be used."""
+    """Raise LogError with the reason why no frame can be used."""
     try:
         crop_of(recording.frame(0))
     except ImageError as error:
@@ -168,7 +169,7 @@ def _refuse(recording: Recording) -> NoReturn:
 
 
 def _filled(values: Series) -> Series:
-    """Interpolate what is NaN between known values."""
+    """Interpolate NaN between known values."""
     rows, known = np.arange(len(values)), np.isfinite(values)
     if not known.any():
         return values
@@ -177,16 +178,21 @@ def _filled(values: Series) -> Series:
     )
 
 
-def drive(steer: Callable[[Rgb], float], recording: Recording, line: Line | None = None) -> Drive:
-    """Let `steer` (frame -> rad, left positive) drive from the first frame to the last but one.
+def drive(
+    steer: Callable[[Rgb], float],
+    recording: Recording,
+    line: Line | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Drive:
+    """Drive with `steer` (frame -> rad, left positive) from the first frame to the last but one.
 
-    It is judged by `line`, the recorded way where there is none. A pause of the recording (over
-    half a second), or of the line, puts the car back on the line, which is no intervention; a
-    frame that cannot be used leaves the steering as it was. Raises LogError where no step is left,
-    or none that leads anywhere.
+    `line` is the reference line, by default the recorded trajectory. After a gap in the recording
+    (more than 0.5 s) or in the line the car is put back on the line, which is no intervention. At
+    a frame that cannot be used the steering stays as it is. Raises LogError if no frame can be
+    used or the car does not move. `clock`: time in s, for the latencies.
     """
     line = line or recorded_way(recording)
-    run = _Run(recording, line)
+    run = _Run(recording, line, clock)
     for index in _progress(len(recording) - 1, 'driving'):
         run.step(index, steer)
     return Drive(run.report(), np.array(run.offsets_m), 0.0 - line.left_m[1:])
@@ -197,12 +203,12 @@ def _progress(frames: int, what: str) -> Iterator[int]:
 
 
 class _Run:
-    def __init__(self, recording: Recording, line: Line) -> None:
+    def __init__(self, recording: Recording, line: Line, clock: Callable[[], float]) -> None:
         self.offsets_m: list[float] = []
-        self._recording, self._line = recording, line
+        self._recording, self._line, self._clock = recording, line, clock
         self._camera = find_camera(recording.camera)
         self._steps_s = np.diff(recording.times_s)
-        self._recorded_rad = acting(recording.steering_rad)
+        self._recorded_rad = acting_steering_rad(recording.steering_rad)
         self._offset = line.at(0)
         self._steering_rad = 0.0
         self._interventions = 0
@@ -212,13 +218,13 @@ class _Run:
         self._reason = ''
 
     def step(self, index: int, steer: Callable[[Rgb], float]) -> None:
-        """Answer frame `index`, and drive to the next."""
+        """Steer by frame `index`, and drive to the next."""
         step_s, before_rad = float(self._steps_s[index]), self._steering_rad
         if not (0.0 < step_s <= LONGEST_STEP_S and self._line.is_known(index)):
             self._offset = self._line.at(index + 1)
             self.offsets_m.append(math.nan)
             return
-        self._answer(index, steer)
+        self._steer(index, steer)
         distance_m = float(self._recording.speed_mps[index]) * step_s
         recorded_rad = float(self._recorded_rad[index])
         self._offset = advance(self._offset, self._steering_rad, recorded_rad, distance_m)
@@ -230,19 +236,19 @@ class _Run:
             self._interventions += 1
             self._offset = self._line.at(index + 1)
 
-    def _answer(self, index: int, steer: Callable[[Rgb], float]) -> None:
+    def _steer(self, index: int, steer: Callable[[Rgb], float]) -> None:
         try:
             seen = view(self._recording.frame(index), self._offset, self._camera)
-            asked_s = time.perf_counter()
+            asked_s = self._clock()
             self._steering_rad = _within_lock(steer(seen))
         except ImageError as error:
             _LOG.warning('%s left out: %s', self._recording.frame_names[index], error)
             self._reason = f': {error}'
             return
-        self._latencies_s.append(time.perf_counter() - asked_s)
+        self._latencies_s.append(self._clock() - asked_s)
 
     def report(self) -> dict[str, Any]:
-        """Return the drive in figures, SI; pauses count for nothing."""
+        """Return the fields of the report, SI, without the pauses."""
         if not self._latencies_s:
             raise LogError(f'no frame of {self._recording.name} can be used{self._reason}')
         if not self._distance_m:

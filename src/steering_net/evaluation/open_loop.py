@@ -1,7 +1,8 @@
-"""Judge a network on a recording: how near it comes to the driver, and how fast."""
+"""Open-loop evaluation: a network's steering for recorded frames against the recorded steering."""
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,29 +17,31 @@ from steering_net.inference.predictor import Predictor
 from steering_net.statistics import correlation, percentiles_ms
 
 _LOG = logging.getLogger(__name__)
-# Far below what a steering wheel can do: such an output does not depend on the frame.
+# An output that varies less does not depend on the frame.
 _CONSTANT_STD_RAD = 1e-4
 
 
 @dataclass(frozen=True)
 class OpenLoop:
-    """The report's fields, and the answers (n,) in rad to the frames `indices` (n,)."""
+    """The fields of the report, and the predicted steering (n,), rad, of the frames `indices`."""
 
     report: dict[str, Any]
     indices: NDArray[np.intp]
     predicted_rad: Series
 
 
-def open_loop(predictor: Predictor, recording: Recording) -> OpenLoop:
-    """Predict every frame of a recording.
+def open_loop(
+    predictor: Predictor, recording: Recording, clock: Callable[[], float] = time.perf_counter
+) -> OpenLoop:
+    """Predict the steering of every frame of a recording, and compare.
 
     The report has `frames`; `mae`, `rmse`, `output_std` in rad; `correlation` with the recorded
     steering and `correlation_smoothed` with the recording's target, the centred one-second mean of
-    keyed steering (0 where one of both never changes); `constant_output`; `latency_ms` (p50, p99,
-    max) of decode, preprocess and network. Frames that cannot be used are left out with a
-    warning; LogError if none is left.
+    keyboard steering (0 if one of both series is constant); `constant_output`; `latency_ms` (p50,
+    p99, max) of decoding, preprocessing and network. A frame that cannot be used is left out with
+    a warning. Raises LogError if none is left. `clock`: time in s, for the latencies.
     """
-    indices, predicted_rad, latencies_s = _predict(predictor, recording)
+    indices, predicted_rad, latencies_s = _predict(predictor, recording, clock)
     recorded_rad = recording.steering_rad[indices]
     target_rad = recording.target_rad[indices]
     error_rad = predicted_rad - recorded_rad
@@ -56,20 +59,20 @@ def open_loop(predictor: Predictor, recording: Recording) -> OpenLoop:
 
 
 def _predict(
-    predictor: Predictor, recording: Recording
+    predictor: Predictor, recording: Recording, clock: Callable[[], float]
 ) -> tuple[NDArray[np.intp], Series, list[float]]:
     indices, predicted_rad, latencies_s = [], [], []
     reason = ''
     for index in tqdm(range(len(recording)), 'predicting', unit='frame', disable=None):
         try:
             data = recording.load(index)
-            started = time.perf_counter()
+            started_s = clock()
             steering_rad = predictor.predict(recording.decode(data))
         except ImageError as error:
             _LOG.warning('frame left out: %s', error)
             reason = str(error)
             continue
-        latencies_s.append(time.perf_counter() - started)
+        latencies_s.append(clock() - started_s)
         indices.append(index)
         predicted_rad.append(steering_rad)
     if not indices:

@@ -1,1 +1,1 @@
-"""Steering from frames: backends, hot reload, and a check of what comes out."""
+"""Inference: backends, hot reload, and monitoring of the output."""

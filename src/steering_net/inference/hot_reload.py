@@ -1,10 +1,10 @@
-"""Another network beside the one that drives: tried, loaded and warmed, then handed over.
+"""Hot reload: load another network while one drives, and hand it over when it is ready.
 
-It is first converted and tried in processes of their own, at low priority, so that neither seconds
-of conversion nor a file that brings the interpreter down can touch the drive. What is left to do
-beside the drive, on a thread, is to load what was converted.
+The network is first converted and tried in separate processes at low priority, because a
+conversion takes seconds and a broken file can crash the interpreter. Then it is loaded and warmed
+up on a thread.
 
-As a program it is the trial:
+As a program this module tries a network:
 `python -m steering_net.inference.hot_reload MODEL [--profile P] [--backend B]`.
 """
 
@@ -25,7 +25,7 @@ from steering_net.vision.view import AS_TRAINED
 
 @dataclass(frozen=True)
 class Request:
-    """A network that shall drive: as the parameters `model` and `profile` name it."""
+    """The network to load, as the parameters `model` and `profile` name it."""
 
     model: str
     profile: str = ''
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a request: a network that is warm, or the reason why there is none."""
+    """The result of a request: a network that is warmed up, or the reason why there is none."""
 
     request: Request
     predictor: Predictor | None
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def check(request: Request) -> None:
-    """Raise ValueError for what can be told at once, before anything is loaded."""
+    """Raise ValueError for an unknown profile or file type or a missing file; loads nothing."""
     if request.profile:
         find_profile(request.profile)
     if request.model == 'default':
@@ -55,9 +55,9 @@ def check(request: Request) -> None:
 
 
 class Loader:
-    """Loads with given backend, threads and camera of the frames.
+    """Loads networks on a thread, with given backend, number of threads and camera of the frames.
 
-    `request` and `poll` belong to the driving thread.
+    `request` and `poll` must be called from the thread that drives.
     """
 
     def __init__(self, backend: str, threads: int, camera: str = AS_TRAINED) -> None:
@@ -69,25 +69,25 @@ class Loader:
         self._outcome: Outcome | None = None
 
     def request(self, request: Request) -> None:
-        """Load this one as soon as `poll` finds the time; the newest request counts."""
+        """Load this network at the next idle `poll`; replaces a request that is still waiting."""
         self._wanted = request
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is under way."""
+        """Whether no request is waiting or in progress."""
         return self._wanted is None and self._thread is None
 
     def poll(self) -> Outcome | None:
-        """Go on with the work; the outcome of the newest request, once, as soon as it is there."""
+        """Start the next load; return the outcome of the newest request once, when it is ready."""
         outcome = None
         if self._thread is not None and not self._thread.is_alive():
             self._thread = None
-            # What was asked for meanwhile makes this one obsolete.
+            # A newer request makes this outcome obsolete.
             outcome = self._outcome if self._wanted is None else None
             self._outcome = None
         if self._thread is None and self._wanted is not None:
             wanted, self._wanted = self._wanted, None
-            self._outcome = Outcome(wanted, None, 'its loading broke off')
+            self._outcome = Outcome(wanted, None, 'loading it was interrupted')
             self._thread = threading.Thread(
                 target=self._load, args=(wanted,), name='network-loader', daemon=True
             )
@@ -107,7 +107,7 @@ class Loader:
 
 
 def try_out(request: Request, backend: str, threads: int) -> None:
-    """Convert, load and warm a network apart; ModelError if it does not survive that."""
+    """Convert, load and run a network in a sandboxed process; ModelError if that fails."""
     words = ['--backend', backend, '--threads', str(threads)]
     words += ['--profile', request.profile] if request.profile else []
     converted = []
@@ -118,11 +118,11 @@ def try_out(request: Request, backend: str, threads: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Try one network; 0 if it can drive, 2 with one line on stderr if it cannot."""
+    """Try one network; return 0 if it can drive, 2 with one line on stderr if it cannot."""
     parser = argparse.ArgumentParser(description='Load and run a network once.')
     parser.add_argument('model', help='a model file, or `default`')
     parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
-    parser.add_argument('--backend', choices=BACKENDS, default='litert', help='what runs it')
+    parser.add_argument('--backend', choices=BACKENDS, default='litert', help='runs the network')
     parser.add_argument('--threads', type=int, default=1, help='threads of the network')
     options = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Whether the network that steers is well, told from what it answers to the frames that come."""
+"""OutputMonitor: finds a network that does not work from its outputs for the frames."""
 
 import time
 from collections import deque
@@ -10,10 +10,10 @@ import numpy as np
 from steering_net.statistics import percentile
 
 UNMOVED_FRAMES = 30
-"""So many different frames in a row with the same answer are no coincidence."""
+"""Number of different frames in a row with the same output after which it counts as constant."""
 
 WINDOW_FRAMES = 150
-"""Newest frames that the share at full lock is taken of: five seconds at 30 frames/s."""
+"""Number of newest frames for the share at the limit: 5 s at 30 frames/s."""
 
 SATURATED_SHARE = 0.8
 _UNMOVED_SPAN_RAD = 1e-6
@@ -21,22 +21,22 @@ _REMEMBERED_S = 5.0
 
 
 class Level(IntEnum):
-    """How bad it is, in the numbers of diagnostic_msgs."""
+    """Severity, with the values of diagnostic_msgs."""
 
     OK = 0
     WARN = 1
     ERROR = 2
 
 
-class Health:
-    """What happened to the frames: totals since the start, times and angles of late.
+class OutputMonitor:
+    """Counts frames and outputs, and reports a level and a summary of the newest ones.
 
-    Beside trouble of the frames it knows three illnesses of a network: its answer is the same for
-    different frames, it is the full lock for most of them, or it is no number.
+    It detects unusable frames, and three faults of a network: its output is the same for
+    different frames, at the steering limit for most frames, or not a finite number.
     """
 
     def __init__(self, full_lock_rad: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """`full_lock_rad`: where the answers are clamped."""
+        """`full_lock_rad`: the limit to which the outputs are clamped. `clock`: time in s."""
         self.bad_frames = 0
         self.bad_outputs = 0
         self._full_lock_rad = full_lock_rad
@@ -48,7 +48,7 @@ class Health:
         self.forget()
 
     def forget(self) -> None:
-        """Judge anew: another network steers from now on."""
+        """Discard the outputs so far, because another network steers from now on."""
         self._newest_rad: deque[float] = deque(maxlen=WINDOW_FRAMES)
         self._last_rad = np.inf
         self._last_frame: object = None
@@ -56,14 +56,14 @@ class Health:
         self._bad_output_s = -np.inf
 
     def add(self, steering_rad: float, milliseconds: float, frame: object = None) -> None:
-        """Count a frame that was answered, and the time from its arrival to its answer.
+        """Count a frame, its output, and the time from its arrival to its output in ms.
 
-        `frame` is anything that differs (`!=`) between different frames, like their bytes.
+        `frame` is a value that differs (`!=`) between different frames, such as their bytes.
         """
         self._frames += 1
         self._milliseconds.append(milliseconds)
         self._newest_rad.append(steering_rad)
-        # The comparison of frames costs something, but only while the steering stands still.
+        # Frames are compared only while the steering is constant, because that takes time.
         if abs(steering_rad - self._last_rad) >= _UNMOVED_SPAN_RAD:
             self._unmoved = 0
         elif frame != self._last_frame:
@@ -71,18 +71,18 @@ class Health:
         self._last_rad, self._last_frame = steering_rad, frame
 
     def bad_frame(self, reason: str = 'it cannot be decoded') -> None:
-        """A frame could not be decoded or used, and why."""
+        """Count a frame that could not be decoded or used, with the reason."""
         self.bad_frames += 1
         self._bad_frame_reason = reason
         self._bad_frame_s = self._clock()
 
     def bad_output(self) -> None:
-        """The network put out what is no finite number."""
+        """Count an output that is not a finite number."""
         self.bad_outputs += 1
         self._bad_output_s = self._clock()
 
     def take(self, period_s: float) -> tuple[Level, str, dict[str, str]]:
-        """Return how it is, a summary, and the values of the last `period_s`."""
+        """Return level, summary, and the values of the last `period_s`."""
         times, self._milliseconds = self._milliseconds, []
         values = {
             'frames': str(self._frames),
@@ -101,17 +101,17 @@ class Health:
     def _judge(self) -> tuple[Level, str]:
         since_s = self._clock() - _REMEMBERED_S
         if self._bad_output_s > since_s:
-            return Level.ERROR, 'the network puts out what is no finite number'
+            return Level.ERROR, 'the output of the network is not finite'
         if self._unmoved >= UNMOVED_FRAMES:
             return Level.WARN, 'the steering is constant: it does not depend on the frames'
         if self._saturated_share() >= SATURATED_SHARE:
-            return Level.WARN, 'the steering is saturated: it is at the full lock nearly always'
+            return Level.WARN, 'the steering is saturated: it is at its limit for most frames'
         if self._bad_frame_s > since_s:
             return Level.WARN, f'some frames are dropped: {self._bad_frame_reason}'
         return Level.OK, 'steering'
 
     def _saturated_share(self) -> float:
-        """How many of the newest frames got the full lock, 0..1; 0 before enough came."""
+        """Share of the newest frames at the limit, 0..1; 0 before there are enough frames."""
         if len(self._newest_rad) < WINDOW_FRAMES:
             return 0.0
         at_lock = sum(abs(angle) >= self._full_lock_rad for angle in self._newest_rad)

@@ -1,4 +1,4 @@
-"""Networks ready to drive: a frame in, a steering angle out."""
+"""Predictors: networks that are ready to drive, a frame in, a steering angle out."""
 
 import contextlib
 import sys
@@ -27,11 +27,11 @@ _BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 
 
 class PredictionError(RuntimeError):
-    """The network answered with something that is no number."""
+    """The output of the network is not a finite number."""
 
 
 class Predictor(Protocol):
-    """What steers: everything that the node and the evaluation need of a network."""
+    """A network as the steering node and the evaluation use it."""
 
     name: str
     sha256: str
@@ -49,19 +49,19 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class BatchPredictor(Predictor, Protocol):
-    """A network for which many frames at once are cheaper than one after the other."""
+    """A predictor that needs less time for many frames at once than for one after the other."""
 
     def predict_batch(
         self, frames: Sequence[Rgb]
     ) -> Sequence[float | ImageError | PredictionError]:
-        """Return for each frame what `predict` would return or raise."""
+        """Return for each frame the result of `predict`, or the error that it would raise."""
 
 
 class LiteRtPredictor:
     """Runs a `.tflite` file; TensorFlow is not imported.
 
-    One frame at a time: on processors a batch of 4 or 8 takes 4 or 8 times as long (1.13 ms per
-    frame alone, 1.10 in a batch), and the first of it would wait for the last.
+    One frame at a time, because on a CPU a batch of 4 or 8 takes 4 or 8 times as long (1.13 ms per
+    frame alone, 1.10 ms in a batch), and its first frame would wait for the last.
     """
 
     backend = 'litert'
@@ -74,10 +74,11 @@ class LiteRtPredictor:
         source: Path | None = None,
         camera: str = AS_TRAINED,
     ) -> None:
-        """Load `path`, converted from `source`, whose name, hash and sidecar count if given.
+        """Load `path`. `source` is the file that it was converted from, by default `path` itself.
 
-        `camera` is that of the frames, as `View` takes it. Raises ModelError if the file is no
-        network from one float frame to one number.
+        Name, hash and sidecar are those of `source`. `camera` is the camera of the frames, as
+        `View` takes it. Raises ModelError if the file is no network from one float frame to one
+        number.
         """
         source = source or path
         self.name, self.sha256 = source.name, sha256_of(source)
@@ -85,7 +86,7 @@ class LiteRtPredictor:
         origin = read_origin(path)
         shape = self._model.input_shape
         self.profile = choose_profile(profile, shape, source, origin).profile
-        self.view = View(self.profile, camera)
+        self.view = View(self.profile, camera, origin.rows)
 
     def predict(self, rgb: Rgb) -> float:
         """See `Predictor.predict`."""
@@ -105,23 +106,23 @@ class KerasPredictor:
         threads: int = 1,
         camera: str = AS_TRAINED,
     ) -> None:
-        """Raise ModelError if the file is no network from one frame to one number.
+        """Load `path`. `camera` is the camera of the frames, as `View` takes it.
 
-        `camera` is that of the frames, as `View` takes it.
+        Raises ModelError if the file is no network from one frame to one number.
         """
         self.name, self.sha256 = path.name, sha256_of(path)
         is_first = 'tensorflow' not in sys.modules
         import tensorflow as tf
 
-        # TensorFlow takes the number of threads only before its first operation.
+        # TensorFlow accepts a number of threads only before its first operation.
         if is_first:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         network = read_network(path)
         model = network.model
         shape = check_frame_shape(tuple(model.inputs[0].shape), path.name)
         self.profile = choose_profile(profile, shape, path, network.origin).profile
-        self.view = View(self.profile, camera)
-        self._inputs = np.empty((_BATCH_SIZES[-1], *shape), np.float32)
+        self.view = View(self.profile, camera, network.origin.rows)
+        self._inputs = np.zeros((_BATCH_SIZES[-1], *shape), np.float32)
         signature = [tf.TensorSpec((None, *shape), tf.float32)]
         self._forward = tf.function(
             lambda frames: model(frames, training=False), input_signature=signature
@@ -152,7 +153,7 @@ class KerasPredictor:
             except ImageError as error:
                 out[:] = 0.0
                 errors.append(error)
-        # A few sizes only, for a GPU takes long over the first batch of each size.
+        # Only a few sizes, because a GPU takes long for the first batch of each size.
         size = next(size for size in _BATCH_SIZES if size >= len(frames))
         outputs = self._forward(self._inputs[:size]).numpy()
         for refused, output in zip(errors, outputs.ravel(), strict=False):
@@ -162,7 +163,7 @@ class KerasPredictor:
 def _to_rad(output: float, profile: Profile) -> float:
     steering_rad = output * profile.steering_scale_rad
     if not np.isfinite(steering_rad):
-        raise PredictionError(f'the network put out {output}')
+        raise PredictionError(f'the output of the network is {output}')
     return steering_rad
 
 
@@ -186,12 +187,12 @@ def load_predictor(
     cache_dir: Path | None = None,
     camera: str = AS_TRAINED,
 ) -> LiteRtPredictor | KerasPredictor:
-    """Load a network and run it a few times, so that the first frame is no slower than others.
+    """Load a network and run it a few times, so that the first frame takes no longer than others.
 
-    `model` is 'default' or whatever `read_network` reads; the profile is the one of its sidecar,
-    else inferred from its input and its layers, where none is named. `camera` is that of the
-    frames, in the words of `find_camera`: where the profile names another one, frames are turned.
-    Raises ModelError for the model, ValueError for any other argument.
+    `model` is 'default' or a file that `read_network` reads. Without `profile` the profile is that
+    of the sidecar, or inferred from input and layers. `camera` is the camera of the frames, as
+    `find_camera` takes it; frames are turned if the profile has another camera. Raises ModelError
+    for an unusable model, ValueError for another unusable argument.
     """
     if camera != AS_TRAINED:
         find_camera(camera)
@@ -210,7 +211,7 @@ def load_predictor(
 
 
 def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:
-    """Predict on a grey frame, so that memory and threads are in place; the output is ignored."""
+    """Predict on a grey frame, so that memory and threads are allocated; ignore the output."""
     grey = np.full(FRAME_SHAPE, 128, np.uint8)
     for _ in range(runs):
         with contextlib.suppress(PredictionError):

@@ -1,1 +1,1 @@
-"""Networks as files: read, convert, describe."""
+"""Files of networks: reading, conversion, metadata."""

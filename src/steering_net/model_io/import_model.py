@@ -1,6 +1,6 @@
-"""Make the project's own three files of a network that somebody brings: `sim-bridge import-model`.
+"""Import of a network into the project's three files: `sim-bridge import-model`.
 
-What reads the files of others runs in a process of its own; this one never imports TensorFlow.
+The user's files are read in a sandboxed process. This process never imports TensorFlow.
 """
 
 import os
@@ -14,12 +14,12 @@ from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import Sidecar, read_sidecar, sha256_of, write_sidecar
 from steering_net.model_io.profiles import ProfileChoice, choose_profile
-from steering_net.vision.preprocessing import Profile, spell
+from steering_net.vision.preprocessing import Profile, format_profile
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What was read, the profile it drives with, and the files that were written."""
+    """Origin and profile of an imported network, and the files that were written."""
 
     origin: Origin
     choice: ProfileChoice
@@ -29,8 +29,8 @@ class Imported:
 def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = None) -> Imported:
     """Write a clean `out` (`.keras`), its LiteRT file and its sidecar from one or two files.
 
-    Nothing is written unless all three can be. Raises ModelError, in one line, for anything that
-    cannot be read or would overwrite what is not such a file.
+    Nothing is written unless all three files can be. Raises ModelError, in one line, for a file
+    that cannot be read, and for an `out` that would overwrite another file.
     """
     _check(sources, out)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.import-') as folder:
@@ -42,11 +42,11 @@ def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = N
         )
         origin = read_origin(litert)
         if origin.input_shape is None:
-            raise ModelError(f'{sources[0].name} was read, but not understood')
+            raise ModelError(f'{sources[0].name}: the size of its frames is not known')
         choice = choose_profile(profile, origin.input_shape, sources[0], origin)
         scale = choice.profile.steering_scale_rad
-        write_sidecar(keras, Sidecar(spell(choice.profile), sha256_of(keras), scale))
-        # The sidecar first: with the hash of another network it does no harm.
+        write_sidecar(keras, Sidecar(format_profile(choice.profile), sha256_of(keras), scale))
+        # The sidecar first, because a sidecar with the hash of another network is ignored.
         files = tuple(out.with_suffix(suffix) for suffix in ('.json', '.tflite', '.keras'))
         for file in files:
             made = Path(folder, file.name)
@@ -56,7 +56,7 @@ def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = N
 
 
 def _check(sources: Sequence[Path], out: Path) -> None:
-    """Raise ModelError for what can be told before anything is read."""
+    """Raise ModelError for wrong paths, before a file is read."""
     if len(sources) > 2:
         raise ModelError(f'{len(sources)} files are too many: one, or architecture and weights')
     for source in sources:
@@ -72,4 +72,4 @@ def _check(sources: Sequence[Path], out: Path) -> None:
             raise ModelError(f'--out would overwrite {target.name}: choose another name')
     sidecar = targets[-1]
     if sidecar.exists() and read_sidecar(sidecar) is None:
-        raise ModelError(f'--out would overwrite {sidecar.name}, which is something else')
+        raise ModelError(f'--out would overwrite {sidecar.name}, which is no sidecar')

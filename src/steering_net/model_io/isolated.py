@@ -1,4 +1,4 @@
-"""Reads the networks of users in a process of its own, in a sandbox (`sandbox.py`)."""
+"""run_isolated: runs a module that reads a user's network in the sandbox of `sandbox.py`."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ _BESIDE_A_SAVED_MODEL = ('variables', 'assets')
 def run_isolated(
     module: str, *words: str, more: Iterable[Path] = (), out: Path | None = None
 ) -> None:
-    """Run a module of this package in a process of its own; ModelError with its last line.
+    """Run a module of this package as a program in a sandboxed process.
 
-    The first word is the file that it reads; it can read what belongs to that file and to those of
-    `more`, and write to the folder `out`. Its time and memory are bounded.
+    The first of `words` is the file that it reads. The process can read that file and those of
+    `more`, each with the files that belong to it, and write to the folder `out`. Its time and
+    memory are limited. Raises ModelError with the last line of its stderr if it fails.
     """
+    name = Path(words[0]).name
     reads = [
         path for source in (Path(words[0]), *more) for path in _belonging(source.expanduser())
     ]
@@ -51,16 +53,18 @@ def run_isolated(
                 timeout=sandbox.LIMIT_S,
             )
         except subprocess.TimeoutExpired:
-            raise ModelError(f'{Path(words[0]).name} takes too long to be read') from None
+            reason = f'the import process took longer than {sandbox.LIMIT_S} s'
+            raise ModelError(f'{name} could not be read: {reason}') from None
     if result.returncode < 0:
-        raise ModelError(f'{Path(words[0]).name} is broken: reading it ended the reader')
+        reason = f'the import process crashed (signal {-result.returncode})'
+        raise ModelError(f'{name} could not be read: {reason}')
     if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or ['it ended without a word']
-        raise ModelError(lines[-1])
+        ended = f'{name} could not be read: the import process ended with {result.returncode}'
+        raise ModelError((result.stderr.strip().splitlines() or [ended])[-1])
 
 
 def _belonging(source: Path) -> Iterable[Path]:
-    """A network's file or folder, and what may lie beside it: its other half, its sidecar."""
+    """Paths of a network: its file or folder, its other half, and its sidecar."""
     yield source
     if source.name == 'saved_model.pb':
         yield from (source.parent / name for name in _BESIDE_A_SAVED_MODEL)
@@ -69,7 +73,7 @@ def _belonging(source: Path) -> Iterable[Path]:
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """The environment of the process; `scratch` is for what its libraries want to write."""
+    """The environment of the process; its libraries may write to `scratch`."""
     source_root = str(Path(__file__).resolve().parents[2])
     paths = [source_root, os.environ.get('PYTHONPATH', '')]
     return os.environ | {
@@ -78,8 +82,8 @@ def _environment(scratch: str) -> dict[str, str]:
         'TMPDIR': scratch,
         'KERAS_HOME': scratch,
         'TF_CPP_MIN_LOG_LEVEL': '3',
-        # A graphics card brings nothing here and claims more memory than the bound.
+        # Without a GPU, because its driver reserves more memory than the limit.
         'CUDA_VISIBLE_DEVICES': '-1',
-        # Else each thread reserves memory of its own, and many processors exceed the bound.
+        # Few arenas, because otherwise each thread reserves memory, and many exceed the limit.
         'MALLOC_ARENA_MAX': '4',
     }

@@ -1,8 +1,8 @@
-"""Turn a Keras model into a LiteRT file, checked against Keras, and cache the result.
+"""LiteRT converter: turns a network into a LiteRT file, compares it with Keras, and caches it.
 
-The conversion runs in a process of its own, as a program: `IN --out OUT`. It needs TensorFlow,
-seconds and hundreds of megabytes that the driving process never has to load, and files of unknown
-origin are read in a sandbox (`apart.py`).
+The conversion runs as a program in a sandboxed process (`isolated.py`): `IN --out OUT`. It needs
+TensorFlow, seconds and hundreds of megabytes, which the driving process must not need, and it
+reads files of unknown origin.
 """
 
 import argparse
@@ -45,11 +45,11 @@ from steering_net.vision.preprocessing import (
     preprocess,
 )
 
-CONVERTER_VERSION = 3
-"""To be raised whenever the same file would give another LiteRT file, or another origin."""
+CONVERTER_VERSION = 4
+"""Increase it with each change by which the same file gives another LiteRT file or origin."""
 
 MAX_DIFFERENCE = 1e-4
-"""Largest difference allowed between both networks' outputs, in units of the output."""
+"""Largest allowed difference between the outputs of both networks, in units of the output."""
 
 
 def default_cache_dir() -> Path:
@@ -61,11 +61,11 @@ def default_cache_dir() -> Path:
 def ensure_litert(
     model_path: Path, cache_dir: Path | None = None, profile: Profile | None = None
 ) -> Path:
-    """Return a LiteRT file for a model: its sibling, the cached one or a new one.
+    """Return a LiteRT file of a network: the one beside it, the cached one or a new one.
 
-    A sibling `.tflite` counts where the sidecar's hash is that of the `.keras` file. What is a
-    `.tflite` itself comes back as the copy that was checked. TensorFlow is never imported here.
-    Raises ModelError if the model cannot be read or converted.
+    The `.tflite` beside a `.keras` is used if the sidecar has the hash of the `.keras`. For a
+    `.tflite` the result is its checked copy. TensorFlow is never imported here. Raises ModelError
+    if the network cannot be read or converted.
     """
     digest = sha256_of(model_path)
     sibling, sidecar = model_path.with_suffix('.tflite'), read_sidecar(model_path)
@@ -81,19 +81,19 @@ def ensure_litert(
 
 
 def prepare(model_path: Path, profile: Profile | None = None) -> str:
-    """Have a network's LiteRT file ready, and return a line on what it is and its profile.
+    """Make sure that a network's LiteRT file exists; return a line with its origin and profile.
 
     Raises ModelError if it cannot drive.
     """
     origin = read_origin(ensure_litert(model_path, profile=profile))
     if origin.input_shape is None:
-        choice = ProfileChoice(profile, 'as asked for') if profile else from_sidecar(model_path)
+        choice = ProfileChoice(profile, 'as given') if profile else from_sidecar(model_path)
     else:
         choice = choose_profile(profile, origin.input_shape, model_path, origin)
-    told = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
-    told.append(f'profile {choice}' if choice else '')
-    told.append(sandbox.missing())
-    return ', '.join(filter(None, told))
+    parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
+    parts.append(f'profile {choice}' if choice else '')
+    parts.append(sandbox.missing())
+    return ', '.join(filter(None, parts))
 
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
@@ -103,7 +103,7 @@ def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | No
         made = Path(folder, target.name)
         words = [str(model_path), '--out', str(made), *words]
         run_isolated('steering_net.model_io.litert_converter', *words, out=Path(folder))
-        # The origin first: a network that is there counts as done, and would stay without one.
+        # The origin first, because a network in the cache is not converted again without one.
         for file in (origin_path(made), made):
             os.replace(file, target.parent / file.name)
 
@@ -115,11 +115,11 @@ def convert(
     other: Path | None = None,
     keras_target: Path | None = None,
 ) -> Origin:
-    """Convert what `read_network` reads to LiteRT, and on wish to a clean `.keras` file.
+    """Convert a file that `read_network` reads to LiteRT, and optionally to a clean `.keras`.
 
-    A `.tflite` file is only checked and copied where no `.keras` file is wished for. `target`
-    appears only once it is complete and agrees with Keras on the probe frames. Raises ModelError
-    if the model cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
+    A `.tflite` file without `keras_target` is only checked and copied. `target` appears when it is
+    complete and its outputs for the probe frames equal those of Keras. Raises ModelError if the
+    network cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
     """
     content, origin = _converted(source, profile, other, keras_target)
     write_atomically(target, content)
@@ -148,22 +148,22 @@ def _converted(
 
 
 def _adopted(source: Path) -> tuple[bytes, Origin]:
-    """A `.tflite` file, once it has run and is known to have only built-in operators."""
+    """Return content and origin of a `.tflite` file that runs and has only built-in operators."""
     from steering_net.model_io.importers.litert import check_operators
 
     content = read_file(source)
     check_operators(content, source.name)
     model = LiteRtModel(content, source.name)
-    # This profile fits every size; whether the network steers well is not the question here.
+    # This profile fits every size; here it does not matter how well the network steers.
     profile = complete(find_profile('custom'), model.input_shape, UNKNOWN)
     for frame in probe_inputs(profile):
         output = model.predict(frame)
         if not np.isfinite(output):
-            raise ModelError(f'{source.name}: the network put out {output}')
+            raise ModelError(f'{source.name}: the output of the network is {output}')
     try:
         return content, read_network(source).origin
     except (ModelError, ImportError):
-        # It drives all the same, also without TensorFlow, but its layers are not known.
+        # It can drive all the same, even without TensorFlow, but its layers are unknown.
         return content, Origin('LiteRT', input_shape=model.input_shape)
 
 
@@ -171,7 +171,7 @@ def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
     import keras
     import tensorflow as tf
 
-    # With a batch of exactly one LiteRT plans its memory once and never resizes.
+    # With a batch of exactly one, LiteRT plans its memory once and never resizes it.
     frame = keras.Input(batch_shape=(1, *shape))
     try:
         single = keras.Model(frame, model(frame))
@@ -188,23 +188,23 @@ def probe_frames() -> list[Rgb]:
 
 
 def probe_inputs(profile: Profile) -> list[Tensor]:
-    """Return what a network with this profile sees of the probe frames, float32 (h, w, 3)."""
+    """Return the probe frames as a network with this profile gets them, float32 (h, w, 3)."""
     return [preprocess(frame, profile) for frame in probe_frames()]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert one model; 0 on success, 2 with one line on stderr if that cannot be done."""
+    """Convert one network; return 0, or 2 with one line on stderr if it cannot be converted."""
     parser = argparse.ArgumentParser(description='Convert a model to LiteRT, checked.')
     parser.add_argument('sources', type=Path, nargs='+', help='a model, or its two files')
     parser.add_argument('--out', type=Path, required=True, help='the .tflite file to write')
-    parser.add_argument('--keras', type=Path, help='a clean .keras file to write too')
+    parser.add_argument('--keras', type=Path, help='a clean .keras file to write as well')
     parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
     options = parser.parse_args(arguments)
     other = options.sources[1] if len(options.sources) > 1 else None
     try:
         profile = find_profile(options.profile) if options.profile else None
         content, origin = _converted(options.sources[0], profile, other, options.keras)
-        # The origin first: a network that is there counts as done, and would stay without one.
+        # The origin first, because a network in the cache is not converted again without one.
         write_origin(options.out, origin)
         write_atomically(options.out, content)
     except (OSError, ValueError, MemoryError) as error:

@@ -1,4 +1,4 @@
-"""LiteRT: runs `.tflite` files, without TensorFlow where ai-edge-litert is installed."""
+"""LiteRT runtime: runs `.tflite` files, without TensorFlow if ai-edge-litert is installed."""
 
 import contextlib
 import os
@@ -15,12 +15,12 @@ from steering_net.vision.preprocessing import Tensor
 
 
 class LiteRtModel:
-    """A LiteRT network from one frame, float32 (h, w, 3), to one number: `input_shape`."""
+    """A LiteRT network from one frame, float32 of `input_shape` (h, w, 3), to one number."""
 
     def __init__(self, content: Path | bytes, name: str, threads: int = 1) -> None:
-        """Load a file, or the content of one. `name` stands in errors.
+        """Load a file, or the content of one. Errors name it `name`.
 
-        Raises ModelError for what is no LiteRT network from one float frame to one number.
+        Raises ModelError for a file that is no LiteRT network from one float frame to one number.
         """
         source: dict[str, Any] = (
             {'model_content': content}
@@ -60,7 +60,7 @@ class LiteRtModel:
 
 
 def _load_interpreter(**arguments: Any) -> Any:
-    """Return a LiteRT interpreter, from TensorFlow where ai-edge-litert is not installed."""
+    """Return a LiteRT interpreter, from TensorFlow if ai-edge-litert is not installed."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -72,7 +72,7 @@ def _load_interpreter(**arguments: Any) -> Any:
 
 @contextlib.contextmanager
 def _without_native_chatter() -> Iterator[None]:
-    """Keep LiteRT's native code from announcing its delegate on stderr; no setting does that."""
+    """Discard the message of LiteRT's native code on stderr, because no setting prevents it."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -90,5 +90,7 @@ def _check_shapes(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
     if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
         raise ModelError(f'{name} is quantised at its ends: float32 is needed there')
     if np.prod(outputs[0]['shape']) != 1:
-        raise ModelError(f'{name} puts out {tuple(outputs[0]["shape"])}, not one number')
+        raise ModelError(
+            f'{name} has the output {tuple(outputs[0]["shape"])}; it must be one number'
+        )
     return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)

@@ -1,5 +1,6 @@
-"""Origin: what the file of a network says about it, and how that is stored beside LiteRT files."""
+"""Origin of a network: facts from its file, stored as JSON beside the LiteRT file."""
 
+import itertools
 import json
 import os
 import tempfile
@@ -12,31 +13,35 @@ import numpy as np
 from steering_net.errors import READ_ERRORS
 
 _SCALES_PIXELS = 0.1
-"""A network that multiplies its input by less expects pixels of 0 to 255, not of 0 to 1."""
+"""A network that scales its input by less expects pixels of 0 to 255, not of 0 to 1."""
+_BY_PIXEL = ('Activation', 'BatchNormalization', 'Dropout', 'Normalization', 'Rescaling')
+"""Layers whose output at a pixel depends on their input at that pixel only."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a network's file says of it beside its weights.
+    """Facts about a network from its file, besides its weights.
 
-    `saved_by` is a program and its version, `layers` a line for each layer. `scales_pixels`
-    says whether its first layers bring 0..255 to a small range; None where that is unknown.
-    `input_shape` is (h, w, 3), None where nobody looked.
+    `saved_by` is a program and its version, `layers` a line for each layer. `scales_pixels` is
+    whether its first layers scale 0..255 to a small range, None if that is unknown. `input_shape`
+    is (h, w, 3), None if it is unknown. `rows` is the half-open range of the input's rows that
+    remain if its first layers crop the others; None if all remain, or if it is unknown.
     """
 
     saved_by: str = ''
     scales_pixels: bool | None = None
     layers: tuple[str, ...] = ()
     input_shape: tuple[int, int, int] | None = None
+    rows: tuple[int, int] | None = None
 
     @property
     def is_keras_1(self) -> bool:
-        """Whether it was saved in the days of OpenCV before 3.2."""
+        """Whether Keras 1 saved it, at a time when OpenCV was older than 3.2."""
         return self.saved_by.startswith('Keras 1')
 
 
 UNKNOWN = Origin()
-"""Nothing is known but the network itself."""
+"""The origin of a network without any known facts."""
 
 
 def describe(model: Any, saved_by: str) -> Origin:
@@ -44,12 +49,33 @@ def describe(model: Any, saved_by: str) -> Origin:
     kinds = [layer for layer in model.layers if type(layer).__name__ != 'InputLayer']
     height, width, channels = model.inputs[0].shape[1:]
     lines = tuple(_line(layer) for layer in kinds)
-    return Origin(saved_by, _scales_pixels(kinds), lines, (height, width, channels))
+    shape = (height, width, channels)
+    return Origin(saved_by, _scales_pixels(kinds), lines, shape, _rows_that_count(kinds, height))
+
+
+def _rows_that_count(layers: list[Any], height: int) -> tuple[int, int] | None:
+    """Return the rows that a `Cropping2D` leaves which only layers pixel by pixel precede."""
+    before = [*itertools.takewhile(lambda layer: type(layer).__name__ in _BY_PIXEL, layers)]
+    if len(before) == len(layers) or type(layers[len(before)]).__name__ != 'Cropping2D':
+        return None
+    if not _is_chain(layers):
+        return None
+    (top, bottom), _ = layers[len(before)].cropping
+    return (top, height - bottom)
+
+
+def _is_chain(layers: list[Any]) -> bool:
+    """Whether each layer works on what the one before it puts out, and on nothing else."""
+    try:
+        return all(after.input is before.output for before, after in itertools.pairwise(layers))
+    except AttributeError:
+        # A layer that is used twice has no single input.
+        return False
 
 
 def _line(layer: Any) -> str:
     config, kind = layer.get_config(), type(layer).__name__
-    told = {
+    shown = {
         'Activation': ('activation',),
         'Conv2D': ('filters', 'kernel_size', 'strides', 'activation'),
         'Cropping2D': ('cropping',),
@@ -57,7 +83,7 @@ def _line(layer: Any) -> str:
         'Dropout': ('rate',),
         'Rescaling': ('scale', 'offset'),
     }.get(kind, ())
-    return ' '.join([kind, *(_short(config[key]) for key in told)])
+    return ' '.join([kind, *(_short(config[key]) for key in shown)])
 
 
 def _short(value: Any) -> str:
@@ -69,7 +95,7 @@ def _short(value: Any) -> str:
 
 
 def _scales_pixels(layers: list[Any]) -> bool:
-    """Whether what comes before the first weights makes pixels of 0..255 small."""
+    """Whether the layers before the first weights scale pixels of 0..255 to a small range."""
     import keras
 
     for layer in layers:
@@ -86,7 +112,7 @@ def _scales_pixels(layers: list[Any]) -> bool:
 
 
 def origin_path(litert: Path) -> Path:
-    """Return the file beside a converted network that holds the origin of what it came from."""
+    """Return the path of the origin's file beside a converted network."""
     return litert.with_suffix('.origin.json')
 
 
@@ -97,26 +123,27 @@ def write_origin(litert: Path, origin: Origin) -> None:
 
 
 def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file that appears only once it is complete, and its folder."""
+    """Write a file that appears only when it is complete; create its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix='.part')
     with os.fdopen(handle, 'wb') as part:
         part.write(content)
-    # mkstemp makes private files; a model that is shipped or shared must be readable.
+    # Readable for all, because mkstemp makes private files and networks are shared.
     os.chmod(name, 0o644)
     os.replace(name, target)
 
 
 def read_origin(litert: Path) -> Origin:
-    """Return what `write_origin` wrote, an empty Origin where there is nothing of it."""
+    """Return the origin that `write_origin` wrote; an empty Origin if it is missing or broken."""
     try:
         fields = json.loads(origin_path(litert).read_text(encoding='utf-8'))
-        shape = fields['input_shape']
+        shape, rows = fields['input_shape'], fields['rows']
         return Origin(
             fields['saved_by'],
             fields['scales_pixels'],
             tuple(fields['layers']),
             (shape[0], shape[1], shape[2]) if shape else None,
+            (rows[0], rows[1]) if rows else None,
         )
     except READ_ERRORS:
         return Origin()

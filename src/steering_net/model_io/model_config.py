@@ -1,4 +1,4 @@
-"""The small JSON file beside a trained network: how to feed it, and which weights it describes."""
+"""Sidecar: the JSON file beside a network, with its profile and the hash of its weights."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
-from steering_net.vision.preprocessing import profile_text
+from steering_net.vision.preprocessing import profile_from_json
 
 _PART_BYTES = 1 << 20
 
@@ -17,8 +17,8 @@ _PART_BYTES = 1 << 20
 class Sidecar:
     """Profile, sha256 of the `.keras` file and rad per unit of the network's output.
 
-    The profile is a text as `find_profile` takes it; in the file it may also be an object with
-    the fields of a custom one, such as `{"rows": [60, 136], "colour": "rgb"}`.
+    The profile is a text as `find_profile` takes it. In the file it may also be an object with
+    the fields of a custom profile, such as `{"rows": [60, 136], "colour": "rgb"}`.
     """
 
     profile: str
@@ -27,9 +27,9 @@ class Sidecar:
 
 
 def read_sidecar(model_path: Path) -> Sidecar | None:
-    """Return what `<stem>.json` beside the model says, None where there is no such file.
+    """Return the sidecar `<stem>.json` beside a model; None without one.
 
-    A Keras architecture of that name is no sidecar either. Raises ModelError for anything else.
+    A Keras architecture of that name is no sidecar. Raises ModelError for any other content.
     """
     path = model_path.with_suffix('.json')
     if not path.is_file():
@@ -39,7 +39,7 @@ def read_sidecar(model_path: Path) -> Sidecar | None:
         if isinstance(fields, str) or 'class_name' in fields:
             return None
         if isinstance(fields.get('profile'), dict):
-            fields['profile'] = profile_text(fields['profile'])
+            fields['profile'] = profile_from_json(fields['profile'])
         sidecar = Sidecar(**fields)
         if not isinstance(sidecar.steering_scale_rad, int | float):
             raise TypeError('steering_scale_rad is no number')
@@ -57,7 +57,7 @@ def write_sidecar(model_path: Path, sidecar: Sidecar) -> None:
 def sha256_of(path: Path) -> str:
     """Return the hexadecimal sha256 of a file's content, or of all files of a folder.
 
-    Raises ModelError where it cannot be read.
+    Raises ModelError if it cannot be read.
     """
     try:
         if not path.is_dir():

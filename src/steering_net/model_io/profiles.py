@@ -1,4 +1,4 @@
-"""Profiles of networks: as asked for, from the sidecar, or inferred from size and layers."""
+"""Choice of a network's profile: the given one, that of the sidecar, or an inferred one."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 from steering_net.errors import ModelError
 from steering_net.model_io.metadata import UNKNOWN, Origin
 from steering_net.model_io.model_config import read_sidecar
-from steering_net.vision.preprocessing import Profile, find_profile, spell
+from steering_net.vision.preprocessing import Profile, find_profile, format_profile
 
 
 @dataclass(frozen=True)
 class ProfileChoice:
-    """The profile of a network, and why it is that one."""
+    """The profile of a network, and the reason for it."""
 
     profile: Profile
     reason: str
 
     def __str__(self) -> str:
-        """Both, for people."""
-        return f'{spell(self.profile)}, {self.reason}'
+        """Return both, for people."""
+        return f'{format_profile(self.profile)}, {self.reason}'
 
 
 def choose_profile(
@@ -27,12 +27,12 @@ def choose_profile(
     model_path: Path,
     origin: Origin = UNKNOWN,
 ) -> ProfileChoice:
-    """Return `profile`, or the sidecar's, or the one inferred, for a network that takes (h, w, 3).
+    """Return `profile`, or that of the sidecar, or an inferred one, for an input of (h, w, 3).
 
-    What the profile leaves to the network is filled in. Raises ModelError where nothing says
-    which one it is, or if it does not make frames of that shape.
+    Fields that the profile leaves to the network are filled in. Raises ModelError if none can be
+    inferred, or if the profile makes frames of another shape.
     """
-    choice = ProfileChoice(profile, 'as asked for') if profile else from_sidecar(model_path)
+    choice = ProfileChoice(profile, 'as given') if profile else from_sidecar(model_path)
     if choice is None:
         try:
             found, reason = infer_profile(input_shape, origin)
@@ -58,15 +58,15 @@ def from_sidecar(model_path: Path) -> ProfileChoice | None:
     try:
         profile = find_profile(sidecar.profile)
         scaled = replace(profile, steering_scale_rad=sidecar.steering_scale_rad)
-        return ProfileChoice(scaled, f'{name} says so')
+        return ProfileChoice(scaled, f'from {name}')
     except (ValueError, AttributeError) as error:
         raise ModelError(f'{name}: {error}') from error
 
 
 def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile, str]:
-    """Return the usual profile for a network that takes (h, w, 3), and why it is that one.
+    """Return the usual profile of a network with an input of (h, w, 3), and the reason.
 
-    Raises ModelError where neither its size nor its layers say.
+    Raises ModelError for an unusual size.
     """
     size = f'it takes {shape[1]} x {shape[0]}'
     inside = 'and brings 0..255 to a small range itself'
@@ -77,11 +77,11 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
         return find_profile(name), size
     if shape[:2] != (66, 200):
         raise ModelError(
-            f'{size}, no usual size: say with which profile, '
+            f'{size}, which is no usual size: choose a profile, '
             'for example custom:rows=60-136,colour=rgb'
         )
     if origin.scales_pixels is None:
-        reason = f'{size}; its layers are not known, so it is taken not to scale pixels itself'
+        reason = f'{size}; its layers are not known, so it is assumed not to scale pixels itself'
         return find_profile('course'), reason
     if not origin.scales_pixels:
         return find_profile('course'), f'{size} and does not scale pixels itself'
@@ -92,7 +92,7 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
 
 
 def complete(profile: Profile, shape: tuple[int, int, int], origin: Origin) -> Profile:
-    """Return the profile with the size and the scale that it leaves to the network."""
+    """Return the profile with size and scale filled in if it leaves them to the network."""
     if profile.size is None and profile.output_shape() != shape:
         profile = replace(profile, size=(shape[1], shape[0]))
     if profile.scale is None:

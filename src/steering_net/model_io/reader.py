@@ -1,7 +1,7 @@
-"""Load networks that people bring, without running code from the file.
+"""Reader of networks in files of Keras, ONNX, TensorFlow and LiteRT, without running their code.
 
-Files are told apart by their content. Those of Keras 1 to 3, ONNX and TensorFlow become a clean
-Keras model, layer by layer from an allow-list (package `foreign`).
+The content of a file determines its kind. It becomes a clean Keras model, layer by layer from an
+allow-list (package `importers`).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _MAX_SIDE_PX = 4096
 
 @dataclass(frozen=True)
 class Network:
-    """An uncompiled `keras.Model` from one frame to one number, and where it comes from."""
+    """An uncompiled `keras.Model` from one frame to one number, and its origin."""
 
     model: Any
     origin: Origin
@@ -30,8 +30,9 @@ class Network:
 def load_keras(path: Path, other: Path | None = None) -> Any:
     """Return the uncompiled `keras.Model` of a file or folder; Keras is imported here.
 
-    `other` is the second file where architecture and weights are apart, in any order; one of
-    the same stem beside `path` is found without it. Raises ModelError as `read_network` does.
+    `other` is the second file if architecture and weights are in two files, in any order. A second
+    file of the same stem beside `path` is found without it. Raises ModelError as `read_network`
+    does.
     """
     return read_network(path, other).model
 
@@ -58,7 +59,7 @@ def read_network(path: Path, other: Path | None = None) -> Network:
 
 
 def _read(path: Path, other: Path | None) -> tuple[Any, str]:
-    """Choose the reader; the model and what saved it come back."""
+    """Return the model and the program that saved it, by the reader for this kind of file."""
     from steering_net.model_io.importers import keras_files
 
     kind = kind_of(path)
@@ -90,10 +91,10 @@ def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
 
 
 def other_half(path: Path) -> Path | None:
-    """Return the file of the same stem that a network is read from too, if there is one.
+    """Return the second file of a network, of the same stem, if there is one.
 
-    That is the weights beside a Keras architecture, or the architecture beside weights, which
-    of `model.weights.h5` is `model.json`.
+    That is the file of weights beside a Keras architecture, or the architecture beside weights:
+    `model.json` beside `model.h5` or `model.weights.h5`.
     """
     from steering_net.model_io.importers.keras_files import is_architecture
 
@@ -116,9 +117,9 @@ def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:
 
 
 def kind_of(path: Path) -> str:
-    """Return what a file or folder is by its content: keras, h5, json, onnx, tflite, saved_model.
+    """Return the kind of a file or folder: keras, h5, json, onnx, tflite, saved_model.
 
-    Raises ModelError for what cannot be read here, saying what to do.
+    Raises ModelError, with what to do, for a kind that cannot be read.
     """
     if path.is_dir() or path.name == 'saved_model.pb':
         if path.is_dir() and not (path / 'saved_model.pb').is_file():
@@ -149,19 +150,19 @@ def _check_shapes(model: Any, name: str) -> None:
     check_frame_shape(tuple(model.inputs[0].shape), name)
     if tuple(model.outputs[0].shape[1:]) not in ((), (1,)):
         raise ModelError(
-            f'{name} puts out {tuple(model.outputs[0].shape)}, not one number: the steering'
+            f'{name} has the output {tuple(model.outputs[0].shape)}; it must be one number'
         )
 
 
 def _check_output(model: Any, name: str) -> None:
-    """Try the network on noise, values 0 to 1: broken weights often make it overflow."""
+    """Run the network on noise, values 0 to 1, because broken weights often make it overflow."""
     noise = np.random.default_rng(0).random((1, *model.inputs[0].shape[1:]), np.float32)
     try:
         output = model(noise, training=False).numpy().ravel()
     except READ_ERRORS as error:
         raise ModelError(f'{name} does not run: {one_line(error)}') from error
     if not np.isfinite(output).all():
-        raise ModelError(f'{name} puts out {output[0]} instead of a steering angle')
+        raise ModelError(f'the output of {name} is {output[0]}; it must be a finite number')
 
 
 def check_frame_shape(shape: tuple[int | None, ...], name: str) -> tuple[int, int, int]:

@@ -1,14 +1,14 @@
-"""Takes files and sockets away from a process, for good: Landlock and seccomp of the Linux kernel.
+"""Sandbox: permanently denies a process files and sockets, by Landlock and seccomp of Linux.
 
     python -P -m steering_net.model_io.sandbox [--read PATH] [--write FOLDER] MODULE [WORD ...]
 
-runs a module of this package that can read Python, the system's libraries and those paths, write
-to those folders, and open no socket. Time, memory and the size of files are bounded too. The
-process has the lowest priority, because a car may be driving. What this kernel lacks is left out:
-`missing` tells what that is.
+runs a module of this package as a program. The program can read Python, the system's libraries
+and those paths, and write to those folders. It can open no socket. Time, memory and the size of
+files are limited. It has the lowest priority, because a car may be driving. Restrictions that this
+kernel does not support are left out; `missing` names them.
 
-Nothing but the standard library is imported before that, because Landlock does not restrict
-threads that exist already, and NumPy starts some.
+Only the standard library is imported before the restriction, because Landlock does not restrict
+threads that already exist, and NumPy starts threads.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 _READ = _READ_FILE | _READ_DIR
 _DEVICES_AND_SOCKETS = 1 << 6 | 1 << 9 | 1 << 11
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
-"""Rights that a rule for a single file may hold."""
+"""Rights that a rule for a single file may have."""
 _FILES_BY_VERSION = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _NETWORK_BY_VERSION = {4: 1 << 0 | 1 << 1}
 _SCOPES_BY_VERSION = {6: 1 << 0 | 1 << 1}
@@ -56,13 +56,13 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EACCES
 _X32 = 0x40000000
 _IO_URING_SETUP = 425
 _ARCHITECTURES = {'x86_64': (0xC000003E, 41), 'aarch64': (0xC00000B7, 198)}
-"""Of a machine: its number in audit.h, and that of the system call `socket`."""
+"""Machine: its number in audit.h, and the number of the system call `socket`."""
 
 _SYSTEM = (
     '/usr', '/lib', '/lib64', '/opt', '/nix/store', '/etc/ld.so.cache', '/etc/localtime', '/sys',
     '/proc/self', '/proc/cpuinfo', '/proc/meminfo', '/proc/stat', '/dev/random', '/dev/urandom',
 )  # fmt: skip
-"""What libraries read of the system; of /proc nothing about other processes."""
+"""Paths of the system that libraries read; in /proc none of other processes."""
 
 _NOWHERE = '/dev/null'
 
@@ -98,22 +98,22 @@ class _Program(ctypes.Structure):
 
 
 def missing() -> str:
-    """What code in the file of a network could do on this kernel, for people; '' if nothing."""
-    told = []
+    """Return what code in a network's file could do on this kernel, for people; '' if nothing."""
+    risks = []
     if not _landlock_version():
-        told.append('read your files, because it lacks Landlock (Linux 5.13)')
+        risks.append('read your files, because it lacks Landlock (Linux 5.13)')
     if not _has_seccomp():
-        told.append('open connections, because it lacks seccomp filters')
-    if not told:
+        risks.append('open connections, because it lacks seccomp filters')
+    if not risks:
         return ''
-    return f'on this kernel code in the file of a network could {", and ".join(told)}'
+    return f'on this kernel code in the file of a network could {", and ".join(risks)}'
 
 
 def restrict(reads: Iterable[Path], writes: Iterable[Path]) -> None:
-    """Leave this process these paths, Python and the system's libraries, and no new sockets.
+    """Deny this process all but these paths, Python and the system's libraries, and new sockets.
 
-    To be called before any thread starts. Raises OSError if this kernel has Landlock or seccomp
-    but refuses to use it.
+    Call it before any thread starts. Raises OSError if this kernel has Landlock or seccomp but
+    refuses to use it.
     """
     _call(_prctl(_SET_NO_NEW_PRIVS, _number(1)))
     if version := _landlock_version():
@@ -123,12 +123,12 @@ def restrict(reads: Iterable[Path], writes: Iterable[Path]) -> None:
 
 
 def _landlock_version() -> int:
-    """Version of Landlock's interface, 0 where there is none."""
+    """Version of Landlock's interface, 0 without Landlock."""
     return max(0, _syscall(_CREATE_RULESET, None, _number(0), _number(_QUERY_VERSION)))
 
 
 def _has_seccomp() -> bool:
-    """Whether a filter could be set: a kernel that can complains of the null pointer alone."""
+    """Whether a filter can be set: a kernel that supports it rejects only the null pointer."""
     refused = _prctl(_SET_SECCOMP, _number(_MODE_FILTER)) < 0
     return platform.machine() in _ARCHITECTURES and refused and ctypes.get_errno() == errno.EFAULT
 
@@ -152,7 +152,7 @@ def _restrict_files(version: int, reads: list[Path], writes: list[Path]) -> None
 
 
 def _of_python() -> Iterable[Path]:
-    """Where modules and libraries come from; never a folder that holds the user's own."""
+    """Folders of modules and libraries, except a user's home folder and its parents."""
     names = [sys.prefix, sys.base_prefix, *sys.path]
     names += os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep)
     home = Path(os.path.expanduser('~')).resolve()
@@ -162,7 +162,7 @@ def _of_python() -> Iterable[Path]:
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
-    """Allow these of a path, or of all beneath it; what is not there needs no rule."""
+    """Allow these rights for a path and everything beneath it; skip a path that does not exist."""
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -176,9 +176,9 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
 
 
 def _refuse_sockets() -> None:
-    """Have `socket`, and io_uring, which makes them too, fail with EACCES."""
+    """Make `socket` and io_uring, which can also open sockets, fail with EACCES."""
     architecture, socket = _ARCHITECTURES[platform.machine()]
-    # Jumps count the instructions to leave out; the last one refuses.
+    # The two numbers of a jump count the instructions to skip; the last instruction refuses.
     lines = [
         (_LOAD, 0, 0, _OFFSET_OF_ARCHITECTURE),
         (_JUMP_IF_EQUAL, 0, 5, architecture),
@@ -199,13 +199,13 @@ def _syscall(number: int, *arguments: Any) -> int:
 
 
 def _prctl(option: int, *arguments: Any) -> int:
-    """The function takes four arguments more, and wants those that are not used to be zero."""
+    """Call prctl, which has four more arguments; those that are not used must be zero."""
     unused = [_number(0)] * (4 - len(arguments))
     return int(_libc.prctl(option, *arguments, *unused))
 
 
 def _call(result: int) -> int:
-    """The result of a system call; OSError if it failed."""
+    """Return the result of a system call; OSError if it failed."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -213,7 +213,7 @@ def _call(result: int) -> int:
 
 
 def _bound() -> None:
-    """Bound time, memory and the size of files."""
+    """Limit time, memory and the size of files."""
     bounds = {
         resource.RLIMIT_AS: _LIMIT_BYTES,
         resource.RLIMIT_CPU: LIMIT_S,
@@ -239,7 +239,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f'the process that reads networks cannot be restricted: {error.strerror}')
     end_with_parent()
-    # Keras imports it where it can, and it looks for all fonts. Nothing is drawn here.
+    # Not importable here, because Keras would import it and it would search for fonts.
     sys.modules['matplotlib'] = None  # type: ignore[assignment]
     sys.argv = [options.module, *options.words]
     runpy.run_module(options.module, run_name='__main__', alter_sys=True)

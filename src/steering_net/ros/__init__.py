@@ -1,1 +1,1 @@
-"""The steering node, and how nodes start, spin and end."""
+"""The steering node, and the executor, runner, parameters and readiness of all nodes."""

@@ -1,12 +1,12 @@
-"""An executor for nodes whose messages must not wait: rclpy's, with a short way to a message.
+"""QuickExecutor: an executor of rclpy that calls the callbacks of messages with less delay.
 
-rclpy's own executor collects every entity anew, builds a wait set, makes a task and a coroutine,
-and wakes itself twice, for each message: some 0.7 ms. Here the wait set is kept until an entity
-comes or goes, and a message that is there is taken and handed to its callback in the same breath.
-Timers, services, events and everything else stay with rclpy.
+For each message, rclpy's own executor collects every entity, builds a wait set, makes a task and
+a coroutine, and wakes itself twice: about 0.7 ms. QuickExecutor keeps the wait set until an entity
+is added or removed, takes a message as soon as it is ready, and calls the callback directly.
+Timers, services, events and everything else are left to rclpy.
 
-The short way uses parts of rclpy that are not public. `executor_for` tries them at the start, and
-takes rclpy's own executor where they are not as they were.
+It uses private parts of rclpy. `executor_for` tries them at the start, and falls back to rclpy's
+own executor if they have changed.
 """
 
 import inspect
@@ -19,21 +19,21 @@ from rclpy.guard_condition import GuardCondition
 from rclpy.node import Node
 
 PRIVATE_ERRORS = (AttributeError, ImportError, LookupError, TypeError, ValueError)
-"""What using a private part of rclpy raises that is gone, or has another signature."""
+"""Exceptions of using a private part of rclpy that is missing or has another signature."""
 
 _FOR_EVER_NS = -1
 _AT_ONCE_NS = 0
 
 
 def executor_for(*nodes: Node) -> Executor:
-    """The quick executor with these nodes, or rclpy's own one, which is logged, if that fails."""
+    """Return a QuickExecutor with these nodes, or, with a warning, rclpy's own if that fails."""
     try:
         quick = QuickExecutor(*nodes)
         quick.try_out()
     except PRIVATE_ERRORS as error:
         nodes[0].get_logger().warning(
-            f'this rclpy lacks what the quick executor uses ({error}): messages take its own way, '
-            'which is slower'
+            f'this rclpy lacks private parts that the quick executor needs ({error}): '
+            "rclpy's own executor is used, which is slower"
         )
         plain = SingleThreadedExecutor()
         for node in nodes:
@@ -43,27 +43,27 @@ def executor_for(*nodes: Node) -> Executor:
 
 
 def take(subscription: Any) -> tuple[Any, Any] | None:
-    """Take the message that waits, and what the middleware tells of it; None if there is none.
+    """Take the waiting message and its MessageInfo; None if there is no message.
 
-    Raises one of PRIVATE_ERRORS where this rclpy takes messages in another way.
+    Raises one of PRIVATE_ERRORS if this rclpy takes messages in another way.
     """
     with subscription.handle:
         taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
     if taken is None:
         return None
-    message, told = taken
-    return message, told
+    message, info = taken
+    return message, info
 
 
 class QuickExecutor(SingleThreadedExecutor):
     """Calls the callbacks of its nodes on the thread that spins it, messages first.
 
-    The short way is for subscriptions whose callback takes the message alone and may run at any
-    time: callback groups say nothing here, for there is one thread. Raw subscriptions, coroutines
-    and callbacks that take a MessageInfo are left to rclpy.
+    Callbacks that take only the message are called directly, and without regard to callback
+    groups, because there is one thread. Raw subscriptions, coroutines and callbacks that take a
+    MessageInfo are left to rclpy.
     """
 
-    # rclpy looks for it when an executor dies, even one that could not be made after a shutdown.
+    # rclpy needs it in __del__, even of an executor whose __init__ failed after a shutdown.
     _sigint_gc: Any = None
 
     def __init__(self, *nodes: Node) -> None:
@@ -82,12 +82,12 @@ class QuickExecutor(SingleThreadedExecutor):
             self.add_node(node)
 
     def try_out(self) -> None:
-        """Use each private part once; raises one of PRIVATE_ERRORS if one is not as it was."""
+        """Use each private part once; raise one of PRIVATE_ERRORS if one has changed."""
         try:
             self._changed.trigger()
             self._wait(_AT_ONCE_NS)
             if self._changed.handle.pointer not in self._ready('guard_condition'):
-                raise LookupError('a wait set does not tell what is ready')
+                raise LookupError('a wait set does not report ready entities')
             taken = [(one, take(one)) for one in self._quick]
         except PRIVATE_ERRORS:
             self._kept.close()
@@ -97,7 +97,7 @@ class QuickExecutor(SingleThreadedExecutor):
                 subscription.callback(message[0])
 
     def wake(self) -> None:
-        """Look at the entities anew, for one came or went; may be called from any thread."""
+        """Collect the entities again, because one was added or removed; thread-safe."""
         super().wake()
         self._stale = True
         self._changed.trigger()
@@ -129,7 +129,7 @@ class QuickExecutor(SingleThreadedExecutor):
         return self._wait_set.get_ready_entities(kind)
 
     def _take_messages(self) -> bool:
-        """Hand over what has come, one message of each subscription; whether that was all."""
+        """Call the callbacks with a message each; return whether nothing else is ready."""
         ready = self._ready('subscription')
         for subscription in self._quick:
             if subscription.handle.pointer in ready:
@@ -141,7 +141,7 @@ class QuickExecutor(SingleThreadedExecutor):
         return not (self._ready('timer') or self._ready('service'))
 
     def _collect(self) -> None:
-        """Build the wait set of all that the nodes have now, and keep it from being destroyed."""
+        """Build the wait set of the nodes' entities, and keep those from being destroyed."""
         from rclpy.impl.implementation_singleton import rclpy_implementation as private
 
         self._stale = False
@@ -165,7 +165,7 @@ class QuickExecutor(SingleThreadedExecutor):
         ]
 
     def _hold(self, entities: list[Any]) -> list[Any]:
-        """Those of the entities that are not destroyed yet; none is until the next collection."""
+        """Keep entities alive until the next collection; return those that still exist."""
         held = []
         for entity in entities:
             try:
@@ -177,7 +177,7 @@ class QuickExecutor(SingleThreadedExecutor):
 
 
 def _takes_the_message_alone(subscription: Any) -> bool:
-    """Whether a callback is called with a message, and is done when it returns."""
+    """Whether a callback is a plain function of the message alone."""
     callback = subscription.callback
     if subscription.raw or inspect.iscoroutinefunction(callback):
         return False

@@ -1,7 +1,7 @@
-"""How a node says that it is ready: on a latched topic, so that later nodes hear it too.
+"""Readiness: a node publishes on a latched topic whether it is ready.
 
-A node says `false` when it starts, and what is true when that changes. That a node ended shows in
-its publisher, which is gone.
+The node publishes `false` when it starts, and then each change. A node that has ended has no
+publisher on the topic. The topic is latched, so that a later subscriber gets the value too.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,44 +16,44 @@ LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-"""The newest value counts, and a subscription that comes later gets it."""
+"""Quality of service of a latched topic: a later subscriber gets the newest value."""
 
 STARTING_PERIOD_S = 0.05
 READY_PERIOD_S = 1.0
-"""A timer costs a drive more than a message, so a node that is ready looks rarely."""
+"""Longer, because a timer takes more processor time than a message."""
 
 
-def look_again(timer: Timer, is_ready: bool) -> None:
-    """Set when to look again whether something is ready: often until it is."""
+def set_check_period(timer: Timer, is_ready: bool) -> None:
+    """Set the period of a timer that checks readiness: short until ready, then long."""
     period_ns = round(1e9 * (READY_PERIOD_S if is_ready else STARTING_PERIOD_S))
     if timer.timer_period_ns != period_ns:
         timer.timer_period_ns = period_ns
 
 
 class Readiness:
-    """Publishes std_msgs/Bool on some topics: whether their condition holds."""
+    """Publishes std_msgs/Bool on topics: whether the condition of each topic is met."""
 
     def __init__(self, node: Node, conditions: Mapping[str, Callable[[], bool]]) -> None:
-        """`conditions`: by topic, a function that is called now and then from now on.
+        """`conditions`: by topic, a function that is called periodically from now on.
 
-        Make this before the publishers of commands: a node that publishes commands, and is not
-        known to say when it is ready, is taken as ready.
+        Create this before the publishers of commands, because a node that publishes commands but
+        no readiness counts as ready.
         """
         self._conditions = dict(conditions)
         self._publishers = {
             topic: node.create_publisher(Bool, topic, LATCHED) for topic in conditions
         }
-        self._told: dict[str, bool] = {}
+        self._published: dict[str, bool] = {}
         for topic in conditions:
-            self._tell(topic, False)
-        self._timer = node.create_timer(STARTING_PERIOD_S, self._look)
+            self._publish(topic, False)
+        self._timer = node.create_timer(STARTING_PERIOD_S, self._check)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         for topic, is_met in self._conditions.items():
-            self._tell(topic, is_met())
-        look_again(self._timer, all(self._told.values()))
+            self._publish(topic, is_met())
+        set_check_period(self._timer, all(self._published.values()))
 
-    def _tell(self, topic: str, is_ready: bool) -> None:
-        if self._told.get(topic) is not is_ready:
-            self._told[topic] = is_ready
+    def _publish(self, topic: str, is_ready: bool) -> None:
+        if self._published.get(topic) is not is_ready:
+            self._published[topic] = is_ready
             self._publishers[topic].publish(Bool(data=is_ready))

@@ -1,4 +1,4 @@
-"""How the nodes of a program start, spin and end: one way for all of them."""
+"""run: starts, spins and ends the nodes of a program."""
 
 import gc
 import signal
@@ -22,10 +22,10 @@ def run(
     refused: tuple[type[Exception], ...],
     turn: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True),
 ) -> int:
-    """Make nodes and spin them until SIGINT, SIGTERM or the end of the parent; the exit code.
+    """Make and spin nodes until SIGINT, SIGTERM or the end of the parent; return the exit code.
 
-    All callbacks run on this thread, messages in the order of the nodes. The nodes end in that
-    order too. `turn` says whether the nodes are to be made, may wait before it does, and is left
+    All callbacks run on this thread, messages in the order of the nodes. The nodes end in the same
+    order. `turn` is a context manager: it may wait, yields whether to make the nodes, and is left
     when they are made.
 
     Returns 2 after one line on stderr, `program: ...`, if making a node raises one of `refused`.
@@ -33,12 +33,12 @@ def run(
     waiting = True
 
     def interrupt(*_: object) -> None:
-        # Once nodes are being made, rclpy's own handler ends them between two callbacks. An
-        # exception out of nowhere would leave things half done: threads that nobody ends, say.
+        # Only while waiting. Later, rclpy's own handler ends the nodes between two callbacks,
+        # because an exception in the middle of a constructor would leave threads running.
         if waiting:
             raise KeyboardInterrupt
 
-    # rclpy puts its handler before this one and calls both.
+    # rclpy installs its handler in front of this one and calls both.
     signal.signal(signal.SIGINT, interrupt)
     rclpy.init(args=args)
     end_with_parent()
@@ -58,7 +58,7 @@ def run(
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (RuntimeError, NotInitializedException):
-        # A signal ends ROS under the feet of a node that is still being made.
+        # Also raised when a signal shuts ROS down while a node is being made.
         if rclpy.ok():
             raise
     finally:
@@ -70,7 +70,7 @@ def run(
 
 
 def _refuse(program: str, error: Exception) -> int:
-    """Say what was wrong, unless it is that somebody asked to end meanwhile; the exit code."""
+    """Print the error, unless a signal caused it, and return the exit code."""
     if not rclpy.ok():
         return 0
     print(f'{program}: {error}', file=sys.stderr)
@@ -78,6 +78,6 @@ def _refuse(program: str, error: Exception) -> int:
 
 
 def _settle() -> None:
-    """Spare the garbage collector all that was made so far: it lives as long as the process."""
+    """Exclude all objects so far from garbage collection, because they live until the end."""
     gc.collect()
     gc.freeze()

@@ -1,12 +1,12 @@
-"""The steering node: camera frames in, steering angles out, each with its frame's own stamp.
+"""SteeringNode: camera frames in, steering angles out, each with the stamp of its frame.
 
-One node steers any number of cars. Each has a queue of one frame, so that it is its newest one
-that waits, and one turn in each round, so that none is left out.
+One node steers any number of cars. Each car has a queue of one frame, so a frame that comes while
+the network runs replaces the one that waits, and the newest frame is always the next. Each car
+has one turn in each round.
 
-One thread drives. The network is loaded and warmed up before the subscription exists, so a frame
-never waits for it; with a queue of one, what comes while the network runs replaces what waits,
-and the newest frame is always the next. Another network, asked for by parameter, is loaded beside
-the one that drives and takes its place between two frames.
+All callbacks run on one thread. The network is loaded and warmed up before the subscriptions
+exist, so no frame waits for it. Another network, named by parameter, is loaded on a second thread
+and replaces the current one between two frames.
 """
 
 import sys
@@ -15,28 +15,22 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    SetParametersResult,
-)
-from rclpy.exceptions import ParameterException
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
 from steering_net.errors import ImageError
 from steering_net.inference.hot_reload import Loader, Outcome, Request, check
-from steering_net.inference.output_monitor import Health, Level
+from steering_net.inference.output_monitor import Level, OutputMonitor
 from steering_net.inference.predictor import (
     BACKENDS,
     BatchPredictor,
@@ -45,6 +39,7 @@ from steering_net.inference.predictor import (
     load_predictor,
 )
 from steering_net.ros.executor import PRIVATE_ERRORS, take
+from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
 from steering_net.vehicle import MAX_STEERING_RAD
@@ -53,8 +48,8 @@ from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg
 from steering_net.vision.view import AS_TRAINED
 
-REFUSED = (ParameterException, ValueError)
-"""What making a SteeringNode raises for a parameter or a network that cannot be used."""
+REFUSED = (ValueError,)
+"""Exceptions of `SteeringNode()` for a parameter or a network that cannot be used."""
 
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
@@ -68,11 +63,35 @@ _LEVELS = {
     Level.ERROR: DiagnosticStatus.ERROR,
 }
 
-_T = TypeVar('_T')
+PARAMETERS = (
+    Parameter(
+        'max_steering_rad',
+        round(MAX_STEERING_RAD, 8),
+        'Largest steering angle sent, rad.',
+        0.01,
+        1.5,
+    ),
+    Parameter(
+        'image_transport', 'compressed', 'Kind of the image messages.', choices=tuple(TOPICS)
+    ),
+    Parameter('cars', 1, 'Number of cars; the same as that of the bridge.', 1, 32),
+    Parameter('model', 'default', 'A .keras, .h5 or .tflite file, or `default`.', read_only=False),
+    Parameter('backend', 'litert', 'Library that runs the network.', choices=BACKENDS),
+    Parameter(
+        'profile', '', 'Preprocessing profile; empty: the one of the model.', read_only=False
+    ),
+    Parameter('threads', 1, 'Number of threads of the network.', 1, 16),
+    Parameter(
+        'camera',
+        AUTONOMOUS,
+        f'Camera that takes the frames: {", ".join(CAMERAS)} or a pose. Frames are turned to the '
+        f'camera that the network was trained with; {AS_TRAINED}: they are not turned.',
+    ),
+)
 
 
-class Car:
-    """One car's topics: its frames come in, its steering goes out."""
+class CarTopics:
+    """The topics of one car: its frames come in, its steering goes out."""
 
     def __init__(self, node: Node, prefix: str) -> None:
         self.commands = node.create_publisher(JointState, f'{prefix}cmd/steering', _QUEUE)
@@ -82,16 +101,16 @@ class Car:
         self._can_take = True
 
     def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        """Have frames call this from now on."""
+        """Call `callback` with each frame from now on."""
         self._frames = self._node.create_subscription(kind, self._prefix + topic, callback, _QUEUE)
 
     def is_matched(self) -> bool:
-        """Whether frames are published and the commands are heard."""
+        """Whether frames are published and the commands have a subscriber."""
         frames = self._node.count_publishers(self._frames.topic_name)
         return frames > 0 and self.commands.get_subscription_count() > 0
 
     def take(self) -> Any:
-        """The frame that waits; None if there is none, or if this rclpy hands out none."""
+        """Take the waiting frame; None if there is none, or if this rclpy cannot take one."""
         if self._can_take:
             try:
                 taken = take(self._frames)
@@ -105,26 +124,19 @@ class Car:
 class SteeringNode(Node):
     """Publishes `cmd/steering` and `steering` for every frame, and `diagnostics` each second.
 
-    Raises ValueError (ModelError among them) for a parameter or a model that cannot be used.
+    Raises ValueError (ParameterError and ModelError among them) for a parameter or a model that
+    cannot be used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: time in s, for latencies and diagnostics."""
         super().__init__('steering')
-        self._max_steering_rad = self._parameter(
-            'max_steering_rad',
-            round(MAX_STEERING_RAD, 8),
-            'Largest steering angle sent, rad.',
-            0.01,
-            1.5,
-        )
-        transport = self._parameter(
-            'image_transport', 'compressed', f'How frames come: {" or ".join(TOPICS)}.'
-        )
-        if transport not in TOPICS:
-            raise ValueError(f'image_transport must be one of {", ".join(TOPICS)}')
-        self._count = self._parameter('cars', 1, 'How many cars; as the bridge has it.', 1, 32)
-        self._drive_with(self._load())
-        self._health = Health(self._max_steering_rad)
+        self._now_s = clock
+        values = declare(self, PARAMETERS)
+        self._max_steering_rad: float = values['max_steering_rad']
+        self._count: int = values['cars']
+        self._drive_with(self._load(values))
+        self._monitor = OutputMonitor(self._max_steering_rad, clock)
         self._size_notice = SizeNotice('the simulator', self.get_logger().warning)
         self._command = JointState(name=['steering'], position=[0.0])
         self._angle = Float32()
@@ -138,12 +150,13 @@ class SteeringNode(Node):
                 for number, prefix in enumerate(prefixes)
             },
         )
-        self._cars = [Car(self, prefix) for prefix in prefixes]
+        self._cars = [CarTopics(self, prefix) for prefix in prefixes]
         self._diagnostics = [
             self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
             for prefix in sorted({'', *prefixes})
         ]
         self._start_timers()
+        transport = values['image_transport']
         self._read = self._read_jpeg if transport == 'compressed' else self._read_image
         kind = CompressedImage if transport == 'compressed' else Image
         for car in self._cars:
@@ -152,22 +165,10 @@ class SteeringNode(Node):
     def _is_matched(self, number: int) -> bool:
         return self._cars[number].is_matched()
 
-    def _load(self) -> Predictor:
-        model = self._parameter(
-            'model', 'default', 'A .keras, .h5 or .tflite file, or `default`.', read_only=False
-        )
-        backend = self._parameter('backend', 'litert', f'One of {", ".join(BACKENDS)}.')
-        profile = self._parameter(
-            'profile', '', 'Preprocessing profile; empty: as the model says.', read_only=False
-        )
-        threads = self._parameter('threads', 1, 'Threads of the network.', 1, 16)
-        camera = self._parameter(
-            'camera',
-            AUTONOMOUS,
-            f'Camera that takes the frames: {", ".join(CAMERAS)} or a pose. They are turned to '
-            f'the one that the network was trained with; {AS_TRAINED}: they are not.',
-        )
-        # On frames this small OpenCV's own threads cost more than they bring.
+    def _load(self, values: dict[str, Any]) -> Predictor:
+        model, profile = values['model'], values['profile']
+        backend, threads, camera = values['backend'], values['threads'], values['camera']
+        # On frames this small OpenCV's own threads cost more time than they save.
         cv2.setNumThreads(1)
         predictor = load_predictor(model, backend, profile or None, threads, camera=camera)
         self.get_logger().info(
@@ -186,24 +187,6 @@ class SteeringNode(Node):
         if self._count > 1 and isinstance(predictor, BatchPredictor):
             self._batches = predictor
 
-    def _parameter(
-        self,
-        name: str,
-        default: _T,
-        description: str,
-        low: Any = None,
-        high: Any = None,
-        *,
-        read_only: bool = True,
-    ) -> _T:
-        descriptor = ParameterDescriptor(description=description, read_only=read_only)
-        if isinstance(default, int):
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
-        elif isinstance(default, float):
-            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-        value: _T = self.declare_parameter(name, default, descriptor).value
-        return value
-
     def _start_timers(self) -> None:
         self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._swap_timer = self.create_timer(_SWAP_PERIOD_S, self._swap)
@@ -211,7 +194,7 @@ class SteeringNode(Node):
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
-        """The frame, and what tells it from others."""
+        """Return the frame, and for the monitor a value that differs between frames."""
         jpeg = bytes(message.data)
         rgb = decode_jpeg(jpeg)
         self._size_notice.look(rgb)
@@ -222,11 +205,11 @@ class SteeringNode(Node):
         self._size_notice.look(rgb)
         return rgb, message.data
 
-    def _on_frame(self, car: Car, message: CompressedImage | Image) -> None:
+    def _on_frame(self, car: CarTopics, message: CompressedImage | Image) -> None:
         if self._batches is not None:
             self._steer_all(self._batches, [(car, message), *self._waiting(car)])
             return
-        started = time.perf_counter()
+        started = self._now_s()
         try:
             rgb, frame = self._read(message)
             steering_rad = self._predictor.predict(rgb)
@@ -235,18 +218,18 @@ class SteeringNode(Node):
         else:
             self._steer(car, steering_rad, message.header, frame, started)
 
-    def _waiting(self, but: Car) -> Iterator[tuple[Car, CompressedImage | Image]]:
-        """The frames of the other cars that wait right now."""
+    def _waiting(self, besides: CarTopics) -> Iterator[tuple[CarTopics, CompressedImage | Image]]:
+        """The waiting frames of the other cars."""
         for car in self._cars:
-            message = None if car is but else car.take()
+            message = None if car is besides else car.take()
             if message is not None:
                 yield car, message
 
     def _steer_all(
-        self, predictor: BatchPredictor, waiting: list[tuple[Car, CompressedImage | Image]]
+        self, predictor: BatchPredictor, waiting: list[tuple[CarTopics, CompressedImage | Image]]
     ) -> None:
-        """Steer several cars with one run of the network."""
-        started = time.perf_counter()
+        """Steer several cars by one run of the network."""
+        started = self._now_s()
         good = []
         for car, message in waiting:
             try:
@@ -261,7 +244,7 @@ class SteeringNode(Node):
                 self._drop(answer)
 
     def _steer(
-        self, car: Car, steering_rad: float, header: Header, frame: object, started: float
+        self, car: CarTopics, steering_rad: float, header: Header, frame: object, started: float
     ) -> None:
         limit = self._max_steering_rad
         steering_rad = max(-limit, min(limit, steering_rad))
@@ -271,19 +254,19 @@ class SteeringNode(Node):
         car.commands.publish(self._command)
         self._angle.data = steering_rad
         car.angles.publish(self._angle)
-        self._health.add(steering_rad, (time.perf_counter() - started) * 1e3, frame)
+        self._monitor.add(steering_rad, (self._now_s() - started) * 1e3, frame)
 
     def _drop(self, error: ImageError | PredictionError) -> None:
         if isinstance(error, ImageError):
-            self._health.bad_frame(str(error))
+            self._monitor.bad_frame(str(error))
         else:
-            self._health.bad_output()
+            self._monitor.bad_output()
         self.get_logger().warning(
             f'frame dropped: {error}', throttle_duration_sec=_WARNING_PERIOD_S
         )
 
-    def _on_parameters(self, changed: list[Parameter]) -> SetParametersResult:
-        """Accept another network if a glance allows it; whether it can drive turns out later."""
+    def _on_parameters(self, changed: list[RosParameter]) -> SetParametersResult:
+        """Start to load another network; reject what `check` refuses without loading it."""
         values = {
             parameter.name: parameter.value
             for parameter in changed
@@ -301,7 +284,7 @@ class SteeringNode(Node):
         return SetParametersResult(successful=True)
 
     def _swap(self) -> None:
-        """Look after a network that is being loaded; this thread is between two frames now."""
+        """Take over the network that was being loaded, if it is ready; runs between two frames."""
         outcome = self._loader.poll()
         if outcome is not None and outcome.predictor is not None:
             self._take_over(outcome.request, outcome.predictor)
@@ -316,22 +299,22 @@ class SteeringNode(Node):
         )
         self._driving, self._refused = request, ''
         self._drive_with(predictor)
-        self._health.forget()
+        self._monitor.forget()
 
     def _refuse(self, outcome: Outcome) -> None:
-        """The parameters return to what drives, for that is what they say."""
+        """Set the parameters back to the network that drives, because they name it."""
         self._refused = f'{outcome.request.model}: {outcome.reason}'
         self.get_logger().error(
             f'{self._predictor.name} drives on, the new network is refused: {outcome.reason}'
         )
         self._is_restoring = True
         self.set_parameters(
-            [Parameter(name, value=value) for name, value in asdict(self._driving).items()]
+            [RosParameter(name, value=value) for name, value in asdict(self._driving).items()]
         )
         self._is_restoring = False
 
     def _publish_diagnostics(self) -> None:
-        level, summary, values = self._health.take(_DIAGNOSTICS_PERIOD_S)
+        level, summary, values = self._monitor.take(_DIAGNOSTICS_PERIOD_S)
         if level is not Level.OK:
             self.get_logger().warning(summary, throttle_duration_sec=_WARNING_PERIOD_S)
         if self._refused and level is Level.OK:
@@ -383,7 +366,7 @@ def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node until it is asked to end: 0, or 2 with one line for what cannot be used."""
+    """Run the node until it is asked to end; return 0, or 2 after an unusable parameter."""
     return run(SteeringNode, args=args, program='steering', refused=REFUSED)
 
 

@@ -1,9 +1,8 @@
-"""Make one recorded frame stand for many: other places on the road, other light, other cameras.
+"""Augmentation: other poses of car and camera, and other light, for each training frame.
 
-It starts from crops, uint8 (95, 320, 3) RGB: rows 50 to 145 of the simulator's frame, which is
-what the usual profiles look at and a margin. One warp moves the car and its camera, cuts the crop
-and scales it to the network's size, so that light is changed on few pixels. Steering is in rad,
-left positive.
+It starts from crops (`vision.crop`). One warp moves the car and its camera and scales the image to
+the size of the network. The light is changed afterwards, because the image then has fewer pixels.
+Steering is in rad, left positive.
 """
 
 import math
@@ -18,21 +17,21 @@ from steering_net.vision.camera_model import Pinhole, Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, image_from_picture, moved
 from steering_net.vision.preprocessing import Profile
 
-# The camera sees its own bonnet from about this row of a frame on.
+# The bonnet is in the rows of a frame from about this one on.
 _BONNET_ROW = 136
 _NOISE_PATTERNS = 16
-# What blur and scaling leave of a sensor's noise.
+# Standard deviation of a sensor's noise after blur and scaling, 0 to 255.
 _NOISE_LEVELS = 2.5
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far frames are changed, and how the label answers a change of place.
+    """Limits of the changes, and the correction of the label for a change of place.
 
-    A displaced car is to come back as pure pursuit would bring it: on the arc through the point
-    of its old way that lies `look_ahead_m` ahead. The shorter, the sharper it turns back.
-    Another pose of the camera changes no label. `bonnet` is the largest change of the bonnet's
-    brightness, as a share of it.
+    The label of a displaced car is corrected by pure pursuit: the arc through the point
+    `look_ahead_m` ahead of the original place. A shorter distance gives a sharper turn. A change
+    of the camera's pose changes no label. `bonnet` is the largest change of the bonnet's
+    brightness, as a share of it; `shadow`, `blur` and `noise` are probabilities.
     """
 
     flip: bool = True
@@ -52,7 +51,7 @@ class Augmentation:
     max_tint: float = 0.06
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming the field, for what is no distance or no angle."""
+        """Raise ValueError, naming the field, for a value outside its range."""
         if not self.look_ahead_m > 0:
             raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
         for name, most in (
@@ -67,7 +66,7 @@ class Augmentation:
                 raise ValueError(f'{name} must be 0 to {most}, not {getattr(self, name)}')
 
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
-        """Return the label for a car that stands `shift_m` and `yaw_rad` further to the left."""
+        """Return the label of a car that is `shift_m` and `yaw_rad` further to the left."""
         # Where the point `look_ahead_m` ahead of the old place is from the new one.
         cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
         ahead_m = cos * self.look_ahead_m - sin * shift_m
@@ -83,9 +82,9 @@ def augment(
     rng: np.random.Generator,
     move: bool,
 ) -> tuple[Rgb, float]:
-    """Return the part of a changed crop that `profile` (below CROP_TOP) sees, and its label.
+    """Return the image that `profile` (below CROP_TOP) makes of a changed crop, and its label.
 
-    The picture has the profile's size and is still RGB. The place changes only if `move` is set.
+    The image has the profile's size and is RGB. The place changes only if `move` is set.
     """
     flip = settings.flip and rng.random() < 0.5
     shift = yaw = 0.0
@@ -94,15 +93,15 @@ def augment(
         yaw = float(rng.uniform(-1, 1)) * settings.max_yaw_rad
         steering_rad = settings.moved_label(steering_rad, shift, yaw)
     frame_of = find_camera(profile.camera)
-    # A mirrored frame has to look as if it were taken by the camera as it is.
-    seen_by = _jolted(frame_of.mirrored if flip else frame_of, settings, rng)
+    # After mirroring, the frame must be one of the camera that is not mirrored.
+    seen_by = _jittered(frame_of.mirrored if flip else frame_of, settings, rng)
     picture = moved(crop, shift, yaw, profile, flip, seen_by)
     _shade_bonnet(picture, profile, 1 + float(rng.uniform(-1, 1)) * settings.bonnet)
     return relit(picture, settings, rng), -steering_rad if flip else steering_rad
 
 
-def _jolted(camera: Pinhole, settings: Augmentation, rng: np.random.Generator) -> Pinhole:
-    """Return the camera in another pose, within the limits of the settings."""
+def _jittered(camera: Pinhole, settings: Augmentation, rng: np.random.Generator) -> Pinhole:
+    """Return the camera in a random pose within the limits of the settings."""
     pitch, roll, height = rng.uniform(-1, 1, 3).tolist()
     return replace(
         camera,
@@ -113,7 +112,7 @@ def _jolted(camera: Pinhole, settings: Augmentation, rng: np.random.Generator) -
 
 
 def _shade_bonnet(picture: Rgb, profile: Profile, gain: float) -> None:
-    """Change the brightness of the bonnet in a picture of the profile's size, in place."""
+    """Multiply the brightness of the bonnet in an image of the profile's size, in place."""
     from_picture = image_from_picture(profile)
     first = round((_BONNET_ROW - from_picture[1, 2]) / from_picture[1, 1])
     if first < len(picture):
@@ -122,7 +121,7 @@ def _shade_bonnet(picture: Rgb, profile: Profile, gain: float) -> None:
 
 
 def relit(picture: Rgb, settings: Augmentation, rng: np.random.Generator) -> Rgb:
-    """Return a copy under other light: brightness, contrast, tint, and at times more."""
+    """Return a copy with random brightness, contrast and tint; sometimes shadow, blur, noise."""
     result: Rgb = cv2.LUT(picture, _light_curve(settings, rng))  # type: ignore[assignment]
     if rng.random() < settings.shadow:
         _cast_shadow(result, rng)
@@ -154,7 +153,7 @@ def _cast_shadow(crop: Rgb, rng: np.random.Generator) -> None:
 
 
 def _noise_patterns() -> list[NDArray[np.int16]]:
-    """A few fixed patterns: fresh noise would cost more than all the rest of an image."""
+    """Fixed noise patterns, because fresh noise would take more time than all other changes."""
     rng = np.random.default_rng(0)
     return [
         np.rint(rng.normal(0, _NOISE_LEVELS, CROP_SHAPE)).astype(np.int16)

@@ -15,14 +15,14 @@ from steering_net.vision.preprocessing import Profile, preprocess
 
 
 class BatchMaker:
-    """Makes augmented batches; the same epoch and step always give the same batch."""
+    """Augmented batches: the same seed, epoch and step always give the same batch."""
 
     def __init__(self, config: TrainConfig, profile: Profile, pools: Sequence[Frames]) -> None:
         self.epoch = 0
         self._config, self._profile = config, profile
-        # The crops are blurred already, and augmented pictures have their size.
+        # The crops are blurred already, and augmented images already have the profile's size.
         self._rest = replace(profile, rows=None, columns=None, blur=0, size=None)
-        # To pick from all of a pool spares a copy of what trains.
+        # Indices, because the frames that train would be a copy of most of the pool.
         self._pools = pools
         self._trained = recorded, rendered = [np.flatnonzero(~pool.held_out) for pool in pools]
         share = config.rendered_share if len(recorded) else 1.0
@@ -39,7 +39,7 @@ class BatchMaker:
             rendered = i < self._rendered_count
             pool, trained = self._pools[rendered], self._trained[rendered]
             choice = int(trained[rng.integers(len(trained))])
-            # Rendered frames come from everywhere on the road, with exact labels.
+            # Rendered frames are not moved, because they are from anywhere on the road already.
             picture, steering_rad = augment(
                 pool.crops[choice],
                 float(pool.steering_rad[choice]),
@@ -63,8 +63,8 @@ class BatchMaker:
             x, y = tf.numpy_function(self.batch, [step], (tf.float32, tf.float32))
             return tf.ensure_shape(x, shapes[0]), tf.ensure_shape(y, shapes[1])
 
-        # Its thread looks round after 10, 20, 40 ... ms, and the end of an epoch waits for the
-        # next time: an epoch would take 5.1, 10.2 or 20.5 s and nothing between.
+        # Without autotune, because its thread wakes up after 10, 20, 40 ... ms and the end of an
+        # epoch waits for it: an epoch would take 5.1, 10.2 or 20.5 s and nothing between.
         options = tf.data.Options()
         options.autotune.enabled = False
         steps = tf.data.Dataset.range(self.steps).with_options(options)
@@ -78,13 +78,13 @@ def validation_data(profile: Profile, pools: Sequence[Frames]) -> Any:
         return None
     labels = np.concatenate([part.steering_rad for part in parts])
     inputs = np.concatenate([network_inputs(profile, part) for part in parts])
-    # Both kinds weigh the same, however many frames there are of each.
+    # Recorded and rendered frames have the same weight in total.
     weights = np.concatenate([np.full(len(part), 1 / max(1, len(part))) for part in parts])
     return inputs, labels[:, None] / profile.steering_scale_rad, weights / weights.mean()
 
 
 def network_inputs(profile: Profile, frames: Frames) -> NDArray[np.float32]:
-    """Return what a network sees of frames that were blurred already, float32 (n, h, w, 3)."""
+    """Return the inputs for frames that are already blurred, float32 (n, h, w, 3)."""
     inputs = np.empty((len(frames), *profile.output_shape()), np.float32)
     profile = replace(profile, blur=0)
     for crop, slot in zip(frames.crops, inputs, strict=True):

@@ -9,20 +9,20 @@ from steering_net.vision.crop import CROP_BOTTOM, CROP_TOP
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 from steering_net.vision.preprocessing import Profile, find_profile
 
-# The network that is trained has no layer that brings pixels to a small range.
+# Range of a pixel scale, because the trained network has no layer that scales pixels.
 _SCALES = (1 / 1024, 1 / 64)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train: everything but the data.
+    """Settings of a training, everything but the data.
 
-    `rendered_share` is that of each batch; `start_from` networks of the same shape: the mean of
-    their weights is what it begins with (model soups, Wortsman et al., 2022). `keep_straight` is
-    the share of recorded frames that go straight on to train with; `tensorboard` a folder for
-    TensorBoard's files.
-    `average` is the momentum of the moving average of the weights that is judged and kept (Polyak
-    and Juditsky, 1992); 0 keeps the weights themselves.
+    `rendered_share` is the share of rendered frames in each batch. `start_from` are networks of
+    the same shape: the training starts from the mean of their weights (model soups, Wortsman et
+    al., 2022). `keep_straight` is the share of recorded frames with almost no steering that is
+    trained on. `average` is the momentum of a moving average of the weights, which is then
+    validated and saved (Polyak and Juditsky, 1992); with 0 the weights themselves are.
+    `tensorboard` is a folder for TensorBoard's files.
     """
 
     out: Path
@@ -61,30 +61,30 @@ class TrainConfig:
 
     @property
     def camera(self) -> str:
-        """The camera of the frames that the network is trained on."""
+        """Camera of the frames that the network is trained on."""
         return find_profile(self.profile).camera
 
     @property
     def model_path(self) -> Path:
-        """The `.keras` file; `.tflite`, `.json`, `.md` and the plots lie beside it."""
+        """Path of the `.keras` file; `.tflite`, `.json`, `.md` and the plots are beside it."""
         return self.out / f'{self.name}.keras'
 
 
 def _check_profile(profile: Profile) -> None:
-    """Raise ValueError, naming the field, for a profile that training has no pixels for."""
-    told = f'profile {profile.name} cannot be trained:'
+    """Raise ValueError, naming the field, for a profile that crops cannot be made for."""
+    start = f'profile {profile.name} cannot be trained:'
     top, bottom = profile.rows or (0, FRAME_HEIGHT)
     if not CROP_TOP <= top < bottom <= CROP_BOTTOM:
         raise ValueError(
-            f'{told} rows must lie within {CROP_TOP}-{CROP_BOTTOM}, not {top}-{bottom}'
+            f'{start} rows must lie within {CROP_TOP}-{CROP_BOTTOM}, not {top}-{bottom}'
         )
     if profile.columns and profile.columns[1] > FRAME_WIDTH:
-        raise ValueError(f'{told} columns must lie within 0-{FRAME_WIDTH}')
+        raise ValueError(f'{start} columns must lie within 0-{FRAME_WIDTH}')
     height, width, _ = profile.output_shape()
     if height > CROP_BOTTOM - CROP_TOP or width > FRAME_WIDTH:
         most = f'{FRAME_WIDTH}x{CROP_BOTTOM - CROP_TOP}'
-        raise ValueError(f'{told} size must be {most} at most, not {width}x{height}')
+        raise ValueError(f'{start} size must be {most} at most, not {width}x{height}')
     if profile.scale is not None and not _SCALES[0] <= profile.scale <= _SCALES[1]:
         raise ValueError(
-            f'{told} scale must be 1/1024 to 1/64, such as 1/255, not {profile.scale:g}'
+            f'{start} scale must be 1/1024 to 1/64, such as 1/255, not {profile.scale:g}'
         )

@@ -1,4 +1,4 @@
-"""Hold training frames in memory: crops of recorded and rendered images, with their labels."""
+"""Training frames in memory: crops of recorded and rendered images, with their labels."""
 
 import functools
 import itertools
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from steering_net.data.centerline import Edges, look
+from steering_net.data.centerline import Edges, load_edges
 from steering_net.data.driving_log import Log, LogError, Series, base_name, read_image, read_log
 from steering_net.data.recording import Recording
 from steering_net.errors import ImageError
@@ -29,7 +29,7 @@ from steering_net.vision.preprocessing import Profile
 SampleFactory = Callable[[], Iterable[tuple[Rgb, float]]]
 
 _LOG = logging.getLogger(__name__)
-# Neighbouring frames are all but equal: what validates must be cut out in long pieces.
+# Frames are held out in long pieces, because neighbouring frames are almost equal.
 _PIECE_FRAMES = 100
 _VALIDATION_PIECE = 10
 _STRAIGHT_RAD = 0.01
@@ -39,7 +39,7 @@ _STRAIGHT_RAD = 0.01
 class Frames:
     """Crops uint8 (n, 95, 320, 3) RGB and their steering, rad, left positive, float32 (n,).
 
-    `held_out` (n,) bool marks what validates and is never trained on.
+    `held_out` (n,) bool marks the frames that validate and are never trained on.
     """
 
     crops: NDArray[np.uint8]
@@ -50,7 +50,7 @@ class Frames:
         return len(self.crops)
 
     def part(self, held_out: bool) -> 'Frames':
-        """Return only what is held out, or only the rest."""
+        """Return only the frames that are held out, or only the others."""
         chosen = self.held_out == held_out
         return Frames(self.crops[chosen], self.steering_rad[chosen], self.held_out[chosen])
 
@@ -59,9 +59,9 @@ class Frames:
 class LogSource:
     """A driving log to train on.
 
-    `label_logs` hold the whole time series of the runs that this log samples: the smoothed
-    labels come from there where a frame is in one. `only_sources` keeps rows of these sources;
-    `camera` took the images.
+    `label_logs` hold the whole time series of the runs that this log samples: a frame that is in
+    one of them gets its label from there. `only_sources` selects rows by their source. `camera`
+    is the camera of the images.
     """
 
     csv: Path
@@ -70,7 +70,7 @@ class LogSource:
     camera: str = TRAINING
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a camera that is not known."""
+        """Raise ValueError for an unknown camera."""
         find_camera(self.camera)
 
 
@@ -86,10 +86,10 @@ def recorded_frames(
 ) -> Frames:
     """Load every usable image of logs and recordings; side cameras get a corrected label.
 
-    Of frames that train and are labelled with less than 0.01 rad, only the share
-    `keep_straight` (0..1) is kept, chosen by `seed`: most of a lap goes straight on. The crops are
-    blurred already as `profile` (below CROP_TOP) says. Bad rows and images, and frames whose label
-    is not known, are reported as warnings. Raises LogError where nothing is left.
+    Of the training frames with a label below 0.01 rad, only the share `keep_straight` (0..1) is
+    kept, chosen by `seed`, because most of a lap is almost straight. The crops are blurred as
+    `profile` (below CROP_TOP) prescribes. Unusable rows and images, and frames without a known
+    label, give warnings. Raises LogError if no frame is left.
     """
     labelling = labelling or Labelling()
     thinning = _Thinning(keep_straight, np.random.default_rng(seed))
@@ -117,10 +117,10 @@ def rendered_frames(
     profile: Profile,
     total: int | None = None,
 ) -> Frames:
-    """Take (frame uint8 (160, 320, 3) RGB, steering in rad) pairs; the last tenth validates.
+    """Return the crops of pairs (frame uint8 (160, 320, 3) RGB, steering in rad).
 
-    The frames should have been compressed like those that the network will drive by; they are
-    blurred as those of `recorded_frames` are.
+    The last tenth validates. The crops are blurred like those of `recorded_frames`. The frames
+    should have been through the same JPEG compression as the simulator's.
     """
     bar = tqdm(samples, 'rendering', total=total, unit='frame', disable=None)
     crops = np.empty((total or 0, *CROP_SHAPE), np.uint8)
@@ -137,7 +137,7 @@ def rendered_frames(
 
 
 def blurred(crop: Rgb, profile: Profile) -> Rgb:
-    """Blur the profile's rows of a crop, in place, as the profile does; return the crop."""
+    """Blur the profile's rows of a crop, in place, as the profile prescribes; return the crop."""
     if profile.blur:
         rows = slice(*(profile.rows or (None,)))
         crop[rows] = cv2.GaussianBlur(crop[rows], (profile.blur, profile.blur), 0)
@@ -145,19 +145,19 @@ def blurred(crop: Rgb, profile: Profile) -> Rgb:
 
 
 class _Thinning(NamedTuple):
-    """Leaves out frames that go straight on."""
+    """Leaves out training frames with almost no steering."""
 
     keep_straight: float
     rng: np.random.Generator
 
     def keeps(self, steering_rad: float, held_out: bool) -> bool:
-        """Whether a frame with this label is kept; what validates always is."""
+        """Whether a frame with this label is kept; frames that validate always are."""
         is_straight = abs(steering_rad) < _STRAIGHT_RAD
         return held_out or not is_straight or self.rng.random() < self.keep_straight
 
 
 class _Images:
-    """Reads the images of a log that `camera` took, and warns once if they have to be scaled."""
+    """Reads the images of a log, and warns once if they have to be scaled."""
 
     def __init__(self, log: Log, source: LogSource) -> None:
         self.camera = source.camera
@@ -182,9 +182,10 @@ class _Wanted(NamedTuple):
 
 
 def _read(wanted: Sequence[_Wanted], profile: Profile, reasons: list[str]) -> Frames:
-    """Read images with all processors, straight to their places.
+    """Read images with all processors into one array.
 
-    Bad ones are left out, and those whose label is not known; `reasons` gets why they are bad.
+    Unusable images, and those without a known label, are left out. The reasons are appended to
+    `reasons`.
     """
     crops = np.empty((len(wanted), *CROP_SHAPE), np.uint8)
     seen_by = find_camera(profile.camera)
@@ -212,7 +213,7 @@ def _read(wanted: Sequence[_Wanted], profile: Profile, reasons: list[str]) -> Fr
     good &= labelled
     if good.all():
         return Frames(crops, steering_rad, held_out)
-    # In place, for a copy would double what is the most of this process's memory.
+    # In place, because a copy would need twice the memory.
     kept = np.flatnonzero(good)
     for place, index in enumerate(kept):
         crops[place] = crops[index]
@@ -235,7 +236,7 @@ def _of_log(
         if not thinning.keeps(label, held_out):
             continue
         cameras = [(row.center, 0.0)]
-        # What validates is what drives: the centre camera alone.
+        # Only the centre camera validates, because only it drives.
         if not held_out:
             cameras += [(name, side) for name, side in ((row.left, 1), (row.right, -1)) if name]
         for name, side in cameras:
@@ -252,7 +253,7 @@ def _of_recording(recording: Recording, labels: Series, thinning: _Thinning) -> 
 
 
 def is_held_out(index: int) -> bool:
-    """Whether the row with this index validates: every tenth piece of a hundred does."""
+    """Whether the row with this index validates: every tenth piece of 100 rows does."""
     return index // _PIECE_FRAMES % _VALIDATION_PIECE == _VALIDATION_PIECE - 1
 
 
@@ -262,7 +263,7 @@ def _labels(
     images: Sequence[_Images],
     labelling: Labelling,
 ) -> Iterator[Series]:
-    """The label of each row of each log; NaN where it is not known."""
+    """The labels of the rows of each log; NaN where they are not known."""
     seen = [
         _seen([functools.partial(read, row.center) for row in log.rows], read.camera, labelling)
         for log, read in zip(logs, images, strict=True)
@@ -282,10 +283,10 @@ def _labels(
 def _seen(
     loads: Sequence[Callable[[], Rgb]], camera: str, labelling: Labelling
 ) -> list[Edges | None]:
-    """What each frame shows of the road's middle; nothing is read where no label needs it."""
+    """The road's edges in each frame; None without reading it if no label needs them."""
     if labelling.kind != 'middle':
         return [None] * len(loads)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        looks = threads.map(look, loads, itertools.repeat(camera))
-        return list(tqdm(looks, 'looking', len(loads), unit='image', disable=None))
+        edges = threads.map(load_edges, loads, itertools.repeat(camera))
+        return list(tqdm(edges, 'measuring the road', len(loads), unit='image', disable=None))

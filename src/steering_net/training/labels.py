@@ -1,4 +1,4 @@
-"""Say what recorded frames teach: what was steered, or what leads to the road's middle."""
+"""Labels of recorded frames: the recorded steering, or the one that leads to the road's middle."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ KINDS = ('steering', 'middle')
 
 @dataclass(frozen=True)
 class Labelling:
-    """How frames are labelled.
+    """Settings of labels.
 
-    `kind` is `steering` for what was steered, in the mean of a second where it was keyed, or
-    `middle` for what leads to the road's middle `look_ahead_m` ahead. Either is that of `delay_s`
-    (0 to 0.5) before the frame.
+    `kind` is `steering` for the recorded steering, as its one-second mean where it came from a
+    keyboard, or `middle` for the steering that leads to the road's middle `look_ahead_m` ahead.
+    The label is that of `delay_s` (0 to 0.5) before the frame.
     """
 
     kind: str = 'steering'
@@ -41,8 +41,8 @@ def of_recording(
 ) -> Series:
     """Return the label of each frame: (n,), rad, left positive; NaN where it is not known.
 
-    `seen` holds, for `middle`, what each frame showed. Raises LogError where that needs speeds and
-    there are none.
+    `seen` holds the road's edges in each frame, for `middle`. Raises LogError if `middle` needs
+    speeds and the recording has none.
     """
     if labelling.kind == 'middle' and not recording.speed_mps.any():
         raise no_speed(recording)
@@ -71,9 +71,9 @@ def of_log(
 ) -> Series:
     """Return the label of each row of a log: (n,), rad, left positive; NaN where it is not known.
 
-    `series` are the whole runs of which the log holds samples: a row whose file is named there has
-    its label from there. `seen` holds, for `middle`, what the log's images showed, and
-    `seen_by_name` what the images of all logs did.
+    `series` are logs of whole runs. A row whose file name is in one of them gets its label from
+    there. For `middle`, `seen` holds the road's edges in the log's images, and `seen_by_name`
+    those in the images of all logs.
     """
     labels = _own(log, labelling, seen)
     known: dict[str, float] = {}
@@ -88,13 +88,13 @@ def of_log(
 def _own(log: Log, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
     rows = log.rows
     if labelling.kind == 'steering':
-        # Samples of a run are far apart: a mean of what was steered, not an interpolation.
+        # A mean, not an interpolation, because samples of a run are far apart.
         return smoothed_steering_rad(rows, labelling.delay_s)
     if rows and not any(row.speed_mps for row in rows):
         raise no_speed(from_log(log))
     labels = np.full(len(rows), np.nan)
     for run in runs_of(rows):
-        # Rows without a time have no place among those with one.
+        # Rows without a time cannot be placed among rows with one.
         timed = [index for index in run if rows[index].timestamp_s is not None] or run
         recording = from_log(replace(log, rows=[rows[index] for index in timed]))
         labels[timed] = _of_runs(recording, labelling, [seen[index] for index in timed])

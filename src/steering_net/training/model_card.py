@@ -1,4 +1,4 @@
-"""What a training leaves for people: its plots and its model card."""
+"""Model card and plots of a training."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 def write_plots(
     model_path: Path,
     history: dict[str, list[float]],
-    judged: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    predictions: Sequence[tuple[NDArray[Any], NDArray[Any]]],
 ) -> None:
     """Write `<stem>_loss.png` and `<stem>_predictions.png` beside the model.
 
-    `judged` holds (label, prediction) pairs of arrays (n,) in rad: recorded, then rendered.
+    `predictions` holds pairs (label, prediction) of arrays (n,), rad: recorded, then rendered.
     """
     from matplotlib.figure import Figure
 
@@ -28,9 +28,9 @@ def write_plots(
     figure.savefig(model_path.with_name(f'{model_path.stem}_loss.png'))
 
     figure = Figure(figsize=(10, 5), layout='constrained')
-    columns = figure.subplots(1, len(judged))
+    columns = figure.subplots(1, len(predictions))
     for axes, kind, (label, prediction) in zip(
-        columns, ('recorded', 'rendered'), judged, strict=True
+        columns, ('recorded', 'rendered'), predictions, strict=True
     ):
         axes.plot(np.degrees(label), np.degrees(prediction), '.', markersize=2, alpha=0.4)
         axes.axline((0, 0), slope=1, color='grey', linewidth=1)

@@ -1,4 +1,4 @@
-"""The network that the project trains: NVIDIA's PilotNet."""
+"""PilotNet of NVIDIA: the network that this project trains."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def build_pilotnet(
     keras.utils.set_random_seed(seed)
     layers = keras.layers
     frame = keras.Input(input_shape, name='frame')
-    # Chrominance varies far less than brightness: without this it is learnt late or never.
+    # Chrominance varies far less than brightness; without this layer it is learnt late or never.
     x = layers.Normalization(mean=(0.5, 0.5, 0.5), variance=(0.06, 0.005, 0.005))(frame)
     for filters, kernel, stride in _FILTERS:
         # The activation fuses with the convolution in LiteRT; ELU would not.

@@ -1,4 +1,4 @@
-"""Fit the network to recorded driving and to rendered frames, and write down what came out."""
+"""Training: fit PilotNet to recorded and rendered frames, and write the network and its files."""
 
 import importlib.util
 import json
@@ -36,13 +36,13 @@ from steering_net.vision.crop import CROP_TOP
 from steering_net.vision.preprocessing import Profile, find_profile
 
 _LOG = logging.getLogger(__name__)
-# Between a squared and an absolute error: a keyed pulse in a label must not pull hard.
+# Huber loss, because a squared error gives the pulses of keyboard steering too much weight.
 _HUBER_DELTA = 0.1
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The trained network and its errors on held-out frames, rad; NaN where there were none."""
+    """A trained network and its errors on held-out frames, rad; NaN without such frames."""
 
     model_path: Path
     sha256: str
@@ -59,11 +59,11 @@ def train(
     notes: Sequence[str] = (),
     recordings: Sequence[Recording] = (),
 ) -> Trained:
-    """Train on logs, recordings, rendered samples or all, and write the network and its papers.
+    """Train on logs, recordings and rendered samples; write the network, model card and plots.
 
-    `samples` makes an iterable of `sample_count` frames, uint8 (160, 320, 3) RGB, with their
-    steering in rad; `notes` (data, licences) go into the model card. Raises LogError for bad
-    data and ValueError for a config that does not fit; imports TensorFlow.
+    `samples` returns an iterable of `sample_count` frames, uint8 (160, 320, 3) RGB, with their
+    steering in rad. `notes` (data, licences) are added to the model card. Raises LogError for
+    unusable data and ValueError for an unusable config. Imports TensorFlow.
     """
     backup = config.out / f'{config.name}.resume'
     _check_backup(config, backup)
@@ -89,23 +89,23 @@ def train(
 
 
 def use_threads(threads: int) -> None:
-    """Share the CPU between TensorFlow and OpenCV, before TensorFlow's first operation."""
+    """Set the threads of TensorFlow and OpenCV; call it before TensorFlow's first operation."""
     import tensorflow as tf
 
-    # Images are prepared in TensorFlow's threads: OpenCV's own would only get in their way.
+    # One, because images are prepared in TensorFlow's threads, which OpenCV's would slow down.
     cv2.setNumThreads(1)
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError:
-        _LOG.info('TensorFlow is running already: it keeps its number of threads')
+        _LOG.info('TensorFlow was started before: its number of threads cannot be changed')
 
 
 def _check_backup(config: TrainConfig, backup: Path) -> None:
     if backup.exists() and not config.resume:
         raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
-    # Where Keras' BackupAndRestore notes down the epochs that are done.
-    notes = backup / 'training_metadata.json'
-    done = json.loads(notes.read_text(encoding='utf-8'))['epoch'] if notes.is_file() else 0
+    # Keras' BackupAndRestore writes the number of completed epochs to this file.
+    state = backup / 'training_metadata.json'
+    done = json.loads(state.read_text(encoding='utf-8'))['epoch'] if state.is_file() else 0
     if config.epochs <= done:
         raise ValueError(f'epochs is {config.epochs}, but {done} are done already: give more')
 
@@ -124,7 +124,7 @@ def fit(
 ) -> tuple[Any, dict[str, list[float]]]:
     """Return the fitted network and its history; `pools` are recorded and rendered frames.
 
-    `watchers`: further Keras callbacks.
+    `watchers` are additional Keras callbacks.
     """
     import keras
 
@@ -153,7 +153,7 @@ def fit(
 
 
 def compile_for(model: Any, learning_rate: Any, average: float = 0.0) -> None:
-    """Give a network its optimizer and loss; `learning_rate` is a number or a schedule.
+    """Compile a network with optimizer and loss; `learning_rate` is a number or a schedule.
 
     With `average` above 0 the optimizer also keeps a moving average of the weights.
     """
@@ -172,12 +172,12 @@ def compile_for(model: Any, learning_rate: Any, average: float = 0.0) -> None:
 
 
 def _start_from(paths: Sequence[Path], model: Any) -> None:
-    """Give the model the mean of the weights of these networks."""
+    """Set the model's weights to the mean of those of these networks."""
     weights = []
     for path in paths:
         source = load_keras(path)
         try:
-            # Keras says best what does not fit.
+            # Its error names the layer that does not fit.
             model.set_weights(source.get_weights())
         except ValueError as error:
             raise ModelError(f'{source.name} is no network to start from: {error}') from error
@@ -185,7 +185,7 @@ def _start_from(paths: Sequence[Path], model: Any) -> None:
     model.set_weights([np.mean(layer, axis=0) for layer in zip(*weights, strict=True)])
 
 
-def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: str) -> list[Any]:
+def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, metric: str) -> list[Any]:
     import keras
 
     bar = tqdm(total=config.epochs * batches.steps, desc='training', unit='step', disable=None)
@@ -209,7 +209,7 @@ def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, judge: st
         *boards,
         keras.callbacks.BackupAndRestore(str(backup)),
         *averages,
-        keras.callbacks.EarlyStopping(judge, patience=config.patience, restore_best_weights=True),
+        keras.callbacks.EarlyStopping(metric, patience=config.patience, restore_best_weights=True),
         keras.callbacks.LambdaCallback(
             on_epoch_begin=begin,
             on_epoch_end=end,
@@ -232,27 +232,32 @@ def _write(
     convert(path, path.with_suffix('.tflite'), find_profile(config.profile))
     digest = sha256_of(path)
     write_sidecar(path, Sidecar(config.profile, digest, profile.steering_scale_rad))
-    judged = [_judge(load_keras(path), profile, pool.part(held_out=True)) for pool in pools]
-    errors = [float(np.sqrt(np.mean((p - r) ** 2))) if len(r) else math.nan for r, p in judged]
+    saved = load_keras(path)
+    predictions = [_predict(saved, profile, pool.part(held_out=True)) for pool in pools]
+    errors = [_rmse(*pair) for pair in predictions]
     trained = Trained(path, digest, errors[0], errors[1], history)
-    write_plots(path, history, judged)
+    write_plots(path, history, predictions)
     write_card(path, _card_facts(config, trained, pools), notes)
     return trained
 
 
 def _without_optimizer(model: Any, config: TrainConfig, profile: Profile) -> Any:
-    """Return a copy that was never compiled: its file is a third of the size."""
+    """Return a copy that was never compiled, because its file is a third of the size."""
     copy = build_pilotnet(profile.output_shape(), seed=config.seed)
     copy.set_weights(model.get_weights())
     return copy
 
 
-def _judge(model: Any, profile: Profile, frames: Frames) -> tuple[NDArray[Any], NDArray[Any]]:
-    """(recorded, predicted) steering of frames, rad."""
+def _predict(model: Any, profile: Profile, frames: Frames) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return label and prediction of frames, (n,) each, rad."""
     if not len(frames):
         return frames.steering_rad, frames.steering_rad
     output = model.predict(network_inputs(profile, frames), batch_size=256, verbose=0)
     return frames.steering_rad, output[:, 0] * profile.steering_scale_rad
+
+
+def _rmse(label: NDArray[Any], prediction: NDArray[Any]) -> float:
+    return float(np.sqrt(np.mean((prediction - label) ** 2))) if len(label) else math.nan
 
 
 def _card_facts(

@@ -1,1 +1,1 @@
-"""From a camera frame to the tensor of a network, and what a pixel means in space."""
+"""Camera frames: decoding, preprocessing to the tensor of a network, and camera geometry."""

@@ -1,7 +1,7 @@
-"""The simulator's cameras: pinholes on a car, over flat ground, and how a frame of one is turned.
+"""Pinhole cameras on a car over flat ground, and the homographies between them.
 
-Training mode, in which recordings are made, and Autonomous mode, in which networks drive, have
-one camera in two poses: in Autonomous mode the body sits 1.6 degrees further nose down.
+The simulator has one camera in two poses. Recordings are made in Training mode. Networks drive in
+Autonomous mode, where the body of the car is pitched 1.6 degrees further down.
 """
 
 import functools
@@ -21,11 +21,11 @@ _NEAREST_M = 1.0
 
 @dataclass(frozen=True)
 class Pinhole:
-    """The simulator's centre camera: pixels, metres in the car's frame, radians.
+    """A camera on the car: pixels, m in the car's frame, rad.
 
     Pixel (column c, row r) covers c..c+1 and r..r+1. `forward_m` is ahead of the car's origin,
-    `height_m` above the ground. The defaults are Training mode's, of a car at rest: the pose of
-    the simulator's prefab in the body, and the posture of the body on its wheels.
+    `height_m` above the ground. The defaults are the simulator's centre camera in Training mode
+    on a car at rest: its pose in the body plus the pose of the body on its wheels.
     """
 
     width_px: int = 320
@@ -52,7 +52,7 @@ class Pinhole:
 
     @property
     def mirrored(self) -> 'Pinhole':
-        """The camera whose frames are the mirror images of this one's in a mirrored world."""
+        """The camera that takes the mirror images of this camera's frames in a mirrored world."""
         return replace(
             self,
             roll_right_up_rad=-self.roll_right_up_rad,
@@ -60,9 +60,9 @@ class Pinhole:
         )
 
     def project(self, ground: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Image coordinates (n, 2) of ground points (n, 2): m ahead of the origin, m to the left.
+        """Return image coordinates (n, 2) of ground points (n, 2): m ahead of the origin, m left.
 
-        Points less than a metre in front of the camera are left out.
+        Points less than 1 m in front of the camera are left out.
         """
         down_m = np.full(len(ground), self.height_m)
         points = np.stack((ground[:, 0] - self.forward_m, ground[:, 1], down_m))
@@ -94,7 +94,7 @@ class Pinhole:
         sin_r, cos_r = math.sin(self.roll_right_up_rad), math.cos(self.roll_right_up_rad)
         sin_p, cos_p = math.sin(self.pitch_down_rad), math.cos(self.pitch_down_rad)
         sin_y, cos_y = math.sin(self.yaw_right_rad), math.cos(self.yaw_right_rad)
-        # How far the three axes point to the right and ahead of a camera that looks level.
+        # Components of the three axes to the right and ahead, before the yaw.
         right, ahead = (cos_r, sin_r, 0.0), (sin_r * sin_p, -cos_r * sin_p, cos_p)
         return np.array(
             [
@@ -106,29 +106,30 @@ class Pinhole:
 
 
 TRAINING_CAMERA = Pinhole()
-"""What recordings are made with: Training mode."""
+"""Camera of recordings: Training mode."""
 
 AUTONOMOUS_CAMERA = Pinhole(height_m=1.264, pitch_down_rad=math.radians(9.2))
-"""What the simulator that drives sends frames of: Autonomous mode."""
+"""Camera of the simulator while a network drives: Autonomous mode."""
 
 TRAINING, AUTONOMOUS = 'training', 'autonomous'
 CAMERAS = {TRAINING: TRAINING_CAMERA, AUTONOMOUS: AUTONOMOUS_CAMERA}
-"""The cameras that have a name."""
+"""Cameras by name."""
 
 _POSE = {
     'pitch': ('pitch_down_rad', math.radians, (-45.0, 45.0)),
     'roll': ('roll_right_up_rad', math.radians, (-45.0, 45.0)),
     'height': ('height_m', float, (0.2, 10.0)),
 }
-"""Of each word of a pose: its field, what makes SI of it, and its range."""
+"""For each key of a pose: its field, the conversion to SI, and its range."""
 
 
 @functools.cache
 def find_camera(text: str) -> Pinhole:
-    """Return a camera by its name, or one by its pose as in `pitch:7.6/roll:1.2/height:1.255`.
+    """Return a camera by name, or by pose as in `pitch:7.6/roll:1.2/height:1.255`.
 
-    Pitch (down) and roll (right side up) are in degrees, the height above the ground in m; what
-    is left out is Training mode's. ValueError, naming what is known, for anything else.
+    Pitch (down) and roll (right side up) are in degrees, the height above the ground in m. A key
+    that is left out has the value of Training mode. Raises ValueError, with the known names, for
+    any other text.
     """
     if text in CAMERAS:
         return CAMERAS[text]
@@ -154,7 +155,7 @@ def image_from_image(
 ) -> tuple[Matrix, Matrix]:
     """Return two homographies from image coordinates of `seen_by` to those of `frame_of`.
 
-    The first holds for what is infinitely far, the second for the ground. The car of `seen_by`
+    The first is for points infinitely far away, the second for the ground. The car of `seen_by`
     is at `place`: m ahead of the car of `frame_of`, m to its left, rad turned to the left.
     """
     forward_m, left_m, yaw_rad = place
@@ -183,12 +184,12 @@ def reprojected(
     yaw_rad: float,
     camera: Pinhole = TRAINING_CAMERA,
 ) -> Rgb:
-    """Return what a car would see that stood elsewhere when the frame was taken.
+    """Return a frame, uint8 (160, 320, 3) RGB, as seen from a car at another place.
 
-    `rgb` is a frame uint8 (160, 320, 3) RGB; the other car's origin lies `forward_m` ahead of
-    and `left_m` left of the one that took it, and it looks `yaw_rad` further to the left. All
-    below the horizon is taken for a plane, all above it for infinitely far; what was out of sight
-    repeats the frame's edge. The car's own bonnet moves with the plane: profiles cut it off.
+    The origin of that car is `forward_m` ahead and `left_m` left of the car that took the frame,
+    and its heading is `yaw_rad` further left. Everything below the horizon is treated as a plane,
+    everything above it as infinitely far away. Beyond the frame its edge is repeated. The bonnet
+    moves with the plane, but profiles cut it off.
     """
     far, ground = image_from_image(camera, camera, (forward_m, left_m, yaw_rad))
     result = _warped(rgb, ground)
@@ -197,10 +198,10 @@ def reprojected(
 
 
 def turned(rgb: Rgb, frame_of: Pinhole, seen_by: Pinhole, top: int = 0) -> Rgb:
-    """Return a frame of one camera as another camera sees it, with the frame's edge repeated.
+    """Return a frame of one camera as seen by another camera, with the frame's edge repeated.
 
-    One homography serves for all of it, that of the ground: for what is far it is right as well
-    if both cameras are about as high. `rgb` may be a crop whose first row is row `top`.
+    The homography of the ground is used for the whole frame, because it also fits distant points
+    if both cameras have about the same height. `rgb` may be a crop whose first row is row `top`.
     """
     if frame_of == seen_by:
         return rgb
@@ -211,14 +212,14 @@ def turned(rgb: Rgb, frame_of: Pinhole, seen_by: Pinhole, top: int = 0) -> Rgb:
 def pixels_from_image(top: int = 0) -> Matrix:
     """Return the map from image coordinates to OpenCV's pixel indices in a crop from row `top`.
 
-    Image coordinates count from a pixel's corner, OpenCV's from its middle.
+    Image coordinates count from the corner of a pixel, OpenCV's indices from its centre.
     """
     return np.array([[1.0, 0.0, -0.5], [0.0, 1.0, -0.5 - top], [0.0, 0.0, 1.0]])
 
 
 @functools.cache
 def above_horizon(camera: Pinhole) -> NDArray[np.uint8]:
-    """Return (height, width), 255 where the middle of a pixel is above the horizon, else 0."""
+    """Return (height, width), 255 where the centre of a pixel is above the horizon, else 0."""
     columns = np.arange(camera.width_px) + 0.5 - camera.cx_px
     rows = np.arange(camera.height_px) + 0.5 - camera.horizon_px
     is_above = rows[:, None] < camera.horizon_slope * columns

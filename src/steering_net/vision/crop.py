@@ -1,7 +1,7 @@
-"""Crops: the rows of the simulator's frame that networks are trained on, and their re-projection.
+"""Crops: the rows of a frame that networks are trained on, and their re-projection.
 
-A crop is rows 50 to 145 of a frame, uint8 (95, 320, 3) RGB: the rows that the usual profiles use,
-and a margin.
+A crop is rows 50 to 145 of a frame, uint8 (95, 320, 3) RGB: the rows of the usual profiles, and
+a margin.
 """
 
 import cv2
@@ -27,9 +27,9 @@ CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)
 def crop_of(
     rgb: Rgb, frame_of: Pinhole = TRAINING_CAMERA, seen_by: Pinhole = TRAINING_CAMERA
 ) -> Rgb:
-    """Return rows 50 to 145 of a frame, or a stored crop, turned from one camera to another.
+    """Return rows 50 to 145 of a frame, or of a crop itself, turned from one camera to another.
 
-    Raises ImageError for what is neither a crop nor a frame that `as_frame` takes.
+    Raises ImageError for an image that is neither a crop nor a frame that `as_frame` accepts.
     """
     if rgb.shape == CROP_SHAPE:
         return turned(rgb, frame_of, seen_by, CROP_TOP)
@@ -44,23 +44,24 @@ def moved(
     flip: bool = False,
     seen_by: Pinhole | None = None,
 ) -> Rgb:
-    """Return what `profile` sees of a crop from `shift_m` further left, turned `yaw_rad` left.
+    """Return the image of `profile` as seen `shift_m` further left and turned `yaw_rad` left.
 
-    The road is taken for a plane, and all above the horizon for infinitely far. `seen_by` is the
-    camera that sees it, without one the profile's, which took the crop. `flip` mirrors the
-    picture afterwards. It is uint8 RGB of the profile's size; its rows count within the crop.
+    `crop` is from the camera of the profile, whose rows count from CROP_TOP; `seen_by` is the
+    camera of the result, by default the same. The road is treated as a plane, and everything above
+    the horizon as infinitely far away. `flip` mirrors the result, uint8 (h, w, 3) RGB of the
+    profile's size.
     """
     frame_of = find_camera(profile.camera)
     seen_by = seen_by or frame_of
     height, width, _ = profile.output_shape(*crop.shape[:2])
     to_image, to_pixels = image_from_picture(profile), pixels_from_image(CROP_TOP)
     if flip:
-        # The last column comes first.
+        # Mirrored: the last column comes first.
         to_image[:, 2] += to_image[:, 0] * (width - 1.0)
         to_image[:, 0] *= -1.0
     far, ground = image_from_image(seen_by, frame_of, (0.0, shift_m, yaw_rad))
-    # Where the horizon is rolled, a few pixels of the far side are taken for the plane's, or the
-    # other way round. Both maps are all but equal there.
+    # The boundary is a row, although the horizon may be rolled. Both maps are almost equal near
+    # the horizon.
     horizon = (seen_by.horizon_px - to_image[1, 2]) / to_image[1, 1]
     horizon = max(0, min(height, round(horizon)))
     where = np.empty((2, height, width), np.float32)
@@ -78,5 +79,5 @@ def moved(
 
 
 def image_from_picture(profile: Profile) -> Matrix:
-    """Return the map from pixel indices of the picture to image coordinates of the frame."""
+    """Return the map from pixel indices of a profile's image to image coordinates of the frame."""
     return profile.image_from_picture(*CROP_SHAPE[:2], CROP_TOP)

@@ -1,4 +1,4 @@
-"""Brings frames to the size that everything is made for: 320 x 160."""
+"""Frame size: every frame is scaled to 320 x 160."""
 
 import logging
 import threading
@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 def as_frame(rgb: Rgb) -> Rgb:
     """Return a frame, uint8 (H, W, 3) RGB, as (160, 320, 3): itself, or scaled if it is 2:1.
 
-    Raises ImageError for a frame of any other shape.
+    Raises ImageError for a frame of another shape.
     """
     if rgb.shape == FRAME_SHAPE and rgb.dtype == np.uint8:
         return rgb
@@ -33,7 +33,7 @@ def as_frame(rgb: Rgb) -> Rgb:
 
 
 def check_size(width: int, height: int) -> None:
-    """Raise ImageError for a frame of so many pixels that cannot be scaled."""
+    """Raise ImageError if a frame of this size in pixels cannot be scaled."""
     if not _can_be_scaled(width, height):
         raise ImageError(
             f'the frame is {width}x{height}; it must be {FRAME_WIDTH}x{FRAME_HEIGHT} or have the '
@@ -46,10 +46,10 @@ def _can_be_scaled(width: int, height: int) -> bool:
 
 
 class SizeNotice:
-    """Warns once if frames of a source have to be scaled; may be called from several threads."""
+    """Warns once if frames of a source have to be scaled. Thread-safe."""
 
     def __init__(self, source: str, warn: Callable[[str], None] = _LOG.warning) -> None:
-        """`source` names it in the warning, which `warn` takes."""
+        """`source` is named in the warning, and `warn` is called with it."""
         self._source = source
         self._warn = warn
         self._first = threading.Lock()
@@ -59,7 +59,7 @@ class SizeNotice:
         height, width = rgb.shape[:2]
         if rgb.shape == FRAME_SHAPE or not _can_be_scaled(width, height):
             return
-        # Taking it twice fails.
+        # Only the first call gets the lock, which is never released.
         if not self._first.acquire(blocking=False):
             return
         size = f'{FRAME_WIDTH}x{FRAME_HEIGHT}'

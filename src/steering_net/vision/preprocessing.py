@@ -1,8 +1,8 @@
-"""From a camera frame to what a network sees: one function, for training and for driving.
+"""Preprocessing: from a camera frame to the input of a network, the same for training and driving.
 
-A `Profile` says what a driver script does to a frame before its network, and what one unit of
-that network's output means. It is the one place that knows the course's steering convention
-(-1..1, 1.0 = 25 degrees, right positive); everything else handles rad, left positive.
+A `Profile` describes how a driver script preprocesses a frame, and what one unit of its network's
+output means. Only this module knows the steering convention of the course (-1..1, 1.0 = 25
+degrees, right positive); all other modules use rad, left positive.
 """
 
 import struct
@@ -23,18 +23,18 @@ Tensor: TypeAlias = NDArray[np.float32]
 
 # Rounded, because the sidecars of networks hold it with eight decimals.
 RECORDER_STEERING_RAD = -round(MAX_STEERING_RAD, 8)
-"""rad (left positive) for one unit of recorded or predicted steering (right positive)."""
+"""rad (left positive) per unit of recorded or predicted steering (right positive)."""
 
 _MAX_SIDE_PX = 4096
 _MAX_BLUR_PX = 31
 _PIXEL_SCALE = 1 / 255
-# Decoding to RGB at once saves a pass; OpenCV before 4.11 cannot do it.
+# Decoding directly to RGB saves a pass; OpenCV before 4.11 cannot do it.
 _DECODE_FLAG: int = getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR)
 _COLOURS: dict[str, int | None] = {
     'rgb': None,
     'bgr': cv2.COLOR_RGB2BGR,
     'yuv': cv2.COLOR_RGB2YUV,
-    # OpenCV before 3.2 took the channels of RGB2YUV in the other order.
+    # RGB2YUV of OpenCV before 3.2 expected the channels in the opposite order.
     'yuv_legacy': cv2.COLOR_BGR2YUV,
 }
 INTERPOLATIONS = {
@@ -47,14 +47,14 @@ INTERPOLATIONS = {
 
 @dataclass(frozen=True)
 class Profile:
-    """What happens to a frame before a network, in this order, and what its output means.
+    """The steps of preprocessing, in this order, and the meaning of a network's output.
 
     `rows` and `columns` are half-open pixel ranges (None keeps all), `colour` the conversion
     from RGB, `blur` the side of a Gaussian kernel (0 or odd), `size` the (width, height) after
-    `interpolation` (None: the network's, without one the cropped size). Pixels 0..255 become
-    `pixel * scale + offset`; a scale of None is 1/255 unless the network scales by itself.
+    `interpolation` (None: the network's, without a network the cropped size). Pixels 0..255 become
+    `pixel * scale + offset`; a scale of None is 1/255 unless the network scales pixels itself.
     `steering_scale_rad` is rad, left positive, per unit of the network's output. `camera` is the
-    one that took the frames it was trained on, in the words of `find_camera`.
+    camera of the frames that the network was trained on, as `find_camera` takes it.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Profile:
     def output_shape(
         self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
     ) -> tuple[int, int, int]:
-        """(h, w, 3) of what `preprocess` returns for a frame of this size."""
+        """Return the shape (h, w, 3) of the result of `preprocess` for a frame of this size."""
         if self.size is not None:
             return (self.size[1], self.size[0], 3)
         top, bottom = self.rows or (0, height)
@@ -103,10 +103,10 @@ class Profile:
     def image_from_picture(
         self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH, top: int = 0
     ) -> Matrix:
-        """Return the map from pixel indices of the profile's picture to image coordinates.
+        """Return the map from pixel indices of the profile's image to the frame's coordinates.
 
-        `height` and `width` are those of what the profile cuts, whose first row is row `top` of
-        the frame.
+        `height` and `width` are the size of the input of the profile, whose first row is row `top`
+        of the frame.
         """
         first, last = self.rows or (0, height)
         left, right = self.columns or (0, width)
@@ -121,7 +121,7 @@ class Profile:
         )
 
     def below(self, top: int) -> 'Profile':
-        """Return the same profile for frames whose first `top` rows were cut off already."""
+        """Return the same profile for images whose first `top` rows are already cut off."""
         if self.rows is None:
             raise ValueError(f'profile {self.name} uses every row, so none can be cut off')
         return replace(self, rows=(self.rows[0] - top, self.rows[1] - top))
@@ -146,20 +146,20 @@ PROFILES = {
         Profile('custom', rows=None, colour='rgb', blur=0, size=None, scale=None),
     )
 }
-"""What the drivers of widely used public models do, by name; `course` is the default.
+"""Profiles of widely used public networks, by name; `course` is the default.
 
-`custom` does nothing: with changes behind it, it is whatever a network needs.
+`custom` does nothing. With changes it becomes the profile of any other network.
 """
 
 
 def find_profile(text: str) -> Profile:
-    """Return a profile by its name, or one with changes as in `custom:rows=60-136,colour=bgr`.
+    """Return a profile by name, or a changed one as in `custom:rows=60-136,colour=bgr`.
 
     Changes are FIELD=VALUE, separated by commas: `rows` and `columns` FROM-TO or `all`,
     `colour`, `blur`, `size` WIDTHxHEIGHT or `network`, `interpolation`, `scale` (a number, a
-    fraction such as 1/255, or `network`), `offset`, `steering_scale_rad`, `camera` (in the words
-    of `find_camera`). The name of the result is the text. ValueError, saying what is known, for
-    anything else.
+    fraction such as 1/255, or `network`), `offset`, `steering_scale_rad`, `camera` (as
+    `find_camera` takes it). The name of the result is the text. Raises ValueError, with the known
+    names, for any other text.
     """
     name, _, changes = text.partition(':')
     if name not in PROFILES:
@@ -208,8 +208,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def profile_text(fields: dict[str, Any]) -> str:
-    """Return the text of a custom profile that is given as an object, its pairs as lists."""
+def profile_from_json(fields: dict[str, Any]) -> str:
+    """Return the text of a custom profile given as a JSON object, with pairs as lists."""
     signs = {'rows': '-', 'columns': '-', 'size': 'x'}
     texts = {
         key: signs.get(key, ',').join(map(str, value)) if isinstance(value, list) else str(value)
@@ -218,10 +218,11 @@ def profile_text(fields: dict[str, Any]) -> str:
     return 'custom:' + ','.join(f'{key}={value}' for key, value in texts.items())
 
 
-def spell(profile: Profile) -> str:
-    """Return the text from which `find_profile` makes a profile that does the same.
+def format_profile(profile: Profile) -> str:
+    """Return the text from which `find_profile` makes an equal profile.
 
-    A name where there is one; else every field, so that it means the same for ever.
+    It is the name of a known profile, or `custom` with every field, so that later changes of known
+    profiles do not change its meaning.
     """
     if PROFILES.get(profile.name) == profile:
         return profile.name
@@ -237,10 +238,10 @@ def spell(profile: Profile) -> str:
 
 
 def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
-    """Turn a frame, uint8 (H, W, 3) RGB 0..255, into float32 (h, w, 3) as `profile` says.
+    """Turn a frame, uint8 (H, W, 3) RGB 0..255, into float32 (h, w, 3), by `profile`.
 
-    Writes into `out` where one is given. Raises ImageError for anything but such a frame, and
-    for one that is smaller than the profile's crop.
+    Writes into `out` if given. Raises ImageError for an array that is no such frame, and for a
+    frame that is smaller than the profile's crop.
     """
     image = recoloured(_crop(rgb, profile), profile)
     if profile.size is not None:
@@ -256,7 +257,7 @@ def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
 
 
 def recoloured(image: Rgb, profile: Profile) -> Rgb:
-    """Return a picture in the profile's colours, blurred as it says; a copy, or itself."""
+    """Return an image in the profile's colours, with its blur; a copy, or the image itself."""
     conversion = _COLOURS[profile.colour]
     if conversion is not None:
         image = cast(Rgb, cv2.cvtColor(image, conversion))
@@ -278,8 +279,8 @@ def _crop(rgb: Rgb, profile: Profile) -> Rgb:
 def decode_jpeg(data: bytes) -> Rgb:
     """Decode a JPEG file's bytes into uint8 (H, W, 3) RGB.
 
-    Raises ImageError for what is no JPEG, for a truncated one, and, before any decoding, for
-    one larger than 4096 x 4096.
+    Raises ImageError for bytes that are no JPEG or a truncated one, and, before decoding, for an
+    image larger than 4096 x 4096.
     """
     width, height = jpeg_size(data)
     if not (0 < width <= _MAX_SIDE_PX and 0 < height <= _MAX_SIDE_PX):
@@ -296,14 +297,14 @@ def decode_jpeg(data: bytes) -> Rgb:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int]:
-    """(width, height) from the frame header; ImageError where the file has none or no end."""
+    """Return (width, height) from the frame header; ImageError if it or the end is missing."""
     if data[:2] != b'\xff\xd8':
         raise ImageError('not a JPEG')
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker, length = struct.unpack_from('>BH', data, at + 1)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            # Inside entropy-coded data every 0xFF is escaped, so this can only be the end.
+            # The end marker cannot be inside the data, because 0xFF is escaped there.
             if data.rfind(b'\xff\xd9') < at:
                 break
             height, width = struct.unpack_from('>HH', data, at + 5)

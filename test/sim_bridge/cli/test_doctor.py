@@ -5,18 +5,20 @@ import os
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
-import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32
 
 from helpers.network import own_port
 from helpers.processes import run_verb
+from helpers.ros import started_node
+from helpers.waiting import wait_for
 from sim_bridge.cli import doctor as verb
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
+
+pytestmark = pytest.mark.slow
 
 GOOD = {
     'opencv-python-headless': '4.13.0.92',
@@ -105,18 +107,14 @@ def test_broken_discovery_is_named_first(environment, told):
 
 def first_line_beside(reliability):
     """What the doctor says while a reliable subscription meets a publisher that offers this."""
-    rclpy.init()
-    node = rclpy.create_node('lonely')
-    try:
+    with started_node('lonely') as node:
         node.create_publisher(
             Float32, 'vehicle/speed', QoSProfile(depth=1, reliability=reliability)
         )
         node.create_subscription(Float32, 'vehicle/speed', print, 1)
-        time.sleep(0.5)
+        wait_for(lambda: node.count_publishers('vehicle/speed'))
+        wait_for(lambda: node.count_subscribers('vehicle/speed'))
         return first_line('--port', own_port())
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
 
 
 def test_quality_of_service_that_does_not_fit_is_named_first():
@@ -165,7 +163,7 @@ def test_packages_that_work_are_not_accused():
 
 
 @pytest.mark.parametrize(
-    ('version', 'level'), [((3, 10), 2), ((3, 11), 0), ((3, 13), 0), ((3, 14), 2)]
+    ('version', 'level'), [((3, 10), 2), ((3, 11), 0), ((3, 13), 0), ((3, 14), 1), ((3, 15), 2)]
 )
 def test_python_outside_the_range_is_broken(version, level):
     assert doctor_checks.check_python(version).level == level

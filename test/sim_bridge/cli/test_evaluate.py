@@ -103,6 +103,7 @@ def run_verb(*words):
     return verb.run(parser.parse_args(['open-loop', *map(str, words)]))
 
 
+@pytest.mark.slow
 def test_the_verb_prints_and_writes_the_report(recording, capsys):
     target = recording / 'report.json'
     assert run_verb('--recording', recording, '--json', target) == 0
@@ -112,6 +113,7 @@ def test_the_verb_prints_and_writes_the_report(recording, capsys):
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == FIELDS
 
 
+@pytest.mark.slow
 def test_the_verb_leaves_its_papers_and_holds_to_what_is_required(recording, tmp_path, capsys):
     out = tmp_path / 'out'
     words = ['--recording', recording, '--out', out, '--require', 'correlation_smoothed=0.99']
@@ -125,6 +127,7 @@ def test_the_verb_leaves_its_papers_and_holds_to_what_is_required(recording, tmp
         assert cv2.imread(str(out / name)) is not None
 
 
+@pytest.mark.slow
 def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, recording, capsys):
     assert run_verb('--recording', tmp_path / 'IMG') == 2
     assert run_verb('--recording', recording, '--model', tmp_path / 'none.keras') == 2
@@ -135,6 +138,7 @@ def test_the_verb_says_what_is_wrong_in_one_line(tmp_path, recording, capsys):
     assert 'none.keras' in messages[1]
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(recording, capsys):
     words = ['--recording', recording, '--model', recording / 'none.keras', '--json']
     assert run_verb(*words, recording) == 2
@@ -146,6 +150,7 @@ def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(recor
     ]
 
 
+@pytest.mark.slow
 def test_a_requirement_of_an_unknown_field_costs_no_evaluation(recording, capsys):
     target = recording / 'report.json'
     words = ['--recording', recording, '--json', target, '--require', 'corelation=0.8']
@@ -170,6 +175,7 @@ def test_frames_of_the_same_shape_are_scaled_with_one_warning(recording, logged)
     assert told == [f'{recording / "frames.csv"}: frames of 640x320 are scaled to 320x160']
 
 
+@pytest.mark.slow
 def test_frames_of_another_shape_are_named(recording, capsys):
     with_frames_of(recording, 640, 480)
     assert run_verb('--recording', recording) == 2
@@ -205,6 +211,7 @@ def apart(one, other):
     return float(np.sqrt(np.mean((one - other) ** 2)))
 
 
+@pytest.mark.slow
 def test_the_verb_is_told_the_camera_of_the_frames(tmp_path):
     training, autonomous = (rendered(tmp_path / name, name) for name in CAMERAS)
     right = answers(tmp_path, '--recording', training)
@@ -216,6 +223,7 @@ def test_the_verb_is_told_the_camera_of_the_frames(tmp_path):
     assert apart(there_and_back, right) < 0.5 * apart(answers(tmp_path, *down), right)
 
 
+@pytest.mark.slow
 def test_a_bad_camera_or_angle_is_one_line(recording, capsys):
     with pytest.raises(SystemExit) as ended:
         run_verb('--recording', recording, '--recorded-with', 'left')
@@ -225,6 +233,7 @@ def test_a_bad_camera_or_angle_is_one_line(recording, capsys):
     assert '--turned-down is 90.0; it must be -20..20 degrees' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason='no shared data beside the checkout')
 def test_the_default_network_follows_a_real_driver():
     report = open_loop(load_predictor(), read_folder(SHARED_DATA / 'lake_lap_a')).report
@@ -232,6 +241,7 @@ def test_the_default_network_follows_a_real_driver():
     assert report['correlation_smoothed'] >= 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason='no shared data beside the checkout')
 def test_the_default_network_follows_him_from_other_poses_of_the_camera():
     recording = open_recording(SHARED_DATA / 'lake_lap_a', 'autonomous')

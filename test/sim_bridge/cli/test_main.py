@@ -55,6 +55,7 @@ def test_help_of_a_verb_names_each_option_with_what_it_does(words, parser, capsy
             assert option in told
 
 
+@pytest.mark.slow
 def test_listing_names_every_verb_and_node_with_what_it_does():
     result = run_verb('--help')
     lines = [line.split(None, 1) for line in result.stdout.splitlines() if line.startswith('  ')]
@@ -62,6 +63,7 @@ def test_listing_names_every_verb_and_node_with_what_it_does():
     assert result.returncode == 0
 
 
+@pytest.mark.slow
 def test_unknown_verb_is_told():
     result = run_verb('dirve')
     assert result.returncode == 2

@@ -1,7 +1,7 @@
 """Dead reckoning: known paths, and the node that publishes them."""
 
 import math
-import time
+from contextlib import contextmanager
 
 import pytest
 import rclpy
@@ -9,6 +9,8 @@ from nav_msgs.msg import Odometry, Path
 from std_msgs.msg import Float32
 from visualization_msgs.msg import Marker
 
+from helpers.ros import started_node
+from helpers.waiting import wait_for
 from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
@@ -56,34 +58,39 @@ def test_pause_is_no_way_driven(dt_s):
     assert dead_reckoned(Pose(1.0, 2.0, 0.5), 5.0, 0.1, dt_s) == Pose(1.0, 2.0, 0.5)
 
 
+@contextmanager
+def ending(process):
+    """End a process when the context ends."""
+    try:
+        yield
+    finally:
+        process.ask_to_end()
+        process.wait(10.0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('car', ['', 'car_2'])
 def test_node_publishes_odometry_path_and_prediction(car):
     node_under_test = ManagedProcess('odometry', ['odometry', '--ros-args', '-r', f'__ns:=/{car}'])
-    rclpy.init()
-    node = rclpy.create_node('driver', namespace=car)
     prefix = f'{car}/' if car else ''
     heard = {'odom': [], 'path': [], 'predicted_path': []}
-    try:
+    with ending(node_under_test), started_node('driver', namespace=car) as node:
         for topic, kind in (('odom', Odometry), ('path', Path), ('predicted_path', Marker)):
             node.create_subscription(kind, topic, heard[topic].append, NEWEST)
         speed = node.create_publisher(Float32, 'vehicle/speed', NEWEST)
         angle = node.create_publisher(Float32, 'vehicle/steering_angle', NEWEST)
         command = node.create_publisher(Float32, 'steering', NEWEST)
-        deadline = time.monotonic() + 30.0
-        while not (all(heard.values()) and heard['odom'][-1].pose.pose.position.x > 3.0):
-            assert time.monotonic() < deadline, {name: len(got) for name, got in heard.items()}
+
+        def driven():
             angle.publish(Float32(data=0.1))
             command.publish(Float32(data=0.2))
             speed.publish(Float32(data=5.0))
-            rclpy.spin_once(node, timeout_sec=0.0)
-            time.sleep(0.02)
-            rclpy.spin_once(node, timeout_sec=0.0)
+            for _ in heard:
+                rclpy.spin_once(node, timeout_sec=0.0)
+            return all(heard.values()) and heard['odom'][-1].pose.pose.position.x > 3.0
+
+        wait_for(driven, 30.0, 'three metres of odometry')
         odometry, path = heard['odom'][-1], heard['path'][-1]
-    finally:
-        node.destroy_node()
-        rclpy.shutdown()
-        node_under_test.ask_to_end()
-        node_under_test.wait(10.0)
     assert (odometry.header.frame_id, odometry.child_frame_id) == (
         f'{prefix}odom',
         f'{prefix}base_link',

@@ -8,6 +8,8 @@ from helpers.processes import REPORT_FIELDS, run_verb
 from sim_bridge.evaluation.closed_loop import drive, summarise
 from sim_bridge.simulator.expert import TEST_SEEDS
 
+pytestmark = pytest.mark.slow
+
 
 def test_shipped_network_drives_an_unseen_track(tmp_path):
     file = tmp_path / 'report.json'

@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import JointState
 
+from helpers.ros import started_rclpy
 from sim_bridge.nodes import bridge, conversions, throttle
-from sim_bridge.nodes.parameters import Parameter, ParameterError, declare
+from steering_net.ros.parameters import Parameter, ParameterError, declare
 
 STAMP = 1_700_000_000_123_456_789
 
@@ -22,15 +22,14 @@ def make_node():
     nodes = []
 
     def make(**overrides):
-        rclpy.init()
         values = [RosParameter(name, value=value) for name, value in overrides.items()]
         nodes.append(Node('probe', parameter_overrides=values))
         return nodes[-1]
 
-    yield make
-    for node in nodes:
-        node.destroy_node()
-    rclpy.try_shutdown()
+    with started_rclpy():
+        yield make
+        for node in nodes:
+            node.destroy_node()
 
 
 def test_stamp_survives():
@@ -136,6 +135,7 @@ sys.exit(run(Slow, args=[]))
 """
 
 
+@pytest.mark.slow
 def test_node_that_is_interrupted_while_it_is_made_is_still_ended():
     """The bridge's server, for one, has a thread by then that somebody has to stop."""
     result = subprocess.run(
@@ -146,9 +146,6 @@ def test_node_that_is_interrupted_while_it_is_made_is_still_ended():
 
 @pytest.mark.parametrize(('host', 'is_open'), [('0.0.0.0', True), ('127.0.0.1', False)])
 def test_bridge_warns_of_an_address_that_all_machines_can_reach(capfd, host, is_open):
-    rclpy.init(args=['--ros-args', '-p', f'host:={host}', '-p', 'port:=0'])
-    try:
+    with started_rclpy('-p', f'host:={host}', '-p', 'port:=0'):
         bridge.BridgeNode().destroy_node()
-    finally:
-        rclpy.shutdown()
     assert ('all machines on the network can watch and drive' in capfd.readouterr().err) == is_open

@@ -2,7 +2,6 @@
 
 import math
 import signal
-import time
 
 import pytest
 import rclpy
@@ -11,6 +10,8 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from helpers.processes import run_verb
+from helpers.ros import started_node, started_rclpy
+from helpers.waiting import wait_for
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
 from sim_bridge.process import ManagedProcess
 from steering_net.ros import steering_node as steering
@@ -38,12 +39,11 @@ BAD_TEXTS = {
 @pytest.fixture(params=NODES)
 def declared(request):
     """A node, made here, and the descriptors of its own parameters."""
-    rclpy.init(args=['--ros-args', '--log-level', 'error', '-p', 'port:=0'])
-    node = NODES[request.param][0]()
-    names = [name for name in node._parameters if not name.startswith(OF_ROS)]
-    yield node, [node.describe_parameter(name) for name in names]
-    node.destroy_node()
-    rclpy.try_shutdown()
+    with started_rclpy('--log-level', 'error', '-p', 'port:=0'):
+        node = NODES[request.param][0]()
+        names = [name for name in node._parameters if not name.startswith(OF_ROS)]
+        yield node, [node.describe_parameter(name) for name in names]
+        node.destroy_node()
 
 
 def bad_values(node, descriptor):
@@ -98,12 +98,13 @@ def test_every_parameter_refuses_bad_values_at_run_time(declared):
         assert node.get_parameter(descriptor.name).value == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('node', 'setting', 'told'),
     [
         ('throttle', 'speed_limit:=-1.0', 'parameter speed_limit must be in 0 .. 60'),
         ('bridge', 'stop_timeout:=0.05', 'stop_timeout_s is 0.05, it must not be shorter'),
-        ('steering', 'threads:=0', 'threads out of range'),
+        ('steering', 'threads:=0', 'parameter threads must be in 1 .. 16'),
     ],
 )
 def test_program_ends_with_one_line_and_2(node, setting, told):
@@ -117,25 +118,19 @@ def test_program_ends_with_one_line_and_2(node, setting, told):
 def set_parameter():
     """A function that sets a parameter of a running throttle node: (accepted, reason)."""
     throttle = ManagedProcess('throttle', ['throttle'])
-    rclpy.init()
-    person = rclpy.create_node('person')
-    client = AsyncParameterClient(person, 'throttle')
     try:
-        wait_until = time.monotonic() + DEADLINE_S
-        while not client.services_are_ready():
-            assert time.monotonic() < wait_until
-            time.sleep(0.05)
+        with started_node('person') as person:
+            client = AsyncParameterClient(person, 'throttle')
+            wait_for(client.services_are_ready, DEADLINE_S, 'the services of the node')
 
-        def set_parameter(name, value):
-            future = client.set_parameters([Parameter(name, value=value)])
-            rclpy.spin_until_future_complete(person, future, timeout_sec=DEADLINE_S)
-            (result,) = future.result().results
-            return result.successful, result.reason
+            def set_parameter(name, value):
+                future = client.set_parameters([Parameter(name, value=value)])
+                rclpy.spin_until_future_complete(person, future, timeout_sec=DEADLINE_S)
+                (result,) = future.result().results
+                return result.successful, result.reason
 
-        yield set_parameter
+            yield set_parameter
     finally:
-        person.destroy_node()
-        rclpy.shutdown()
         throttle.ask_to_end()
         assert throttle.wait(10.0) == 0
 

@@ -124,6 +124,7 @@ def test_existing_bag_is_never_overwritten(drive):
     assert (drive / 'drive.mcap').read_bytes() == before
 
 
+@pytest.mark.slow
 def test_topics_may_be_announced_while_others_are_written(tmp_path):
     kind = 'std_msgs/msg/Float32'
     speed = cdr(message(kind, data=1.0))
@@ -297,6 +298,7 @@ def test_topic_of_another_type_is_named_with_the_type_it_must_have(tmp_path, top
         list(frames(Bag(write_one(tmp_path / 'bag', topic, value))))
 
 
+@pytest.mark.slow
 def test_check_names_a_command_without_steering(tmp_path):
     path = write_one(tmp_path / 'bag', '/cmd/steering', joint_state())
     result = run_verb('replay', path, '--check')
@@ -319,6 +321,7 @@ def test_video_has_every_frame_at_the_drives_rate(drive, tmp_path):
     assert video.read()[1].shape == (320, 640, 3)
 
 
+@pytest.mark.slow
 def test_export_verb_does_both_and_tells_an_unfinished_bag(drive, tmp_path):
     shutil.copytree(drive, tmp_path / 'cut')
     (tmp_path / 'cut' / 'metadata.yaml').unlink()
@@ -330,6 +333,7 @@ def test_export_verb_does_both_and_tells_an_unfinished_bag(drive, tmp_path):
     assert 'is incomplete, 200 messages were read' in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('words', 'told'),
     [
@@ -348,6 +352,7 @@ def test_bad_input_is_one_line(words, told):
     assert 'Traceback' not in result.stderr
 
 
+@pytest.mark.slow
 def test_check_tells_that_nothing_was_recorded_to_compare_with(tmp_path):
     path = write_drive(tmp_path / 'silent', with_commands=False)
     result = run_verb('replay', path, '--check')
@@ -355,6 +360,7 @@ def test_check_tells_that_nothing_was_recorded_to_compare_with(tmp_path):
     assert 'holds no cmd/steering to compare with' in result.stderr
 
 
+@pytest.mark.slow
 def test_check_fails_a_network_that_steers_otherwise(drive, tmp_path):
     report = tmp_path / 'report.json'
     result = run_verb('replay', drive, '--check', '--threshold', '1e-6', '--json', report)

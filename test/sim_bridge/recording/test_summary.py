@@ -68,6 +68,7 @@ def test_every_log_that_people_have_is_recognised(shared_data):
     assert 'absolute Linux' in forms['linux_abs_comma_space']
 
 
+@pytest.mark.slow
 def test_the_verb_prints_and_says_what_is_wrong(log, tmp_path):
     target = tmp_path / 'report.json'
     result = run_verb('data', log, '--json', target)

@@ -7,17 +7,18 @@ all that it has at each of its frames, 60 a second.
 import base64
 import threading
 import time
-from functools import partial
 
 import pytest
 
 from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.nodes.image_check import inspect_image
-from sim_bridge.protocol.udacity import CULTURES, UdacityLink
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.tokens import CHECK_EVERY, Limits
 from sim_bridge.simulator.client import Client
+
+pytestmark = pytest.mark.real_time
 
 HZ = 60.0
 RENDERING_S = 0.005
@@ -56,9 +57,8 @@ class Bridge:
     def __exit__(self, *_):
         self.server.stop(self.sessions.close)
 
-    def connected(self, now_s, sid, *, speaks_eio3):
-        link = UdacityLink(partial(self.server.send, sid))
-        self.sessions.connected(now_s, sid, link, is_simulator=speaks_eio3)
+    def connected(self, now_s, sid, link, *, is_simulator):
+        self.sessions.connected(now_s, sid, link, is_simulator=is_simulator)
 
     def disconnected(self, now_s, sid):
         self.sessions.disconnected(now_s, sid)

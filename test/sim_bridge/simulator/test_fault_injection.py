@@ -89,6 +89,7 @@ def test_bad_text_is_told_with_the_fix(text, told):
     assert told in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('verb', ['simulate', 'drive'])
 def test_verbs_tell_it_in_one_line_and_exit_2(verb):
     result = run_verb(verb, '--faults', 'dorp:0.1')

@@ -24,7 +24,7 @@ JPEG = (PROBE_FRAMES / 'track_2000.jpg').read_bytes()
 class Nobody:
     """A handler for a server that only shows pages."""
 
-    def connected(self, now_s, sid, *, speaks_eio3):
+    def connected(self, now_s, sid, link, *, is_simulator):
         pass
 
     def disconnected(self, now_s, sid):
@@ -204,9 +204,7 @@ def test_page_that_does_not_read_holds_nobody_up(site):
     deaf.sendall(b'GET /camera.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n')
     for _ in range(40):
         site.server.call_soon(lambda _now_s: site.live.keep(JPEG * 40))
-        started_s = time.monotonic()
-        assert read(site, '/state.json')[0].status == 200
-        assert time.monotonic() - started_s < 0.5
+        assert read(site, '/state.json')[0].status == 200, 'it times out if it has to wait'
         time.sleep(0.05)
     deaf.close()
 
@@ -360,6 +358,7 @@ def test_trouble_is_shown_with_its_reason(site, browse, state):
     assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
 
 
+@pytest.mark.slow
 def test_page_tells_that_the_bridge_is_gone_and_comes_back_by_itself(site, browse):
     driver = browse()
     driver.get(site.url)

@@ -13,7 +13,7 @@ from steering_net.data import centerline
 from steering_net.data.centerline import directions, edges_ahead, middle_beside, towards_middle_rad
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
-from steering_net.data.trajectory import runs, way_of
+from steering_net.data.trajectory import runs, trajectory_of
 from steering_net.evaluation.data_driven import recorded_way, road_middle
 from steering_net.training.labels import Labelling, of_recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
@@ -24,7 +24,9 @@ STEP_S, SPEED_MPS = 0.1, 10.0
 
 
 def straight_way(rows=60, steering_rad=0.0):
-    return way_of(STEP_S * np.arange(rows), np.full(rows, steering_rad), np.full(rows, SPEED_MPS))
+    return trajectory_of(
+        STEP_S * np.arange(rows), np.full(rows, steering_rad), np.full(rows, SPEED_MPS)
+    )
 
 
 def road_at(left_m):
@@ -114,7 +116,7 @@ def test_a_road_that_is_not_seen_is_no_yardstick_and_the_error_says_what_is():
     recording = Recording(
         'dark', times_s, zeros, zeros, zeros + 10.0, ['x.jpg'] * 30, lambda index: grey
     )
-    with pytest.raises(LogError, match='known beside 0% of the frames of dark only') as refused:
+    with pytest.raises(LogError, match='known at only 0% of the frames of dark: ') as refused:
         road_middle(recording)
     assert '--yardstick way' in str(refused.value)
     assert recorded_way(recording).left_m.tolist() == zeros.tolist()
@@ -140,13 +142,14 @@ def test_one_edge_in_sight_is_seen():
     np.testing.assert_allclose(found[:, 2], -2.0, atol=0.3)
 
 
+@pytest.mark.slow
 def test_whatever_a_recording_begins_with_its_middle_is_the_same(shared_data):
     recording = read_folder(shared_data / 'lake_lap_a')
     seen = [edges_ahead(crop_of(recording.frame(i))) for i in range(len(recording))]
 
     def middle(rows):
         series = recording.times_s, recording.steering_rad, recording.speed_mps
-        return middle_beside(way_of(*(values[rows] for values in series)), seen[rows])
+        return middle_beside(trajectory_of(*(values[rows] for values in series)), seen[rows])
 
     whole = middle(slice(None))
     errors_m = [middle(slice(i, i + 60)) - whole[i : i + 60] for i in range(100, 900, 40)]
@@ -166,6 +169,7 @@ def test_a_bad_labelling_is_named(field, value):
         Labelling(**{field: value})
 
 
+@pytest.mark.slow
 def test_on_the_real_lap_towards_the_middle_is_how_its_driver_steered(shared_data):
     recording = read_folder(shared_data / 'lake_lap_a')
     seen = [edges_ahead(crop_of(recording.frame(i))) for i in range(len(recording))]

@@ -171,6 +171,7 @@ def test_without_a_frame_there_is_no_middle_and_the_error_says_why():
         road_middle(recorded(jpeg=tall))
 
 
+@pytest.mark.slow
 def test_the_verb_compares_and_requires(shared_data, tmp_path):
     lap = read_folder(shared_data / 'lake_lap_a')
     (tmp_path / 'IMG').mkdir()
@@ -196,6 +197,7 @@ def test_the_verb_compares_and_requires(shared_data, tmp_path):
     assert cv2.imread(str(tmp_path / 'out' / 'default_offsets.png')) is not None
 
 
+@pytest.mark.slow
 def test_the_shipped_network_drives_a_real_lap_about_a_metre_off_the_middle_at_most(shared_data):
     lap = read_folder(shared_data / 'lake_lap_a')
     network = load_predictor('default')

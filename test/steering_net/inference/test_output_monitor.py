@@ -2,7 +2,12 @@
 
 import pytest
 
-from steering_net.inference.output_monitor import UNMOVED_FRAMES, WINDOW_FRAMES, Health, Level
+from steering_net.inference.output_monitor import (
+    UNMOVED_FRAMES,
+    WINDOW_FRAMES,
+    Level,
+    OutputMonitor,
+)
 
 FULL_LOCK_RAD = 0.4
 
@@ -10,7 +15,7 @@ FULL_LOCK_RAD = 0.4
 class Bench:
     def __init__(self):
         self.now = 0.0
-        self.health = Health(FULL_LOCK_RAD, clock=lambda: self.now)
+        self.health = OutputMonitor(FULL_LOCK_RAD, clock=lambda: self.now)
         self.frames = 0
 
     def answer(self, *angles, same_frame=False):
@@ -67,7 +72,7 @@ def test_no_number_is_an_error_that_passes_but_stays_counted(bench):
     bench.answer(0.1)
     bench.health.bad_output()
     bench.health.bad_frame()
-    assert bench.verdict() == (Level.ERROR, 'the network puts out what is no finite number')
+    assert bench.verdict() == (Level.ERROR, 'the output of the network is not finite')
     bench.now += 6.0
     level, _, values = bench.health.take(1.0)
     assert (level, values['non-finite outputs'], values['undecodable frames']) == (0, '1', '1')

@@ -17,8 +17,12 @@ from steering_net.inference.predictor import (
 )
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.litert_converter import convert, probe_frames
+from steering_net.model_io.metadata import write_origin
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES, RECORDER_STEERING_RAD
+from steering_net.vision.view import View
+
+pytestmark = pytest.mark.slow
 
 FRAME = np.full((160, 320, 3), 90, np.uint8)
 
@@ -59,6 +63,44 @@ def test_both_backends_agree_on_real_frames(tmp_path):
     assert isinstance(keras_, KerasPredictor)
     for frame in probe_frames():
         assert litert.predict(frame) == pytest.approx(keras_.predict(frame), abs=1e-5)
+
+
+def cropping_network(tmp_path):
+    """A network that drops 70 rows above and 25 below, and then sees edges."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    return saved(
+        tmp_path,
+        keras.Sequential(
+            [
+                keras.Input((160, 320, 3)),
+                layers.Rescaling(1 / 127.5, -1.0),
+                layers.Cropping2D(((70, 25), (0, 0))),
+                layers.Conv2D(4, 5, strides=4, activation='elu'),
+                layers.Flatten(),
+                layers.Dense(1),
+            ]
+        ),
+    )
+
+
+@pytest.mark.parametrize('backend', ['litert', 'keras'])
+def test_rows_that_a_network_crops_do_not_change_its_answer(tmp_path, monkeypatch, backend):
+    def convert_and_note(source, target, profile):
+        write_origin(target, convert(source, target, profile))
+
+    monkeypatch.setattr(converter, '_convert_in_subprocess', convert_and_note)
+    path = cropping_network(tmp_path)
+    predictor = load_predictor(path, backend, cache_dir=tmp_path, camera='autonomous')
+    answers = [predictor.predict(frame) for frame in probe_frames()]
+    made = predictor.view(probe_frames()[0])
+    assert made[70:135].all(axis=(1, 2)).any()
+    assert not made[:70].any()
+    assert not made[135:].any()
+    predictor.view = View(predictor.profile, 'autonomous')
+    expected = [predictor.predict(frame) for frame in probe_frames()]
+    assert np.std(expected) > 1e-3
+    assert answers == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_profile_that_is_asked_for_is_used(tmp_path):
@@ -110,9 +152,9 @@ def test_a_frame_of_another_size_is_an_image_error(tmp_path):
 @pytest.mark.parametrize(
     ('model', 'profile', 'message'),
     [
-        (lambda: mean_network((32, 32, 3)), None, 'say with which profile'),
+        (lambda: mean_network((32, 32, 3)), None, 'choose a profile, for example'),
         (lambda: mean_network((66, 200, 1)), None, 'not one colour frame'),
-        (lambda: mean_network(outputs=2), None, 'not one number'),
+        (lambda: mean_network(outputs=2), None, 'it must be one number'),
         (lambda: mean_network(), 'ksakmann', 'profile ksakmann makes'),
     ],
     ids=['unknown size', 'grey', 'two outputs', 'profile'],

@@ -24,6 +24,8 @@ from steering_net.model_io.profiles import choose_profile
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def model_path(tmp_path_factory):
@@ -119,7 +121,7 @@ def test_a_tflite_file_whose_layers_cannot_be_told_drives_all_the_same(tmp_path)
     origin = read_origin(tmp_path / 'adopted.tflite')
     assert (origin.scales_pixels, origin.input_shape) == (None, (66, 200, 3))
     reason = choose_profile(None, (66, 200, 3), path, origin).reason
-    assert 'its layers are not known, so it is taken not to scale pixels itself' in reason
+    assert 'its layers are not known, so it is assumed not to scale pixels itself' in reason
 
 
 def test_no_network_appears_before_its_origin(model_path, tmp_path, monkeypatch):
@@ -185,7 +187,7 @@ def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     path = tmp_path / 'net.keras'
     assert choose_profile(None, (66, 200, 3), path).profile is PROFILES['course']
     assert choose_profile(None, (160, 320, 3), path).profile is PROFILES['carnd_raw_rgb']
-    with pytest.raises(ModelError, match='say with which profile'):
+    with pytest.raises(ModelError, match='choose a profile, for example'):
         choose_profile(None, (32, 32, 3), path)
     write_sidecar(path, Sidecar('naoki', '0' * 64, -0.4))
     found = choose_profile(None, (66, 200, 3), path).profile

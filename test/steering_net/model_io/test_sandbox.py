@@ -18,6 +18,8 @@ from steering_net.errors import ModelError
 from steering_net.model_io import import_model, sandbox
 from steering_net.model_io.isolated import run_isolated
 
+pytestmark = pytest.mark.slow
+
 # Asked here in another way than the code under test asks.
 HAS_SANDBOX = (
     ctypes.CDLL(None).syscall(444, None, ctypes.c_ulong(0), ctypes.c_ulong(1)) > 0

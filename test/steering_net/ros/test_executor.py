@@ -18,21 +18,12 @@ from steering_net.ros import executor as executor_module
 from steering_net.ros.executor import QuickExecutor, executor_for
 
 
-@pytest.fixture
-def node():
-    rclpy.init()
-    node = rclpy.create_node('spun')
-    yield node
-    node.destroy_node()
-    rclpy.try_shutdown()
-
-
 class Spinning:
     """A thread that spins a node, and what ended it."""
 
-    def __init__(self, node):
+    def __init__(self, ros_node):
         self.ended_by = None
-        self._executor = QuickExecutor(node)
+        self._executor = QuickExecutor(ros_node)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -48,25 +39,25 @@ class Spinning:
 
 
 @pytest.fixture
-def spinning(node):
-    running = Spinning(node)
+def spinning(ros_node):
+    running = Spinning(ros_node)
     yield running
     rclpy.try_shutdown()
     running.wait()
 
 
-def test_messages_timers_and_services_are_served_when_they_come_later(node, spinning):
+def test_messages_timers_and_services_are_served_when_they_come_later(ros_node, spinning):
     heard, ticks = [], []
-    publisher = node.create_publisher(Float32, 'number', 10)
-    node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
-    node.create_timer(0.02, lambda: ticks.append(1))
+    publisher = ros_node.create_publisher(Float32, 'number', 10)
+    ros_node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
+    ros_node.create_timer(0.02, lambda: ticks.append(1))
     wait_for(publisher.get_subscription_count)
     for number in range(5):
         publisher.publish(Float32(data=float(number)))
     wait_for(lambda: len(heard) == 5 and len(ticks) > 5)
     assert heard == [0.0, 1.0, 2.0, 3.0, 4.0]
     asking = rclpy.create_node('asking')
-    client = asking.create_client(GetParameters, '/spun/get_parameters')
+    client = asking.create_client(GetParameters, f'/{ros_node.get_name()}/get_parameters')
     assert client.wait_for_service(5.0)
     future = client.call_async(GetParameters.Request(names=['use_sim_time']))
     rclpy.spin_until_future_complete(asking, future, timeout_sec=5.0)
@@ -74,28 +65,28 @@ def test_messages_timers_and_services_are_served_when_they_come_later(node, spin
     assert len(future.result().values) == 1
 
 
-def test_what_was_destroyed_is_not_called_any_more(node, spinning):
+def test_what_was_destroyed_is_not_called_any_more(ros_node, spinning):
     heard = []
-    publisher = node.create_publisher(Float32, 'number', 10)
+    publisher = ros_node.create_publisher(Float32, 'number', 10)
     for name in ('first', 'second'):
-        subscription = node.create_subscription(
+        subscription = ros_node.create_subscription(
             Float32, 'number', lambda _, name=name: heard.append(name), 10
         )
     wait_for(lambda: publisher.get_subscription_count() == 2)
-    node.destroy_subscription(subscription)
+    ros_node.destroy_subscription(subscription)
     wait_for(lambda: publisher.get_subscription_count() == 1)
     publisher.publish(Float32())
     wait_for(lambda: heard)
     assert heard == ['first']
 
 
-def test_an_error_in_a_callback_ends_the_spinning(node, spinning):
-    node.create_timer(0.01, lambda: 1 / 0)
+def test_an_error_in_a_callback_ends_the_spinning(ros_node, spinning):
+    ros_node.create_timer(0.01, lambda: 1 / 0)
     spinning.wait()
     assert isinstance(spinning.ended_by, ZeroDivisionError)
 
 
-def test_shutdown_ends_the_spinning(node, spinning):
+def test_shutdown_ends_the_spinning(ros_node, spinning):
     rclpy.shutdown()
     spinning.wait()
     assert isinstance(spinning.ended_by, ExternalShutdownException)
@@ -147,16 +138,16 @@ class DeafWaitSet:
 
 @pytest.mark.parametrize('wait_set', [wait_set_of_today, DeafWaitSet])
 def test_rclpy_that_is_another_inside_serves_with_its_own_executor(
-    node, other_rclpy, capfd, wait_set
+    ros_node, other_rclpy, capfd, wait_set
 ):
     heard = []
-    publisher = node.create_publisher(Float32, 'number', 10)
-    node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
+    publisher = ros_node.create_publisher(Float32, 'number', 10)
+    ros_node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
     other_rclpy('WaitSet', wait_set)
-    executor = executor_for(node)
+    executor = executor_for(ros_node)
     assert type(executor) is SingleThreadedExecutor
     told = capfd.readouterr().err
-    assert told.count('this rclpy lacks what the quick executor uses') == 1
+    assert told.count('this rclpy lacks private parts that the quick executor needs') == 1
     thread = serve(executor)
     wait_for(publisher.get_subscription_count)
     publisher.publish(Float32(data=3.0))
@@ -165,45 +156,45 @@ def test_rclpy_that_is_another_inside_serves_with_its_own_executor(
     thread.join(10.0)
 
 
-def test_message_that_is_taken_otherwise_ends_the_quick_way(node, monkeypatch):
-    node.create_subscription(Float32, 'number', print, 10)
+def test_message_that_is_taken_otherwise_ends_the_quick_way(ros_node, monkeypatch):
+    ros_node.create_subscription(Float32, 'number', print, 10)
 
     def take_of_today(_subscription):
         raise TypeError('incompatible function arguments')
 
     monkeypatch.setattr(executor_module, 'take', take_of_today)
-    assert type(executor_for(node)) is SingleThreadedExecutor
+    assert type(executor_for(ros_node)) is SingleThreadedExecutor
 
 
-def test_trial_is_quick_and_delivers_the_message_that_it_took(node):
+def test_trial_is_quick_and_delivers_the_message_that_it_took(ros_node):
     heard = []
-    publisher = node.create_publisher(Float32, 'number', 10)
-    node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
+    publisher = ros_node.create_publisher(Float32, 'number', 10)
+    ros_node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
     wait_for(publisher.get_subscription_count)
     publisher.publish(Float32(data=7.0))
     time.sleep(0.3)
     started = time.perf_counter()
-    executor = executor_for(node)
+    executor = executor_for(ros_node)
     assert time.perf_counter() - started < 0.02
     assert type(executor) is QuickExecutor
     assert heard == [7.0]
 
 
-def test_what_the_quick_way_does_not_serve_is_served_by_rclpy(node, spinning):
+def test_what_the_quick_way_does_not_serve_is_served_by_rclpy(ros_node, spinning):
     """Raw messages, callbacks that take a MessageInfo, coroutines."""
     heard = {}
 
     async def later(message):
         heard['coroutine'] = message.data
 
-    publisher = node.create_publisher(Float32, 'number', 10)
+    publisher = ros_node.create_publisher(Float32, 'number', 10)
     for callback, raw in (
         (lambda message: heard.update(plain=message.data), False),
         (lambda message: heard.update(raw=type(message)), True),
         (lambda message, info: heard.update(info=info['source_timestamp'] > 0), False),
         (later, False),
     ):
-        node.create_subscription(Float32, 'number', callback, 10, raw=raw)
+        ros_node.create_subscription(Float32, 'number', callback, 10, raw=raw)
     wait_for(lambda: publisher.get_subscription_count() == 4)
     publisher.publish(Float32(data=2.0))
     wait_for(lambda: len(heard) == 4, what=f'all four, not only {heard}')

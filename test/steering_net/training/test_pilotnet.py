@@ -2,8 +2,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from helpers.paths import SOURCE
+
+pytestmark = pytest.mark.slow
 
 
 def test_pilotnet_maps_one_frame_to_one_number():

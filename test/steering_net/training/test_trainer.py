@@ -67,6 +67,16 @@ def samples(count=160, seed=0):
 
 
 @pytest.fixture
+def eager():
+    """Run the few steps of a small training one by one: to compile them first takes seconds."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def recording(tmp_path):
     """Forty rows of three cameras, a tenth of a second apart, all steering half right."""
     (tmp_path / 'IMG').mkdir()
@@ -252,6 +262,7 @@ def test_straight_frames_are_thinned_out_but_not_where_they_validate(tmp_path):
     assert 190 < len(recorded_frames([], PLAIN, BELOW, [log], keep_straight=0.5)) < 1000
 
 
+@pytest.mark.slow
 def test_tensorboard_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     config = TrainConfig(out=tmp_path, tensorboard=tmp_path / 'board')
@@ -434,6 +445,7 @@ def test_a_batch_is_shared_out_as_the_config_says(tmp_path, recording):
     assert is_recorded.tolist() == [False] * 3 + [True] * 7
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_leaves_its_papers(tmp_path):
     config = TrainConfig(
         out=tmp_path / 'out',
@@ -461,7 +473,8 @@ def test_a_training_learns_and_leaves_its_papers(tmp_path):
     assert path.stat().st_size < 1_200_000
 
 
-def test_a_training_can_start_from_another(tmp_path):
+@pytest.mark.slow
+def test_a_training_can_start_from_another(eager, tmp_path):
     build_pilotnet(seed=9).save(tmp_path / 'first.keras')
     first = load_predictor(tmp_path / 'first.keras', 'keras')
     config = TrainConfig(
@@ -477,7 +490,8 @@ def test_a_training_can_start_from_another(tmp_path):
         assert second.predict(frame) == pytest.approx(first.predict(frame), abs=1e-4)
 
 
-def test_a_training_can_start_from_the_mean_of_several(tmp_path):
+@pytest.mark.slow
+def test_a_training_can_start_from_the_mean_of_several(eager, tmp_path):
     paths = tuple(tmp_path / f'{seed}.keras' for seed in (8, 9))
     for seed, path in zip((8, 9), paths, strict=True):
         build_pilotnet(seed=seed).save(path)
@@ -491,7 +505,8 @@ def test_a_training_can_start_from_the_mean_of_several(tmp_path):
         np.testing.assert_allclose(got, np.mean(parents, axis=0), atol=1e-6)
 
 
-def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
+@pytest.mark.slow
+def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path):
     first = build_pilotnet(seed=9)
     first.save(tmp_path / 'first.keras')
 
@@ -511,6 +526,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(tmp_path):
     assert way(0.99) < 0.5 * way(0.0)
 
 
+@pytest.mark.slow
 def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
     import tensorflow as tf
 
@@ -583,7 +599,8 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
         train(TrainConfig(out=tmp_path))
 
 
-def test_the_verb_trains_on_embedded_tracks(tmp_path, capsys):
+@pytest.mark.slow
+def test_the_verb_trains_on_embedded_tracks(eager, tmp_path, capsys):
     import argparse
 
     from sim_bridge.cli import train as verb

@@ -13,9 +13,9 @@ from steering_net.vision.preprocessing import (
     Profile,
     decode_jpeg,
     find_profile,
+    format_profile,
     preprocess,
-    profile_text,
-    spell,
+    profile_from_json,
 )
 
 
@@ -149,16 +149,16 @@ def test_the_camera_is_a_field_as_any_other(tmp_path, base, camera):
     text = f'{base}{"," if ":" in base else ":"}camera={camera}'
     profile = find_profile(text)
     assert profile.camera == camera
-    again = find_profile(spell(profile))
+    again = find_profile(format_profile(profile))
     assert vars(again) | {'name': ''} == vars(profile) | {'name': ''}
     assert find_profile(base).camera == 'training'
     model = tmp_path / 'net.keras'
-    write_sidecar(model, Sidecar(spell(profile), 'sha', profile.steering_scale_rad))
+    write_sidecar(model, Sidecar(format_profile(profile), 'sha', profile.steering_scale_rad))
     assert find_profile(read_sidecar(model).profile).camera == camera
 
 
 def test_a_profile_given_as_an_object_names_its_camera():
-    text = profile_text({'rows': [60, 136], 'camera': 'autonomous'})
+    text = profile_from_json({'rows': [60, 136], 'camera': 'autonomous'})
     assert find_profile(text).camera == 'autonomous'
 
 

@@ -40,6 +40,8 @@ def levels_apart(profile, seen, expected):
         ('naoki_legacy_yuv', 1.6),
         ('course:interpolation=area', 0.8),
         ('course:interpolation=cubic', 1.2),
+        ('custom:rows=70-136,size=200x66,interpolation=area', 1.2),
+        ('ksakmann:interpolation=area', 0.2),
         ('carnd_raw_rgb', 0.2),
         ('carnd_raw_bgr', 0.2),
     ],
@@ -53,6 +55,28 @@ def test_one_look_up_is_turning_and_then_preprocessing(name, most, camera):
         two_steps = preprocess(turned(frame, find_camera(camera), TRAINING_CAMERA), profile)
         assert levels_apart(profile, view(frame), two_steps) < most
         assert levels_apart(profile, preprocess(frame, profile), two_steps) > 3 * most
+
+
+@pytest.mark.parametrize('camera', [AS_TRAINED, 'autonomous'])
+def test_only_rows_that_count_are_made(camera):
+    profile = find_profile('carnd_raw_rgb')
+    whole, part = View(profile, camera), View(profile, camera, rows=(70, 135))
+    for frame in AUTONOMOUS_FRAMES:
+        expected = whole(frame)
+        out = np.full((160, 320, 3), -7.0, np.float32)
+        assert part(frame, out) is out
+        # Places in a frame are rounded to 1/32 of a pixel.
+        assert np.abs(out[70:135] - expected[70:135]).mean() < 0.05
+        assert (out[:70] == -7.0).all()
+        assert (out[135:] == -7.0).all()
+        np.testing.assert_array_equal(part(frame)[70:135], out[70:135])
+
+
+def test_rows_of_the_input_are_none_of_the_frame_where_it_is_resized():
+    profile = find_profile('naoki:rows=70-136')
+    for frame in AUTONOMOUS_FRAMES:
+        part = View(profile, 'autonomous', rows=(10, 60))
+        np.testing.assert_array_equal(part(frame), View(profile, 'autonomous')(frame))
 
 
 @pytest.mark.parametrize('name', ['course', 'ksakmann', 'carnd_raw_rgb'])

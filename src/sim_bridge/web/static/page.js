@@ -27,20 +27,20 @@ const PLOTS = [
   { id: 'plot-latency', least: 10, lines: [['--commanded', (m) => m.latency_ms]] },
 ];
 
-/** The car that this page shows; the address says which. */
+/** Number of the car on this page, from the address. */
 const CAR = Number(new URLSearchParams(location.search).get('car')) || 1;
 
 let moments = [];
 let clockOffset = null;
-let heardAt = 0;
+let lastMessageAt = 0;
 let stream = null;
 let drawing = false;
 
 const element = (id) => document.getElementById(id);
-const say = (id, text) => { element(id).textContent = text; };
+const setText = (id, text) => { element(id).textContent = text; };
 const fixed = (value, digits) => (value === null || value === undefined ? '–' : value.toFixed(digits));
 
-/** The server's clock now, seconds. */
+/** Time of the server's clock, seconds. */
 const now = () => performance.now() / 1000 + clockOffset;
 
 function angle(rad) {
@@ -50,20 +50,20 @@ function angle(rad) {
 }
 
 function showMoment(m) {
-  say('recorded', angle(m.recorded_rad));
-  say('commanded', angle(m.commanded_rad));
-  // Full lock, 25 degrees, turns the needle by 70, so that small angles can be seen.
+  setText('recorded', angle(m.recorded_rad));
+  setText('commanded', angle(m.commanded_rad));
+  // Full lock, 25 degrees, turns the needle by 70 degrees, so that small angles are visible.
   for (const which of ['recorded', 'commanded']) {
     const turn = Math.max(-70, Math.min(70, -m[`${which}_rad`] * DEGREES * 2.8));
     element(`needle-${which}`).setAttribute('transform', `rotate(${turn.toFixed(1)})`);
   }
-  say('speed', fixed(m.speed_mps, 1));
-  say('limit', m.limit_mps === null ? 'unknown' : `${m.limit_mps.toFixed(1)} m/s`);
+  setText('speed', fixed(m.speed_mps, 1));
+  setText('limit', m.limit_mps === null ? 'unknown' : `${m.limit_mps.toFixed(1)} m/s`);
   const full = 1.25 * Math.max(m.limit_mps || 0, m.speed_mps, 1);
   element('speed-bar').style.width = `${(100 * m.speed_mps) / full}%`;
   element('limit-mark').style.display = m.limit_mps === null ? 'none' : 'block';
   element('limit-mark').style.left = `${(100 * m.limit_mps) / full}%`;
-  say('throttle', fixed(m.throttle, 2));
+  setText('throttle', fixed(m.throttle, 2));
   const bar = element('throttle-bar');
   bar.classList.toggle('brake', m.throttle < 0);
   bar.style.left = `${50 + Math.min(0, 50 * m.throttle)}%`;
@@ -75,7 +75,7 @@ function levelOf(state) {
   return level ? level[1] : 'wait';
 }
 
-/** A link for each car of a fleet, with how it fares. */
+/** Show a link to each of several cars, with its state, rate and latency. */
 function showCars(cars) {
   const list = element('cars');
   list.hidden = cars.length < 2;
@@ -95,13 +95,13 @@ function showCars(cars) {
 function showStatus(status) {
   element('state').dataset.level = levelOf(status.state);
   showCars(status.cars);
-  say('state-text', status.state);
-  say('reason', status.reason || '');
-  say('latency', fixed(status.latency_ms.p50, 1));
-  say('p99', fixed(status.latency_ms.p99, 1));
-  say('max', fixed(status.latency_ms.max, 1));
-  say('rate', fixed(status.telemetry_hz, 1));
-  say('nodes', status.network || '');
+  setText('state-text', status.state);
+  setText('reason', status.reason || '');
+  setText('latency', fixed(status.latency_ms.p50, 1));
+  setText('p99', fixed(status.latency_ms.p99, 1));
+  setText('max', fixed(status.latency_ms.max, 1));
+  setText('rate', fixed(status.telemetry_hz, 1));
+  setText('nodes', status.network || '');
   showCounts(status);
   if (status.has_frame) showCamera();
 }
@@ -116,7 +116,7 @@ function showCounts(status) {
     }
   }
   for (const [name, , isTrouble] of COUNTS) {
-    say(`count-${name}`, status[name].toLocaleString('en-US').replaceAll(',', '\u202f'));
+    setText(`count-${name}`, status[name].toLocaleString('en-US').replaceAll(',', '\u202f'));
     element(`count-${name}`).parentElement.classList.toggle('attention', isTrouble && status[name] > 0);
   }
 }
@@ -135,7 +135,7 @@ function hideCamera() {
   element('no-frame').hidden = false;
 }
 
-/** A round upper end of an axis: 1, 2 or 5 times a power of ten. */
+/** Upper end of an axis for a value: 1, 2 or 5 times a power of ten. */
 function axisEnd(value) {
   const power = 10 ** Math.floor(Math.log10(value));
   return [1, 2, 5, 10].map((step) => step * power).find((end) => end >= value * 0.999);
@@ -188,7 +188,7 @@ function drawAxes(pen, style, { left, right, bottom, x, y, marks }) {
   for (const ago of [45, 30, 15]) pen.fillText(`\u2212${ago} s`, x(now() - ago), bottom + 13);
 }
 
-/** A pause of more than a second leaves a gap. */
+/** Draw one line of a plot. A pause of more than a second leaves a gap. */
 function drawLine(pen, colour, pick, x, y) {
   pen.strokeStyle = colour;
   pen.lineWidth = 1.6;
@@ -211,17 +211,17 @@ function redraw() {
   requestAnimationFrame(draw);
 }
 
-function heard() {
-  heardAt = performance.now();
+function messageArrived() {
+  lastMessageAt = performance.now();
   document.body.classList.remove('stale');
 }
 
-function listen() {
+function connect() {
   stream = new EventSource(`events?car=${CAR}`);
   stream.addEventListener('history', (event) => {
     moments = JSON.parse(event.data);
     if (moments.length) showMoment(moments[moments.length - 1]);
-    heard();
+    messageArrived();
   });
   stream.addEventListener('moment', (event) => {
     const moment = JSON.parse(event.data);
@@ -230,45 +230,45 @@ function listen() {
     moments = moments.filter((m) => moment.at_s - m.at_s < MINUTE_S + 2);
     moments.push(moment);
     showMoment(moment);
-    heard();
+    messageArrived();
     redraw();
   });
   stream.addEventListener('status', (event) => {
     const status = JSON.parse(event.data);
     clockOffset = status.now_s - performance.now() / 1000;
     showStatus(status);
-    heard();
+    messageArrived();
     redraw();
   });
   stream.onerror = () => {
     hideCamera();
-    // The browser itself tries again, except where the bridge said no.
+    // The browser reconnects by itself, except after an error status of the bridge.
     if (stream.readyState === EventSource.CLOSED) {
-      lost('there is no such car, or too many pages are open: close one, then reload');
+      showLost('there is no such car, or too many pages are open: close one, then reload');
     }
   };
 }
 
-function lost(reason) {
+function showLost(reason) {
   element('state').dataset.level = 'bad';
-  say('state-text', 'the bridge does not answer');
-  say('reason', reason);
+  setText('state-text', 'the bridge does not answer');
+  setText('reason', reason);
   document.body.classList.add('stale');
 }
 
-function unlisten() {
+function disconnect() {
   stream.close();
   hideCamera();
 }
 
 setInterval(() => {
-  const silent = performance.now() - heardAt > SILENCE_MS;
+  const silent = performance.now() - lastMessageAt > SILENCE_MS;
   if (silent && !document.hidden && stream.readyState !== EventSource.CLOSED) {
-    lost('what is shown is old; trying again');
+    showLost('the values shown are old; reconnecting');
   }
 }, 1000);
-// A hidden page costs the drive nothing; what it missed comes with the history.
-document.addEventListener('visibilitychange', () => (document.hidden ? unlisten() : listen()));
+// A hidden page closes its streams. When it is shown again, the history has the missed moments.
+document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
 window.addEventListener('resize', redraw);
-if (!document.hidden) listen();
+if (!document.hidden) connect();
 else stream = { readyState: EventSource.CLOSED, close() {} };

@@ -1,5 +1,5 @@
-"""Readers of networks that other programs saved, as data, in the sandbox of `isolated.py`.
+"""Importers: readers of networks that other programs saved, as data; used in a sandbox.
 
-Every reader turns its format into the same plain list of layers with their weights, and
-`layers.build` makes Keras layers of that list from an allow-list. What is not on it is refused.
+Each importer turns its format into the same list of layers with weights. `layers.build` makes
+Keras layers of that list, and refuses a layer that is not on its allow-list.
 """

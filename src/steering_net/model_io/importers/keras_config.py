@@ -1,4 +1,4 @@
-"""Read how Keras 1, 2 and 3 describe a network, as data, into a plain chain of layers."""
+"""Reads the description of a network by Keras 1, 2 or 3, as data, into a chain of layers."""
 
 import base64
 import binascii
@@ -35,7 +35,7 @@ _RENAMED_ARGUMENTS = {
     'subsample': 'strides',
 }
 _WITHOUT_EFFECT = {
-    # On training, on names or on numbers that the weights replace; not on what is computed.
+    # They affect training, names, or values that the weights replace, but not the output.
     'autocast', 'batch_input_shape', 'batch_shape', 'beta_init', 'build_config', 'dtype',
     'gamma_init', 'init', 'input_dim', 'input_dtype', 'input_shape', 'momentum', 'module', 'name',
     'noise_shape', 'ragged', 'renorm_momentum', 'seed', 'sparse', 'trainable',
@@ -45,16 +45,16 @@ _ACTIVATION_LAYERS = ('ELU', 'LeakyReLU', 'PReLU', 'ReLU')
 
 
 class NotAChainError(ModelError):
-    """A network whose layers do not simply follow one another, or are not on the allow-list."""
+    """A network with branches, or with a layer that is not on the allow-list."""
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A chain of layers without their weights.
 
-    `input_shape` is (h, w, c), None where the description does not say; `keras` the version
-    that saved it, '' where unknown. `stored` are the layers in the file's order, which is that
-    of the weights, as (class name, number of layers in the chain that it became).
+    `input_shape` is (h, w, c), None if it is not described. `keras` is the version that saved it,
+    '' if unknown. `stored` are the layers in the order of the file, which is the order of the
+    weights, as (class name, number of layers in the chain made from it).
     """
 
     layers: tuple[Layer, ...]
@@ -64,7 +64,7 @@ class Architecture:
 
 
 def parse_config(text: str | bytes) -> dict[str, Json]:
-    """Return a network's description; its JSON may be encoded twice. ModelError if it is none."""
+    """Return a network's description from JSON, even if encoded twice; ModelError for others."""
     value: Json = read_json(text)
     if isinstance(value, str):
         value = read_json(value)
@@ -79,10 +79,10 @@ def is_config(value: Json) -> bool:
 
 
 def read_config(config: dict[str, Json], keras: str = '') -> Architecture:
-    """Return the chain of layers that a description says.
+    """Return the chain of layers of a description.
 
-    Raises NotAChainError for one with branches or with another layer than those on the
-    allow-list, and ModelError, naming the layer, for everything else.
+    Raises NotAChainError for branches and for layers that are not on the allow-list, and
+    ModelError, naming the layer, for any other fault.
     """
     inner = config.get('config')
     entries = inner if isinstance(inner, list) else _dict(inner, 'config').get('layers')
@@ -123,7 +123,7 @@ def _name(entry: dict[str, Json]) -> str:
 
 
 def _check_chain(entries: list[dict[str, Json]], model: dict[str, Json]) -> None:
-    """Raise NotAChainError unless every layer takes just what the one before puts out."""
+    """Raise NotAChainError unless the only input of each layer is the output of the one before."""
     before: list[str] = []
     for entry in entries:
         if sorted(set(_parents(entry.get('inbound_nodes')))) != before:
@@ -135,7 +135,7 @@ def _check_chain(entries: list[dict[str, Json]], model: dict[str, Json]) -> None
 
 
 def _parents(nodes: Json) -> Iterator[str]:
-    """The names of layers in a list of nodes, however deep: [name, node, tensor, ...]."""
+    """Yield the names of layers in nested lists of nodes: [name, node, tensor, ...]."""
     if isinstance(nodes, dict):
         for value in nodes.values():
             yield from _parents(value)
@@ -167,7 +167,7 @@ def _is_side(value: Json) -> bool:
 
 
 def _read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
-    """What one layer of the description becomes: none, itself, or itself and its activation."""
+    """Return the chain's layers for a described layer: none, itself, or it and its activation."""
     kind, name = _text(entry, 'class_name'), _name(entry)
     config = dict(_dict(entry.get('config'), 'layer'))
     if kind == 'InputLayer':
@@ -177,7 +177,7 @@ def _read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
     kind = _RENAMED_KINDS.get(kind, kind)
     registered = entry.get('registered_name')
     if kind not in KINDS or kind == 'Arctan' or registered not in (None, kind):
-        raise NotAChainError(f'layer {name} is a {registered or kind}, which is not known here')
+        raise NotAChainError(f'layer {name} is a {registered or kind}, which is not supported')
     config = _modern(kind, name, config)
     activation = _activation_layer(name, config)
     arguments = _known(kind, name, config)
@@ -186,7 +186,7 @@ def _read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
 
 
 def _modern(kind: str, name: str, config: Arguments) -> Arguments:
-    """The arguments as Keras 3 names them."""
+    """Return the arguments with their names in Keras 3."""
     rows, columns = config.pop('nb_row', None), config.pop('nb_col', None)
     config = {_RENAMED_ARGUMENTS.get(key, key): value for key, value in config.items()}
     if rows is not None:
@@ -194,7 +194,7 @@ def _modern(kind: str, name: str, config: Arguments) -> Arguments:
     order = config.pop('dim_ordering', None) or config.pop('data_format', None)
     config.pop('data_format', None)
     if order not in (None, 'tf', 'default', 'channels_last'):
-        raise ModelError(f'layer {name} wants channels first ({order}), frames have them last')
+        raise ModelError(f'layer {name} has channels first ({order}); frames have them last')
     if kind == 'LeakyReLU' and 'alpha' in config:
         config['negative_slope'] = config.pop('alpha')
     if kind == 'BatchNormalization' and config.pop('mode', 0) != 0:
@@ -203,7 +203,7 @@ def _modern(kind: str, name: str, config: Arguments) -> Arguments:
 
 
 def _known(kind: str, name: str, config: Arguments) -> Arguments:
-    """The arguments that change what the layer computes; ModelError for an unknown one."""
+    """Return the arguments that change the output; ModelError for an unknown one."""
     allowed = KINDS[kind].arguments
     arguments = {}
     for key, value in config.items():
@@ -211,8 +211,8 @@ def _known(kind: str, name: str, config: Arguments) -> Arguments:
             arguments[key] = value
             _check_argument(name, key, value)
         elif key not in _WITHOUT_EFFECT and not key.endswith(_TRAINING_SUFFIXES) and value:
-            # Keras 1 spelt its regularisers W_regularizer, and so on: they end alike.
-            raise ModelError(f'layer {name} has an argument {key} that is not known here')
+            # The suffixes include W_regularizer and the like of Keras 1.
+            raise ModelError(f'layer {name} has an argument {key} that is not supported')
     return arguments
 
 
@@ -231,7 +231,7 @@ def _check_argument(name: str, key: str, value: Json) -> None:
 
 
 def _activation_layer(name: str, config: Arguments) -> list[Layer]:
-    """The layer that an activation given as an object becomes; it leaves `config` linear."""
+    """Return the layer for an activation given as an object, and set `config` to linear."""
     value = config.get('activation')
     if not isinstance(value, dict):
         return []
@@ -240,7 +240,7 @@ def _activation_layer(name: str, config: Arguments) -> list[Layer]:
         config['activation'] = inner
         return []
     if kind not in _ACTIVATION_LAYERS or not isinstance(inner, dict):
-        raise ModelError(f'layer {name} has an activation {kind} that is not known here')
+        raise ModelError(f'layer {name} has an activation {kind} that is not supported')
     config['activation'] = 'linear'
     after = f'{name}_activation'
     return [Layer(kind, after, _known(kind, after, _modern(kind, after, dict(inner))))]
@@ -252,13 +252,13 @@ def _check_activation(name: str, arguments: Arguments, keras: str) -> None:
         arguments['activation'] = 'linear'
         return
     if activation is not None and activation not in ACTIVATIONS:
-        raise ModelError(f'layer {name} has an activation {activation} that is not known here')
+        raise ModelError(f'layer {name} has an activation {activation} that is not supported')
     if activation == 'hard_sigmoid' and not keras.startswith('3'):
-        raise ModelError(f'layer {name}: before Keras 3 hard_sigmoid was another function')
+        raise ModelError(f'layer {name}: hard_sigmoid was another function before Keras 3')
 
 
 def _read_lambda(name: str, config: Arguments) -> Layer:
-    """A Lambda layer as the Rescaling that it is; ModelError, naming it, if it is none."""
+    """Return the Rescaling that a Lambda layer computes; ModelError, naming it, for others."""
     try:
         if config.get('arguments'):
             raise BytecodeError('it takes arguments of its own')
@@ -272,12 +272,12 @@ def _read_lambda(name: str, config: Arguments) -> Layer:
 
 
 def rescaling(name: str, function: Affine) -> Layer:
-    """A layer that computes `x * scale + offset`."""
+    """Return a layer that computes `x * scale + offset`."""
     return Layer('Rescaling', name, {'scale': function.scale, 'offset': function.offset})
 
 
 def _code_of(function: Json) -> bytes:
-    """The marshalled code of a lambda as Keras 1 (text), 2 (list) or 3 (object) saved it."""
+    """Return the marshalled code of a lambda of Keras 1 (text), 2 (list) or 3 (object)."""
     defaults = closure = None
     if isinstance(function, dict):
         if function.get('class_name') != '__lambda__':

@@ -1,4 +1,4 @@
-"""Files that Keras wrote: `.keras` archives, `.h5`, and an architecture with weights apart."""
+"""Reads files of Keras: `.keras`, `.h5`, and an architecture with weights in a second file."""
 
 import io
 import zipfile
@@ -29,7 +29,7 @@ from steering_net.model_io.importers.limits import (
 )
 
 USUAL_SHAPES = ((66, 200, 3), (160, 320, 3), (64, 64, 3))
-"""Inputs that are tried for a description that names none: the weights tell which one fits."""
+"""Input shapes that are tried if a description has none; the weights fit only one of them."""
 
 
 def read_archive(path: Path) -> tuple[Any, str]:
@@ -89,7 +89,7 @@ def _open(source: Any) -> Iterator[Any]:
 
 
 def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -> Any:
-    """The network of a description and its weights; by Keras itself if it has branches."""
+    """Return the network of a description and its weights, built by Keras if it has branches."""
     of_theano = (attribute(file, 'backend') or config.get('backend')) == 'theano'
     try:
         architecture = read_config(config, version)
@@ -111,9 +111,9 @@ def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -
 
 
 def _turned(layer: Layer) -> Layer:
-    """A layer trained with Theano, which turns kernels by 180 degrees before it applies them."""
+    """Return a layer trained with Theano, whose convolution turns kernels by 180 degrees."""
     if layer.kind in ('DepthwiseConv2D', 'SeparableConv2D'):
-        raise ModelError(f'layer {layer.name} is a {layer.kind} of Theano, not known here')
+        raise ModelError(f'layer {layer.name} is a {layer.kind} of Theano, which is not supported')
     if layer.kind != 'Conv2D':
         return layer
     kernel, *bias = layer.weights
@@ -121,7 +121,7 @@ def _turned(layer: Layer) -> Layer:
 
 
 def _lambdas(value: Any) -> Iterator[str]:
-    """The names of all Lambda layers of a description, however deep."""
+    """Yield the names of all Lambda layers in a nested description."""
     if isinstance(value, dict):
         inner = value.get('config')
         if value.get('class_name') in ('Lambda', '__lambda__'):
@@ -133,14 +133,14 @@ def _lambdas(value: Any) -> Iterator[str]:
 
 
 def _sides(file: Any) -> set[int]:
-    """The lengths of the sides of everything that is stored in an HDF5 file."""
+    """Return the lengths of the sides of all arrays in an HDF5 file."""
     sides: set[int] = set()
     file.visititems(lambda _, item: sides.update(getattr(item, 'shape', None) or ()))
     return sides
 
 
 def _with_weights(layers: tuple[Layer, ...], weights: list[Weights]) -> list[Layer]:
-    """Give the stored weights to the layers that have some, in order."""
+    """Return the layers with the stored weights, in order."""
     takers = [i for i, layer in enumerate(layers) if weighted(layer) or _is_adapted(layer)]
     if len(takers) != len(weights):
         raise ModelError(f'{len(takers)} layers need weights, the file has {len(weights)}')
@@ -175,4 +175,4 @@ def _build_for_usual_shape(layers: list[Layer], shapes: tuple[Shape, ...] = USUA
             return build(layers, shape)
         except ModelError as error:
             reason = error
-    raise ModelError(f'it does not say what frames it takes, and no usual size fits: {reason}')
+    raise ModelError(f'the size of its frames is not stored, and no usual one fits: {reason}')

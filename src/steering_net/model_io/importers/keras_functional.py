@@ -1,7 +1,7 @@
-"""Networks that are no simple chain: left to Keras' own safe loader, if they are only Keras'.
+"""Loads networks with branches by Keras in its safe mode, if they have only Keras' own layers.
 
-Keras 3 refuses a Lambda and everything that is not its own, with `safe_mode` for `.h5` too. The
-description is checked here first all the same, for some of its own layers read files or run code.
+Keras 3 in `safe_mode` refuses a Lambda and layers that are not its own, also in `.h5` files. The
+description is checked before, because some of Keras' own layers read files or run code.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from steering_net.errors import ModelError
 from steering_net.model_io.importers.limits import MAX_ARGUMENT
 
 SAFE_KERAS = (3, 13, 1)
-"""From this version on its loader follows no HDF5 file to another one (Python 3.11 and later)."""
+"""The first version whose loader follows no links to other HDF5 files (Python 3.11 and later)."""
 
 _UNSAFE = {
     'FlaxLayer', 'Hashing', 'IntegerLookup', 'JaxLayer', 'Lambda', 'StringLookup', 'TFSMLayer',
@@ -24,10 +24,10 @@ _COUNTS = ('units', 'filters', 'nb_filter', 'output_dim')
 
 
 def load_branched(path: Path, config: dict[str, Any], sides: set[int]) -> Any:
-    """Return the `keras.Model` of a file whose description holds nothing but Keras' own layers.
+    """Return the `keras.Model` of a file whose description has only Keras' own layers.
 
-    `sides` are the lengths of all sides of the stored weights: a layer that claims to be larger
-    than what is stored for it is refused before anything is built. Raises ModelError.
+    `sides` are the lengths of all sides of the stored weights. A layer whose size is not among
+    them is refused, with ModelError, before anything is built.
     """
     import keras
 
@@ -61,6 +61,6 @@ def _check_part(part: dict[str, Any], keras: Any) -> None:
     is_activation = name == 'function' and hasattr(keras.activations, str(part.get('config')))
     of_keras = str(part.get('module') or 'keras').split('.')[0] in ('keras', 'builtins')
     if name in _UNSAFE or not of_keras or not (known or is_activation):
-        raise ModelError(f'{name} is not known here, and code from a file is never run')
+        raise ModelError(f'{name} is not supported, and code from a file is never run')
     if part.get('registered_name') not in (None, name):
         raise ModelError(f'{part["registered_name"]} is not a layer of Keras itself')

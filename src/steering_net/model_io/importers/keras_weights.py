@@ -1,4 +1,4 @@
-"""Read the weights of an HDF5 file in its own order, without following it anywhere else."""
+"""Reads the weights of an HDF5 file in its order, without following links to other files."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ _CONTAINERS = ('layers', '_layer_checkpoint_dependencies')
 
 
 def attribute(group: Any, name: str) -> str:
-    """Return a text attribute of an HDF5 group, '' where there is none."""
+    """Return a text attribute of an HDF5 group, '' if it is missing."""
     value = group.attrs.get(name, '')
     return value.decode('utf-8') if isinstance(value, bytes) else str(value)
 
 
 def read_weights(file: Any, class_names: Sequence[str]) -> list[Weights]:
-    """Return the weights of all layers that have some, in the order of the layers.
+    """Return the weights of all layers with weights, in the order of the layers.
 
-    `file` is an open h5py.File, `class_names` the classes of all layers in order, by which the
-    format of Keras 3 names its groups. Raises ModelError for a file without weights, for one
-    that refers to other files, and for one that is too large.
+    `file` is an open h5py.File. `class_names` are the classes of all layers in order, because the
+    format of Keras 3 names its groups by class. Raises ModelError for a file without weights, with
+    links to other files, or that is too large.
     """
     reader = _Reader()
     if 'model_weights' in file or 'layer_names' in file.attrs or 'layer_names0' in file.attrs:
@@ -41,7 +41,7 @@ def read_weights(file: Any, class_names: Sequence[str]) -> list[Weights]:
 
 
 def _names(group: Any, attribute_name: str) -> list[str]:
-    """A list of names; one that is too long for an attribute is split into numbered ones."""
+    """Return a list of names; a list too long for one attribute is in numbered attributes."""
     values = group.attrs.get(attribute_name)
     if values is None:
         values, part = [], 0
@@ -52,7 +52,7 @@ def _names(group: Any, attribute_name: str) -> list[str]:
 
 
 def _groups(class_names: Sequence[str]) -> Iterator[str]:
-    """The groups of Keras 3: the class in snake case, numbered from the second one on."""
+    """Yield the groups of Keras 3: the class in snake case, numbered from the second one on."""
     seen: dict[str, int] = {}
     for name in class_names:
         spaced = re.sub(r'\W+', '', name)
@@ -63,31 +63,31 @@ def _groups(class_names: Sequence[str]) -> Iterator[str]:
 
 
 class _Reader:
-    """Reads arrays and adds up their sizes before they are read."""
+    """Reads arrays, and limits their total size before reading."""
 
     def __init__(self) -> None:
         self._bytes = 0
 
     def group(self, parent: Any, path: str) -> Any:
-        """A group or dataset, reached by hard links only: others may lead to another file."""
+        """Return a group or dataset by hard links only, because others can lead to other files."""
         import h5py
 
         for name in path.strip('/').split('/'):
             if not isinstance(parent, h5py.Group) or name not in parent:
                 raise ModelError(f'it lacks {path}')
             if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
-                raise ModelError(f'{path} lies somewhere else than in this file')
+                raise ModelError(f'{path} is stored outside of this file')
             parent = parent[name]
         return parent
 
     def by_names(self, root: Any, layer: str) -> Iterator[NDArray[np.float32]]:
-        """The weights of a layer in the format of Keras 1 and 2."""
+        """Yield the weights of a layer in the format of Keras 1 and 2."""
         group = self.group(root, layer)
         for name in _names(group, 'weight_names'):
             yield self._array(self.group(group, name))
 
     def by_number(self, root: Any, layer: str) -> Iterator[NDArray[np.float32]]:
-        """The weights of a layer in the format of Keras 3."""
+        """Yield the weights of a layer in the format of Keras 3."""
         if layer not in root:
             return
         variables = self.group(root, f'{layer}/vars')
@@ -100,7 +100,7 @@ class _Reader:
         if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in 'fiu':
             raise ModelError('a weight is no array of numbers')
         if dataset.external or dataset.is_virtual:
-            raise ModelError(f'{dataset.name} lies somewhere else than in this file')
+            raise ModelError(f'{dataset.name} is stored outside of this file')
         self._bytes += dataset.size * 8
         check_bytes(self._bytes // 2, MAX_WEIGHT_BYTES, 'all weights together')
         return np.asarray(dataset[()], np.float32)

@@ -1,9 +1,9 @@
-"""Recognise what a saved `lambda x: ...` computes, by reading its bytecode as data.
+"""Recognises the computation of a saved `lambda x: ...`, by reading its bytecode as data.
 
-Keras 1 and 2 save a Lambda layer as a marshalled Python code object. It is not unmarshalled, let
-alone run: the few value types that a code object is made of are parsed here, and the bytecode has
-to be, byte for byte, one that adds, subtracts, multiplies or divides its only argument and
-numbers. Everything else, a call above all, is refused.
+Keras 1 and 2 save a Lambda layer as a marshalled Python code object. It is neither unmarshalled
+nor run. The few value types of a code object are parsed here. Each byte of the bytecode must
+belong to an addition, subtraction, multiplication or division of the only argument and numbers.
+Everything else, above all a call, is refused.
 
 Formats: Python/marshal.c and Lib/opcode.py of CPython 2.7 and 3.4 to 3.13.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_CODE_BYTES = 4096
-"""A lambda that scales pixels takes some 150."""
+"""A lambda that scales pixels has about 150."""
 
 _MAX_DEPTH = 8
 _REFERABLE = 0x80
@@ -23,12 +23,12 @@ _FORBIDDEN_FLAGS = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs,
 
 
 class BytecodeError(ValueError):
-    """A function that is not `lambda x: x * a + b` in one of its spellings."""
+    """A function that is not `lambda x: x * a + b` or an equal expression."""
 
 
 @dataclass(frozen=True)
 class Affine:
-    """What a lambda computes: `x * scale + offset`."""
+    """The computation of a lambda: `x * scale + offset`."""
 
     scale: float
     offset: float
@@ -36,7 +36,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class _Code:
-    """A code object's fields, as far as they matter."""
+    """The fields of a code object that are used here."""
 
     arguments: tuple[int, ...]
     flags: int
@@ -46,7 +46,7 @@ class _Code:
 
 
 _LAYOUTS = (
-    # What stands between argument count and flags, after the variables' names, and at the end:
+    # The fields between argument count and flags, after the variables' names, and at the end, of
     # Python 3.8 to 3.10, 3.0 to 3.7, 2.7, 3.11 and later.
     ('posonly kwonly nlocals stack', 'free cell file name', 'line lnotab'),
     ('kwonly nlocals stack', 'free cell file name', 'line lnotab'),
@@ -56,9 +56,9 @@ _LAYOUTS = (
 
 
 def recognise(code: bytes) -> Affine:
-    """Return what a marshalled `lambda` of one argument computes.
+    """Return the computation of a marshalled `lambda` of one argument.
 
-    Raises BytecodeError for anything but additions, subtractions, multiplications and divisions
+    Raises BytecodeError for any code but additions, subtractions, multiplications and divisions
     of the argument with finite numbers.
     """
     if len(code) > MAX_CODE_BYTES:
@@ -82,7 +82,7 @@ class _Parser:
         self._interned: list[bytes] = []
 
     def whole_code(self, layout: tuple[str, str, str]) -> _Code:
-        """Parse a code object that fills the data exactly."""
+        """Return the code object that fills the data exactly."""
         kind = self._take(1)[0]
         if kind & ~_REFERABLE != ord('c'):
             raise BytecodeError('no code object')
@@ -160,11 +160,11 @@ class _Parser:
 
 
 @dataclass(frozen=True)
-class _Dialect:
+class _Opcodes:
     """Opcodes of some versions of Python.
 
-    An instruction takes `width` bytes (without an argument only one where it is 3). `binary`
-    is the one opcode of all operators, if there is one; two empty bytes follow it.
+    An instruction has `width` bytes; with a `width` of 3, one without an argument has one byte.
+    `binary` is the opcode of all operators, if there is only one; two zero bytes follow it.
     """
 
     width: int
@@ -178,55 +178,55 @@ class _Dialect:
 
 _OLD_OPERATORS = {0x14: '*', 0x17: '+', 0x18: '-', 0x1B: '/'}
 _NEW_OPERATORS = {0: '+', 5: '*', 10: '-', 11: '/'}
-_DIALECTS = (
-    # 2.7, whose `/` is another opcode unless it was asked to be the one of 3; then 3.0 to 3.5.
-    _Dialect(3, 0x7C, 0x64, 0x53, _OLD_OPERATORS | {0x15: '/'}),
-    _Dialect(2, 0x7C, 0x64, 0x53, _OLD_OPERATORS),  # 3.6 to 3.10
-    _Dialect(2, 0x7C, 0x64, 0x53, _NEW_OPERATORS, b'\x97\x00', 0x7A),  # 3.11, 3.12
-    _Dialect(2, 0x55, 0x53, 0x24, _NEW_OPERATORS, b'\x95\x00', 0x2D),  # 3.13
+_VERSIONS = (
+    # 2.7, with another opcode for `/` unless it imports division from __future__; 3.0 to 3.5.
+    _Opcodes(3, 0x7C, 0x64, 0x53, _OLD_OPERATORS | {0x15: '/'}),
+    _Opcodes(2, 0x7C, 0x64, 0x53, _OLD_OPERATORS),  # 3.6 to 3.10
+    _Opcodes(2, 0x7C, 0x64, 0x53, _NEW_OPERATORS, b'\x97\x00', 0x7A),  # 3.11, 3.12
+    _Opcodes(2, 0x55, 0x53, 0x24, _NEW_OPERATORS, b'\x95\x00', 0x2D),  # 3.13
 )
 
 
 def _evaluate(code: _Code) -> Affine:
     if code.arguments != (1, 0, 0) or code.flags & _FORBIDDEN_FLAGS or code.names != ():
-        raise BytecodeError('it does more than to compute with its argument')
-    for dialect in _DIALECTS:
+        raise BytecodeError('it does more than arithmetic with its argument')
+    for opcodes in _VERSIONS:
         try:
-            steps = list(_steps(code, dialect))
+            steps = list(_steps(code, opcodes))
         except (BytecodeError, IndexError):
             continue
         return _compute(steps)
-    raise BytecodeError('it does more than to compute with its argument')
+    raise BytecodeError('it does more than arithmetic with its argument')
 
 
-def _steps(code: _Code, dialect: _Dialect) -> Iterator[str | float]:
-    """The code as reversed Polish notation: 'x', numbers, operators. Every byte is accounted for.
+def _steps(code: _Code, opcodes: _Opcodes) -> Iterator[str | float]:
+    """Yield all of the code as reverse Polish notation: 'x', numbers, operators.
 
-    Raises BytecodeError or IndexError where the code is not of this dialect.
+    Raises BytecodeError or IndexError where the code is not of this version.
     """
-    data, at = code.bytecode, len(dialect.start)
-    if not data.startswith(dialect.start):
+    data, at = code.bytecode, len(opcodes.start)
+    if not data.startswith(opcodes.start):
         raise BytecodeError('another version')
     while at < len(data):
         opcode = data[at]
-        if opcode == dialect.end:
-            if data[at:] != bytes([opcode]) + bytes(dialect.width == 2):
+        if opcode == opcodes.end:
+            if data[at:] != bytes([opcode]) + bytes(opcodes.width == 2):
                 raise BytecodeError('code after the end')
             return
-        if opcode in (dialect.argument, dialect.constant):
-            value = int.from_bytes(data[at + 1 : at + dialect.width], 'little')
-            at += dialect.width
-            yield _operand(code, opcode == dialect.constant, value)
-        elif dialect.binary is not None:
-            if opcode != dialect.binary or data[at + 2 : at + 4] != b'\0\0':
+        if opcode in (opcodes.argument, opcodes.constant):
+            value = int.from_bytes(data[at + 1 : at + opcodes.width], 'little')
+            at += opcodes.width
+            yield _operand(code, opcode == opcodes.constant, value)
+        elif opcodes.binary is not None:
+            if opcode != opcodes.binary or data[at + 2 : at + 4] != b'\0\0':
                 raise BytecodeError('another instruction')
-            yield _operator(dialect, data[at + 1])
+            yield _operator(opcodes, data[at + 1])
             at += 4
         else:
-            yield _operator(dialect, opcode)
-            if dialect.width == 2 and data[at + 1]:
+            yield _operator(opcodes, opcode)
+            if opcodes.width == 2 and data[at + 1]:
                 raise BytecodeError('another instruction')
-            at += 1 if dialect.width == 3 else 2
+            at += 1 if opcodes.width == 3 else 2
     raise BytecodeError('no end')
 
 
@@ -241,9 +241,9 @@ def _operand(code: _Code, is_constant: bool, index: int) -> str | float:
     return float(value)
 
 
-def _operator(dialect: _Dialect, opcode: int) -> str:
+def _operator(opcodes: _Opcodes, opcode: int) -> str:
     try:
-        return dialect.operators[opcode]
+        return opcodes.operators[opcode]
     except KeyError:
         raise BytecodeError('another instruction') from None
 

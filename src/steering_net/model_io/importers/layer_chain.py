@@ -1,8 +1,8 @@
-"""From single tensor operations, as ONNX, TensorFlow and LiteRT have them, to Keras layers.
+"""Chain: turns the tensor operations of ONNX, TensorFlow and LiteRT into Keras layers.
 
-A reader hands over one operation after the other, each with the token of the tensor that it
-works on. The tensor that flows is kept as Keras has it, channels last; where the foreign graph
-has channels first, that is remembered instead of transposed, and weights are turned round.
+An importer appends one operation after the other. The tensor that flows through the chain always
+has channels last, as in Keras. If the imported graph has channels first, weights are transposed
+instead of tensors.
 """
 
 import math
@@ -20,21 +20,22 @@ from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
 Array = NDArray[Any]
 FIRST_TO_LAST = (0, 2, 3, 1)
 LAST_TO_FIRST = (0, 3, 1, 2)
+_MAX_OPERATIONS = MAX_LAYERS * 4
 _MERGING = ('Conv2D', 'Dense', 'DepthwiseConv2D')
 
 
 @dataclass(frozen=True)
 class Flow:
-    """The tensor that flows after so many operations; only the newest one may be used."""
+    """The tensor after `number` operations; only the newest one may be used."""
 
     number: int
 
 
 class Chain:
-    """The layers so far, and the shape of what they put out, without the batch."""
+    """The layers so far, and the shape of their output without the batch."""
 
     def __init__(self, shape: Sequence[int]) -> None:
-        """Start with an input of the foreign shape (h, w, 3) or, channels first, (3, h, w)."""
+        """Start with the input shape of the graph, (h, w, 3) or, channels first, (3, h, w)."""
         if len(shape) != 3 or min(shape) < 1:
             raise ModelError(f'it takes {tuple(shape)}, not one colour frame')
         self.channels_first = shape[0] == 3 and shape[2] != 3
@@ -48,7 +49,7 @@ class Chain:
 
     @property
     def foreign_shape(self) -> tuple[int, ...]:
-        """The shape of the flowing tensor as the foreign graph has it, -1 for the batch."""
+        """The shape of the tensor in the imported graph, -1 for the batch."""
         if len(self._shape) == 3 and self.channels_first:
             return (-1, self._shape[2], *self._shape[:2])
         return (-1, *self._shape)
@@ -89,7 +90,7 @@ class Chain:
     ) -> None:
         """Pool with a window; `kind` is MaxPooling2D or AveragePooling2D."""
         if not isinstance(padding, str) and any(padding):
-            raise ModelError('a pooling with explicit padding is not known here')
+            raise ModelError('a pooling with explicit padding is not supported')
         padding = padding if isinstance(padding, str) else 'valid'
         arguments = {'pool_size': _ints(size), 'strides': _ints(strides), 'padding': padding}
         self._add(kind, arguments)
@@ -111,7 +112,7 @@ class Chain:
         self._shape = (int(kernel.shape[1]),)
 
     def add(self, value: Array) -> None:
-        """Add a constant: a number or one for each channel."""
+        """Add a constant: one number, or one for each channel."""
         value = self._by_channel(value)
         before = self.layers[-1] if self.layers else None
         if before is not None and before.kind in _MERGING and 'activation' not in before.arguments:
@@ -129,7 +130,7 @@ class Chain:
         self._step()
 
     def multiply(self, value: Array) -> None:
-        """Multiply by a constant: a number or one for each channel."""
+        """Multiply by a constant: one number, or one for each channel."""
         value = self._by_channel(value)
         before = self.layers[-1] if self.layers else None
         if before is not None and before.kind == 'Rescaling':
@@ -140,7 +141,7 @@ class Chain:
         self._step()
 
     def activate(self, name: str) -> None:
-        """Apply an activation that needs no parameters."""
+        """Append an activation without parameters."""
         before = self.layers[-1] if self.layers else None
         if before is not None and before.kind in _MERGING and 'activation' not in before.arguments:
             arguments = before.arguments | {'activation': name}
@@ -154,7 +155,7 @@ class Chain:
         self._add(kind, arguments or {})
 
     def keep(self) -> None:
-        """Change nothing."""
+        """Append nothing."""
         self._step()
 
     def batch_norm(self, statistics: Sequence[Array], epsilon: float) -> None:
@@ -164,15 +165,15 @@ class Chain:
         self._add('BatchNormalization', {'epsilon': epsilon}, *full)
 
     def transpose(self, order: Sequence[int]) -> None:
-        """Swap the axes, between channels first and channels last only."""
+        """Swap the axes, only between channels first and channels last."""
         turn = LAST_TO_FIRST if not self.channels_first else FIRST_TO_LAST
         if len(self._shape) != 3 or tuple(order) != turn:
-            raise ModelError(f'axes are swapped to {tuple(order)}, which is not known here')
+            raise ModelError(f'axes are swapped to {tuple(order)}, which is not supported')
         self.channels_first = not self.channels_first
         self._step()
 
     def reshape(self, shape: Sequence[int]) -> None:
-        """Flatten, or keep the shape; -1 and 0 may stand for what is known, as in ONNX."""
+        """Flatten, or keep the shape; as in ONNX, sides may be -1 (computed) or 0 (kept)."""
         now = self.foreign_shape
         target = [
             now[i] if side == 0 and i < len(now) else int(side) for i, side in enumerate(shape)
@@ -184,14 +185,14 @@ class Chain:
         elif flat or (len(sides) <= 1 and math.prod(sides) in (size, -1)):
             self.flatten()
         else:
-            raise ModelError(f'{now} is reshaped to {tuple(shape)}, which is not known here')
+            raise ModelError(f'{now} is reshaped to {tuple(shape)}, which is not supported')
 
     def flatten(self) -> None:
-        """Make one row of all values, in the foreign graph's order."""
+        """Make one row of all values, in the order of the imported graph."""
         if len(self._shape) == 3:
             places = np.arange(math.prod(self._shape)).reshape(self._shape)
             if self.channels_first:
-                # Where in the foreign row each value of ours is.
+                # For each value here, its index in the row of the imported graph.
                 foreign = np.empty(places.size, np.int64)
                 foreign[places.transpose(2, 0, 1).ravel()] = np.arange(places.size)
                 self._order = foreign
@@ -206,7 +207,7 @@ class Chain:
         self._step()
 
     def crop(self, begin: Sequence[int], end: Sequence[int]) -> None:
-        """Keep the rows and columns from `begin` up to `end`; negative ends count from behind."""
+        """Keep the rows and columns from `begin` up to `end`; negative ends count from the end."""
         if len(self._shape) != 3:
             raise ModelError('only a frame can be cropped')
         spans = [
@@ -222,17 +223,17 @@ class Chain:
         self._shape = (bottom - top, right - left, channels)
 
     def finish(self) -> tuple[Layer, ...]:
-        """Return the layers; ModelError if the last one does not put out one number."""
+        """Return the layers; ModelError if their output is not one number."""
         if math.prod(self._shape) != 1:
-            raise ModelError(f'it puts out {self._shape}, not one number: the steering')
+            raise ModelError(f'it has the output {self._shape}; it must be one number')
         if len(self._shape) == 3:
             self._add('Flatten', {})
         return tuple(self.layers)
 
     def _step(self) -> None:
         self.flow = Flow(self.flow.number + 1)
-        if self.flow.number > MAX_LAYERS * 4:
-            raise ModelError('it has more operations than anybody needs')
+        if self.flow.number > _MAX_OPERATIONS:
+            raise ModelError(f'it has more than the {_MAX_OPERATIONS} operations allowed')
 
     def _add(self, kind: str, arguments: dict[str, Any], *weights: Array) -> None:
         name = f'{kind.lower()}_{len(self.layers)}'
@@ -245,12 +246,12 @@ class Chain:
         self.layers[-1] = replace(before, arguments=arguments)
 
     def _pad(self, padding: str | Sequence[int]) -> str:
-        """Add a layer for explicit padding; what remains for the layer itself comes back."""
+        """Add a layer for explicit padding; return the padding left for the next layer."""
         if isinstance(padding, str):
             return padding
         top, left, bottom, right = _ints(padding)
         if min(top, left, bottom, right) < 0 or len(self._shape) != 3:
-            raise ModelError(f'a padding by {tuple(padding)} is not known here')
+            raise ModelError(f'a padding by {tuple(padding)} is not supported')
         if top or left or bottom or right:
             self._add('ZeroPadding2D', {'padding': [[top, bottom], [left, right]]})
             height, width, channels = self._shape
@@ -280,7 +281,7 @@ class Chain:
         check_values(self._shape, 'a layer')
 
     def _by_channel(self, value: Array) -> Array:
-        """A constant as a number or as (channels,), in our order; ModelError for anything else."""
+        """Return a constant as a number or (channels,), in Keras' order; ModelError for others."""
         value = np.asarray(value, np.float64)
         if value.size == 1:
             return value.reshape(())
@@ -301,5 +302,5 @@ def _ints(values: Sequence[int]) -> list[int]:
 
 
 def _plain(value: Any) -> Any:
-    """A number or a list of numbers, as a layer's description holds them."""
+    """Return a number or a list of numbers, as in a layer's description."""
     return np.asarray(value, np.float64).tolist()

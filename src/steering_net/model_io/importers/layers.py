@@ -1,4 +1,4 @@
-"""The layers that a network may have, and how to build it from them with Keras."""
+"""Allow-list of layers, and `build`, which makes a Keras model of them."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Arguments: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: `kind` is a name of KINDS, `arguments` are Keras 3's, `weights` in its order."""
+    """One layer: a kind of KINDS, its arguments and weights as in Keras 3."""
 
     kind: str
     name: str
@@ -28,7 +28,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Kind:
-    """What may be said of a kind of layer, and the shapes of its weights for an input shape."""
+    """Allowed arguments of a kind of layer, and the shapes of its weights for an input shape."""
 
     arguments: tuple[str, ...]
     weight_shapes: Callable[[Arguments, Shape], list[Shape]] = lambda _arguments, _shape: []
@@ -122,19 +122,19 @@ KINDS = {
     'UpSampling2D': Kind(('size', 'interpolation')),
     'ZeroPadding2D': Kind(('padding',)),
 }
-"""The allow-list: kinds of layers, with the arguments that change what they compute."""
+"""The allow-list: kinds of layers, with the arguments that change their output."""
 
 
 def weighted(layer: Layer) -> bool:
-    """Whether a layer has weights, told from its description alone."""
+    """Whether a layer has weights, according to its description."""
     return bool(KINDS[layer.kind].weight_shapes(layer.arguments, (1, 1, 1)))
 
 
 def build(layers: Sequence[Layer], input_shape: Shape) -> Any:
     """Return the uncompiled `keras.Model` of a chain of layers for inputs (h, w, c).
 
-    The shapes of the weights are checked before anything is allocated for them. Raises
-    ModelError, naming the layer, for whatever does not fit.
+    The shapes of the weights are checked before memory is allocated for them. Raises ModelError,
+    naming the layer, if one does not fit.
     """
     import keras
 
@@ -163,7 +163,7 @@ def _append(layer: Layer, x: Any, name: str) -> Any:
     if not all(np.isfinite(weights).all() for weights in layer.weights):
         raise ModelError(f'layer {layer.name} has weights that are no finite numbers')
     if layer.kind == 'Arctan':
-        # LiteRT knows the arc tangent of two arguments only.
+        # With two arguments, because LiteRT has no arc tangent of one.
         return keras.ops.arctan2(x, keras.ops.ones_like(x))
     made = getattr(keras.layers, layer.kind)(name=name, **layer.arguments)
     y = made(x)
@@ -174,7 +174,7 @@ def _append(layer: Layer, x: Any, name: str) -> Any:
 
 
 def _unique(layer: Layer, taken: set[str]) -> str:
-    """A name that Keras accepts: its own where that can be, numbered where it is taken."""
+    """Return a name that Keras accepts: that of the layer if possible, numbered if it is taken."""
     stem = re.sub(r'[^A-Za-z0-9_]', '_', layer.name)[:60].strip('_') or layer.kind.lower()
     name, number = stem, 1
     while name in taken:

@@ -1,4 +1,4 @@
-"""How large a network may be: a small file can claim to be a huge one."""
+"""Limits of the size of a network, because a small file can describe a huge one."""
 
 import json
 import math
@@ -10,10 +10,10 @@ from typing import Any
 from steering_net.errors import ModelError
 
 MAX_FILE_BYTES = 512 << 20
-"""Largest file, or member of a `.keras` archive once it is unpacked."""
+"""Largest file, or unpacked member of a `.keras` archive."""
 
 MAX_WEIGHT_BYTES = 512 << 20
-"""Largest sum of all weights as float32: 134 million of them, 500 times a PilotNet."""
+"""Largest sum of all weights as float32: 134 million weights, 500 times a PilotNet."""
 
 MAX_JSON_BYTES = 8 << 20
 """Largest description of the layers."""
@@ -23,7 +23,7 @@ MAX_TENSOR_VALUES = 1 << 26
 """Most values between two layers: a 320 x 160 frame with 64 channels has 3 million."""
 
 MAX_ARGUMENT = 1 << 20
-"""Largest number that a layer's description may hold where a count or a size is meant."""
+"""Largest count or size in a layer's description."""
 
 
 def read_file(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
@@ -33,14 +33,14 @@ def read_file(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
-    """Return a member of a zip archive, whose announced size is checked before it is unpacked."""
+    """Return a member of a zip archive; its size in the directory is checked first."""
     try:
         member = archive.getinfo(name)
     except KeyError:
-        raise ModelError(f'there is no {name} in it') from None
+        raise ModelError(f'it does not contain {name}') from None
     check_bytes(member.file_size, limit, name)
     with archive.open(member) as stream:
-        # zipfile stops at the announced size, whatever the compressed data would give.
+        # zipfile stops at the size in the directory, even if the compressed data is longer.
         return stream.read(limit + 1)
 
 
@@ -57,7 +57,7 @@ def check_bytes(size: int, limit: int, what: str) -> None:
 
 
 def check_values(shape: Iterable[int | None], what: str) -> None:
-    """Raise ModelError if a tensor of this shape (None counts once) would be too large."""
+    """Raise ModelError if a tensor of this shape (None counts as 1) would be too large."""
     count = math.prod(abs(side) for side in shape if side is not None)
     if count > MAX_TENSOR_VALUES:
-        raise ModelError(f'{what} makes {count} values of a frame, more than anybody needs')
+        raise ModelError(f'{what} has {count} values, more than the {MAX_TENSOR_VALUES} allowed')

@@ -1,4 +1,4 @@
-"""Read a `.tflite` file as data: which operators it has, and its layers where they are a chain."""
+"""Reads `.tflite` files as data: checks the operators, and reads the layers of a chain."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ _FUSED = {1: 'relu', 3: 'relu6', 4: 'tanh'}
 
 
 def _schema() -> Any:
-    """The classes of the file format, from TensorFlow where ai-edge-litert is not installed."""
+    """Return the module of the file format, from TensorFlow if ai-edge-litert is not installed."""
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError:
@@ -29,7 +29,7 @@ def _schema() -> Any:
 
 
 def check_operators(content: bytes, name: str) -> None:
-    """Raise ModelError for a file that needs operators that are not LiteRT's own."""
+    """Raise ModelError for a file with operators that are not built into LiteRT."""
     schema = _schema()
     try:
         model = schema.Model.GetRootAs(content)
@@ -48,9 +48,9 @@ def check_operators(content: bytes, name: str) -> None:
 
 
 def read_litert(path: Path) -> tuple[Any, str]:
-    """Return the `keras.Model` of a `.tflite` file of float weights, and what saved it.
+    """Return the `keras.Model` of a `.tflite` file of float weights, and `LiteRT`.
 
-    Raises ModelError, naming the operator, for a network that is no chain of known ones.
+    Raises ModelError, naming the operator, unless the network is a chain of supported operators.
     """
     content = read_file(path)
     check_operators(content, path.name)
@@ -62,12 +62,12 @@ def read_litert(path: Path) -> tuple[Any, str]:
 
 
 def _code(code: Any) -> int:
-    """An operator's number, which old files have in a smaller field."""
+    """Return an operator's number, which old files store in a smaller field."""
     return int(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
 
 
 class _Graph:
-    """The one graph of a file, read operator by operator."""
+    """Reads the graph of a file, operator by operator."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -89,7 +89,7 @@ class _Graph:
         chain = Chain(shape[1:])
         values: dict[int, Any] = {-1: None, graph.Inputs(0): chain.flow}
         if graph.OperatorsLength() > _MAX_OPERATORS:
-            raise ModelError('it has more operators than anybody needs')
+            raise ModelError(f'it has more than the {_MAX_OPERATORS} operators allowed')
         for number in range(graph.OperatorsLength()):
             operator = graph.Operators(number)
             inputs = tuple(self._value(values, i) for i in operator.InputsAsNumpy().tolist())
@@ -119,7 +119,7 @@ class _Graph:
         return Operation(self._names.get(code, str(code)), inputs, dict(self._options(operator)))
 
     def _options(self, operator: Any) -> Iterator[tuple[str, Any]]:
-        """An operator's options, which are methods without arguments of a generated class."""
+        """Yield an operator's options, which are methods without arguments of its class."""
         kinds = vars(self._schema.BuiltinOptions)
         kind = next((k for k, v in kinds.items() if v == operator.BuiltinOptionsType()), 'NONE')
         table = operator.BuiltinOptions()
@@ -140,14 +140,14 @@ _OPTIONS = (
 
 
 def _fused(handler: Handler) -> Handler:
-    """Let the activation follow that an operator has built in."""
+    """Return a handler that also appends the activation built into an operator."""
 
     def handle(chain: Chain, operation: Operation) -> None:
         handler(chain, operation)
         number = operation.attributes.get('FusedActivationFunction', 0)
         if number:
             if number not in _FUSED:
-                raise ModelError(f'{operation.name} has an activation that is not known here')
+                raise ModelError(f'{operation.name} has an activation that is not supported')
             chain.activate(_FUSED[number])
 
     return handle
@@ -180,7 +180,7 @@ def _depthwise(chain: Chain, operation: Operation) -> None:
 
 def _dense(chain: Chain, operation: Operation) -> None:
     if operation.attributes.get('WeightsFormat', 0):
-        raise ModelError('shuffled weights are not known here')
+        raise ModelError('shuffled weights are not supported')
     chain.flatten()
     chain.dense(operation.constant(1).T)
     _bias(chain, operation)
@@ -210,7 +210,7 @@ def _reshape(chain: Chain, operation: Operation) -> None:
 
 
 def _renamed(operation: Operation) -> Operation:
-    """The same operation with its attributes spelt as TensorFlow spells them."""
+    """Return the operation with the attribute names of TensorFlow."""
     names = {
         'BeginMask': 'begin_mask',
         'EllipsisMask': 'ellipsis_mask',

@@ -1,7 +1,7 @@
-"""Read an ONNX file: PilotNets as PyTorch, tf2onnx and others export them.
+"""Reads ONNX files: networks that PyTorch, tf2onnx and others export.
 
-The file is parsed by protobuf, with those parts of the format that are needed here; fields that
-are not named are skipped. https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+The file is parsed by protobuf with the fields that are needed here; other fields are skipped.
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ _MESSAGES = {
 
 @cache
 def _model_class() -> Any:
-    """The message class of a whole file, made from the table above."""
+    """Return the message class of a file, made from the table above."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     Field = descriptor_pb2.FieldDescriptorProto
@@ -67,9 +67,9 @@ def _model_class() -> Any:
 
 
 def read_onnx(path: Path) -> tuple[Any, str]:
-    """Return the `keras.Model` of an ONNX file and what saved it.
+    """Return the `keras.Model` of an ONNX file and the program that saved it.
 
-    Raises ModelError, naming the operation, for a network that is no chain of known ones.
+    Raises ModelError, naming the operation, unless the network is a chain of supported operations.
     """
     from google.protobuf.message import DecodeError
 
@@ -121,7 +121,7 @@ def _attribute(attribute: Any) -> Any:
 
 def _array(tensor: Any) -> Array:
     if tensor.data_location or tensor.data_type not in _TYPES:
-        raise ModelError(f'tensor {tensor.name} lies in another file or is of an unknown type')
+        raise ModelError(f'tensor {tensor.name} is in another file or of an unknown type')
     kind = np.dtype(_TYPES[tensor.data_type])
     if tensor.raw_data:
         flat = np.frombuffer(tensor.raw_data, kind.newbyteorder('<')).astype(kind)
@@ -136,7 +136,7 @@ def _padding(operation: Operation) -> str | Sequence[int]:
     if mode == 'SAME_UPPER':
         return 'same'
     if mode not in ('NOTSET', 'VALID'):
-        raise ModelError(f'padding {mode} is not known here')
+        raise ModelError(f'padding {mode} is not supported')
     pads = operation.attributes.get('pads') or [0, 0, 0, 0]
     return 'valid' if mode == 'VALID' or not any(pads) else list(pads)
 
@@ -190,9 +190,9 @@ def _global_pool(kind: str) -> Handler:
 def _gemm(chain: Chain, operation: Operation) -> None:
     attributes = operation.attributes
     if any(float(attributes.get(name, 1.0)) != 1.0 for name in ('alpha', 'beta')):
-        raise ModelError('Gemm with alpha or beta is not known here')
+        raise ModelError('Gemm with alpha or beta is not supported')
     if attributes.get('transA'):
-        raise ModelError('Gemm with transA is not known here')
+        raise ModelError('Gemm with transA is not supported')
     matrix = operation.constant(1)
     chain.dense(matrix.T if attributes.get('transB') else matrix)
     if len(operation.inputs) > 2:
@@ -206,7 +206,7 @@ def _batch_norm(chain: Chain, operation: Operation) -> None:
 
 def _flatten(chain: Chain, operation: Operation) -> None:
     if operation.attributes.get('axis', 1) != 1:
-        raise ModelError('Flatten of another axis than the first is not known here')
+        raise ModelError('Flatten of another axis than the first is not supported')
     chain.flatten()
 
 
@@ -215,13 +215,13 @@ def _clip(chain: Chain, operation: Operation) -> None:
         float(operation.attributes.get(name, 0.0)) for name in ('min', 'max')
     ]
     if len(bounds) != 2 or bounds[0] != 0.0:
-        raise ModelError(f'Clip to {bounds} is not known here')
+        raise ModelError(f'Clip to {bounds} is not supported')
     chain.apply('ReLU', {'max_value': bounds[1]})
 
 
 def _cast(chain: Chain, operation: Operation) -> None:
     if _TYPES.get(operation.attributes.get('to', 0)) not in (np.float32, np.float16, np.float64):
-        raise ModelError('a Cast to whole numbers is not known here')
+        raise ModelError('a Cast to whole numbers is not supported')
     chain.keep()
 
 
@@ -256,7 +256,7 @@ def _pad(chain: Chain, operation: Operation) -> None:
     pads = operation.attributes.get('pads') or operation.constant(1).tolist()
     _channels_first(chain, operation)
     if len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
-        raise ModelError(f'padding {pads} is not known here')
+        raise ModelError(f'padding {pads} is not supported')
     chain.pad(pads[2:4], pads[6:8])
 
 

@@ -1,7 +1,7 @@
-"""Read a TensorFlow SavedModel: its graph and its variables as data, without loading either.
+"""Reads TensorFlow SavedModels: graph and variables as data, without loading the graph.
 
-A graph may write files when it runs, and may run when it is loaded. Here it does neither: the
-operations between the serving signature's input and its output are walked as a list of names.
+A graph can write files when it runs, and can run when it is loaded. Here it is neither loaded nor
+run: the operations from the input to the output of the serving signature are read as a list.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ _MAX_CALLS = 32
 def read_saved_model(path: Path) -> tuple[Any, str]:
     """Return the `keras.Model` of a SavedModel folder, or of its saved_model.pb.
 
-    Raises ModelError, naming the operation, for a network that is no chain of known ones.
+    Raises ModelError, naming the operation, unless the network is a chain of supported operations.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
@@ -81,13 +81,13 @@ class _Variables:
 
 
 def _restored(graph: Any) -> Iterator[tuple[str, str]]:
-    """Which key of the checkpoint the graph's own restore function gives to which handle."""
+    """Yield (handle, key of the checkpoint) as the graph's own restore function assigns them."""
     restore = graph.saver_def.restore_op_name
     call = next((node for node in graph.graph_def.node if node.name == restore), None)
     functions = {f.signature.name: f for f in graph.graph_def.library.function}
     function = functions.get(call.attr['f'].func.name) if call is not None else None
     if call is None or function is None:
-        raise ModelError('it does not say how its variables are restored')
+        raise ModelError('it has no function that restores its variables')
     arguments = [argument.name for argument in function.signature.input_arg]
     handles = dict(zip(arguments, call.input, strict=True))
     nodes = {node.name: node for node in function.node_def}
@@ -103,14 +103,14 @@ def _restored(graph: Any) -> Iterator[tuple[str, str]]:
 
 @dataclass
 class _Scope:
-    """The nodes of the graph or of one call of a function, and what is known of their values."""
+    """The nodes of the graph or of one call of a function, and their values computed so far."""
 
     nodes: dict[str, Any]
     values: dict[str, Any] = field(default_factory=dict)
 
 
 class _Reader:
-    """Walks from the output back to the input."""
+    """Walks the graph from the output back to the input."""
 
     def __init__(self, graph: Any, variables: _Variables) -> None:
         self._functions = {f.signature.name: f for f in graph.graph_def.library.function}
@@ -128,7 +128,7 @@ class _Reader:
         return self._chain
 
     def _value(self, scope: _Scope, tensor: str) -> Any:
-        """The value of a tensor, which is spelt node, node:index or node:output:index."""
+        """Return the value of a tensor, named node, node:index or node:output:index."""
         name, *rest = tensor.split(':')
         index = int(rest[-1]) if rest else 0
         if name not in scope.values:
@@ -139,13 +139,13 @@ class _Reader:
         if isinstance(value, tuple):
             return value[index]
         if index:
-            raise ModelError(f'a second output of {name} is not known here')
+            raise ModelError(f'a second output of {name} is not supported')
         return value
 
     def _run(self, scope: _Scope, node: Any) -> Any:
         self._operations += 1
         if self._operations > _MAX_OPERATIONS:
-            raise ModelError('it has more operations than anybody needs')
+            raise ModelError(f'it has more than the {_MAX_OPERATIONS} operations allowed')
         if node.op == 'Const':
             return _constant(node.attr['value'].tensor)
         if node.op == 'VarHandleOp':
@@ -162,7 +162,7 @@ class _Reader:
             raise ModelError(f'its graph lacks the function {name}')
         self._calls += 1
         if self._calls > _MAX_CALLS:
-            raise ModelError('it has more functions than anybody needs')
+            raise ModelError(f'it has more than the {_MAX_CALLS} function calls allowed')
         scope = _Scope({node.name: node for node in function.node_def})
         for argument, value in zip(function.signature.input_arg, inputs, strict=True):
             scope.values[argument.name] = value
@@ -195,15 +195,15 @@ def _constant(tensor: Any) -> Array:
 
 def _last(operation: Operation) -> Any:
     if operation.attributes.get('data_format', 'NHWC') != 'NHWC':
-        raise ModelError(f'{operation.name} with channels first is not known here')
+        raise ModelError(f'{operation.name} with channels first is not supported')
     padding = str(operation.attributes.get('padding', 'VALID')).lower()
     if padding not in ('same', 'valid'):
-        raise ModelError(f'padding {padding} is not known here')
+        raise ModelError(f'padding {padding} is not supported')
     return padding
 
 
 def _inner(values: Iterable[int] | None) -> list[int]:
-    """Rows and columns of a list for (batch, rows, columns, channels)."""
+    """Return rows and columns of a list for (batch, rows, columns, channels)."""
     return list(values or [1, 1, 1, 1])[1:3]
 
 
@@ -236,7 +236,7 @@ def _bias(chain: Chain, operation: Operation) -> None:
 
 def _matmul(chain: Chain, operation: Operation) -> None:
     if operation.attributes.get('transpose_a'):
-        raise ModelError('MatMul with transpose_a is not known here')
+        raise ModelError('MatMul with transpose_a is not supported')
     matrix = operation.constant(1)
     chain.dense(matrix.T if operation.attributes.get('transpose_b') else matrix)
 

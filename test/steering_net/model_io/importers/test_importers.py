@@ -20,6 +20,8 @@ from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
 from steering_net.model_io.reader import load_keras, other_half, read_network
 
+pytestmark = pytest.mark.slow
+
 # Written by these versions of Python: marshal.dumps of `lambda x: x` and of
 # `lambda x: x/127.5-1.`
 IDENTITY = {
@@ -246,7 +248,7 @@ def test_onnx_with_channels_first_throughout(tmp_path):
 def test_onnx_with_an_unknown_operation_is_refused_by_its_name(tmp_path):
     path = onnx_file(tmp_path / 'net.onnx', NHWC)
     path.write_bytes(path.read_bytes().replace(b'Atan', b'Loop'))
-    with pytest.raises(ModelError, match='operation Loop is not known here'):
+    with pytest.raises(ModelError, match='operation Loop is not supported'):
         load_keras(path)
 
 
@@ -331,10 +333,10 @@ def test_other_convolutions_of_theano_are_refused_by_name(tmp_path):
 def test_weights_that_do_not_fit_are_refused_before_they_are_made(tmp_path):
     layers = [entry('Flatten', 'f', **shape(66, 200, 3)), entry('Dense', 'big', units=10**6)]
     path = legacy_h5(tmp_path / 'net.h5', *layers, weights=[('big', (np.ones((39600, 1)),))])
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ModelError, match=r'layer big needs weights \[\(39600, 1000000\)'):
         load_keras(path)
-    assert time.monotonic() - started < 5.0
+    assert time.process_time() - started < 5.0, '158 GB were made'
 
 
 @pytest.mark.parametrize('kind', ['h5', 'keras', 'h5 of Keras 3', 'named'])
@@ -411,12 +413,12 @@ def test_an_hdf5_bomb_and_weights_elsewhere_are_refused(tmp_path):
         group = file['model_weights/d']
         del group['w0']
         group.create_dataset('w0', (39600, 1), 'f4', external=[(secret, 0, 39600 * 4)])
-    with pytest.raises(ModelError, match='lies somewhere else than in this file'):
+    with pytest.raises(ModelError, match='is stored outside of this file'):
         load_keras(path)
     with h5py.File(path, 'a') as file:
         del file['model_weights/d']['w0']
         file['model_weights/d']['w0'] = h5py.ExternalLink('other.h5', '/w0')
-    with pytest.raises(ModelError, match='lies somewhere else than in this file'):
+    with pytest.raises(ModelError, match='is stored outside of this file'):
         load_keras(path)
 
 
@@ -460,8 +462,8 @@ def test_weights_find_the_architecture_beside_them(saved, tmp_path):
 @pytest.mark.parametrize(
     ('layers', 'message'),
     [
-        ([entry('Dense', 'd', units=2)], r'puts out \(None, 2\), not one number'),
-        ([entry('LSTM', 'memory', units=1)], 'layer memory is a LSTM, which is not known'),
+        ([entry('Dense', 'd', units=2)], r'has the output \(None, 2\); it must be one number'),
+        ([entry('LSTM', 'memory', units=1)], 'layer memory is a LSTM, which is not supported'),
         ([entry('Dense', 'd', units=1, wobble=3)], 'layer d has an argument wobble'),
         ([entry('Dense', 'd', units=1, activation='evil')], 'layer d has an activation evil'),
     ],
@@ -502,7 +504,7 @@ for number in range(200):
     path = folder / original.name
     path.write_bytes(data)
     other = (originals[2],) if 'weights' in original.name else ()
-    started = time.monotonic()
+    started = time.process_time()
     try:
         model = read_network(path, *other).model
         assert np.isfinite(model(frames).numpy()).all(), number
@@ -510,7 +512,7 @@ for number in range(200):
     except ModelError as error:
         assert '\\n' not in str(error), error
         refused += 1
-    assert time.monotonic() - started < 20, number
+    assert time.process_time() - started < 20, number
     path.unlink()
 assert not list(folder.iterdir()), 'something else was written'
 print(refused, finite)

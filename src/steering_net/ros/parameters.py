@@ -1,4 +1,4 @@
-"""Parameters that are declared once, with everything that a person wants to know of them."""
+"""Parameter: the description of a ROS parameter, and how a node declares it and gets its value."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-from sim_bridge.errors import UsageError
-
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: its description ends with the unit; low and high are inclusive."""
+    """A parameter with default, description (with unit), range (inclusive) and choices.
+
+    `read_only` means that it cannot be changed while the node runs.
+    """
 
     name: str
     default: bool | int | float | str
@@ -26,7 +27,7 @@ class Parameter:
     read_only: bool = True
 
     def descriptor(self) -> ParameterDescriptor:
-        """The ROS descriptor of this parameter."""
+        """Return the ROS descriptor."""
         descriptor = ParameterDescriptor(
             name=self.name,
             description=self.description,
@@ -45,12 +46,12 @@ class Parameter:
         return descriptor
 
 
-class ParameterError(UsageError):
-    """A parameter has a value that it cannot have; the message names it and the fix."""
+class ParameterError(ValueError):
+    """A value that a parameter cannot have; the message names both and what is allowed."""
 
 
 def declare(node: Node, parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """Declare all of them and return their values by name.
+    """Declare parameters and return their values by name.
 
     Raises ParameterError for a value of the wrong type, out of range or not among the choices.
     """

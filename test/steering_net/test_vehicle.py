@@ -1,3 +1,5 @@
+"""The bicycle model of the car, its arcs and pure pursuit."""
+
 import math
 
 import numpy as np

@@ -1,0 +1,84 @@
+"""Values of options that several verbs have: what is accepted, and what the message says."""
+
+import argparse
+
+import pytest
+
+from sim_bridge.cli.arguments import (
+    check_cars,
+    check_model,
+    check_output_file,
+    check_port,
+    check_range,
+    check_speed_limit,
+    seed_range,
+)
+from sim_bridge.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ('text', 'seeds'), [('7', range(7, 8)), ('0-9', range(10)), ('3-3', range(3, 4))]
+)
+def test_seeds_are_one_or_a_range(text, seeds):
+    assert seed_range(text) == seeds
+
+
+@pytest.mark.parametrize('text', ['', '-1', '9-1', '1-', 'a', '1-b', '1-2-3', '1.5'])
+def test_other_texts_are_no_seeds(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='such as 7 nor a range of seeds'):
+        seed_range(text)
+
+
+@pytest.mark.parametrize(
+    ('check', 'value', 'message'),
+    [
+        (check_port, 0, '--port is 0; it must be 1..65535'),
+        (check_port, 65536, '--port is 65536; it must be 1..65535'),
+        (check_cars, 0, '--cars is 0; it must be 1..32'),
+        (check_cars, 33, '--cars is 33; it must be 1..32'),
+        (
+            check_speed_limit,
+            0.0,
+            '--speed-limit is 0.0; it must be greater than 0 and at most 60 m/s',
+        ),
+        (
+            check_speed_limit,
+            float('nan'),
+            '--speed-limit is nan; it must be greater than 0 and at most 60 m/s',
+        ),
+    ],
+)
+def test_message_names_the_option_the_value_and_what_is_allowed(check, value, message):
+    with pytest.raises(UsageError) as caught:
+        check(value)
+    assert str(caught.value) == message
+
+
+def test_values_at_the_bounds_are_accepted():
+    for port in (1, 65535):
+        check_port(port)
+    for cars in (1, 32):
+        check_cars(cars)
+    check_speed_limit(60.0)
+
+
+def test_range_without_an_upper_bound_has_a_unit():
+    check_range('--seconds', 0.0, 0.0, unit='s')
+    with pytest.raises(UsageError, match=r'^--seconds is -1\.0; it must be 0 s or greater$'):
+        check_range('--seconds', -1.0, 0.0, unit='s')
+
+
+def test_file_that_cannot_be_written_is_named_with_the_fix(tmp_path):
+    check_output_file('--json', None)
+    check_output_file('--json', tmp_path / 'new.json')
+    with pytest.raises(UsageError, match='is a folder; name a file in it'):
+        check_output_file('--json', tmp_path)
+    with pytest.raises(UsageError, match=r'there is no folder .*; create it'):
+        check_output_file('--json', tmp_path / 'none' / 'new.json')
+
+
+def test_network_is_the_shipped_one_or_exists(tmp_path):
+    check_model('--model', 'default')
+    check_model('--model', str(tmp_path))
+    with pytest.raises(UsageError, match=r'^--model: there is no file .*none\.keras; name'):
+        check_model('--model', str(tmp_path / 'none.keras'))
