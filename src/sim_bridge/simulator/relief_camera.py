@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sim_bridge.simulator.bonnet import draw_bonnet
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.sprites import Sprites, View
-from sim_bridge.simulator.strip import ALONG_M, LEVELS, PAD_M, REACH_M, paint_strip
+from sim_bridge.simulator.strip import ALONG_M, ASPHALT, LEVELS, PAD_M, REACH_M, paint_strip
 from sim_bridge.simulator.terrain import CELL_M, make_terrain, sun_colours
 from sim_bridge.simulator.track import Posture, Track
 from steering_net.vehicle import Pose
@@ -39,6 +39,7 @@ _UNDERSIDE = (62, 62, 66)
 _LEVEL_STEPS_M = [2.8 * ALONG_M * 4**level for level in range(LEVELS - 1)]
 """Distance along the lap between two rows of a frame from which the next level is used."""
 _BONNET = (186.0, 184.0, 176.0)
+_GRAIN_PX = 64
 _SKY_TOP = 0.8
 """Tangent of the elevation at which the sky has its upper colour."""
 
@@ -98,6 +99,7 @@ class ReliefCamera:
         ]
         self._bridges = [self._bridge(*span) for span in world.bridges]
         self._sky = _sky_colours(world.light.sky)
+        self._grain = _grain(world.grain, self.params)
         self._sprites = Sprites(track, world, self._terrain)
 
     def render(self, pose: Pose, near_s_m: float | None = None) -> Image:
@@ -287,7 +289,10 @@ class ReliefCamera:
         sun = cv2.LUT(cv2.cvtColor(cv2.extractChannel(image, 3), cv2.COLOR_GRAY2RGB), self._sun)
         lit = cv2.multiply(cv2.cvtColor(road, cv2.COLOR_RGBA2RGB), sun, None, 1.0 / 128.0)
         image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
-        cv2.copyTo(lit, cv2.extractChannel(road, 3), image)
+        kind = cv2.extractChannel(road, 3)
+        cv2.copyTo(lit, kind, image)
+        cv2.multiply(lit, self._grain_at(hits), lit, 1.0 / 128.0)
+        cv2.copyTo(lit, cv2.compare(kind, ASPHALT - 8, cv2.CMP_GE), image)
         light = self._world.light
         if hits.underside.size > 1:
             image[hits.underside] = _UNDERSIDE
@@ -296,6 +301,12 @@ class ReliefCamera:
         sky = self._sky.take(_index(rise * np.float32(255.0 / _SKY_TOP)), axis=0, mode='clip')
         cv2.copyTo(sky, hits.sky.astype(np.uint8), image)
         return np.asarray(image, np.uint8)
+
+    def _grain_at(self, hits: _Hits) -> Image:
+        """Return the grain of the asphalt in this frame; it moves with the road."""
+        row, column = (int(values[-1, 0] * 37.0) % _GRAIN_PX for values in (hits.x, hits.y))
+        rows, columns = hits.x.shape
+        return self._grain[row : row + rows, column : column + columns]
 
     def _road(self, hits: _Hits) -> Image:
         """Return the (rows, columns, 4) texture of the road at the pixels, 0 beside it."""
@@ -356,6 +367,15 @@ def _sky_colours(sky: tuple[Any, Any]) -> Image:
     share = np.sqrt(np.linspace(0.0, 1.0, 256))[:, None]
     top, bottom = np.array(sky[0]), np.array(sky[1])
     return np.asarray(np.rint(bottom + (top - bottom) * share), np.uint8)
+
+
+def _grain(strength: float, params: Pinhole) -> Image:
+    """Return factors of the asphalt's brightness in pixels, 128 for 1, larger than a frame."""
+    rng = np.random.default_rng(7)
+    shape = (params.height_px + _GRAIN_PX, params.width_px + _GRAIN_PX)
+    noise = cv2.GaussianBlur(rng.normal(0.0, 1.0, shape), (0, 0), 0.75)
+    gain = np.clip(128.0 * (1.0 + 0.3 * strength * noise), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.merge([gain, gain, gain]), np.uint8)
 
 
 def _fogged(image: Any, depth: Floats, colour: Any, fog_m: tuple[float, float]) -> Image:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.simulator.scenery import Image
-from sim_bridge.simulator.terrain import CELL_M, Terrain, sun_colours
+from sim_bridge.simulator.terrain import CELL_M, Terrain, on_bridge, sun_colours
 from sim_bridge.simulator.track import FloatArray, Track
 from sim_bridge.simulator.worlds.world import Posts, World
 
@@ -19,6 +19,7 @@ _SMALLEST = 0.02
 """Smallest tangent of a sprite's height that is drawn."""
 _MOST = 90
 _SHIFT = 4
+_OFF_BRIDGE_M = 11.0
 _SMOOTH = 0.15
 """Tangent of the height from which a sprite has smooth edges."""
 _LEAST_DEPTH = 0.15
@@ -162,6 +163,9 @@ def _trees(track: Track, world: World, terrain: Terrain, rng: np.random.Generato
     nearest = terrain.nearest[cells[:, 1], cells[:, 0]]
     gap = np.hypot(x - track.centre_m[nearest, 0], y - track.centre_m[nearest, 1])
     dry = world.ground.water_level_m is None or z > (world.ground.water_level_m or 0.0) + 0.15
+    bridge = track.centre_m[on_bridge(track, world)][::8]
+    for place_m in bridge:
+        inside &= np.hypot(x - place_m[0], y - place_m[1]) > _OFF_BRIDGE_M
     free = inside & dry & (gap > track.left_m[nearest] + trees.nearest_m)
     height = rng.uniform(*trees.height_m, count)
     places = np.stack([x, y, z, height], axis=1)[free]
@@ -224,9 +228,9 @@ def _palm(rng: np.random.Generator) -> _Shape:
 
 def _post(polygons: int, corners: int) -> _Shape:
     """Return a white post with two red bars, as many polygons and corners as a tree has."""
-    stem = np.array([(-0.05, 0), (0.05, 0), (0.05, 0.86), (-0.05, 0.86)])
+    stem = np.array([(-0.025, 0), (0.025, 0), (0.02, 0.86), (-0.02, 0.86)])
     crown = np.full((polygons, corners, 2), (0.0, 0.9))
     for bar, (low, high) in enumerate(((0.84, 0.89), (0.94, 1.0))):
-        crown[bar] = (-0.13, high)
-        crown[bar, :4] = [(-0.13, low), (0.13, low), (0.13, high), (-0.13, high)]
+        crown[bar] = (-0.09, high)
+        crown[bar, :4] = [(-0.09, low), (0.09, low), (0.09, high), (-0.09, high)]
     return _Shape(stem, crown, np.array([212.0, 212, 208]), np.array([190.0, 70, 66]))

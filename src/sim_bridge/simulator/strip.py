@@ -22,13 +22,16 @@ REACH_M = 8.2
 """The texture reaches this far to either side of the centre line."""
 PAD_M = 16.0
 """Length of the lap that is repeated at either end."""
+ASPHALT = 255
+"""The fourth channel where the surface is grainy."""
+_SMOOTH = 160
 LEVELS = 4
 _BEVEL_M = 0.25
 _TILE = 1024
 
 
 class Strip(NamedTuple):
-    """Texture (rows, columns, 4) uint8 RGB and 255 where there is road, and where levels lie.
+    """Texture (rows, columns, 4) uint8 RGB and kind, 0 beside the road; where its levels lie.
 
     Column = (s + PAD_M) * `per_m_along[level]` - 0.5, because the start and the end of the lap are
     repeated at both ends; row = first_row[level] + (REACH_M - offset) *
@@ -57,7 +60,7 @@ def paint_strip(track: Track, world: World) -> Strip:
     _pave(image, edges, world, rng)
     for stripe in world.stripes:
         _paint_stripe(image, edges[stripe.line], stripe, per_m)
-    grit = rng.normal(0.0, 11.0 * world.grain, (rows, _TILE)).astype(np.float32)
+    grit = rng.normal(0.0, 6.0 * world.grain, (rows, _TILE)).astype(np.float32)
     grit = cv2.GaussianBlur(grit, (0, 0), 0.7) * 1.5
     gain = np.clip(128.0 + grit, 60, 196).astype(np.uint8)
     for first in range(0, columns, _TILE):
@@ -88,7 +91,7 @@ def _pave(
     paved = cv2.multiply(plain, cv2.merge([tone] * 3), None, 1 / 128.0)
     cv2.copyTo(np.asarray(paved), inside.astype(np.uint8), plain)
     image[..., :3] = paved
-    image[..., 3] = inside * np.uint8(255)
+    image[..., 3] = inside * np.uint8(ASPHALT)
 
 
 def _paint_stripe(image: Image, edge: FloatArray, stripe: Stripe, per_m: float) -> None:
@@ -99,11 +102,12 @@ def _paint_stripe(image: Image, edge: FloatArray, stripe: Stripe, per_m: float) 
     count = max(1, round((high_m - low_m) / ACROSS_M))
     painted = np.flatnonzero(where)
     rows = np.clip(top[painted][:, None] + np.arange(count), 0, image.shape[0] - 1)
+    kind = ASPHALT if stripe.grainy else _SMOOTH
     colours: Image = np.empty((len(painted), 4), np.uint8)
-    colours[:] = (*(stripe.gap_colour or stripe.colour), 255)
+    colours[:] = (*(stripe.gap_colour or stripe.colour), kind)
     if stripe.marks:
         is_mark = _marked(stripe, columns, per_m)[painted]
-        colours[is_mark] = (*stripe.colour, 255)
+        colours[is_mark] = (*stripe.colour, kind)
         if stripe.gap_colour is None:
             painted, rows, colours = painted[is_mark], rows[is_mark], colours[is_mark]
     image[rows, painted[:, None]] = colours[:, None]

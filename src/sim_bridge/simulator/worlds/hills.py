@@ -71,7 +71,7 @@ def make(seed: int) -> World:
         seed=2_000_000 + seed,
         line=line,
         asphalt=_ASPHALTS[int(rng.integers(len(_ASPHALTS)))],
-        grain=float(rng.uniform(0.6, 1.2)),
+        grain=float(rng.uniform(0.2, 1.0)),
         stripes=_stripes(road, lap_m, colour, rng),
         ground=_ground(rng),
         light=_light(rng),

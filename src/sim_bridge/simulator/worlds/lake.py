@@ -29,7 +29,7 @@ _STRIPS: tuple[Span, ...] = (
 )
 _YELLOW: Colour = (176.0, 164.0, 66.0)
 _KERB: Colour = (226.0, 218.0, 190.0)
-_EARTH: Colour = (184.0, 132.0, 76.0)
+_EARTH: Colour = (178.0, 142.0, 92.0)
 
 
 def make() -> World:
@@ -39,8 +39,8 @@ def make() -> World:
         summary='the lake track of the Udacity simulator: flat, kerbs, a bridge',
         seed=1_000_001,
         line=read_line('lake.csv'),
-        asphalt=(112.0, 112.0, 103.0),
-        grain=1.25,
+        asphalt=(122.0, 123.0, 113.0),
+        grain=0.95,
         stripes=(*_side('left'), *_side('right'), *_bridge()),
         ground=Ground(
             left_rise_m=((0.0, 0.0), (3.0, -0.1), (10.0, -0.6), (20.0, -2.0), (40.0, -11.0)),
@@ -65,7 +65,7 @@ def make() -> World:
             azimuth_rad=0.0,
             elevation_rad=math.radians(42.2),
             shadow=(0.58, 0.62, 0.70),
-            sky=((84.0, 112.0, 172.0), (178.0, 200.0, 218.0)),
+            sky=((72.0, 103.0, 164.0), (197.0, 218.0, 223.0)),
             fog=(166.0, 193.0, 212.0),
             fog_m=(100.0, 600.0),
         ),
@@ -87,7 +87,7 @@ def _side(side: str) -> tuple[Stripe, ...]:
         dirt = (Stripe(side, 0.9 * -out, 3.5 * out, _EARTH, _DIRT),)
     bars = tuple(mark for span in _STRIPS for mark in every(span, 0.5, 0.25))
     return (
-        Stripe(side, -1.14 * out, -0.81 * out, (104.0, 103.0, 84.0), paved),
+        Stripe(side, -1.14 * out, -0.81 * out, (104.0, 103.0, 88.0), paved, grainy=True),
         Stripe(side, -1.26 * out, -1.14 * out, _YELLOW, paved),
         Stripe(side, -0.81 * out, -0.69 * out, _YELLOW, paved),
         Stripe(side, 0.0, 1.1 * out, _KERB, kerb, rise_m=0.22),
@@ -97,12 +97,9 @@ def _side(side: str) -> tuple[Stripe, ...]:
 
 
 def _bridge() -> tuple[Stripe, ...]:
-    stones = every(_BRIDGE, 0.55, 0.5)
     wall: Colour = (44.0, 42.0, 40.0)
     return (
-        Stripe(
-            'centre', 7.0, -7.0, (150.0, 124.0, 112.0), (_BRIDGE,), stones, (176.0, 150.0, 134.0)
-        ),
+        Stripe('centre', 7.0, -7.0, (160.0, 136.0, 124.0), (_BRIDGE,), grainy=True),
         Stripe('left', 0.0, 1.6, wall, (_BRIDGE,), rise_m=0.73),
         Stripe('right', 0.0, -1.6, wall, (_BRIDGE,), rise_m=0.73),
     )

@@ -34,7 +34,7 @@ class Stripe(NamedTuple):
     edge or 'centre'. It covers `spans` of the lap, m, or all of it. With `marks` (start, end of
     each, m) only those parts are painted in `colour`, and the gaps in `gap_colour` if there is
     one.
-    `rise_m` is its height above the road.
+    `rise_m` is its height above the road; `grainy` says whether it looks as rough as asphalt.
     """
 
     line: str
@@ -45,6 +45,7 @@ class Stripe(NamedTuple):
     marks: tuple[Span, ...] = ()
     gap_colour: Colour | None = None
     rise_m: float = 0.0
+    grainy: bool = False
 
 
 class Ground(NamedTuple):
