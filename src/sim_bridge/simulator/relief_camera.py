@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.simulator.bonnet import draw_bonnet
+from sim_bridge.simulator.bridges import Bridge, bridges_of
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.sprites import Sprites, View
 from sim_bridge.simulator.strip import ALONG_M, ASPHALT, LEVELS, PAD_M, REACH_M, paint_strip
@@ -40,20 +41,10 @@ _LEVEL_STEPS_M = [2.8 * ALONG_M * 4**level for level in range(LEVELS - 1)]
 """Distance along the lap between two rows of a frame from which the next level is used."""
 _BONNET = (186.0, 184.0, 176.0)
 _GRAIN_PX = 64
+_FLUSH_M = np.float32(0.3)
+"""A bridge also hides ground that is this much nearer, because its ends lie on the ground."""
 _SKY_TOP = 0.8
 """Tangent of the elevation at which the sky has its upper colour."""
-
-
-class _Bridge(NamedTuple):
-    """A straight, level plate: where it starts, m, its direction, and its first s."""
-
-    x_m: float
-    y_m: float
-    z_m: float
-    cos: float
-    sin: float
-    first_m: float
-    length_m: float
 
 
 class _Hits(NamedTuple):
@@ -65,7 +56,8 @@ class _Hits(NamedTuple):
     along: Floats
     lateral: Floats
     sky: NDArray[np.bool_]
-    underside: NDArray[np.bool_]
+    bridge: NDArray[np.bool_] | None
+    is_below: bool
 
 
 class ReliefCamera:
@@ -83,6 +75,8 @@ class ReliefCamera:
         self._plain_m = float(self._terrain.height.min())
         self._plain = self._terrain.colour.mean(axis=(0, 1)).tolist()
         self._sun = sun_colours(world.light)[None]
+        self._fog = np.empty((self.params.height_px, self.params.width_px, 3), np.uint8)
+        self._fog[:] = np.array(world.light.fog, np.uint8)
         self._bonnet, self._bonnet_mask = draw_bonnet(self.params, np.array(_BONNET))
         self._rays = self._pixel_rays()
         self._depths = _sample_depths()
@@ -97,7 +91,7 @@ class ReliefCamera:
                 np.arange(len(track.centre_m)) * track.step_m,
             )
         ]
-        self._bridges = [self._bridge(*span) for span in world.bridges]
+        self._bridges = bridges_of(track)
         self._sky = _sky_colours(world.light.sky)
         self._grain = _grain(world.grain, self.params)
         self._sprites = Sprites(track, world, self._terrain)
@@ -115,26 +109,20 @@ class ReliefCamera:
         rotation = _rotation(posture)
         eye = self._eye(pose, posture, rotation)
         rays = rotation.astype(np.float32) @ self._rays
-        shape = (self.params.height_px - self._cut, self.params.width_px)
+        shape = (self.params.height_px, self.params.width_px)
         across = (rays[1] / rays[0]).reshape(shape)
         rise = (rays[2] / rays[0]).reshape(shape)
         view = self._look_around(eye, pose.yaw_rad, across, rise)
         hits = self._meet(view, across, rise)
-        image = np.empty((self.params.height_px, self.params.width_px, 3), np.uint8)
-        image[: shape[0]] = self._colours(hits, rise)
-        self._sprites.draw(image[: shape[0]], view, self._image_from_level(rotation))
-        image[shape[0] :] = 0
+        image = self._colours(hits, rise)
+        self._sprites.draw(image, view, self._image_from_level(rotation))
         cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
         return image
 
     def _pixel_rays(self) -> Floats:
-        """Return (3, n) rays ahead, left, up of the pixels that the bonnet does not cover."""
+        """Return (3, n) rays ahead, left, up of the pixels."""
         params = self.params
-        covered = self._bonnet_mask.min(axis=1) == 255
-        self._cut = int(covered[::-1].argmin())
-        u, v = np.meshgrid(
-            np.arange(params.width_px) + 0.5, np.arange(params.height_px - self._cut) + 0.5
-        )
+        u, v = np.meshgrid(np.arange(params.width_px) + 0.5, np.arange(params.height_px) + 0.5)
         pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
         rays = params.ray_from_image() @ pixels
         rays[2] = -rays[2]
@@ -213,7 +201,7 @@ class ReliefCamera:
         x = depth * (cos - across * sin) + np.float32(view.eye[0])
         y = depth * (sin + across * cos) + np.float32(view.eye[1])
         along, lateral = self._on_road(x, y)
-        hits = _Hits(depth, x, y, along, lateral, sky, np.zeros((1, 1), bool))
+        hits = _Hits(depth, x, y, along, lateral, sky, None, False)
         for bridge in self._bridges:
             hits = self._meet_bridge(bridge, view, hits, across, rise)
         return hits
@@ -243,7 +231,7 @@ class ReliefCamera:
         return along, lateral
 
     def _meet_bridge(
-        self, bridge: _Bridge, view: View, hits: _Hits, across: Floats, rise: Floats
+        self, bridge: Bridge, view: View, hits: _Hits, across: Floats, rise: Floats
     ) -> _Hits:
         start_m, end_m = (
             (bridge.x_m + far * bridge.cos - view.eye[0]) * view.cos
@@ -261,9 +249,8 @@ class ReliefCamera:
             dy = depth * (sin + across * cos) + np.float32(view.eye[1] - bridge.y_m)
             along = dx * np.float32(bridge.cos) + dy * np.float32(bridge.sin)
             lateral = dy * np.float32(bridge.cos) - dx * np.float32(bridge.sin)
-            seen = (depth > 0.2) & ((depth < hits.depth) | hits.sky)
-            seen &= (along >= 0.0) & (along <= np.float32(bridge.length_m))
-            seen &= np.abs(lateral) < 5.0
+            seen = (depth > 0.2) & ((depth < hits.depth + _FLUSH_M) | hits.sky)
+            seen &= bridge.covers(along, lateral)
         if not seen.any():
             return hits
         return _Hits(
@@ -273,7 +260,8 @@ class ReliefCamera:
             np.where(seen, along + np.float32(bridge.first_m), hits.along),
             np.where(seen, lateral, hits.lateral),
             hits.sky & ~seen,
-            seen if above_m > 0.0 else hits.underside,
+            seen,
+            bool(above_m > 0.0),
         )
 
     def _colours(self, hits: _Hits, rise: Floats) -> Image:
@@ -286,18 +274,24 @@ class ReliefCamera:
             borderMode=cv2.BORDER_CONSTANT, borderValue=self._plain,
         )  # fmt: skip
         road = self._road(hits)
-        sun = cv2.LUT(cv2.cvtColor(cv2.extractChannel(image, 3), cv2.COLOR_GRAY2RGB), self._sun)
+        share = cv2.extractChannel(image, 3)
+        if hits.bridge is not None:
+            share[hits.bridge] = 128  # The grid has the sunlight below the bridge.
+        sun = cv2.LUT(cv2.cvtColor(share, cv2.COLOR_GRAY2RGB), self._sun)
         lit = cv2.multiply(cv2.cvtColor(road, cv2.COLOR_RGBA2RGB), sun, None, 1.0 / 128.0)
         image = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
         kind = cv2.extractChannel(road, 3)
         cv2.copyTo(lit, kind, image)
         cv2.multiply(lit, self._grain_at(hits), lit, 1.0 / 128.0)
-        cv2.copyTo(lit, cv2.compare(kind, ASPHALT - 8, cv2.CMP_GE), image)
+        cv2.copyTo(lit, cv2.threshold(kind, ASPHALT - 9, 255, cv2.THRESH_BINARY)[1], image)
         light = self._world.light
-        if hits.underside.size > 1:
-            image[hits.underside] = _UNDERSIDE
+        if hits.bridge is not None and hits.is_below:
+            image[hits.bridge] = _UNDERSIDE
         if light.fog_m is not None:
-            image = _fogged(image, hits.depth, light.fog, light.fog_m)
+            first_m, last_m = light.fog_m
+            share = (hits.depth - np.float32(first_m)) * np.float32(1.0 / (last_m - first_m))
+            np.clip(share, 0.0, 1.0, out=share)
+            image = cv2.blendLinear(image, self._fog, 1.0 - share, share)
         sky = self._sky.take(_index(rise * np.float32(255.0 / _SKY_TOP)), axis=0, mode='clip')
         cv2.copyTo(sky, hits.sky.astype(np.uint8), image)
         return np.asarray(image, np.uint8)
@@ -324,16 +318,6 @@ class ReliefCamera:
         row = (np.float32(REACH_M) - lateral) * _pick(strip.per_m_across, index)
         row += _pick(strip.first_row, index) - np.float32(0.5)
         return np.asarray(cv2.remap(strip.image, column, row, cv2.INTER_LINEAR), np.uint8)
-
-    def _bridge(self, first_m: float, last_m: float) -> _Bridge:
-        track = self._track
-        start, end = track.pose(first_m), track.pose(last_m)
-        length_m = math.hypot(end.x_m - start.x_m, end.y_m - start.y_m)
-        middle = int((first_m + last_m) / 2 / track.step_m)
-        return _Bridge(
-            start.x_m, start.y_m, float(track.height_m[middle]),
-            (end.x_m - start.x_m) / length_m, (end.y_m - start.y_m) / length_m, first_m, length_m,
-        )  # fmt: skip
 
 
 def _rotation(posture: Posture) -> NDArray[np.float64]:
@@ -376,10 +360,3 @@ def _grain(strength: float, params: Pinhole) -> Image:
     noise = cv2.GaussianBlur(rng.normal(0.0, 1.0, shape), (0, 0), 0.75)
     gain = np.clip(128.0 * (1.0 + 0.3 * strength * noise), 0, 255).astype(np.uint8)
     return np.asarray(cv2.merge([gain, gain, gain]), np.uint8)
-
-
-def _fogged(image: Any, depth: Floats, colour: Any, fog_m: tuple[float, float]) -> Image:
-    share = np.clip((depth - np.float32(fog_m[0])) * np.float32(1 / (fog_m[1] - fog_m[0])), 0, 1)
-    fog = np.empty_like(image)
-    fog[:] = np.array(colour, np.uint8)
-    return np.asarray(cv2.blendLinear(image, fog, 1.0 - share, share), np.uint8)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.bridges import bridges_of
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.terrain import CELL_M, Terrain, on_bridge, sun_colours
 from sim_bridge.simulator.track import FloatArray, Track
@@ -25,6 +26,7 @@ _SMOOTH = 0.15
 _LEAST_DEPTH = 0.15
 """Smallest depth along the optical axis, relative to the depth along the heading."""
 _VARIANTS = 4
+_UP = np.array([0.0, 0.0, 1.0])
 
 
 class View(NamedTuple):
@@ -81,6 +83,7 @@ class Sprites:
         self._crown = shapes[0].crown.shape
         self._tones = np.array([[shape.stem_colour, shape.crown_colour] for shape in shapes])
         light = world.light
+        self._bridges = bridges_of(track)
         self._shade = _shade_at(terrain, self._foot_m, sun_colours(light))
         self._fog, self._fog_m = np.array(light.fog), light.fog_m
 
@@ -100,7 +103,13 @@ class Sprites:
         size = self._height_m[candidates] / depth
         foot = relative[candidates, 2] / depth
         cut = _hidden_below(view, depth, across)
-        seen = np.flatnonzero(foot + size > cut + 0.003)
+        is_seen = foot + size > cut + 0.003
+        for bridge in self._bridges:
+            tops = self._foot_m[candidates]
+            is_seen &= ~bridge.hides(view.eye, tops + np.outer(self._height_m[candidates], _UP))
+            is_cut = bridge.hides(view.eye, tops + np.array([0.0, 0.0, 0.05]))
+            cut = np.where(is_cut, np.maximum(cut, (bridge.z_m - view.eye[2]) / depth), cut)
+        seen = np.flatnonzero(is_seen)
         seen = seen[np.argsort(depth[seen])[:_MOST]][::-1]
         if not len(seen):
             return
