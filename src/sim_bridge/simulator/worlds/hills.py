@@ -6,14 +6,13 @@ The bridge and the road below it are straights that cross at the origin. Two pat
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from sim_bridge.simulator.worlds import pieces
+from sim_bridge.simulator.worlds.routes import APART_M, Blocked, Node, route
 from sim_bridge.simulator.worlds.world import (
     CentreLine,
     Colour,
@@ -27,14 +26,10 @@ from sim_bridge.simulator.worlds.world import (
     World,
 )
 
-_REACH = 13
-"""The lattice spans this many points of 10 m to each side of the origin."""
-_APART_M = 17.0
 _BRIDGE_PIECES = 4
+_BRIDGE: Span = (0.0, 10.0 * _BRIDGE_PIECES)
 _BRIDGE_RAMPS = 3
 _ATTEMPTS = 400
-_FLAT_PIECES = ('S', 'CL', 'CR', 'HL', 'HR', 'BL', 'BR')
-_COSTS = {'S': 1.2, 'C': 3.0, 'H': 2.0, 'B': 2.3}
 
 _GRASSES: Sequence[tuple[Colour, Colour]] = (
     ((92.0, 104.0, 44.0), (122.0, 134.0, 62.0)),
@@ -47,14 +42,6 @@ _ASPHALTS: Sequence[Colour] = ((150.0, 148.0, 144.0), (112.0, 112.0, 106.0), (12
 _LINES: Sequence[Colour] = (pieces.WHITE, (206.0, 176.0, 62.0))
 
 
-class _Node(NamedTuple):
-    """A point of the lattice, in steps of 10 m, and a heading in quarter turns from +x."""
-
-    x: int
-    y: int
-    quarters: int
-
-
 def make(seed: int) -> World:
     """Return the hills of this seed: always the same, 500 to 1500 m long, with slopes of 30 %."""
     if seed < 0:
@@ -64,7 +51,6 @@ def make(seed: int) -> World:
     line = _line(road)
     lap_m = float(_lengths(line.points_m).sum())
     colour = _LINES[int(rng.integers(len(_LINES)))]
-    bridge = _bridge_span(line, lap_m)
     return World(
         name=f'hills:{seed}',
         summary='a procedural road with hills, radii of 10 m and a bridge',
@@ -76,11 +62,9 @@ def make(seed: int) -> World:
         ground=_ground(rng),
         light=_light(rng),
         trees=_trees(rng),
-        posts=tuple(
-            Posts((bridge[0] + 2.0, bridge[1] - 2.0), side, 0.2, 3.0, 3.0) for side in (1, -1)
-        ),
-        bridges=(bridge,),
-        start_m=0.0,
+        posts=tuple(Posts((2.0, _BRIDGE[1] - 2.0), side, 0.2, 3.0, 3.0) for side in (1, -1)),
+        bridges=(_BRIDGE,),
+        start_m=_BRIDGE[1] / 2,
     )
 
 
@@ -90,12 +74,12 @@ def _road(rng: np.random.Generator) -> list[str]:
     half = _BRIDGE_PIECES // 2
     for _ in range(_ATTEMPTS):
         blocked = _around_crossing()
-        first = _path(_Node(half, 0, 0), _Node(0, -half, 1), blocked, rng)
+        first = route(Node(half, 0, 0), Node(0, -half, 1), blocked, rng)
         if first is None:
             continue
         placed = pieces.place([*bridge, *first, *bridge])[:, :2] - (10.0 * half, 0.0)
-        _block(blocked, placed[2 * 10 * half : -2 * 10 * half])
-        second = _path(_Node(0, half, 1), _Node(-half, 0, 0), blocked, rng)
+        blocked.add_road(placed[2 * 10 * half : -2 * 10 * half])
+        second = route(Node(0, half, 1), Node(-half, 0, 0), blocked, rng)
         if second is None:
             continue
         down = _with_ramps(first, -_BRIDGE_RAMPS, rng)
@@ -107,119 +91,14 @@ def _road(rng: np.random.Generator) -> list[str]:
     raise RuntimeError('no road with hills found')
 
 
-def _around_crossing() -> set[tuple[int, int]]:
-    """Return the cells of 5 m that only the bridge and the road below it may use."""
-    reach = range(-4, 5)
-    return {(x, y) for x in reach for y in range(-3, 4)} | {
-        (x, y) for x in range(-3, 4) for y in reach
-    }
-
-
-def _block(blocked: set[tuple[int, int]], points: FloatArray) -> None:
-    reach = math.ceil(_APART_M / 5.0)
-    around = [(i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)]
-    for x, y in {(round(x / 5.0), round(y / 5.0)) for x, y in points[::3]}:
-        blocked.update((x + i, y + j) for i, j in around)
-
-
-def _path(
-    start: _Node, goal: _Node, blocked: set[tuple[int, int]], rng: np.random.Generator
-) -> list[str] | None:
-    """Return pieces from start to goal by one or two places on the way; None if there are none."""
-    stops = [_stop(blocked, rng) for _ in range(int(rng.integers(1, 3)))]
-    used = set(blocked)
-    road: list[str] = []
-    here = start
-    for there in (*stops, goal):
-        part = _cheapest(here, there, used, rng)
-        if part is None:
-            return None
-        road += part
-        placed = pieces.place(part)[:, :2] @ _rotation(here.quarters).T + (
-            10 * here.x,
-            10 * here.y,
-        )
-        _block(used, placed[:-25])
-        here = there
-    return road
-
-
-def _stop(blocked: set[tuple[int, int]], rng: np.random.Generator) -> _Node:
-    """Return a random node that is not near any road yet."""
-    while True:
-        x, y = (int(i) for i in rng.integers(-_REACH + 3, _REACH - 2, 2))
-        if max(abs(x), abs(y)) > 3 and (2 * x, 2 * y) not in blocked:
-            return _Node(x, y, int(rng.integers(4)))
-
-
-def _cheapest(
-    start: _Node, goal: _Node, blocked: set[tuple[int, int]], rng: np.random.Generator
-) -> list[str] | None:
-    """Return the cheapest pieces between two nodes under random costs (Dijkstra)."""
-    moods = rng.uniform(0.4, 2.5, (4, 2 * _REACH + 1, 2 * _REACH + 1, len(_FLAT_PIECES)))
-    mood = (moods * [_COSTS[piece[0]] for piece in _FLAT_PIECES]).tolist()
-    costs = {start: 0.0}
-    came: dict[_Node, tuple[_Node, str]] = {}
-    queue = [(0.0, start)]
-    while queue:
-        cost, here = heapq.heappop(queue)
-        if here == goal:
-            return _traced(came, start, goal)
-        if cost > costs[here]:
-            continue
-        x, y, quarters = here
-        steps = mood[quarters][x + _REACH][y + _REACH]
-        for (dx, dy, turn, cells, piece), step in zip(_TURNED[quarters], steps, strict=True):
-            there = _Node(x + dx, y + dy, (quarters + turn) % 4)
-            total = cost + step
-            if total >= costs.get(there, math.inf) or max(abs(there.x), abs(there.y)) > _REACH:
-                continue
-            passed = [(2 * x + i, 2 * y + j) for i, j in cells]
-            if start != here and there != goal and not blocked.isdisjoint(passed):
-                continue
-            costs[there], came[there] = total, (here, piece)
-            heapq.heappush(queue, (total, there))
-    return None
-
-
-class _Move(NamedTuple):
-    """Where a piece leads to, in steps of 10 m and quarter turns, and the cells that it passes."""
-
-    x: int
-    y: int
-    quarters: int
-    cells: list[tuple[int, int]]
-    piece: str
-
-
-def _rotation(quarters: int) -> FloatArray:
-    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
-    return np.array([[cos, -sin], [sin, cos]], np.float64)
-
-
-def _moves(quarters: int) -> list[_Move]:
-    """Return the moves of each piece from a heading; cells of 5 m are seen from its start."""
-    turn = _rotation(quarters)
-    found = []
-    for piece in _FLAT_PIECES:
-        end = pieces.end_of(piece)
-        x, y = turn @ (end.ahead_m, end.left_m)
-        flat = pieces.points_of(piece)[2:, :2] @ turn.T
-        cells = {(round(float(a) / 5.0), round(float(b) / 5.0)) for a, b in flat}
-        found.append(_Move(round(x / 10), round(y / 10), end.quarters, sorted(cells), piece))
-    return found
-
-
-_TURNED = [_moves(quarters) for quarters in range(4)]
-
-
-def _traced(came: dict[_Node, tuple[_Node, str]], start: _Node, goal: _Node) -> list[str]:
-    road: list[str] = []
-    here = goal
-    while here != start:
-        here, piece = came[here]
-        road.append(piece)
-    return road[::-1]
+def _around_crossing() -> Blocked:
+    """Return the cells that only the bridge and the road below it may use."""
+    blocked = Blocked()
+    for along in range(-4, 5):
+        for across in range(-3, 4):
+            blocked.add(along, across)
+            blocked.add(across, along)
+    return blocked
 
 
 def _with_ramps(road: list[str], rise: int, rng: np.random.Generator) -> list[str] | None:
@@ -249,7 +128,7 @@ def _is_apart(points: FloatArray) -> bool:
     along = np.minimum(along, count - along)
     half = 10.0 * _BRIDGE_PIECES / 2
     crossing = np.abs(thin - (half, 0.0)).max(axis=1) <= half + 1.0
-    near = (away < _APART_M) & (along > 12)
+    near = (away < APART_M) & (along > 12)
     return not bool((near & ~(crossing[:, None] & crossing[None])).any())
 
 
@@ -262,10 +141,6 @@ def _line(road: list[str]) -> CentreLine:
 def _lengths(points: FloatArray) -> FloatArray:
     steps = np.roll(points, -1, axis=0) - points
     return np.asarray(np.linalg.norm(steps, axis=1))
-
-
-def _bridge_span(line: CentreLine, lap_m: float) -> Span:
-    return 0.0, 10.0 * _BRIDGE_PIECES
 
 
 def _stripes(
