@@ -96,6 +96,7 @@ def drive(tmp_path, monkeypatch):
         driven.close()
 
 
+@pytest.mark.real_time
 def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(drive, tmp_path):
     old = load_predictor(camera='autonomous')
     path, broken = tmp_path / 'mean.keras', tmp_path / 'broken.tflite'

@@ -50,7 +50,7 @@ def train(*words):
 
 
 def test_a_network_that_learnt_from_a_bag_drives_its_track(bag, tmp_path):
-    words = ('--out', tmp_path, '--name', 'pupil', '--steps-per-epoch', 100, '--look-ahead', 8)
+    words = ('--out', tmp_path, '--name', 'pupil', '--steps-per-epoch', 160, '--look-ahead', 8)
     assert train('--bag', bag, *words) == 0
     predictor = load_predictor(tmp_path / 'pupil.keras')
     driven = drive(TRACK, 1, 13.4, lambda jpeg: predictor.predict(decode_jpeg(jpeg))).report

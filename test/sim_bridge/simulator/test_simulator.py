@@ -214,6 +214,7 @@ def test_signal_ends_it_with_a_report(answering: AnsweringServer, tmp_path: Path
     assert json.loads(path.read_text())['track'] == 0
 
 
+@pytest.mark.real_time
 @pytest.mark.parametrize(
     ('faults', 'low', 'high'),
     [('', 26, 130), ('drop:1', 0, 0), ('duplicate:1', 140, 100_000), ('delay:100ms', 5, 24)],
@@ -225,6 +226,7 @@ def test_faults_change_what_reaches_the_server(
     assert low <= answering.telemetries() <= high
 
 
+@pytest.mark.real_time
 def test_broken_and_abandoned_connections_are_opened_anew(answering: AnsweringServer) -> None:
     plan = parse_faults('disconnect:300ms,half-open:500ms')
     simulate(SimulatorOptions(answering.url, seconds=1.4, faults=plan))
