@@ -19,7 +19,7 @@ setup(
     package_dir={'': 'src'},
     packages=find_packages('src'),
     package_data={
-        'sim_bridge': ['fastdds.xml', 'web/static/*'],
+        'sim_bridge': ['fastdds.xml', 'simulator/worlds/*.csv', 'web/static/*'],
         'steering_net': ['models/*', 'probe_frames/*.jpg'],
     },
     data_files=[

@@ -54,7 +54,11 @@ ARGUMENTS = [
         choices=['embedded', 'external'],
         description='embedded: that of this package; external: one that you start',
     ),
-    DeclareLaunchArgument('track', default_value='0', description='seed of the embedded track'),
+    DeclareLaunchArgument(
+        'track',
+        default_value='0',
+        description='embedded track: a seed, lake, jungle or hills:SEED',
+    ),
     DeclareLaunchArgument(
         'laps', default_value='0', description='embedded: end after this number of laps; 0: never'
     ),

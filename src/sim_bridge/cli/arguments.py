@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 from sim_bridge.errors import UsageError
+from sim_bridge.simulator.tracks import TrackName, parse_tracks
 from sim_bridge.topics import MAX_CARS
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
 
 MAX_SPEED_LIMIT_MPS = 60.0
+TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
 
 _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.255 (degrees, m)'
 
@@ -62,6 +64,14 @@ def seed_range(text: str) -> range:
             f'{text!r} is neither a seed such as 7 nor a range of seeds such as 0-9'
         )
     return range(int(first), int(last) + 1)
+
+
+def track_names(text: str) -> list[TrackName]:
+    """Return the embedded tracks of a list such as `lake,0-9,hills:3`; for argparse."""
+    try:
+        return parse_tracks(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def check_range(

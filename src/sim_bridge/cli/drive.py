@@ -19,6 +19,7 @@ from typing import Any
 
 from sim_bridge.bridge_client import client_host, fetch_state
 from sim_bridge.cli.arguments import (
+    TRACK_HELP,
     add_camera,
     add_speed_limit,
     check_cars,
@@ -34,7 +35,8 @@ from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.process import ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
-from sim_bridge.simulator.fault_injection import FaultError, parse_faults
+from sim_bridge.simulator.fault_injection import parse_faults
+from sim_bridge.simulator.tracks import parse_track
 from sim_bridge.topics import prefixes
 
 _POLL_S = 0.05
@@ -74,7 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add_speed_limit(parser)
-    add('--track', type=int, default=0, metavar='SEED', help='embedded: seed of the track')
+    add('--track', default='0', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
     add('--laps', type=int, default=0, metavar='N', help='embedded: end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add(
@@ -112,7 +114,7 @@ def _check(args: argparse.Namespace) -> None:
     check_port(args.port)
     check_cars(args.cars)
     check_speed_limit(args.speed_limit)
-    for option in ('track', 'laps', 'seconds'):
+    for option in ('laps', 'seconds'):
         check_range(f'--{option}', getattr(args, option), 0)
     if args.simulator == 'external' and args.faults:
         raise UsageError('--faults needs --simulator embedded')
@@ -120,7 +122,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError('--laps needs --simulator embedded; use --seconds')
     try:
         parse_faults(args.faults)
-    except FaultError as error:
+        parse_track(args.track)
+    except ValueError as error:
         raise UsageError(f'--{error}') from error
     check_model('--model', args.model)
     if args.record and args.record.exists():

@@ -14,7 +14,7 @@ from sim_bridge.cli.arguments import (
     check_output_file,
     check_range,
     check_speed_limit,
-    seed_range,
+    track_names,
 )
 from sim_bridge.cli.output import write_json
 from sim_bridge.evaluation.evaluator import Trial
@@ -94,10 +94,11 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         '--tracks',
-        type=seed_range,
+        type=track_names,
         default='0-9',
-        metavar='A-B',
-        help='seeds of the tracks; the shipped network was trained on 1000 and above',
+        metavar='LIST',
+        help='tracks, as in lake,jungle,0-19,hills:0-3: seeds of flat tracks, and names; the '
+        'shipped network was trained on flat tracks 1000 and above',
     )
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
     add_speed_limit(parser)

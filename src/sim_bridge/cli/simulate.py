@@ -12,12 +12,13 @@ from types import FrameType
 from typing import Any
 
 from sim_bridge import bridge_client
-from sim_bridge.cli.arguments import check_output_file
+from sim_bridge.cli.arguments import TRACK_HELP, check_output_file
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
+from sim_bridge.simulator.tracks import list_tracks, parse_track
 from steering_net.process import end_with_parent
 
 
@@ -25,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
     add('--url', default='ws://127.0.0.1:4567', help='server to connect to, ws://HOST:PORT')
-    add('--track', type=int, default=0, metavar='SEED', help='seed of the track, 0 or greater')
+    add('--track', default='0', metavar='TRACK', help=TRACK_HELP)
+    add('--list-tracks', action='store_true', help='print the tracks that there are, and end')
     add('--laps', type=int, default=0, metavar='N', help='end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add('--fast', action='store_true', help='simulate the next frame as soon as one is answered')
@@ -44,11 +46,14 @@ def run(args: argparse.Namespace) -> int:
     """Simulate; 0 at the end or when interrupted, 2 with one line on stderr for bad input."""
     from sim_bridge.simulator import simulator
 
+    if args.list_tracks:
+        print('\n'.join(list_tracks()))
+        return 0
     try:
         check_output_file('--report', args.report)
         options = simulator.SimulatorOptions(
             url=args.url,
-            track=args.track,
+            track=parse_track(args.track),
             laps=args.laps,
             seconds=args.seconds,
             culture=args.culture,

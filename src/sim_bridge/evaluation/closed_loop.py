@@ -19,6 +19,7 @@ from sim_bridge.control.speed_controller import proportional
 from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.score import autonomy_percent
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
+from sim_bridge.simulator.tracks import TrackName
 from steering_net.statistics import percentiles_ms
 
 Steer = Callable[[bytes], float]
@@ -35,8 +36,8 @@ class Drive:
     path_m: npt.NDArray[np.float64]
 
 
-def drive(track: int, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
-    """Drive `laps` laps of the track with this seed, for at most ten simulated minutes."""
+def drive(track: TrackName, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
+    """Drive `laps` laps of the track with this name, for at most ten simulated minutes."""
     simulator = Simulator(SimulatorOptions(track=track, laps=laps))
     stop_controller = StopController()
     latencies_s: list[float] = []

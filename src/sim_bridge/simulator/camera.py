@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.bonnet import draw_bonnet
 from sim_bridge.simulator.look import Look, make_look
 from sim_bridge.simulator.scenery import (
     GRAIN_M_PER_TEXEL,
@@ -71,7 +72,8 @@ class Camera:
         )
         self._grain_row = fine
         self._haze = self._haze_shares()
-        self._bonnet, self._bonnet_mask = self._draw_bonnet()
+        bonnet = np.clip(np.array(self.look.bonnet) * self.look.light, 0, 255)
+        self._bonnet, self._bonnet_mask = draw_bonnet(self.params, bonnet)
 
     def render(self, pose: Pose) -> Image:
         """Return the (height, width, 3) uint8 RGB image seen by a car at `pose`."""
@@ -154,20 +156,6 @@ class Camera:
         rows = image[self._first_row : self._first_row + len(self._haze)]
         colour = np.array(self.look.sky[1], np.float32) * np.array(self.look.light, np.float32)
         rows[:] = rows + (np.minimum(colour, 255.0) - rows) * self._haze
-
-    def _draw_bonnet(self) -> tuple[Image, Image]:
-        """Return the bonnet at the bottom of the image and its mask, 255 where the bonnet is."""
-        width, rows = self.params.width_px, 24
-        image = np.zeros((rows, width, 3), np.uint8)
-        mask = np.zeros((rows, width), np.uint8)
-        centre, axes = (round(self.params.cx_px), rows + 6), (108, rows + 4)
-        base = np.clip(np.array(self.look.bonnet) * self.look.light, 0, 255)
-        for shrink, tone in ((0, 0.72), (3, 1.0), (11, 0.55), (13, 0.92), (17, 0.6)):
-            colour = tuple(float(c) for c in base * tone)
-            inner = (axes[0] - 2 * shrink, axes[1] - shrink)
-            cv2.ellipse(image, centre, inner, 0, 180, 360, colour, -1, cv2.LINE_AA)
-        cv2.ellipse(mask, centre, axes, 0, 180, 360, 255, -1)
-        return image, mask
 
 
 def encode_jpeg(rgb: Image, quality: int = JPEG_QUALITY) -> bytes:

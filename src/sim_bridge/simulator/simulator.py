@@ -14,14 +14,22 @@ from typing import Any
 
 from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
-from sim_bridge.simulator.camera import JPEG_QUALITY, Camera, encode_jpeg
+from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
+from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import FaultPlan
 from sim_bridge.simulator.faulty_client import FaultyClient
 from sim_bridge.simulator.score import Score
-from sim_bridge.simulator.track import Projection, make_track
-from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, standing_at, step
+from sim_bridge.simulator.track import Projection
+from sim_bridge.simulator.tracks import TrackName, open_track, parse_track
+from sim_bridge.simulator.vehicle_dynamics import (
+    CarParams,
+    CarState,
+    Slope,
+    standing_at,
+    step,
+)
 from steering_net.statistics import percentiles_ms
 
 STATUS_PERIOD_S = 0.25
@@ -47,7 +55,7 @@ class SimulatorOptions:
     """
 
     url: str = 'ws://127.0.0.1:4567'
-    track: int = 0
+    track: TrackName = 0
     laps: int = 0
     seconds: float = 0.0
     culture: str = 'en-US'
@@ -60,7 +68,8 @@ class SimulatorOptions:
 
     def __post_init__(self) -> None:
         parse_url(self.url)
-        for name in ('track', 'laps', 'seconds'):
+        parse_track(str(self.track))
+        for name in ('laps', 'seconds'):
             if not getattr(self, name) >= 0:
                 raise ValueError(f'{name} is {getattr(self, name)}; it must be 0 or greater')
         if self.culture not in CULTURES:
@@ -78,10 +87,10 @@ class Simulator:
     def __init__(self, options: SimulatorOptions) -> None:
         """Build the track and its camera, which takes about 0.5 s."""
         self._options = options
-        self._track = make_track(options.track)
-        self._camera = Camera(self._track)
+        self._track = open_track(options.track)
+        self._render = make_camera(self._track)
         self._params = CarParams()
-        self._car = standing_at(self._track.pose(0.0))
+        self._car = standing_at(self._track.pose(self._track.start_m))
         self._steering_rad = 0.0
         self._throttle = 0.0
         self._commanded = False
@@ -90,7 +99,7 @@ class Simulator:
         self._steps = 0
         self.frames = 0
         self.run = 0
-        self.place = self._track.project(self._car.x_m, self._car.y_m)
+        self.place = self._track.project(self._car.x_m, self._car.y_m, self._track.start_m)
         self._start = self._car, self.place
 
     @property
@@ -127,6 +136,7 @@ class Simulator:
             steering_rad = pursuit_steering_rad(self._track, self._car.pose, self.place.s_m)
             self.apply(steering_rad, MANUAL_THROTTLE)
         self.time_s += 1.0 / self._options.hz
+        slope = self._slope()
         while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
             self._steps += 1
             self._car = step(
@@ -136,12 +146,13 @@ class Simulator:
                 _STEP_S,
                 self._params,
                 self._options.faults.grade(self.place.s_m),
+                slope,
             )
         self.place = self._locate()
         if self._commanded and self.score.update(
             self.time_s, self._car, self.place, self._steering_rad
         ):
-            self._car = standing_at(self._track.pose(self.place.s_m))
+            self._car = standing_at(self._track.pose(self.place.s_m), self._car.traction)
             self.place = self._locate()
             self.score.put_back(self.place)
 
@@ -150,7 +161,9 @@ class Simulator:
         self.frames += 1
         if self.manual:
             return None
-        jpeg = encode_jpeg(self._camera.render(self._car.pose), self._options.jpeg_quality)
+        jpeg = encode_jpeg(
+            self._render(self._car.pose, self.place.s_m), self._options.jpeg_quality
+        )
         values = Telemetry(
             steering_rad=self._steering_rad,
             throttle=max(0.0, self._throttle),
@@ -160,6 +173,11 @@ class Simulator:
             time_ns=round(1e9 * self.time_s),
         )
         return encode_telemetry(values, CULTURES[self._options.culture])
+
+    def _slope(self) -> Slope:
+        """Return the road under the car; a frame is short enough that it serves all its steps."""
+        posture = self._track.posture(self.place, self._car.yaw_rad)
+        return Slope(posture.pitch_rad, self._track.bend_1pm(self.place.s_m))
 
     def _locate(self) -> Projection:
         return self._track.project(self._car.x_m, self._car.y_m, self.place.s_m)

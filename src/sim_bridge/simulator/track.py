@@ -1,7 +1,7 @@
-"""Procedural tracks: a closed centre line with a width, poses on it, and projections onto it.
+"""Tracks: a closed centre line with widths and heights, poses on it, and projections onto it.
 
-A track is a circle whose radius varies with a few harmonics, so it is closed and cannot cross
-itself. Tracks with curves that are too tight or all to one side are rejected.
+A procedural flat track is a circle whose radius varies with a few harmonics, so it is closed and
+cannot cross itself. Tracks with curves that are too tight or all to one side are rejected.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.vehicle import Pose
+from sim_bridge.simulator.worlds.world import World
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
 
 FloatArray = NDArray[np.float64]
 
 STEP_M = 0.25
+_FRONT_AXLE_M = WHEELBASE_M - REAR_AXLE_M
 MIN_RADIUS_M = 25.5
 LAP_RANGE_M = (340.0, 450.0)
 _MIN_POLAR_RADIUS = 0.3
@@ -31,6 +33,7 @@ class Projection(NamedTuple):
     """The point of the centre line nearest to a place, and the road there.
 
     `cross_track_m` is the distance of the place from the centre line, left positive.
+    `half_width_m` is the distance from the centre line to the edge on that side.
     """
 
     s_m: float
@@ -38,6 +41,17 @@ class Projection(NamedTuple):
     half_width_m: float
     curvature_1pm: float
     yaw_rad: float
+
+
+class Posture(NamedTuple):
+    """How the road holds a car: height of its origin, m, and rad: nose up, left side up."""
+
+    height_m: float = 0.0
+    pitch_rad: float = 0.0
+    roll_rad: float = 0.0
+
+
+LEVEL = Posture()
 
 
 class Line(NamedTuple):
@@ -50,20 +64,91 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class Surface:
+    """The third dimension of a track, one value a sample, and the world that it belongs to.
+
+    `height_m`, `slope` (rise per metre of the lap), `bend_1pm` (how much the slope grows per
+    metre, over 6 m) and `bank_rad` (left edge up) are (N,).
+    """
+
+    height_m: FloatArray
+    slope: FloatArray
+    bend_1pm: FloatArray
+    bank_rad: FloatArray
+    world: World
+
+
+@dataclass(frozen=True, eq=False)
 class Track:
     """A closed road, sampled at equal steps along its centre line in driving direction.
 
     `centre_m` (N, 2) float64; `yaw_rad` (N,) continuous over the lap; `curvature_1pm` (N,) left
-    positive; `half_width_m` (N,) from the centre line to either edge. Sample i lies at
-    s = i * length_m / N, and sample 0 follows sample N-1.
+    positive, seen from above; `left_m`, `right_m` (N,) from the centre line to the edges. Sample
+    i lies at s = i * length_m / N, and sample 0 follows sample N-1. `surface` is None on flat
+    tracks, `start_m` is where a drive begins.
     """
 
     seed: int
     centre_m: FloatArray
     yaw_rad: FloatArray
     curvature_1pm: FloatArray
-    half_width_m: FloatArray
+    left_m: FloatArray
+    right_m: FloatArray
     length_m: float
+    surface: Surface | None = None
+    start_m: float = 0.0
+
+    @cached_property
+    def half_width_m(self) -> FloatArray:
+        """Half of the road's width, (N,)."""
+        return (self.left_m + self.right_m) / 2
+
+    @property
+    def height_m(self) -> FloatArray:
+        """Height of the centre line, (N,); zeros on a flat track."""
+        return np.zeros(len(self.centre_m)) if self.surface is None else self.surface.height_m
+
+    def slope(self, s_m: float) -> float:
+        """Return the rise of the road per metre of the lap at `s_m`; 0 on a flat track."""
+        if self.surface is None:
+            return 0.0
+        return float(
+            self.surface.slope[int(s_m % self.length_m / self.step_m) % len(self.centre_m)]
+        )
+
+    def bend_1pm(self, s_m: float) -> float:
+        """Return how much the slope grows per metre of the lap at `s_m`; 0 on a flat track."""
+        return 0.0 if self.surface is None else self._at(self.surface.bend_1pm, s_m)
+
+    def posture(self, place: Projection, yaw_rad: float) -> Posture:
+        """Return how a car at `place` with this heading stands on the road, on both its axles."""
+        if self.surface is None:
+            return LEVEL
+        error_rad = yaw_rad - place.yaw_rad
+        ahead, left = math.cos(error_rad), math.sin(error_rad)
+        front = self._height_at(place, ahead * _FRONT_AXLE_M, left * _FRONT_AXLE_M)
+        rear = self._height_at(place, -ahead * REAR_AXLE_M, -left * REAR_AXLE_M)
+        bank_rad = self._at(self.surface.bank_rad, place.s_m)
+        pitch_rad = math.asin(max(-1.0, min(1.0, (front - rear) / WHEELBASE_M)))
+        height_m = (front * REAR_AXLE_M + rear * _FRONT_AXLE_M) / WHEELBASE_M
+        return Posture(height_m, pitch_rad, bank_rad * ahead)
+
+    def _height_at(self, place: Projection, ahead_m: float, left_m: float) -> float:
+        assert self.surface is not None
+        s_m = place.s_m + ahead_m
+        beside_m = place.cross_track_m + left_m
+        return self._at(self.surface.height_m, s_m) + beside_m * self._at(
+            self.surface.bank_rad, s_m
+        )
+
+    def _at(self, values: FloatArray, s_m: float) -> float:
+        """Return one of the track's arrays at a place, between two samples."""
+        where = s_m % self.length_m / self.step_m
+        first = int(where)
+        share = where - first
+        count = len(values)
+        one, other = float(values[first % count]), float(values[(first + 1) % count])
+        return one + (other - one) * share
 
     @property
     def step_m(self) -> float:
@@ -77,7 +162,7 @@ class Track:
         """
         s_m %= self.length_m
         i = min(int(s_m / self.step_m), len(self.centre_m) - 1)
-        ahead_m = s_m - i * self.step_m
+        ahead_m = (s_m - i * self.step_m) * math.sqrt(1.0 - self.slope(s_m) ** 2)
         turn_rad = float(self.curvature_1pm[i]) * ahead_m
         chord_yaw_rad = float(self.yaw_rad[i]) + turn_rad / 2
         yaw_rad = float(self.yaw_rad[i]) + turn_rad
@@ -132,7 +217,7 @@ class Track:
         return Projection(
             (i * self.step_m + along_m) % self.length_m,
             left_m - curvature_1pm * along_m * along_m / 2,
-            float(self.half_width_m[i]),
+            float(self.left_m[i] if left_m > 0.0 else self.right_m[i]),
             curvature_1pm,
             math.remainder(yaw_rad + curvature_1pm * along_m, math.tau),
         )
@@ -232,12 +317,14 @@ def _finish(seed: int, line: Line, rng: np.random.Generator) -> Track:
     centre_m = line.centre_m @ np.array([[cos, mirror * sin], [-sin, mirror * cos]])
     centre_m -= (centre_m.min(axis=0) + centre_m.max(axis=0)) / 2
     start = _straightest(line.curvature_1pm)
+    half_width_m = _half_width(len(yaw_rad), rng)
     return Track(
         seed,
         np.roll(centre_m, -start, axis=0),
         np.concatenate([yaw_rad[start:], yaw_rad[:start] + mirror * math.tau]),
         np.roll(mirror * line.curvature_1pm, -start),
-        _half_width(len(yaw_rad), rng),
+        half_width_m,
+        half_width_m,
         line.length_m,
     )
 

@@ -2,13 +2,15 @@
 
 The origin is the real car's: the front axle lies 1.27 m ahead of it, the rear axle 1.60 m behind.
 Forces are fitted to recordings of the real simulator. The car accelerates with 5.2 m/s^2 from a
-standstill, coasts down with 0.1 1/s, and brakes with about 6.5 m/s^2 at any brake position.
+standstill, coasts down with 0.1 1/s, and brakes with about 6.5 m/s^2 at any brake position. Its
+traction control gives the full torque only a second after the car was put down, as in the source.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
@@ -32,7 +34,10 @@ class CarParams:
     """Limits and forces of the car, SI. The defaults are those of the real simulator's car.
 
     brake_force_n is the force of the full brake torque; the tyres transmit at most
-    brake_grip_mps2. lateral_grip_mps2 bounds speed * yaw rate: the car understeers at this bound.
+    brake_grip_mps2. lateral_grip_mps2 bounds speed * yaw rate at top speed on the level: the car
+    understeers at this bound. Downforce, m/s^2 per m/s, presses it down, so that it is smaller at
+    less speed. Where the road bends up so much that v^2 * bend exceeds suspension_mps2, the car
+    bottoms out and loses bottoming times the rest; these two fit one bump of a recording.
     """
 
     mass_kg: float = 1000.0
@@ -44,7 +49,11 @@ class CarParams:
     brake_force_n: float = 1000.0 * BRAKE_MPS2
     brake_grip_mps2: float = BRAKE_GRIP_MPS2
     lateral_grip_mps2: float = 7.85
+    downforce_1ps: float = 0.1
     drag_1ps: float = DRAG_1PS
+    traction_s: float = 1.0
+    suspension_mps2: float = 3.0
+    bottoming: float = 7.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ class CarState:
     """Position, heading and speed of the car's origin, and the brake torque.
 
     speed_mps is signed and negative in reverse. brake_held (0..1) is the brake torque that still
-    acts on the wheels: see `step`.
+    acts on the wheels: see `step`. traction (0..1) is the share of the torque that the traction
+    control passes on.
     """
 
     x_m: float
@@ -60,6 +70,7 @@ class CarState:
     yaw_rad: float
     speed_mps: float = 0.0
     brake_held: float = 0.0
+    traction: float = 1.0
 
     @property
     def pose(self) -> Pose:
@@ -67,9 +78,19 @@ class CarState:
         return Pose(self.x_m, self.y_m, self.yaw_rad)
 
 
-def standing_at(pose: Pose) -> CarState:
-    """Return a car at rest without brake torque."""
-    return CarState(*pose)
+class Slope(NamedTuple):
+    """The road under the car: pitch, rad, nose up, and how much it bends up ahead, 1/m."""
+
+    pitch_rad: float = 0.0
+    bend_1pm: float = 0.0
+
+
+LEVEL_ROAD = Slope()
+
+
+def standing_at(pose: Pose, traction: float = 0.0) -> CarState:
+    """Return a car at rest without brake torque; a drive begins without traction."""
+    return CarState(*pose, traction=traction)
 
 
 def step(
@@ -79,13 +100,15 @@ def step(
     dt_s: float,
     params: CarParams,
     grade: float = 0.0,
+    slope: Slope = LEVEL_ROAD,
 ) -> CarState:
     """Return the state `dt_s` later (0.001-0.05 s) under one command.
 
     steering_rad: left positive, clipped to the largest angle, acts at once.
     throttle: -1..1. A negative throttle brakes while the car drives forward faster than
     `reverse_below_mps`; otherwise it pulls the car backwards.
-    grade: rise over run of the road in the direction of the car's nose, positive uphill.
+    grade: rise over run of the road in the direction of the car's nose, positive uphill; only
+    gravity heeds it. slope: the road of a track with hills, which adds to it.
 
     As in Unity, every step above that speed sets the brake torque anew, and below it a negative
     throttle clears the torque. So a brake that is pressed when the car falls below that speed
@@ -93,13 +116,20 @@ def step(
     """
     throttle = max(-1.0, min(1.0, throttle))
     force_n, brake_held = _pedals(state, throttle, params)
-    force_n -= params.mass_kg * GRAVITY_MPS2 * math.sin(math.atan(grade))
+    force_n *= state.traction
+    force_n -= params.mass_kg * GRAVITY_MPS2 * math.sin(math.atan(grade) + slope.pitch_rad)
     speed_mps = _speed_after(state.speed_mps, force_n, brake_held, dt_s, params)
-    effective_rad = _effective_steering_rad(steering_rad, speed_mps, params)
+    too_much_mps2 = speed_mps * speed_mps * slope.bend_1pm - params.suspension_mps2
+    if too_much_mps2 > 0.0:
+        lost_mps = params.bottoming * too_much_mps2 * dt_s
+        speed_mps = math.copysign(max(0.0, abs(speed_mps) - lost_mps), speed_mps)
+    effective_rad = _effective_steering_rad(steering_rad, speed_mps, slope.pitch_rad, params)
     # The speed is that of the origin, which moves faster in a turn than the rear axle does.
     slip_rad = math.atan(math.tan(effective_rad) * REAR_AXLE_M / WHEELBASE_M)
-    pose = advance(state.pose, effective_rad, speed_mps * dt_s * math.cos(slip_rad))
-    return CarState(*pose, speed_mps, brake_held)
+    distance_m = speed_mps * dt_s * math.cos(slip_rad) * math.cos(slope.pitch_rad)
+    pose = advance(state.pose, effective_rad, distance_m)
+    traction = min(1.0, state.traction + dt_s / params.traction_s)
+    return CarState(*pose, speed_mps, brake_held, traction)
 
 
 def _pedals(state: CarState, throttle: float, params: CarParams) -> tuple[float, float]:
@@ -123,11 +153,16 @@ def _speed_after(
     return math.copysign(min(left_mps, params.top_speed_mps), free_mps)
 
 
-def _effective_steering_rad(steering_rad: float, speed_mps: float, params: CarParams) -> float:
+def _effective_steering_rad(
+    steering_rad: float, speed_mps: float, pitch_rad: float, params: CarParams
+) -> float:
     """Return the steering within the lock and the tyres' grip, rad."""
     bound_rad = params.max_steering_rad
+    at_top = GRAVITY_MPS2 + params.downforce_1ps * params.top_speed_mps
+    pressed = GRAVITY_MPS2 * math.cos(pitch_rad) + params.downforce_1ps * abs(speed_mps)
+    grip_mps2 = params.lateral_grip_mps2 * pressed / at_top
     # Largest curvature of the origin's path that the tyres allow, times the lever to that path.
-    lever = REAR_AXLE_M * params.lateral_grip_mps2 / max(speed_mps * speed_mps, 1e-3)
+    lever = REAR_AXLE_M * grip_mps2 / max(speed_mps * speed_mps, 1e-3)
     if lever < 1.0:
         slip_rad = math.asin(lever)
         bound_rad = min(bound_rad, math.atan(math.tan(slip_rad) * WHEELBASE_M / REAR_AXLE_M))

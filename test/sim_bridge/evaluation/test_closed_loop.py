@@ -59,7 +59,7 @@ def test_summary_adds_up_and_weighs_by_duration():
     [
         (
             ['--tracks', '9-1'],
-            "argument --tracks: '9-1' is neither a seed such as 7 nor a range of seeds",
+            'argument --tracks: track is 9-1; the first seed must not be above the last',
         ),
         (['--laps', '0'], '--laps is 0'),
         (['--speed-limit', '0'], '--speed-limit is 0.0'),

@@ -4,13 +4,20 @@ import math
 
 import pytest
 
-from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
+from sim_bridge.simulator.vehicle_dynamics import (
+    CarParams,
+    CarState,
+    Slope,
+    standing_at,
+    step,
+)
 from steering_net.vehicle import (
     MAX_STEERING_RAD,
     REAR_AXLE_M,
     REVERSE_BELOW_MPS,
     TOP_SPEED_MPS,
     WHEELBASE_M,
+    Pose,
 )
 
 PARAMS = CarParams()
@@ -132,3 +139,40 @@ def test_negative_throttle_on_a_car_that_rolls_back_fast_drives_it_back_faster()
     state = step(rolling(-6.0), 0.0, -1.0, 0.02, PARAMS, 0.1)
     assert state.speed_mps < -6.0
     assert state.brake_held == 0.0
+
+
+def test_the_torque_of_a_new_drive_builds_up_over_a_second() -> None:
+    fresh, warm = standing_at(Pose()), rolling(0.0)
+    speeds = []
+    for _ in range(120):
+        fresh = step(fresh, 0.0, 1.0, DT_S, PARAMS)
+        warm = step(warm, 0.0, 1.0, DT_S, PARAMS)
+        speeds.append(fresh.speed_mps)
+    assert speeds[0] == 0.0
+    assert speeds[59] < 0.3 * warm.speed_mps < speeds[119] < 0.55 * warm.speed_mps
+    assert fresh.traction == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize('pitch_rad', [0.2, -0.2])
+def test_a_slope_pulls_and_shortens_the_way_seen_from_above(pitch_rad: float) -> None:
+    state, slope = rolling(5.0), Slope(pitch_rad)
+    after = step(state, 0.0, 0.0, DT_S, PARAMS, 0.0, slope)
+    pull_mps2 = (after.speed_mps - 5.0) / DT_S + 0.5
+    assert pull_mps2 == pytest.approx(-9.81 * math.sin(pitch_rad), abs=0.01)
+    assert after.x_m == pytest.approx(after.speed_mps * DT_S * math.cos(pitch_rad))
+
+
+def test_a_fast_car_bottoms_out_at_the_foot_of_a_ramp_and_a_slow_one_does_not() -> None:
+    foot = Slope(0.0, 0.04)
+    fast, slow = (step(rolling(v), 0.0, 0.0, DT_S, PARAMS, 0.0, foot) for v in (13.4, 6.7))
+    assert (13.4 - fast.speed_mps) / DT_S > 20.0
+    assert (6.7 - slow.speed_mps) / DT_S < 1.0
+
+
+def test_downforce_lets_a_fast_car_turn_harder_than_a_slow_one_would() -> None:
+    grips = []
+    for speed_mps in (8.0, 13.4):
+        after = step(rolling(speed_mps), MAX_STEERING_RAD, 0.0, DT_S, PARAMS)
+        grips.append(after.yaw_rad / DT_S * after.speed_mps)
+    assert grips[1] == pytest.approx(7.85, abs=0.15)
+    assert grips[0] == pytest.approx(7.85 * (9.81 + 0.8) / (9.81 + 1.341), abs=0.15)

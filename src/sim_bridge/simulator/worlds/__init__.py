@@ -1,0 +1,1 @@
+"""Worlds with hills: geometry, markings, ground and light of each named one. Pure data, no car."""
