@@ -15,7 +15,7 @@ from sim_bridge.session.response_scheduler import Answer, Counters, ResponseSche
 from sim_bridge.session.tokens import Limits
 
 SILENCE_S = 1.0
-"""A car whose client has been silent for longer is free for another client."""
+"""A car whose client has been silent for this time is free for another client."""
 
 InspectImage = Callable[[bytes], str]
 """Returns the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
@@ -25,9 +25,8 @@ InspectImage = Callable[[bytes], str]
 class SimulatorClient:
     """A connected client, and the car that it drives, if any.
 
-    is_simulator: it has shown that it is one, by its dialect or by telemetry. owes_halt: another
-    client has taken its car, and a last 0/0 has to answer its next telemetry. is_unanswered: it
-    waits for the answer to a telemetry.
+    is_simulator: it speaks Engine.IO 3 or has sent telemetry. owes_halt: it has lost its car; its
+    next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry.
     """
 
     link: Link
@@ -79,9 +78,14 @@ class CarSession:
         """Speed of the car, m/s; 0 while no client drives it."""
         return self._scheduler.speed_mps if self.client else 0.0
 
+    @property
+    def free_s(self) -> float:
+        """Time from which on another client may take the car."""
+        return self.client.heard_s + SILENCE_S if self.client else -math.inf
+
     def is_free(self, now_s: float) -> bool:
         """Whether no client drives the car, or only one that has fallen silent."""
-        return self.client is None or now_s - self.client.heard_s > SILENCE_S
+        return now_s >= self.free_s
 
     def assign(self, now_s: float, client: SimulatorClient) -> None:
         """Let this client drive from now on, and answer a telemetry that it still waits for."""
@@ -102,7 +106,7 @@ class CarSession:
         self.client = None
 
     def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
-        """Take the telemetry of the client; return the frame if the nodes are to answer it."""
+        """Take a telemetry of the client; return its frame if the nodes need it."""
         assert self.client is not None
         try:
             frame = self._read(self.client.link, payload)
@@ -117,7 +121,7 @@ class CarSession:
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
-        """Note whether the nodes that steer the car and hold its speed are ready."""
+        """Set whether the steering and the throttle node are ready."""
         self._nodes_ready = nodes_ready
         if self.client:
             self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))
