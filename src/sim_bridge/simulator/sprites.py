@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sim_bridge.simulator.bridges import bridges_of
 from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.shadows import cast_shadows
 from sim_bridge.simulator.terrain import CELL_M, Terrain, on_bridge, sun_colours
 from sim_bridge.simulator.track import FloatArray, Track
 from sim_bridge.simulator.worlds.world import Posts, World
@@ -62,7 +63,7 @@ class _Shape(NamedTuple):
 
 
 class Sprites:
-    """All trees and posts of a world."""
+    """All trees and posts of a world; the trees also shade the terrain."""
 
     def __init__(self, track: Track, world: World, terrain: Terrain) -> None:
         rng = np.random.default_rng([world.seed, 6])
@@ -85,6 +86,7 @@ class Sprites:
         light = world.light
         self._bridges = bridges_of(track)
         self._shade = _shade_at(terrain, self._foot_m, sun_colours(light))
+        cast_shadows(terrain, places[0], world.trees.kind, light, rng)
         self._fog, self._fog_m = np.array(light.fog), light.fog_m
 
     def draw(self, image: Image, view: View, image_from_level: FloatArray) -> None:
