@@ -17,9 +17,9 @@ from sim_bridge.simulator.worlds.world import Posts, World
 
 _NEAREST_M = 2.0
 _FARTHEST_M = 220.0
-_SMALLEST = 0.02
+_SMALLEST = 0.024
 """Smallest tangent of a sprite's height that is drawn."""
-_MOST = 90
+_MOST = 70
 _SHIFT = 4
 _OFF_BRIDGE_M = 11.0
 _SMOOTH = 0.15
