@@ -120,6 +120,9 @@ class Sprites:
         rays[..., 0] = 1.0
         rays[..., 1] = across[seen, None] + points[..., 0] * size[seen, None]
         rays[..., 2] = foot[seen, None] + points[..., 1] * size[seen, None]
+        # What lies below the cut whole would become a line there.
+        tops = rays[:, 4:, 2].reshape(len(seen), *self._crown[:2]).max(axis=2)
+        is_left = tops > cut[seen, None]
         np.maximum(rays[..., 2], cut[seen, None], out=rays[..., 2])
         pixels = rays @ image_from_level.T
         ahead = pixels[..., 2:]
@@ -128,7 +131,7 @@ class Sprites:
         colours = self._colours(candidates[seen], depth[seen])
         smooth = [cv2.LINE_AA if near else cv2.LINE_8 for near in size[seen] > _SMOOTH]
         for k in np.flatnonzero(is_ahead):
-            stem, crown = places[k, :4], places[k, 4:].reshape(self._crown)
+            stem, crown = places[k, :4], places[k, 4:].reshape(self._crown)[is_left[k]]
             cv2.fillConvexPoly(image, stem, colours[k][0], smooth[k], _SHIFT)
             cv2.fillPoly(image, list(crown), colours[k][1], smooth[k], _SHIFT)
 
