@@ -36,26 +36,24 @@ AS_TRAINED = 'as-trained'
 # Additional rows for blurring and interpolating.
 _INTERPOLATED_ROWS = 2
 # Crops with more than so many times the pixels of the network's input are resized after the
-# look-up, because interpolation in a small image would change the output of the network.
+# look-up, because interpolation between such large pixels would change the output of the network.
 _MOST_SHRUNK_FIRST = 2.0
 
 
 class _Table(NamedTuple):
-    """For each pixel of the result, its position in a part of the frame: `maps`.
+    """For each pixel of the result, its position in some rows of a frame: `maps`.
 
-    The part is `rows` and `columns`. It is resized to `size`, (width, height), before the look-up;
-    None: it is not resized.
+    The rows are resized to `size`, (width, height), before the look-up; None: they are not.
     """
 
     rows: slice
-    columns: slice
     size: tuple[int, int] | None
     maps: tuple[NDArray[Any], NDArray[Any]]
     interpolation: int
 
     def look_up(self, frame: Rgb, profile: Profile) -> Rgb:
         """Return the image that the table makes of a frame, in the profile's colours."""
-        image = recoloured(frame[self.rows, self.columns], profile)
+        image = recoloured(frame[self.rows], profile)
         if self.size:
             image = cast(Rgb, cv2.resize(image, self.size, interpolation=cv2.INTER_AREA))
         border = cv2.BORDER_REPLICATE
@@ -124,9 +122,13 @@ def _only(profile: Profile, rows: slice) -> Profile:
 def _table(profile: Profile, camera: str) -> _Table:
     # OpenCV looks up single points, so resizing by areas is a step before or after the look-up.
     by_area = profile.interpolation == 'area'
-    to_image = profile.image_from_picture()
-    scale_x, scale_y = to_image[0, 0], to_image[1, 1]
-    first = by_area and min(scale_x, scale_y) >= 1.0 and scale_x * scale_y <= _MOST_SHRUNK_FIRST
+    scale_x, scale_y, _ = np.diag(profile.image_from_picture())
+    first = (
+        by_area
+        and profile.columns is None
+        and min(scale_x, scale_y) >= 1.0
+        and scale_x * scale_y <= _MOST_SHRUNK_FIRST
+    )
     picture = replace(profile, size=None) if by_area and not first else profile
     _, ground = image_from_image(find_camera(profile.camera), find_camera(camera))
     to_frame = pixels_from_image() @ ground @ picture.image_from_picture()
@@ -135,17 +137,14 @@ def _table(profile: Profile, camera: str) -> _Table:
     margin = profile.blur // 2 + _INTERPOLATED_ROWS * math.ceil(scale_y if first else 1.0)
     top = int(np.clip(np.floor(y.min()) - margin, 0, FRAME_HEIGHT - 1))
     bottom = int(np.clip(np.ceil(y.max()) + margin, top + 1, FRAME_HEIGHT))
-    part = replace(profile, rows=(top, bottom), columns=None, size=None)
-    if first:
-        size = (width, round((bottom - top) / scale_y))
-        part = replace(part, columns=profile.columns, size=size)
+    size = (width, round((bottom - top) / scale_y)) if first else None
+    part = replace(profile, rows=(top, bottom), columns=None, size=size)
     to_part = np.linalg.inv(part.image_from_picture()) @ np.linalg.inv(pixels_from_image())
     maps = _mapped(to_part @ to_frame, width, height)
     interpolation = cv2.INTER_LINEAR if by_area else INTERPOLATIONS[profile.interpolation]
     nearest = interpolation == cv2.INTER_NEAREST
     fixed = cv2.convertMaps(*maps, cv2.CV_16SC2, nninterpolation=nearest)
-    columns = slice(*part.columns) if part.columns else slice(None)
-    return _Table(slice(top, bottom), columns, part.size, fixed, interpolation)
+    return _Table(slice(top, bottom), size, fixed, interpolation)
 
 
 def _mapped(
