@@ -141,6 +141,31 @@ def test_the_car_moves_in_physics_steps_of_20_ms() -> None:
     assert len(set(speeds)) == 50  # The first step has no torque yet.
 
 
+def test_a_person_drives_up_the_first_ramp_of_the_jungle() -> None:
+    simulator = Simulator(SimulatorOptions(track='jungle', manual_s=((0.0, 60.0),)))
+    while simulator.place.s_m < 100.0 and simulator.time_s < 50.0:
+        simulator.advance()
+        assert abs(simulator.place.cross_track_m) < 3.0
+        assert simulator.telemetry() is None
+    assert simulator.place.s_m > 100.0
+
+
+def test_a_drive_on_the_lake_begins_where_autonomous_mode_does() -> None:
+    simulator = Simulator(SimulatorOptions(track='lake'))
+    assert simulator.place.s_m == pytest.approx(266.9, abs=0.1)
+    telemetry = simulator.telemetry()
+    assert telemetry is not None
+    assert telemetry['image'].startswith('/9j/')
+
+
+def test_list_tracks_names_each_kind_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verb.run(parsed(['--list-tracks'])) == 0
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines()] == [
+        'SEED', 'lake', 'jungle', 'hills:SEED',
+    ]  # fmt: skip
+
+
 def test_the_road_falls_and_rises_as_the_plan_says() -> None:
     plan = parse_faults('grade:-0.2/0.3@20m')
     simulator = Simulator(SimulatorOptions(faults=plan))
