@@ -1,9 +1,9 @@
-"""Writes docs/reference.md: topics, parameters and diagnostics, read from nodes that run.
+"""Writes docs/reference.md: topics, services, parameters and diagnostics, read from running nodes.
 
     python docs/make_reference.py
 
 The script creates every node, reads what it declares, and destroys it. The meaning of each topic
-is in `sim_bridge.topics`.
+and service is in `sim_bridge.topics`.
 """
 
 import os
@@ -21,14 +21,14 @@ from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
-from sim_bridge.topics import DIAGNOSTICS, TOPICS
+from sim_bridge.topics import CLOCK, DIAGNOSTICS, SERVICES, TOPICS, TRANSFORMS
 from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')
 OF_ROS = ('/rosout', '/parameter_events')
 NODES = (BridgeNode, SteeringNode, ThrottleNode, AnnotateNode, OdometryNode)
 LISTENING_S = 20.0
-HEAD = """# Topics and parameters
+HEAD = """# Topics, services and parameters
 
 Names are relative, units are SI, left is positive. Quality of service: reliable, depth 1, because
 only the newest value counts. A latched topic is also transient local. `docs/make_reference.py`
@@ -44,7 +44,7 @@ def render() -> str:
     try:
         nodes += [kind() for kind in NODES]
         tables = [line for node in nodes for line in parameters(node)]
-        return '\n'.join([HEAD, *topics(nodes), *tables, *diagnostics(nodes)])
+        return '\n'.join([HEAD, *topics(nodes), *services(nodes), *tables, *diagnostics(nodes)])
     finally:
         for node in nodes:
             node.destroy_node()
@@ -66,9 +66,10 @@ def topics(nodes: list[Node]) -> list[str]:
                     ends[name][side].append(node.get_name())
                     if endpoint.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL:
                         latched.add(name)
-    if '/tf' not in kinds:  # The odometry node publishes it only where tf2_msgs is installed.
-        kinds['/tf'] = 'tf2_msgs/TFMessage'
-        ends['/tf'][0].append('odometry')
+    for name in (CLOCK, TRANSFORMS):  # Published only with use_sim_time, or with tf2_msgs.
+        if not ends[name][0]:
+            kinds[name] = TOPICS[name].type.replace('/msg/', '/')
+            ends[name][0].extend(TOPICS[name].publishers)
     lines = ['## Topics', '', '| topic | type | from | to | what |', '|---|---|---|---|---|']
     for name in sorted(kinds):
         senders, takers = (', '.join(sorted(names)) or 'anyone' for names in ends[name])
@@ -79,9 +80,26 @@ def topics(nodes: list[Node]) -> list[str]:
     return [*lines, '']
 
 
+def services(nodes: list[Node]) -> list[str]:
+    """Table of the services of this package: type, node and meaning."""
+    lines = ['## Services', '', '| service | type | node | what |', '|---|---|---|---|']
+    for node in nodes:
+        for service in node.services:
+            name = service.srv_name
+            if name in SERVICES:
+                module, kind = name_of(service.srv_type)
+                meaning = SERVICES[name].meaning
+                lines.append(f'| {name} | {module}/{kind} | {node.get_name()} | {meaning} |')
+    return [*lines, '']
+
+
 def type_of(endpoint) -> tuple[str, str]:
     """Package and name of the message type of a publisher or subscription."""
-    kind = endpoint.msg_type
+    return name_of(endpoint.msg_type)
+
+
+def name_of(kind) -> tuple[str, str]:
+    """Package and name of a message or service type."""
     return kind.__module__.split('.')[0], kind.__name__
 
 

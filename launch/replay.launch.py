@@ -22,11 +22,12 @@ from sim_bridge.topics import (
     STATIC_TRANSFORMS,
     STEERING_ANGLE,
     THROTTLE,
+    TWIST,
 )
 
 # Without the recorded commands, because the steering node publishes new ones.
 PLAYED = [
-    *(f'/{topic}' for topic in (COMPRESSED_FRAME, SPEED, STEERING_ANGLE, THROTTLE)),
+    *(f'/{topic}' for topic in (COMPRESSED_FRAME, SPEED, STEERING_ANGLE, THROTTLE, TWIST)),
     STATIC_TRANSFORMS,
 ]
 

@@ -66,6 +66,7 @@ ROS = {
     'rosgraph_msgs',
     'sensor_msgs',
     'std_msgs',
+    'std_srvs',
     'tf2_msgs',
     'visualization_msgs',
 }

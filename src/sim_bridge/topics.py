@@ -1,4 +1,4 @@
-"""Topics and transform frames of a drive: every name once, with type and publishers. Pure.
+"""Topics, services and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the
 namespace of its car: see `prefixes`.
@@ -18,6 +18,7 @@ RAW_FRAME = 'camera/image_raw'
 ANNOTATED_FRAME = 'camera/image_annotated/compressed'
 CAMERA_INFO = 'camera/camera_info'
 SPEED = 'vehicle/speed'
+TWIST = 'vehicle/twist'
 STEERING_ANGLE = 'vehicle/steering_angle'
 THROTTLE = 'vehicle/throttle'
 STEERING_COMMAND = 'cmd/steering'
@@ -31,9 +32,17 @@ RECORDER_READY = 'ready/recorder'
 ODOMETRY = 'odom'
 DRIVEN_PATH = 'path'
 PREDICTED_PATH = 'predicted_path'
+HOLD_ACTIVE = 'hold/active'
+RESETS = 'resets'
 DIAGNOSTICS = 'diagnostics'
+CLOCK = '/clock'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
+
+HOLD = 'hold'
+RESET = 'reset'
+PAUSE = 'pause'
+STEP = 'step'
 
 ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
@@ -66,6 +75,14 @@ class Topic:
     is_latched: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One service of the bridge: its type `package/srv/Name` and its meaning."""
+
+    type: str
+    meaning: str
+
+
 TOPICS = {
     COMPRESSED_FRAME: Topic(
         type='sensor_msgs/msg/CompressedImage',
@@ -94,6 +111,12 @@ TOPICS = {
         type='std_msgs/msg/Float32',
         publishers=('bridge',),
         meaning='Measured speed, m/s.',
+        recording=Recording.FROM_THE_START,
+    ),
+    TWIST: Topic(
+        type='geometry_msgs/msg/TwistStamped',
+        publishers=('bridge',),
+        meaning='Measured speed and yaw rate, m/s and rad/s; only while there is a subscription.',
         recording=Recording.FROM_THE_START,
     ),
     STEERING_ANGLE: Topic(
@@ -138,6 +161,20 @@ TOPICS = {
         recording=Recording.FROM_THE_START,
         is_latched=True,
     ),
+    HOLD_ACTIVE: Topic(
+        type='std_msgs/msg/Bool',
+        publishers=('bridge',),
+        meaning='Whether the car is held: braked and kept standing until it is released.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
+    RESETS: Topic(
+        type='std_msgs/msg/UInt32',
+        publishers=('bridge',),
+        meaning='Number of resets of the simulator; odometry starts anew after each.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
     STEERING_READY: Topic(
         type='std_msgs/msg/Bool',
         publishers=('steering',),
@@ -179,6 +216,11 @@ TOPICS = {
         meaning='State, rates, latency, drops and their reasons, once a second.',
         recording=Recording.FROM_THE_START,
     ),
+    CLOCK: Topic(
+        type='rosgraph_msgs/msg/Clock',
+        publishers=('bridge',),
+        meaning='Simulated time; only if the parameter use_sim_time of the bridge is true.',
+    ),
     TRANSFORMS: Topic(
         type='tf2_msgs/msg/TFMessage',
         publishers=('odometry',),
@@ -198,7 +240,8 @@ TOPICS = {
 TELEMETRY_FIELDS = {SPEED: 'speed_mps', STEERING_ANGLE: 'steering_rad', THROTTLE: 'throttle'}
 """Topics of single values of a telemetry: the field of `Telemetry` that each publishes.
 
-They are published in this sequence. A field that is None, because the client does not send it, is not published.
+They are published in this sequence. A field that is None, because the client does not send it, is
+not published.
 """
 
 DRIVE_TOPICS = tuple(
@@ -211,6 +254,26 @@ RECORDED_TOPICS = tuple(
 )
 """Names of the topics that `sim-bridge record` stores when none are named."""
 
+SERVICES = {
+    HOLD: Service(
+        type='std_srvs/srv/SetBool',
+        meaning='Emergency stop: `true` brakes the car and keeps it standing, `false` releases.',
+    ),
+    RESET: Service(
+        type='std_srvs/srv/Trigger',
+        meaning='Puts the car of the embedded simulator back to the start.',
+    ),
+    PAUSE: Service(
+        type='std_srvs/srv/SetBool',
+        meaning='`true` lets the embedded simulator stand still, `false` lets it go on.',
+    ),
+    STEP: Service(
+        type='std_srvs/srv/Trigger',
+        meaning='Simulates one frame of the paused embedded simulator.',
+    ),
+}
+"""Every service of a drive by its name, without the services that each ROS node has."""
+
 
 def prefixes(cars: int) -> tuple[str, ...]:
     """Prefix of each car's topic names: empty for one car, else `car_1/`, `car_2/` and so on."""
@@ -221,6 +284,12 @@ def frame_prefix(namespace: str) -> str:
     """Prefix of the transform frames in a node's namespace: `car_1/` for /car_1, else empty."""
     car = namespace.rpartition('/')[2]
     return f'{car}/' if re.fullmatch(r'car_[0-9]+', car) else ''
+
+
+def car_of(topic: str) -> int:
+    """Number of the car, counted from 1, to which a full name belongs; 1 without a car in it."""
+    found = re.search(r'/car_([0-9]+)/', topic)
+    return int(found[1]) if found else 1
 
 
 def without_car(topic: str) -> str:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from helpers.paths import ROOT
-from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, TOPICS
+from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, SERVICES, TOPICS, car_of
 
 SOURCES = sorted((ROOT / 'src').rglob('*.py')) + sorted((ROOT / 'launch').glob('*.py'))
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
@@ -14,12 +14,17 @@ PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 NOT_IN_REFERENCE = {'recorder', 'static_transform_publisher'}
 
 
-def reference_rows():
-    """Name, type, publishers and meaning in docs/reference.md, which real nodes declare."""
+def rows_of(title):
+    """Cells of a table in docs/reference.md, which real nodes declare."""
     text = (ROOT / 'docs' / 'reference.md').read_text(encoding='utf-8')
-    section = text.partition('## Topics\n')[2].partition('\n## ')[0]
+    section = text.partition(f'## {title}\n')[2].partition('\n## ')[0]
     rows = [line.strip('|').split('|') for line in section.splitlines() if line.startswith('|')]
-    cells = [[cell.strip() for cell in row] for row in rows[2:]]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def reference_rows():
+    """Name, type, publishers and meaning of each topic."""
+    cells = rows_of('Topics')
     return [(name, kind, publishers, what) for name, kind, publishers, _, what in cells]
 
 
@@ -50,8 +55,24 @@ def test_nodes_declare_what_the_table_of_topics_holds(row):
 
 def test_every_topic_without_a_foreign_message_type_is_in_the_reference():
     declared = {name for name, *_ in reference_rows()}
-    of_pypi = {name for name, topic in TOPICS.items() if 'tf2_msgs' not in topic.type}
+    of_pypi = {
+        name.removeprefix('/') for name, topic in TOPICS.items() if 'tf2_msgs' not in topic.type
+    }
     assert of_pypi <= declared
+
+
+def test_bridge_declares_the_services_of_the_table():
+    of_table = [
+        [name, service.type.replace('/srv/', '/'), 'bridge', service.meaning]
+        for name, service in SERVICES.items()
+    ]
+    assert of_table
+    assert rows_of('Services') == of_table
+
+
+@pytest.mark.parametrize(('name', 'car'), [('/hold', 1), ('/car_12/hold', 12), ('/a/car_2/x', 2)])
+def test_car_of_a_name(name, car):
+    assert car_of(name) == car
 
 
 def test_sim_bridge_spells_a_topic_name_only_in_its_table():

@@ -188,8 +188,10 @@ class _Drive:
             },
             'throttle': {'speed_limit': args.speed_limit},
         }
+        # Several simulators differ in time, so their cars stay in real time.
+        time = {'use_sim_time': args.fast and args.cars == 1}
         for values in commands.values():
-            values['cars'] = args.cars
+            values |= {'cars': args.cars, **time}
         if args.record:
             arguments = ['record', str(args.record), '--cars', str(args.cars)]
             self._recorder = ManagedProcess('recorder', arguments)
@@ -204,7 +206,10 @@ class _Drive:
                     GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
         self._nodes += [
-            ManagedProcess(viewer, [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}'])
+            ManagedProcess(
+                viewer,
+                [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}', *_parameters(viewer, time)],
+            )
             for viewer in ('annotate', 'odometry')
             for prefix in prefixes(args.cars)
             if getattr(args, viewer)

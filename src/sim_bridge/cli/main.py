@@ -36,6 +36,7 @@ NODES = {
 VERBS = {
     'drive': ('sim_bridge.cli.drive', 'Start all nodes and a simulator, and drive.'),
     'simulate': ('sim_bridge.cli.simulate', 'Run the embedded simulator alone.'),
+    'hold': ('sim_bridge.cli.hold', 'Emergency stop: brake the cars of a drive and hold them.'),
     'import-model': (
         'sim_bridge.cli.import_model',
         'Convert a Keras, ONNX, LiteRT or SavedModel network.',

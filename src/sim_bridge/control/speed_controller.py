@@ -91,8 +91,12 @@ class SpeedController:
         return self._lateral_limit_mps2 > 0.0
 
     def throttle(self, speed_mps: float, now_s: float) -> float:
-        """Return the throttle -1..1, negative to brake, for a speed measured now."""
-        dt_s = 0.0 if self._last_s is None else min(now_s - self._last_s, _LONGEST_STEP_S)
+        """Return the throttle -1..1, negative to brake, for a speed measured now.
+
+        A clock that was set back counts as no time.
+        """
+        passed_s = 0.0 if self._last_s is None else now_s - self._last_s
+        dt_s = max(0.0, min(passed_s, _LONGEST_STEP_S))
         self._last_s = now_s
         limit_mps = curve_limit_mps(self.limit_mps, self.steering_rad, self._lateral_limit_mps2)
         if self._pi is not None:

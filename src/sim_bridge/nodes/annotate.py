@@ -24,6 +24,7 @@ from sim_bridge.nodes.runner import run
 from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare
+from steering_net.ros.timers import steady_timer
 from steering_net.vision.preprocessing import decode_jpeg
 
 PARAMETERS = (Parameter('rate', 15.0, 'Largest rate of drawn frames, 1/s.', 1.0, 60.0),)
@@ -46,7 +47,7 @@ class AnnotateNode(Node):
         self._values: dict[str, float] = {}
         self._subscriptions_of_drive: list[Subscription] = []
         self._publisher = self.create_publisher(CompressedImage, topics.ANNOTATED_FRAME, NEWEST)
-        self.create_timer(_CHECK_PERIOD_S, self._subscribe_on_demand)
+        steady_timer(self, _CHECK_PERIOD_S, self._subscribe_on_demand)
         publish_health(self, conversions.ANNOTATE_STATUS, self._health)
 
     def _subscribe_on_demand(self) -> None:

@@ -12,6 +12,7 @@ from rosgraph_msgs.msg import Clock
 from sim_bridge.nodes.bag_recorder import message_class, profile
 from sim_bridge.nodes.conversions import time_message
 from sim_bridge.recording.bag import Bag, Offer, Record
+from sim_bridge.topics import CLOCK
 
 _SUBSCRIPTION_S = 3.0
 _MORE_SUBSCRIPTIONS_S = 0.5
@@ -55,7 +56,7 @@ class PlayerNode(Node):
         with_clock: also publish the time of the bag on /clock, for nodes with use_sim_time.
         """
         if with_clock:
-            self._clock_publisher = self.create_publisher(Clock, '/clock', 10)
+            self._clock_publisher = self.create_publisher(Clock, CLOCK, 10)
         began_s = time.monotonic()
         first_ns = None
         for record in bag:

@@ -37,6 +37,7 @@ from sim_bridge.topics import (
 )
 from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness
+from steering_net.ros.timers import steady_timer
 
 _SUBSCRIBE_PERIOD_S = 0.2
 _DEPTH = 1000
@@ -96,7 +97,7 @@ class RecorderNode(Node):
             offer = Offer(is_latched=TOPICS[topic].is_latched)
             for prefix in prefixes(cars):
                 self._record(self.resolve_topic_name(prefix + topic), TOPICS[topic].type, offer)
-        self.create_timer(_SUBSCRIBE_PERIOD_S, self._subscribe_to_new)
+        steady_timer(self, _SUBSCRIBE_PERIOD_S, self._subscribe_to_new)
         sources = [topic for topic in expected if TOPICS[topic].publishers]
         conditions = {
             prefix + RECORDER_READY: partial(self._has_publishers, prefix, sources)

@@ -16,14 +16,16 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import Camera, CarInterface
+from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
-from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat
+from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.response_scheduler import State
@@ -34,6 +36,7 @@ from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
 from steering_net.ros.parameters import Parameter, ParameterError, declare
 from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
+from steering_net.ros.timers import steady_timer
 
 PARAMETERS = (
     Parameter(
@@ -56,7 +59,6 @@ class BridgeNode(Node):
         """`clock` returns monotonic seconds."""
         super().__init__('bridge')
         self._is_serving = False
-        self._last_stamp_ns = 0
         self._network = ''
         values = declare(self, PARAMETERS)
         self._prefixes = topics.prefixes(values['cars'])
@@ -72,7 +74,14 @@ class BridgeNode(Node):
             allowed_hosts=values['allowed_hosts'].split(','),
             clock=clock,
         )
-        self._sessions = SessionManager(_limits(values), inspect_image, values['cars'])
+        # Several simulators differ in time, and there is one /clock.
+        in_simulated_time = self.get_parameter('use_sim_time').value and values['cars'] == 1
+        self._simulated_time = (
+            self.create_publisher(Clock, topics.CLOCK, 10) if in_simulated_time else None
+        )
+        self._sessions = SessionManager(
+            _limits(values), inspect_image, values['cars'], in_simulated_time=in_simulated_time
+        )
         camera = Camera(values['frame_id'], values['vertical_fov'])
         self._cars = {
             session: CarInterface(
@@ -82,18 +91,24 @@ class BridgeNode(Node):
                 self._prefixes, self._sessions.sessions, feeds, strict=True
             )
         }
+        self._beat = heartbeat(self._held_cars)
+        for number in held_cars():
+            self._sessions.sessions[number - 1].set_held(clock(), True)
+        for prefix, session in zip(self._prefixes, self._sessions.sessions, strict=True):
+            CarServices(
+                self, prefix, session, call_soon=self._server.call_soon, on_held=self._on_held
+            )
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
-        self.create_timer(PERIOD_S, self._publish_diagnostics)
-        self._readiness_timer = self.create_timer(STARTING_PERIOD_S, self._update_readiness)
+        steady_timer(self, PERIOD_S, self._publish_diagnostics)
+        self._readiness_timer = steady_timer(self, STARTING_PERIOD_S, self._update_readiness)
         self._serve(values['host'])
 
     def _serve(self, host: str) -> None:
         self._server.start(self)
         self._is_serving = True
-        beat = heartbeat()
-        if beat is not None:
-            self._server.repeat(BEAT_PERIOD_S, beat)
+        if self._beat is not None:
+            self._server.repeat(BEAT_PERIOD_S, self._beat)
         self.get_logger().info(f'listening on {host}:{self._server.port}')
         if not self._server.is_local:
             self.get_logger().warning(
@@ -117,11 +132,15 @@ class BridgeNode(Node):
 
     def telemetry(self, now_s: float, key: str, payload: object) -> None:
         """Take a telemetry, and publish its frame."""
-        stamp_ns = self._next_stamp_ns()
-        driven = self._sessions.telemetry(now_s, key, payload, stamp_ns)
+        received_ns = self.get_clock().now().nanoseconds
+        driven = self._sessions.telemetry(now_s, key, payload, received_ns)
         if driven is not None:
             session, frame = driven
-            self._cars[session].publish(now_s, frame, stamp_ns)
+            if self._simulated_time is not None and frame.time_ns is not None:
+                self._simulated_time.publish(
+                    Clock(clock=conversions.time_message(session.stamp_ns))
+                )
+            self._cars[session].publish(now_s, frame, session.stamp_ns)
 
     def expire(self, now_s: float) -> None:
         """Send the answers whose deadlines have passed."""
@@ -131,11 +150,15 @@ class BridgeNode(Node):
         """Time at which `expire` has to be called next."""
         return self._sessions.next_deadline()
 
-    def _next_stamp_ns(self) -> int:
-        """Return a unique time of receipt, ns, which identifies the frame of a command."""
-        now_ns = self.get_clock().now().nanoseconds
-        self._last_stamp_ns = max(now_ns, self._last_stamp_ns + 1)
-        return self._last_stamp_ns
+    def _held_cars(self) -> list[int]:
+        """Return the numbers of the cars that are held, counted from 1."""
+        sessions = enumerate(self._sessions.sessions, 1)
+        return [number for number, session in sessions if session.is_held]
+
+    def _on_held(self) -> None:
+        """Pass the cars that are held on to the guard at once, because this process may die."""
+        if self._beat is not None:
+            self._beat()
 
     # Called on the executor's thread.
 
@@ -186,6 +209,7 @@ class BridgeNode(Node):
 _LEVELS = {
     None: DiagnosticStatus.WARN,
     State.DEGRADED: DiagnosticStatus.WARN,
+    State.HELD: DiagnosticStatus.WARN,
     State.ABSENT: DiagnosticStatus.ERROR,
     State.STOPPED: DiagnosticStatus.ERROR,
     State.UNREADABLE: DiagnosticStatus.ERROR,

@@ -3,7 +3,8 @@
 A crashed bridge cannot stop its simulator, and the car keeps its last command until a bridge
 answers again. So a spare process waits: it has imported its modules, and the other nodes know it.
 The bridge's server writes four heartbeats a second into a pipe. The guard does not send requests
-to the port, because a storm of connections delays their answers while the car is driven well.
+to the port, because a storm of connections delays their answers while the car is driven well. A
+heartbeat names the cars that are held, and the next bridge holds them too.
 
 As a program it takes the arguments of the bridge, and ends after SIGINT or SIGTERM. The exit code
 is 2 if the bridge rejects its parameters, and 1 if it reaches the limit of restarts.
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sim_bridge.errors import UsageError
-from sim_bridge.nodes.standby import BEAT_VARIABLE, STANDBY_VARIABLE
+from sim_bridge.nodes.standby import BEAT_VARIABLE, HELD_VARIABLE, STANDBY_VARIABLE
 from sim_bridge.process import REFUSED, ManagedProcess, RestartLimit, RestartLimitError
 from steering_net.process import end_with_parent
 
@@ -47,6 +48,7 @@ class GuardedBridge(ManagedProcess):
         self._spare: subprocess.Popen[str] | None = None
         self._spare_limit = RestartLimit()
         self._heartbeats: dict[int, int] = {}
+        self._held = ''
         self._looked_s = time.monotonic()
         super().__init__('bridge', arguments, environment=environment)
 
@@ -60,13 +62,13 @@ class GuardedBridge(ManagedProcess):
             return self._spawn_beating()
         assert spare.stdin is not None
         with contextlib.suppress(BrokenPipeError), spare.stdin:
-            spare.stdin.write('go\n')
+            spare.stdin.write(f'{self._held}\n')
         self._silence_s = SILENCE_S - _TAKING_OVER_S
         return spare
 
     def _spawn_beating(self, *, waiting: bool = False) -> subprocess.Popen[str]:
         reader, writer = os.pipe()
-        variables = {BEAT_VARIABLE: str(writer)}
+        variables = {BEAT_VARIABLE: str(writer), HELD_VARIABLE: self._held}
         if waiting:
             variables[STANDBY_VARIABLE] = '1'
         process = self._spawn(variables, [writer], pipe_input=waiting)
@@ -96,7 +98,8 @@ class GuardedBridge(ManagedProcess):
         self._silence_s += min(now_s - self._looked_s, _LOOK_PERIOD_AT_MOST_S)
         self._looked_s = now_s
         with contextlib.suppress(BlockingIOError):
-            if os.read(self._heartbeats[self.pid], 4096):
+            if beats := os.read(self._heartbeats[self.pid], 65536).decode('ascii'):
+                self._held = beats.splitlines()[-1]
                 self._silence_s = 0.0
                 self._spare_due_s = self._spare_due_s if self._beats else now_s + _SETTLED_S
                 self._beats = True

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from geometry_msgs.msg import TwistStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
@@ -22,6 +23,7 @@ from sim_bridge.session.response_scheduler import State
 from sim_bridge.web.live_stream import LiveFeed, Moment
 from steering_net.errors import ImageError
 from steering_net.statistics import RateMeter, percentiles_ms
+from steering_net.vehicle import yaw_rate_radps
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
 CallSoon = Callable[[Callable[[float], object]], None]
@@ -60,6 +62,7 @@ class CarInterface:
         self._session = session
         self._feed = feed
         self._frame_id = prefix + camera.frame_id
+        self._base_frame = prefix + topics.BASE_FRAME
         self._vertical_fov_rad = camera.vertical_fov_rad
         self._call_soon = call_soon
         self._clock = clock
@@ -75,6 +78,7 @@ class CarInterface:
     def _create_publishers(self) -> None:
         self._compressed = self._publisher(CompressedImage, topics.COMPRESSED_FRAME)
         self._raw = self._publisher(Image, topics.RAW_FRAME)
+        self._twist = self._publisher(TwistStamped, topics.TWIST)
         self._info = self._publisher(CameraInfo, topics.CAMERA_INFO)
         self._values = {
             field: self._publisher(Float32, topic)
@@ -106,10 +110,17 @@ class CarInterface:
             value = getattr(frame, field)
             if value is not None:
                 publisher.publish(conversions.float_message(value))
+        if self._twist.get_subscription_count():
+            self._publish_twist(frame, stamp_ns)
         try:
             self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:
             self._node.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
+
+    def _publish_twist(self, frame: Telemetry, stamp_ns: int) -> None:
+        yaw_rate = yaw_rate_radps(frame.speed_mps, frame.steering_rad)
+        head = conversions.header(stamp_ns, self._base_frame)
+        self._twist.publish(conversions.twist(head, frame.speed_mps, yaw_rate))
 
     def _publish_for_viewers(self, jpeg: bytes, head: Header) -> None:
         if self._info.get_subscription_count():
@@ -171,6 +182,7 @@ class CarInterface:
         return {
             'ready': not reason,
             'state': session.state_line,
+            'held': session.is_held,
             'reason': reason,
             'trouble': session.state_line if is_unreadable else reason,
             'nodes': self._monitor.nodes,

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
@@ -42,6 +43,14 @@ def header(stamp: int, frame_id: str) -> Header:
 def float_message(value: float) -> Float32:
     """Return a message with one number."""
     return Float32(data=value)
+
+
+def twist(head: Header, speed_mps: float, yaw_rate_radps: float) -> TwistStamped:
+    """Return a message with the speed ahead and the yaw rate, left positive."""
+    message = TwistStamped(header=head)
+    message.twist.linear.x = float(speed_mps)
+    message.twist.angular.z = float(yaw_rate_radps)
+    return message
 
 
 def compressed_image(head: Header, jpeg: bytes) -> CompressedImage:

@@ -9,6 +9,7 @@ from rclpy.node import Node
 
 from sim_bridge.nodes import conversions
 from sim_bridge.topics import DIAGNOSTICS
+from steering_net.ros.timers import steady_timer
 
 PERIOD_S = 1.0
 _DEPTH = 10
@@ -41,6 +42,6 @@ class Diagnostics:
 def publish_health(node: Node, name: str, read: Callable[[], Health]) -> None:
     """Publish the result of `read` once a second as the status `name` of a node."""
     diagnostics = Diagnostics(node, [])
-    node.create_timer(
-        PERIOD_S, lambda: diagnostics.publish([conversions.diagnostic(name, *read())])
+    steady_timer(
+        node, PERIOD_S, lambda: diagnostics.publish([conversions.diagnostic(name, *read())])
     )

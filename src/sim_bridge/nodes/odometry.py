@@ -1,32 +1,33 @@
 """The odometry node: the driven path and the predicted path, for RViz and Foxglove.
 
-The pose is dead reckoning from speed and steering. The transform odom -> base_link needs tf2_msgs,
-which every ROS 2 distribution has and PyPI lacks.
+The pose is dead reckoning from `vehicle/twist`, over the stamps of its messages, so that it does
+not depend on the pace of a replay. All messages have the stamp of their frame. The transform
+odom -> base_link needs tf2_msgs, which every ROS 2 distribution has and PyPI lacks.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
-from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped
+from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.node import Node
-from std_msgs.msg import Float32, Header
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Header, UInt32
 from visualization_msgs.msg import Marker
 
 from sim_bridge import topics
 from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
 from steering_net.ros.parameters import Parameter, declare
-from steering_net.vehicle import Pose, yaw_rate_radps
+from steering_net.ros.timers import steady_timer
+from steering_net.vehicle import Pose
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -48,20 +49,18 @@ _PATH_PERIOD_S = 0.5
 
 
 class OdometryNode(Node):
-    """Publishes `odom` per speed, `predicted_path` per command, and `path` twice a second."""
+    """Publishes `odom` per twist, `predicted_path` per command, and `path` twice a second."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` returns monotonic seconds."""
+    def __init__(self) -> None:
         super().__init__('odometry')
-        self._monotonic_s = clock
         values = declare(self, PARAMETERS)
         prefix = topics.frame_prefix(self.get_namespace())
         self._frame, self._child = prefix + topics.ODOM_FRAME, prefix + topics.BASE_FRAME
         self._step_m: float = values['path_step']
         self._pose = Pose()
         self._driven_m = 0.0
-        self._steering_rad = 0.0
-        self._last_s = clock()
+        self._resets = 0
+        self._stamp_ns = 0
         self._points: deque[PoseStamped] = deque(maxlen=values['path_points'])
         self._odometry = self.create_publisher(Odometry, topics.ODOMETRY, NEWEST)
         self._path = self.create_publisher(Path, topics.DRIVEN_PATH, NEWEST)
@@ -69,32 +68,35 @@ class OdometryNode(Node):
         self._transforms = (
             self.create_publisher(TFMessage, topics.TRANSFORMS, 100) if TFMessage else None
         )
-        self.create_subscription(Float32, topics.SPEED, self._on_speed, NEWEST)
-        self.create_subscription(Float32, topics.STEERING_ANGLE, self._on_angle, NEWEST)
-        self.create_subscription(Float32, topics.STEERING_PLOT, self._on_command, NEWEST)
-        self.create_timer(_PATH_PERIOD_S, self._publish_path)
+        self.create_subscription(TwistStamped, topics.TWIST, self._on_twist, NEWEST)
+        self.create_subscription(JointState, topics.STEERING_COMMAND, self._on_command, NEWEST)
+        self.create_subscription(UInt32, topics.RESETS, self._on_resets, LATCHED)
+        steady_timer(self, _PATH_PERIOD_S, self._publish_path)
         publish_health(self, conversions.ODOMETRY_STATUS, self._health)
 
-    def _on_angle(self, message: Float32) -> None:
-        if math.isfinite(message.data):
-            self._steering_rad = float(message.data)
+    def _on_resets(self, message: UInt32) -> None:
+        """Start anew after a reset. A new bridge counts from 0 again, which is no reset."""
+        if message.data > self._resets:
+            self._pose = Pose()
+            self._driven_m = 0.0
+            self._points.clear()
+        self._resets = message.data
 
-    def _on_speed(self, message: Float32) -> None:
-        now_s = self._monotonic_s()
-        dt_s, self._last_s = now_s - self._last_s, now_s
-        speed_mps = float(message.data)
-        if math.isfinite(speed_mps):
+    def _on_twist(self, message: TwistStamped) -> None:
+        stamp_ns = conversions.stamp_ns(message.header.stamp)
+        dt_s, self._stamp_ns = 1e-9 * (stamp_ns - self._stamp_ns), stamp_ns
+        speed_mps, yaw_rate_radps = message.twist.linear.x, message.twist.angular.z
+        if math.isfinite(speed_mps) and math.isfinite(yaw_rate_radps):
             before = self._pose
-            self._pose = dead_reckoned(before, speed_mps, self._steering_rad, dt_s)
+            self._pose = dead_reckoned(before, speed_mps, yaw_rate_radps, dt_s)
             self._driven_m += math.hypot(self._pose.x_m - before.x_m, self._pose.y_m - before.y_m)
-            self._publish_odometry(speed_mps)
+            self._publish_odometry(message.twist)
             self._extend_path()
 
-    def _publish_odometry(self, speed_mps: float) -> None:
+    def _publish_odometry(self, twist: Twist) -> None:
         odometry = Odometry(header=self._header(self._frame), child_frame_id=self._child)
         odometry.pose.pose = self._pose_message().pose
-        odometry.twist.twist.linear.x = speed_mps
-        odometry.twist.twist.angular.z = yaw_rate_radps(speed_mps, self._steering_rad)
+        odometry.twist.twist = twist
         self._odometry.publish(odometry)
         if self._transforms:
             self._transforms.publish(TFMessage(transforms=[self._transform()]))
@@ -111,15 +113,17 @@ class OdometryNode(Node):
         if self._path.get_subscription_count():
             self._path.publish(Path(header=self._header(self._frame), poses=list(self._points)))
 
-    def _on_command(self, message: Float32) -> None:
+    def _on_command(self, message: JointState) -> None:
         """Publish the predicted path, a line on the ground in front of the car."""
-        if not (self._predicted.get_subscription_count() and math.isfinite(message.data)):
+        steering_rad = conversions.steering_of(message)
+        if steering_rad is None or not math.isfinite(steering_rad):
             return
-        marker = Marker(
-            header=self._header(self._child), ns=topics.PREDICTED_PATH, type=Marker.LINE_STRIP
-        )
+        if not self._predicted.get_subscription_count():
+            return
+        head = Header(stamp=message.header.stamp, frame_id=self._child)
+        marker = Marker(header=head, ns=topics.PREDICTED_PATH, type=Marker.LINE_STRIP)
         marker.points = [
-            Point(x=float(x), y=float(y), z=0.0) for x, y in predicted_path(message.data)
+            Point(x=float(x), y=float(y), z=0.0) for x, y in predicted_path(steering_rad)
         ]
         marker.scale.x = 0.2
         marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
@@ -135,7 +139,7 @@ class OdometryNode(Node):
         return DiagnosticStatus.OK, f'{self._driven_m:.0f} m driven', values
 
     def _header(self, frame: str) -> Header:
-        return Header(stamp=self.get_clock().now().to_msg(), frame_id=frame)
+        return conversions.header(self._stamp_ns, frame)
 
     def _pose_message(self) -> PoseStamped:
         stamped = PoseStamped(header=self._header(self._frame))

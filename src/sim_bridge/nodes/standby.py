@@ -1,17 +1,23 @@
-"""The bridge's side of its guard (`bridge_guard.py`): waiting as a spare, and heartbeats."""
+"""The bridge's side of its guard (`bridge_guard.py`): waiting as a spare, and heartbeats.
+
+Each heartbeat names the cars that are held, so that the guard passes them on to the next bridge.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 STANDBY_VARIABLE = 'SIM_BRIDGE_STANDBY'
 """Environment variable of a spare: a node that starts after it has read a line from stdin."""
 
 BEAT_VARIABLE = 'SIM_BRIDGE_BEAT_FD'
 """Environment variable: descriptor of the pipe to which a guarded bridge writes heartbeats."""
+
+HELD_VARIABLE = 'SIM_BRIDGE_HELD'
+"""Environment variable: numbers of the cars that the bridge before held, with commas."""
 
 BEAT_PERIOD_S = 0.25
 
@@ -23,11 +29,23 @@ def is_spare() -> bool:
 
 def wait_for_start() -> bool:
     """Return True at once, or for a spare when its guard starts it; False if the guard ended."""
-    return not is_spare() or bool(sys.stdin.readline())
+    if not is_spare():
+        return True
+    line = sys.stdin.readline()
+    os.environ[HELD_VARIABLE] = line.strip()
+    return bool(line)
 
 
-def heartbeat() -> Callable[[], None] | None:
-    """Return a function that writes one heartbeat; None for a bridge without a guard."""
+def held_cars() -> list[int]:
+    """Return the numbers, counted from 1, of the cars that the bridge before this one held."""
+    return [int(number) for number in os.environ.get(HELD_VARIABLE, '').split(',') if number]
+
+
+def heartbeat(held: Callable[[], Iterable[int]]) -> Callable[[], None] | None:
+    """Return a function that writes one heartbeat; None for a bridge without a guard.
+
+    `held` returns the numbers of the cars that are held now.
+    """
     descriptor = os.environ.get(BEAT_VARIABLE, '')
     if not descriptor.isdecimal():
         return None
@@ -37,6 +55,6 @@ def heartbeat() -> Callable[[], None] | None:
     def beat() -> None:
         # A frozen guard does not empty the pipe. A killed guard closes it, and this process ends.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(number, b'.')
+            os.write(number, f'{",".join(map(str, held()))}\n'.encode())
 
     return beat

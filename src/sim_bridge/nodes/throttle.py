@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,6 +21,7 @@ from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.readiness import Readiness
+from steering_net.ros.timers import steady_timer
 
 _MAX_LIMIT_MPS = 60.0
 
@@ -102,8 +102,7 @@ class CarThrottle:
 class ThrottleNode(Node):
     """Publishes one `cmd/throttle` for each `vehicle/speed`, of each car."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` returns monotonic seconds."""
+    def __init__(self) -> None:
         super().__init__('throttle')
         values: dict[str, Any] = declare(self, PARAMETERS)
         self._law: str = values['law']
@@ -116,11 +115,16 @@ class ThrottleNode(Node):
             },
         )
         self._cars = [
-            CarThrottle(self, prefix, _controller(values), clock) for prefix in self._prefixes
+            CarThrottle(self, prefix, _controller(values), self._now_s)
+            for prefix in self._prefixes
         ]
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.add_on_set_parameters_callback(self._on_parameters)
-        self.create_timer(PERIOD_S, self._publish_diagnostics)
+        steady_timer(self, PERIOD_S, self._publish_diagnostics)
+
+    def _now_s(self) -> float:
+        """Return the time of the node's clock, which is that of a bag with use_sim_time."""
+        return 1e-9 * float(self.get_clock().now().nanoseconds)
 
     def _is_matched(self, number: int) -> bool:
         return self._cars[number].is_matched()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 
@@ -33,18 +34,34 @@ class HalfCommandError(PacketError):
         self.steering_rad = steering_rad
 
 
+class Control(Enum):
+    """A request to a simulator."""
+
+    RESET = 'reset'
+    """Put the car back to the start, standing; forget all commands, and start the score anew."""
+    PAUSE = 'pause'
+    """Let the world stand still, and send no telemetry."""
+    RESUME = 'resume'
+    """End the pause."""
+    STEP = 'step'
+    """Simulate one frame of a paused world, and send its telemetry."""
+
+
 @dataclass(frozen=True)
 class Telemetry:
     """One frame of the simulator.
 
     steering_rad: present angle of the wheels, left positive. throttle: 0..1. speed_mps: magnitude.
-    jpeg: the image of the camera as it was sent.
+    jpeg: the image of the camera as it was sent. run: number of resets so far; None for a
+    simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent.
     """
 
     steering_rad: float
     throttle: float
     speed_mps: float
     jpeg: bytes
+    run: int | None = None
+    time_ns: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,3 +101,6 @@ class Link(Protocol):
 
     def send_manual(self) -> None:
         """Answer a telemetry of a car that a person drives."""
+
+    def send_control(self, control: Control) -> None:
+        """Send a request to a client whose telemetry has a `run`."""

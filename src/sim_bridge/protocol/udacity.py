@@ -4,6 +4,9 @@ Miles per hour, degrees and steering that is positive to the right end here. Eve
 returns is SI with REP-103 signs (metres, seconds, radians, left is positive). Pure: payloads in,
 frozen values out, and back. The bridge uses `UdacityLink`; the embedded simulator uses the
 inverses, `encode_telemetry` and `decode_command`.
+
+The embedded simulator adds the fields `run` and `time_ns` to its telemetry, which other servers
+ignore. It accepts the events of `Control`, which are sent only to a simulator with a `run`.
 """
 
 from __future__ import annotations
@@ -16,12 +19,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from sim_bridge.protocol.types import Command, HalfCommandError, PacketError, Telemetry
+from sim_bridge.protocol.types import (
+    Command,
+    Control,
+    HalfCommandError,
+    PacketError,
+    Telemetry,
+)
 from steering_net.vehicle import MAX_STEERING_RAD
 
 EVENT_TELEMETRY = 'telemetry'
 EVENT_STEER = 'steer'
 EVENT_MANUAL = 'manual'
+
+_FIELD_RUN = 'run'
+_FIELD_TIME = 'time_ns'
 
 _MPS_PER_MPH = 0.44704
 
@@ -76,6 +88,10 @@ class UdacityLink:
         """Send a `manual` event."""
         self._emit(EVENT_MANUAL, {})
 
+    def send_control(self, control: Control) -> None:
+        """Send the event of a request."""
+        self._emit(control.value, {})
+
 
 def decode_telemetry(payload: object) -> Telemetry | None:
     """Read the data of a `telemetry` event; None means that a person drives.
@@ -113,7 +129,16 @@ def _decode(payload: Mapping[str, object]) -> Telemetry:
         throttle=throttle,
         speed_mps=speed_mps,
         jpeg=_image(payload),
+        run=_count(payload, _FIELD_RUN),
+        time_ns=_count(payload, _FIELD_TIME),
     )
+
+
+def _count(payload: Mapping[str, object], field: str) -> int | None:
+    """Return an optional whole number, 0 or more; None if it is missing or something else."""
+    raw = payload.get(field)
+    is_number = isinstance(raw, str) and raw.isascii() and raw.isdecimal() and len(raw) < 19
+    return int(str(raw)) if is_number else None
 
 
 def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
@@ -123,12 +148,16 @@ def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
 
 def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
     """Return the data of a `telemetry` event as the simulator writes it, in its field order."""
-    return {
+    fields = {
         'steering_angle': _n4(-math.degrees(telemetry.steering_rad), culture),
         'throttle': _n4(telemetry.throttle, culture),
         'speed': _n4(telemetry.speed_mps / _MPS_PER_MPH, culture),
         'image': base64.b64encode(telemetry.jpeg).decode('ascii'),
     }
+    for field, value in ((_FIELD_RUN, telemetry.run), (_FIELD_TIME, telemetry.time_ns)):
+        if value is not None:
+            fields[field] = str(value)
+    return fields
 
 
 def encode_command(command: Command, decimal: str | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim_bridge.protocol.types import HALT, Command, Link, PacketError, Telemetry
+from sim_bridge.protocol.types import HALT, Command, Control, Link, PacketError, Telemetry
 from sim_bridge.session.response_scheduler import Answer, Counters, ResponseScheduler, State
 from sim_bridge.session.tokens import Limits
 
@@ -21,12 +21,17 @@ InspectImage = Callable[[bytes], str]
 """Returns the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
 
 
+class ControlError(RuntimeError):
+    """The simulator of a car cannot do what was requested; the message says why."""
+
+
 @dataclass(eq=False)
 class SimulatorClient:
     """A connected client, and the car that it drives, if any.
 
     is_simulator: it speaks Engine.IO 3 or has sent telemetry. owes_halt: it has lost its car; its
-    next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry.
+    next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry. run:
+    number of resets in the newest telemetry that counts, see `Telemetry`.
     """
 
     link: Link
@@ -35,6 +40,7 @@ class SimulatorClient:
     heard_s: float = -math.inf
     owes_halt: bool = False
     is_unanswered: bool = False
+    run: int | None = None
 
     def send_last_halt(self) -> None:
         """Answer the telemetry of a client that has lost its car with 0/0."""
@@ -46,14 +52,24 @@ class CarSession:
     """Takes the telemetry of the client that drives one car, and answers it.
 
     `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
-    the newest command that was sent, `last_error` the fault of the newest bad telemetry.
+    the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
+    is whether the car is braked and kept standing, whichever client drives it. `resets` counts the
+    resets of its simulators. `stamp_ns` is the stamp of the newest frame.
     """
 
-    def __init__(self, limits: Limits, inspect_image: InspectImage) -> None:
+    def __init__(
+        self, limits: Limits, inspect_image: InspectImage, *, in_simulated_time: bool = False
+    ) -> None:
+        """`in_simulated_time`: stamp frames with the time of the simulator, if it sends it."""
         self.counters = Counters()
         self.latencies_s: deque[float] = deque(maxlen=1000)
         self.last_command = HALT
         self.last_error = ''
+        self.is_held = False
+        self.resets = 0
+        self.stamp_ns = 0
+        self._in_simulated_time = in_simulated_time
+        self._time_offset_ns: int | None = None
         self.client: SimulatorClient | None = None
         self._limits = limits
         self._inspect_image = inspect_image
@@ -69,9 +85,10 @@ class CarSession:
     def state_line(self) -> str:
         """State of the car in one line, with the fault of a telemetry that cannot be read."""
         state = self.state
-        if state is None:
-            return 'no simulator connected'
-        return f'{state.value}: {self.last_error}' if state is State.UNREADABLE else state.value
+        line = 'no simulator connected' if state is None else state.value
+        if state is State.UNREADABLE:
+            line += f': {self.last_error}'
+        return f'{line} (held)' if self.is_held and state is not State.HELD else line
 
     @property
     def speed_mps(self) -> float:
@@ -80,8 +97,10 @@ class CarSession:
 
     @property
     def free_s(self) -> float:
-        """Time from which on another client may take the car."""
-        return self.client.heard_s + SILENCE_S if self.client else -math.inf
+        """Time from which on another client may take the car; never from a paused simulator."""
+        if self.client is None:
+            return -math.inf
+        return math.inf if self.state is State.PAUSED else self.client.heard_s + SILENCE_S
 
     def is_free(self, now_s: float) -> bool:
         """Whether no client drives the car, or only one that has fallen silent."""
@@ -91,9 +110,8 @@ class CarSession:
         """Let this client drive from now on, and answer a telemetry that it still waits for."""
         if self.client:
             self._displace(self.client)
-        self._scheduler = ResponseScheduler(
-            self._limits, now_s, self.counters, nodes_ready=self._nodes_ready
-        )
+        self._scheduler = self._new_scheduler(now_s)
+        self._time_offset_ns = None
         client.heard_s = now_s
         client.owes_halt = False
         client.session, self.client = self, client
@@ -106,7 +124,10 @@ class CarSession:
         self.client = None
 
     def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
-        """Take a telemetry of the client; return its frame if the nodes need it."""
+        """Take a telemetry of the client; return its frame if the nodes need it.
+
+        stamp_ns: time of receipt. `self.stamp_ns` is the stamp of the frame.
+        """
         assert self.client is not None
         try:
             frame = self._read(self.client.link, payload)
@@ -117,7 +138,12 @@ class CarSession:
         if frame is None:
             self._scheduler.manual(now_s)
             return None
-        self._scheduler.telemetry(now_s, stamp_ns, frame.speed_mps)
+        if self._is_from_before_a_reset(self.client, frame):
+            self.counters.telemetry += 1
+            self.counters.superseded += 1
+            return None
+        self.stamp_ns = max(self._stamp(frame, stamp_ns), self.stamp_ns + 1)
+        self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps)
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
@@ -125,6 +151,39 @@ class CarSession:
         self._nodes_ready = nodes_ready
         if self.client:
             self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))
+
+    def set_held(self, now_s: float, is_held: bool) -> None:
+        """Hold the car, or release it, see `ResponseScheduler.set_held`."""
+        self.is_held = is_held
+        if self.client:
+            self._answer(self._scheduler.set_held(now_s, is_held))
+
+    def control(self, now_s: float, control: Control) -> None:
+        """Send a request to the simulator that drives the car.
+
+        After a reset no telemetry from before is answered. Raises ControlError if the simulator
+        cannot do it.
+        """
+        client = self.client
+        if client is None:
+            raise ControlError('no simulator is connected')
+        if client.run is None:
+            raise ControlError(
+                f'this simulator has no {control.value}; the embedded one has it, and says so in '
+                'its telemetry'
+            )
+        if control is Control.STEP and self.state is not State.PAUSED:
+            raise ControlError('the simulator is not paused')
+        if control is Control.RESET:
+            is_paused = self.state is State.PAUSED
+            self.resets += 1
+            client.run += 1
+            self.counters.superseded += self._scheduler.has_waiting
+            self._scheduler = self._new_scheduler(now_s)
+            self._scheduler.set_paused(now_s, is_paused)
+        elif control is not Control.STEP:
+            self._scheduler.set_paused(now_s, control is Control.PAUSE)
+        client.link.send_control(control)
 
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
         """Take a steering command for the frame with this stamp."""
@@ -157,6 +216,31 @@ class CarSession:
             if fault:
                 raise PacketError(fault, frame.speed_mps)
         return frame
+
+    def _stamp(self, frame: Telemetry, received_ns: int) -> int:
+        """Return the time of receipt, or simulated time, which goes on with another simulator."""
+        if not self._in_simulated_time or frame.time_ns is None:
+            return received_ns
+        if self._time_offset_ns is None:
+            self._time_offset_ns = max(0, self.stamp_ns + 1 - frame.time_ns)
+        return self._time_offset_ns + frame.time_ns
+
+    def _new_scheduler(self, now_s: float) -> ResponseScheduler:
+        return ResponseScheduler(
+            self._limits,
+            now_s,
+            self.counters,
+            nodes_ready=self._nodes_ready,
+            is_held=self.is_held,
+        )
+
+    @staticmethod
+    def _is_from_before_a_reset(client: SimulatorClient, frame: Telemetry) -> bool:
+        if frame.run is None:
+            return False
+        is_old = client.run is not None and frame.run < client.run
+        client.run = frame.run if client.run is None else max(client.run, frame.run)
+        return is_old
 
     def _displace(self, client: SimulatorClient) -> None:
         client.session = None

@@ -35,8 +35,10 @@ class State(Enum):
     WAITING = 'waiting for telemetry'
     ABSENT = 'waiting for the nodes'
     DRIVING = 'driving'
+    HELD = 'held: emergency stop'
     DEGRADED = 'late commands: rolling with zero throttle'
     STOPPED = 'stopped: no fresh command'
+    PAUSED = 'paused'
     MANUAL = 'driven by hand'
     UNREADABLE = 'telemetry cannot be read'
 
@@ -99,6 +101,8 @@ class ResponseScheduler:
     While the car is braked, telemetry is answered at once, because the brake holds a car on a
     slope only if answers are quick. A steering that comes within the command timeout then shows
     that the network works again, and the next telemetry waits for its own steering.
+
+    A held car is braked likewise, with the newest steering, whatever else the nodes send.
     """
 
     def __init__(
@@ -108,14 +112,20 @@ class ResponseScheduler:
         counters: Counters | None = None,
         *,
         nodes_ready: bool = True,
+        is_held: bool = False,
     ) -> None:
-        """`nodes_ready`: whether the steering and the throttle node are ready."""
+        """nodes_ready: whether the steering and the throttle node are ready.
+
+        is_held: whether the car is held from the start, see `set_held`.
+        """
         self.limits = limits
         self.counters = counters or Counters()
         self.speed_mps = 0.0
         self._state = State.WAITING
         self._is_unreadable = False
+        self._is_paused = False
         self._nodes_ready = nodes_ready
+        self._is_held = is_held
         self._stop_controller = StopController()
         self._tokens = TokenMerger(limits)
         self._waiting: _Waiting | None = None
@@ -124,7 +134,7 @@ class ResponseScheduler:
         self._throttle: float | None = None
         self._steering_awaited_since_s: float | None = None
         self._throttle_awaited_since_s: float | None = None
-        self._is_braking = False
+        self._is_braking = is_held
         self._braked: dict[int | None, float] = {}
         self._active_s = started_s
         self._keepalive_wait_s = limits.keepalive_after_s
@@ -132,6 +142,8 @@ class ResponseScheduler:
     @property
     def state(self) -> State:
         """State of the car; UNREADABLE while the newest telemetry could not be read."""
+        if self._is_paused:
+            return State.PAUSED
         return State.UNREADABLE if self._is_unreadable else self._state
 
     @property
@@ -142,8 +154,10 @@ class ResponseScheduler:
     def telemetry(self, now_s: float, stamp_ns: int, speed_mps: float) -> None:
         """Take a frame that the nodes will get."""
         self._measure(now_s, speed_mps)
-        self._hold(now_s, _Kind.FRAME, stamp_ns)
-        if self._state is State.WAITING and not self._nodes_ready:
+        self._await_answer(now_s, _Kind.FRAME, stamp_ns)
+        if self._is_paused:
+            self._forget_ages()
+        if self._state is State.WAITING and not (self._nodes_ready or self._is_held):
             self._state = State.ABSENT
         self._steering_awaited_since_s = _earliest(self._steering_awaited_since_s, now_s)
         self._throttle_awaited_since_s = _earliest(self._throttle_awaited_since_s, now_s)
@@ -152,14 +166,14 @@ class ResponseScheduler:
         """Take a telemetry that cannot be used. speed_mps: None if it cannot be read either."""
         self.counters.bad_packets += 1
         self._measure(now_s, speed_mps)
-        self._hold(now_s, _Kind.UNREADABLE)
+        self._await_answer(now_s, _Kind.UNREADABLE)
         self._steering_awaited_since_s = _earliest(self._steering_awaited_since_s, now_s)
 
     def manual(self, now_s: float) -> None:
         """Take a telemetry of a car that a person drives: no command is awaited."""
-        self._hold(now_s, _Kind.MANUAL)
+        self._await_answer(now_s, _Kind.MANUAL)
         self._stop_controller.forget()
-        self._steering_awaited_since_s = self._throttle_awaited_since_s = None
+        self._forget_ages()
         self._is_braking = False
         self._state = State.MANUAL
 
@@ -170,7 +184,26 @@ class ResponseScheduler:
         """
         self._nodes_ready = nodes_ready
         if nodes_ready:
-            self._steering_awaited_since_s = self._throttle_awaited_since_s = None
+            self._forget_ages()
+        return self.expire(now_s)
+
+    def set_paused(self, now_s: float, is_paused: bool) -> None:
+        """Set whether the world of the simulator stands still, so that no telemetry is missed.
+
+        A telemetry of a single step is answered as usual.
+        """
+        self._is_paused = is_paused
+        self._active_s = now_s
+        self._forget_ages()
+
+    def set_held(self, now_s: float, is_held: bool) -> Answer | None:
+        """Set whether the car is braked to a standstill and kept there.
+
+        After the release it stays braked until the first fresh pair of commands. A person who
+        drives by hand cannot be held, because the simulator ignores commands then.
+        """
+        self._is_held = is_held
+        self._is_braking = self._is_braking or is_held
         return self.expire(now_s)
 
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> Answer | None:
@@ -180,6 +213,7 @@ class ResponseScheduler:
             return None
         if self._waiting is None or self._waiting.stamp_ns != stamp_ns:
             if now_s - self._braked.get(stamp_ns, -math.inf) <= self.limits.command_timeout_s:
+                self._steering_rad = steering_rad
                 self._steering_awaited_since_s = None
             elif stamp_ns not in self._superseded_stamps:
                 self.counters.late_commands += 1
@@ -213,17 +247,17 @@ class ResponseScheduler:
         complete = self._answer_if_complete(now_s)
         if complete is not None or now_s < self._frame_deadline(waiting):
             return complete
-        self.counters.timeouts += waiting.nodes_were_ready
+        self.counters.timeouts += waiting.nodes_were_ready and not self._is_held
         return self._fall_back(now_s, waiting)
 
     def next_deadline(self) -> float:
         """Time at which `expire` has to be called next, seconds of the caller's clock."""
         waiting = self._waiting
         if waiting is None:
-            return self._active_s + self._keepalive_wait_s
+            return math.inf if self._is_paused else self._active_s + self._keepalive_wait_s
         return waiting.free_s if math.isfinite(waiting.free_s) else self._frame_deadline(waiting)
 
-    def _hold(self, now_s: float, kind: _Kind, stamp_ns: int | None = None) -> None:
+    def _await_answer(self, now_s: float, kind: _Kind, stamp_ns: int | None = None) -> None:
         """Let a telemetry wait for its answer. It replaces a telemetry that waits already."""
         self.counters.telemetry += 1
         self._active_s = now_s
@@ -233,7 +267,7 @@ class ResponseScheduler:
         free_s = self._tokens.hold_until_s(
             now_s,
             supersedes=self.has_waiting,
-            needs_command=kind is _Kind.FRAME and not is_stopped,
+            needs_command=kind is _Kind.FRAME and not (is_stopped or self._is_held),
         )
         if self._waiting is not None:
             self.counters.superseded += 1
@@ -249,6 +283,8 @@ class ResponseScheduler:
         waiting = self._waiting
         if waiting is None or waiting.steering_rad is None or now_s < waiting.free_s:
             return None
+        if self._is_held:
+            return None
         throttle_age_s = _age_s(now_s, self._throttle_awaited_since_s)
         if self._throttle is None or throttle_age_s > self.limits.command_timeout_s:
             return None
@@ -257,9 +293,12 @@ class ResponseScheduler:
         return self._command(now_s, waiting, waiting.steering_rad, self._throttle)
 
     def _fall_back(self, now_s: float, waiting: _Waiting) -> Answer:
-        """Answer with the last steering and zero throttle, or the brake after `stop_timeout_s`."""
+        """Answer with the last steering and zero throttle, or the brake after `stop_timeout_s`.
+
+        A held car is always braked.
+        """
         is_overdue = self._overdue_s(now_s) >= self.limits.stop_timeout_s
-        if is_overdue or self._is_braking or self._waits_standing(waiting):
+        if is_overdue or self._is_braking or self._waits_standing(waiting) or self._is_held:
             self._state, throttle = State.STOPPED, None
             self._is_braking = True
             self._braked[waiting.stamp_ns] = waiting.received_s
@@ -267,7 +306,9 @@ class ResponseScheduler:
                 del self._braked[next(iter(self._braked))]
         else:
             self._state, throttle = State.DEGRADED, 0.0
-        if not waiting.nodes_were_ready:
+        if self._is_held:
+            self._state = State.HELD
+        elif not waiting.nodes_were_ready:
             self._state = State.ABSENT
         return self._command(now_s, waiting, self._steering_rad, throttle)
 
@@ -287,7 +328,7 @@ class ResponseScheduler:
         self._waiting = None
         self._active_s = now_s
         self.counters.answers += 1
-        is_timed = waiting.kind is _Kind.FRAME and self._state is not State.ABSENT
+        is_timed = waiting.kind is _Kind.FRAME and self._state not in (State.ABSENT, State.HELD)
         return Answer(command, now_s - waiting.received_s if is_timed else None)
 
     def _keepalive(self, now_s: float) -> Answer | None:
@@ -296,7 +337,7 @@ class ResponseScheduler:
         The pauses between keepalives grow, because a simulator in its menu queues every keepalive
         and each of them becomes a token.
         """
-        if now_s < self._active_s + self._keepalive_wait_s:
+        if self._is_paused or now_s < self._active_s + self._keepalive_wait_s:
             return None
         self._active_s = now_s
         self._keepalive_wait_s = min(
@@ -308,6 +349,10 @@ class ResponseScheduler:
         self._measure(now_s, None)
         throttle = None if self._is_braking else 0.0
         return Answer(Command(self._steering_rad, self._pedal(now_s, throttle)))
+
+    def _forget_ages(self) -> None:
+        """Count the age of steering and throttle from the next telemetry on."""
+        self._steering_awaited_since_s = self._throttle_awaited_since_s = None
 
     def _overdue_s(self, now_s: float) -> float:
         """Time for which a steering or a throttle has been awaited, s."""
@@ -324,9 +369,10 @@ class ResponseScheduler:
         """Time at which a frame is answered without its command.
 
         This is the command timeout, or earlier if braking is due. While nodes are missing, a
-        standing car waits for `stop_timeout_s`; the wait ends when they are ready.
+        standing car waits for `stop_timeout_s`; the wait ends when they are ready. A held car
+        does not wait.
         """
-        if self._nodes_ready and not waiting.nodes_were_ready:
+        if self._is_held or (self._nodes_ready and not waiting.nodes_were_ready):
             return waiting.received_s
         if self._waits_standing(waiting):
             return waiting.received_s + self.limits.stop_timeout_s

@@ -30,8 +30,18 @@ PROBATION_S = 0.3
 class SessionManager:
     """Routes the telemetry of each client to the session of its car. `sessions`: one per car."""
 
-    def __init__(self, limits: Limits, inspect_image: InspectImage, cars: int = 1) -> None:
-        self.sessions = tuple(CarSession(limits, inspect_image) for _ in range(cars))
+    def __init__(
+        self,
+        limits: Limits,
+        inspect_image: InspectImage,
+        cars: int = 1,
+        *,
+        in_simulated_time: bool = False,
+    ) -> None:
+        self.sessions = tuple(
+            CarSession(limits, inspect_image, in_simulated_time=in_simulated_time)
+            for _ in range(cars)
+        )
         self._clients: dict[Hashable, SimulatorClient] = {}
         self._challenges: dict[SimulatorClient, float] = {}
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import Culture
 from sim_bridge.simulator.client_protocol import (
     PING_PERIOD_S,
@@ -46,9 +47,9 @@ def parse_url(url: str) -> tuple[str, int]:
 class Client:
     """Connection to the server that is reopened when it ends.
 
-    `commands`: received commands; the caller removes them. `tokens`: telemetries that are due
-    now. `answers`: number of steer events so far. `lost`: number of ignored events so far, each
-    of which lost a token. `latencies_s`: times from writing the first byte of a telemetry to
+    `commands`: received commands and requests; the caller removes them. `tokens`: telemetries that
+    are due now. `answers`: number of steer events so far. `lost`: number of ignored events so far,
+    each of which lost a token. `latencies_s`: times from writing the first byte of a telemetry to
     reading its answer. With several telemetries in flight a latency counts from the newest one.
     `sent_at_s`: time at which the newest telemetry was written; None once it is answered.
     """
@@ -66,7 +67,7 @@ class Client:
         self._culture = culture
         self._clock = clock
         self._rng = rng or random.Random(0)
-        self.commands: deque[CarCommand] = deque()
+        self.commands: deque[CarCommand | Control] = deque()
         self.latencies_s: array[float] = array('d')
         self.tokens = 0
         self.answers = 0

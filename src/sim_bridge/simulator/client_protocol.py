@@ -2,7 +2,8 @@
 
 It behaves as the C# networking source of the real simulator, which speaks Engine.IO 3 over a
 WebSocket that announces EIO=4. It copies every peculiarity, so that a server that works with this
-class also works with the real simulator.
+class also works with the real simulator. It also accepts the events of `Control`, which the real
+one ignores.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from sim_bridge.protocol.types import HalfCommandError, PacketError
+from sim_bridge.protocol.types import Control, HalfCommandError, PacketError
 from sim_bridge.protocol.udacity import (
     EVENT_MANUAL,
     EVENT_STEER,
@@ -35,6 +36,7 @@ WEBSOCKET_KEY = 'c2ltX2JyaWRnZSB0cmFjaw=='
 FRAGMENT_BYTES = 1016
 PING_PERIOD_S = 25.0
 MAX_MESSAGE_BYTES = 1 << 20
+_CONTROLS = {control.value for control in Control}
 
 
 class AbortError(Exception):
@@ -130,13 +132,14 @@ class CarCommand(NamedTuple):
 class Received(NamedTuple):
     """Result of some received bytes; each list is sorted by arrival.
 
-    replies: frames to write at once. commands: for the car. tokens: telemetries that are now due.
-    steers: steer events among those that gave a token. lost: ignored events, each of which loses
-    a token. pong: the answer to our PING arrived. closed: the server closed the connection.
+    replies: frames to write at once. commands: for the car or the simulator. tokens: telemetries
+    that are now due. steers: steer events among those that gave a token. lost: ignored events,
+    each of which loses a token. pong: the answer to our PING arrived. closed: the server closed
+    the connection.
     """
 
     replies: list[bytes]
-    commands: list[CarCommand]
+    commands: list[CarCommand | Control]
     tokens: int = 0
     steers: int = 0
     lost: int = 0
@@ -221,6 +224,9 @@ class ClientProtocol:
         name, data = _parse_event(text)
         if name == EVENT_MANUAL:
             return received._replace(tokens=received.tokens + 1)
+        if name in _CONTROLS:
+            received.commands.append(Control(name))
+            return received
         try:
             if name != EVENT_STEER:
                 raise PacketError(f'the simulator has no event {name!r}')

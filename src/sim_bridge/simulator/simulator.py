@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
@@ -100,7 +100,9 @@ class Simulator:
         self.time_s = 0.0
         self._steps = 0
         self.frames = 0
+        self.run = 0
         self.place = self._track.project(self._car.x_m, self._car.y_m, self._track.start_m)
+        self._start = self._car, self.place
 
     @property
     def car(self) -> CarState:
@@ -121,6 +123,14 @@ class Simulator:
         self._steering_rad = steering_rad
         if throttle is not None:
             self._throttle = throttle
+
+    def reset(self) -> None:
+        """Put the car back to the start, standing, and start the score anew; the time goes on."""
+        self._car, self.place = self._start
+        self._steering_rad = self._throttle = 0.0
+        self._commanded = False
+        self.score = Score(self._track)
+        self.run += 1
 
     def advance(self) -> None:
         """Simulate one frame. The time of the score starts with the first command."""
@@ -161,6 +171,8 @@ class Simulator:
             throttle=max(0.0, self._throttle),
             speed_mps=abs(self._car.speed_mps),
             jpeg=jpeg,
+            run=self.run,
+            time_ns=round(1e9 * self.time_s),
         )
         return encode_telemetry(values, CULTURES[self._options.culture])
 
@@ -226,6 +238,8 @@ class _Loop:
         self._stop = stop
         self._start_s = time.perf_counter()
         self._first_frame_s: float | None = None
+        self._is_paused = False
+        self._steps_due = 0
         self._next_status_s = self._start_s
 
     def run(self) -> None:
@@ -266,23 +280,50 @@ class _Loop:
 
     def _wait(self, due_s: float) -> None:
         """Serve the socket until the next frame is due."""
-        if self._options.fast:
+        is_fast = self._options.fast and not self._is_paused
+        if is_fast:
             due_s = time.perf_counter() + FAST_PATIENCE_S
         while (left_s := due_s - time.perf_counter()) > 0.0 and not self._stop():
-            if self._options.fast and self._client.tokens:
+            if is_fast and self._client.tokens:
                 return
             self._client.poll(min(left_s, _STOP_CHECK_S))
         self._client.poll(0.0)
 
     def _frame(self) -> None:
+        self._is_paused = self._is_paused and self._client.connected
         while self._client.commands:
-            self._simulator.apply(*self._client.commands.popleft())
-        self._simulator.advance()
+            command = self._client.commands.popleft()
+            if isinstance(command, Control):
+                self._control(command)
+            else:
+                self._simulator.apply(*command)
+        if not self._is_paused or self._takes_step():
+            self._simulator.advance()
+            self._send_telemetry()
+        self._report_status()
+
+    def _control(self, control: Control) -> None:
+        if control is Control.RESET:
+            # Telemetry from before is not answered any more, so its tokens have ended.
+            self._simulator.reset()
+            self._client.tokens = 1
+        elif control is Control.STEP:
+            self._steps_due += self._is_paused
+        else:
+            self._is_paused = control is Control.PAUSE
+            self._steps_due = 0
+
+    def _takes_step(self) -> bool:
+        """Whether a step is due and the telemetry of the step before is answered."""
+        is_due = self._steps_due > 0 and self._client.tokens > 0
+        self._steps_due -= is_due
+        return is_due
+
+    def _send_telemetry(self) -> None:
         for _ in range(self._client.tokens):
             if self._first_frame_s is None:
                 self._first_frame_s = time.perf_counter()
             self._client.send_telemetry(self._simulator.telemetry())
-        self._report_status()
 
     def _report_status(self) -> None:
         if self._on_status is None or time.perf_counter() < self._next_status_s:

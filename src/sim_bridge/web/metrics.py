@@ -25,6 +25,7 @@ GAUGES = {
     'speed_limit_mps': 'Speed limit, m/s.',
     'commanded_rad': 'Newest steering command, rad, left positive.',
     'throttle': 'Newest throttle command, -1 to 1.',
+    'held': 'Whether the car is held, 0 or 1.',
 }
 OF_THE_BRIDGE = {
     'ready': 'Whether all nodes are ready, 0 or 1.',

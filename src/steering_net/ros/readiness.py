@@ -11,6 +11,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
 from std_msgs.msg import Bool
 
+from steering_net.ros.timers import steady_timer
+
 LATCHED = QoSProfile(
     depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
@@ -46,7 +48,7 @@ class Readiness:
         self._published: dict[str, bool] = {}
         for topic in conditions:
             self._publish(topic, False)
-        self._timer = node.create_timer(STARTING_PERIOD_S, self._check)
+        self._timer = steady_timer(node, STARTING_PERIOD_S, self._check)
 
     def _check(self) -> None:
         for topic, is_met in self._conditions.items():

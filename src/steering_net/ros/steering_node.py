@@ -41,6 +41,7 @@ from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
+from steering_net.ros.timers import steady_timer
 from steering_net.vehicle import MAX_STEERING_RAD
 from steering_net.vision.camera_model import AUTONOMOUS, CAMERAS, Rgb
 from steering_net.vision.frame_size import SizeNotice
@@ -187,8 +188,8 @@ class SteeringNode(Node):
             self._batches = predictor
 
     def _start_timers(self) -> None:
-        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
-        self._swap_timer = self.create_timer(_SWAP_PERIOD_S, self._swap)
+        steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        self._swap_timer = steady_timer(self, _SWAP_PERIOD_S, self._swap)
         self._swap_timer.cancel()
         self.add_on_set_parameters_callback(self._on_parameters)
 

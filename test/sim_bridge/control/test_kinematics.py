@@ -2,16 +2,19 @@
 
 import math
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 import rclpy
+from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry, Path
-from std_msgs.msg import Float32
+from sensor_msgs.msg import JointState
 from visualization_msgs.msg import Marker
 
 from helpers.ros import started_node
 from helpers.waiting import wait_for
 from sim_bridge.control.kinematics import dead_reckoned
+from sim_bridge.nodes.conversions import time_message
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose, yaw_rate_radps
@@ -20,7 +23,7 @@ from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose, yaw_rate_radps
 def drive(steering_rad, seconds, dt_s=0.02, speed_mps=5.0, start=None):
     pose = start or Pose()
     for _ in range(round(seconds / dt_s)):
-        pose = dead_reckoned(pose, speed_mps, steering_rad, dt_s)
+        pose = dead_reckoned(pose, speed_mps, yaw_rate_radps(speed_mps, steering_rad), dt_s)
     return pose
 
 
@@ -30,10 +33,11 @@ def test_straight_on_goes_as_far_as_the_speed_says():
 
 @pytest.mark.parametrize('steering_rad', [-0.3, 0.05, 0.4])
 def test_full_circle_comes_back_to_where_it_began(steering_rad):
-    round_s = math.tau / abs(yaw_rate_radps(5.0, steering_rad))
+    yaw_rate = yaw_rate_radps(5.0, steering_rad)
+    round_s = math.tau / abs(yaw_rate)
     pose = Pose()
     for _ in range(200):
-        pose = dead_reckoned(pose, 5.0, steering_rad, round_s / 200)
+        pose = dead_reckoned(pose, 5.0, yaw_rate, round_s / 200)
     assert (pose.x_m, pose.y_m, pose.yaw_rad) == pytest.approx((0.0, 0.0, 0.0), abs=1e-6)
 
 
@@ -77,14 +81,16 @@ def test_node_publishes_odometry_path_and_prediction(car):
     with ending(node_under_test), started_node('driver', namespace=car) as node:
         for topic, kind in (('odom', Odometry), ('path', Path), ('predicted_path', Marker)):
             node.create_subscription(kind, topic, heard[topic].append, NEWEST)
-        speed = node.create_publisher(Float32, 'vehicle/speed', NEWEST)
-        angle = node.create_publisher(Float32, 'vehicle/steering_angle', NEWEST)
-        command = node.create_publisher(Float32, 'steering', NEWEST)
+        twists = node.create_publisher(TwistStamped, 'vehicle/twist', NEWEST)
+        commands = node.create_publisher(JointState, 'cmd/steering', NEWEST)
+        twist, command = TwistStamped(), JointState(name=['steering'], position=[0.2])
+        twist.twist.linear.x, twist.twist.angular.z = 5.0, yaw_rate_radps(5.0, 0.1)
+        stamps = count(10**9, 20_000_000)
 
         def driven():
-            angle.publish(Float32(data=0.1))
-            command.publish(Float32(data=0.2))
-            speed.publish(Float32(data=5.0))
+            twist.header.stamp = command.header.stamp = time_message(next(stamps))
+            commands.publish(command)
+            twists.publish(twist)
             for _ in heard:
                 rclpy.spin_once(node, timeout_sec=0.0)
             return all(heard.values()) and heard['odom'][-1].pose.pose.position.x > 3.0
@@ -98,6 +104,7 @@ def test_node_publishes_odometry_path_and_prediction(car):
     assert odometry.pose.pose.position.y > 0.0
     assert odometry.twist.twist.linear.x == 5.0
     assert odometry.twist.twist.angular.z == pytest.approx(yaw_rate_radps(5.0, 0.1), abs=1e-4)
+    assert all(one.header.stamp.sec < 1000 for some in heard.values() for one in some)
     assert path.header.frame_id == f'{prefix}odom'
     assert heard['predicted_path'][-1].header.frame_id == f'{prefix}base_link'
     assert heard['predicted_path'][-1].points[-1].y > 1.0

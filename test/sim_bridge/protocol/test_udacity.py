@@ -80,7 +80,7 @@ def test_thousands_separators_are_skipped(text):
         ('speed', ''),
         ('speed', '1e999'),
         ('speed', 10**400),
-        ('speed', '1' * 100),
+        ('speed', '1' * 190),
         ('speed', '\u0664'),
         ('steering_angle', '181.0000'),
         ('throttle', '1.5'),
@@ -113,6 +113,18 @@ def test_encode_telemetry_is_what_the_simulator_prints():
     assert list(encode_telemetry(frame, CULTURES['en-US'])) == list(GOOD)
     german = encode_telemetry(Telemetry(0.0, 0.0, 1000 * 0.44704, b''), CULTURES['de-DE'])
     assert german['speed'] == '1.000,0000'
+
+
+def test_run_of_the_embedded_simulator_is_one_more_field():
+    frame = Telemetry(0.0, 0.0, 1.0, JPEG, run=12)
+    payload = encode_telemetry(frame, CULTURES['de-DE'])
+    assert (list(payload), payload['run']) == ([*GOOD, 'run'], '12')
+    assert decode_telemetry(payload).run == 12
+
+
+@pytest.mark.parametrize('run', [None, 3, -1, '', '-1', 'x', '\u0663', '1' * 19, [], {'a': 1}])
+def test_other_field_of_that_name_is_ignored(run):
+    assert decode_telemetry({**GOOD, 'run': run}).run is None
 
 
 def test_encode_command_is_literal():

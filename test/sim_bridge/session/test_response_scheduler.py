@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from sim_bridge.control.stop_controller import PROBE_THROTTLE
 from sim_bridge.session.response_scheduler import ResponseScheduler, State
 from sim_bridge.session.tokens import CHECK_EVERY, WATCHED, Limits
 from steering_net.vehicle import REVERSE_BELOW_MPS
@@ -477,3 +478,72 @@ def test_braked_car_is_not_driven_on_by_a_steering_that_comes_too_late(bench):
         while stamps and bench.now - stamps[0][0] > 2 * LIMITS.command_timeout_s:
             bench.steering(stamps.pop(0)[1])
     assert bench.pairing.state is State.STOPPED
+
+
+BRAKING = {-1.0, PROBE_THROTTLE}
+"""Throttles of a stop: it first finds out the direction of a car that has not reacted yet."""
+
+
+def test_held_car_is_braked_with_the_newest_steering_until_the_first_fresh_pair(bench):
+    bench.settle()
+    bench.telemetry()
+    assert bench.note(bench.pairing.set_held(bench.now, True)), 'the frame that waited'
+    for rad in (0.1, 0.2, 0.3):
+        bench.steering(bench.telemetry(), rad)
+        bench.throttle(0.5)
+        bench.until(bench.now + FRAME)
+        assert bench.answers[-1][1].command.steering_rad == rad
+        assert bench.pairing.state is State.HELD
+    assert {answer.command.throttle for _, answer in bench.answers} <= BRAKING
+    bench.telemetry()
+    assert bench.note(bench.pairing.set_held(bench.now, False)) is None
+    answer = bench.steering(bench.stamp, 0.4) or bench.throttle(0.5)
+    bench.until(bench.now + LIMITS.gather_s)
+    assert (answer or bench.answers[-1][1]).command.throttle == 0.5
+    assert bench.pairing.state is State.DRIVING
+    assert bench.pairing.counters.timeouts == 0
+
+
+@pytest.mark.parametrize('fault', ['no commands', 'no nodes', 'bad packets', 'slow network'])
+def test_held_car_is_answered_within_a_frame_whatever_the_nodes_do(bench, fault):
+    bench.settle()
+    if fault == 'no nodes':
+        bench.pairing.set_nodes_ready(bench.now, False)
+    bench.note(bench.pairing.set_held(bench.now, True))
+    bench.answers.clear()
+    for _ in range(60):
+        sent = bench.now
+        if fault == 'bad packets':
+            bench.pairing.bad_packet(bench.now, 5.0)
+        else:
+            bench.telemetry()
+        if fault == 'slow network':
+            bench.steering(bench.stamp - 4, 0.2)
+        bench.until(bench.now + FRAME)
+        when, answer = bench.answers[-1]
+        assert sent <= when < sent + FRAME
+        assert answer.command.throttle in BRAKING
+    assert len(bench.answers) == 60
+    if fault == 'slow network':
+        assert bench.answers[-1][1].command.steering_rad == 0.2, 'it came within the timeout'
+
+
+def test_release_without_fresh_commands_keeps_the_brake(bench):
+    bench.settle()
+    bench.pairing.set_held(bench.now, True)
+    bench.frame()
+    bench.note(bench.pairing.set_held(bench.now, False))
+    bench.answers.clear()
+    for _ in range(10):
+        bench.frame(steering=False)
+    bench.until(bench.now + LIMITS.command_timeout_s)
+    assert bench.answers
+    assert {answer.command.throttle for _, answer in bench.answers} <= BRAKING
+
+
+def test_keepalive_of_a_held_car_brakes(bench):
+    bench.settle()
+    bench.pairing.set_held(bench.now, True)
+    bench.until(bench.now + LIMITS.keepalive_after_s)
+    ((_, answer),) = bench.answers
+    assert answer.command.throttle in BRAKING

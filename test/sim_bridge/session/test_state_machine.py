@@ -87,6 +87,8 @@ class Traffic(RuleBasedStateMachine):
 
     def judge(self, simulator, command):
         session = self.session_of(simulator.sid)
+        if session and session.is_held:
+            assert session.state not in (State.DRIVING, State.DEGRADED, State.STOPPED)
         if session and session.client.session is not session:
             assert command == HALT, 'one that is displaced drives on'
         elif session and session.state is State.DRIVING and self.awaited.get(session) is not None:
@@ -166,6 +168,10 @@ class Traffic(RuleBasedStateMachine):
     @rule(car=CARS, nodes_ready=st.booleans())
     def nodes_come_and_go(self, car, nodes_ready):
         self.session(car).set_nodes_ready(self.now, nodes_ready)
+
+    @rule(car=CARS, is_held=st.booleans())
+    def hold_or_release(self, car, is_held):
+        self.session(car).set_held(self.now, is_held)
 
     @rule(name=NAMES, kind=st.sampled_from(['frame', 'manual', 'bad']))
     def client_runs_on_frame_by_frame(self, name, kind):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from helpers.raw_server import OPEN, RawServer, Seen, server_text, unmask
-from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.protocol.websocket_frames import encode_frame
 from sim_bridge.simulator.client import Client, parse_url
@@ -32,6 +32,13 @@ def protocol(culture: str = 'en-US') -> ClientProtocol:
 
 def receive(text: str, culture: str = 'en-US') -> Received:
     return protocol(culture).receive(server_text(text))
+
+
+@pytest.mark.parametrize('control', Control)
+def test_request_gives_no_token_and_loses_none(control: Control) -> None:
+    received = receive(f'42["{control.value}",{{}}]')
+    assert received.commands == [control]
+    assert (received.tokens, received.steers, received.lost) == (0, 0, 0)
 
 
 def test_upgrade_request_is_the_real_ones() -> None:

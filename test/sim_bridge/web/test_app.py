@@ -58,6 +58,7 @@ class Site:
         car = {
             'car': 1,
             'state': 'driving',
+            'held': False,
             'reason': '',
             'trouble': '',
             'telemetry_hz': 20.1,

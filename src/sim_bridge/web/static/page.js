@@ -4,7 +4,7 @@ const MINUTE_S = 60;
 const DEGREES = 180 / Math.PI;
 const SILENCE_MS = 3000;
 const LEVELS = [
-  ['driving', 'good'], ['late', 'warn'], ['stopped', 'bad'], ['driven by hand', 'good'],
+  ['driving', 'good'], ['held', 'warn'], ['paused', 'warn'], ['late', 'warn'], ['stopped', 'bad'], ['driven by hand', 'good'],
   ['telemetry cannot', 'bad'], ['waiting for the nodes', 'bad'],
 ];
 const COUNTS = [

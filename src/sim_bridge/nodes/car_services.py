@@ -1,0 +1,109 @@
+"""The services of one car."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from rclpy.node import Node
+from std_msgs.msg import Bool, UInt32
+from std_srvs.srv import SetBool, Trigger
+
+from sim_bridge import topics
+from sim_bridge.nodes.car_interface import CallSoon
+from sim_bridge.nodes.qos import LATCHED
+from sim_bridge.protocol.types import Control
+from sim_bridge.session.car_session import CarSession, ControlError
+
+_SERVER_S = 1.0
+"""Longest wait for the server's thread, which owns the session."""
+
+
+class CarServices:
+    """Services of one car, whose names begin with `prefix`.
+
+    Requests come on the executor's thread. The server's thread carries them out, in microseconds,
+    and the executor's thread waits for it, so that a reply says what has happened.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        prefix: str,
+        session: CarSession,
+        *,
+        call_soon: CallSoon,
+        on_held: Callable[[], None],
+    ) -> None:
+        """`on_held` is called on the server's thread when the car was held or released."""
+        self._session = session
+        self._call_soon = call_soon
+        self._on_held = on_held
+        self._active = node.create_publisher(Bool, prefix + topics.HOLD_ACTIVE, LATCHED)
+        self._resets = node.create_publisher(UInt32, prefix + topics.RESETS, LATCHED)
+        self._publish_held()
+        self._publish_resets()
+        for name, kind, callback in (
+            (topics.HOLD, SetBool, self._hold),
+            (topics.RESET, Trigger, self._reset),
+            (topics.PAUSE, SetBool, self._pause),
+            (topics.STEP, Trigger, self._step),
+        ):
+            node.create_service(kind, prefix + name, callback)
+
+    # Called on the executor's thread.
+
+    def _hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        is_held = bool(request.data)
+        return self._reply(response, lambda now_s: self._set_held(now_s, is_held))
+
+    def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._reply(response, lambda now_s: self._control(now_s, Control.RESET))
+
+    def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        control = Control.PAUSE if request.data else Control.RESUME
+        return self._reply(response, lambda now_s: self._control(now_s, control))
+
+    def _step(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._reply(response, lambda now_s: self._control(now_s, Control.STEP))
+
+    def _reply(self, response: Any, action: Callable[[float], str]) -> Any:
+        """Let the server's thread do something; return the response with what it has done."""
+        outcome: Future[str] = Future()
+
+        def carry_out(now_s: float) -> None:
+            try:
+                outcome.set_result(action(now_s))
+            except ControlError as error:
+                outcome.set_exception(error)
+
+        self._call_soon(carry_out)
+        try:
+            response.message = outcome.result(_SERVER_S)
+            response.success = True
+        except ControlError as error:
+            response.message = str(error)
+        except TimeoutError:
+            response.message = 'the server of the bridge does not react'
+        return response
+
+    # Called on the server's thread.
+
+    def _set_held(self, now_s: float, is_held: bool) -> str:
+        self._session.set_held(now_s, is_held)
+        self._on_held()
+        self._publish_held()
+        return 'held' if is_held else 'released; drives on at the next fresh commands'
+
+    def _control(self, now_s: float, control: Control) -> str:
+        self._session.control(now_s, control)
+        if control is Control.RESET:
+            self._publish_resets()
+        return f'{control.value} sent to the simulator'
+
+    def _publish_held(self) -> None:
+        self._active.publish(Bool(data=self._session.is_held))
+
+    def _publish_resets(self) -> None:
+        self._resets.publish(UInt32(data=self._session.resets))
