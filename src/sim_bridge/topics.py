@@ -240,7 +240,8 @@ TOPICS = {
 TELEMETRY_FIELDS = {SPEED: 'speed_mps', STEERING_ANGLE: 'steering_rad', THROTTLE: 'throttle'}
 """Topics of single values of a telemetry: the field of `Telemetry` that each publishes.
 
-They are published in this sequence. A field that is None is not published.
+They are published in this sequence. A field that is None, because the client does not send it, is
+not published.
 """
 
 DRIVE_TOPICS = tuple(

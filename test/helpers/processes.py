@@ -78,6 +78,11 @@ def is_spare(pid):
         return False
 
 
+def is_stopped(pid):
+    """Whether a process has been stopped by SIGSTOP."""
+    return Path(f'/proc/{pid}/stat').read_text(encoding='ascii').split()[2] == 'T'
+
+
 def is_alive(pid):
     try:
         return Path(f'/proc/{pid}/stat').read_text(encoding='ascii').split()[2] != 'Z'

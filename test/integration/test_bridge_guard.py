@@ -15,6 +15,7 @@ from helpers.processes import (
     children_of,
     children_running,
     is_alive,
+    is_stopped,
     spares_of,
     start_attack,
 )
@@ -104,6 +105,7 @@ def test_spare_that_is_frozen_when_it_has_to_take_over_is_killed_too(guarded):
     bridge, spare = guarded.wait_for_spare()
     for process in (spare, bridge):
         os.kill(process, signal.SIGSTOP)
+    wait_for(lambda: is_stopped(spare) and is_stopped(bridge), what='the freeze')
     wait_for(guarded.answers, 30.0, 'an answer')
     told = guarded.end()
     assert told.count('sends no heartbeats any more; it is killed') == 2

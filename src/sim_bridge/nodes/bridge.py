@@ -39,12 +39,12 @@ from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 from steering_net.ros.timers import steady_timer
 
 PARAMETERS = (
-    Parameter('host', '127.0.0.1', 'Address to listen on; other than loopback opens the bridge.'),
+    Parameter(
+        'host', '127.0.0.1', 'Address to listen on. If it is not loopback, any machine can drive.'
+    ),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
     Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
-    Parameter(
-        'allowed_hosts', '', 'More names by which browsers may call the bridge, with commas.'
-    ),
+    Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
     Parameter('command_timeout', 0.1, 'Longest wait for the commands of a frame, s.', 0.01, 1.0),
     Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
     Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
@@ -179,7 +179,7 @@ class BridgeNode(Node):
         return {**together(cars), **self._common(), 'cars': cars}
 
     def status_of(self, number: int) -> dict[str, Any]:
-        """The same with the values of one car, counted from 0, for its page."""
+        """State of the bridge with the values of car `number`, from 0."""
         status = self.status()
         return {**status, **status['cars'][number]}
 

@@ -1,4 +1,4 @@
-"""The topics of one car: its telemetry is published, the commands for it are received."""
+"""Publishes the telemetry of one car and receives the commands for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from steering_net.vehicle import yaw_rate_radps
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
 CallSoon = Callable[[Callable[[float], object]], None]
-"""Lets the server's thread call a function with the time, see `SimulatorServer.call_soon`."""
+"""Runs `function(now_s)` on the server's thread, see `SimulatorServer.call_soon`."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class CarInterface:
             self._feed.add(self._moment(now_s, frame))
 
     def _publish(self, frame: Telemetry, stamp_ns: int) -> None:
-        """Publish the inputs of the steering and the throttle node first."""
+        """Publish a frame: first the inputs of the nodes, then the rest."""
         head = conversions.header(stamp_ns, self._frame_id)
         self._compressed.publish(conversions.compressed_image(head, frame.jpeg))
         for field, publisher in self._values.items():

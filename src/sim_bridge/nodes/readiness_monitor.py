@@ -36,6 +36,7 @@ class ReadinessMonitor:
         self._prefix = prefix
         self._on_change = on_change
         self._is_ready = dict.fromkeys(READY_TOPICS, False)
+        self._was_announced = dict(self._is_ready)
         self.nodes = dict.fromkeys(self._is_ready, MISSING)
         for role in self._is_ready:
             topic, callback = prefix + READY_TOPICS[role], partial(self._hear, role)
@@ -61,6 +62,10 @@ class ReadinessMonitor:
 
     def _presence(self, role: str) -> str:
         announcers = self._publishers(READY_TOPICS[role])
+        # A node that has ended, and not one whose message came before its publisher was known.
+        if self._was_announced[role] and not announcers:
+            self._is_ready[role] = False
+        self._was_announced[role] = announcers > 0
         if not (self._publishers(COMMANDS[role]) if role in COMMANDS else announcers):
             return MISSING
         return READY if self._is_ready[role] or not announcers else STARTING

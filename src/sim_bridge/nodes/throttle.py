@@ -23,8 +23,10 @@ from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
 
+_MAX_LIMIT_MPS = 60.0
+
 PARAMETERS = (
-    Parameter('speed_limit', 6.7, 'Speed limit, m/s.', 0.0, 60.0, read_only=False),
+    Parameter('speed_limit', 6.7, 'Speed limit, m/s.', 0.0, _MAX_LIMIT_MPS, read_only=False),
     Parameter(
         'law', 'proportional', 'Control law for the throttle.', choices=('proportional', 'pi')
     ),
@@ -88,11 +90,11 @@ class CarThrottle:
             self.controller.steering_rad = float(message.data)
 
     def _on_limit(self, message: Float32) -> None:
-        if math.isfinite(message.data) and message.data >= 0.0:
+        if 0.0 <= message.data <= _MAX_LIMIT_MPS:
             self.set_limit(float(message.data))
         else:
             self._node.get_logger().warning(
-                f'speed_limit {message.data} ignored: it must be 0 m/s or more',
+                f'speed_limit {message.data} ignored: it must be 0..{_MAX_LIMIT_MPS:g} m/s',
                 throttle_duration_sec=5.0,
             )
 

@@ -1,7 +1,7 @@
 """Values that a simulator and the bridge exchange, in SI units, and the `Link` between them.
 
-Signs follow REP-103: left is positive. Every wire format has a module of its own beside this one,
-which turns its payloads into these values and back.
+Signs follow REP-103: left is positive. A module beside this one converts the payloads of each wire
+format to these values and back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 class PacketError(ValueError):
     """A payload that breaks the protocol; the message names the field.
 
-    speed_mps: the speed of a telemetry that is wrong elsewhere; None if it cannot be read either.
+    speed_mps: the speed, if it can be read although another field is wrong; else None.
     """
 
     def __init__(self, message: str, speed_mps: float | None = None) -> None:
@@ -26,7 +26,7 @@ class PacketError(ValueError):
 class HalfCommandError(PacketError):
     """A command whose steering can be read and whose throttle cannot.
 
-    The simulator has already turned its wheels then: `steering_rad` is what it applied.
+    The simulator has then already applied `steering_rad` to its wheels.
     """
 
     def __init__(self, message: str, steering_rad: float) -> None:
@@ -85,7 +85,7 @@ HALT = Command(steering_rad=0.0, throttle=0.0)
 
 
 class Link(Protocol):
-    """The connection to one client: decodes what the client sends, encodes what it is sent.
+    """The connection to one client: decodes its payloads, sends it commands.
 
     A link belongs to one client and one thread. It keeps the state that its format needs.
     """

@@ -1,9 +1,9 @@
 """The wire format of the Udacity simulator: event names, units, signs and number formats.
 
-This is the only module that knows miles per hour, degrees and steering that is positive to the
-right. Everything that it returns is SI with REP-103 signs (metres, seconds, radians, left is
-positive). Pure: payloads in, frozen values out, and back. The bridge uses `UdacityLink`; the
-embedded simulator uses `encode_telemetry` and `decode_command`, the mirrors of its two halves.
+Miles per hour, degrees and steering that is positive to the right end here. Everything that it
+returns is SI with REP-103 signs (metres, seconds, radians, left is positive). Pure: payloads in,
+frozen values out, and back. The bridge uses `UdacityLink`; the embedded simulator uses the
+inverses, `encode_telemetry` and `decode_command`.
 
 The embedded simulator adds the fields `run` and `time_ns` to its telemetry, which other servers
 ignore. It accepts the events of `Control`, which are sent only to a simulator with a `run`.
@@ -44,7 +44,7 @@ _MAX_IMAGE_CHARS = 8_000_000
 
 @dataclass(frozen=True)
 class Culture:
-    """The number format of a simulator's machine. `negative`: place of the minus sign at `{}`.
+    """Number format of a simulator's machine. `negative`: format of a negative number.
 
     Such a machine reads a minus sign only in front of a number, even if it writes it behind.
     """
@@ -163,9 +163,9 @@ def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
 def encode_command(command: Command, decimal: str | None) -> dict[str, str]:
     """Return the data of a `steer` event, clamped to the limits of the car.
 
-    decimal: the separator of the simulator's last telemetry. None, before the first one, makes
-    both values `0`, because every culture reads `0` alike. A minus sign stands in front, because
-    all cultures read it there, even those that write it behind.
+    decimal: the separator of the simulator's last telemetry. None (no telemetry yet): both values
+    are sent as `0`, which every culture reads. A minus sign stands in front, because all cultures
+    read it there, even those that write it behind.
     """
     if decimal is None:
         return {'steering_angle': '0', 'throttle': '0'}

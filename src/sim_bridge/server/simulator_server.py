@@ -41,7 +41,7 @@ _logger = logging.getLogger('sim_bridge.server')
 _LAST_SENDS_S = 0.1
 _SOCKET_S = 30.0
 _UNSENT_AT_MOST = 16
-"""A simulator has two tokens, so two answers can be under way to it, and some keepalives."""
+"""Unsent events of a client: two answers, because a simulator has two tokens, and keepalives."""
 _LOG_EVERY_S = 5.0
 _UNACKNOWLEDGED_MS = 20_000
 _SHORTEST_DELAY_S = 0.0005
@@ -93,7 +93,7 @@ class SimulatorServer:
     ) -> None:
         """Bind at once, so that a port in use is reported before anything else starts.
 
-        port: 0 takes any free one. pages: the application behind all paths but Socket.IO's.
+        port: 0 takes any free one. pages: WSGI application for paths other than Socket.IO's.
         allowed_hosts: names by which browsers may call the server, besides addresses, `localhost`
         and `host`. Raises ServerError if the address cannot be opened.
         """
@@ -205,7 +205,7 @@ class SimulatorServer:
 
     def _run(self) -> None:
         self._done = eventlet.Event()
-        # A listener that stays: a green thread would be registered and switched to each time.
+        # A permanent listener; a green thread costs a registration and a switch each time.
         hub = eventlet.hubs.get_hub()
         waking = hub.add(hub.READ, self._wake_reader, self._drain, _ignore, _ignore)
         wsgi = eventlet.spawn(
@@ -262,11 +262,13 @@ class SimulatorServer:
             self._timer = hub.schedule_call_global(delay_s, self._on_timer, handler)
 
     def _end(self, last_call: Callable[[], None]) -> None:
-        last_call()
-        self._stopping = True
-        # The server reads on until then, because the kernel would reset a connection with unread
-        # data before the last sends arrive.
-        eventlet.spawn_after(_LAST_SENDS_S, self._done.send)
+        try:
+            last_call()
+        finally:
+            self._stopping = True
+            # The server reads on until then, because the kernel would reset a connection with
+            # unread data before the last sends arrive.
+            eventlet.spawn_after(_LAST_SENDS_S, self._done.send)
 
     def _on_timer(self, handler: Handler) -> None:
         self._timer = None
@@ -305,8 +307,8 @@ def _bind(host: str, port: int) -> socket.socket:
         else:
             why = f'cannot be opened: {error.strerror or error}'
         raise ServerError(f'port {port} on {host} {why}') from error
-    # Connections inherit both. The first ends a connection whose client, for example a phone that
-    # sleeps, acknowledges nothing. With the second, a second small answer is sent at once.
+    # Connections inherit both. USER_TIMEOUT ends a connection whose client, such as a sleeping
+    # phone, acknowledges nothing. NODELAY sends a further small answer at once.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

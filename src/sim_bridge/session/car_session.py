@@ -15,7 +15,7 @@ from sim_bridge.session.response_scheduler import Answer, Counters, ResponseSche
 from sim_bridge.session.tokens import Limits
 
 SILENCE_S = 1.0
-"""A car whose client has been silent for longer is free for another client."""
+"""A car whose client has been silent for this time is free for another client."""
 
 InspectImage = Callable[[bytes], str]
 """Returns the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
@@ -29,10 +29,9 @@ class ControlError(RuntimeError):
 class SimulatorClient:
     """A connected client, and the car that it drives, if any.
 
-    is_simulator: it has shown that it is one, by its dialect or by telemetry. owes_halt: another
-    client has taken its car, and a last 0/0 has to answer its next telemetry. is_unanswered: it
-    waits for the answer to a telemetry. run: number of resets in the newest telemetry that counts,
-    see `Telemetry`.
+    is_simulator: it speaks Engine.IO 3 or has sent telemetry. owes_halt: it has lost its car; its
+    next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry. run:
+    number of resets in the newest telemetry that counts, see `Telemetry`.
     """
 
     link: Link
@@ -96,12 +95,16 @@ class CarSession:
         """Speed of the car, m/s; 0 while no client drives it."""
         return self._scheduler.speed_mps if self.client else 0.0
 
+    @property
+    def free_s(self) -> float:
+        """Time from which on another client may take the car; never from a paused simulator."""
+        if self.client is None:
+            return -math.inf
+        return math.inf if self.state is State.PAUSED else self.client.heard_s + SILENCE_S
+
     def is_free(self, now_s: float) -> bool:
         """Whether no client drives the car, or only one that has fallen silent."""
-        if self.client is None:
-            return True
-        is_silent = now_s - self.client.heard_s > SILENCE_S
-        return is_silent and self.state is not State.PAUSED
+        return now_s >= self.free_s
 
     def assign(self, now_s: float, client: SimulatorClient) -> None:
         """Let this client drive from now on, and answer a telemetry that it still waits for."""
@@ -121,7 +124,7 @@ class CarSession:
         self.client = None
 
     def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
-        """Take the telemetry of the client; return the frame if the nodes are to answer it.
+        """Take a telemetry of the client; return its frame if the nodes need it.
 
         stamp_ns: time of receipt. `self.stamp_ns` is the stamp of the frame.
         """
@@ -144,7 +147,7 @@ class CarSession:
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
-        """Note whether the nodes that steer the car and hold its speed are ready."""
+        """Set whether the steering and the throttle node are ready."""
         self._nodes_ready = nodes_ready
         if self.client:
             self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))

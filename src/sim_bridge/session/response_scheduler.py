@@ -1,9 +1,10 @@
 """The answers to one simulator: which command is sent, and when.
 
-A simulator sends one telemetry for each answer that it gets: each telemetry is a token
-(`tokens.py`) and has to be answered once. Without an answer the simulator falls silent and its car
-keeps the last command. With two answers, tokens multiply. `ResponseScheduler` holds a telemetry
-until the steering with its own stamp and a fresh throttle have come, or until a deadline passes.
+A simulator sends one telemetry per answer. The right to send is a token (`tokens.py`), so each
+telemetry needs one answer. Without an answer the simulator falls silent and its car keeps the last
+command. With two answers, tokens multiply. `ResponseScheduler` holds a telemetry until the
+steering with its stamp has come and a throttle is not overdue (see `_answer_if_complete`), or
+until a deadline passes.
 
 Pure: no clock, no socket, no thread of its own. Times are seconds of any monotonic clock that the
 caller passes in. The owner of a `ResponseScheduler` calls it from one thread only and calls
@@ -25,7 +26,7 @@ STANDING_MPS = 0.25
 """A slower car counts as standing: its telemetry may wait while the nodes are missing."""
 
 _REMEMBERED = 64
-"""Stamps of telemetry that was answered without its steering, which may still come."""
+"""Number of kept stamps of braked or superseded telemetry, whose steering may still come."""
 
 
 class State(Enum):
@@ -66,7 +67,7 @@ class _Kind(Enum):
 
 @dataclass
 class _Waiting:
-    """A telemetry that waits for its answer, which may be sent from `free_s` on.
+    """A telemetry that waits. Its answer may be sent at `free_s` or later.
 
     nodes_were_ready: at the time of its arrival. steering_rad: command that was computed from it.
     """
@@ -81,7 +82,7 @@ class _Waiting:
 
 @dataclass(frozen=True)
 class Answer:
-    """A command to send now; None in its place answers `manual`.
+    """An answer to send now: a command, or None for `manual`.
 
     latency_s: time since the frame came; None for an answer that did not need the nodes.
     """
@@ -93,9 +94,9 @@ class Answer:
 class ResponseScheduler:
     """Deadlines and answers of one simulator. Inputs return the answer that is due, if any.
 
-    For steering and throttle it keeps the time of the first telemetry not yet answered with one.
-    That age selects drive, roll or brake, so a pause of the simulator does not count against a
-    node.
+    `_steering_awaited_since_s` is the arrival of the oldest telemetry since the last steering,
+    `_throttle_awaited_since_s` the same for the throttle. Their age selects drive, coast or brake.
+    A pause of the simulator adds no age.
 
     While the car is braked, telemetry is answered at once, because the brake holds a car on a
     slope only if answers are quick. A steering that comes within the command timeout then shows
@@ -151,7 +152,7 @@ class ResponseScheduler:
         return self._waiting is not None
 
     def telemetry(self, now_s: float, stamp_ns: int, speed_mps: float) -> None:
-        """Take a frame that was published for the nodes."""
+        """Take a frame that the nodes will get."""
         self._measure(now_s, speed_mps)
         self._await_answer(now_s, _Kind.FRAME, stamp_ns)
         if self._is_paused:
@@ -274,7 +275,11 @@ class ResponseScheduler:
         self._waiting = _Waiting(kind, now_s, free_s, self._nodes_ready, stamp_ns)
 
     def _answer_if_complete(self, now_s: float) -> Answer | None:
-        """Answer if the steering of the waiting telemetry and a fresh throttle have come."""
+        """Answer if the steering of the waiting telemetry has come and a throttle is fresh enough.
+
+        The throttle may be that of the frame before: it counts until the next one has been awaited
+        for `command_timeout_s`.
+        """
         waiting = self._waiting
         if waiting is None or waiting.steering_rad is None or now_s < waiting.free_s:
             return None
@@ -357,15 +362,15 @@ class ResponseScheduler:
         )
 
     def _waits_standing(self, waiting: _Waiting) -> bool:
-        """Whether the car stands and its frame came before the nodes."""
+        """Whether the car stands and the nodes were not ready when its frame came."""
         return not waiting.nodes_were_ready and self.speed_mps < STANDING_MPS
 
     def _frame_deadline(self, waiting: _Waiting) -> float:
         """Time at which a frame is answered without its command.
 
-        That is after the command timeout, or earlier if braking has to begin earlier. A standing
-        car waits longer while the nodes are missing, and no longer once they are ready. A held
-        car does not wait.
+        This is the command timeout, or earlier if braking is due. While nodes are missing, a
+        standing car waits for `stop_timeout_s`; the wait ends when they are ready. A held car
+        does not wait.
         """
         if self._is_held or (self._nodes_ready and not waiting.nodes_were_ready):
             return waiting.received_s

@@ -1,14 +1,15 @@
 """Which of the connected clients drives which car.
 
-With one car the newest simulator drives. It takes the car from another one only after it has sent
-telemetry and stayed for a moment, so that short or idle connections stop no car. The client that
-loses its car gets a last 0/0 in answer to its next telemetry, so that its car does not run on.
+With one car the newest simulator drives. It takes the car from another one PROBATION_S after its
+first telemetry, so that short or idle connections stop no car. The client that loses its car gets
+a last 0/0 in answer to its next telemetry, so that its car does not run on.
 
 With several cars a simulator gets the first car that is free, and no client loses its car.
 
 Surplus simulators stay connected but get no commands, because a rejected simulator reconnects in a
-tight loop. When a car becomes free, it goes to the client with the newest telemetry. Clients that
-send no telemetry (a page, a plotter) may listen; they drive no car.
+tight loop. When a car becomes free, or its client is silent for SILENCE_S, it goes to the client
+with the newest telemetry. Clients that send no telemetry (a page, a plotter) may listen; they
+drive no car.
 
 Pure: sends through the clients' links, gets the time passed in, and belongs to one thread.
 """
@@ -42,8 +43,7 @@ class SessionManager:
             for _ in range(cars)
         )
         self._clients: dict[Hashable, SimulatorClient] = {}
-        self._challenger: SimulatorClient | None = None
-        self._challenge_due_s = math.inf
+        self._challenges: dict[SimulatorClient, float] = {}
 
     @property
     def simulators(self) -> int:
@@ -62,8 +62,7 @@ class SessionManager:
         gone = self._clients.pop(key, None)
         if gone is None:
             return
-        if gone is self._challenger:
-            self._challenger = None
+        self._challenges.pop(gone, None)
         if gone.session is None:
             return
         gone.session.release()
@@ -79,7 +78,7 @@ class SessionManager:
     def telemetry(
         self, now_s: float, key: Hashable, payload: object, stamp_ns: int
     ) -> tuple[CarSession, Telemetry] | None:
-        """Take the payload of a telemetry; return session and frame if nodes are to answer it."""
+        """Take the payload of a telemetry; return session and frame if the nodes need it."""
         client = self._clients[key]
         client.is_simulator = True
         if client.session is None:
@@ -92,26 +91,39 @@ class SessionManager:
 
     def expire(self, now_s: float) -> None:
         """Send the answers whose deadlines have passed."""
-        if self._challenger and now_s >= self._challenge_due_s:
-            self._assign(now_s, self.sessions[0], self._challenger)
+        for client in [one for one, due_s in self._challenges.items() if now_s >= due_s]:
+            self._assign(now_s, self.sessions[0], client)
+        for client in self._unanswered():
+            free = self._free_session(now_s)
+            if free is not None:
+                self._assign(now_s, free, client)
         for session in self.sessions:
             session.expire(now_s)
 
     def next_deadline(self) -> float:
         """Time at which `expire` has to be called next; infinity while no client drives."""
-        challenge_s = self._challenge_due_s if self._challenger else math.inf
-        return min(challenge_s, *(session.next_deadline() for session in self.sessions))
+        deadlines_s = [*self._challenges.values()]
+        deadlines_s += [session.next_deadline() for session in self.sessions]
+        if self._unanswered():
+            deadlines_s += [session.free_s for session in self.sessions]
+        return min(deadlines_s)
 
     def close(self) -> None:
         """Send 0/0 to every car as its last command, and forget all clients."""
         for session in self.sessions:
             session.halt()
             session.release()
-        self._challenger = None
+        self._challenges.clear()
         self._clients.clear()
 
     def _simulators(self) -> list[SimulatorClient]:
-        return [client for client in self._clients.values() if client.is_simulator]
+        # A copy, because diagnostics read it on another thread.
+        return [client for client in list(self._clients.values()) if client.is_simulator]
+
+    def _unanswered(self) -> list[SimulatorClient]:
+        """Return the clients without a car that wait for an answer, the newest telemetry first."""
+        waiting = [one for one in self._clients.values() if one.is_unanswered]
+        return sorted(waiting, key=lambda client: -client.heard_s)
 
     def _free_session(self, now_s: float) -> CarSession | None:
         """Return the first car without a client, else the first with a silent one."""
@@ -119,7 +131,7 @@ class SessionManager:
         return min(free, key=lambda session: session.client is not None, default=None)
 
     def _take_waiting(self, now_s: float, client: SimulatorClient) -> None:
-        """React to telemetry of a client without a car: assign one, send 0/0, or challenge."""
+        """Handle telemetry of a client without a car: assign, send 0/0, or challenge."""
         session = self._free_session(now_s)
         if session is not None:
             client.is_unanswered = False
@@ -129,10 +141,8 @@ class SessionManager:
         else:
             client.is_unanswered = True
             if client.heard_s == -math.inf and len(self.sessions) == 1:
-                self._challenger = client
-                self._challenge_due_s = now_s + PROBATION_S
+                self._challenges[client] = now_s + PROBATION_S
 
     def _assign(self, now_s: float, session: CarSession, client: SimulatorClient) -> None:
-        if client is self._challenger:
-            self._challenger = None
+        self._challenges.pop(client, None)
         session.assign(now_s, client)

@@ -1,16 +1,16 @@
-"""One token per simulator: extra tokens are merged into one, whatever their telemetry carries.
+"""Merges the extra tokens of a simulator into one, for every kind of telemetry.
 
 A token is the simulator's right to send one telemetry. Each answer gives it one token back. So a
 simulator with two tokens sends twice as often, and never stops to do so. A telemetry that comes
 while another one waits for its answer replaces it: the older one gets no answer, and its token
-ends. Two rules make extra tokens arrive while another one still waits:
+ends. Two waits let the telemetry of extra tokens come in time:
 
 - More than one token exists after a connect, because the simulator opens with two, and after each
   keepalive. The first telemetry then waits for the others, at most `settle_s`. A token that does
   not arrive in this time is lost.
 - The tokens of one client frame arrive some milliseconds apart. An answer that needs no command
-  waits for `gather_s`. So do the answers to the next WATCHED telemetries after more than one token
-  existed, and one answer in CHECK_EVERY.
+  waits for `gather_s`. So do the next WATCHED answers after extra tokens were possible, and one
+  answer in CHECK_EVERY.
 
 Pure: times are seconds of any monotonic clock that the caller passes in.
 """
@@ -21,10 +21,10 @@ import math
 from dataclasses import dataclass
 
 WATCHED = 8
-"""Telemetries after which an extra token has shown itself, even one that was late at first."""
+"""Number of answers that wait: a late extra token appears within so many."""
 
 CHECK_EVERY = 300
-"""Telemetries: five seconds at 60 frames/s, so that the wait does not show in the latencies."""
+"""Number of telemetries, 5 s at 60 frames/s: too rare a wait to raise latencies."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Limits:
 
 
 class TokenMerger:
-    """Decides for each telemetry from when on it may be answered, so that extra tokens can end."""
+    """Returns the earliest time to answer a telemetry, so that extra tokens can end."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -60,7 +60,7 @@ class TokenMerger:
         self._to_check = 0
 
     def add(self) -> None:
-        """Count a command that answers no telemetry: if no token was lost, it is an extra one."""
+        """Count a keepalive: an extra token, unless a token was lost."""
         self._extra += 1
 
     def settle(self) -> None:

@@ -28,13 +28,13 @@ from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
 
 Floats = NDArray[np.float32]
 
-_COLUMNS = 256
+_COLUMNS = 224
 _BINS = 256
 _ROW = _BINS + 2
 """Bins of one column, and one more at each end."""
 _NEAREST_M = 1.2
 _FARTHEST_M = 480.0
-_GROWTH = 1.035
+_GROWTH = 1.04
 _BRIDGE_SIGHT_M = 160.0
 _UNDERSIDE = (62, 62, 66)
 _LEVEL_STEPS_M = [2.8 * ALONG_M * 4**level for level in range(LEVELS - 1)]
@@ -113,8 +113,11 @@ class ReliefCamera:
         across = (rays[1] / rays[0]).reshape(shape)
         rise = (rays[2] / rays[0]).reshape(shape)
         view = self._look_around(eye, pose.yaw_rad, across, rise)
-        hits = self._meet(view, across, rise)
-        image = self._colours(hits, rise)
+        image = np.empty((*shape, 3), np.uint8)
+        top = self._rows_of_sky(view, rise)
+        image[:top] = self._sky_at(rise[:top])
+        rise = rise[top:]
+        image[top:] = self._colours(self._meet(view, across[top:], rise), rise)
         self._sprites.draw(image, view, self._image_from_level(rotation))
         cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
         return image
@@ -172,6 +175,17 @@ class ReliefCamera:
             eye, cos, sin, low, (high - low) / (_COLUMNS - 1), bottom, per_bin,
             self._depths, height, elevation, hidden,
         )  # fmt: skip
+
+    def _rows_of_sky(self, view: View, rise: Floats) -> int:
+        """Return how many rows at the top of the image show nothing but sky."""
+        if any(bridge.z_m > view.eye[2] for bridge in self._bridges):
+            return 0
+        is_sky = rise.min(axis=1) > view.elevation[-1].max()
+        return int(np.argmin(is_sky)) if not is_sky.all() else len(is_sky)
+
+    def _sky_at(self, rise: Floats) -> Image:
+        """Return the colours of the sky at these tangents of the elevation."""
+        return self._sky.take(_index(rise * np.float32(255.0 / _SKY_TOP)), axis=0, mode='clip')
 
     def _meet(self, view: View, across: Floats, rise: Floats) -> _Hits:
         """Return where the pixels' rays meet the ground or a bridge."""
@@ -291,8 +305,9 @@ class ReliefCamera:
             first_m, last_m = light.fog_m
             share = (hits.depth - np.float32(first_m)) * np.float32(1.0 / (last_m - first_m))
             np.clip(share, 0.0, 1.0, out=share)
-            image = cv2.blendLinear(image, self._fog, 1.0 - share, share)
-        sky = self._sky.take(_index(rise * np.float32(255.0 / _SKY_TOP)), axis=0, mode='clip')
+            fog = self._fog[: len(image)]
+            image = cv2.blendLinear(image, fog, 1.0 - share, share)
+        sky = self._sky_at(rise)
         cv2.copyTo(sky, hits.sky.astype(np.uint8), image)
         return np.asarray(image, np.uint8)
 

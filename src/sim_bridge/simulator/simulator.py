@@ -7,6 +7,7 @@ of an answer is exact.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from sim_bridge.simulator.vehicle_dynamics import (
     step,
 )
 from steering_net.statistics import percentiles_ms
+from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2
 
 STATUS_PERIOD_S = 0.25
 FAST_PATIENCE_S = 1.0
@@ -134,7 +136,7 @@ class Simulator:
         """Simulate one frame. The time of the score starts with the first command."""
         if self.manual:
             steering_rad = pursuit_steering_rad(self._track, self._car.pose, self.place.s_m)
-            self.apply(steering_rad, MANUAL_THROTTLE)
+            self.apply(steering_rad, self._manual_throttle())
         self.time_s += 1.0 / self._options.hz
         slope = self._slope()
         while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
@@ -173,6 +175,11 @@ class Simulator:
             time_ns=round(1e9 * self.time_s),
         )
         return encode_telemetry(values, CULTURES[self._options.culture])
+
+    def _manual_throttle(self) -> float:
+        """Return the throttle of a person: more on a climb, by the force that the slope takes."""
+        climb_mps2 = GRAVITY_MPS2 * math.sin(self._slope().pitch_rad)
+        return min(1.0, MANUAL_THROTTLE + max(0.0, climb_mps2 / DRIVE_MPS2))
 
     def _slope(self) -> Slope:
         """Return the road under the car; a frame is short enough that it serves all its steps."""

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from sim_bridge.simulator.bridges import bridges_of
 from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.shadows import cast_shadows
 from sim_bridge.simulator.terrain import CELL_M, Terrain, on_bridge, sun_colours
 from sim_bridge.simulator.track import FloatArray, Track
 from sim_bridge.simulator.worlds.world import Posts, World
 
 _NEAREST_M = 2.0
 _FARTHEST_M = 220.0
-_SMALLEST = 0.02
+_SMALLEST = 0.024
 """Smallest tangent of a sprite's height that is drawn."""
-_MOST = 90
+_MOST = 70
 _SHIFT = 4
 _OFF_BRIDGE_M = 11.0
 _SMOOTH = 0.15
@@ -61,8 +62,23 @@ class _Shape(NamedTuple):
     crown_colour: FloatArray
 
 
+class _Seen(NamedTuple):
+    """Sprites in sight: number, depth, m, and tangents of where they are from the eye.
+
+    `foot` is the elevation of the foot, `size` the height, `cut` the elevation below which
+    something nearer hides the sprite.
+    """
+
+    sprite: NDArray[np.intp]
+    depth: FloatArray
+    across: FloatArray
+    foot: FloatArray
+    size: FloatArray
+    cut: FloatArray
+
+
 class Sprites:
-    """All trees and posts of a world."""
+    """All trees and posts of a world; the trees also shade the terrain."""
 
     def __init__(self, track: Track, world: World, terrain: Terrain) -> None:
         rng = np.random.default_rng([world.seed, 6])
@@ -85,50 +101,61 @@ class Sprites:
         light = world.light
         self._bridges = bridges_of(track)
         self._shade = _shade_at(terrain, self._foot_m, sun_colours(light))
+        cast_shadows(terrain, places[0], world.trees.kind, light, rng)
         self._fog, self._fog_m = np.array(light.fog), light.fog_m
 
     def draw(self, image: Image, view: View, image_from_level: FloatArray) -> None:
         """Draw the sprites that can be seen, the farthest first."""
+        seen = self._seen(view)
+        if not len(seen.sprite):
+            return
+        points = self._points[self._kind[seen.sprite]]
+        rays = np.empty((len(points), points.shape[1], 3))
+        rays[..., 0] = 1.0
+        rays[..., 1] = seen.across[:, None] + points[..., 0] * seen.size[:, None]
+        rays[..., 2] = seen.foot[:, None] + points[..., 1] * seen.size[:, None]
+        # What lies below the cut whole would become a line there.
+        tops = rays[:, 4:, 2].reshape(len(rays), *self._crown[:2]).max(axis=2)
+        is_left = tops > seen.cut[:, None]
+        np.maximum(rays[..., 2], seen.cut[:, None], out=rays[..., 2])
+        pixels = rays @ image_from_level.T
+        ahead = pixels[..., 2:]
+        places = np.rint((pixels[..., :2] / ahead - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        is_drawn = (ahead.min(axis=(1, 2)) > _LEAST_DEPTH) & is_left.any(axis=1)
+        colours = self._colours(seen.sprite, seen.depth)
+        smooth = [cv2.LINE_AA if near else cv2.LINE_8 for near in seen.size > _SMOOTH]
+        for k in np.flatnonzero(is_drawn):
+            stem, crown = places[k, :4], places[k, 4:].reshape(self._crown)[is_left[k]]
+            cv2.fillConvexPoly(image, stem, colours[k][0], smooth[k], _SHIFT)
+            cv2.fillPoly(image, list(crown), colours[k][1], smooth[k], _SHIFT)
+
+    def _seen(self, view: View) -> _Seen:
+        """Return the sprites that neither the ground nor a bridge hides, the nearest last."""
         relative = self._foot_m - view.eye
         depth = relative[:, 0] * view.cos + relative[:, 1] * view.sin
         across = relative[:, 1] * view.cos - relative[:, 0] * view.sin
-        candidates = np.flatnonzero(
+        sprite = np.flatnonzero(
             (depth > _NEAREST_M)
             & (depth < _FARTHEST_M)
             & (np.abs(across) < 1.5 * depth + 4.0)
             & (self._height_m > _SMALLEST * depth)
         )
-        depth = depth[candidates]
-        across = across[candidates] / depth
-        size = self._height_m[candidates] / depth
-        foot = relative[candidates, 2] / depth
+        depth = depth[sprite]
+        across = across[sprite] / depth
+        size = self._height_m[sprite] / depth
+        foot = relative[sprite, 2] / depth
         cut = _hidden_below(view, depth, across)
         is_seen = foot + size > cut + 0.003
+        feet_m = self._foot_m[sprite]
         for bridge in self._bridges:
-            tops = self._foot_m[candidates]
-            is_seen &= ~bridge.hides(view.eye, tops + np.outer(self._height_m[candidates], _UP))
-            is_cut = bridge.hides(view.eye, tops + np.array([0.0, 0.0, 0.05]))
+            is_seen &= ~bridge.hides(view.eye, feet_m + np.outer(self._height_m[sprite], _UP))
+            is_cut = bridge.hides(view.eye, feet_m + 0.05 * _UP)
             cut = np.where(is_cut, np.maximum(cut, (bridge.z_m - view.eye[2]) / depth), cut)
-        seen = np.flatnonzero(is_seen)
-        seen = seen[np.argsort(depth[seen])[:_MOST]][::-1]
-        if not len(seen):
-            return
-        points = self._points[self._kind[candidates[seen]]]
-        rays = np.empty((len(seen), points.shape[1], 3))
-        rays[..., 0] = 1.0
-        rays[..., 1] = across[seen, None] + points[..., 0] * size[seen, None]
-        rays[..., 2] = foot[seen, None] + points[..., 1] * size[seen, None]
-        np.maximum(rays[..., 2], cut[seen, None], out=rays[..., 2])
-        pixels = rays @ image_from_level.T
-        ahead = pixels[..., 2:]
-        places = np.rint((pixels[..., :2] / ahead - 0.5) * (1 << _SHIFT)).astype(np.int32)
-        is_ahead = ahead.min(axis=(1, 2)) > _LEAST_DEPTH
-        colours = self._colours(candidates[seen], depth[seen])
-        smooth = [cv2.LINE_AA if near else cv2.LINE_8 for near in size[seen] > _SMOOTH]
-        for k in np.flatnonzero(is_ahead):
-            stem, crown = places[k, :4], places[k, 4:].reshape(self._crown)
-            cv2.fillConvexPoly(image, stem, colours[k][0], smooth[k], _SHIFT)
-            cv2.fillPoly(image, list(crown), colours[k][1], smooth[k], _SHIFT)
+        order = np.flatnonzero(is_seen)
+        order = order[np.argsort(depth[order])[:_MOST]][::-1]
+        return _Seen(
+            sprite[order], depth[order], across[order], foot[order], size[order], cut[order]
+        )
 
     def _colours(self, sprites: NDArray[np.intp], depth: FloatArray) -> list[list[list[float]]]:
         """Return the colours of stem and crown of each sprite."""

@@ -1,4 +1,4 @@
-"""Predictors: networks that are ready to drive, a frame in, a steering angle out."""
+"""Predictors: loaded networks that compute a steering angle from a frame."""
 
 import contextlib
 import sys
@@ -49,7 +49,7 @@ class Predictor(Protocol):
 
 @runtime_checkable
 class BatchPredictor(Predictor, Protocol):
-    """A predictor that needs less time for many frames at once than for one after the other."""
+    """A predictor for which one batch is faster than single frames."""
 
     def predict_batch(
         self, frames: Sequence[Rgb]

@@ -1,8 +1,7 @@
 """SteeringNode: camera frames in, steering angles out, each with the stamp of its frame.
 
-One node steers any number of cars. Each car has a queue of one frame, so a frame that comes while
-the network runs replaces the one that waits, and the newest frame is always the next. Each car
-has one turn in each round.
+One node steers any number of cars. Each car has a queue of one frame. While the network runs, a
+newer frame replaces the waiting one, so the newest frame is next. Cars are served in turn.
 
 All callbacks run on one thread. The network is loaded and warmed up before the subscriptions
 exist, so no frame waits for it. Another network, named by parameter, is loaded on a second thread
@@ -76,7 +75,7 @@ PARAMETERS = (
         'image_transport', 'compressed', 'Kind of the image messages.', choices=tuple(TOPICS)
     ),
     Parameter('cars', 1, 'Number of cars; the same as that of the bridge.', 1, 32),
-    Parameter('model', 'default', 'A .keras, .h5 or .tflite file, or `default`.', read_only=False),
+    Parameter('model', 'default', 'File or folder of a network, or `default`.', read_only=False),
     Parameter('backend', 'litert', 'Library that runs the network.', choices=BACKENDS),
     Parameter(
         'profile', '', 'Preprocessing profile; empty: the one of the model.', read_only=False
@@ -195,7 +194,7 @@ class SteeringNode(Node):
         self.add_on_set_parameters_callback(self._on_parameters)
 
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
-        """Return the frame, and for the monitor a value that differs between frames."""
+        """Return the frame and its bytes, by which the monitor tells frames apart."""
         jpeg = bytes(message.data)
         rgb = decode_jpeg(jpeg)
         self._size_notice.look(rgb)
@@ -303,7 +302,7 @@ class SteeringNode(Node):
         self._monitor.forget()
 
     def _refuse(self, outcome: Outcome) -> None:
-        """Set the parameters back to the network that drives, because they name it."""
+        """Reset the parameters, because they must name the network that drives."""
         self._refused = f'{outcome.request.model}: {outcome.reason}'
         self.get_logger().error(
             f'{self._predictor.name} drives on, the new network is refused: {outcome.reason}'

@@ -31,7 +31,7 @@ from steering_net.vision.preprocessing import (
 )
 
 AS_TRAINED = 'as-trained'
-"""Name of the camera that the network was trained with, whatever it is: no frame is turned."""
+"""Value of `camera`: the frames come from the network's own camera, so none is turned."""
 
 # Additional rows for blurring and interpolating.
 _INTERPOLATED_ROWS = 2
@@ -61,16 +61,15 @@ class _Table(NamedTuple):
 
 
 class View:
-    """The preprocessing for a network with this profile of frames of a camera."""
+    """Converts frames of a camera to the input of a network with a profile."""
 
     def __init__(
         self, profile: Profile, camera: str = AS_TRAINED, rows: tuple[int, int] | None = None
     ) -> None:
         """`camera` is the camera of the frames, as `find_camera` takes it, or AS_TRAINED.
 
-        `rows` is the half-open range of input rows that a network uses that crops its input
-        itself; the others are not computed. None: it uses all. Raises ValueError for an unknown
-        camera.
+        `rows` is the half-open range of input rows that the network uses, if it crops its input
+        itself. Other rows are not computed. None: all. Raises ValueError for an unknown camera.
         """
         self.profile = profile
         self.camera = profile.camera if camera == AS_TRAINED else camera
@@ -112,7 +111,7 @@ class View:
 
 
 def _only(profile: Profile, rows: slice) -> Profile:
-    """Return the profile that makes only these rows of the input of a profile without a size."""
+    """Return a copy of a profile without `size` that computes only these input rows."""
     if rows == slice(None):
         return profile
     top, _ = profile.rows or (0, FRAME_HEIGHT)
@@ -150,7 +149,7 @@ def _table(profile: Profile, camera: str) -> _Table:
 def _mapped(
     matrix: Matrix, width: int, height: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the images of pixel indices under a homography: x, y, float32 (height, width)."""
+    """Return pixel indices mapped by a homography: x, y, float32 (height, width)."""
     columns, rows = np.meshgrid(np.arange(width), np.arange(height))
     x, y, scale = np.tensordot(matrix, np.stack((columns, rows, np.ones_like(rows))), axes=1)
     return (x / scale).astype(np.float32), (y / scale).astype(np.float32)

@@ -269,3 +269,13 @@ def test_second_small_answer_does_not_wait_for_the_clients_next_word(echo, simul
     poll_until(simulator, lambda: simulator.answers == 1)
     (connection,) = echo.server._engineio_sids
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+
+
+def test_the_server_ends_though_its_last_call_fails(logged):
+    server = SimulatorServer(host='127.0.0.1', port=0, pages=page)
+    server.start(Echo(server))
+    ending = threading.Thread(target=server.stop, args=[lambda: 1 / 0])
+    ending.start()
+    ending.join(5.0)
+    assert not ending.is_alive()
+    assert 'ZeroDivisionError' in logged.text

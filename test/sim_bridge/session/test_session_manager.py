@@ -355,3 +355,31 @@ def test_one_drives_until_it_is_silent_gone_or_displaced(bench):
     bench.drive('b')
     bench.manager.disconnected(bench.now, 'b')
     assert drives() == [True, False]
+
+
+def test_a_waiting_simulator_gets_the_car_of_one_that_falls_silent(bench):
+    bench.drive('a')
+    bench.displace('b')
+    bench.telemetry('a')
+    bench.telemetry('a')
+    heard = len(bench.heard('a'))
+    bench.now = bench.manager.sessions[0].client.heard_s + SILENCE_S - 0.01
+    bench.manager.expire(bench.now)
+    assert bench.driver(0) == 'b'
+    assert bench.manager.next_deadline() <= bench.now + 0.011
+    bench.now += 0.01
+    bench.manager.expire(bench.now)
+    assert bench.driver(0) == 'a'
+    assert bench.heard('a')[heard:] == [HALT]
+
+
+def test_a_newcomer_drives_though_a_later_one_left_at_once(bench):
+    bench.drive('a')
+    bench.now += 0.1
+    bench.telemetry('b')
+    bench.now += 0.1
+    bench.telemetry('c')
+    bench.manager.disconnected(bench.now, 'c')
+    bench.now += PROBATION_S
+    bench.manager.expire(bench.now)
+    assert bench.driver(0) == 'b'

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from sim_bridge.control.speed_controller import SpeedController
 from sim_bridge.simulator.expert import TEST_SEEDS, TRAIN_SEEDS, pursuit_steering_rad, samples
 from sim_bridge.simulator.track import make_track
-from sim_bridge.simulator.vehicle_dynamics import CarParams, standing_at, step
+from sim_bridge.simulator.tracks import open_track
+from sim_bridge.simulator.vehicle_dynamics import CarParams, Slope, standing_at, step
 from steering_net.vehicle import MAX_STEERING_RAD
 
 
@@ -24,6 +26,38 @@ def test_expert_drives_a_lap_at_top_speed_well_inside_the_road(seed: int) -> Non
         state = step(state, pursuit_steering_rad(track, state.pose, s_m), 1.0, 1 / 30, params)
         travelled_m += state.speed_mps / 30
     assert state.speed_mps == params.top_speed_mps
+
+
+@pytest.mark.parametrize(
+    ('name', 'limit_mps', 'lateral_mps2', 'fastest_mps'),
+    [
+        ('lake', 6.7, 0.0, 7.0),
+        ('jungle', 6.7, 0.0, 7.2),
+        ('jungle', 13.4, 4.0, 13.5),
+        *((f'hills:{seed}', 6.7, 0.0, 7.2) for seed in range(3)),
+    ],
+)
+def test_expert_drives_a_lap_of_each_world_without_leaving_the_road(
+    name: str, limit_mps: float, lateral_mps2: float, fastest_mps: float
+) -> None:
+    track, params, throttles = (
+        open_track(name), CarParams(), SpeedController(limit_mps, lateral_mps2),
+    )  # fmt: skip
+    state, s_m, travelled_m, fastest = standing_at(track.pose(0.0)), 0.0, 0.0, 0.0
+    for tick in range(20_000):
+        place = track.project(state.x_m, state.y_m, s_m)
+        assert abs(place.cross_track_m) < place.half_width_m - 1.0
+        s_m = place.s_m
+        throttles.steering_rad = pursuit_steering_rad(track, state.pose, s_m)
+        throttle = throttles.throttle(state.speed_mps, tick * 0.02)
+        slope = Slope(track.posture(place, state.yaw_rad).pitch_rad, track.bend_1pm(s_m))
+        state = step(state, throttles.steering_rad, throttle, 0.02, params, 0.0, slope)
+        travelled_m += state.speed_mps * 0.02
+        fastest = max(fastest, state.speed_mps)
+        if travelled_m > track.length_m:
+            break
+    assert travelled_m > track.length_m
+    assert 0.85 * limit_mps < fastest < fastest_mps
 
 
 @pytest.mark.parametrize('offset_m', [-2.0, -0.5, 0.5, 2.0])

@@ -57,7 +57,7 @@ def make(seed: int) -> World:
         seed=2_000_000 + seed,
         line=line,
         asphalt=_ASPHALTS[int(rng.integers(len(_ASPHALTS)))],
-        grain=float(rng.uniform(0.2, 1.0)),
+        grain=float(rng.uniform(0.2, 0.7)),
         stripes=_stripes(road, lap_m, colour, rng),
         ground=_ground(rng),
         light=_light(rng),

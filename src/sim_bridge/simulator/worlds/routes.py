@@ -21,8 +21,13 @@ _WIDTH = 2 * REACH + 1
 _MARGIN = 6
 _ROW = 2 * _WIDTH + 2 * _MARGIN
 """Cells in a row of the grid of cells of 5 m, which has a margin around the lattice."""
+_OUTSIDE = np.flatnonzero(
+    np.pad(np.zeros((2 * _WIDTH, 2 * _WIDTH), bool), _MARGIN, constant_values=True)
+).tolist()
 _PIECES = ('S', 'CL', 'CR', 'HL', 'HR', 'BL', 'BR')
 _COSTS = (1.2, 3.0, 3.0, 2.0, 2.0, 2.3, 2.3)
+_LEAST_COST = 0.3
+"""Smallest cost of getting 10 m nearer, along either axis: the estimate of the search."""
 _TRIES = 4
 
 
@@ -46,9 +51,7 @@ class Blocked:
     """Cells that no route may pass."""
 
     def __init__(self) -> None:
-        rows = range(_ROW)
-        inside = range(_MARGIN, _ROW - _MARGIN)
-        self.cells = {x * _ROW + y for x in rows for y in rows if not {x, y} <= set(inside)}
+        self.cells = set(_OUTSIDE)
 
     def copy(self) -> Blocked:
         """Return cells that change independently of these."""
@@ -106,15 +109,16 @@ def _stop(blocked: Blocked, rng: np.random.Generator) -> Node:
 def _cheapest(
     start: Node, goal: Node, blocked: Blocked, rng: np.random.Generator
 ) -> list[str] | None:
-    """Return the cheapest pieces between two nodes under random costs (Dijkstra)."""
+    """Return the cheapest pieces between two nodes under random costs (A*)."""
     moods = rng.uniform(0.4, 2.5, (_WIDTH * _WIDTH * 4, len(_PIECES)))
     mood = (moods * _COSTS).tolist()
     first, last = _number(start), _number(goal)
     costs = {first: 0.0}
     came: dict[int, tuple[int, int]] = {}
-    queue = [(0.0, first)]
+    queue = [(0.0, 0.0, first)]
+    goal_x, goal_y = goal.x + REACH, goal.y + REACH
     while queue:
-        cost, here = heapq.heappop(queue)
+        _, cost, here = heapq.heappop(queue)
         if here == last:
             return _traced(came, first, last)
         if cost > costs[here]:
@@ -134,7 +138,9 @@ def _cheapest(
             ):
                 continue
             costs[there], came[there] = total, (here, piece)
-            heapq.heappush(queue, (total, there))
+            x_there, y_there = divmod(there // 4, _WIDTH)
+            left = abs(x_there - goal_x) + abs(y_there - goal_y)
+            heapq.heappush(queue, (total + _LEAST_COST * left, total, there))
     return None
 
 
