@@ -54,7 +54,7 @@ def drain(node, heard):
 
 def length_m(heard):
     places = [one.pose.pose.position for one in heard]
-    points = [(place.x, place.y) for place in places]
+    points = [(0.0, 0.0), *((place.x, place.y) for place in places)]
     return sum(map(math.dist, points, points[1:]))
 
 

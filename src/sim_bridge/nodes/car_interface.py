@@ -15,7 +15,7 @@ from std_msgs.msg import Float32, Header
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.qos import LATCHED, NEWEST
+from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.session.car_session import CarSession
@@ -78,15 +78,15 @@ class CarInterface:
     def _create_publishers(self) -> None:
         self._compressed = self._publisher(CompressedImage, topics.COMPRESSED_FRAME)
         self._raw = self._publisher(Image, topics.RAW_FRAME)
-        self._twist = self._publisher(TwistStamped, topics.TWIST)
+        self._twist = self._publisher(TwistStamped, topics.TWIST, EVERY)
         self._info = self._publisher(CameraInfo, topics.CAMERA_INFO)
         self._values = {
             field: self._publisher(Float32, topic)
             for topic, field in topics.TELEMETRY_FIELDS.items()
         }
 
-    def _publisher(self, kind: type, topic: str) -> Any:
-        return self._node.create_publisher(kind, self._prefix + topic, NEWEST)
+    def _publisher(self, kind: type, topic: str, quality: QoSProfile = NEWEST) -> Any:
+        return self._node.create_publisher(kind, self._prefix + topic, quality)
 
     def _subscribe(
         self, kind: type, topic: str, callback: Callable[[Any], None], quality: QoSProfile = NEWEST

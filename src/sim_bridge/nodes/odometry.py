@@ -22,7 +22,7 @@ from sim_bridge import topics
 from sim_bridge.control.kinematics import dead_reckoned
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.qos import LATCHED, NEWEST
+from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
 from steering_net.ros.parameters import Parameter, declare
@@ -68,7 +68,7 @@ class OdometryNode(Node):
         self._transforms = (
             self.create_publisher(TFMessage, topics.TRANSFORMS, 100) if TFMessage else None
         )
-        self.create_subscription(TwistStamped, topics.TWIST, self._on_twist, NEWEST)
+        self.create_subscription(TwistStamped, topics.TWIST, self._on_twist, EVERY)
         self.create_subscription(JointState, topics.STEERING_COMMAND, self._on_command, NEWEST)
         self.create_subscription(UInt32, topics.RESETS, self._on_resets, LATCHED)
         steady_timer(self, _PATH_PERIOD_S, self._publish_path)

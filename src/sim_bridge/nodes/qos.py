@@ -1,12 +1,20 @@
-"""Quality of service: `NEWEST` for the topics of a drive, `LATCHED` for lasting states."""
+"""Quality of service: `NEWEST` for the topics of a drive, `LATCHED` for lasting states.
+
+`EVERY` is for values that are added up.
+"""
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from steering_net.ros.readiness import LATCHED
 
-__all__ = ['LATCHED', 'NEWEST']
+__all__ = ['EVERY', 'LATCHED', 'NEWEST']
 
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
 )
 """Only the newest value counts. Reliable, because the default subscription of RViz asks for it."""
+
+EVERY = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
+)
+"""Every value counts, also while a node is busy for a moment."""
