@@ -123,7 +123,8 @@ class Sprites:
         np.maximum(rays[..., 2], seen.cut[:, None], out=rays[..., 2])
         pixels = rays @ image_from_level.T
         ahead = pixels[..., 2:]
-        places = np.rint((pixels[..., :2] / ahead - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        divisor = np.maximum(ahead, _LEAST_DEPTH)
+        places = np.rint((pixels[..., :2] / divisor - 0.5) * (1 << _SHIFT)).astype(np.int32)
         is_drawn = (ahead.min(axis=(1, 2)) > _LEAST_DEPTH) & is_left.any(axis=1)
         colours = self._colours(seen.sprite, seen.depth)
         smooth = [cv2.LINE_AA if near else cv2.LINE_8 for near in seen.size > _SMOOTH]
