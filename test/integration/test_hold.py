@@ -13,11 +13,12 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
 from helpers.graph import Graph, state_of
-from helpers.network import own_port
+from helpers.network import own_domain_id, own_port
 from helpers.processes import children_running, run_verb, spares_of
 from helpers.ros import started_node
 from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import LATCHED
+from sim_bridge.process import ManagedProcess
 
 pytestmark = pytest.mark.real_time
 
@@ -127,6 +128,22 @@ def test_hold_outlives_a_killed_bridge():
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20.0)
+
+
+def test_verb_holds_every_car_or_one(monkeypatch):
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(own_domain_id()))
+    port = own_port()
+    words = ['bridge', '--ros-args', '-p', 'cars:=3', '-p', f'port:={port}']
+    bridge = ManagedProcess('bridge', words)
+    try:
+        wait_for(lambda: state_of(port), 30.0, 'an answer')
+        held = run_verb('hold')
+        assert sorted(held.stdout.splitlines()) == [f'/car_{n}/hold: held' for n in (1, 2, 3)]
+        assert run_verb('hold', '--release', '--car', 2).returncode == 0
+        assert [car['held'] for car in state_of(port)['cars']] == [True, False, True]
+    finally:
+        bridge.ask_to_end()
+        bridge.wait(10.0)
 
 
 def test_verb_says_that_there_is_no_car():
