@@ -35,6 +35,8 @@ _ROW = _BINS + 2
 _NEAREST_M = 1.2
 _FARTHEST_M = 480.0
 _GROWTH = 1.04
+_GAP_M = 0.08
+"""Each sample of a plane lies this far behind `_GROWTH` times the depth of the one before."""
 _BRIDGE_SIGHT_M = 160.0
 _UNDERSIDE = (62, 62, 66)
 _LEVEL_STEPS_M = [2.8 * ALONG_M * 4**level for level in range(LEVELS - 1)]
@@ -81,16 +83,7 @@ class ReliefCamera:
         self._rays = self._pixel_rays()
         self._depths = _sample_depths()
         self._nearest = self._terrain.nearest.astype(np.intp)
-        self._samples = [
-            np.ascontiguousarray(values, np.float32)
-            for values in (
-                *track.centre_m.T,
-                np.cos(track.yaw_rad),
-                np.sin(track.yaw_rad),
-                track.curvature_1pm,
-                np.arange(len(track.centre_m)) * track.step_m,
-            )
-        ]
+        self._frames = _road_frames(track)
         self._bridges = bridges_of(track)
         self._sky = _sky_colours(world.light.sky)
         self._grain = _grain(world.grain, self.params)
@@ -205,8 +198,7 @@ class ReliefCamera:
         above = _pick(view.height, flat) - rise * far
         sky = (first == last) & (above < 0.0)
         flat -= _COLUMNS
-        first -= 1
-        near = _pick(view.depths, first)
+        near = (far - np.float32(_GAP_M)) * np.float32(1.0 / _GROWTH)
         below = _pick(view.height, flat) - rise * near
         share = below / np.minimum(below - above, np.float32(-1e-6))
         np.clip(share, 0.0, 1.0, out=share)
@@ -221,7 +213,10 @@ class ReliefCamera:
         return hits
 
     def _on_road(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Return s and offset of places on the ground, from the nearest road."""
+        """Return s and offset of places on the ground, from the nearest road.
+
+        The road's tangent stands for its curve; half a cell away that is right within 2 cm.
+        """
         rows, columns = self._terrain.nearest.shape
         to_cell = np.float32(1.0 / CELL_M)
         column = _index((x - np.float32(self._terrain.x0_m)) * to_cell + np.float32(0.5))
@@ -231,18 +226,12 @@ class ReliefCamera:
         row *= columns
         row += column
         sample = _pick(self._nearest, row)
-        centre_x, centre_y, cos, sin, bend, s_m = (
-            _pick(values, sample) for values in self._samples
-        )
-        dx, dy = x - centre_x, y - centre_y
-        along = dx * cos + dy * sin
-        lateral = dy * cos - dx * sin
-        along /= np.maximum(1.0 - bend * lateral, np.float32(0.3))
-        bend *= along
-        bend *= along
-        lateral -= bend * np.float32(0.5)
-        along += s_m
-        return along, lateral
+        cos, sin, along_m, lateral_m = (_pick(values, sample) for values in self._frames)
+        along_m += x * cos
+        along_m += y * sin
+        lateral_m += y * cos
+        lateral_m -= x * sin
+        return along_m, lateral_m
 
     def _meet_bridge(
         self, bridge: Bridge, view: View, hits: _Hits, across: Floats, rise: Floats
@@ -335,6 +324,18 @@ class ReliefCamera:
         return np.asarray(cv2.remap(strip.image, column, row, cv2.INTER_LINEAR), np.uint8)
 
 
+def _road_frames(track: Track) -> list[Floats]:
+    """Return cosine and sine of the road's heading at each sample, and what to add there.
+
+    s is x * cos + y * sin plus the third, the offset y * cos - x * sin plus the fourth.
+    """
+    cos, sin = np.cos(track.yaw_rad), np.sin(track.yaw_rad)
+    x, y = track.centre_m.T
+    s_m = np.arange(len(x)) * track.step_m
+    frames = (cos, sin, s_m - x * cos - y * sin, x * sin - y * cos)
+    return [np.ascontiguousarray(values, np.float32) for values in frames]
+
+
 def _rotation(posture: Posture) -> NDArray[np.float64]:
     """Return the (3, 3) map of ahead, left, up from the car to a level one of its heading."""
     cos_p, sin_p = math.cos(posture.pitch_rad), math.sin(posture.pitch_rad)
@@ -357,7 +358,7 @@ def _pick(values: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
 def _sample_depths() -> Floats:
     depths = [_NEAREST_M]
     while depths[-1] < _FARTHEST_M:
-        depths.append(depths[-1] * _GROWTH + 0.08)
+        depths.append(depths[-1] * _GROWTH + _GAP_M)
     return np.array(depths, np.float32)
 
 

@@ -22,6 +22,8 @@ _SMALLEST = 0.024
 _MOST = 70
 _SHIFT = 4
 _OFF_BRIDGE_M = 11.0
+_SMALL = 0.07
+"""Tangent of the height below which only the outline of a tree's crown is drawn."""
 _SMOOTH = 0.15
 """Tangent of the height from which a sprite has smooth edges."""
 _LEAST_DEPTH = 0.15
@@ -97,6 +99,7 @@ class Sprites:
             [np.concatenate([shape.stem, shape.crown.reshape(-1, 2)]) for shape in shapes]
         )
         self._crown = shapes[0].crown.shape
+        self._hulls = [4 + _hull(shape.crown) for shape in shapes]
         self._tones = np.array([[shape.stem_colour, shape.crown_colour] for shape in shapes])
         light = world.light
         self._bridges = bridges_of(track)
@@ -120,13 +123,20 @@ class Sprites:
         np.maximum(rays[..., 2], seen.cut[:, None], out=rays[..., 2])
         pixels = rays @ image_from_level.T
         ahead = pixels[..., 2:]
-        places = np.rint((pixels[..., :2] / ahead - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        divisor = np.maximum(ahead, _LEAST_DEPTH)
+        places = np.rint((pixels[..., :2] / divisor - 0.5) * (1 << _SHIFT)).astype(np.int32)
         is_drawn = (ahead.min(axis=(1, 2)) > _LEAST_DEPTH) & is_left.any(axis=1)
         colours = self._colours(seen.sprite, seen.depth)
         smooth = [cv2.LINE_AA if near else cv2.LINE_8 for near in seen.size > _SMOOTH]
+        kinds = self._kind[seen.sprite]
+        is_small = (seen.size < _SMALL) & (kinds < _VARIANTS)
         for k in np.flatnonzero(is_drawn):
-            stem, crown = places[k, :4], places[k, 4:].reshape(self._crown)[is_left[k]]
-            cv2.fillConvexPoly(image, stem, colours[k][0], smooth[k], _SHIFT)
+            cv2.fillConvexPoly(image, places[k, :4], colours[k][0], smooth[k], _SHIFT)
+            if is_small[k]:
+                hull = places[k, self._hulls[kinds[k]]]
+                cv2.fillConvexPoly(image, hull, colours[k][1], smooth[k], _SHIFT)
+                continue
+            crown = places[k, 4:].reshape(self._crown)[is_left[k]]
             cv2.fillPoly(image, list(crown), colours[k][1], smooth[k], _SHIFT)
 
     def _seen(self, view: View) -> _Seen:
@@ -231,6 +241,12 @@ def _shade_at(terrain: Terrain, foot_m: FloatArray, colours: Image) -> FloatArra
     cells = np.clip(cells, 0, (columns - 1, rows - 1))
     factors = colours[terrain.colour[cells[:, 1], cells[:, 0], 3]] / 128.0
     return np.asarray(np.clip(factors, 0.3, 1.0), np.float64)
+
+
+def _hull(crown: FloatArray) -> NDArray[np.intp]:
+    """Return which points of a crown make its outline."""
+    hull = cv2.convexHull(crown.reshape(-1, 2).astype(np.float32), returnPoints=False)
+    return np.asarray(hull.ravel(), np.intp)
 
 
 def _conifer(rng: np.random.Generator) -> _Shape:
