@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Missed deadlines of a drive during attacks on its port, compared with periods without attack.
 
 Bridge, network and throttle run as in `make drive`, with a simulator at 60 frames/s. Periods

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Latency of answers, compared with `drive.py` and with the network alone.
 
     python benchmarks/bench.py [--only latency,sixty,start,cars] [--rounds 4]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Number of cars that one graph of three nodes can drive: rates, latencies, processor time.
 
     make fleet ARGS="--cars 1 2 4 8 16 --seconds 10"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Floor of the latency: the time to decode a frame and run the network, without anything else."""
 
 from __future__ import annotations

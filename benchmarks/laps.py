@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drives of the shipped network on tracks that it was not trained on, with all nodes.
 
     .venv/bin/python benchmarks/laps.py [--tracks 0-9] [--laps 2] [--real-time]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes of a benchmark: started on their own port and ROS domain, and ended."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other load of the machine during a measurement."""
 
 from __future__ import annotations

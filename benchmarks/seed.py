@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Baseline: the design of the well-known `drive.py`, written anew from its description.
 
     python benchmarks/seed.py --port 4567

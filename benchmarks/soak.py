@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drive for a long time; fail if memory, threads, descriptors or latency grow, or a token is lost.
 
     make soak MINUTES=60

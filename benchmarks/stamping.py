@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run one node with time stamps: `python stamping.py FILE NODE [ROS arguments]`.
 
 Functions of the node are wrapped before it starts, so the package contains no measuring code. When

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training speed of several programs, images/s: each trains two epochs on the same rows.
 
     .venv/bin/python benchmarks/training.py [--data ../shared/data]

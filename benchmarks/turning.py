@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cost of turning a frame to the network's camera: preprocessing without it and with it.
 
     python benchmarks/turning.py [--rounds 200]

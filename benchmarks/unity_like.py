@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames for benchmarks, and a client that behaves as Unity does."""
 
 from __future__ import annotations

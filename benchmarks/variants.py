@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Effect of settings on latency and processor time: graphs with and without them take turns.
 
     python benchmarks/variants.py FASTDDS_BUILTIN_TRANSPORTS=UDPv4 steering:threads:=2 together

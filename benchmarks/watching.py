@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cost of watching a drive: round trips alone, with open pages, and with a recording.
 
     make watching ARGS="--pages 4 --frames 500 --rounds 3"

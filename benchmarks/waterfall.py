@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Duration of each step of an answer: time stamps of real frames in the real processes.
 
     python benchmarks/waterfall.py [--one-process] [--frames 1500] [--png FILE]

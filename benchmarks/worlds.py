@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames per second of the embedded tracks, and of two ways to render hills.
 
     python benchmarks/worlds.py [--rounds 5]

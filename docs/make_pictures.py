@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draw the pictures of the README: camera frames, and a lap driven by the shipped network."""
 
 import argparse

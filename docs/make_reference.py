@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes docs/reference.md: topics, services, parameters and diagnostics, read from running nodes.
 
     python docs/make_reference.py

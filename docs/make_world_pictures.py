@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draw the picture of the worlds in docs/simulators.md: frames of the lake, the jungle and hills.
 
 python docs/make_world_pictures.py [--out docs/images]

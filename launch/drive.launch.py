@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drive: start the bridge, steering and throttle nodes, and the embedded simulator if wanted.
 
     ros2 launch sim_bridge drive.launch.py [simulator:=external] [speed_limit:=10.0] [cars:=4]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Record: write the topics of a running drive to an MCAP bag.
 
     ros2 launch sim_bridge record.launch.py [bag:=FOLDER] [cars:=N]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Replay: play the frames of a bag for the steering node, or check a network on them.
 
     ros2 launch sim_bridge replay.launch.py bag:=FOLDER [model:=my.keras] [rate:=1.0]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rooms of both packages: what each may import, what stands at the top, and where facts stand.
 
 A room is a folder of `src/sim_bridge` or `src/steering_net`; docs/architecture.md describes them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmarks name functions of the nodes from outside: each of these functions exists."""
 
 import importlib

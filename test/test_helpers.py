@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The helpers of the tests do what the tests rely on."""
 
 import fcntl

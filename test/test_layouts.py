@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What RViz, Foxglove and PlotJuggler open with: each topic and field in it is one that there is.
 
 The truth is docs/reference.md, which another test holds to what the nodes declare.

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bridge between a Socket.IO driving simulator and ROS 2."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Client of a running bridge: the address to connect to, its state, and whether it is ready."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """UsageError: a mistake in options or configuration that the user must fix."""
 
 

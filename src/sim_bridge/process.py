@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Child processes of a drive: started, restarted after a crash, and ended without leftovers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Topics, services and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks that steer: preprocessing, training, inference, evaluation; ROS only in `ros`."""

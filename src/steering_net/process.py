@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """end_with_parent: ends this process when the program that started it has ended."""
 
 from __future__ import annotations

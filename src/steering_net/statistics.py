@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Percentiles, correlation, and the rate of recent events. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulator's car: its dimensions, limits, accelerations and bicycle model. SI, left positive.
 
 The car turns as the kinematic bicycle model does: the rear axle moves along an arc, because no

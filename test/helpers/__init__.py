@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tests and benchmarks share: processes, ports, ROS domains and simulators."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A handler of the server that answers each telemetry at once."""
 
 import threading

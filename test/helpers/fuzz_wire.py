@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzz the wire: mutated telemetries and frames through the server's own path, without a socket.
 
 Bytes go through the WebSocket, the dialect, Engine.IO, Socket.IO, the decoder and the sessions as

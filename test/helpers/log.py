@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Collects what the packages log, whatever other pytest plugins did to their loggers."""
 
 import logging

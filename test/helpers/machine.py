@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lets a test with real deadlines have the machine to itself when other workers run tests too."""
 
 import fcntl

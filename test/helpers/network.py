@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TCP ports and ROS domains that only this test process has."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders of the checkout, and the folder of recordings beside it."""
 
 from pathlib import Path

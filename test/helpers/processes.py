@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts verbs of `sim-bridge` and looks at processes."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A WebSocket server that is written by hand, frame by frame."""
 
 import socket

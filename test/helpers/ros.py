@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nodes of the tests themselves."""
 
 from contextlib import contextmanager

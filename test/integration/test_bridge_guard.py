@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bridge that dies or freezes is replaced, and so is its spare: as `ros2 launch` runs them."""
 
 import os

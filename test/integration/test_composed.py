@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The three nodes in one process drive as three processes do, and end as cleanly."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reset, pause and step of the embedded simulator, by the services of a whole graph."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every row of docs/safety.md: what the car does when something dies, freezes or talks nonsense.
 
 Real processes, real DDS, real sockets. `make faults` runs the slow ones too, those marked so, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several simulators on one port, each a car with its own topics: the graph, and its figures."""
 
 import json

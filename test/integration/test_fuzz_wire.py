@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A short run of the fuzzer, and that it would notice what it looks for."""
 
 import pytest

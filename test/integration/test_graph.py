@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The three nodes as real processes over real DDS, with a simulator on the real wire."""
 
 import csv

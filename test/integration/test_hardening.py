@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients that mean harm, on real sockets: bounded, quiet, and never at the simulator's cost."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emergency stop of a whole graph: service, verb and topic; on the level and on slopes."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Another network takes over while the car drives; what cannot drive changes nothing."""
 
 import time

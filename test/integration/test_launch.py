@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """drive.launch.py under the real `ros2 launch`, where there is one."""
 
 import os

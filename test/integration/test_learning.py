@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a recorded drive to a network that drives: the whole way, in small."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The nodes on two machines: two network namespaces with a cable between them, and plain DDS."""
 
 import json

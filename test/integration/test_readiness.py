@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which nodes are there: the bridge alone, and nodes of the test that say so or say nothing."""
 
 import urllib.error

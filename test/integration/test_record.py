@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recording a real drive over real DDS, replaying it, and looking at it."""
 
 import argparse

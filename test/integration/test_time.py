@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The driven path has one length, at every pace of the drive and of a replay."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each row of the table in docs/troubleshooting.md: what a person reads of wrong telemetry.
 
 The same line stands in every place: the terminal, the page, /healthz, /state.json, the diagnostics

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The client of a running bridge, against a real HTTP server that answers as the test wants."""
 
 import threading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The processes of a drive: their environment, and how often they are started again."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Topic names: spelt once in sim_bridge/topics.py, and equal to what nodes, docs and files use."""
 
 import ast

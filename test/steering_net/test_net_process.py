@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Children end with the process that started them."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bicycle model of the car, its arcs and pure pursuit."""
 
 import math

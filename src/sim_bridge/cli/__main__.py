@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m sim_bridge.cli VERB`: the command `sim-bridge` without an installed script."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Check this machine for the usual reasons why a drive fails; print each finding and its fix."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks for the usual reasons why a drive does not start or does not steer. No ROS in this file.
 
 Each check returns findings. What it examines is an argument, so that tests can pass broken setups.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drive: start the bridge, steering and throttle nodes, and let a simulator connect.
 
 The embedded simulator drives a track at once. For --simulator external, start the Udacity

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks."""
 
 from __future__ import annotations

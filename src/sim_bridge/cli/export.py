@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Export a bag as the simulator's driving log, which training reads, or as a video."""
 
 from __future__ import annotations

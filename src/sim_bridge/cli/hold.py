@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hold the cars of a running drive: brake them and keep them standing until they are released.
 
 A held car stays held when nodes or simulators are restarted. It drives on after --release, with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Convert a Keras, ONNX, LiteRT or SavedModel network to .keras, .tflite and .json files.
 
 The input is a .keras or .h5 file of Keras 1 to 3, an architecture (.json) with its weights (.h5),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`sim-bridge VERB`: the program of this package. Its verbs are also the ROS executables."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Output of verbs: JSON files, and a status line on a terminal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Record topics of a drive to an MCAP bag that `ros2 bag` plays, without slowing the drive down.
 
 Start it beside a drive that runs. Ctrl-C ends it.

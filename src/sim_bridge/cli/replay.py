@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publish the messages of a bag again, or check a network on the frames of a bag.
 
 With --check a steering node runs the network on the frames, and its steering is compared with the

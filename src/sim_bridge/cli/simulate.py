@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the embedded simulator alone, as a Socket.IO client of any bridge or other server."""
 
 from __future__ import annotations

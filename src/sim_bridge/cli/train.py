@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train a network on driving logs, bags and embedded tracks."""
 
 import argparse

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Controllers and estimators of one car: stopping, speed, motion. Pure."""

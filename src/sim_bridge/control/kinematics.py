@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dead reckoning: the pose of a car from its speed and yaw rate alone. Pure.
 
 The error of dead reckoning grows with the distance. The result shows the shape of a drive; it is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Throttle from speed and speed limit. Pure: time steps are passed in.
 
 There are two control laws. `proportional` is the law of the well-known drive.py, and settles below

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Signed speed of the car and slope of the road, estimated from a speed without a sign. Pure.
 
 The simulator reports the speed of its car without the direction. So the estimator keeps two

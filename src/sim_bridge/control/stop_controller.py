@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Throttle for a car with one axis for accelerator, brake and reverse gear: stop and hold. Pure.
 
 In the simulator a negative throttle brakes only while the car drives forward faster than

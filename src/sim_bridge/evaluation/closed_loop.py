@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drives of a network on embedded tracks, without sockets, nodes or a clock, so they are fast.
 
 Track, camera, JPEG and score are those of the embedded simulator. Every frame is answered before

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Evaluation of several networks, one after the other, by the same trial."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figures that compare two series of steering angles. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reports of networks as text tables, and the thresholds of --require. Pure."""
 
 from __future__ import annotations

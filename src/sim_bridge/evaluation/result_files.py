@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of an evaluation: CSV tables of every frame, plots, and pictures of the worst frames."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The annotate node: frames with the predicted path, steering, speed and latency drawn on them.
 
 It subscribes to the drive only while its own topic has a subscription. It draws a frame when the

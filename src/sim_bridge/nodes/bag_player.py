@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The player node: publishes the messages of a bag, bytes unchanged, at the recorded pace."""
 
 from __future__ import annotations

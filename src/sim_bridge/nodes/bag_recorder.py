@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recorder node: writes topics into a bag, their bytes unchanged, without delaying the drive.
 
 A wake-up costs more than a message. So the recorder does not wake up for each message: 20 times a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bridge node: telemetry of simulators becomes topics, and commands on topics become answers.
 
 Each simulator drives one car, and each car has topics of its own.

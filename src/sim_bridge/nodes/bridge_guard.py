@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bridge with a guard: a spare takes over at once from a bridge that has crashed or frozen.
 
 A crashed bridge cannot stop its simulator, and the car keeps its last command until a bridge

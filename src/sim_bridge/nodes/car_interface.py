@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publishes the telemetry of one car and receives the commands for it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The services of one car."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bridge, steering and throttle node in one process.
 
 Topics and parameters are the same (`-p bridge:port:=4567` sets a parameter of one node). One

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversions between values and ROS messages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publishes the health of nodes once a second as diagnostics, which rqt and Foxglove show."""
 
 from __future__ import annotations

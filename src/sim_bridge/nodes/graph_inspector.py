@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Inspects the running ROS graph for `sim-bridge doctor`."""
 
 from __future__ import annotations

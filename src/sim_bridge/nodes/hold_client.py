@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Holds or releases the cars of a running drive, for `sim-bridge hold`."""
 
 from __future__ import annotations

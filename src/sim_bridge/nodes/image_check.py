@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether the image of a telemetry can be used, judged by its header alone. Pure."""
 
 from __future__ import annotations

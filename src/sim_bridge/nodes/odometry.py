@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The odometry node: the driven path and the predicted path, for RViz and Foxglove.
 
 The pose is dead reckoning from `vehicle/twist`, over the stamps of its messages, so that it does

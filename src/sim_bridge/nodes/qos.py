@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quality of service: `NEWEST` for the topics of a drive, `LATCHED` for lasting states.
 
 `EVERY` is for values that are added up.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which nodes of a car are ready, by their latched topics and by the publishers of commands.
 
 A node publishes whether it is ready on `ready/steering`, `ready/throttle` or `ready/recorder`. A

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The checker node: gets the answer of a steering node to each frame of a bag."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main function of all nodes of this package: start, spin, end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bridge's side of its guard (`bridge_guard.py`): waiting as a spare, and heartbeats.
 
 Each heartbeat names the cars that are held, so that the guard passes them on to the next bridge.

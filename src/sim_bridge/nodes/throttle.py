@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The throttle node: computes the throttle from speed and speed limit, for each car."""
 
 from __future__ import annotations

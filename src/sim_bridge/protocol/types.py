@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values that a simulator and the bridge exchange, in SI units, and the `Link` between them.
 
 Signs follow REP-103: left is positive. A module beside this one converts the payloads of each wire

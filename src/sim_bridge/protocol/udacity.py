@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wire format of the Udacity simulator: event names, units, signs and number formats.
 
 Miles per hour, degrees and steering that is positive to the right end here. Everything that it

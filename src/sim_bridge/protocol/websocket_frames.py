@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames of WebSocket (RFC 6455): the masked ones of a client, written and read quickly. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bags: MCAP files as `ros2 bag` writes them. Messages are stored and read as their CDR bytes.
 
 Recording and replaying decode nothing. Stamps, commands and frames that are exported or compared

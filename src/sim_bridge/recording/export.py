@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Export of bags: as driving logs in the simulator's format, and as videos. No ROS."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recordings from folders, logs, bags and embedded tracks, opened by one function. No ROS."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Summary of training data: figures, rows that cannot be read, and pictures."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The server on the port: sockets, Socket.IO and pages. The only package that knows eventlet.
 
 `simulator_server.py` is what others use. Behind it, `websocket.py` holds what is true of every

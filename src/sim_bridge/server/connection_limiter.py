@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits the number of connections and their pace, and chooses the one to close for a new one.
 
 A full server that accepts nothing locks out a simulator that wants to reconnect. A server that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Filters the messages of a client's WebSocket, and adapts Engine.IO 3 to Engine.IO 4.
 
 Pure: works on any object with `wait`, `send` and `close`, and knows no socket.

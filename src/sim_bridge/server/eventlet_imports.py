@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """eventlet, Engine.IO and Socket.IO, imported without warnings and without unused parts.
 
 Other modules import them from here, so that this module runs first.

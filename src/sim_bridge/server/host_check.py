@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks Host and Origin headers: by which names browsers may call the server.
 
 Another site can point its own name at this machine (DNS rebinding). A browser then lets the pages

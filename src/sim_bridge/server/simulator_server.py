@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Socket.IO server that simulators and pages connect to.
 
 One thread runs eventlet's hub, and with it every socket, every handler call and every send. Other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Socket.IO and Engine.IO with bounds: on sessions, unsent messages and accepted events."""
 
 from __future__ import annotations

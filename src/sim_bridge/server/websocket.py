@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connections from accept to close: their pace, deadlines, reading and bounds.
 
 This module treats every connection alike. Socket.IO (`socketio_server.py`) decides which messages

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One car: the client that drives it, and the answers that the client gets.
 
 Pure: sends through the client's `Link`, gets the time passed in, and belongs to one thread.

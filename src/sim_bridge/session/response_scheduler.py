@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The answers to one simulator: which command is sent, and when.
 
 A simulator sends one telemetry per answer. The right to send is a token (`tokens.py`), so each

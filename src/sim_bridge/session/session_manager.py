@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of the connected clients drives which car.
 
 With one car the newest simulator drives. It takes the car from another one PROBATION_S after its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Status of all cars together: the figures of a fleet from those of its cars. Pure."""
 
 from __future__ import annotations

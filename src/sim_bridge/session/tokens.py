@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Merges the extra tokens of a simulator into one, for every kind of telemetry.
 
 A token is the simulator's right to send one telemetry. Each answer gives it one token back. So a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The car's bonnet at the bottom of its camera's image."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bridges of a track with hills: straight, level plates above other ground."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The camera: a pinhole above flat ground, which renders frames from the painted scenery.
 
 Below the horizon a frame is a homography of the ground. It is drawn in bands of rows. Each band

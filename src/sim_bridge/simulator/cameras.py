@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The camera that fits a track: a homography on flat ground, a height field on hills."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Client of the simulator: a socket that connects, reads and writes without blocking.
 
 It uses one thread and one `select`. When the connection ends, the client reconnects: 20 ms later

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Protocol of the simulator's Socket.IO client: bytes in, bytes out. It has no socket.
 
 It behaves as the C# networking source of the real simulator, which speaks Engine.IO 3 over a

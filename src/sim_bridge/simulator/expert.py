@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Labelled frames of the embedded tracks: camera images with the steering of an expert."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of the embedded simulator: their kinds, when they occur, and what they change. Pure.
 
 A `FaultPlan` is read from text such as `drop:0.05,delay:200ms,menu:10s/2s,seed:7`. It is

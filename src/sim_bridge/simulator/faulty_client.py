@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Client of the simulator with the faults of a `FaultPlan`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Look of a track: colours, light and details that its seed chooses. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The camera of tracks with hills: rays against a height field, column by column, in NumPy.
 
 All image columns of a level camera lie in vertical planes. In each plane the ground is sampled at

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scenery of a track, painted once: textures of the ground from above, and a panorama.
 
 Textures are uint8 RGB seen from above; row 0 is the smallest y, column 0 the smallest x. The

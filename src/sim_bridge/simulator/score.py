@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Score of a drive: laps, lane departures, interventions, offsets and steering rates. Pure."""
 
 from __future__ import annotations

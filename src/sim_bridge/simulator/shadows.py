@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shadows of trees on the ground: a stem and a crown, stretched away from the sun."""
 
 from __future__ import annotations

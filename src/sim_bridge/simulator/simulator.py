@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The embedded simulator: track, car, camera and client, advanced frame by frame.
 
 Like Unity it acts only at frame boundaries: it applies the received commands, moves the car, and

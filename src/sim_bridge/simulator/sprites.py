@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trees and posts: polygons that face the camera, cut where nearer ground hides their feet."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Strip: the road of a world as a texture along and across the lap, in four levels of detail.
 
 Row 0 of a level is the leftmost offset from the centre line, column 0 is s = 0. The four levels

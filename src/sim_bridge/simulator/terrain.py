@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Terrain of a world: grids of the ground's height and colour, and of the nearest road.
 
 Row 0 of a grid is the smallest y, column 0 the smallest x. The ground is made of the road's

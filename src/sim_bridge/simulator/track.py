@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tracks: a closed centre line with widths and heights, poses on it, and projections onto it.
 
 A procedural flat track is a circle whose radius varies with a few harmonics, so it is closed and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tracks by name: a seed of a flat track, a named world, or a family of worlds and a seed."""
 
 from __future__ import annotations

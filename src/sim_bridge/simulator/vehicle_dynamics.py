@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The car: the bicycle model with the throttle and brake of the real simulator's Unity car. Pure.
 
 The origin is the real car's: the front axle lies 1.27 m ahead of it, the rear axle 1.60 m behind.

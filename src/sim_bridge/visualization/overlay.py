@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Overlay of a frame: predicted path, steering, speed, throttle and latency. Pure.
 
 The annotated topic, videos and picture sheets use the same drawing.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plots and sheets of frames, as PNG bytes. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages of the bridge, for browsers and scripts. Read-only."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams of the live page: the newest frame, and plots of the last minute.
 
 The thread that serves the pages also serves the car. So nothing here decodes or encodes an image,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state of the bridge and its cars in the format of Prometheus; a label names the car."""
 
 from __future__ import annotations

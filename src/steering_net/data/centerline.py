@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Middle of the road beside a recorded trajectory, measured in the recorded frames.
 
 Recorded drivers are not in the middle: on the lake track they are 0.9 m RMS beside it, and up to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Driving logs: CSV files as the simulator's recorder writes them, and variants of them.
 
 Only this module knows their formats: with or without a header, with paths of any system, with

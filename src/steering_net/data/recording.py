@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recording: the frames of a drive in order, each with time, steering and speed."""
 
 import logging

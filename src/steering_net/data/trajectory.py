@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trajectory of a recorded car, by dead reckoning with the bicycle model."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data-driven simulation: a network drives a recorded lap, with frames re-projected to its pose.
 
 After the simulation in M. Bojarski et al., "End to End Learning for Self-Driving Cars",

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Open-loop evaluation: a network's steering for recorded frames against the recorded steering."""
 
 import logging

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Inference: backends, hot reload, and monitoring of the output."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hot reload: load another network while one drives, and hand it over when it is ready.
 
 The network is first converted and tried in separate processes at low priority, because a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OutputMonitor: finds a network that does not work from its outputs for the frames."""
 
 import time

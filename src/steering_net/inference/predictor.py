@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Predictors: loaded networks that compute a steering angle from a frame."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Import of a network into the project's three files: `sim-bridge import-model`.
 
 The user's files are read in a sandboxed process. This process never imports TensorFlow.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """run_isolated: runs a module that reads a user's network in the sandbox of `sandbox.py`."""
 
 from __future__ import annotations

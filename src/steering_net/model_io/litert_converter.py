@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LiteRT converter: turns a network into a LiteRT file, compares it with Keras, and caches it.
 
 The conversion runs as a program in a sandboxed process (`isolated.py`): `IN --out OUT`. It needs

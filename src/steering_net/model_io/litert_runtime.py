@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LiteRT runtime: runs `.tflite` files, without TensorFlow if ai-edge-litert is installed."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Origin of a network: facts from its file, stored as JSON beside the LiteRT file."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sidecar: the JSON file beside a network, with its profile and the hash of its weights."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choice of a network's profile: the given one, that of the sidecar, or an inferred one."""
 
 from dataclasses import dataclass, replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reader of networks in files of Keras, ONNX, TensorFlow and LiteRT, without running their code.
 
 The content of a file determines its kind. It becomes a clean Keras model, layer by layer from an

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sandbox: permanently denies a process files and sockets, by Landlock and seccomp of Linux.
 
     python -P -m steering_net.model_io.sandbox [--read PATH] [--write FOLDER] MODULE [WORD ...]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QuickExecutor: an executor of rclpy that calls the callbacks of messages with less delay.
 
 For each message, rclpy's own executor collects every entity, builds a wait set, makes a task and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameter: the description of a ROS parameter, and how a node declares it and gets its value."""
 
 from __future__ import annotations

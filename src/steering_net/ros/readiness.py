@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Readiness: a node publishes on a latched topic whether it is ready.
 
 The node publishes `false` when it starts, and then each change. A node that has ended has no

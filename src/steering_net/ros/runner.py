@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """run: starts, spins and ends the nodes of a program."""
 
 import gc

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SteeringNode: camera frames in, steering angles out, each with the stamp of its frame.
 
 One node steers any number of cars. Each car has a queue of one frame. While the network runs, a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """steady_timer: a timer that runs whatever the ROS time does."""
 
 from collections.abc import Callable

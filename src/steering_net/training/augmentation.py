@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Augmentation: other poses of car and camera, and other light, for each training frame.
 
 It starts from crops (`vision.crop`). One warp moves the car and its camera and scales the image to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batches: augmented frames as network inputs with labels, and the inputs that validate."""
 
 import math

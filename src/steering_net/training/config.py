@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TrainConfig: how to train, everything but the data."""
 
 from dataclasses import dataclass, field

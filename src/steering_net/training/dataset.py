@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training frames in memory: crops of recorded and rendered images, with their labels."""
 
 import functools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Labels of recorded frames: the recorded steering, or the one that leads to the road's middle."""
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Model card and plots of a training."""
 
 from collections.abc import Iterable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PilotNet of NVIDIA: the network that this project trains."""
 
 from typing import Any

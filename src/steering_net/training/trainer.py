@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training: fit PilotNet to recorded and rendered frames, and write the network and its files."""
 
 import importlib.util

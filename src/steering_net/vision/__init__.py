@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Camera frames: decoding, preprocessing to the tensor of a network, and camera geometry."""

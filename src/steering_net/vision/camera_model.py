@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pinhole cameras on a car over flat ground, and the homographies between them.
 
 The simulator has one camera in two poses. Recordings are made in Training mode. Networks drive in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crops: the rows of a frame that networks are trained on, and their re-projection.
 
 A crop is rows 50 to 145 of a frame, uint8 (95, 320, 3) RGB: the rows of the usual profiles, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frame size: every frame is scaled to 320 x 160."""
 
 import logging

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Preprocessing: from a camera frame to the input of a network, the same for training and driving.
 
 A `Profile` describes how a driver script preprocesses a frame, and what one unit of its network's

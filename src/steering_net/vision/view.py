@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """View: turns a frame of the simulator into the input of a network, for the network's camera.
 
 A network is trained on frames of a camera with some pose. Frames of a camera with another pose are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of options that several verbs have: what is accepted, and what the message says."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The doctor on set-ups that are broken, each in one way."""
 
 import argparse

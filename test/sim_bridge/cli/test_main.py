@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program `sim-bridge`: its verbs, their help, and the ROS executables of the same names."""
 
 import argparse

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dead reckoning: known paths, and the node that publishes them."""
 
 import math

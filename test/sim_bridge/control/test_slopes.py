@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Driving, stopping and holding on slopes: pedals and speed laws with the embedded car.
 
 The car acts in physics steps of 20 ms. Like the simulator it sends one telemetry per answer, so an

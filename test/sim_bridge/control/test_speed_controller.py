@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speed laws, alone and with the embedded simulator's car."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pedal quirks of the simulator's car, command by command; test_slopes.py drives with them."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks judged by driving, without wire and nodes."""
 
 import json

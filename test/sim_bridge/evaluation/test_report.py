@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of reports, and what is required of them."""
 
 import pytest

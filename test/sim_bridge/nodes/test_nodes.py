@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages and parameters of the nodes, with real message classes and a real node."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters as a person sets them: at the start, and at run time over the real services."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wire, literally: what the real simulator sends and what it makes of an answer."""
 
 import base64

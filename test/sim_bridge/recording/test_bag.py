@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bags: what is written can be read by everybody, and what is broken is read as far as it goes."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `sim-bridge data` says of every kind of source."""
 
 import json

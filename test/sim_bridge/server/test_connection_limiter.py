@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connections: the newest gets in, the one silent for longest goes, a storm has to wait."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What passes a client's WebSocket, with a list in place of the socket."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The server on real sockets, with the simulator's own dialect and with modern clients."""
 
 import socket

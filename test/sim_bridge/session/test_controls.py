@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reset, pause and step of a simulator that has them, with frames and answers under way."""
 
 import base64

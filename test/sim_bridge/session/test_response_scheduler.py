@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One answer per token, of the right frame, in time."""
 
 import math

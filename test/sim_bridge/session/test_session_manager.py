@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which simulator drives, and what each of them hears."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whatever happens in whatever order: one answer for each token, of its own frame, and no reverse.
 
 Simulators, one more than there are cars, each with the tokens that it really has, act on the

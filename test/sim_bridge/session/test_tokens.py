@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One token on every path, over a real socket: the sessions behind the real server.
 
 The client is that of the embedded simulator, which has tokens as the real simulator has. It spends

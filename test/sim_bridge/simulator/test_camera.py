@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The camera's geometry, checked against the pinhole formula on rendered pixels."""
 
 import math

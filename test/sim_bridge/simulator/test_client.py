@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulator's half of the wire: literal bytes both ways, and a real socket."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The expert and the labelled pictures."""
 
 import numpy as np

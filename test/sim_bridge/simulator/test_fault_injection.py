@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The faults of the embedded simulator: read from text, deterministic by seed, as promised."""
 
 import argparse

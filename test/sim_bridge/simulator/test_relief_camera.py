@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The camera of tracks with hills: geometry against the pinhole formula, and what hides what."""
 
 import math

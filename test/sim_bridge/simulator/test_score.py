@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What counts as a lap, a departure and an intervention."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulator's loop against a real server, and the verb's manners."""
 
 import argparse

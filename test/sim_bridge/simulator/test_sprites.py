@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trees and posts: where they are drawn, and what hides them."""
 
 import numpy as np

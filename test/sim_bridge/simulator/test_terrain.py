@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ground of worlds: heights, the nearest road, light, and the road's texture."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The procedural tracks and the projection onto them."""
 
 import math

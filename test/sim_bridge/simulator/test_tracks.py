@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tracks by name, and the geometry of the worlds against the measured facts."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The car's motion and the quirks of its pedal."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pieces of road, routes of pieces, and what a world consists of."""
 
 import numpy as np

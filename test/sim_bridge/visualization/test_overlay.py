@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The drawing on frames: where the predicted path lies, and that the frame is not changed."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages on the real server, over real sockets, and in a real browser where there is one."""
 
 import http.client

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The streams of the live page, with a clock that stands still until somebody sleeps."""
 
 import json

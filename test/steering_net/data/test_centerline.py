@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The road's middle, measured in frames: where the truth is drawn, and on the real lap."""
 
 import math

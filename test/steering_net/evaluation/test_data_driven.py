@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A network drives a recorded lap: the physics, and what is counted."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Illnesses of a network, as its answers show them."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real public models, from Keras 1.1 to 3.11, are imported and steer as they always did."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What code in a network's file could do, were it to run: nothing but read that file."""
 
 import ctypes

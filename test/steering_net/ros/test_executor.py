@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The executor of the nodes does what rclpy's does: messages, timers, services, changes."""
 
 import sys

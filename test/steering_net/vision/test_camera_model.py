@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames seen from elsewhere, checked against frames that were rendered there."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a network sees of frames of another camera or another size."""
 
 import cv2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hills: procedural roads of the jungle's pieces, closed, which cross over themselves on a bridge.
 
 The bridge and the road below it are straights that cross at the origin. Two paths on a lattice of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The jungle: the second track of the Udacity simulator, 30 m high, with slopes of 30 %."""
 
 from __future__ import annotations

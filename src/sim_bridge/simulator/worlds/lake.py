@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lake: the first track of the Udacity simulator, flat, with kerbs, water and a bridge."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pieces of road as the jungle's: straights, quarter circles and S bends, level or on a ramp.
 
 A piece is named S (straight, 10 m), C or H (quarter circle, R 20 or 10 m) or B (S bend, 20 m ahead

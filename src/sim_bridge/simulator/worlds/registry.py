@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Registry of worlds: to add one, write a module with `make` and name it here."""
 
 from __future__ import annotations

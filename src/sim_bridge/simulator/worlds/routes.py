@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routes: pieces of road that lead from one place to another on a lattice of 10 m.
 
 The cells of 5 m that a route passes are blocked for the next ones, so that roads stay apart.

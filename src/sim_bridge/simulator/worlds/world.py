@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """World: what a track with hills consists of. SI, z up, lateral offsets left positive."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Importers: readers of networks that other programs saved, as data; used in a sandbox.
 
 Each importer turns its format into the same list of layers with weights. `layers.build` makes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Walks a graph as data: computes constants, and appends operations on the frame to a Chain."""
 
 from collections.abc import Callable, Mapping, Sequence

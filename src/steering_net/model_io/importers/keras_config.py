@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the description of a network by Keras 1, 2 or 3, as data, into a chain of layers."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads files of Keras: `.keras`, `.h5`, and an architecture with weights in a second file."""
 
 import io

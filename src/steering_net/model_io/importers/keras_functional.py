@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Loads networks with branches by Keras in its safe mode, if they have only Keras' own layers.
 
 Keras 3 in `safe_mode` refuses a Lambda and layers that are not its own, also in `.h5` files. The

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the weights of an HDF5 file in its order, without following links to other files."""
 
 import re

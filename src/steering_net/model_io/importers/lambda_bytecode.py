@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recognises the computation of a saved `lambda x: ...`, by reading its bytecode as data.
 
 Keras 1 and 2 save a Lambda layer as a marshalled Python code object. It is neither unmarshalled

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chain: turns the tensor operations of ONNX, TensorFlow and LiteRT into Keras layers.
 
 An importer appends one operation after the other. The tensor that flows through the chain always

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Allow-list of layers, and `build`, which makes a Keras model of them."""
 
 import re

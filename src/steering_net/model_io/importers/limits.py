@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Limits of the size of a network, because a small file can describe a huge one."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads `.tflite` files as data: checks the operators, and reads the layers of a chain."""
 
 from collections.abc import Iterator

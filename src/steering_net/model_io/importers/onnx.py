@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads ONNX files: networks that PyTorch, tf2onnx and others export.
 
 The file is parsed by protobuf with the fields that are needed here; other fields are skipped.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads TensorFlow SavedModels: graph and variables as data, without loading the graph.
 
 A graph can write files when it runs, and can run when it is loaded. Here it is neither loaded nor

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks that others saved are read as data: nothing in them runs, whatever they hold."""
 
 import base64
