@@ -11,7 +11,7 @@ IN_PARALLEL := -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .PHONY: docs drive test test-unit venv lint laps bench bench-training waterfall faults fuzz attack watching \
-  soak fleet lock clean help
+  soak fleet worlds lock clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ watching: $(DEV_READY) ## What open pages and a recording cost the drive, beside
 
 soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MINUTES=60
 	@$(WITH_HELPERS) benchmarks/soak.py --minutes $(or $(MINUTES),60) $(ARGS)
+
+worlds: $(READY) ## Measure frames/s of each kind of embedded track, beside flat ones
+	@$(BIN)/python benchmarks/worlds.py $(ARGS)
 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
 	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)
