@@ -31,13 +31,13 @@ def pytest_sessionfinish(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Put slow tests first, and those with real deadlines last, where the workers take turns."""
+    """Put slow tests first, and those with real deadlines last."""
     items.sort(key=lambda item: (is_real_time(item), item.get_closest_marker('slow') is None))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    with item.config.stash[_MACHINE].used(alone=is_real_time(item)):
+    with item.config.stash[_MACHINE].used(real_time=is_real_time(item)):
         return (yield)
 
 

@@ -41,16 +41,16 @@ def test_log_is_kept_of_loggers_that_hand_nothing_on():
         logger.propagate = True
 
 
-def test_machine_is_shared_or_had_alone_and_the_test_that_waits_comes_next():
+def test_groups_of_tests_never_run_beside_each_other_and_the_one_that_waits_comes_next():
     machines = [Machine('of this test') for _ in range(4)]
     order, release = [], threading.Event()
 
-    def use(machine, name, alone):
-        with machine.used(alone=alone):
+    def use(machine, name, real_time):
+        with machine.used(real_time=real_time):
             order.append(name)
             release.wait(10.0)
 
-    words = [('first', False), ('second', False), ('alone', True), ('late', False)]
+    words = [('first', False), ('second', False), ('real time', True), ('late', False)]
     threads = [
         threading.Thread(target=use, args=(machine, *word))
         for machine, word in zip(machines, words, strict=True)
@@ -67,7 +67,7 @@ def test_machine_is_shared_or_had_alone_and_the_test_that_waits_comes_next():
         release.set()
         for thread in threads:
             thread.join(10.0)
-        assert order[2:] == ['alone', 'late']
+        assert order[2:] == ['real time', 'late']
     finally:
         release.set()
         for machine in machines:
@@ -75,8 +75,8 @@ def test_machine_is_shared_or_had_alone_and_the_test_that_waits_comes_next():
 
 
 def waits_for_the_machine(machine):
-    """Whether this one holds the gate, so that nobody else gets it."""
-    with machine._path.with_suffix('.gate').open('wb') as gate:
+    """Whether this one holds the gate."""
+    with open(machine._gate.name, 'wb') as gate:
         try:
             fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets a test with real deadlines have the machine to itself when other workers run tests too."""
+"""Keeps tests with real deadlines apart from tests that take all of the processor."""
 
 import fcntl
 import os
@@ -9,31 +9,35 @@ from pathlib import Path
 
 
 class Machine:
-    """A lock of one test run: many tests share the machine, or one test has it alone.
+    """A lock of one test run with two groups: tests of one group never run beside the other's.
 
-    A test takes the gate before it takes the machine. One that waits for the machine keeps the
-    gate, so that no later test overtakes it.
+    A test takes the gate first, and waits at it until the other group has left. So no later test
+    overtakes it.
     """
 
     def __init__(self, run):
         """`run` names the test run; its workers get the same lock."""
-        self._path = Path(tempfile.gettempdir(), f'sim_bridge-tests-{os.getuid()}-{run}.lock')
-        self._machine = self._path.open('wb')
-        self._gate = self._path.with_suffix('.gate').open('wb')
+        path = Path(tempfile.gettempdir(), f'sim_bridge-tests-{os.getuid()}-{run}')
+        self._gate, *self._groups = (
+            path.with_suffix(f'.{name}').open('wb') for name in ('gate', 'usual', 'real_time')
+        )
 
     @contextmanager
-    def used(self, *, alone):
-        """Wait for the machine, then have it until the context ends."""
+    def used(self, *, real_time):
+        """Wait until no test of the other group runs; keep it out until the context ends."""
+        own, other = self._groups[real_time], self._groups[not real_time]
         fcntl.flock(self._gate, fcntl.LOCK_EX)
-        fcntl.flock(self._machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(other, fcntl.LOCK_EX)
+        fcntl.flock(other, fcntl.LOCK_UN)
+        fcntl.flock(own, fcntl.LOCK_SH)
         fcntl.flock(self._gate, fcntl.LOCK_UN)
         try:
             yield
         finally:
-            fcntl.flock(self._machine, fcntl.LOCK_UN)
+            fcntl.flock(own, fcntl.LOCK_UN)
 
     def close(self):
         """Remove the files; workers that have them open go on with them."""
-        for file in (self._machine, self._gate):
+        for file in (self._gate, *self._groups):
             file.close()
             Path(file.name).unlink(missing_ok=True)
