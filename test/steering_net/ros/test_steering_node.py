@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from array import array
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -74,12 +75,12 @@ class Listener:
         self.node.destroy_node()
         self.context.try_shutdown()
 
-    def wait(self, condition, what):
+    def wait(self, condition, what, seconds=60.0):
         def spun():
             self.executor.spin_once(timeout_sec=0.02)
             return condition()
 
-        return wait_for(spun, 60.0, what)
+        return wait_for(spun, seconds, what)
 
     def connect(self, kind=CompressedImage):
         """Wait until the node listens and is listened to."""
@@ -99,11 +100,18 @@ class Listener:
         self.frames[type(message)].publish(message)
 
     def ask(self, data, stamp_ns):
-        """Send a JPEG and return the command that answers it."""
+        """Send a JPEG and return the command that answers it.
+
+        It is sent again after a while, because the graph knows of a publisher before DDS has
+        matched it with this subscription, and a first command can be lost in between.
+        """
         before = len(self.commands)
-        self.send_jpeg(data, stamp_ns)
-        self.wait(lambda: len(self.commands) > before, 'an answer')
-        return self.commands[-1]
+        for _ in range(3):
+            self.send_jpeg(data, stamp_ns)
+            with suppress(AssertionError):
+                self.wait(lambda: len(self.commands) > before, 'an answer', 20.0)
+                return self.commands[-1]
+        raise AssertionError('no answer to three sendings of a frame')
 
     def status(self):
         """Values of the next diagnostic that is made from now on, with its level and message."""
