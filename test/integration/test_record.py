@@ -260,7 +260,8 @@ def test_recorder_ends_on_ctrl_c_while_it_starts(tmp_path):
     command = [sys.executable, '-c', INTERRUPTED_WHILE_IT_STARTS, str(tmp_path / 'bag')]
     result = subprocess.run(command, timeout=30, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stderr == ''
+    # Fast DDS prints a line when another process opens the same shared memory at this moment.
+    assert [line for line in result.stderr.splitlines() if 'RTPS_TRANSPORT_SHM' not in line] == []
 
 
 def test_killed_recorder_leaves_what_it_wrote(graph, frames, tmp_path):
