@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Percentiles, correlation, and the rate of recent events. Pure."""
+"""Percentiles, correlation, autonomy, and the rate of recent events. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Series: TypeAlias = Sequence[float] | NDArray[np.float64]
 
+_INTERVENTION_COST_S = 6.0
 _CONSTANT_STD = 1e-12
 
 
@@ -40,6 +41,14 @@ def correlation(a: Series, b: Series) -> float | None:
     if min(np.std(a), np.std(b)) < _CONSTANT_STD:
         return None
     return float(np.corrcoef(a, b)[0, 1])
+
+
+def autonomy_percent(interventions: int, duration_s: float) -> float:
+    """Return the share of the time without interventions, %; each intervention counts 6 s.
+
+    Bojarski et al., End to End Learning for Self-Driving Cars, arXiv 1604.07316, section 7.
+    """
+    return max(0.0, 100.0 * (1.0 - _INTERVENTION_COST_S * interventions / duration_s))
 
 
 class RateMeter:

@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from sim_bridge.control.speed_controller import proportional
 from sim_bridge.control.stop_controller import StopController
-from sim_bridge.simulator.score import autonomy_percent
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.tracks import TrackName
-from steering_net.statistics import percentiles_ms
+from steering_net.statistics import autonomy_percent, percentiles_ms
 
 Steer = Callable[[bytes], float]
 """Function from a frame's JPEG bytes to a steering angle, rad, left positive."""

@@ -99,9 +99,9 @@ class ResponseScheduler:
     `_throttle_awaited_since_s` the same for the throttle. Their age selects drive, coast or brake.
     A pause of the simulator adds no age.
 
-    While the car is braked, telemetry is answered at once, because the brake holds a car on a
-    slope only if answers are quick. A steering that comes within the command timeout then shows
-    that the network works again, and the next telemetry waits for its own steering.
+    While the car is braked, telemetry is answered after `gather_s`, because the brake holds a car
+    on a slope only if answers are quick. A steering that comes within the command timeout then
+    shows that the network works again, and the next telemetry waits for its own steering.
 
     A held car is braked likewise, with the newest steering, whatever else the nodes send.
     """
@@ -200,8 +200,8 @@ class ResponseScheduler:
     def set_held(self, now_s: float, is_held: bool) -> Answer | None:
         """Set whether the car is braked to a standstill and kept there.
 
-        After the release it stays braked until the first fresh pair of commands. A person who
-        drives by hand cannot be held, because the simulator ignores commands then.
+        After the release it stays braked until the first fresh pair of commands. A car that is
+        driven by hand cannot be held, because its simulator ignores commands.
         """
         self._is_held = is_held
         self._is_braking = self._is_braking or is_held

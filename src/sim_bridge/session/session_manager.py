@@ -94,7 +94,7 @@ class SessionManager:
         """Send the answers whose deadlines have passed."""
         for client in [one for one, due_s in self._challenges.items() if now_s >= due_s]:
             self._assign(now_s, self.sessions[0], client)
-        for client in self._unanswered():
+        for client in sorted(self._unanswered(), key=lambda client: -client.heard_s):
             free = self._free_session(now_s)
             if free is not None:
                 self._assign(now_s, free, client)
@@ -122,9 +122,8 @@ class SessionManager:
         return [client for client in list(self._clients.values()) if client.is_simulator]
 
     def _unanswered(self) -> list[SimulatorClient]:
-        """Return the clients without a car that wait for an answer, the newest telemetry first."""
-        waiting = [one for one in self._clients.values() if one.is_unanswered]
-        return sorted(waiting, key=lambda client: -client.heard_s)
+        """Return the clients without a car that wait for an answer."""
+        return [client for client in self._clients.values() if client.is_unanswered]
 
     def _free_session(self, now_s: float) -> CarSession | None:
         """Return the first car without a client, else the first with a silent one."""

@@ -8,17 +8,12 @@ from dataclasses import dataclass
 
 from sim_bridge.simulator.track import Projection, Track
 from sim_bridge.simulator.vehicle_dynamics import CarState
+from steering_net.statistics import autonomy_percent
 
 WHEEL_REACH_M = 1.0
 """Half the distance between the left and right wheels."""
 
 INTERVENTION_BEYOND_M = 1.0
-INTERVENTION_COST_S = 6.0
-
-
-def autonomy_percent(interventions: int, duration_s: float) -> float:
-    """Return the share of the time without interventions, %; each intervention counts 6 s."""
-    return max(0.0, 100.0 * (1.0 - INTERVENTION_COST_S * interventions / duration_s))
 
 
 @dataclass

@@ -29,7 +29,7 @@ from steering_net.data.driving_log import LogError, Series
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad
 from steering_net.errors import ImageError
-from steering_net.statistics import percentiles_ms
+from steering_net.statistics import autonomy_percent, percentiles_ms
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, curvature_1pm
 from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
@@ -43,7 +43,6 @@ from steering_net.vision.frame_size import as_frame
 
 _LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
-INTERVENTION_COST_S = 6.0
 LEAST_KNOWN = 0.9
 _SUBSTEP_M = 0.1
 
@@ -257,14 +256,13 @@ class _Run:
         offsets_m = np.array(self.offsets_m)
         driven = np.isfinite(offsets_m)
         duration_s = float(self._steps_s[driven].sum())
-        lost = INTERVENTION_COST_S * self._interventions / duration_s
         return {
             'yardstick': self._line.name,
             'frames': len(self._latencies_s),
             'duration_s': duration_s,
             'distance_m': self._distance_m,
             'interventions': self._interventions,
-            'autonomy_percent': max(0.0, 100.0 * (1.0 - lost)),
+            'autonomy_percent': autonomy_percent(self._interventions, duration_s),
             'rms_cross_track_m': float(np.sqrt(np.mean(offsets_m[driven] ** 2))),
             'max_cross_track_m': float(np.max(np.abs(offsets_m[driven]))),
             'max_speed_mps': float(np.max(self._recording.speed_mps)),

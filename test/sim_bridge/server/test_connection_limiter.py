@@ -6,12 +6,12 @@ import pytest
 from sim_bridge.server.connection_limiter import ConnectionLimiter
 
 
-def nobody(_key):
+def no_client(_key):
     return False
 
 
 def test_the_oldest_that_opened_no_websocket_makes_room_first():
-    limiter = ConnectionLimiter(nobody, at_most=3)
+    limiter = ConnectionLimiter(no_client, at_most=3)
     for name in 'abc':
         assert limiter.admit(name) is None
     limiter.promote('a')
@@ -20,7 +20,7 @@ def test_the_oldest_that_opened_no_websocket_makes_room_first():
 
 
 def test_among_websockets_the_one_silent_for_longest_goes():
-    limiter = ConnectionLimiter(nobody, at_most=3)
+    limiter = ConnectionLimiter(no_client, at_most=3)
     for name in 'abc':
         limiter.admit(name)
         limiter.promote(name)
@@ -29,7 +29,7 @@ def test_among_websockets_the_one_silent_for_longest_goes():
 
 
 def test_one_that_keeps_talking_survives_any_number_of_newcomers():
-    limiter = ConnectionLimiter(nobody, at_most=5)
+    limiter = ConnectionLimiter(no_client, at_most=5)
     limiter.admit('driver')
     limiter.promote('driver')
     evicted = []
@@ -60,14 +60,14 @@ def test_where_all_drive_somebody_still_makes_room():
 
 
 def test_one_that_left_makes_room():
-    limiter = ConnectionLimiter(nobody, at_most=1)
+    limiter = ConnectionLimiter(no_client, at_most=1)
     limiter.admit('a')
     limiter.leave('a')
     assert limiter.admit('b') is None
 
 
 def test_what_is_unknown_is_left_alone():
-    limiter = ConnectionLimiter(nobody)
+    limiter = ConnectionLimiter(no_client)
     limiter.promote('x')
     limiter.heard('x')
     limiter.leave('x')
@@ -75,7 +75,7 @@ def test_what_is_unknown_is_left_alone():
 
 
 def test_a_burst_is_let_in_and_a_storm_is_slowed_down():
-    limiter = ConnectionLimiter(nobody, at_most=10, per_second=100.0, burst=50)
+    limiter = ConnectionLimiter(no_client, at_most=10, per_second=100.0, burst=50)
     now, admitted = 1000.0, 0
     while now < 1002.0:
         pause = limiter.pause_s(now)
@@ -88,7 +88,7 @@ def test_a_burst_is_let_in_and_a_storm_is_slowed_down():
 
 
 def test_credit_does_not_pile_up():
-    limiter = ConnectionLimiter(nobody, per_second=100.0, burst=2)
+    limiter = ConnectionLimiter(no_client, per_second=100.0, burst=2)
     limiter.pause_s(1e6)
     for name in 'ab':
         assert limiter.pause_s(1e6) == 0.0
