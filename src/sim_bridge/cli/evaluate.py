@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 from sim_bridge.cli.arguments import (
+    WEATHER_HELP,
     add_json,
     add_recorded_with,
     add_speed_limit,
     check_output_file,
     check_range,
     check_speed_limit,
+    check_weather,
     track_names,
 )
 from sim_bridge.cli.output import write_json
@@ -101,6 +103,7 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
         help='tracks, as in lake,jungle,0-19,hills:0-3: seeds of flat tracks, and names; the '
         'shipped network was trained on flat tracks 1000 and above',
     )
+    add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
     add_speed_limit(parser)
     _add_common(parser)
@@ -165,4 +168,5 @@ def _closed_loop(args: argparse.Namespace) -> Trial:
 
     check_range('--laps', args.laps, 1)
     check_speed_limit(args.speed_limit)
-    return on_tracks(args.tracks, args.laps, args.speed_limit)
+    weather = check_weather(args.weather)
+    return on_tracks(args.tracks, args.laps, args.speed_limit, weather)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sim_bridge.evaluation.closed_loop import drive as drive_track
 from sim_bridge.evaluation.closed_loop import summarise
 from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.data.recording import Recording
 from steering_net.inference.predictor import Predictor, load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS
@@ -118,15 +119,17 @@ def on_recorded_frames(recording: Recording, yardstick: str, folder: Path | None
     return Trial(evaluate, recording.camera)
 
 
-def on_tracks(names: Sequence[TrackName], laps: int, speed_limit_mps: float) -> Trial:
-    """Return the trial that drives `laps` laps of each embedded track."""
+def on_tracks(
+    names: Sequence[TrackName], laps: int, speed_limit_mps: float, weather: Weather = CLEAR
+) -> Trial:
+    """Return the trial that drives `laps` laps of each embedded track in this weather."""
 
     def evaluate(predictor: Predictor, name: str) -> Report:
         def steer(jpeg: bytes) -> float:
             return predictor.predict(decode_jpeg(jpeg))
 
         tracks = tqdm(names, desc=f'driving {name}', unit='track', disable=None)
-        drives = [drive_track(track, laps, speed_limit_mps, steer) for track in tracks]
+        drives = [drive_track(track, laps, speed_limit_mps, steer, weather) for track in tracks]
         return summarise([drive.report for drive in drives])
 
     return Trial(evaluate, AUTONOMOUS)
