@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks."""
+"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks.
+
+`monitor` measures how well the steering node notices worlds that its network does not know.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import math
 import sys
 from pathlib import Path
 
+from sim_bridge.cli import evaluate_monitor
 from sim_bridge.cli.arguments import (
     WEATHER_HELP,
     add_json,
@@ -30,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ('open-loop', _configure_open_loop, 'compare with the steering of a recorded driver'),
         ('data-driven', _configure_data_driven, 'drive a recorded lap with re-projected frames'),
         ('closed-loop', _configure_closed_loop, 'drive embedded tracks'),
+        ('monitor', _configure_monitor, 'calibrate or judge the monitor of unknown worlds'),
     ):
         kind = kinds.add_parser(
             name,
@@ -48,8 +53,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         required = dict(map(parse_requirement, args.require))
         check_output_file('--json', args.json)
-        networks = parse_networks(args.model, args.compare, args.profile)
-        reports = evaluate_all(networks, args.backend, args.trial(args))
+        if args.kind == 'monitor':
+            reports = evaluate_monitor.run(args)
+        else:
+            networks = parse_networks(args.model, args.compare, args.profile)
+            reports = evaluate_all(networks, args.backend, args.trial(args))
+        if not reports:
+            return 0
         print('\n'.join(table(reports)))
         if args.json:
             named = [{'model': name, **report} for name, report in reports.items()]
@@ -106,6 +116,11 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
     add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
     add_speed_limit(parser)
+    _add_common(parser)
+
+
+def _configure_monitor(parser: argparse.ArgumentParser) -> None:
+    evaluate_monitor.configure(parser)
     _add_common(parser)
 
 

@@ -27,6 +27,9 @@ from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vehicle import yaw_rate_radps
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
+_UNCERTAINTY_S = 1.0
+"""Age from which an uncertainty does not count any more."""
+
 CallSoon = Callable[[Callable[[float], object]], None]
 """Runs `function(now_s)` on the server's thread, see `SimulatorServer.call_soon`."""
 
@@ -58,6 +61,8 @@ class CarInterface:
         clock: Callable[[], float],
     ) -> None:
         self.speed_limit_mps: float | None = None
+        self._uncertainty = 0.0
+        self._uncertainty_s = -math.inf
         self._node = node
         self._prefix = prefix
         self._session = session
@@ -74,6 +79,7 @@ class CarInterface:
         self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
         self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
         self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
+        self._subscribe(Float32, topics.UNCERTAINTY, self._on_uncertainty)
         self._monitor = ReadinessMonitor(node, prefix, self.update_readiness)
 
     def _create_publishers(self) -> None:
@@ -160,6 +166,9 @@ class CarInterface:
         if math.isfinite(message.data):
             self.speed_limit_mps = float(message.data)
 
+    def _on_uncertainty(self, message: Float32) -> None:
+        self._uncertainty, self._uncertainty_s = float(message.data), self._clock()
+
     @property
     def is_ready(self) -> bool:
         """Whether the nodes that driving needs are ready."""
@@ -190,9 +199,15 @@ class CarInterface:
             'telemetry_hz': round(self._rate.hz(self._clock()), 1),
             'speed_mps': round(session.speed_mps, 3),
             'speed_limit_mps': self.speed_limit_mps,
+            'uncertainty': self._newest_uncertainty(),
             'commanded_rad': round(command.steering_rad, 5),
             'throttle': round(command.throttle, 4),
             'latency_ms': percentiles_ms(tuple(session.latencies_s)),
             'last_bad_packet': session.last_error,
             **vars(session.counters),
         }
+
+    def _newest_uncertainty(self) -> float | None:
+        """Return how unsure the network is, 0..1; None if it is not measured."""
+        is_new = self._clock() - self._uncertainty_s < _UNCERTAINTY_S
+        return round(self._uncertainty, 3) if is_new else None

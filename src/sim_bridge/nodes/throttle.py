@@ -52,6 +52,8 @@ class CarThrottle:
     ) -> None:
         self.controller = controller
         self.speeds = 0
+        self._limit_mps = controller.limit_mps
+        self._factor = 1.0
         self._clock = clock
         self._node = node
         self._speed_topic = prefix + topics.SPEED
@@ -62,6 +64,7 @@ class CarThrottle:
             inputs[topics.STEERING_ANGLE] = self._on_angle
         for topic, callback in inputs.items():
             node.create_subscription(Float32, prefix + topic, callback, NEWEST)
+        node.create_subscription(Float32, prefix + topics.SPEED_FACTOR, self._on_factor, LATCHED)
         self.publish_limit()
 
     def is_matched(self) -> bool:
@@ -70,12 +73,13 @@ class CarThrottle:
         return speeds > 0 and self._publisher.get_subscription_count() > 0
 
     def set_limit(self, limit_mps: float) -> None:
-        """Set the speed limit, and publish it."""
-        self.controller.limit_mps = limit_mps
+        """Set the speed limit, and publish what applies of it."""
+        self._limit_mps = limit_mps
+        self.controller.limit_mps = self._factor * limit_mps
         self.publish_limit()
 
     def publish_limit(self) -> None:
-        """Publish the speed limit."""
+        """Publish the speed limit that applies."""
         self._limits.publish(conversions.float_message(self.controller.limit_mps))
 
     def _on_speed(self, message: Float32) -> None:
@@ -85,6 +89,12 @@ class CarThrottle:
         self.speeds += 1
         throttle = self.controller.throttle(speed_mps, self._clock())
         self._publisher.publish(conversions.float_message(throttle))
+
+    def _on_factor(self, message: Float32) -> None:
+        """Take the share of the limit that the monitor of the steering node allows."""
+        if 0.0 <= message.data <= 1.0:
+            self._factor = float(message.data)
+            self.set_limit(self._limit_mps)
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):
