@@ -10,6 +10,7 @@ from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import TrackName, parse_tracks
 from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
 from sim_bridge.topics import MAX_CARS
+from steering_net.inference.caution import MODES
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
 
@@ -47,6 +48,17 @@ def add_speed_limit(parser: argparse.ArgumentParser) -> None:
     """Add --speed-limit; see `check_speed_limit`."""
     parser.add_argument(
         '--speed-limit', type=float, default=6.7, metavar='M/S', help='speed limit, m/s'
+    )
+
+
+def add_monitor(parser: argparse.ArgumentParser) -> None:
+    """Add --monitor: what the steering node does when the network is unsure."""
+    parser.add_argument(
+        '--monitor',
+        choices=MODES,
+        default='warn',
+        help='when the network does not know the world: warn; slow: also drive slowly; hold: also '
+        'stop the car; off: nothing is measured',
     )
 
 

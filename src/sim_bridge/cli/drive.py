@@ -23,6 +23,7 @@ from sim_bridge.cli.arguments import (
     TRACK_HELP,
     WEATHER_HELP,
     add_camera,
+    add_monitor,
     add_speed_limit,
     check_cars,
     check_model,
@@ -78,6 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
+    add_monitor(parser)
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add_speed_limit(parser)
     add('--track', default='0', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
@@ -192,6 +194,7 @@ class _Drive:
                 'profile': args.profile,
                 'camera': args.camera,
                 'backend': args.backend,
+                'monitor': args.monitor,
             },
             'throttle': {'speed_limit': args.speed_limit},
         }

@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='PATH',
-        help='with --calibrate: also count the frames of this recording as known',
+        help='with --calibrate: a recording is a further known world; may be repeated',
     )
     add_recorded_with(parser)
     add(
@@ -106,20 +106,22 @@ def _calibrate(args: argparse.Namespace) -> None:
     from steering_net.vision.camera_model import AUTONOMOUS
 
     predictor = _load(args, AUTONOMOUS)
-    drives = [
-        known_drive(Course(predictor, track), args.seconds, args.speed_limit)
+    drives = {
+        f'track {track}': known_drive(Course(predictor, track), args.seconds, args.speed_limit)
         for track in tqdm(args.known, desc='calibrating', unit='track', disable=None)
-    ]
+    }
     for path in args.recording:
         recording = open_recording(path, args.recorded_with)
-        drives.append(known_recording(_load(args, recording.camera), recording))
-    calibration = calibrate(drives, predictor.sha256)
+        drives[str(path)] = known_recording(_load(args, recording.camera), recording)
+    calibration = calibrate(list(drives.values()), predictor.sha256)
     path = write_calibration(args.model or 'default', calibration)
-    (left, right), (left_spread, right_spread) = calibration.mean_rad, calibration.spread_rad
-    print(
-        f'sums of {left:+.4f} and {right:+.4f} rad, spread {left_spread:.4f} and '
-        f'{right_spread:.4f} rad, threshold {calibration.threshold:.2f} spreads'
-    )
+    for name, world in zip(drives, calibration.worlds, strict=True):
+        (left, right), (left_spread, right_spread) = world.mean_rad, world.spread_rad
+        print(
+            f'{name}: sums of {left:+.4f} and {right:+.4f} rad, '
+            f'spread {left_spread:.4f} and {right_spread:.4f} rad'
+        )
+    print(f'threshold: {calibration.threshold:.2f} spreads')
     print(f'wrote {path}')
 
 

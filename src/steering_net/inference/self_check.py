@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,8 +36,10 @@ _MEMORY_S = 0.5
 """Time constant of the mean over the newest frames."""
 _LONGEST_STEP_S = 0.2
 _LEAST_SPREAD_RAD = 1e-4
-_QUANTILE = 0.999
-_MARGIN = 1.3
+_LEAST_FRAMES = 100
+"""Frames of each side that a calibration needs."""
+_QUANTILE = 0.99
+_MARGIN = 1.9
 """The threshold lies so many times above the quantile of the deviations in known worlds."""
 
 
@@ -51,15 +53,26 @@ class Repeater(Protocol):
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """Sums of a network's angles in known worlds, rad: mean and standard deviation of each side.
-
-    `threshold` is the deviation, in standard deviations, from which a world counts as unknown.
-    `sha256` is the hash of the network.
-    """
+class World:
+    """Sums of angles in a world, rad: mean and standard deviation of each side."""
 
     mean_rad: tuple[float, float]
     spread_rad: tuple[float, float]
+
+    def deviation(self, side: int, sum_rad: float) -> float:
+        """Return how far a sum is from the mean, in standard deviations."""
+        return (sum_rad - self.mean_rad[side]) / self.spread_rad[side]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The worlds that a network knows, and the hash of the network.
+
+    A network may answer a displacement strongly in one world and weakly in another, so the nearest
+    world counts. `threshold` is the deviation from it from which a world counts as unknown.
+    """
+
+    worlds: tuple[World, ...]
     threshold: float
     sha256: str
 
@@ -73,7 +86,7 @@ class SelfCheck:
         self._calibration = calibration
         self._maps = changes(network.profile)
         self._side = 0
-        self._mean = Deviation()
+        self._nearest = Nearest(calibration.worlds if calibration else ())
 
     def sum_rad(self, steering_rad: float) -> tuple[int, float]:
         """Return the side and the sum of both angles; `steering_rad` answered the newest frame."""
@@ -82,13 +95,9 @@ class SelfCheck:
 
     def uncertainty(self, steering_rad: float, now_s: float) -> float:
         """Return 0..1 for the newest frame, which `steering_rad` answers: 0.5 is the threshold."""
-        known = self._calibration
-        assert known is not None
-        side, total_rad = self.sum_rad(steering_rad)
-        deviation = self._mean.add(
-            (total_rad - known.mean_rad[side]) / known.spread_rad[side], now_s
-        )
-        return deviation / (deviation + known.threshold)
+        assert self._calibration is not None
+        deviation = self._nearest.add(*self.sum_rad(steering_rad), now_s)
+        return deviation / (deviation + self._calibration.threshold)
 
 
 class Deviation:
@@ -105,6 +114,17 @@ class Deviation:
         share = 1.0 - math.exp(-max(0.0, min(passed_s, _LONGEST_STEP_S)) / _MEMORY_S)
         self._square += share * (deviation**2 - self._square)
         return math.sqrt(self._square)
+
+
+class Nearest:
+    """The mean deviation from the nearest of several worlds."""
+
+    def __init__(self, worlds: Sequence[World]) -> None:
+        self._worlds = [(world, Deviation()) for world in worlds]
+
+    def add(self, side: int, sum_rad: float, now_s: float) -> float:
+        """Add a frame; return the deviation from the world that has been nearest of late."""
+        return min(mean.add(world.deviation(side, sum_rad), now_s) for world, mean in self._worlds)
 
 
 def changes(profile: Profile) -> Sequence[Maps]:
@@ -129,26 +149,36 @@ Drive = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.floa
 
 
 def calibrate(drives: Sequence[Drive], sha256: str) -> Calibration:
-    """Return the calibration of a network by drives in worlds that it knows.
+    """Return the calibration of a network by drives, one in each world that it knows.
 
-    Raises ValueError if they have too few frames.
+    Raises ValueError if a drive has too few frames.
     """
-    sides = np.concatenate([side for side, _, _ in drives])
-    sums_rad = np.concatenate([rad for _, rad, _ in drives])
-    if min(np.count_nonzero(sides == side) for side in range(SIDES)) < 100:
-        raise ValueError(f'{len(sides)} frames are too few to calibrate the monitor: 200 or more')
+    worlds = tuple(map(_world, drives))
+    deviations = np.concatenate([_deviations(drive, worlds) for drive in drives])
+    # Each drive has the same weight, so that a long one does not set the threshold alone.
+    weights = np.concatenate([np.full(len(drive[0]), 1.0 / len(drive[0])) for drive in drives])
+    order = np.argsort(deviations)
+    reached = np.searchsorted(np.cumsum(weights[order]), _QUANTILE * len(drives))
+    threshold = _MARGIN * float(deviations[order][reached])
+    return Calibration(worlds, threshold, sha256)
+
+
+def _deviations(drive: Drive, worlds: Sequence[World]) -> npt.NDArray[np.float64]:
+    nearest = Nearest(worlds)
+    frames = zip(*drive, strict=True)
+    return np.array([nearest.add(int(side), float(rad), float(s)) for side, rad, s in frames])
+
+
+def _world(drive: Drive) -> World:
+    sides, sums_rad, _ = drive
     parts = [sums_rad[sides == side] for side in range(SIDES)]
-    mean_rad = [float(part.mean()) for part in parts]
-    spread_rad = [max(_LEAST_SPREAD_RAD, float(part.std())) for part in parts]
-    deviations: list[float] = []
-    for side, rad, times_s in drives:
-        mean = Deviation()
-        scaled = (rad - np.take(mean_rad, side)) / np.take(spread_rad, side)
-        deviations += [mean.add(float(d), float(t)) for d, t in zip(scaled, times_s, strict=True)]
-    threshold = _MARGIN * float(np.quantile(deviations, _QUANTILE))
-    return Calibration(
-        (mean_rad[0], mean_rad[1]), (spread_rad[0], spread_rad[1]), threshold, sha256
-    )
+    if min(map(len, parts)) < _LEAST_FRAMES:
+        raise ValueError(
+            f'a drive of {len(sides)} frames is too short to calibrate the monitor; '
+            f'it must have {SIDES * _LEAST_FRAMES} or more, on the road'
+        )
+    spread_rad = (max(_LEAST_SPREAD_RAD, float(part.std())) for part in parts)
+    return World(_pair(part.mean() for part in parts), _pair(spread_rad))
 
 
 def calibration_path(model: Path) -> Path:
@@ -167,12 +197,8 @@ def calibration_of(model: str | Path) -> Calibration | None:
         return None
     try:
         fields = json.loads(path.read_text(encoding='utf-8'))
-        found = Calibration(
-            _pair(fields['mean_rad']),
-            _pair(fields['spread_rad']),
-            float(fields['threshold']),
-            str(fields['sha256']),
-        )
+        worlds = [World(_pair(w['mean_rad']), _pair(w['spread_rad'])) for w in fields['worlds']]
+        found = Calibration(tuple(worlds), float(fields['threshold']), str(fields['sha256']))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelError(f'{path} is no calibration of the monitor: {error!r}') from error
     return found if found.sha256 == sha256_of(network) else None
@@ -185,6 +211,6 @@ def write_calibration(model: str | Path, calibration: Calibration) -> Path:
     return path
 
 
-def _pair(values: Sequence[float]) -> tuple[float, float]:
+def _pair(values: Iterable[float]) -> tuple[float, float]:
     first, second = map(float, values)
     return first, second

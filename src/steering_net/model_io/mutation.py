@@ -30,8 +30,8 @@ from steering_net.model_io.profiles import choose_profile
 from steering_net.vision.preprocessing import Profile, format_profile
 
 DEFAULT_MUTATIONS = (
-    'noise:0.5,noise:1,noise:1.5,shuffle:0.1,shuffle:0.3,invert:0.03,invert:0.1,zero:0.1,zero:0.3,'
-    'linear:1,linear:2,bias:0.1,bias:-0.2,scale:0.3,scale:3'
+    'noise:0.4,noise:0.7,noise:1,shuffle:0.02,shuffle:0.05,invert:0.01,invert:0.03,zero:0.05,'
+    'zero:0.15,linear:1,bias:0.05,bias:-0.1,scale:0.3,scale:0.6,scale:2'
 )
 Weights = npt.NDArray[np.float32]
 

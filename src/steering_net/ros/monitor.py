@@ -125,9 +125,10 @@ class _CarMonitor:
             self._act(action)
 
     def _act(self, action: Action) -> None:
-        self._action = action
-        factor = 1.0 if action is Action.DRIVE else SLOW_FACTOR
-        self._factors.publish(Float32(data=factor))
+        was_driving, self._action = self._action is Action.DRIVE, action
+        if was_driving or action is Action.DRIVE:
+            factor = 1.0 if action is Action.DRIVE else SLOW_FACTOR
+            self._factors.publish(Float32(data=factor))
         if action is Action.HOLD and self._hold is not None:
             self._node.get_logger().error(f'{self._name} is held: the network is unsure')
             self._hold.call_async(SetBool.Request(data=True))
