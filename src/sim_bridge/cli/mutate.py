@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from sim_bridge.cli.arguments import check_model
+from sim_bridge.errors import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +36,12 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         check_model('--model', args.model)
-        mutations = parse_mutations(args.mutations)
+        try:
+            mutations = parse_mutations(args.mutations)
+        except ValueError as error:
+            raise UsageError(f'--{error}') from error
         files = mutants_of(model_path(args.model), args.out, mutations, args.seed)
-    except (OSError, ValueError) as error:
+    except (UsageError, OSError, ValueError) as error:
         print(f'sim-bridge mutate: {error}', file=sys.stderr)
         return 2
     print('\n'.join(f'wrote {file}' for file in files))
