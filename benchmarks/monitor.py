@@ -3,8 +3,8 @@
 
     python benchmarks/monitor.py [--model FILE] [--rounds 20]
 
-`predict` is the network with its preprocessing, `monitor` the second look at the same frame and the
-judgement. Both take turns on one thread; the figures are medians over rounds of 50 frames.
+`predict` is the network with its preprocessing, `monitor` the second look at the same frame and
+its judgement. Both take turns on one thread; the figures are medians over rounds of 50 frames.
 """
 
 from __future__ import annotations
