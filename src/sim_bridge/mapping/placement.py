@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Placement of recordings on the known tracks: place, offset and heading error of each frame.
 
-The recorded speed and steering give a path (dead reckoning, bicycle model). `search` finds the track
-and the start at which the road has the curvature of this path. `smooth` fits the places to it, to a
-steering bias that varies slowly, and to the middle of the road as the frames show it.
+The recorded speed and steering give a path (dead reckoning, bicycle model). `search` finds the
+track and the start at which the road has the curvature of this path. `smooth` fits the places to
+it, to a steering bias that varies slowly, and to the middle of the road as the frames show it.
 """
 
 from __future__ import annotations
@@ -79,18 +79,17 @@ def see(recording: Recording) -> list[Edges | None]:
     """Return the edges of the road in each frame of a recording; None for a frame without use."""
     frames = tqdm(range(len(recording)), 'measuring the road', unit='frame', disable=None)
     return [
-        load_edges(functools.partial(recording.frame, index), recording.camera)
-        for index in frames
+        load_edges(functools.partial(recording.frame, index), recording.camera) for index in frames
     ]
 
 
 def locate(recording: Recording, seen: Sequence[Edges | None]) -> list[Placement | Refusal]:
     """Place each run of a recording on one of the named tracks, or tell why it is not placed.
 
-    `seen` is the result of `see`. Raises LogError for a recording without speeds.
+    `seen` is the result of `see`.
     """
     if not recording.speed_mps.any():
-        raise no_speed(recording)
+        return [Refusal(slice(0, len(recording)), str(no_speed(recording)))]
     return [_locate(recording, run, seen[run]) for run in runs(recording.times_s)]
 
 
@@ -178,10 +177,15 @@ def _doubt(placement: Placement) -> str:
 
 def beyond_road_m(placement: Placement) -> Series:
     """Return how far outside the edge of the road each row is, m; negative on the road."""
-    track = _track(placement.track)
+    track = open_placed(placement)
     index = (placement.s_m / track.step_m).astype(np.intp) % len(track.left_m)
     left_m = -placement.left_m if placement.is_reversed else placement.left_m
     return np.where(left_m > 0.0, left_m - track.left_m[index], -left_m - track.right_m[index])
+
+
+def open_placed(placement: Placement) -> Track:
+    """Return the track of a placement."""
+    return _track(placement.track)
 
 
 @functools.cache

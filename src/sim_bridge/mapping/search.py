@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Search: the places along a course at which its curvature fits the driven one best.
 
-It is the cheapest path through a table (Viterbi algorithm) with a column for every 2 m of the drive
-and a row for every metre of the course. A car that cuts corners gets ahead of its odometer, so a step
-of 2 m may advance by 1, 2 or 3 m. The start is free.
+It is the cheapest path through a table (Viterbi algorithm) with a column for every 2 m of the
+drive and a row for every metre of the course. A car that cuts corners gets ahead of its odometer,
+so a step of 2 m may advance by 1, 2 or 3 m. The start is free.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def search(along_m: Series, curvature_1pm: Series, course: Course) -> Found:
     driven = _resampled(along_m, curvature_1pm)
     rows = round(course.length_m)
     row_m = course.length_m / rows
-    wanted = course.at(course.smoothed(_HALF_WIDTH_M), np.arange(rows) * row_m)
+    places_m = np.arange(rows, dtype=np.float64) * row_m
+    wanted = course.at(course.smoothed(_HALF_WIDTH_M), places_m)
     noise = _LEAST_NOISE_1PM + _NOISE_SHARE * float(np.std(wanted))
     # Samples within the width of the mean tell the same.
     weight = STEP_M / (4.0 * _HALF_WIDTH_M) / noise**2

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Smoothing: the most probable states of a car along a course, and how sure they are.
 
-The state is that of the bicycle model's rear axle beside the course: place s, offset, heading error,
+The state is that of the bicycle model's rear axle beside the course: place, offset, heading error,
 and a steering bias that varies slowly. Each row of a recording adds what the car drove and steered.
-Three facts hold the car on the map: the course turns where the car turned, the car is somewhere near
-the middle of the road, and the frames show where that middle is. The states minimise the sum of the
+Three facts hold the car on the map: the course turns where the car turned, the car is near the
+middle of the road, and the frames show where that middle is. The states minimise the sum of the
 squares of all deviations, each divided by its usual size (Gauss-Newton; the normal equations are
 block tridiagonal). Sightings count less the further they are off (Cauchy weights).
 """
@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.mapping.course import Course, Series
-from steering_net.vehicle import REAR_AXLE_M
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +79,7 @@ def smooth(course: Course, driven: Driven, start_s_m: Series, seen: Sightings) -
     steps = np.maximum(driven.steps_m, _SHORTEST_STEP_M)
     weights = 1.0 / (_noise(steps, driven.curvature_1pm) ** 2)
     prior = _prior(steps)
-    misses = np.zeros(len(seen.row))
+    misses: Series = np.zeros(len(seen.row))
     for _ in range(_ROUNDS):
         predicted, slopes = _driven_on(course, bend, x[:-1], driven)
         missed = predicted - x[1:]
@@ -173,9 +172,7 @@ def _driven_on(
     return after, slopes
 
 
-def _expected(
-    course: Course, bend: Series, x: Floats, ahead_m: Series
-) -> tuple[Series, Floats]:
+def _expected(course: Course, bend: Series, x: Floats, ahead_m: Series) -> tuple[Series, Floats]:
     """Return how far left the course lies `ahead_m` ahead of the rear axle, and the slopes."""
     s, left, heading, _ = x.T
     base = course.heading_rad(s)
@@ -194,7 +191,9 @@ def _expected(
     road = course.at(bend, s)
     turned = -(ahead_m + slope * y)
     slopes = np.zeros((len(x), 4))
-    slopes[:, 0] = (1.0 - road * left) * (slope * np.cos(heading) + np.sin(heading)) + road * turned
+    slopes[:, 0] = (1.0 - road * left) * (
+        slope * np.cos(heading) + np.sin(heading)
+    ) + road * turned
     slopes[:, 1] = slope * np.sin(heading) - np.cos(heading)
     slopes[:, 2] = turned
     return y, slopes

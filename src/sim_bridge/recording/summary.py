@@ -95,11 +95,16 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f'  speed     {slow:.1f} to {fast:.1f} m/s{rate}'
 
 
+def stem_of(recording: Recording) -> str:
+    """Return the beginning of the names of files about a recording."""
+    return '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+
+
 def write_pictures(source: Source, folder: Path) -> list[Path]:
     """Write a histogram of the steering, and sample frames if there are any; return the paths."""
     recording = source.recording
     folder.mkdir(parents=True, exist_ok=True)
-    stem = '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+    stem = stem_of(recording)
     files = [folder / f'{stem}_histogram.png']
     steering = {'recorded': recording.steering_rad, 'smoothed': recording.target_rad}
     degrees = {name: np.degrees(rad) for name, rad in steering.items()}
