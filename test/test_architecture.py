@@ -39,7 +39,7 @@ MAY_IMPORT = {
     },
     'bridge.mapping': {
         'bridge.simulator', 'bridge.simulator.worlds', 'bridge.visualization', 'net.data',
-        'net.vision',
+        'net.evaluation', 'net.vision',
     },
     'bridge.recording': {'bridge.simulator', 'bridge.visualization', 'net.data', 'net.vision'},
     'bridge.visualization': {'net.vision'},

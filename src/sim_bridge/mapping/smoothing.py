@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Smoothing: the most probable states of a car along a course, and how sure they are.
 
-The state is that of the bicycle model's rear axle beside the course: place, offset, heading error,
-and a steering bias that varies slowly. Each row of a recording adds what the car drove and steered.
+The state is that of the bicycle model's rear axle beside the course: place, offset, heading
+error, and a steering bias that varies slowly. Each row of a recording adds what the car drove and
+steered.
 Three facts hold the car on the map: the course turns where the car turned, the car is near the
 middle of the road, and the frames show where that middle is. The states minimise the sum of the
 squares of all deviations, each divided by its usual size (Gauss-Newton; the normal equations are
