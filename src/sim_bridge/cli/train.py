@@ -188,14 +188,14 @@ def _configure_augmentation(augmentation: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    from sim_bridge.recording.sources import read_bag
+    from sim_bridge.recording.sources import log_camera, read_bag
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
     from steering_net.training.config import TrainConfig
     from steering_net.training.dataset import LogSource
     from steering_net.training.labels import Labelling
     from steering_net.training.trainer import train
-    from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
+    from steering_net.vision.camera_model import AUTONOMOUS
 
     try:
         check_range('--samples-per-track', args.samples_per_track, 1)
@@ -233,7 +233,7 @@ def run(args: argparse.Namespace) -> int:
                 csv=find_log(path),
                 label_logs=tuple(args.label_log),
                 only_sources=tuple(args.source),
-                camera=args.recorded_with or TRAINING,
+                camera=args.recorded_with or log_camera(path),
             )
             for path in args.log
         ]

@@ -14,9 +14,10 @@ from sim_bridge.recording.export import frames
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
 from sim_bridge.topics import STEERING_ANGLE
-from steering_net.data.driving_log import smooth
-from steering_net.data.recording import Recording, read_folder
-from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera, turned
+from steering_net.data.driving_log import read_log, smooth
+from steering_net.data.horizon import with_camera
+from steering_net.data.recording import Recording, find_log, from_log, read_folder
+from steering_net.vision.camera_model import AUTONOMOUS, find_camera, turned
 from steering_net.vision.frame_size import as_frame
 
 _LOG = logging.getLogger(__name__)
@@ -31,13 +32,30 @@ def is_bag(path: Path) -> bool:
 def open_recording(path: Path, recorded_with: str = '') -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
-    `recorded_with` is the camera of its frames, in the notation of `find_camera`. If it is empty,
-    the camera is that of Autonomous mode for a bag and that of Training mode for a log. Raises
-    LogError or BagError if there is no recording.
+    `recorded_with` is the camera of its frames, in the notation of `find_camera`; see
+    `know_camera` for an empty one. Raises LogError or BagError if there is no recording.
     """
     if is_bag(path):
-        return read_bag(path, recorded_with or AUTONOMOUS)
-    return read_folder(path, recorded_with or TRAINING)
+        return know_camera(read_bag(path), recorded_with, AUTONOMOUS)
+    return know_camera(read_folder(path), recorded_with)
+
+
+def know_camera(recording: Recording, recorded_with: str, kind_has: str = '') -> Recording:
+    """Return a recording with its camera: the given one, or that of its kind, or a found one.
+
+    A bag holds a drive in Autonomous mode. The camera of a log is found by the horizon in its
+    frames, because a log can come from either mode.
+    """
+    if recorded_with:
+        return replace(recording, camera=recorded_with, camera_reason='as given')
+    if kind_has:
+        return replace(recording, camera=kind_has, camera_reason='because it is a bag')
+    return with_camera(recording)
+
+
+def log_camera(path: Path) -> str:
+    """Return the camera of a log, found by its horizon; LogError if there is no log."""
+    return with_camera(from_log(read_log(find_log(path)))).camera
 
 
 def turned_down(recording: Recording, angle_rad: float) -> Recording:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from sim_bridge.recording.sources import is_bag, read_bag, render_track
+from sim_bridge.recording.sources import is_bag, know_camera, open_recording, render_track
 from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
 from steering_net.data.driving_log import BadRow, Log, find_image, read_log
 from steering_net.data.recording import Recording, find_log, from_log
 from steering_net.errors import ImageError
-from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera
+from steering_net.vision.camera_model import find_camera
 from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
@@ -40,15 +40,14 @@ class Source:
 def open_source(path: Path, recorded_with: str = '') -> Source:
     """Open a log, a folder with a log, or a bag; LogError or BagError if it cannot be read.
 
-    `recorded_with` is the camera that took the frames. If it is empty, the camera is that of
-    Autonomous mode for a bag and that of Training mode for a log.
+    `recorded_with` is the camera that took the frames, as in `open_recording`.
     """
     if is_bag(path):
-        return Source(read_bag(path, recorded_with or AUTONOMOUS), 'a bag (MCAP)')
+        return Source(open_recording(path, recorded_with), 'a bag (MCAP)')
     log = read_log(find_log(path))
     cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
     missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
-    recording = from_log(log, recorded_with or TRAINING)
+    recording = know_camera(from_log(log), recorded_with)
     return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)
 
 
@@ -70,6 +69,8 @@ def figures(source: Source) -> dict[str, Any]:
         'bad_rows': [asdict(bad) for bad in source.bad_rows],
         'cameras': list(source.cameras),
         'missing_images': source.missing_images,
+        'camera': recording.camera,
+        'camera_reason': recording.camera_reason,
         'zero_share': float(np.mean(recording.steering_rad == 0.0)),
         'steering_rad': _range(recording.steering_rad),
         'speed_mps': _range(recording.speed_mps),
@@ -88,6 +89,8 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     if len(report['bad_rows']) > _SHOWN_BAD_ROWS:
         yield f'            and {len(report["bad_rows"]) - _SHOWN_BAD_ROWS} more'
     yield f'  cameras   {", ".join(report["cameras"])}; {report["missing_images"]} images missing'
+    reason = report['camera_reason']
+    yield f'  seen by   the camera {report["camera"]}{f", {reason}" if reason else ""}'
     zeros = 100 * report['zero_share']
     yield f'  steering  {low:.1f} to {high:.1f} degrees, left positive; {zeros:.1f} % exact zeros'
     slow, fast = report['speed_mps']
