@@ -24,7 +24,7 @@ from sim_bridge.simulator.worlds.registry import NAMED
 from steering_net.data.centerline import Edges, load_edges, middles_seen
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import acting_steering_rad, runs
-from steering_net.vehicle import REAR_AXLE_M, curvature_1pm
+from steering_net.vehicle import REAR_AXLE_M, Pose, curvature_1pm
 
 SHORTEST_M = 150.0
 _WORST_COST = 0.35
@@ -65,6 +65,15 @@ class Placement:
     def course(self) -> Course:
         """The course that was driven."""
         return _course(self.track, self.is_reversed)
+
+    def pose(self, index: int) -> Pose:
+        """Return the pose of the car's origin on its track at one of the rows."""
+        here = slice(index, index + 1)
+        x_m, y_m = self.course.beside(self.progress_m[here], self.left_m[here])
+        road_rad = self.course.heading_rad(self.progress_m[here])
+        return Pose(
+            float(x_m[0]), float(y_m[0]), float(road_rad[0]) + float(self.heading_rad[index])
+        )
 
 
 @dataclass(frozen=True)

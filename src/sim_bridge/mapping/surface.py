@@ -41,8 +41,8 @@ def _depths() -> NDArray[np.float32]:
 _DEPTHS_M = _depths()
 
 
-class _Stand(NamedTuple):
-    """A car on the road: its pose, and the rotation from its axes to level ones, ahead along x."""
+class Stand(NamedTuple):
+    """A car on the road: pose, height, and the rotation from its axes to those of the track."""
 
     pose: Pose
     height_m: float
@@ -52,6 +52,22 @@ class _Stand(NamedTuple):
         """Return the camera's place: x, y, z."""
         origin = np.array([self.pose.x_m, self.pose.y_m, self.height_m])
         return np.asarray(origin + self.rotation @ (camera.forward_m, 0.0, camera.height_m))
+
+    def image_of(self, camera: Pinhole, points_m: FloatArray) -> FloatArray:
+        """Return the image coordinates (2, n) of points (3, n), m; NaN for those behind it."""
+        ahead, left, up = self.rotation.T @ (points_m - self.eye(camera)[:, None])
+        image = np.linalg.inv(camera.ray_from_image()) @ np.stack([ahead, left, -up])
+        scale = np.where(image[2] > 1e-3, image[2], np.nan)
+        return np.asarray(image[:2] / scale)
+
+
+def stand_on(track: Track, pose: Pose, near_s_m: float) -> Stand:
+    """Return a car at a pose on the road; `near_s_m` says on which stretch of the lap."""
+    place = track.project(pose.x_m, pose.y_m, near_s_m)
+    posture = track.posture(place, pose.yaw_rad)
+    cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return Stand(pose, posture.height_m, turn @ _tilt(posture))
 
 
 class RoadView:
@@ -81,52 +97,37 @@ class RoadView:
         Raises ImageError for a frame that `as_frame` rejects.
         """
         index = row - self._placement.rows.start
-        x_m, y_m = self._placement.course.beside(
-            self._placement.progress_m[index : index + 1],
-            self._placement.left_m[index : index + 1],
-        )
-        heading = self._placement.course.heading_rad(self._placement.progress_m[index : index + 1])
-        yaw_rad = float(heading[0] + self._placement.heading_rad[index])
+        taken = self._placement.pose(index)
         s_m = float(self._placement.s_m[index])
-        taken = Pose(float(x_m[0]), float(y_m[0]), yaw_rad)
         back_m = REAR_AXLE_M * (math.cos(offset.yaw_rad) - 1.0)
-        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+        cos, sin = math.cos(taken.yaw_rad), math.sin(taken.yaw_rad)
         seen = Pose(
             taken.x_m + back_m * cos - offset.origin_m * sin,
             taken.y_m + back_m * sin + offset.origin_m * cos,
-            yaw_rad + offset.yaw_rad,
+            taken.yaw_rad + offset.yaw_rad,
         )
-        where = self._looked_up(self._stand(taken, s_m), self._stand(seen, s_m), s_m)
+        where = self._looked_up(
+            stand_on(self._track, taken, s_m), stand_on(self._track, seen, s_m), s_m
+        )
         return np.asarray(
             cv2.remap(as_frame(rgb), *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.uint8,
         )
 
-    def _stand(self, pose: Pose, near_s_m: float) -> _Stand:
-        place = self._track.project(pose.x_m, pose.y_m, near_s_m)
-        posture = self._track.posture(place, pose.yaw_rad)
-        cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
-        turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-        return _Stand(pose, posture.height_m, turn @ _tilt(posture))
-
     def _looked_up(
-        self, taken: _Stand, seen: _Stand, s_m: float
+        self, taken: Stand, seen: Stand, s_m: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the pixel indices in the recorded frame for each pixel of the result."""
         surface = _Surface(self._track, taken.pose, s_m, self._sign)
         rays = seen.rotation @ self._rays
         eye = seen.eye(self._camera)
         depth = surface.met_at(eye, rays)
-        points = (eye - taken.eye(self._camera))[:, None] + depth * rays
-        ahead, left, up = taken.rotation.T @ points
-        image = np.linalg.inv(self._camera.ray_from_image()) @ np.stack([ahead, left, -up])
-        scale = np.maximum(image[2], 1e-3)
-        u, v = (image[:2] / scale - 0.5).astype(np.float32)
+        u, v = taken.image_of(self._camera, eye[:, None] + depth * rays) - 0.5
         return self._between(u), self._between(v)
 
-    def _between(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _between(self, values: FloatArray) -> NDArray[np.float32]:
         """Return the values at all pixels, from those at the nodes."""
-        nodes = values.reshape(self._nodes)
+        nodes = np.nan_to_num(values, nan=-1.0).astype(np.float32).reshape(self._nodes)
         return np.asarray(cv2.remap(nodes, *self._at_node, cv2.INTER_LINEAR), np.float32)
 
 
