@@ -92,7 +92,7 @@ def on_recording(recording: Recording, folder: Path | None) -> Trial:
         result = open_loop(predictor, recording)
         if folder:
             write_open_loop(folder, name, recording, result)
-        return result.report
+        return {'camera': str(predictor.view), **result.report}
 
     return Trial(evaluate, recording.camera)
 
@@ -114,7 +114,7 @@ def on_recorded_frames(recording: Recording, reference: str, folder: Path | None
         driven = drive(predictor.predict, recording, line, see=see)
         if folder:
             write_data_driven(folder, name, recording, driven)
-        return driven.report
+        return {'camera': str(predictor.view), **driven.report}
 
     return Trial(evaluate, recording.camera)
 
