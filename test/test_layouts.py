@@ -72,7 +72,7 @@ def shown():
         yield 'foxglove', 'Diagnostics', panel['topicToRender']
     for display in RVIZ['Visualization Manager']['Displays']:
         if 'Topic' in display:
-            yield 'rviz', display['Class'].split('/')[1], '/' + display['Topic']['Value']
+            yield 'rviz', display['Class'].split('/')[1], display['Topic']['Value']
 
 
 @pytest.mark.parametrize(('program', 'kind', 'topic'), sorted(set(shown())))
