@@ -5,8 +5,8 @@
 
 Without arguments the embedded simulator drives its track. The Udacity simulator may connect at any
 time; the newest simulator drives. A node that ended is restarted. A spare takes over from a bridge
-that ended or froze. The launch ends when the embedded simulator ends. It ends with exit code 1 when
-a node rejects its parameters or the simulator fails. Arguments are checked before anything starts.
+that ended or froze. The launch ends when the embedded simulator ends. Its exit code is 1 when a
+node rejects its parameters or the simulator fails. Arguments are checked before anything starts.
 """
 
 import os
