@@ -14,7 +14,7 @@ from pathlib import Path
 from sim_bridge.cli.arguments import MAX_SPEED_LIMIT_MPS, check_model, check_range
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import parse_track
-from sim_bridge.topics import MAX_CARS
+from sim_bridge.topics import MAX_CARS, car_of
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.preprocessing import find_profile
 from steering_net.vision.view import AS_TRAINED
@@ -42,6 +42,18 @@ def new_folder(path: Path) -> Path:
         number += 1
         folder = path.with_name(f'{path.name}_{number}')
     return folder
+
+
+def cars_in_bag(path: Path) -> int:
+    """Return the number of cars whose topics are in a bag. Raises UsageError without a bag."""
+    from sim_bridge.recording.bag import Bag
+
+    try:
+        bag = Bag(path)
+        topics = bag.offers() or {record.topic for record in bag}
+    except UsageError as error:
+        raise UsageError(f'launch argument bag: {error}') from error
+    return max(map(car_of, topics))
 
 
 @cache
@@ -104,11 +116,6 @@ def _file(option: str, text: str) -> None:
         raise UsageError(f'{option}: there is no file {text}; name an existing file')
 
 
-def _existing(option: str, text: str) -> None:
-    if not Path(text).exists():
-        raise UsageError(f'{option}: there is no {text}; name an existing file or folder')
-
-
 def _parsed(parse: Callable[[str], object]) -> Check:
     def check(option: str, text: str) -> None:
         try:
@@ -131,11 +138,9 @@ _CHECKS: dict[str, Check] = {
     'track': _parsed(parse_track),
     'speed_limit': _real(0.0, MAX_SPEED_LIMIT_MPS, 'm/s'),
     'params_file': _file,
-    'qos_file': _file,
     'model': check_model,
     'profile': _parsed(find_profile),
     'camera': _parsed(_camera),
-    'recording': _existing,
     'rate': _positive,
     'threshold': _real(0.0, float('inf'), 'rad'),
     **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'check'), _truth),
