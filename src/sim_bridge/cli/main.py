@@ -51,6 +51,8 @@ VERBS = {
     'doctor': ('sim_bridge.cli.doctor', 'Find out why a drive fails, and what to do.'),
 }
 INTERRUPTED = 128 + signal.SIGINT
+_END_CLEANLY = {*NODES, 'simulate', 'record', 'replay'}
+"""Programs whose exit code is 0 after SIGINT, because they run until they are interrupted."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,8 +81,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        # A node that has not started yet ends as cleanly as one that has.
-        return 0 if _arguments(argv)[:1] in ([node] for node in NODES) else INTERRUPTED
+        # A program that has not started yet ends as cleanly as one that has.
+        return 0 if set(_arguments(argv)[:1]) & _END_CLEANLY else INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout is gone; the interpreter's last flush must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
