@@ -10,7 +10,6 @@ node rejects its parameters or the simulator fails. Arguments are checked before
 """
 
 import os
-from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
@@ -23,7 +22,6 @@ from launch.actions import (
 )
 from launch.conditions import IfCondition
 from launch.events.process import ProcessExited
-from launch.logging import launch_config
 from launch.substitutions import (
     EqualsSubstitution,
     LaunchConfiguration,
@@ -37,7 +35,6 @@ from sim_bridge.cli.launching import (
     ENDS_WITH_LAUNCH,
     check_arguments,
     interrupts_blocked,
-    rviz_config,
 )
 from sim_bridge.process import (
     DDS_PROFILES_FILE,
@@ -46,7 +43,13 @@ from sim_bridge.process import (
     DRIVE_VARIABLE,
     REFUSED,
 )
-from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME, prefixes
+from sim_bridge.topics import (
+    BASE_FRAME,
+    CAMERA_FRAME,
+    CAMERA_INFO,
+    OPTICAL_FRAME,
+    prefixes,
+)
 from steering_net.process import PARENT_VARIABLE
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
@@ -259,23 +262,21 @@ def camera_transforms(context: LaunchContext) -> list[Node]:
     ]
 
 
-def rviz(context: LaunchContext) -> list[Node]:
-    """Return RViz with the topics of the first car, if it is wanted."""
-    if not IfCondition(LaunchConfiguration('rviz')).evaluate(context):
-        return []
+def rviz(context: LaunchContext) -> Node:
+    """Return RViz with the topics of the first car, in the namespace of this car."""
+    file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
     first = prefixes(cars_of(context))[0]
-    template = Path(FindPackageShare('sim_bridge').perform(context), 'rviz', 'drive.rviz')
-    config = Path(launch_config.log_dir, 'drive.rviz')
-    config.write_text(rviz_config(template.read_text(encoding='utf-8'), first), encoding='utf-8')
-    return [
-        Node(
-            package='rviz2',
-            executable='rviz2',
-            exec_name='rviz2',
-            arguments=['-d', str(config), '--fixed-frame', first + BASE_FRAME],
-            prefix=ENDS_WITH_LAUNCH,
-        )
-    ]
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        exec_name='rviz2',
+        namespace=first.rstrip('/'),
+        arguments=['-d', file, '--fixed-frame', first + BASE_FRAME],
+        # RViz makes an absolute name of `camera_info` from the relative name of the image.
+        remappings=[(f'/{CAMERA_INFO}', CAMERA_INFO)],
+        prefix=ENDS_WITH_LAUNCH,
+        condition=IfCondition(LaunchConfiguration('rviz')),
+    )
 
 
 def static_transform(parent: str, child: str, pose: dict[str, str]) -> Node:
@@ -310,7 +311,7 @@ def generate_launch_description() -> LaunchDescription:
                     *simulators(context),
                     *viewers(context),
                     *camera_transforms(context),
-                    *rviz(context),
+                    rviz(context),
                 ]
             ),
             IncludeLaunchDescription(

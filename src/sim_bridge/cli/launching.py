@@ -76,15 +76,6 @@ themselves, see `steering_net.process`.
 """
 
 
-def rviz_config(template: str, prefix: str) -> str:
-    """Return the text of an RViz configuration with the topics of the car with this prefix.
-
-    Topics of the template are absolute, because RViz derives the name of `camera_info` from the
-    name of the image without regard to its own namespace.
-    """
-    return template.replace(' Value: /', f' Value: /{prefix}')
-
-
 def _whole(low: int, high: float) -> Check:
     return lambda option, text: check_range(option, _number(option, text, int), low, high)
 

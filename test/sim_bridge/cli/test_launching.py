@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from helpers.paths import ROOT
 from helpers.processes import is_alive, words_of
@@ -18,12 +17,10 @@ from sim_bridge.cli.launching import (
     check_arguments,
     interrupts_blocked,
     new_folder,
-    rviz_config,
 )
 from sim_bridge.errors import UsageError
 from sim_bridge.recording.bag import BagWriter, Offer
 
-RVIZ = (ROOT / 'rviz' / 'drive.rviz').read_text(encoding='utf-8')
 GOOD = {
     'cars': '2',
     'port': '4567',
@@ -126,24 +123,6 @@ def test_cars_of_a_bag_are_counted_by_their_topics(tmp_path, topics, cars):
 def test_bag_that_is_missing_is_named(tmp_path):
     with pytest.raises(UsageError, match=r'launch argument bag: .*none'):
         cars_in_bag(tmp_path / 'none')
-
-
-def topics_of(config):
-    displays = yaml.safe_load(config)['Visualization Manager']['Displays']
-    return [display['Topic']['Value'] for display in displays if 'Topic' in display]
-
-
-def test_rviz_of_a_car_among_several_shows_its_topics():
-    alone = topics_of(RVIZ)
-    assert '/camera/image_raw' in alone
-    assert topics_of(rviz_config(RVIZ, '')) == alone
-    assert topics_of(rviz_config(RVIZ, 'car_2/')) == [f'/car_2{topic}' for topic in alone]
-
-
-def test_grid_of_rviz_lies_in_the_frame_of_the_car_that_is_shown():
-    displays = yaml.safe_load(RVIZ)['Visualization Manager']['Displays']
-    (grid,) = [one for one in displays if one['Class'] == 'rviz_default_plugins/Grid']
-    assert grid['Reference Frame'] == '<Fixed Frame>'
 
 
 def test_program_of_ours_starts_with_interrupts_blocked():
