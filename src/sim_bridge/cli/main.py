@@ -51,6 +51,8 @@ VERBS = {
     'doctor': ('sim_bridge.cli.doctor', 'Find out why a drive fails, and what to do.'),
 }
 INTERRUPTED = 128 + signal.SIGINT
+_END_CLEANLY = {*NODES, 'simulate', 'record', 'replay'}
+"""Programs whose exit code is 0 after SIGINT, because they run until they are interrupted."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,7 +81,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        # A program that has not started yet ends as cleanly as one that has.
+        return 0 if set(_arguments(argv)[:1]) & _END_CLEANLY else INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout is gone; the interpreter's last flush must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,16 +93,21 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    arguments = sys.argv[1:] if argv is None else argv
-    called_as = Path(sys.argv[0]).name
-    if argv is None and called_as in NODES | VERBS:
-        arguments = [called_as, *arguments]
+    arguments = _arguments(argv)
     if arguments and arguments[0] in NODES:
         module = _import(NODES[arguments[0]][0])
         return int(module.main([sys.argv[0], *arguments[1:]]))
     if arguments and arguments[0] in VERBS:
         return _run_verb(arguments[0], arguments[1:])
     return _print_overview(arguments)
+
+
+def _arguments(argv: list[str] | None) -> list[str]:
+    """Return the arguments with the verb first, which may be the name of the program."""
+    if argv is not None:
+        return argv
+    called_as = Path(sys.argv[0]).name
+    return [called_as] * (called_as in NODES | VERBS) + sys.argv[1:]
 
 
 def _run_verb(verb: str, arguments: list[str]) -> int:
