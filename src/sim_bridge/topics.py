@@ -34,6 +34,12 @@ ODOMETRY = 'odom'
 DRIVEN_PATH = 'path'
 PREDICTED_PATH = 'predicted_path'
 HOLD_ACTIVE = 'hold/active'
+DRIVER = 'driver/active'
+PERSON_COMMAND = 'driver/command'
+CMD_VEL = 'cmd_vel'
+CMD_VEL_STAMPED = 'cmd_vel_stamped'
+ACKERMANN = 'ackermann_cmd'
+JOY = 'joy'
 RESETS = 'resets'
 DIAGNOSTICS = 'diagnostics'
 CLOCK = '/clock'
@@ -168,6 +174,46 @@ TOPICS = {
         meaning='Whether the car is held: braked and kept standing until it is released.',
         recording=Recording.FROM_THE_START,
         is_latched=True,
+    ),
+    DRIVER: Topic(
+        type='std_msgs/msg/String',
+        publishers=('bridge',),
+        meaning='What drives: `simulator` (its keys), `hold`, `joystick`, `cmd_vel`, '
+        '`ackermann_cmd`, `network` or `nobody`.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
+    PERSON_COMMAND: Topic(
+        type='sensor_msgs/msg/JointState',
+        publishers=('bridge',),
+        meaning='What was sent for a frame while a person or planner drives: positions of '
+        '`steering`, rad, and `throttle`, -1 to 1; has the stamp of the frame.',
+        recording=Recording.FROM_THE_START,
+    ),
+    CMD_VEL: Topic(
+        type='geometry_msgs/msg/Twist',
+        publishers=(),
+        meaning='Wanted speed `linear.x`, m/s, and yaw rate `angular.z`, rad/s; drives in place '
+        'of the network.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    CMD_VEL_STAMPED: Topic(
+        type='geometry_msgs/msg/TwistStamped',
+        publishers=(),
+        meaning='The same as `cmd_vel`, with a header, which is ignored.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    ACKERMANN: Topic(
+        type='ackermann_msgs/msg/AckermannDriveStamped',
+        publishers=(),
+        meaning='Wanted speed, m/s, and wheel angle, rad; needs ackermann_msgs, which PyPI lacks.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    JOY: Topic(
+        type='sensor_msgs/msg/Joy',
+        publishers=(),
+        meaning='Joystick; drives while its dead-man button is pressed.',
+        recording=Recording.ONCE_PUBLISHED,
     ),
     RESETS: Topic(
         type='std_msgs/msg/UInt32',

@@ -20,18 +20,19 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from sim_bridge import topics
-from sim_bridge.nodes import conversions
+from sim_bridge.nodes import conversions, driver_topics
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
+from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
-from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.arbiter import SourceTimeouts
 from sim_bridge.session.session_manager import SessionManager
-from sim_bridge.session.status import together
+from sim_bridge.session.status import State, together
 from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
@@ -50,6 +51,7 @@ PARAMETERS = (
     Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
     Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
+    *driver_topics.PARAMETERS,
 )
 
 
@@ -81,12 +83,28 @@ class BridgeNode(Node):
             self.create_publisher(Clock, topics.CLOCK, 10) if in_simulated_time else None
         )
         self._sessions = SessionManager(
-            _limits(values), inspect_image, values['cars'], in_simulated_time=in_simulated_time
+            _limits(values),
+            inspect_image,
+            values['cars'],
+            timeouts=SourceTimeouts(values['joy_timeout'], values['cmd_vel_timeout']),
+            in_simulated_time=in_simulated_time,
+        )
+        joy = JoyLayout(
+            values['joy_steering_axis'],
+            values['joy_throttle_axis'],
+            values['joy_deadman_button'],
         )
         camera = Camera(values['frame_id'], values['vertical_fov'])
         self._cars = {
             session: CarInterface(
-                self, prefix, session, camera, feed, call_soon=self._server.call_soon, clock=clock
+                self,
+                prefix,
+                session,
+                camera,
+                feed,
+                joy=joy,
+                call_soon=self._server.call_soon,
+                clock=clock,
             )
             for prefix, session, feed in zip(
                 self._prefixes, self._sessions.sessions, feeds, strict=True

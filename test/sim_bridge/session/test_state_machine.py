@@ -19,8 +19,8 @@ from sim_bridge.control.stop_controller import RELEASE_THROTTLE
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import HALT
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
-from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
 
 JPEG = base64.b64encode(JPEG_HEADER).decode()

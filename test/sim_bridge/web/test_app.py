@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from helpers.paths import PROBE_FRAMES
 from helpers.waiting import wait_for
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
-from sim_bridge.session.response_scheduler import Counters
+from sim_bridge.session.status import Counters
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import STREAMS_AT_MOST, LiveFeed, Moment, StreamLimit
 
