@@ -183,14 +183,15 @@ class CarInterface:
         session, command = self._session, self._session.last_command
         is_driven = session.driver in (Driver.JOYSTICK, Driver.TWIST, Driver.ACKERMANN)
         reason = '' if is_driven else ', '.join(self._monitor.reasons)
+        missing = '' if self._has_planner else reason
         is_unreadable = session.state is State.UNREADABLE
         return {
-            'ready': not reason or self._has_planner,
+            'ready': not missing,
             'state': session.state_line,
             'driver': session.driver.value,
             'held': session.is_held,
             'reason': reason,
-            'trouble': session.state_line if is_unreadable else reason,
+            'trouble': session.state_line if is_unreadable else missing,
             'nodes': self._monitor.nodes,
             'telemetry_hz': round(self._rate.hz(self._clock()), 1),
             'speed_mps': round(session.speed_mps, 3),

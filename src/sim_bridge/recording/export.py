@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sim_bridge.recording.bag import Bag, BagError, stamp_ns
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
+    PERSON_COMMAND,
     SPEED,
     STEERING_ANGLE,
     STEERING_COMMAND,
@@ -31,7 +32,10 @@ _VIDEO_LONGEST_FRAME_S = 0.5
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a bag with the values at its time, SI, left positive; None if unknown."""
+    """One frame of a bag with the values at its time, SI, left positive; None if unknown.
+
+    is_by_person: the command is that of a person or planner, which drove in place of the network.
+    """
 
     stamp_ns: int
     jpeg: bytes
@@ -40,6 +44,7 @@ class Frame:
     throttle: float | None
     commanded_rad: float | None
     latency_ms: float | None
+    is_by_person: bool = False
 
 
 class _Series:
@@ -70,11 +75,14 @@ def frames(bag: Bag) -> Iterator[Frame]:
     Raises BagError if there are no frames, or if a topic has another type than in `TOPICS`.
     """
     series = {STEERING_ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
-    commands: dict[int, tuple[float, int]] = {}
+    by_network: dict[int, tuple[float, int]] = {}
+    by_person: dict[int, tuple[float, int]] = {}
+    commands = {STEERING_COMMAND: by_network, PERSON_COMMAND: by_person}
     for record in bag:
-        if record.is_of(STEERING_COMMAND):
-            stamp, commanded_rad = record.command()
-            commands[stamp] = commanded_rad, record.time_ns
+        for name, of_stamp in commands.items():
+            if record.is_of(name):
+                stamp, commanded_rad = record.command()
+                of_stamp[stamp] = commanded_rad, record.time_ns
         for name, values in series.items():
             if record.is_of(name):
                 values.add(record.time_ns, record.number())
@@ -86,7 +94,8 @@ def frames(bag: Bag) -> Iterator[Frame]:
             topic = record.topic
             image = record.frame()
             stamp = stamp_ns(image)
-            answered_rad, answered_ns = commands.get(stamp, (None, None))
+            network = by_network.get(stamp, (None, None))
+            answered_rad, answered_ns = by_person.get(stamp, network)
             yield Frame(
                 stamp_ns=stamp,
                 jpeg=image.data.tobytes(),
@@ -95,6 +104,7 @@ def frames(bag: Bag) -> Iterator[Frame]:
                 throttle=series[THROTTLE].nearest(record.time_ns),
                 commanded_rad=answered_rad,
                 latency_ms=None if answered_ns is None else 1e-6 * (answered_ns - stamp),
+                is_by_person=stamp in by_person,
             )
     if not topic:
         raise BagError(

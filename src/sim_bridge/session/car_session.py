@@ -275,9 +275,9 @@ class CarSession:
 
     def _arbitrate(self, now_s: float) -> None:
         """Let the source that counts now drive."""
+        self._update_driver()
         if self.client:
             self._answer(self._scheduler.set_person(now_s, self._person_command()))
-        self._update_driver()
 
     def _person_command(self) -> DriverCommand | None:
         active = self._arbiter.active
@@ -325,6 +325,7 @@ class CarSession:
     def _answer(self, answer: Answer | None) -> None:
         if answer is None or self.client is None:
             return
+        self._update_driver()
         if answer.latency_s is not None:
             self.latencies_s.append(answer.latency_s)
         if answer.command is None:
@@ -333,7 +334,6 @@ class CarSession:
             self._send(self.client, answer.command)
             if answer.person_stamp_ns is not None:
                 self.on_person_command(answer.person_stamp_ns, answer.command)
-        self._update_driver()
 
     def _send(self, client: SimulatorClient, command: Command) -> None:
         self.last_command = command

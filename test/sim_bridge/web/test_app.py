@@ -59,6 +59,7 @@ class Site:
         car = {
             'car': 1,
             'state': 'driving',
+            'driver': 'network',
             'held': False,
             'reason': '',
             'trouble': '',
@@ -357,6 +358,7 @@ def test_trouble_is_shown_with_its_reason(site, browse, state):
     driver.get(site.url)
     wait_for(lambda: text(driver, 'state-text') == state)
     assert text(driver, 'reason') == 'no node publishes cmd/steering'
+    assert text(driver, 'driver') == 'driver: network'
     assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
 
 
