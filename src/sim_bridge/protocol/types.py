@@ -49,12 +49,36 @@ class Control(Enum):
 
 
 @dataclass(frozen=True)
+class Truth:
+    """State of a car that a simulator knows and a real car would have to measure.
+
+    The pose is that of the car's origin in the frame of the track. speed_mps and yaw_rate_radps
+    are signed. cross_track_m: distance from the centre line, left positive. laps: number of
+    completed laps. lap_time_s: duration of the newest of them, 0 before the first. off_road:
+    whether a wheel is beside the road.
+    """
+
+    x_m: float
+    y_m: float
+    z_m: float
+    yaw_rad: float
+    pitch_up_rad: float
+    speed_mps: float
+    yaw_rate_radps: float
+    cross_track_m: float
+    laps: int
+    lap_time_s: float
+    off_road: bool
+
+
+@dataclass(frozen=True)
 class Telemetry:
     """One frame of the simulator.
 
     steering_rad: present angle of the wheels, left positive. throttle: 0..1. speed_mps: magnitude.
     jpeg: the image of the camera as it was sent. run: number of resets so far; None for a
-    simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent.
+    simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent. truth:
+    None if it is not sent.
     """
 
     steering_rad: float
@@ -63,6 +87,7 @@ class Telemetry:
     jpeg: bytes
     run: int | None = None
     time_ns: int | None = None
+    truth: Truth | None = None
 
 
 @dataclass(frozen=True)

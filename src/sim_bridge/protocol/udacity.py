@@ -6,8 +6,9 @@ returns is SI with REP-103 signs (metres, seconds, radians, left is positive). P
 frozen values out, and back. The bridge uses `UdacityLink`; the embedded simulator uses the
 inverses, `encode_telemetry` and `decode_command`.
 
-The embedded simulator adds the fields `run` and `time_ns` to its telemetry, which other servers
-ignore. It accepts the events of `Control`, which are sent only to a simulator with a `run`.
+The embedded simulator adds the fields `run`, `time_ns` and `truth` (a JSON object as text) to its
+telemetry, which other servers ignore. It accepts the events of `Control`, which are sent only to a
+simulator with a `run`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 
 from sim_bridge.protocol.types import (
     Command,
@@ -26,6 +29,7 @@ from sim_bridge.protocol.types import (
     HalfCommandError,
     PacketError,
     Telemetry,
+    Truth,
 )
 from steering_net.vehicle import MAX_STEERING_RAD
 
@@ -35,6 +39,11 @@ EVENT_MANUAL = 'manual'
 
 _FIELD_RUN = 'run'
 _FIELD_TIME = 'time_ns'
+_FIELD_TRUTH = 'truth'
+
+_TRUTH_NAMES = {field.name for field in dataclass_fields(Truth)}
+_MAX_TRUTH_CHARS = 1000
+_MAX_TRUTH = 1e6
 
 _MPS_PER_MPH = 0.44704
 
@@ -132,6 +141,7 @@ def _decode(payload: Mapping[str, object]) -> Telemetry:
         jpeg=_image(payload),
         run=_count(payload, _FIELD_RUN),
         time_ns=_count(payload, _FIELD_TIME),
+        truth=_truth(payload),
     )
 
 
@@ -140,6 +150,25 @@ def _count(payload: Mapping[str, object], field: str) -> int | None:
     raw = payload.get(field)
     is_number = isinstance(raw, str) and raw.isascii() and raw.isdecimal() and len(raw) < 19
     return int(str(raw)) if is_number else None
+
+
+def _truth(payload: Mapping[str, object]) -> Truth | None:
+    """Return the optional truth; None if it is missing, incomplete or not made of numbers."""
+    raw = payload.get(_FIELD_TRUTH)
+    if not isinstance(raw, str) or len(raw) > _MAX_TRUTH_CHARS:
+        return None
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict) or values.keys() != _TRUTH_NAMES:
+        return None
+    are_numbers = all(
+        isinstance(value, int | float) and abs(value) <= _MAX_TRUTH for value in values.values()
+    )
+    if not are_numbers or not isinstance(values['laps'], int) or values['laps'] < 0:
+        return None
+    return Truth(**values)
 
 
 def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
@@ -158,6 +187,8 @@ def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
     for field, value in ((_FIELD_RUN, telemetry.run), (_FIELD_TIME, telemetry.time_ns)):
         if value is not None:
             fields[field] = str(value)
+    if telemetry.truth is not None:
+        fields[_FIELD_TRUTH] = json.dumps(vars(telemetry.truth))
     return fields
 
 

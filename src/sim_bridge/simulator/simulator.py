@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim_bridge.protocol.types import Control, Telemetry
+from sim_bridge.protocol.types import Control, Telemetry, Truth
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
@@ -97,6 +97,7 @@ class Simulator:
         self._steering_rad = 0.0
         self._throttle = 0.0
         self._commanded = False
+        self._yaw_rate_radps = 0.0
         self.score = Score(self._track)
         self.time_s = 0.0
         self._steps = 0
@@ -140,6 +141,7 @@ class Simulator:
             self.apply(steering_rad, self._manual_throttle())
         self.time_s += 1.0 / self._options.hz
         slope = self._slope()
+        before_rad = self._car.yaw_rad
         while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
             self._steps += 1
             self._car = step(
@@ -151,6 +153,8 @@ class Simulator:
                 self._options.faults.grade(self.place.s_m),
                 slope,
             )
+        turned_rad = math.remainder(self._car.yaw_rad - before_rad, math.tau)
+        self._yaw_rate_radps = turned_rad * self._options.hz
         self.place = self._locate()
         if self._commanded and self.score.update(
             self.time_s, self._car, self.place, self._steering_rad
@@ -174,8 +178,26 @@ class Simulator:
             jpeg=jpeg,
             run=self.run,
             time_ns=round(1e9 * self.time_s),
+            truth=self._truth(),
         )
         return encode_telemetry(values, CULTURES[self._options.culture])
+
+    def _truth(self) -> Truth:
+        car, score = self._car, self.score
+        posture = self._track.posture(self.place, car.yaw_rad)
+        return Truth(
+            x_m=car.x_m,
+            y_m=car.y_m,
+            z_m=posture.height_m,
+            yaw_rad=car.yaw_rad,
+            pitch_up_rad=posture.pitch_rad,
+            speed_mps=car.speed_mps,
+            yaw_rate_radps=self._yaw_rate_radps,
+            cross_track_m=self.place.cross_track_m,
+            laps=score.laps,
+            lap_time_s=score.lap_time_s,
+            off_road=score.off_road,
+        )
 
     def _manual_throttle(self) -> float:
         """Return the throttle of a person: more on a climb, by the force that the slope takes."""
