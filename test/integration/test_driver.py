@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A person or planner that drives by standard messages: the bridge alone, no network."""
 
+import math
 import signal
 import subprocess
 import sys
@@ -10,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 import rclpy
 from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState, Joy
-from std_msgs.msg import String
+from std_msgs.msg import Bool, Float32, String
 
 from helpers.graph import state_of
 from helpers.network import own_port
@@ -27,7 +29,10 @@ from sim_bridge.nodes.driver_topics import (
 )
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
-from steering_net.vehicle import MAX_STEERING_RAD
+from sim_bridge.simulator.track import make_track
+from steering_net.vehicle import MAX_STEERING_RAD, pursuit_steering_rad, yaw_rate_radps
+
+TRACK = 3
 
 
 def twist(speed_mps, yaw_rate_radps):
@@ -92,7 +97,8 @@ class Person:
 def person():
     port = own_port()
     bridge = ManagedProcess('bridge', ['bridge', '--ros-args', '-p', f'port:={port}'])
-    words = ['simulate', '--url', f'ws://127.0.0.1:{port}', '--when-ready', '--track', '3']
+    url = f'ws://127.0.0.1:{port}'
+    words = ['simulate', '--url', url, '--when-ready', '--track', str(TRACK)]
     try:
         wait_for(lambda: state_of(port), 30.0, 'an answer')
         with started_node('person') as node:
@@ -129,6 +135,57 @@ def test_car_follows_a_twist_until_it_is_silent_and_then_stops(person):
     wait_for(lambda: person.state()['speed_mps'] < 0.1, 10.0, 'a standing car')
     person.hears(0.2)
     assert person.drivers[-1] == 'nobody'
+
+
+class PurePursuit:
+    """A planner that knows the track and odometry, and publishes Twist alone."""
+
+    AHEAD_M = 8.0
+    SPEED_MPS = 5.0
+
+    def __init__(self, node):
+        self.track = make_track(TRACK)
+        self.s_m = self.track.start_m
+        self.heard = []
+        self.publisher = node.create_publisher(Twist, 'cmd_vel', 10)
+        self.subscription = node.create_subscription(
+            Odometry, 'ground_truth/odom', self.on_odometry, 10
+        )
+
+    def on_odometry(self, message):
+        self.heard.append(message)
+        place, turn = message.pose.pose.position, message.pose.pose.orientation
+        yaw_rad = 2.0 * math.atan2(turn.z, turn.w)
+        self.s_m = self.track.project(place.x, place.y, self.s_m).s_m
+        x_m, y_m = self.track.pose(self.s_m + self.AHEAD_M)[:2]
+        dx_m, dy_m = x_m - place.x, y_m - place.y
+        cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+        steering_rad = pursuit_steering_rad(dx_m * cos + dy_m * sin, dy_m * cos - dx_m * sin)
+        self.publisher.publish(
+            twist(self.SPEED_MPS, yaw_rate_radps(self.SPEED_MPS, float(steering_rad)))
+        )
+
+
+@pytest.mark.real_time
+def test_planner_that_knows_only_twist_drives_a_stretch_by_the_true_odometry(person):
+    off_middle_m, off_road = [], []
+    person.node.create_subscription(
+        Float32, 'ground_truth/cross_track', lambda it: off_middle_m.append(abs(it.data)), 10
+    )
+    person.node.create_subscription(
+        Bool, 'ground_truth/off_road', lambda it: off_road.append(it.data), 10
+    )
+    planner = PurePursuit(person.node)
+    wait_for(lambda: person.hears(0.1) or planner.heard, 10.0, 'odometry')
+    start_m = planner.s_m
+    wait_for(lambda: person.hears(0.1) or planner.s_m - start_m > 40.0, 60.0, 'a stretch')
+    person.node.destroy_subscription(planner.subscription)
+    odometry = planner.heard[-1]
+    assert odometry.twist.twist.linear.x == pytest.approx(planner.SPEED_MPS, abs=0.5)
+    assert (odometry.header.frame_id, odometry.child_frame_id) == ('map', 'base_link')
+    assert max(off_middle_m) < 1.0
+    assert not any(off_road)
+    assert person.state()['driver'] == 'cmd_vel'
 
 
 @pytest.mark.real_time

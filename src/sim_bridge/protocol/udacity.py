@@ -168,7 +168,8 @@ def _truth(payload: Mapping[str, object]) -> Truth | None:
     )
     if not are_numbers or not isinstance(values['laps'], int) or values['laps'] < 0:
         return None
-    return Truth(**values)
+    kinds: dict[str, type] = {'laps': int, 'off_road': bool}
+    return Truth(**{name: kinds.get(name, float)(value) for name, value in values.items()})
 
 
 def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:

@@ -116,6 +116,11 @@ class CarSession:
         return self._scheduler.speed_mps if self.client else 0.0
 
     @property
+    def signed_speed_mps(self) -> float:
+        """Speed of the car, m/s, negative if it moves backwards, as far as that is known."""
+        return self._scheduler.signed_speed_mps if self.client else 0.0
+
+    @property
     def free_s(self) -> float:
         """Time from which on another client may take the car; never from a paused simulator."""
         if self.client is None:

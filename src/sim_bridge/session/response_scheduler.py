@@ -92,6 +92,11 @@ class ResponseScheduler:
         return State.UNREADABLE if self._is_unreadable else self._state
 
     @property
+    def signed_speed_mps(self) -> float:
+        """Newest speed, negative if the car moves backwards, see `StopController.signed_mps`."""
+        return self._stop_controller.signed_mps
+
+    @property
     def _is_overridden(self) -> bool:
         """Whether the hold or a person decides in place of the nodes."""
         return self._is_held or self._person is not None
