@@ -47,7 +47,13 @@ PARAMETERS = (
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
     Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
-    Parameter('command_timeout', 0.1, 'Longest wait for the commands of a frame, s.', 0.01, 1.0),
+    Parameter(
+        'command_timeout',
+        0.1,
+        'Longest wait for the commands of a frame, s; 0: without end (lock-step).',
+        0.0,
+        1.0,
+    ),
     Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
     Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
@@ -237,6 +243,8 @@ _LEVELS = {
 
 def _limits(values: Mapping[str, Any]) -> Limits:
     try:
+        if values['command_timeout'] == 0.0:
+            return Limits(stop_timeout_s=values['stop_timeout'], lock_step=True)
         return Limits(
             command_timeout_s=values['command_timeout'], stop_timeout_s=values['stop_timeout']
         )

@@ -30,6 +30,11 @@ from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vehicle import yaw_rate_radps
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
+_LOCK_STEP_REFUSED = (
+    'command_timeout is 0 (lock-step), but the world of this simulator runs on while it waits; '
+    '0.1 s is used. The embedded simulator waits with --fast'
+)
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -103,6 +108,8 @@ class CarInterface:
     def publish(self, now_s: float, frame: Telemetry, stamp_ns: int) -> None:
         """Publish a frame, then show it on the page while the network computes."""
         self._rate.tick(now_s)
+        if self._session.lock_step_refused:
+            self._node.get_logger().warning(_LOCK_STEP_REFUSED, once=True)
         self._publish(frame, stamp_ns)
         if self._feed.keep(frame.jpeg):
             self._feed.add(self._moment(now_s, frame))
@@ -188,6 +195,8 @@ class CarInterface:
         is_driven = session.driver in (Driver.JOYSTICK, Driver.TWIST, Driver.ACKERMANN)
         reason = '' if is_driven else ', '.join(self._monitor.reasons)
         missing = '' if self._has_planner else reason
+        if session.lock_step_refused:
+            reason = ', '.join(filter(None, (reason, _LOCK_STEP_REFUSED)))
         is_unreadable = session.state is State.UNREADABLE
         return {
             'ready': not missing,

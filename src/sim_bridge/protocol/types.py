@@ -78,7 +78,7 @@ class Telemetry:
     steering_rad: present angle of the wheels, left positive. throttle: 0..1. speed_mps: magnitude.
     jpeg: the image of the camera as it was sent. run: number of resets so far; None for a
     simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent. truth:
-    None if it is not sent.
+    None if it is not sent. waits: whether the simulator's world stands still until the answer.
     """
 
     steering_rad: float
@@ -88,6 +88,7 @@ class Telemetry:
     run: int | None = None
     time_ns: int | None = None
     truth: Truth | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ returns is SI with REP-103 signs (metres, seconds, radians, left is positive). P
 frozen values out, and back. The bridge uses `UdacityLink`; the embedded simulator uses the
 inverses, `encode_telemetry` and `decode_command`.
 
-The embedded simulator adds the fields `run`, `time_ns` and `truth` (a JSON object as text) to its
-telemetry, which other servers ignore. It accepts the events of `Control`, which are sent only to a
-simulator with a `run`.
+The embedded simulator adds the fields `run`, `time_ns`, `truth` (a JSON object as text) and
+`waits` to its telemetry, which other servers ignore. It accepts the events of `Control`, which are
+sent only to a simulator with a `run`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ EVENT_MANUAL = 'manual'
 _FIELD_RUN = 'run'
 _FIELD_TIME = 'time_ns'
 _FIELD_TRUTH = 'truth'
+_FIELD_WAITS = 'waits'
 
 _TRUTH_NAMES = {field.name for field in dataclass_fields(Truth)}
 _MAX_TRUTH_CHARS = 1000
@@ -142,6 +143,7 @@ def _decode(payload: Mapping[str, object]) -> Telemetry:
         run=_count(payload, _FIELD_RUN),
         time_ns=_count(payload, _FIELD_TIME),
         truth=_truth(payload),
+        waits=_count(payload, _FIELD_WAITS) == 1,
     )
 
 
@@ -190,6 +192,8 @@ def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
             fields[field] = str(value)
     if telemetry.truth is not None:
         fields[_FIELD_TRUTH] = json.dumps(vars(telemetry.truth))
+    if telemetry.waits:
+        fields[_FIELD_WAITS] = '1'
     return fields
 
 

@@ -63,6 +63,7 @@ class CarSession:
     the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
     is whether the car is braked and kept standing, whichever client drives it. `resets` counts the
     resets of its simulators. `stamp_ns` is the stamp of the newest frame. `driver` is what drives.
+    `lock_step_refused` is whether lock-step is wanted and the simulator does not wait for it.
 
     `on_driver` is called when `driver` has changed, `on_person_command` when the command of a
     person was sent in answer to a frame.
@@ -84,6 +85,7 @@ class CarSession:
         self.is_held = False
         self.resets = 0
         self.stamp_ns = 0
+        self.lock_step_refused = False
         self.driver = Driver.NETWORK
         self.on_driver: Callable[[], None] = lambda: None
         self.on_person_command: PersonCommand = lambda _stamp_ns, _command: None
@@ -122,10 +124,14 @@ class CarSession:
 
     @property
     def free_s(self) -> float:
-        """Time from which on another client may take the car; never from a paused simulator."""
+        """Time from which on another client may take the car.
+
+        A simulator that is paused, or waits for a slow node in lock-step, does not lose it.
+        """
         if self.client is None:
             return -math.inf
-        return math.inf if self.state is State.PAUSED else self.client.heard_s + SILENCE_S
+        is_silent_on_purpose = self.state is State.PAUSED or self._scheduler.waits_for_nodes
+        return math.inf if is_silent_on_purpose else self.client.heard_s + SILENCE_S
 
     def is_free(self, now_s: float) -> bool:
         """Whether no client drives the car, or only one that has fallen silent."""
@@ -171,7 +177,8 @@ class CarSession:
             self.counters.superseded += 1
             return None
         self.stamp_ns = max(self._stamp(frame, stamp_ns), self.stamp_ns + 1)
-        self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps)
+        self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps, waits=frame.waits)
+        self.lock_step_refused = self._limits.lock_step and not frame.waits
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:

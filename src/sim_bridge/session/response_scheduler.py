@@ -67,6 +67,7 @@ class ResponseScheduler:
         self._state = State.WAITING
         self._is_unreadable = False
         self._is_paused = False
+        self._is_lock_step = False
         self._nodes_ready = nodes_ready
         self._is_held = is_held
         self._person = person
@@ -102,12 +103,20 @@ class ResponseScheduler:
         return self._is_held or self._person is not None
 
     @property
+    def waits_for_nodes(self) -> bool:
+        """Whether a telemetry waits for its commands without end, in lock-step."""
+        return self._is_lock_step and self._nodes_ready and self.has_waiting
+
+    @property
     def has_waiting(self) -> bool:
         """Whether a telemetry waits for its answer."""
         return self._waiting is not None
 
-    def telemetry(self, now_s: float, stamp_ns: int, speed_mps: float) -> None:
-        """Take a frame that the nodes will get."""
+    def telemetry(
+        self, now_s: float, stamp_ns: int, speed_mps: float, *, waits: bool = False
+    ) -> None:
+        """Take a frame that the nodes will get. waits: the world stands still until the answer."""
+        self._is_lock_step = waits and self.limits.lock_step
         self._measure(now_s, speed_mps)
         self._await_answer(now_s, Kind.FRAME, stamp_ns)
         if self._is_paused:
@@ -247,12 +256,14 @@ class ResponseScheduler:
         """Answer if the steering of the waiting telemetry has come and a throttle is fresh enough.
 
         The throttle may be that of the frame before: it counts until the next one has been awaited
-        for `command_timeout_s`.
+        for `command_timeout_s`. In lock-step it must be that of this frame.
         """
         waiting = self._waiting
         if waiting is None or waiting.steering_rad is None or now_s < waiting.free_s:
             return None
         if self._is_overridden:
+            return None
+        if self._is_lock_step and self._throttle_awaited_since_s is not None:
             return None
         throttle_age_s = _age_s(now_s, self._throttle_awaited_since_s)
         if self._throttle is None or throttle_age_s > self.limits.command_timeout_s:
@@ -359,6 +370,8 @@ class ResponseScheduler:
         """
         if self._is_overridden or (self._nodes_ready and not waiting.nodes_were_ready):
             return waiting.received_s
+        if self.waits_for_nodes:
+            return math.inf
         if self._waits_standing(waiting):
             return waiting.received_s + self.limits.stop_timeout_s
         deadline_s = waiting.received_s + self.limits.command_timeout_s
