@@ -92,8 +92,14 @@ class StateTopics:
         """Publish the state at a frame, with its stamp. `speed_mps` is signed."""
         if self._joints.get_subscription_count():
             self._publish_joints(frame.steering_rad, stamp_ns, speed_mps)
-        if frame.truth is not None:
-            self._publish_truth(frame.truth, stamp_ns)
+        if frame.truth is not None and self._has_truth_subscription():
+            truth = Truth.parse(frame.truth)
+            if truth is not None:
+                self._publish_truth(truth, stamp_ns)
+
+    def _has_truth_subscription(self) -> bool:
+        publishers = (self._odometry, *self._values)
+        return any(publisher.get_subscription_count() for publisher in publishers)
 
     def _publish_joints(self, steering_rad: float, stamp_ns: int, speed_mps: float) -> None:
         dt_s = 1e-9 * (stamp_ns - self._stamp_ns)

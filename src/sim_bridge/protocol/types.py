@@ -7,10 +7,14 @@ format to these values and back.
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Protocol
+
+_MAX_TRUTH_CHARS = 1000
+_MAX_TRUTH = 1e6
 
 
 class PacketError(ValueError):
@@ -70,6 +74,26 @@ class Truth:
     lap_time_s: float
     off_road: bool
 
+    def text(self) -> str:
+        """Return the truth as a JSON object."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Truth | None:
+        """Return the truth of a JSON object; None for an incomplete one or another text."""
+        try:
+            values = json.loads(text if len(text) <= _MAX_TRUTH_CHARS else '')
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(values, dict) or values.keys() != {one.name for one in fields(cls)}:
+            return None
+        if not all(isinstance(value, int | float) for value in values.values()):
+            return None
+        if not all(abs(value) <= _MAX_TRUTH for value in values.values()) or values['laps'] < 0:
+            return None
+        kinds: dict[str, type] = {'laps': int, 'off_road': bool}
+        return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
+
 
 @dataclass(frozen=True)
 class Telemetry:
@@ -78,7 +102,8 @@ class Telemetry:
     steering_rad: present angle of the wheels, left positive. throttle: 0..1. speed_mps: magnitude.
     jpeg: the image of the camera as it was sent. run: number of resets so far; None for a
     simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent. truth:
-    None if it is not sent. waits: whether the simulator's world stands still until the answer.
+    text for `Truth.parse`, because few drives need it; None if it is not sent. waits: whether the
+    simulator's world stands still until the answer.
     """
 
     steering_rad: float
@@ -87,7 +112,7 @@ class Telemetry:
     jpeg: bytes
     run: int | None = None
     time_ns: int | None = None
-    truth: Truth | None = None
+    truth: str | None = None
     waits: bool = False
 
 

@@ -16,12 +16,10 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from dataclasses import fields as dataclass_fields
 
 from sim_bridge.protocol.types import (
     Command,
@@ -29,7 +27,6 @@ from sim_bridge.protocol.types import (
     HalfCommandError,
     PacketError,
     Telemetry,
-    Truth,
 )
 from steering_net.vehicle import MAX_STEERING_RAD
 
@@ -41,10 +38,6 @@ _FIELD_RUN = 'run'
 _FIELD_TIME = 'time_ns'
 _FIELD_TRUTH = 'truth'
 _FIELD_WAITS = 'waits'
-
-_TRUTH_NAMES = {field.name for field in dataclass_fields(Truth)}
-_MAX_TRUTH_CHARS = 1000
-_MAX_TRUTH = 1e6
 
 _MPS_PER_MPH = 0.44704
 
@@ -142,7 +135,7 @@ def _decode(payload: Mapping[str, object]) -> Telemetry:
         jpeg=_image(payload),
         run=_count(payload, _FIELD_RUN),
         time_ns=_count(payload, _FIELD_TIME),
-        truth=_truth(payload),
+        truth=_truth_text(payload),
         waits=_count(payload, _FIELD_WAITS) == 1,
     )
 
@@ -154,24 +147,9 @@ def _count(payload: Mapping[str, object], field: str) -> int | None:
     return int(str(raw)) if is_number else None
 
 
-def _truth(payload: Mapping[str, object]) -> Truth | None:
-    """Return the optional truth; None if it is missing, incomplete or not made of numbers."""
+def _truth_text(payload: Mapping[str, object]) -> str | None:
     raw = payload.get(_FIELD_TRUTH)
-    if not isinstance(raw, str) or len(raw) > _MAX_TRUTH_CHARS:
-        return None
-    try:
-        values = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(values, dict) or values.keys() != _TRUTH_NAMES:
-        return None
-    are_numbers = all(
-        isinstance(value, int | float) and abs(value) <= _MAX_TRUTH for value in values.values()
-    )
-    if not are_numbers or not isinstance(values['laps'], int) or values['laps'] < 0:
-        return None
-    kinds: dict[str, type] = {'laps': int, 'off_road': bool}
-    return Truth(**{name: kinds.get(name, float)(value) for name, value in values.items()})
+    return raw if isinstance(raw, str) else None
 
 
 def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
@@ -191,7 +169,7 @@ def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
         if value is not None:
             fields[field] = str(value)
     if telemetry.truth is not None:
-        fields[_FIELD_TRUTH] = json.dumps(vars(telemetry.truth))
+        fields[_FIELD_TRUTH] = telemetry.truth
     if telemetry.waits:
         fields[_FIELD_WAITS] = '1'
     return fields

@@ -178,7 +178,7 @@ class Simulator:
             jpeg=jpeg,
             run=self.run,
             time_ns=round(1e9 * self.time_s),
-            truth=self._truth(),
+            truth=self._truth().text(),
             waits=self._options.fast,
         )
         return encode_telemetry(values, CULTURES[self._options.culture])
