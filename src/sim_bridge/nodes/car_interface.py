@@ -78,7 +78,7 @@ class CarInterface:
         self._has_planner = False
         session.set_nodes_ready(clock(), False)
         self._create_publishers()
-        self._state_topics = StateTopics(node, prefix)
+        self._state_topics = StateTopics(node, prefix, session)
         self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
         self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
         self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
@@ -122,16 +122,16 @@ class CarInterface:
             value = getattr(frame, field)
             if value is not None:
                 publisher.publish(conversions.float_message(value))
-        speed_mps = self._session.signed_speed_mps
         if self._twist.get_subscription_count():
-            self._publish_twist(frame, stamp_ns, speed_mps)
-        self._state_topics.publish(frame, stamp_ns, speed_mps)
+            self._publish_twist(frame, stamp_ns)
+        self._state_topics.publish(frame, stamp_ns)
         try:
             self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:
             self._node.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
 
-    def _publish_twist(self, frame: Telemetry, stamp_ns: int, speed_mps: float) -> None:
+    def _publish_twist(self, frame: Telemetry, stamp_ns: int) -> None:
+        speed_mps = self._session.signed_speed_mps
         yaw_rate = yaw_rate_radps(speed_mps, frame.steering_rad)
         head = conversions.header(stamp_ns, self._base_frame)
         self._twist.publish(conversions.twist(head, speed_mps, yaw_rate))

@@ -19,6 +19,7 @@ from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.protocol.types import Telemetry, Truth
+from sim_bridge.session.car_session import CarSession
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
     DRIVE_MPS2,
@@ -64,8 +65,8 @@ class StateTopics:
     is called on the server's thread.
     """
 
-    def __init__(self, node: Node, prefix: str) -> None:
-        self._node, self._prefix = node, prefix
+    def __init__(self, node: Node, prefix: str, session: CarSession) -> None:
+        self._node, self._prefix, self._session = node, prefix, session
         self._map_frame = prefix + topics.MAP_FRAME
         self._base_frame = prefix + topics.BASE_FRAME
         self._rolled_m = 0.0
@@ -88,10 +89,10 @@ class StateTopics:
     def _publisher(self, kind: type, topic: str, quality: QoSProfile = NEWEST) -> Any:
         return self._node.create_publisher(kind, self._prefix + topic, quality)
 
-    def publish(self, frame: Telemetry, stamp_ns: int, speed_mps: float) -> None:
-        """Publish the state at a frame, with its stamp. `speed_mps` is signed."""
+    def publish(self, frame: Telemetry, stamp_ns: int) -> None:
+        """Publish the state at a frame, with its stamp."""
         if self._joints.get_subscription_count():
-            self._publish_joints(frame.steering_rad, stamp_ns, speed_mps)
+            self._publish_joints(frame.steering_rad, stamp_ns)
         if frame.truth is not None and self._has_truth_subscription():
             truth = Truth.parse(frame.truth)
             if truth is not None:
@@ -101,7 +102,8 @@ class StateTopics:
         publishers = (self._odometry, *self._values)
         return any(publisher.get_subscription_count() for publisher in publishers)
 
-    def _publish_joints(self, steering_rad: float, stamp_ns: int, speed_mps: float) -> None:
+    def _publish_joints(self, steering_rad: float, stamp_ns: int) -> None:
+        speed_mps = self._session.signed_speed_mps
         dt_s = 1e-9 * (stamp_ns - self._stamp_ns)
         self._stamp_ns = stamp_ns
         self._rolled_m += speed_mps * min(dt_s, _LONGEST_STEP_S)
