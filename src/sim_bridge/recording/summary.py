@@ -14,14 +14,14 @@ import numpy as np
 from sim_bridge.recording.sources import is_bag, read_bag, render_track
 from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
-from steering_net.data.driving_log import BadRow, Log, find_image, read_log
+from steering_net.data.driving_log import BadRow, Log, read_log, troubles
+from steering_net.data.frame_files import find_image
 from steering_net.data.recording import Recording, find_log, from_log
 from steering_net.errors import ImageError
 from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera
 from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
-_SHOWN_BAD_ROWS = 20
 _SHOWN_FRAMES = 12
 _LONGEST_GAP_S = 0.5
 
@@ -83,10 +83,8 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield report['source']
     yield f'  format    {report["format"]}'
     yield f'  rows      {report["rows"]} good, {len(report["bad_rows"])} bad'
-    for bad in report['bad_rows'][:_SHOWN_BAD_ROWS]:
-        yield f'            line {bad["line"]}: {bad["reason"]}'
-    if len(report['bad_rows']) > _SHOWN_BAD_ROWS:
-        yield f'            and {len(report["bad_rows"]) - _SHOWN_BAD_ROWS} more'
+    for trouble in troubles([BadRow(**bad) for bad in report['bad_rows']]):
+        yield f'            {trouble}'
     yield f'  cameras   {", ".join(report["cameras"])}; {report["missing_images"]} images missing'
     zeros = 100 * report['zero_share']
     yield f'  steering  {low:.1f} to {high:.1f} degrees, left positive; {zeros:.1f} % exact zeros'

@@ -12,18 +12,19 @@ from steering_net.data.driving_log import (
     Log,
     LogError,
     Series,
-    find_image,
     read_log,
     smooth,
     smoothed_steering_rad,
+    troubles,
 )
-from steering_net.errors import ImageError
+from steering_net.data.frame_files import read_jpeg
 from steering_net.vision.camera_model import TRAINING, Rgb, find_camera
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg
 
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')
+LOG_SUFFIXES = ('.csv', '.tsv', '.txt')
 _RECORDER_PERIOD_S = 0.1
 
 
@@ -69,15 +70,20 @@ class Recording:
         return rgb
 
 
-def read_folder(path: Path, camera: str = TRAINING) -> Recording:
-    """Read a log, or a folder with one of LOG_NAMES; each bad row gives a warning.
+def read_folder(path: Path, camera: str = TRAINING, steering_unit: str = '') -> Recording:
+    """Read a log, or a folder with a log; each kind of bad row gives a warning.
 
-    `camera` is the camera of the frames.
+    `camera` is the camera of the frames, `steering_unit` one of STEERING_UNITS or empty.
     """
-    log = read_log(find_log(path))
-    for bad in log.bad_rows:
-        _LOG.warning('%s line %d left out: %s', log.path, bad.line, bad.reason)
+    log = read_log(find_log(path), steering_unit)
+    warn_of_bad_rows(log)
     return from_log(log, camera)
+
+
+def warn_of_bad_rows(log: Log) -> None:
+    """Log one warning for each kind of bad row."""
+    for trouble in troubles(log.bad_rows):
+        _LOG.warning('%s: %s', log.path, trouble)
 
 
 def no_speed(recording: Recording) -> LogError:
@@ -89,13 +95,25 @@ def no_speed(recording: Recording) -> LogError:
 
 
 def find_log(path: Path) -> Path:
-    """Return the log in a folder, or `path` if it is a file; LogError for a folder without one."""
+    """Return the log in a folder, or `path` if it is a file; LogError for a folder without one.
+
+    It is the file with one of LOG_NAMES, whatever its capitals, or the only file with one of
+    LOG_SUFFIXES.
+    """
     if not path.is_dir():
         return path
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in LOG_SUFFIXES)
     for name in LOG_NAMES:
-        if (path / name).is_file():
-            return path / name
-    raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}')
+        for file in files:
+            if file.name.lower() == name:
+                return file
+    logs = [file for file in files if file.suffix.lower() in LOG_SUFFIXES[:2]] or files
+    if len(logs) > 1:
+        found = ', '.join(file.name for file in logs[:5])
+        raise LogError(f'{path} holds several files that may be the log: {found}; name one')
+    if not logs:
+        raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}')
+    return logs[0]
 
 
 def from_log(log: Log, camera: str = TRAINING) -> Recording:
@@ -112,11 +130,7 @@ def from_log(log: Log, camera: str = TRAINING) -> Recording:
     names = [row.center for row in rows]
 
     def load(index: int) -> bytes:
-        path = find_image(names[index], root)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise ImageError(f'cannot read {path}: {error.strerror}') from error
+        return read_jpeg(names[index], root)
 
     speed_mps = np.array([row.speed_mps for row in rows])
     return Recording(
