@@ -27,7 +27,8 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from sim_bridge.nodes.runner import interruptible, ros
-from sim_bridge.recording.bag import BagError, BagWriter, Offer
+from sim_bridge.recording.bag import BagWriter, Offer
+from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     DRIVE_TOPICS,
     RECORDED_TOPICS,

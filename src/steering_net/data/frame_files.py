@@ -53,6 +53,20 @@ def base_name(name: str) -> str:
     return re.split(r'[\\/]', name)[-1]
 
 
+def natural_key(name: str) -> list[tuple[str, int]]:
+    """Return a key that sorts drive_2 before drive_10."""
+    return [(text, int(digits or 0)) for text, digits in re.findall(r'(\D*)(\d*)', name)]
+
+
+def images_in(folder: Path) -> list[str]:
+    """Return the names of the images in a folder, or else those in its IMG, sorted by number."""
+    for place in (folder, folder / _names(folder).get('img', 'IMG')):
+        names = [name for name in _names(place).values() if Path(name).suffix.lower() in SUFFIXES]
+        if names:
+            return sorted(set(names), key=natural_key)
+    return []
+
+
 def find_image(name: str, root: Path) -> Path:
     """Return the image file for a name in a log whose folder is `root`.
 

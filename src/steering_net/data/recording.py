@@ -2,7 +2,7 @@
 """Recording: the frames of a drive in order, each with time, steering and speed."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from steering_net.data.driving_log import (
     Log,
     LogError,
     Series,
+    name_time,
     read_log,
     smooth,
     smoothed_steering_rad,
     troubles,
 )
-from steering_net.data.frame_files import read_jpeg
-from steering_net.vision.camera_model import TRAINING, Rgb, find_camera
+from steering_net.data.frame_files import base_name, images_in, read_jpeg
+from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, Rgb, find_camera
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg
 
@@ -70,20 +71,33 @@ class Recording:
         return rgb
 
 
-def read_folder(path: Path, camera: str = TRAINING, steering_unit: str = '') -> Recording:
+def read_folder(path: Path, camera: str = '', steering_unit: str = '') -> Recording:
     """Read a log, or a folder with a log; each kind of bad row gives a warning.
 
-    `camera` is the camera of the frames, `steering_unit` one of STEERING_UNITS or empty.
+    `camera` is the camera of the frames, `steering_unit` one of STEERING_UNITS. If they are empty,
+    the camera is that of `camera_of`, and the unit that of the recorder.
     """
     log = read_log(find_log(path), steering_unit)
     warn_of_bad_rows(log)
-    return from_log(log, camera)
+    return from_log(log, camera or camera_of(row.center for row in log.rows))
 
 
 def warn_of_bad_rows(log: Log) -> None:
     """Log one warning for each kind of bad row."""
     for trouble in troubles(log.bad_rows):
         _LOG.warning('%s: %s', log.path, trouble)
+
+
+def camera_of(names: Iterable[str]) -> str:
+    """Return the camera that took the frames with these names.
+
+    The recorder of Training mode names a frame after its camera and its time. drive.py, which
+    records in Autonomous mode, names it after its time alone.
+    """
+    is_driven = all(
+        base_name(name)[:1].isdigit() and name_time(name) is not None for name in names
+    )
+    return AUTONOMOUS if is_driven else TRAINING
 
 
 def no_speed(recording: Recording) -> LogError:
@@ -112,7 +126,12 @@ def find_log(path: Path) -> Path:
         found = ', '.join(file.name for file in logs[:5])
         raise LogError(f'{path} holds several files that may be the log: {found}; name one')
     if not logs:
-        raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}')
+        reason = (
+            ': it has frames without their steering, which only replay and export --mp4 take'
+            if images_in(path)
+            else ', nor a bag'
+        )
+        raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}{reason}')
     return logs[0]
 
 

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from steering_net.data.centerline import Edges, load_edges
 from steering_net.data.driving_log import Log, LogError, Series, read_log
 from steering_net.data.frame_files import LeftOut, base_name, read_image
-from steering_net.data.recording import Recording, warn_of_bad_rows
+from steering_net.data.recording import Recording, camera_of, warn_of_bad_rows
 from steering_net.errors import ImageError
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.labels import Labelling, of_log, of_recording
-from steering_net.vision.camera_model import TRAINING, Rgb, find_camera
+from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import Profile
@@ -63,19 +63,20 @@ class LogSource:
 
     `label_logs` hold the whole time series of the runs that this log samples: a frame that is in
     one of them gets its label from there. `only_sources` selects rows by their source. `camera`
-    is the camera of the images, and `steering_unit` the unit of the steering, as `read_log` takes
-    it.
+    is the camera of the images, and `steering_unit` the unit of the steering, as `read_folder`
+    takes them.
     """
 
     csv: Path
     label_logs: tuple[Path, ...] = ()
     only_sources: tuple[str, ...] = ()
-    camera: str = TRAINING
+    camera: str = ''
     steering_unit: str = ''
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown camera."""
-        find_camera(self.camera)
+        if self.camera:
+            find_camera(self.camera)
 
 
 def recorded_frames(
@@ -164,7 +165,7 @@ class _Images:
     """Reads the images of a log, and warns once if they have to be scaled."""
 
     def __init__(self, log: Log, source: LogSource) -> None:
-        self.camera = source.camera
+        self.camera = source.camera or camera_of(row.center for row in log.rows)
         self._root = log.path.parent
         self._notice = SizeNotice(str(log.path))
 
