@@ -176,6 +176,11 @@ class BagWriter:
         except (WriterError, OSError) as error:
             raise BagError(f'cannot record to {path}: {error}') from error
 
+    @property
+    def unit(self) -> str:
+        """Name of what `messages` counts."""
+        return 'messages'
+
     def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
         """Add a topic. Raises BagError if the definition of the message type is unknown."""
         if message_type not in TYPES.fielddefs:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim_bridge.recording.bag import Bag, check_car, stamp_ns
+from sim_bridge.recording.frame_folder import unused_image
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -127,7 +127,7 @@ def export_log(bag: Bag, folder: Path) -> int:
                     f'{bag.path} holds no steering: a bag needs {STEERING_ANGLE}, a log a column '
                     'steering'
                 )
-            path = _unused(images, frame.stamp_ns)
+            path = unused_image(images, frame.stamp_ns, 'center_')
             path.write_bytes(frame.jpeg)
             file.write(
                 recorder_row(
@@ -140,16 +140,6 @@ def export_log(bag: Bag, folder: Path) -> int:
             rows += 1
     os.replace(partial, log)
     return rows
-
-
-def _unused(images: Path, stamp_ns: int) -> Path:
-    """Return a file name with the frame's time, as the recorder does, or the next free time."""
-    while True:
-        moment = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=UTC)
-        name = f'center_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg'
-        if not (images / name).exists():
-            return images / name
-        stamp_ns += 1_000_000
 
 
 def export_video(
