@@ -73,7 +73,11 @@ ROS = {
     'visualization_msgs',
 }
 # The wire and the simulator's log files are the two formats that are not SI.
-MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol/udacity.py', 'steering_net/data/driving_log.py')
+MAY_KNOW_FOREIGN_UNITS = (
+    'sim_bridge/protocol/udacity.py',
+    'steering_net/data/driving_log.py',
+    'steering_net/data/log_table.py',
+)
 MAY_KNOW_ROS = ('sim_bridge/nodes/', 'steering_net/ros/')
 
 

@@ -28,6 +28,7 @@ from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
+from sim_bridge.process import DRIVE_ID
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.arbiter import SourceTimeouts
@@ -201,7 +202,7 @@ class BridgeNode(Node):
         cars = [
             {'car': number, **car.status()} for number, car in enumerate(self._cars.values(), 1)
         ]
-        return {**together(cars), **self._common(), 'cars': cars}
+        return {**together(cars), **self._common(), 'drive': DRIVE_ID, 'cars': cars}
 
     def status_of(self, number: int) -> dict[str, Any]:
         """State of the bridge with the values of car `number`, from 0."""

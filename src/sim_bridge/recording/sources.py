@@ -9,35 +9,44 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.recording.bag import Bag, BagError
+from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.export import frames
+from sim_bridge.recording.log_bag import LogBag
+from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
 from sim_bridge.topics import STEERING_ANGLE
 from steering_net.data.driving_log import smooth
 from steering_net.data.recording import Recording, read_folder
-from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera, turned
+from steering_net.vision.camera_model import AUTONOMOUS, find_camera, turned
 from steering_net.vision.frame_size import as_frame
 
 _LOG = logging.getLogger(__name__)
 _QUALITY = 92
 
 
-def is_bag(path: Path) -> bool:
-    """Return whether this is an MCAP file or a folder that holds one."""
-    return path.suffix == '.mcap' or (path.is_dir() and any(path.glob('*.mcap')))
-
-
-def open_recording(path: Path, recorded_with: str = '') -> Recording:
+def open_recording(
+    path: Path, recorded_with: str = '', steering_unit: str = '', car: int = 0
+) -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
     `recorded_with` is the camera of its frames, in the notation of `find_camera`. If it is empty,
-    the camera is that of Autonomous mode for a bag and that of Training mode for a log. Raises
-    LogError or BagError if there is no recording.
+    the camera is that of Autonomous mode for a bag and that of `camera_of` for a log.
+    `steering_unit` is the unit of a log, as `read_log` takes it. `car` is the car of a bag with
+    several; 0: the only one. Raises LogError or BagError if there is no recording.
     """
     if is_bag(path):
-        return read_bag(path, recorded_with or AUTONOMOUS)
-    return read_folder(path, recorded_with or TRAINING)
+        return read_bag(path, recorded_with or AUTONOMOUS, car)
+    return read_folder(path, recorded_with, steering_unit)
+
+
+def open_bag(path: Path, car: int = 0, steering_unit: str = '') -> Bag:
+    """Open a bag, or a log or a folder of frames as a bag; see `open_recording`."""
+    if is_bag(path):
+        return Bag(path, car)
+    if not path.exists():
+        raise BagError(f'there is no bag {path}, and no log and no folder of this name')
+    return LogBag(path, car, steering_unit)
 
 
 def turned_down(recording: Recording, angle_rad: float) -> Recording:
@@ -54,16 +63,17 @@ def turned_down(recording: Recording, angle_rad: float) -> Recording:
     return replace(recording, load=load)
 
 
-def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
+def read_bag(path: Path, camera: str = AUTONOMOUS, car: int = 0) -> Recording:
     """Read the frames of a bag, each with the command that carries its stamp.
 
     While a person or planner drove, it is the command that was sent, not that of the network. Its
     target is the centred one-second mean, because a person steers in jumps. A bag without commands
     is one of manual driving: the steering is the wheels' angle at each frame, and the target is
     such a mean too. Frames without steering are left out with a warning. The JPEG bytes are kept
-    in memory, about 10 kB per frame. `camera` took the frames.
+    in memory, about 10 kB per frame. `camera` took the frames. `car` is the number of
+    the car; 0: the only one.
     """
-    bag = Bag(path)
+    bag = Bag(path, car)
     found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
     if bag.trouble:
         _LOG.warning('%s', bag.trouble)

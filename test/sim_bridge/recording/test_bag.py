@@ -17,7 +17,8 @@ from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, stamp_ns
 from sim_bridge.recording.export import export_log, export_video, frames
 from sim_bridge.recording.sources import read_bag
 from sim_bridge.simulator.camera import encode_jpeg
-from steering_net.data.driving_log import read_image, read_log
+from steering_net.data.driving_log import read_log
+from steering_net.data.frame_files import read_image
 from steering_net.vehicle import MAX_STEERING_RAD
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
@@ -198,7 +199,12 @@ def test_bag_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path, kept):
 
 def test_bag_without_metadata_is_read_completely(drive):
     (drive / 'metadata.yaml').unlink()
-    assert sum(1 for _ in Bag(drive)) == 200
+    bag = Bag(drive)
+    assert sum(1 for _ in bag) == 200
+    assert bag.trouble == (
+        f'{drive} has no metadata.yaml, 200 messages were read: a recorder writes it at its end, '
+        f'and `ros2 bag reindex -s mcap {drive}` makes one'
+    )
 
 
 def test_mcap_file_alone_is_read(drive):
@@ -348,7 +354,7 @@ def test_video_has_every_frame_at_the_drives_rate(drive, tmp_path):
 
 
 @pytest.mark.slow
-def test_export_verb_does_both_and_tells_an_unfinished_bag(drive, tmp_path):
+def test_export_verb_does_both_and_tells_that_metadata_is_missing(drive, tmp_path):
     shutil.copytree(drive, tmp_path / 'cut')
     (tmp_path / 'cut' / 'metadata.yaml').unlink()
     log, video = tmp_path / 'log', tmp_path / 'v.mp4'
@@ -356,7 +362,7 @@ def test_export_verb_does_both_and_tells_an_unfinished_bag(drive, tmp_path):
     assert result.returncode == 0
     assert '40 rows' in result.stdout
     assert '40 frames' in result.stdout
-    assert 'is incomplete, 200 messages were read' in result.stderr
+    assert 'has no metadata.yaml, 200 messages were read: a recorder' in result.stderr
 
 
 @pytest.mark.slow
