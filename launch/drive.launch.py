@@ -10,7 +10,9 @@ node rejects its parameters or the simulator fails. Arguments are checked before
 """
 
 import os
+from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -28,6 +30,7 @@ from launch.substitutions import (
     PathJoinSubstitution,
 )
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
@@ -35,6 +38,7 @@ from sim_bridge.cli.launching import (
     ENDS_WITH_LAUNCH,
     check_arguments,
     interrupts_blocked,
+    with_link_prefix,
 )
 from sim_bridge.process import (
     DDS_PROFILES_FILE,
@@ -51,12 +55,14 @@ from sim_bridge.topics import (
     prefixes,
 )
 from steering_net.process import PARENT_VARIABLE
+from steering_net.vehicle import REAR_AXLE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
-# Pose of the simulator's camera on its car in Autonomous mode, m and rad (REP-103): x is forward,
-# z is up; positive yaw is to the left, positive pitch down, positive roll left side up.
+# Pose of the simulator's camera in base_link in Autonomous mode, m and rad (REP-103): x is
+# forward, z is up; positive yaw is to the left, positive pitch down, positive roll left side up.
+# It is that of urdf/car.urdf, for a machine without robot_state_publisher.
 CAMERA_ON_CAR = {
-    '--x': str(AUTONOMOUS_CAMERA.forward_m),
+    '--x': str(REAR_AXLE_M + AUTONOMOUS_CAMERA.forward_m),
     '--z': str(AUTONOMOUS_CAMERA.height_m),
     '--roll': str(-AUTONOMOUS_CAMERA.roll_right_up_rad),
     '--pitch': str(AUTONOMOUS_CAMERA.pitch_down_rad),
@@ -250,6 +256,35 @@ def cars_of(context: LaunchContext) -> int:
     return int(context.launch_configurations['cars'])
 
 
+def transforms(context: LaunchContext) -> list[Node]:
+    """Return the publishers of the transforms of each car.
+
+    That is robot_state_publisher or, where it is not installed, two static publishers.
+    """
+    try:
+        get_package_prefix('robot_state_publisher')
+    except PackageNotFoundError:
+        return camera_transforms(context)
+    urdf = Path(FindPackageShare('sim_bridge').perform(context), 'urdf', 'car.urdf')
+    text = urdf.read_text(encoding='utf-8')
+    return [
+        car_model(prefix, with_link_prefix(text, prefix)) for prefix in prefixes(cars_of(context))
+    ]
+
+
+def car_model(prefix: str, urdf: str) -> Node:
+    """Return the publisher of the transforms and the description of one car."""
+    return Node(
+        package='robot_state_publisher',
+        executable='robot_state_publisher',
+        exec_name='robot_state_publisher',
+        name='robot_state_publisher',
+        namespace=prefix.rstrip('/'),
+        parameters=[{'robot_description': ParameterValue(urdf, value_type=str)}],
+        prefix=ENDS_WITH_LAUNCH,
+    )
+
+
 def camera_transforms(context: LaunchContext) -> list[Node]:
     """Return the static transforms from each car to its camera."""
     return [
@@ -310,7 +345,7 @@ def generate_launch_description() -> LaunchDescription:
                     *nodes(context),
                     *simulators(context),
                     *viewers(context),
-                    *camera_transforms(context),
+                    *transforms(context),
                     rviz(context),
                 ]
             ),

@@ -62,6 +62,7 @@ MAY_IMPORT = {
     'net': set(),
 }  # fmt: skip
 ROS = {
+    'ackermann_msgs',
     'builtin_interfaces',
     'cv_bridge',
     'diagnostic_msgs',
@@ -77,7 +78,11 @@ ROS = {
     'visualization_msgs',
 }
 # The wire and the simulator's log files are the two formats that are not SI.
-MAY_KNOW_FOREIGN_UNITS = ('sim_bridge/protocol/udacity.py', 'steering_net/data/driving_log.py')
+MAY_KNOW_FOREIGN_UNITS = (
+    'sim_bridge/protocol/udacity.py',
+    'steering_net/data/driving_log.py',
+    'steering_net/data/log_table.py',
+)
 MAY_KNOW_ROS = ('sim_bridge/nodes/', 'steering_net/ros/')
 
 

@@ -94,7 +94,7 @@ def test_wheel_holds_what_ros_looks_for_and_nothing_else(wheel):
         'share/ament_index/resource_index/packages/sim_bridge',
         'share/sim_bridge/package.xml',
     }
-    for folder in ('launch', 'config', 'rviz', 'layouts'):
+    for folder in ('launch', 'config', 'rviz', 'urdf', 'layouts'):
         share |= {f'share/sim_bridge/{name}' for name in files_under(ROOT, folder)}
     programs = {f'lib/sim_bridge/{name}' for name in {*VERBS, *NODES, 'sim-bridge'}}
     assert names == share | programs

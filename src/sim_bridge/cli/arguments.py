@@ -9,6 +9,7 @@ from pathlib import Path
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import TrackName, parse_tracks
 from sim_bridge.topics import MAX_CARS
+from steering_net.data.driving_log import STEERING_UNITS
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
 
@@ -28,6 +29,20 @@ def add_recorded_with(parser: argparse.ArgumentParser | argparse._ArgumentGroup)
         help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag, and '
         'for a log the one of both that has the horizon of its frames. Frames are turned to the '
         'camera of the network',
+    )
+
+
+def add_recording_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add --steering-unit and --car: how a log and a bag of several cars are read."""
+    parser.add_argument(
+        '--steering-unit',
+        choices=tuple(STEERING_UNITS),
+        default='',
+        help='unit of the steering in a log; if not given, that of the recorder: 25 degrees, '
+        'right positive. Right is positive in the others too, unless they are called left',
+    )
+    parser.add_argument(
+        '--car', type=_car, default=0, metavar='N', help='car of a bag with several; 0: the only'
     )
 
 
@@ -123,6 +138,12 @@ def check_output_file(option: str, path: Path | None) -> None:
         raise UsageError(f'{option}: {path} is a folder; name a file in it')
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise UsageError(f'{option}: {path} cannot be written; change its permissions')
+
+
+def _car(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= MAX_CARS):
+        raise argparse.ArgumentTypeError(f'it is {text}; it must be 0..{MAX_CARS}')
+    return int(text)
 
 
 def _camera(text: str) -> str:

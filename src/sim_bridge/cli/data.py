@@ -11,6 +11,7 @@ from typing import Any
 from sim_bridge.cli.arguments import (
     add_json,
     add_recorded_with,
+    add_recording_options,
     check_output_file,
     check_range,
     seed_range,
@@ -30,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='driving log, folder with IMG/ and a log, or bag',
     )
     add_recorded_with(parser)
+    add_recording_options(parser)
     add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to show')
     add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
     add(
@@ -63,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError('there is no data; name a log, a folder, a bag or --tracks A-B')
         check_range('--samples-per-track', args.samples_per_track, 1)
         check_output_file('--json', args.json)
-        sources = [open_source(path, args.recorded_with) for path in args.paths]
+        sources = [
+            open_source(path, args.recorded_with, args.steering_unit, args.car)
+            for path in args.paths
+        ]
         sources += [open_track(seed, args.samples_per_track) for seed in args.tracks or ()]
         reports = [figures(source) for source in sources]
         for source, report in zip(sources, reports, strict=True):

@@ -30,6 +30,7 @@ from sim_bridge.cli.arguments import (
     check_range,
     check_speed_limit,
 )
+from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
 from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
@@ -52,6 +53,7 @@ class DriveError(RuntimeError):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
+    add_recording(parser)
     add(
         '--simulator',
         choices=('embedded', 'external'),
@@ -95,7 +97,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--one-process', action='store_true', help='run the three nodes in one process')
     add('--annotate', action='store_true', help='also draw the predicted path on the frames')
     add('--odometry', action='store_true', help='also publish the path driven so far')
-    add('--record', type=Path, metavar='DIR', help='record the drive to this new folder (MCAP)')
     add('--report', type=Path, metavar='FILE', help='write the report to this JSON file')
 
 
@@ -126,9 +127,11 @@ def _check(args: argparse.Namespace) -> None:
         parse_track(args.track)
     except ValueError as error:
         raise UsageError(f'--{error}') from error
+    if args.network and args.model != 'default':
+        raise UsageError(f'there are two networks, {args.network} and {args.model}; name one')
+    args.model = args.network or args.model
     check_model('--model', args.model)
-    if args.record and args.record.exists():
-        raise UsageError(f'--record: {args.record} already exists; name a new folder')
+    check_recording(args)
     check_output_file('--report', args.report)
 
 
@@ -193,9 +196,8 @@ class _Drive:
         time = {'use_sim_time': args.fast and args.cars == 1}
         for values in commands.values():
             values |= {'cars': args.cars, **time}
-        if args.record:
-            arguments = ['record', str(args.record), '--cars', str(args.cars)]
-            self._recorder = ManagedProcess('recorder', arguments)
+        if words := recorder_words(args):
+            self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
             arguments = [argument for pair in commands.items() for argument in _parameters(*pair)]
             self._nodes.append(GuardedBridge(['together', *quiet, *arguments]))
@@ -215,7 +217,7 @@ class _Drive:
             for prefix in prefixes(args.cars)
             if getattr(args, viewer)
         ]
-        if args.record:
+        if self._recorder:
             self._wait_until_ready()  # So that the first frames are recorded.
         if args.simulator == 'embedded':
             for _ in range(args.cars):

@@ -11,6 +11,7 @@ from pathlib import Path
 from sim_bridge.cli.arguments import (
     add_json,
     add_recorded_with,
+    add_recording_options,
     add_speed_limit,
     check_output_file,
     check_range,
@@ -117,6 +118,7 @@ def _add_recording(parser: argparse.ArgumentParser, files: str) -> None:
         help='a bag, a log, or a folder with IMG/ and driving_log.csv or frames.csv',
     )
     add_recorded_with(parser)
+    add_recording_options(parser)
     parser.add_argument('--out', type=Path, metavar='DIR', help=f'write there: {files}')
 
 
@@ -147,7 +149,7 @@ def _open_loop(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recording
     from sim_bridge.recording.sources import open_recording, turned_down
 
-    recording = open_recording(args.recording, args.recorded_with)
+    recording = open_recording(args.recording, args.recorded_with, args.steering_unit, args.car)
     check_range('--turned-down', args.turned_down, -20.0, 20.0, 'degrees')
     if args.turned_down:
         recording = turned_down(recording, math.radians(args.turned_down))
@@ -158,7 +160,7 @@ def _data_driven(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recorded_frames
     from sim_bridge.recording.sources import open_recording
 
-    recording = open_recording(args.recording, args.recorded_with)
+    recording = open_recording(args.recording, args.recorded_with, args.steering_unit, args.car)
     return on_recorded_frames(recording, args.reference, args.out)
 
 

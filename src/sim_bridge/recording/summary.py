@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from sim_bridge.recording.sources import is_bag, know_camera, open_recording, render_track
+from sim_bridge.recording.sources import know_camera, open_recording, render_track
+from sim_bridge.recording.storage import is_bag, storage_kind
 from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
-from steering_net.data.driving_log import BadRow, Log, find_image, read_log
-from steering_net.data.recording import Recording, find_log, from_log
+from steering_net.data.driving_log import BadRow, Log, read_log, troubles
+from steering_net.data.frame_files import find_image
+from steering_net.data.recording import Recording, camera_of, find_log, from_log
 from steering_net.errors import ImageError
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
-_SHOWN_BAD_ROWS = 20
 _SHOWN_FRAMES = 12
 _LONGEST_GAP_S = 0.5
 
@@ -37,17 +38,21 @@ class Source:
     missing_images: int = 0
 
 
-def open_source(path: Path, recorded_with: str = '') -> Source:
+def open_source(
+    path: Path, recorded_with: str = '', steering_unit: str = '', car: int = 0
+) -> Source:
     """Open a log, a folder with a log, or a bag; LogError or BagError if it cannot be read.
 
-    `recorded_with` is the camera that took the frames, as in `open_recording`.
+    The options are those of `open_recording`.
     """
     if is_bag(path):
-        return Source(open_recording(path, recorded_with), 'a bag (MCAP)')
-    log = read_log(find_log(path))
+        recording = open_recording(path, recorded_with, car=car)
+        return Source(recording, f'a bag ({storage_kind(path)})')
+    log = read_log(find_log(path), steering_unit)
     cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
     missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
-    recording = know_camera(from_log(log), recorded_with)
+    named = from_log(log, camera_of(row.center for row in log.rows))
+    recording = know_camera(named, recorded_with)
     return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)
 
 
@@ -84,10 +89,8 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield report['source']
     yield f'  format    {report["format"]}'
     yield f'  rows      {report["rows"]} good, {len(report["bad_rows"])} bad'
-    for bad in report['bad_rows'][:_SHOWN_BAD_ROWS]:
-        yield f'            line {bad["line"]}: {bad["reason"]}'
-    if len(report['bad_rows']) > _SHOWN_BAD_ROWS:
-        yield f'            and {len(report["bad_rows"]) - _SHOWN_BAD_ROWS} more'
+    for trouble in troubles([BadRow(**bad) for bad in report['bad_rows']]):
+        yield f'            {trouble}'
     yield f'  cameras   {", ".join(report["cameras"])}; {report["missing_images"]} images missing'
     reason = report['camera_reason']
     yield f'  seen by   the camera {report["camera"]}{f", {reason}" if reason else ""}'

@@ -58,16 +58,16 @@ def find_horizon(recording: Recording) -> Horizon | None:
     return Horizon(float(middle) - _BIAS_PX, error_px, len(rows))
 
 
-def with_camera(recording: Recording, default: str = TRAINING) -> Recording:
-    """Return a recording with the camera that its horizon tells; with `default` if it tells none.
+def with_camera(recording: Recording) -> Recording:
+    """Return a recording with the camera that its horizon tells, or its own if it tells none.
 
     The reason is in the recording's `camera_reason`.
     """
-    camera, reason = camera_of(find_horizon(recording), default)
+    camera, reason = camera_by(find_horizon(recording), recording.camera)
     return replace(recording, camera=camera, camera_reason=reason)
 
 
-def camera_of(horizon: Horizon | None, default: str) -> tuple[str, str]:
+def camera_by(horizon: Horizon | None, default: str) -> tuple[str, str]:
     """Return the camera that a horizon tells, or `default`, and the reason for people."""
     if horizon is None:
         return default, (

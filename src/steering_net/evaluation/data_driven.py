@@ -14,7 +14,6 @@ of this trajectory, and by 0.82 with those of the mean's.
 """
 
 import functools
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from steering_net.data.centerline import directions, load_edges, middles_of
 from steering_net.data.driving_log import LogError, Series
+from steering_net.data.frame_files import LeftOut
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad
 from steering_net.errors import ImageError
@@ -41,7 +41,6 @@ from steering_net.vision.camera_model import (
 from steering_net.vision.crop import crop_of
 from steering_net.vision.frame_size import as_frame
 
-_LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
 LEAST_KNOWN = 0.9
 _SUBSTEP_M = 0.1
@@ -228,7 +227,7 @@ class _Run:
         self._distance_m = 0.0
         self._turned_rad2ps = 0.0
         self._latencies_s: list[float] = []
-        self._reason = ''
+        self._left_out = LeftOut(recording.name)
 
     def step(self, index: int, steer: Callable[[Rgb], float]) -> None:
         """Steer by frame `index`, and drive to the next."""
@@ -255,15 +254,16 @@ class _Run:
             asked_s = self._clock()
             self._steering_rad = _within_lock(steer(seen))
         except ImageError as error:
-            _LOG.warning('%s left out: %s', self._recording.frame_names[index], error)
-            self._reason = f': {error}'
+            self._left_out.add(self._recording.frame_names[index], error)
             return
         self._latencies_s.append(self._clock() - asked_s)
 
     def report(self) -> dict[str, Any]:
         """Return the fields of the report, SI, without the pauses."""
+        self._left_out.warn()
         if not self._latencies_s:
-            raise LogError(f'no frame of {self._recording.name} can be used{self._reason}')
+            reason = self._left_out.last_reason
+            raise LogError(f'no frame of {self._recording.name} can be used{reason}')
         if not self._distance_m:
             raise no_speed(self._recording)
         offsets_m = np.array(self.offsets_m)

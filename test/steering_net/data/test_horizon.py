@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The camera of a recording is found by the horizon in its frames."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from sim_bridge.simulator.camera import Camera, encode_jpeg
 from sim_bridge.simulator.track import make_track
-from steering_net.data.horizon import Horizon, camera_of, find_horizon, with_camera
+from steering_net.data.horizon import Horizon, camera_by, find_horizon, with_camera
 from steering_net.data.recording import Recording, read_folder
 from steering_net.vision.camera_model import (
     AUTONOMOUS,
@@ -54,22 +55,22 @@ def test_too_few_frames_or_only_curves_tell_nothing(drive):
     _, jpegs = drive
     for recording in (recording_of(jpegs[:30]), recording_of(jpegs, steering_rad=0.2)):
         assert find_horizon(recording) is None
-        assumed = with_camera(recording, AUTONOMOUS)
+        assumed = with_camera(replace(recording, camera=AUTONOMOUS))
         assert assumed.camera == AUTONOMOUS
         assert assumed.camera_reason.startswith('assumed, because fewer than 40 frames')
 
 
 def test_a_horizon_between_both_cameras_is_no_answer():
     unsure = Horizon(60.0, 0.4, 50)
-    assert camera_of(unsure, AUTONOMOUS)[0] == AUTONOMOUS
-    assert camera_of(unsure, TRAINING)[0] == TRAINING
-    assert 'between both cameras' in camera_of(unsure, TRAINING)[1]
-    assert camera_of(unsure._replace(error_px=0.1), AUTONOMOUS)[0] == TRAINING
+    assert camera_by(unsure, AUTONOMOUS)[0] == AUTONOMOUS
+    assert camera_by(unsure, TRAINING)[0] == TRAINING
+    assert 'between both cameras' in camera_by(unsure, TRAINING)[1]
+    assert camera_by(unsure._replace(error_px=0.1), AUTONOMOUS)[0] == TRAINING
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason='the recordings in ../shared are not here')
 @pytest.mark.parametrize(
     ('folder', 'camera'), [('lake_lap_a', TRAINING), ('lake_autonomous', AUTONOMOUS)]
 )
-def test_the_camera_of_real_recordings_is_found(folder, camera):
+def test_the_camera_by_real_recordings_is_found(folder, camera):
     assert with_camera(read_folder(DATA / folder)).camera == camera
