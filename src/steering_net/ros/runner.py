@@ -2,6 +2,7 @@
 """run: starts, spins and ends the nodes of a program."""
 
 import gc
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
+from steering_net.errors import one_line
 from steering_net.process import end_with_parent
 from steering_net.ros.executor import executor_for
 
@@ -29,7 +31,8 @@ def run(
     order. `turn` is a context manager: it may wait, yields whether to make the nodes, and is left
     when they are made.
 
-    Returns 2 after one line on stderr, `program: ...`, if making a node raises one of `refused`.
+    Returns 2 after one line on stderr, `program: ...`, if making a node raises one of `refused`,
+    or if ROS cannot parse `args`.
     """
     waiting = True
 
@@ -41,7 +44,13 @@ def run(
 
     # rclpy installs its handler in front of this one and calls both.
     signal.signal(signal.SIGINT, interrupt)
-    rclpy.init(args=args)
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:
+        # rclpy has no type of its own for arguments that it cannot parse.
+        reason = re.sub(r',? at /\S+', '', one_line(error)).rpartition('rcl: ')[2]
+        print(f'{program}: {reason}', file=sys.stderr)
+        return 2
     end_with_parent()
     nodes: list[Node] = []
     try:

@@ -2,8 +2,10 @@
 """Every verb that takes a recording takes every kind of it, and says what it cannot take."""
 
 import functools
+from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin
 
@@ -21,6 +23,7 @@ from helpers.recordings import (
     write_ros1,
     write_split,
 )
+from sim_bridge.cli import train
 from sim_bridge.cli.main import main
 from sim_bridge.nodes import bag_player
 from sim_bridge.recording.bag import Bag
@@ -28,6 +31,8 @@ from sim_bridge.recording.sources import open_bag, open_recording
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND
 from steering_net.training import trainer
+from steering_net.training.config import TrainConfig
+from steering_net.training.dataset import Frames
 
 
 @pytest.fixture
@@ -234,3 +239,31 @@ def test_check_takes_a_log_and_does_not_wait_for_a_broken_frame(tmp_path, capsys
     code, told = run(capsys, ['replay', folder, '--check', '--threshold', '1'])
     assert code == 1
     assert f'{FRAMES - 1} frames, 1 refused' in told
+
+
+@pytest.mark.parametrize('verb', ['data', 'open-loop', 'data-driven', 'train --log'])
+@pytest.mark.parametrize('rows', [1, 2])
+def test_short_logs_do_not_write_nan(tmp_path, capsys, only_read, verb, rows):
+    log = write_folder(tmp_path / 'drive') / 'driving_log.csv'
+    log.write_text('\n'.join(log.read_text(encoding='utf-8').splitlines()[:rows]), 'utf-8')
+    words, code, told = VERBS[verb]
+    more = [] if verb.startswith('train') else ['--json', tmp_path / 'report.json']
+    found, text = run(capsys, [*words(log, tmp_path / 'out'), *more])
+    if (verb, rows) == ('data-driven', 1):
+        code, told = 2, f'{log} holds one frame; a drive needs two or more'
+    else:
+        told = told.replace(f'{FRAMES} ', f'{rows} ')
+    assert (found, told in text) == (code, True), text
+    written = [path.read_text(encoding='utf-8') for path in tmp_path.glob('*.json')]
+    assert len(written) == (code == 0)
+    assert not any('nan' in one.lower() for one in (text, *written))
+
+
+def test_training_without_held_out_frames_tells_so():
+    assert train._shown(float('nan')) == '(none held out)'
+    nothing = np.zeros(1, bool)
+    pools = [Frames(np.zeros((1, 95, 320, 3), np.uint8), np.zeros(1, np.float32), nothing)] * 2
+    trained = trainer.Trained(Path('x'), '', float('nan'), float('nan'), {'loss': [1.0]})
+    facts = dict(trainer._card_facts(TrainConfig(Path('x')), trained, pools))
+    assert facts['RMSE on held-out recorded frames'] == 'unknown'
+    assert not any('nan' in value.lower() for value in facts.values())
