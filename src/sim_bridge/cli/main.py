@@ -107,6 +107,8 @@ def _run(argv: list[str] | None) -> int:
     called_as = Path(sys.argv[0]).name
     if argv is None and called_as in NODES | VERBS:
         arguments = [called_as, *arguments]
+    if len(arguments) == 2 and arguments[0] == 'help':
+        arguments = [arguments[1], '--help']
     if arguments and arguments[0] in NODES:
         return _run_node(arguments[0], arguments[1:])
     if arguments and arguments[0] in VERBS:

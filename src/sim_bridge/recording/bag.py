@@ -42,6 +42,7 @@ from steering_net.vision.preprocessing import decode_jpeg
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9
+_SHOWN_TOPICS = 20
 _FOREVER = QosTime(sec=9223372036, nsec=854775807)
 
 
@@ -274,7 +275,8 @@ def check_car(bag: Bag, frame_topics: Collection[str]) -> None:
             f'{bag.path} holds no {COMPRESSED_FRAME} of car {bag.car}; '
             f'it holds that of {_cars(others) or "no car"}'
         )
-    raise BagError(f'{bag.path} holds no {COMPRESSED_FRAME}')
+    topics = ', '.join(sorted({record.topic for record in bag})[:_SHOWN_TOPICS])
+    raise BagError(f'{bag.path} holds no {COMPRESSED_FRAME}; its topics are {topics}')
 
 
 def undecodable(record: Record) -> str:

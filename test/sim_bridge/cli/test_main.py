@@ -195,7 +195,8 @@ def test_words_of_launch_files_are_understood(words):
         (['{file}', '{new}', '--record', 'b'], 'either {new} or --record b can be recorded'),
         (['{file}', '--cars', '2', '{new}'], '{new}: frames of one car are recorded'),
         (['{file}', '--model', '{full}'], 'there are two networks, {file} and {full}; name one'),
-        (['{new}'], '--model: there is no file {new}'),
+        (['{new}'], 'MODEL: there is no file {new}'),
+        (['--model', '{new}'], '--model: there is no file {new}'),
     ],
 )
 def test_drive_with_the_words_of_drive_py_replaces_nothing(tmp_path, words, told, capsys):

@@ -175,7 +175,7 @@ def test_frames_without_a_log_become_a_video_beside_them(frames, capsys):
 def test_frames_without_a_log_have_no_steering(frames, capsys, only_read, tmp_path, verb):
     code, told = run(capsys, VERBS[verb][0](frames, tmp_path / 'out'))
     assert code == 2
-    assert 'it has frames without their steering, which only replay and export --mp4' in told
+    assert 'it has frames without steering, which only replay and export --mp4' in told
 
 
 def test_log_whose_frames_are_named_as_drive_py_names_them_is_of_autonomous_mode(frames):
@@ -183,6 +183,14 @@ def test_log_whose_frames_are_named_as_drive_py_names_them_is_of_autonomous_mode
     (frames / 'log.csv').write_text('\n'.join(rows), encoding='utf-8')
     assert open_recording(frames).camera == 'autonomous'
     assert open_recording(frames, 'training').camera == 'training'
+
+
+def test_folders_with_logs_are_named(tmp_path, capsys):
+    for name in ('lake', 'jungle'):
+        write_folder(tmp_path / name)
+    code, told = run(capsys, ['data', tmp_path])
+    assert (code, told.count('\n')) == (2, 1)
+    assert 'driving_log.csv nor frames.csv, but its folders do; name one of jungle, lake' in told
 
 
 def test_missing_images_of_a_log_are_one_line(tmp_path, capsys):

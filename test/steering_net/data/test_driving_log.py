@@ -98,6 +98,8 @@ HEADER = 'center,left,right,steering,throttle,brake,speed'
         f' {HEADER} \n {NAMES} , -0.25 , 0.5 , 0 , 30.19 , ',
         f'center_{STAMP}.jpg,none,None,-0.25,0.5,0,30.19',
         f'{NAMES},-0.25,0.5,0,30.19\r,,,,,,',
+        f'My drive on the lake\n# of Monday\n#{HEADER},done\n{NAMES},-0.25,0.5,False,30.19,True',
+        f'{HEADER},time\n{NAMES},-0.25,0.5,0,30.19,Monday',
     ],
 )
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le'])
