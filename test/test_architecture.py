@@ -57,6 +57,7 @@ MAY_IMPORT = {
     'net': set(),
 }  # fmt: skip
 ROS = {
+    'ackermann_msgs',
     'builtin_interfaces',
     'cv_bridge',
     'diagnostic_msgs',

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim_bridge.bridge_client import client_host, fetch_state
+from sim_bridge.bridge_client import client_host, fetch_state, is_ready
 from sim_bridge.cli.arguments import (
     TRACK_HELP,
     add_camera,
@@ -35,7 +35,7 @@ from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge_guard import GuardedBridge
-from sim_bridge.process import ManagedProcess, RestartLimitError
+from sim_bridge.process import DRIVE_ID, ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.tracks import parse_track
@@ -247,9 +247,7 @@ class _Drive:
         self._bridge = fetch_state(self._host, self._args.port) or self._bridge
 
     def _is_ready(self) -> bool:
-        nodes = [car['nodes'] for car in self._bridge.get('cars', ())]
-        is_recorded = all(car['recorder'] == 'ready' for car in nodes)
-        return bool(self._bridge.get('ready') and (is_recorded or not self._recorder))
+        return is_ready(self._bridge, drive=DRIVE_ID, is_recorded=self._recorder is not None)
 
     def _watch(self) -> None:
         until_s = time.monotonic() + (self._args.seconds or float('inf'))

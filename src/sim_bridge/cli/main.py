@@ -56,6 +56,8 @@ VERBS = {
 }
 _NETWORK_SUFFIXES = ('.keras', '.h5', '.hdf5', '.tflite', '.onnx')
 INTERRUPTED = 128 + signal.SIGINT
+_END_CLEANLY = {*NODES, 'simulate', 'record', 'replay'}
+"""Programs whose exit code is 0 after SIGINT, because they run until they are interrupted."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,7 +94,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        # A program that has not started yet ends as cleanly as one that has.
+        return 0 if set(_arguments(argv)[:1]) & _END_CLEANLY else INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout is gone; the interpreter's last flush must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,10 +106,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    arguments = sys.argv[1:] if argv is None else argv
-    called_as = Path(sys.argv[0]).name
-    if argv is None and called_as in NODES | VERBS:
-        arguments = [called_as, *arguments]
+    arguments = _arguments(argv)
     if len(arguments) == 2 and arguments[0] == 'help':
         arguments = [arguments[1], '--help']
     if arguments and arguments[0] in NODES:
@@ -114,6 +114,14 @@ def _run(argv: list[str] | None) -> int:
     if arguments and arguments[0] in VERBS:
         return _run_verb(arguments[0], arguments[1:])
     return _print_overview(arguments)
+
+
+def _arguments(argv: list[str] | None) -> list[str]:
+    """Return the arguments with the verb first, which may be the name of the program."""
+    if argv is not None:
+        return argv
+    called_as = Path(sys.argv[0]).name
+    return [called_as] * (called_as in NODES | VERBS) + sys.argv[1:]
 
 
 def _run_node(node: str, words: list[str]) -> int:

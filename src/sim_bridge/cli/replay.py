@@ -42,6 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--clock', action='store_true', help='also publish the time of the bag on /clock')
     add('--topics', nargs='+', metavar='NAME', help='topics to publish; if not given, all')
     add(
+        '--when-subscribed',
+        action='store_true',
+        help='start when the frames have a subscription, such as that of a steering node',
+    )
+    add(
         '--check',
         nargs='?',
         const='default',
@@ -92,6 +97,8 @@ def _play(args: argparse.Namespace) -> int:
         player = PlayerNode()
         try:
             player.open(topics, bag.offers())
+            if args.when_subscribed:
+                player.wait_for_subscriptions(COMPRESSED_FRAME, keep_going)
             player.play(bag, args.rate, with_clock=args.clock, keep_going=keep_going)
         finally:
             player.destroy_node()

@@ -17,6 +17,7 @@ from sim_bridge.recording.frame_folder import unused_image
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
+    PERSON_COMMAND,
     SPEED,
     STEERING_ANGLE,
     STEERING_COMMAND,
@@ -33,7 +34,10 @@ _VIDEO_LONGEST_FRAME_S = 0.5
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a bag with the values at its time, SI, left positive; None if unknown."""
+    """One frame of a bag with the values at its time, SI, left positive; None if unknown.
+
+    is_by_person: the command is that of a person or planner, which drove in place of the network.
+    """
 
     stamp_ns: int
     jpeg: bytes
@@ -42,6 +46,7 @@ class Frame:
     throttle: float | None
     commanded_rad: float | None
     latency_ms: float | None
+    is_by_person: bool = False
 
 
 class _Series:
@@ -72,14 +77,17 @@ def frames(bag: Bag) -> Iterator[Frame]:
     Raises BagError if there are no frames, or if a topic has another type than in `TOPICS`.
     """
     series = {STEERING_ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
-    commands: dict[int, tuple[float, int]] = {}
+    by_network: dict[int, tuple[float, int]] = {}
+    by_person: dict[int, tuple[float, int]] = {}
+    commands = {STEERING_COMMAND: by_network, PERSON_COMMAND: by_person}
     topics = set()
     for record in bag:
         if record.is_of(COMPRESSED_FRAME):
             topics.add(record.topic)
-        if record.is_of(STEERING_COMMAND):
-            stamp, commanded_rad = record.command()
-            commands[stamp] = commanded_rad, record.time_ns
+        for name, of_stamp in commands.items():
+            if record.is_of(name):
+                stamp, commanded_rad = record.command()
+                of_stamp[stamp] = commanded_rad, record.time_ns
         for name, values in series.items():
             if record.is_of(name):
                 values.add(record.time_ns, record.number())
@@ -88,7 +96,8 @@ def frames(bag: Bag) -> Iterator[Frame]:
         if record.is_of(COMPRESSED_FRAME):
             image = record.frame()
             stamp = stamp_ns(image)
-            answered_rad, answered_ns = commands.get(stamp, (None, None))
+            network = by_network.get(stamp, (None, None))
+            answered_rad, answered_ns = by_person.get(stamp, network)
             yield Frame(
                 stamp_ns=stamp,
                 jpeg=image.data.tobytes(),
@@ -97,6 +106,7 @@ def frames(bag: Bag) -> Iterator[Frame]:
                 throttle=series[THROTTLE].nearest(record.time_ns),
                 commanded_rad=answered_rad,
                 latency_ms=_latency_ms(stamp, answered_ns),
+                is_by_person=stamp in by_person,
             )
 
 

@@ -66,11 +66,12 @@ def turned_down(recording: Recording, angle_rad: float) -> Recording:
 def read_bag(path: Path, camera: str = AUTONOMOUS, car: int = 0) -> Recording:
     """Read the frames of a bag, each with the command that carries its stamp.
 
-    A bag without commands is one of manual driving: the steering is the wheels' angle at each
-    frame, and the target is the centred one-second mean of that angle, because the angle jumps
-    with each key press. Frames without steering are left out with a warning. The JPEG bytes are
-    kept in memory, about 10 kB per frame. `camera` took the frames. `car` is the number of the
-    car; 0: the only one.
+    While a person or planner drove, it is the command that was sent, not that of the network. Its
+    target is the centred one-second mean, because a person steers in jumps. A bag without commands
+    is one of manual driving: the steering is the wheels' angle at each frame, and the target is
+    such a mean too. Frames without steering are left out with a warning. The JPEG bytes are kept
+    in memory, about 10 kB per frame. `camera` took the frames. `car` is the number of
+    the car; 0: the only one.
     """
     bag = Bag(path, car)
     found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
@@ -88,12 +89,13 @@ def read_bag(path: Path, camera: str = AUTONOMOUS, car: int = 0) -> Recording:
         _LOG.warning('%s: %d frames without steering left out', path, len(found) - len(steered))
     times_s = np.array([frame.stamp_ns for frame, _ in steered], np.float64) * 1e-9
     steering_rad = np.array([rad for _, rad in steered], np.float64)
+    is_steered_by_hand = [frame.is_by_person or not is_commanded for frame, _ in steered]
     jpegs = [frame.jpeg for frame, _ in steered]
     return Recording(
         name=str(path),
         times_s=times_s,
         steering_rad=steering_rad,
-        target_rad=steering_rad if is_commanded else smooth(times_s, steering_rad),
+        target_rad=np.where(is_steered_by_hand, smooth(times_s, steering_rad), steering_rad),
         speed_mps=np.array([frame.speed_mps or 0.0 for frame, _ in steered]),
         frame_names=[str(frame.stamp_ns) for frame, _ in steered],
         load=jpegs.__getitem__,

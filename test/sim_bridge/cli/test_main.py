@@ -5,7 +5,6 @@ import argparse
 import importlib
 import os
 import re
-import signal
 
 import pytest
 
@@ -146,23 +145,6 @@ def test_nodes_refuse_words_that_they_do_not_understand(node, words, told, capsy
 def test_unknown_parameters_are_refused(node, assigned, told, capsys):
     assert main([node, '--ros-args', '-p', assigned]) == 2
     assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ('words', 'told'),
-    [
-        (['--log-level', 'bogus'], "Couldn't parse log level: '--log-level bogus'"),
-        (['--params-file', '/no/such'], "Couldn't parse params file: '--params-file /no/such'"),
-        (['-r', 'nonsense'], "Couldn't parse remap rule: '-r nonsense'"),
-    ],
-)
-def test_ros_arguments_that_cannot_be_parsed_are_one_line(words, told, capsys, monkeypatch):
-    monkeypatch.setattr(signal, 'signal', lambda *_: None)  # A node's end ignores SIGINT for good.
-    assert main(['throttle', '--ros-args', *words]) == 2
-    text = capsys.readouterr().err
-    assert text.startswith(f'sim_bridge: {told}')
-    assert text.count('\n') == 1
-    assert '/src/' not in text
 
 
 @pytest.mark.parametrize(

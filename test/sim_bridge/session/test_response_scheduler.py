@@ -6,7 +6,8 @@ import math
 import pytest
 
 from sim_bridge.control.stop_controller import PROBE_THROTTLE
-from sim_bridge.session.response_scheduler import ResponseScheduler, State
+from sim_bridge.session.response_scheduler import ResponseScheduler
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import CHECK_EVERY, WATCHED, Limits
 from steering_net.vehicle import REVERSE_BELOW_MPS
 
