@@ -131,7 +131,30 @@ def test_several_cars_are_named_and_one_is_asked_for(tmp_path, capsys, only_read
     path = write_bag(tmp_path / 'drive', cars=('/car_1', '/car_2'))
     code, told = run(capsys, VERBS[verb][0](path, tmp_path / 'out'))
     assert code == 2
-    assert told.endswith('holds several cars: car_1, car_2; choose one with --car N\n')
+    assert told.endswith('holds several cars: car_1, car_2; choose one with --car\n')
+
+
+@pytest.mark.parametrize('car', ['2', 'car_2', '/car_2'])
+def test_car_is_chosen_by_its_number_or_its_namespace(tmp_path, capsys, car):
+    path = write_bag(tmp_path / 'drive', cars=('/robot', '/car_2'))
+    for word in (car, 'robot'):
+        code, told = run(capsys, ['data', path, '--car', word])
+        assert (code, f'{FRAMES} good' in told) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ('path', 'told'),
+    [
+        ('video', '--mp4 is {folder}/video; it must end with .mp4'),
+        ('folder.mp4', '--mp4: {folder}/folder.mp4 is a folder; name a file in it'),
+        ('none/v.mp4', '--mp4: there is no folder {folder}/none; create it'),
+    ],
+)
+def test_video_that_cannot_be_written_is_told(tmp_path, capsys, recorded, path, told):
+    (tmp_path / 'folder.mp4').mkdir()
+    code, text = run(capsys, ['export', recorded('mcap')[0], '--mp4', tmp_path / path])
+    assert code == 2
+    assert told.format(folder=tmp_path) in text
 
 
 def test_car_that_is_not_there_is_told(tmp_path, capsys):
