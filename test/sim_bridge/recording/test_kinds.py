@@ -185,6 +185,9 @@ def frames(tmp_path):
 
 
 def test_frames_without_a_log_become_a_video_beside_them(frames, capsys):
+    code, told = run(capsys, ['export', frames, '--csv', frames.with_name('log')])
+    assert (code, 'holds no steering: a bag needs' in told) == (2, True)
+    assert not frames.with_name('log').exists()
     code, told = run(capsys, ['export', frames, '--mp4'])
     assert (code, told) == (0, f'{frames}.mp4: {FRAMES} frames\n')
     video = cv2.VideoCapture(f'{frames}.mp4')
@@ -206,6 +209,27 @@ def test_log_whose_frames_are_named_as_drive_py_names_them_is_of_autonomous_mode
     (frames / 'log.csv').write_text('\n'.join(rows), encoding='utf-8')
     assert open_recording(frames).camera == 'autonomous'
     assert open_recording(frames, 'training').camera == 'training'
+
+
+def test_log_of_several_days_has_short_pauses_and_a_stamp_for_each_frame(tmp_path):
+    folder = write_folder(tmp_path / 'drive')
+    names = [path.name for path in sorted((folder / 'IMG').iterdir())]
+    rows = [f'{name},{time},0' for name, time in zip(names, [-1, 0, 0, 9e4, 9e4, 3], strict=True)]
+    (folder / 'driving_log.csv').write_text('\n'.join(['frame,time_s,steering', *rows]), 'utf-8')
+    records = [record for record in open_bag(folder) if record.is_of(COMPRESSED_FRAME)]
+    assert [round(record.time_ns * 1e-9, 3) for record in records] == [0, 1, 1, 4, 9, 9]
+    assert len({record.time_ns for record in records}) == FRAMES
+
+
+@pytest.mark.parametrize('verb', ['open-loop', 'train --log'])
+def test_missing_images_are_one_warning(tmp_path, capsys, logged, only_read, verb):
+    folder = write_folder(tmp_path / 'drive')
+    for image in sorted((folder / 'IMG').iterdir())[2:]:
+        image.unlink()
+    run(capsys, VERBS[verb][0](folder, tmp_path / 'out'))
+    (told,) = logged.messages
+    assert 'left out: there is no image center_2026' in told
+    assert told.endswith('; 4 frames in all')
 
 
 def test_folders_with_logs_are_named(tmp_path, capsys):

@@ -311,6 +311,16 @@ def test_capitals_suffix_and_folder_of_an_image_may_differ(tmp_path, file, name)
     assert find_image(name, tmp_path) == tmp_path / file
 
 
+def test_images_in_folders_of_img_and_absolute_paths_are_found(tmp_path):
+    for folder in ('log/IMG/center', 'elsewhere'):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / f'{folder[-4:]}.jpg').touch()
+    root = tmp_path / 'log'
+    assert find_image('center/nter.jpg', root) == root / 'IMG' / 'center' / 'nter.jpg'
+    far = tmp_path / 'elsewhere' / 'here.jpg'
+    assert find_image(str(far), root) == far
+
+
 def test_png_is_read(tmp_path):
     grey = np.full((160, 320, 3), 90, np.uint8)
     cv2.imwrite(str(tmp_path / '1.png'), grey)
