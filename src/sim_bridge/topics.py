@@ -20,6 +20,13 @@ ANNOTATED_FRAME = 'camera/image_annotated/compressed'
 CAMERA_INFO = 'camera/camera_info'
 SPEED = 'vehicle/speed'
 TWIST = 'vehicle/twist'
+JOINT_STATES = 'joint_states'
+VEHICLE_LIMITS = 'vehicle/limits'
+TRUE_ODOMETRY = 'ground_truth/odom'
+TRUE_CROSS_TRACK = 'ground_truth/cross_track'
+TRUE_LAPS = 'ground_truth/laps'
+TRUE_LAP_TIME = 'ground_truth/lap_time'
+TRUE_OFF_ROAD = 'ground_truth/off_road'
 STEERING_ANGLE = 'vehicle/steering_angle'
 THROTTLE = 'vehicle/throttle'
 STEERING_COMMAND = 'cmd/steering'
@@ -36,6 +43,12 @@ ODOMETRY = 'odom'
 DRIVEN_PATH = 'path'
 PREDICTED_PATH = 'predicted_path'
 HOLD_ACTIVE = 'hold/active'
+DRIVER = 'driver/active'
+PERSON_COMMAND = 'driver/command'
+CMD_VEL = 'cmd_vel'
+CMD_VEL_STAMPED = 'cmd_vel_stamped'
+ACKERMANN = 'ackermann_cmd'
+JOY = 'joy'
 RESETS = 'resets'
 DIAGNOSTICS = 'diagnostics'
 CLOCK = '/clock'
@@ -47,6 +60,7 @@ RESET = 'reset'
 PAUSE = 'pause'
 STEP = 'step'
 
+MAP_FRAME = 'map'
 ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
 CAMERA_FRAME = 'camera_link'
@@ -119,7 +133,8 @@ TOPICS = {
     TWIST: Topic(
         type='geometry_msgs/msg/TwistStamped',
         publishers=('bridge',),
-        meaning='Measured speed and yaw rate, m/s and rad/s; only while there is a subscription.',
+        meaning='Measured speed, negative backwards, and yaw rate, m/s and rad/s; only while '
+        'there is a subscription.',
         recording=Recording.FROM_THE_START,
     ),
     STEERING_ANGLE: Topic(
@@ -133,6 +148,45 @@ TOPICS = {
         publishers=('bridge',),
         meaning='Measured throttle, 0 to 1.',
         recording=Recording.FROM_THE_START,
+    ),
+    JOINT_STATES: Topic(
+        type='sensor_msgs/msg/JointState',
+        publishers=('bridge',),
+        meaning='Angles, rad, and rates, rad/s, of the steering joints and wheels of the URDF; '
+        'only while there is a subscription.',
+    ),
+    VEHICLE_LIMITS: Topic(
+        type='diagnostic_msgs/msg/DiagnosticStatus',
+        publishers=('bridge',),
+        meaning='Dimensions and limits of the car, SI, as key and value.',
+        is_latched=True,
+    ),
+    TRUE_ODOMETRY: Topic(
+        type='nav_msgs/msg/Odometry',
+        publishers=('bridge',),
+        meaning='True pose in the frame map, and signed speed; from the embedded simulator only, '
+        'while there is a subscription.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    TRUE_CROSS_TRACK: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='True distance from the centre line, m, left positive; likewise.',
+    ),
+    TRUE_LAPS: Topic(
+        type='std_msgs/msg/UInt32',
+        publishers=('bridge',),
+        meaning='Number of completed laps; likewise.',
+    ),
+    TRUE_LAP_TIME: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='Duration of the newest completed lap, s, 0 before the first; likewise.',
+    ),
+    TRUE_OFF_ROAD: Topic(
+        type='std_msgs/msg/Bool',
+        publishers=('bridge',),
+        meaning='Whether a wheel is beside the road; likewise.',
     ),
     STEERING_COMMAND: Topic(
         type='sensor_msgs/msg/JointState',
@@ -183,6 +237,46 @@ TOPICS = {
         meaning='Whether the car is held: braked and kept standing until it is released.',
         recording=Recording.FROM_THE_START,
         is_latched=True,
+    ),
+    DRIVER: Topic(
+        type='std_msgs/msg/String',
+        publishers=('bridge',),
+        meaning='What drives: `simulator` (its keys), `hold`, `joystick`, `cmd_vel`, '
+        '`ackermann_cmd`, `network` or `nobody`.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
+    PERSON_COMMAND: Topic(
+        type='sensor_msgs/msg/JointState',
+        publishers=('bridge',),
+        meaning='What was sent for a frame while a person or planner drives: positions of '
+        '`steering`, rad, and `throttle`, -1 to 1; has the stamp of the frame.',
+        recording=Recording.FROM_THE_START,
+    ),
+    CMD_VEL: Topic(
+        type='geometry_msgs/msg/Twist',
+        publishers=(),
+        meaning='Wanted speed `linear.x`, m/s, and yaw rate `angular.z`, rad/s; drives in place '
+        'of the network.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    CMD_VEL_STAMPED: Topic(
+        type='geometry_msgs/msg/TwistStamped',
+        publishers=(),
+        meaning='The same as `cmd_vel`, with a header, which is ignored.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    ACKERMANN: Topic(
+        type='ackermann_msgs/msg/AckermannDriveStamped',
+        publishers=(),
+        meaning='Wanted speed, m/s, and wheel angle, rad; needs ackermann_msgs, which PyPI lacks.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    JOY: Topic(
+        type='sensor_msgs/msg/Joy',
+        publishers=(),
+        meaning='Joystick; drives while its dead-man button is pressed.',
+        recording=Recording.ONCE_PUBLISHED,
     ),
     RESETS: Topic(
         type='std_msgs/msg/UInt32',

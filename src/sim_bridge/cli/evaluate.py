@@ -16,6 +16,7 @@ from sim_bridge.cli.arguments import (
     WEATHER_HELP,
     add_json,
     add_recorded_with,
+    add_recording_options,
     add_speed_limit,
     check_output_file,
     check_range,
@@ -93,11 +94,13 @@ def _configure_data_driven(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(trial=_data_driven)
     _add_recording(parser, 'CSV and plot of the offset from the line')
     parser.add_argument(
-        '--yardstick',
-        choices=('middle', 'way'),
+        '--reference',
+        choices=('middle', 'map', 'driver'),
         default='middle',
         help='line that offsets are measured from; the car is put back on it at 1 m. middle: '
-        'middle of the road, measured in the frames. way: path of the recorded driver',
+        'middle of the road, measured in the frames. map: middle of the lake or jungle track, on '
+        'which the recording is placed; frames are re-projected over its hills. driver: path of '
+        'the recorded driver',
     )
     _add_common(parser)
 
@@ -133,6 +136,7 @@ def _add_recording(parser: argparse.ArgumentParser, files: str) -> None:
         help='a bag, a log, or a folder with IMG/ and driving_log.csv or frames.csv',
     )
     add_recorded_with(parser)
+    add_recording_options(parser)
     parser.add_argument('--out', type=Path, metavar='DIR', help=f'write there: {files}')
 
 
@@ -163,7 +167,7 @@ def _open_loop(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recording
     from sim_bridge.recording.sources import open_recording, turned_down
 
-    recording = open_recording(args.recording, args.recorded_with)
+    recording = open_recording(args.recording, args.recorded_with, args.steering_unit, args.car)
     check_range('--turned-down', args.turned_down, -20.0, 20.0, 'degrees')
     if args.turned_down:
         recording = turned_down(recording, math.radians(args.turned_down))
@@ -174,8 +178,8 @@ def _data_driven(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recorded_frames
     from sim_bridge.recording.sources import open_recording
 
-    recording = open_recording(args.recording, args.recorded_with)
-    return on_recorded_frames(recording, args.yardstick, args.out)
+    recording = open_recording(args.recording, args.recorded_with, args.steering_unit, args.car)
+    return on_recorded_frames(recording, args.reference, args.out)
 
 
 def _closed_loop(args: argparse.Namespace) -> Trial:

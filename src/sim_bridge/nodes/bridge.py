@@ -20,18 +20,20 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from sim_bridge import topics
-from sim_bridge.nodes import conversions
+from sim_bridge.nodes import conversions, driver_topics
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
+from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
+from sim_bridge.process import DRIVE_ID
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
-from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.arbiter import SourceTimeouts
 from sim_bridge.session.session_manager import SessionManager
-from sim_bridge.session.status import together
+from sim_bridge.session.status import State, together
 from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
@@ -46,10 +48,17 @@ PARAMETERS = (
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
     Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
-    Parameter('command_timeout', 0.1, 'Longest wait for the commands of a frame, s.', 0.01, 1.0),
+    Parameter(
+        'command_timeout',
+        0.1,
+        'Longest wait for the commands of a frame, s; 0: without end (lock-step).',
+        0.0,
+        1.0,
+    ),
     Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
     Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
+    *driver_topics.PARAMETERS,
 )
 
 
@@ -81,12 +90,28 @@ class BridgeNode(Node):
             self.create_publisher(Clock, topics.CLOCK, 10) if in_simulated_time else None
         )
         self._sessions = SessionManager(
-            _limits(values), inspect_image, values['cars'], in_simulated_time=in_simulated_time
+            _limits(values),
+            inspect_image,
+            values['cars'],
+            timeouts=SourceTimeouts(values['joy_timeout'], values['cmd_vel_timeout']),
+            in_simulated_time=in_simulated_time,
+        )
+        joy = JoyLayout(
+            values['joy_steering_axis'],
+            values['joy_throttle_axis'],
+            values['joy_deadman_button'],
         )
         camera = Camera(values['frame_id'], values['vertical_fov'])
         self._cars = {
             session: CarInterface(
-                self, prefix, session, camera, feed, call_soon=self._server.call_soon, clock=clock
+                self,
+                prefix,
+                session,
+                camera,
+                feed,
+                joy=joy,
+                call_soon=self._server.call_soon,
+                clock=clock,
             )
             for prefix, session, feed in zip(
                 self._prefixes, self._sessions.sessions, feeds, strict=True
@@ -177,7 +202,7 @@ class BridgeNode(Node):
         cars = [
             {'car': number, **car.status()} for number, car in enumerate(self._cars.values(), 1)
         ]
-        return {**together(cars), **self._common(), 'cars': cars}
+        return {**together(cars), **self._common(), 'drive': DRIVE_ID, 'cars': cars}
 
     def status_of(self, number: int) -> dict[str, Any]:
         """State of the bridge with the values of car `number`, from 0."""
@@ -219,6 +244,8 @@ _LEVELS = {
 
 def _limits(values: Mapping[str, Any]) -> Limits:
     try:
+        if values['command_timeout'] == 0.0:
+            return Limits(stop_timeout_s=values['stop_timeout'], lock_step=True)
         return Limits(
             command_timeout_s=values['command_timeout'], stop_timeout_s=values['stop_timeout']
         )

@@ -12,7 +12,7 @@ from std_msgs.msg import Bool, UInt32
 from std_srvs.srv import SetBool, Trigger
 
 from sim_bridge import topics
-from sim_bridge.nodes.car_interface import CallSoon
+from sim_bridge.nodes.driver_topics import CallSoon
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.protocol.types import Control
 from sim_bridge.session.car_session import CarSession, ControlError

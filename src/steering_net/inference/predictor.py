@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from steering_net.errors import ImageError
+from steering_net.inference.tensorflow_notices import without_notices
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
@@ -125,7 +126,8 @@ class KerasPredictor:
         """
         self.name, self.sha256 = path.name, sha256_of(path)
         is_first = 'tensorflow' not in sys.modules
-        import tensorflow as tf
+        with without_notices():
+            import tensorflow as tf
 
         # TensorFlow accepts a number of threads only before its first operation.
         if is_first:

@@ -96,6 +96,7 @@ function showStatus(status) {
   element('state').dataset.level = levelOf(status.state);
   showCars(status.cars);
   setText('state-text', status.state);
+  setText('driver', `driver: ${status.driver}`);
   setText('reason', status.reason || '');
   setText('latency', fixed(status.latency_ms.p50, 1));
   setText('p99', fixed(status.latency_ms.p99, 1));
