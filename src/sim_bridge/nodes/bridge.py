@@ -37,7 +37,7 @@ from sim_bridge.session.status import State, together
 from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
-from steering_net.ros.parameters import Parameter, ParameterError, declare
+from steering_net.ros.parameters import Parameter, ParameterError, declare, on_change
 from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 from steering_net.ros.timers import steady_timer
 
@@ -54,8 +54,16 @@ PARAMETERS = (
         'Longest wait for the commands of a frame, s; 0: without end (lock-step).',
         0.0,
         1.0,
+        read_only=False,
     ),
-    Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
+    Parameter(
+        'stop_timeout',
+        0.5,
+        'Time without fresh commands before braking, s.',
+        0.05,
+        5.0,
+        read_only=False,
+    ),
     Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
     *driver_topics.PARAMETERS,
@@ -70,7 +78,7 @@ class BridgeNode(Node):
         super().__init__('bridge')
         self._is_serving = False
         self._network = ''
-        values = declare(self, PARAMETERS)
+        self._values = values = declare(self, PARAMETERS)
         self._prefixes = topics.prefixes(values['cars'])
         limit = StreamLimit()
         feeds = [
@@ -93,7 +101,7 @@ class BridgeNode(Node):
             _limits(values),
             inspect_image,
             values['cars'],
-            timeouts=SourceTimeouts(values['joy_timeout'], values['cmd_vel_timeout']),
+            timeouts=_timeouts(values),
             in_simulated_time=in_simulated_time,
         )
         joy = JoyLayout(
@@ -128,6 +136,7 @@ class BridgeNode(Node):
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
         steady_timer(self, PERIOD_S, self._publish_diagnostics)
         self._readiness_timer = steady_timer(self, STARTING_PERIOD_S, self._update_readiness)
+        on_change(self, PARAMETERS, self._change)
         self._serve(values['host'])
 
     def _serve(self, host: str) -> None:
@@ -187,6 +196,18 @@ class BridgeNode(Node):
             self._beat()
 
     # Called on the executor's thread.
+
+    def _change(self, changed: dict[str, Any]) -> None:
+        """Use new timeouts. Raises ParameterError if they do not fit each other."""
+        values = self._values | changed
+        limits, timeouts = _limits(values), _timeouts(values)
+        self._values = values
+
+        def apply(_now_s: float) -> None:
+            for session in self._sessions.sessions:
+                session.set_limits(limits, timeouts)
+
+        self._server.call_soon(apply)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Keep the name of the network, which the steering node publishes, for the pages."""
@@ -251,6 +272,10 @@ def _limits(values: Mapping[str, Any]) -> Limits:
         )
     except ValueError as error:
         raise ParameterError(str(error)) from error
+
+
+def _timeouts(values: Mapping[str, Any]) -> SourceTimeouts:
+    return SourceTimeouts(values['joy_timeout'], values['cmd_vel_timeout'])
 
 
 def main(args: list[str] | None = None) -> int:

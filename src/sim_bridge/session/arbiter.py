@@ -55,11 +55,12 @@ class _Heard(NamedTuple):
 class Arbiter:
     """The newest commands of the joystick and of the topics, until they time out.
 
-    Of several topics the one with the newest message counts.
+    Of several topics the one with the newest message counts. `timeouts` may be changed; they apply
+    to the next command.
     """
 
     def __init__(self, timeouts: SourceTimeouts) -> None:
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._joystick: _Heard | None = None
         self._topic: _Heard | None = None
 
@@ -78,9 +79,9 @@ class Arbiter:
     def hear(self, now_s: float, source: Driver, command: DriverCommand) -> None:
         """Take a command."""
         if source is Driver.JOYSTICK:
-            self._joystick = _Heard(source, command, now_s + self._timeouts.joystick_s)
+            self._joystick = _Heard(source, command, now_s + self.timeouts.joystick_s)
         else:
-            self._topic = _Heard(source, command, now_s + self._timeouts.topic_s)
+            self._topic = _Heard(source, command, now_s + self.timeouts.topic_s)
 
     def release_joystick(self) -> None:
         """Forget the joystick, because its dead-man button was released."""
