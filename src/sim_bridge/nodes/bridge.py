@@ -27,11 +27,13 @@ from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
+from sim_bridge.nodes.simulation_services import offer_simulation_services
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
 from sim_bridge.process import DRIVE_ID
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.session.arbiter import SourceTimeouts
+from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State, together
 from sim_bridge.session.tokens import Limits
@@ -128,16 +130,24 @@ class BridgeNode(Node):
         self._beat = heartbeat(self._held_cars)
         for number in held_cars():
             self._sessions.sessions[number - 1].set_held(clock(), True)
-        for prefix, session in zip(self._prefixes, self._sessions.sessions, strict=True):
-            CarServices(
-                self, prefix, session, call_soon=self._server.call_soon, on_held=self._on_held
-            )
+        services = {
+            car: (session, self._services_of(car.prefix, session).control)
+            for session, car in self._cars.items()
+        }
+        self._end_simulation_services = offer_simulation_services(
+            self, services, self._server.call_soon
+        )
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
         steady_timer(self, PERIOD_S, self._publish_diagnostics)
         self._readiness_timer = steady_timer(self, STARTING_PERIOD_S, self._update_readiness)
         on_change(self, PARAMETERS, self._change)
         self._serve(values['host'])
+
+    def _services_of(self, prefix: str, session: CarSession) -> CarServices:
+        return CarServices(
+            self, prefix, session, call_soon=self._server.call_soon, on_held=self._on_held
+        )
 
     def _serve(self, host: str) -> None:
         self._server.start(self)
@@ -249,6 +259,7 @@ class BridgeNode(Node):
     def destroy_node(self) -> None:
         """Send 0/0 to every car, then end."""
         if self._is_serving:
+            self._end_simulation_services()
             self._server.stop(self._sessions.close)
         super().destroy_node()
 
