@@ -4,6 +4,7 @@
 import argparse
 import math
 import os
+import re
 from pathlib import Path
 
 from sim_bridge.errors import UsageError
@@ -20,15 +21,15 @@ _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.
 
 
 def add_recorded_with(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add --recorded-with; the empty default means that the kind of the recording decides."""
+    """Add --recorded-with; the empty default means that the recording itself decides."""
     parser.add_argument(
         '--recorded-with',
         type=_camera,
         default='',
         metavar='CAMERA',
-        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag and '
-        'for images that are named by their time alone, as drive.py does, and training for other '
-        'logs. Frames are turned to the camera of the network',
+        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag, and '
+        'for a log the one of both that has the horizon of its frames. Frames are turned to the '
+        'camera of the network',
     )
 
 
@@ -42,7 +43,11 @@ def add_recording_options(parser: argparse.ArgumentParser | argparse._ArgumentGr
         'right positive. Right is positive in the others too, unless they are called left',
     )
     parser.add_argument(
-        '--car', type=_car, default=0, metavar='N', help='car of a bag with several; 0: the only'
+        '--car',
+        type=_car,
+        default=0,
+        metavar='CAR',
+        help='car of a bag with several: its number or its namespace; 0: the only one',
     )
 
 
@@ -140,10 +145,13 @@ def check_output_file(option: str, path: Path | None) -> None:
         raise UsageError(f'{option}: {path} cannot be written; change its permissions')
 
 
-def _car(text: str) -> int:
-    if not (text.isdecimal() and int(text) <= MAX_CARS):
-        raise argparse.ArgumentTypeError(f'it is {text}; it must be 0..{MAX_CARS}')
-    return int(text)
+def _car(text: str) -> int | str:
+    is_name = re.fullmatch(r'/?[A-Za-z]\w*(/\w+)*', text)
+    if not is_name and not (text.isdecimal() and int(text) <= MAX_CARS):
+        raise argparse.ArgumentTypeError(
+            f'it is {text}; it must be 0..{MAX_CARS}, or a namespace such as car_2'
+        )
+    return text.strip('/') if is_name else int(text)
 
 
 def _camera(text: str) -> str:

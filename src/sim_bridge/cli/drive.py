@@ -130,7 +130,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.network and args.model != 'default':
         raise UsageError(f'there are two networks, {args.network} and {args.model}; name one')
     args.model = args.network or args.model
-    check_model('--model', args.model)
+    check_model('MODEL' if args.network else '--model', args.model)
     check_recording(args)
     check_output_file('--report', args.report)
 

@@ -107,6 +107,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     arguments = _arguments(argv)
+    if len(arguments) == 2 and arguments[0] == 'help':
+        arguments = [arguments[1], '--help']
     if arguments and arguments[0] in NODES:
         return _run_node(arguments[0], arguments[1:])
     if arguments and arguments[0] in VERBS:

@@ -79,7 +79,7 @@ def test_listing_names_every_verb_and_node_with_what_it_does():
         (['evaluate', 'open-lop'], "'open-lop' (did you mean open-loop?)"),
         (['evaluate', 'open-loop', '--recroding', 'x'], '(did you mean --recording?)'),
         (['data', 'x', '--steering-unit', 'degree'], "'degree' (did you mean degrees?)"),
-        (['data', 'x', '--car', 'two'], 'argument --car: it is two; it must be 0..32'),
+        (['data', 'x', '--car', '77'], 'argument --car: it is 77; it must be 0..32, or a name'),
     ],
 )
 def test_unknown_words_get_a_suggestion_in_one_line(words, told, capsys):
@@ -177,7 +177,8 @@ def test_words_of_launch_files_are_understood(words):
         (['{file}', '{new}', '--record', 'b'], 'either {new} or --record b can be recorded'),
         (['{file}', '--cars', '2', '{new}'], '{new}: frames of one car are recorded'),
         (['{file}', '--model', '{full}'], 'there are two networks, {file} and {full}; name one'),
-        (['{new}'], '--model: there is no file {new}'),
+        (['{new}'], 'MODEL: there is no file {new}'),
+        (['--model', '{new}'], '--model: there is no file {new}'),
     ],
 )
 def test_drive_with_the_words_of_drive_py_replaces_nothing(tmp_path, words, told, capsys):
