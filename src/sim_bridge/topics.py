@@ -208,7 +208,7 @@ TOPICS = {
     SPEED_LIMIT: Topic(
         type='std_msgs/msg/Float32',
         publishers=(),
-        meaning='New speed limit, m/s; overrides the parameter at run time.',
+        meaning='New speed limit, m/s; with a single car the parameter follows it.',
         recording=Recording.FROM_THE_START,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
