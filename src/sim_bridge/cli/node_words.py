@@ -101,6 +101,8 @@ def _check_parameter(program: str, assignment: str) -> None:
         return  # The bridge checks it, and this process stays small.
     node, _, name = target.rpartition(':')
     known = parameters(program)
+    if node in _NODES_OF and node not in known:
+        return  # For another node: programs may share their arguments.
     chosen = known.get(node) or [one for of_node in known.values() for one in of_node]
     names = [parameter.name for parameter in chosen]
     if name not in names and name.partition('.')[0] not in _OF_ROS:
