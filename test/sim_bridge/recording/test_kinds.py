@@ -57,7 +57,7 @@ VERBS = {
     ),
     'data-driven': (
         lambda path, out: [
-            'evaluate', 'data-driven', '--recording', path, '--yardstick', 'way'
+            'evaluate', 'data-driven', '--recording', path, '--reference', 'driver'
         ],
         0,
         'interventions ',
