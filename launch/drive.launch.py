@@ -38,6 +38,7 @@ from sim_bridge.cli.launching import (
     ENDS_WITH_LAUNCH,
     check_arguments,
     interrupts_blocked,
+    with_link_prefix,
 )
 from sim_bridge.process import (
     DDS_PROFILES_FILE,
@@ -265,7 +266,10 @@ def transforms(context: LaunchContext) -> list[Node]:
     except PackageNotFoundError:
         return camera_transforms(context)
     urdf = Path(FindPackageShare('sim_bridge').perform(context), 'urdf', 'car.urdf')
-    return [car_model(prefix, urdf.read_text()) for prefix in prefixes(cars_of(context))]
+    text = urdf.read_text(encoding='utf-8')
+    return [
+        car_model(prefix, with_link_prefix(text, prefix)) for prefix in prefixes(cars_of(context))
+    ]
 
 
 def car_model(prefix: str, urdf: str) -> Node:
@@ -273,14 +277,11 @@ def car_model(prefix: str, urdf: str) -> Node:
     return Node(
         package='robot_state_publisher',
         executable='robot_state_publisher',
+        exec_name='robot_state_publisher',
         name='robot_state_publisher',
         namespace=prefix.rstrip('/'),
-        parameters=[
-            {
-                'robot_description': ParameterValue(urdf, value_type=str),
-                'frame_prefix': prefix,
-            }
-        ],
+        parameters=[{'robot_description': ParameterValue(urdf, value_type=str)}],
+        prefix=ENDS_WITH_LAUNCH,
     )
 
 

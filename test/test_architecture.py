@@ -24,17 +24,22 @@ TOP_FILES = {
 # Every room may also import its own modules and the top of its own package and of the network.
 MAY_IMPORT = {
     'bridge.cli': {
-        'bridge.evaluation', 'bridge.nodes', 'bridge.protocol', 'bridge.recording',
-        'bridge.server', 'bridge.simulator', 'net.data', 'net.evaluation', 'net.inference',
-        'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training', 'net.vision',
+        'bridge.evaluation', 'bridge.mapping', 'bridge.nodes', 'bridge.protocol',
+        'bridge.recording', 'bridge.server', 'bridge.simulator', 'net.data', 'net.evaluation',
+        'net.inference', 'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training',
+        'net.vision',
     },
     'bridge.nodes': {
         'bridge.control', 'bridge.protocol', 'bridge.recording', 'bridge.server',
         'bridge.session', 'bridge.visualization', 'bridge.web', 'net.ros', 'net.vision',
     },
     'bridge.evaluation': {
-        'bridge.control', 'bridge.recording', 'bridge.simulator', 'bridge.visualization',
-        'net.data', 'net.evaluation', 'net.inference', 'net.vision',
+        'bridge.control', 'bridge.mapping', 'bridge.recording', 'bridge.simulator',
+        'bridge.visualization', 'net.data', 'net.evaluation', 'net.inference', 'net.vision',
+    },
+    'bridge.mapping': {
+        'bridge.simulator', 'bridge.simulator.worlds', 'bridge.visualization', 'net.data',
+        'net.evaluation', 'net.vision',
     },
     'bridge.recording': {'bridge.simulator', 'bridge.visualization', 'net.data', 'net.vision'},
     'bridge.visualization': {'net.vision'},

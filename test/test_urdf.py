@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from helpers.paths import ROOT
+from sim_bridge.cli.launching import with_link_prefix
 from sim_bridge.nodes.state_topics import LIMITS, STEERING_JOINTS, WHEELS_M
 from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, TRACK_M, WHEELBASE_M
@@ -66,6 +67,19 @@ def test_camera_is_that_of_autonomous_mode():
     turned = [-pose.roll_right_up_rad, pose.pitch_down_rad, -pose.yaw_right_rad]
     assert numbers(camera.find('origin'), 'xyz') == pytest.approx(place)
     assert numbers(camera.find('origin'), 'rpy') == pytest.approx(turned)
+
+
+def test_links_of_a_car_among_several_begin_with_its_prefix():
+    text = (ROOT / 'urdf' / 'car.urdf').read_text(encoding='utf-8')
+    second = ElementTree.fromstring(with_link_prefix(text, 'car_2/'))
+    links = {link.get('name') for link in ROBOT.iter('link')}
+    assert {link.get('name') for link in second.iter('link')} == {f'car_2/{one}' for one in links}
+    for joint in second.iter('joint'):
+        assert joint.get('name') in JOINTS
+        for end in ('parent', 'child'):
+            plain = JOINTS[joint.get('name')].find(end).get('link')
+            assert joint.find(end).get('link') == f'car_2/{plain}'
+    assert with_link_prefix(text, '') == text
 
 
 def test_limits_are_positive_numbers():

@@ -21,15 +21,15 @@ _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.
 
 
 def add_recorded_with(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add --recorded-with; the empty default means that the kind of the recording decides."""
+    """Add --recorded-with; the empty default means that the recording itself decides."""
     parser.add_argument(
         '--recorded-with',
         type=_camera,
         default='',
         metavar='CAMERA',
-        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag and '
-        'for images that are named by their time alone, as drive.py does, and training for other '
-        'logs. Frames are turned to the camera of the network',
+        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag, and '
+        'for a log the one of both that has the horizon of its frames. Frames are turned to the '
+        'camera of the network',
     )
 
 

@@ -82,11 +82,13 @@ def _configure_data_driven(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(trial=_data_driven)
     _add_recording(parser, 'CSV and plot of the offset from the line')
     parser.add_argument(
-        '--yardstick',
-        choices=('middle', 'way'),
+        '--reference',
+        choices=('middle', 'map', 'driver'),
         default='middle',
         help='line that offsets are measured from; the car is put back on it at 1 m. middle: '
-        'middle of the road, measured in the frames. way: path of the recorded driver',
+        'middle of the road, measured in the frames. map: middle of the lake or jungle track, on '
+        'which the recording is placed; frames are re-projected over its hills. driver: path of '
+        'the recorded driver',
     )
     _add_common(parser)
 
@@ -159,7 +161,7 @@ def _data_driven(args: argparse.Namespace) -> Trial:
     from sim_bridge.recording.sources import open_recording
 
     recording = open_recording(args.recording, args.recorded_with, args.steering_unit, args.car)
-    return on_recorded_frames(recording, args.yardstick, args.out)
+    return on_recorded_frames(recording, args.reference, args.out)
 
 
 def _closed_loop(args: argparse.Namespace) -> Trial:

@@ -195,7 +195,7 @@ def _configure_augmentation(augmentation: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    from sim_bridge.recording.sources import open_recording
+    from sim_bridge.recording.sources import log_camera, open_recording
     from sim_bridge.recording.storage import is_bag
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
@@ -241,7 +241,7 @@ def run(args: argparse.Namespace) -> int:
                 csv=find_log(path),
                 label_logs=tuple(args.label_log),
                 only_sources=tuple(args.source),
-                camera=args.recorded_with,
+                camera=args.recorded_with or log_camera(path, args.steering_unit),
                 steering_unit=args.steering_unit,
             )
             for path in data

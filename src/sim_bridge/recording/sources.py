@@ -16,8 +16,9 @@ from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
 from sim_bridge.topics import STEERING_ANGLE
-from steering_net.data.driving_log import smooth
-from steering_net.data.recording import Recording, read_folder
+from steering_net.data.driving_log import read_log, smooth
+from steering_net.data.horizon import with_camera
+from steering_net.data.recording import Recording, camera_of, find_log, from_log, read_folder
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera, turned
 from steering_net.vision.frame_size import as_frame
 
@@ -30,15 +31,33 @@ def open_recording(
 ) -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
-    `recorded_with` is the camera of its frames, in the notation of `find_camera`. If it is empty,
-    the camera is that of Autonomous mode for a bag and that of `camera_of` for a log.
-    `steering_unit` is the unit of a log, as `read_log` takes it. `car` is the number or the
-    namespace of the car of a bag with several; 0: the only one. Raises LogError or BagError if
-    there is no recording.
+    `recorded_with` is the camera of its frames, in the notation of `find_camera`; see
+    `know_camera` for an empty one. `steering_unit` is the unit of a log, as `read_log` takes it.
+    `car` is the number or the namespace of the car of a bag with several; 0: the only one. Raises
+    LogError or BagError if there is no recording.
     """
     if is_bag(path):
-        return read_bag(path, recorded_with or AUTONOMOUS, car)
-    return read_folder(path, recorded_with, steering_unit)
+        reason = 'as given' if recorded_with else 'because it is a bag'
+        recording = read_bag(path, recorded_with or AUTONOMOUS, car)
+        return replace(recording, camera_reason=reason)
+    return know_camera(read_folder(path, steering_unit=steering_unit), recorded_with)
+
+
+def know_camera(recording: Recording, recorded_with: str) -> Recording:
+    """Return the recording of a log with the given camera, or with the one of its horizon.
+
+    The recording's own camera is the one that the names of its frames tell. It is assumed if
+    the horizon tells none.
+    """
+    if recorded_with:
+        return replace(recording, camera=recorded_with, camera_reason='as given')
+    return with_camera(recording)
+
+
+def log_camera(path: Path, steering_unit: str = '') -> str:
+    """Return the camera of a log, found by its horizon; LogError if there is no log."""
+    log = read_log(find_log(path), steering_unit)
+    return with_camera(from_log(log, camera_of(row.center for row in log.rows))).camera
 
 
 def open_bag(path: Path, car: int | str = 0, steering_unit: str = '') -> Bag:

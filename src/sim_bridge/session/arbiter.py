@@ -55,13 +55,15 @@ class _Heard(NamedTuple):
 class Arbiter:
     """The newest commands of the joystick and of the topics, until they time out.
 
-    Of several topics the one with the newest message counts.
+    Of several topics the one with the newest message counts. `next_timeout_s` is the time at which
+    `expire` has to be called; infinity without a command.
     """
 
     def __init__(self, timeouts: SourceTimeouts) -> None:
         self._timeouts = timeouts
         self._joystick: _Heard | None = None
         self._topic: _Heard | None = None
+        self.next_timeout_s = math.inf
 
     @property
     def active(self) -> tuple[Driver, DriverCommand] | None:
@@ -69,26 +71,23 @@ class Arbiter:
         heard = self._joystick or self._topic
         return None if heard is None else (heard.source, heard.command)
 
-    @property
-    def next_timeout_s(self) -> float:
-        """Time at which `expire` has to be called; infinity without a command."""
-        heard = (self._joystick, self._topic)
-        return min((one.until_s for one in heard if one is not None), default=math.inf)
-
     def hear(self, now_s: float, source: Driver, command: DriverCommand) -> None:
         """Take a command."""
         if source is Driver.JOYSTICK:
             self._joystick = _Heard(source, command, now_s + self._timeouts.joystick_s)
         else:
             self._topic = _Heard(source, command, now_s + self._timeouts.topic_s)
+        self._find_next_timeout()
 
     def release_joystick(self) -> None:
         """Forget the joystick, because its dead-man button was released."""
         self._joystick = None
+        self._find_next_timeout()
 
     def forget(self) -> None:
         """Forget all commands."""
         self._joystick = self._topic = None
+        self.next_timeout_s = math.inf
 
     def expire(self, now_s: float) -> None:
         """Forget the commands that have timed out."""
@@ -96,3 +95,10 @@ class Arbiter:
             self._joystick = None
         if self._topic is not None and now_s >= self._topic.until_s:
             self._topic = None
+        self._find_next_timeout()
+
+    def _find_next_timeout(self) -> None:
+        heard = (self._joystick, self._topic)
+        self.next_timeout_s = min(
+            (one.until_s for one in heard if one is not None), default=math.inf
+        )

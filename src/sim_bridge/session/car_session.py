@@ -306,8 +306,9 @@ class CarSession:
             return Driver.SIMULATOR
         if self.is_held:
             return Driver.HOLD
-        if self._arbiter.active is not None:
-            return self._arbiter.active[0]
+        active = self._arbiter.active
+        if active is not None:
+            return active[0]
         return Driver.NETWORK if self._nodes_ready else Driver.NOBODY
 
     def _new_scheduler(self, now_s: float) -> ResponseScheduler:

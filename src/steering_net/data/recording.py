@@ -37,7 +37,7 @@ class Recording:
     `target_rad` is the steering that a network should output: the recorded steering where it is
     smooth, its centred one-second mean where it came from a keyboard. `load(i)` returns frame i's
     JPEG bytes or raises ImageError. `camera` is the camera of the frames, as `find_camera` takes
-    it.
+    it, and `camera_reason` tells people how it is known.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Recording:
     frame_names: Sequence[str]
     load: Callable[[int], bytes]
     camera: str = TRAINING
+    camera_reason: str = ''
     _notice: SizeNotice = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
@@ -125,10 +125,20 @@ def view(rgb: Rgb, offset: Offset, camera: Pinhole = TRAINING_CAMERA) -> Rgb:
     return reprojected(as_frame(rgb), back_m, offset.origin_m, offset.yaw_rad, camera)
 
 
+See: TypeAlias = Callable[[int, Rgb, Offset], Rgb]
+"""Function from a row, its frame, and an offset to the frame (160, 320, 3) seen from there."""
+
+
+def over_plane(recording: Recording) -> See:
+    """Return the function that re-projects the frames of a recording over flat ground."""
+    camera = find_camera(recording.camera)
+    return lambda _, rgb, offset: view(rgb, offset, camera)
+
+
 def recorded_way(recording: Recording) -> Line:
     """Return the recorded trajectory as the reference line."""
     nothing = np.zeros(len(recording))
-    return Line('way', nothing, nothing)
+    return Line('driver', nothing, nothing)
 
 
 def road_middle(recording: Recording) -> Line:
@@ -153,7 +163,7 @@ def road_middle(recording: Recording) -> Line:
     if known.mean() < LEAST_KNOWN:
         raise LogError(
             f"the road's middle is known at only {known.mean():.0%} of the frames of "
-            f'{recording.name}: use --yardstick way'
+            f'{recording.name}: use --reference driver'
         )
     return Line('middle', left_m, yaw_rad)
 
@@ -182,16 +192,18 @@ def drive(
     recording: Recording,
     line: Line | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    see: See | None = None,
 ) -> Drive:
     """Drive with `steer` (frame -> rad, left positive) from the first frame to the last but one.
 
-    `line` is the reference line, by default the recorded trajectory. After a gap in the recording
+    `line` is the reference line, by default the recorded trajectory. `see` re-projects the frames,
+    by default over flat ground. After a gap in the recording
     (more than 0.5 s) or in the line the car is put back on the line, which is no intervention. At
     a frame that cannot be used the steering stays as it is. Raises LogError if no frame can be
     used or the car does not move. `clock`: time in s, for the latencies.
     """
     line = line or recorded_way(recording)
-    run = _Run(recording, line, clock)
+    run = _Run(recording, line, clock, see or over_plane(recording))
     for index in _progress(len(recording) - 1, 'driving'):
         run.step(index, steer)
     return Drive(run.report(), np.array(run.offsets_m), 0.0 - line.left_m[1:])
@@ -202,10 +214,11 @@ def _progress(frames: int, what: str) -> Iterator[int]:
 
 
 class _Run:
-    def __init__(self, recording: Recording, line: Line, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, recording: Recording, line: Line, clock: Callable[[], float], see: See
+    ) -> None:
         self.offsets_m: list[float] = []
-        self._recording, self._line, self._clock = recording, line, clock
-        self._camera = find_camera(recording.camera)
+        self._recording, self._line, self._clock, self._see = recording, line, clock, see
         self._steps_s = np.diff(recording.times_s)
         self._recorded_rad = acting_steering_rad(recording.steering_rad)
         self._offset = line.at(0)
@@ -237,7 +250,7 @@ class _Run:
 
     def _steer(self, index: int, steer: Callable[[Rgb], float]) -> None:
         try:
-            seen = view(self._recording.frame(index), self._offset, self._camera)
+            seen = self._see(index, self._recording.frame(index), self._offset)
             asked_s = self._clock()
             self._steering_rad = _within_lock(steer(seen))
         except ImageError as error:
@@ -259,7 +272,7 @@ class _Run:
         driven = np.isfinite(offsets_m)
         duration_s = float(self._steps_s[driven].sum())
         return {
-            'yardstick': self._line.name,
+            'reference': self._line.name,
             'frames': len(self._latencies_s),
             'duration_s': duration_s,
             'distance_m': self._distance_m,

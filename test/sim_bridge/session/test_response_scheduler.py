@@ -436,7 +436,7 @@ def test_no_token_is_lost_or_doubled_in_10000_frames(bench):
     assert (counters.timeouts, counters.keepalives, counters.superseded) == (0, 0, 0)
 
 
-@pytest.mark.parametrize('field', list(vars(LIMITS)))
+@pytest.mark.parametrize('field', [name for name in vars(LIMITS) if name != 'lock_step'])
 @pytest.mark.parametrize('value', [0.0, -1.0, math.nan, math.inf])
 def test_bad_limit_is_named(field, value):
     with pytest.raises(ValueError, match=field):
