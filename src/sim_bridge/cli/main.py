@@ -127,7 +127,7 @@ def _arguments(argv: list[str] | None) -> list[str]:
 
 def _run_node(node: str, words: list[str]) -> int:
     name, summary = NODES[node]
-    code = check_words(node, words, summary)
+    code = check_words(node, name, words, summary)
     return int(_import(name).main([sys.argv[0], *words])) if code is None else code
 
 

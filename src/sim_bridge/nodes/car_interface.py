@@ -69,8 +69,10 @@ class CarInterface:
         self.speed_limit_mps: float | None = None
         self._uncertainty = 0.0
         self._uncertainty_s = -math.inf
+        self.newest_truth: str | None = None
+        self.newest_stamp_ns = 0
         self._node = node
-        self._prefix = prefix
+        self.prefix = prefix
         self._session = session
         self._feed = feed
         self._frame_id = prefix + camera.frame_id
@@ -102,12 +104,12 @@ class CarInterface:
         }
 
     def _publisher(self, kind: type, topic: str, quality: QoSProfile = NEWEST) -> Any:
-        return self._node.create_publisher(kind, self._prefix + topic, quality)
+        return self._node.create_publisher(kind, self.prefix + topic, quality)
 
     def _subscribe(
         self, kind: type, topic: str, callback: Callable[[Any], None], quality: QoSProfile = NEWEST
     ) -> None:
-        self._node.create_subscription(kind, self._prefix + topic, callback, quality)
+        self._node.create_subscription(kind, self.prefix + topic, callback, quality)
 
     # Called on the server's thread.
 
@@ -116,6 +118,7 @@ class CarInterface:
         self._rate.tick(now_s)
         if self._session.lock_step_refused:
             self._node.get_logger().warning(_LOCK_STEP_REFUSED, once=True)
+        self.newest_truth, self.newest_stamp_ns = frame.truth, stamp_ns
         self._publish(frame, stamp_ns)
         if self._feed.keep(frame.jpeg):
             self._feed.add(self._moment(now_s, frame))

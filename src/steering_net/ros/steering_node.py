@@ -336,7 +336,7 @@ class SteeringNode(Node):
         predictor = self._predictor
         values |= {
             'model': predictor.name,
-            'model sha256': predictor.sha256,
+            'model_sha256': predictor.sha256,
             'backend': predictor.backend,
             'profile': predictor.profile.name,
             'camera': str(predictor.view),

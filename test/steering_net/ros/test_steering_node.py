@@ -168,17 +168,17 @@ def test_a_bad_frame_is_dropped_counted_and_survived(listener, node):
         listener.send_jpeg(data, 2)
         # The node keeps one frame only: let it see this one before the next.
         listener.wait(
-            lambda count=count: listener.status()[1]['undecodable frames'] == str(count),
+            lambda count=count: listener.status()[1]['bad_frames'] == str(count),
             'the count of the frame',
         )
     assert listener.ask(good, 3).header.stamp.nanosec == 3
     assert [command.header.stamp.nanosec for command in listener.commands] == [1, 3]
     status, values = listener.status()
-    assert (values['frames'], values['undecodable frames']) == ('2', '3')
+    assert (values['frames'], values['bad_frames']) == ('2', '3')
     assert status.level == b'\x01'
     assert values['model'] == 'pilotnet.keras'
     assert (values['backend'], values['profile']) == ('litert', 'course')
-    assert len(values['model sha256']) == 64
+    assert len(values['model_sha256']) == 64
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_a_batch_of_several_cars_is_answered_to_each_its_own():
                     car.wait(lambda c=car, n=i: stamps(c)[-1:] == [n + 1], 'an answer')
                     assert car.commands[-1].position[0] == pytest.approx(expected, abs=1e-4)
         assert [stamps(car) for car in cars] == [list(range(1, 9)), [2, 4, 6, 8]]
-        assert cars[1].status()[1]['undecodable frames'] == '4'
+        assert cars[1].status()[1]['bad_frames'] == '4'
     finally:
         node.terminate()
         node.wait(30)
