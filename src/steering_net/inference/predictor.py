@@ -10,7 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from steering_net.errors import ImageError
+from steering_net.errors import ImageError, ModelError
+from steering_net.model_io.found_profile import found_profile, wished_profile
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
@@ -191,16 +192,16 @@ def load_predictor(
     """Load a network and run it a few times, so that the first frame takes no longer than others.
 
     `model` is 'default' or a file that `read_network` reads. Without `profile` the profile is that
-    of the sidecar, or inferred from input and layers. `camera` is the camera of the frames, as
-    `find_camera` takes it; frames are turned if the profile has another camera. Raises ModelError
-    for an unusable model, ValueError for another unusable argument.
+    of the sidecar, or a measured one (`found_profile`); `search` measures in any case. `camera` is
+    the camera of the frames, as `find_camera` takes it; frames are turned if the profile has
+    another camera. Raises ModelError for an unusable model, ValueError for another argument.
     """
     if camera != AS_TRAINED:
         find_camera(camera)
     if backend not in BACKENDS:
         raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
-    chosen = find_profile(profile) if profile else None
     path = default_model() if str(model) == 'default' else Path(model).expanduser()
+    chosen = wished_profile(profile) or _found(path, backend, profile, cache_dir)
     predictor: LiteRtPredictor | KerasPredictor
     if backend == 'keras':
         predictor = KerasPredictor(path, chosen, threads, camera)
@@ -209,6 +210,18 @@ def load_predictor(
         predictor = LiteRtPredictor(litert, chosen, threads, path, camera)
     warm_up(predictor)
     return predictor
+
+
+def _found(path: Path, backend: str, wish: str | None, cache_dir: Path | None) -> Profile | None:
+    """Return the measured profile of a network without a sidecar, None if it has one."""
+    try:
+        found = found_profile(path, cache_dir, wish)
+    except ModelError:
+        if backend == 'keras':
+            # It may drive in Keras, although it cannot be converted.
+            return None
+        raise
+    return find_profile(found.profile) if found else None
 
 
 def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError, one_line
-from steering_net.model_io import sandbox
 from steering_net.model_io.importers.limits import read_file
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_runtime import LiteRtModel
@@ -25,17 +24,11 @@ from steering_net.model_io.metadata import (
     UNKNOWN,
     Origin,
     origin_path,
-    read_origin,
     write_atomically,
     write_origin,
 )
 from steering_net.model_io.model_config import combined, read_sidecar, sha256_of
-from steering_net.model_io.profiles import (
-    ProfileChoice,
-    choose_profile,
-    complete,
-    from_sidecar,
-)
+from steering_net.model_io.profiles import choose_profile, complete
 from steering_net.model_io.reader import other_half, read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.preprocessing import (
@@ -79,22 +72,6 @@ def ensure_litert(
     if not cached.is_file():
         _convert_in_subprocess(model_path, cached, profile)
     return cached
-
-
-def prepare(model_path: Path, profile: Profile | None = None) -> str:
-    """Make sure that a network's LiteRT file exists; return a line with its origin and profile.
-
-    Raises ModelError if it cannot drive.
-    """
-    origin = read_origin(ensure_litert(model_path, profile=profile))
-    if origin.input_shape is None:
-        choice = ProfileChoice(profile, 'as given') if profile else from_sidecar(model_path)
-    else:
-        choice = choose_profile(profile, origin.input_shape, model_path, origin)
-    parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
-    parts.append(f'profile {choice}' if choice else '')
-    parts.append(sandbox.missing())
-    return ', '.join(filter(None, parts))
 
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:

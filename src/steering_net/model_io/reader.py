@@ -167,9 +167,9 @@ def _check_output(model: Any, name: str) -> None:
 
 
 def check_frame_shape(shape: tuple[int | None, ...], name: str) -> tuple[int, int, int]:
-    """Return (h, w, 3) of a network's input (n, h, w, 3); ModelError for any other shape."""
-    if len(shape) != 4 or shape[3] != 3 or not shape[1] or not shape[2]:
-        raise ModelError(f'{name} takes {shape}, not one colour frame (n, h, w, 3)')
+    """Return (h, w, c) of a network's input (n, h, w, c), c 1 or 3; ModelError for any other."""
+    if len(shape) != 4 or shape[3] not in (1, 3) or not shape[1] or not shape[2]:
+        raise ModelError(f'{name} takes {shape}, not one frame (n, h, w, 3) or (n, h, w, 1)')
     if max(shape[1], shape[2]) > _MAX_SIDE_PX:
         raise ModelError(f'{name} takes frames of {shape[2]} x {shape[1]} pixels')
-    return (shape[1], shape[2], 3)
+    return (shape[1], shape[2], shape[3])
