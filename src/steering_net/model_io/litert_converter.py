@@ -112,7 +112,9 @@ def _converted(
     network = read_network(source, other)
     model, shape = network.model, network.origin.input_shape
     assert shape is not None
-    frames = probe_inputs(choose_profile(profile, shape, source, network.origin).profile)
+    if profile is not None:
+        choose_profile(profile, shape, source, network.origin)
+    frames = probe_inputs(complete(profile or _whole(shape), shape, network.origin))
     expected = np.ravel(model.predict_on_batch(np.stack(frames)))
     content = _to_litert(model, shape, source.name)
     converted = LiteRtModel(content, source.name)
@@ -132,8 +134,7 @@ def _adopted(source: Path) -> tuple[bytes, Origin]:
     content = read_file(source)
     check_operators(content, source.name)
     model = LiteRtModel(content, source.name)
-    # This profile fits every size; here it does not matter how well the network steers.
-    profile = complete(find_profile('custom'), model.input_shape, UNKNOWN)
+    profile = complete(_whole(model.input_shape), model.input_shape, UNKNOWN)
     for frame in probe_inputs(profile):
         output = model.predict(frame)
         if not np.isfinite(output):
@@ -143,6 +144,11 @@ def _adopted(source: Path) -> tuple[bytes, Origin]:
     except (ModelError, ImportError):
         # It can drive all the same, even without TensorFlow, but its layers are unknown.
         return content, Origin('LiteRT', input_shape=model.input_shape)
+
+
+def _whole(shape: tuple[int, int, int]) -> Profile:
+    """Return a profile that fits every network; for probes it need not be the right one."""
+    return find_profile('custom' if shape[2] == 3 else 'custom:colour=grey')
 
 
 def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:

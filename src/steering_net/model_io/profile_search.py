@@ -6,6 +6,7 @@ colours or scales its answers have little to do with the road. The score of a pr
 correlation of answers and labels, the mean over the looks of the frames.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,10 @@ _CLOSE = 0.05
 _GAINS = (0.03, 5.0)
 """Range of the slope of answers over labels; a network that steers has about 1."""
 
+_ODD_BIAS, _MOST_BIAS_RAD = 0.05, 0.1
+_ODD_GAIN, _MOST_DOUBLINGS = 0.02, 2.0
+"""Parts of the score that answers lose which lean to a side, or are too small or too large."""
+
 _ROWS = (
     (60, 135), (60, 140), (70, 136), (50, 140), (55, 135), (40, 140), (50, 130), (70, 140),
     (60, 160), (30, 135), (20, 140),
@@ -65,16 +70,24 @@ _MOST_SKIPPED = 8
 
 @dataclass(frozen=True)
 class Candidate:
-    """A profile, its score -1..1, and the slope of its answers over the labels."""
+    """A profile, its score -1..1, and slope and mean (rad) of its answers over the labels."""
 
     profile: Profile
     score: float
     gain: float
+    bias_rad: float
 
     @property
     def rank(self) -> float:
-        """The score, less a little for unusual steps: the usual one of two equals is right."""
-        return self.score - _oddity(self.profile)
+        """The score, less a little for unusual steps and answers.
+
+        With equal scores the usual profile is right, and the one whose answers are those of a car
+        that turns as much as the road does, and to both sides alike.
+        """
+        odd = _oddity(self.profile) + _ODD_BIAS * min(1.0, abs(self.bias_rad) / _MOST_BIAS_RAD)
+        if self.gain > 0.0:
+            odd += _ODD_GAIN * min(_MOST_DOUBLINGS, abs(math.log2(self.gain)))
+        return self.score - odd
 
     def __str__(self) -> str:
         """Return a line for people."""
@@ -101,17 +114,22 @@ def find(
     scales_pixels: bool | None,
     guess: Profile | None,
     search: bool = False,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] = time.process_time,
 ) -> Found:
     """Return the profile of a network with an input of `shape` (h, w, c).
 
     `guess` is the inferred profile, None if there is none. If its score is clear, it is taken
     without a search, unless `search` asks for one. `scales_pixels` is whether the layers scale
-    0..255 to a small range. `clock` returns the time in s.
+    0..255 to a small range. `clock` returns the processor
+    time in s.
     """
+    empty = np.zeros(shape, np.float32)
+    # The first time takes longer.
+    answer(empty)
     start = clock()
-    answer(np.zeros(shape, np.float32))
-    frames = labelled_frames().part(max(1, min(_MOST_SKIPPED, int((clock() - start) / _SLOW_S))))
+    answer(empty)
+    slowness = int((clock() - start) / _SLOW_S)
+    frames = labelled_frames().part(max(1, min(_MOST_SKIPPED, slowness)))
     guessed = _measured(answer, guess, frames) if guess is not None else None
     if guessed is not None and guessed.score >= CLEAR and not search:
         return Found(guessed.profile, f'score {guessed.score:.2f} on frames with known labels')
@@ -169,20 +187,20 @@ def _ranked(
 def _measured(answer: Answer, profile: Profile, frames: LabelledFrames) -> Candidate:
     outputs = np.array([answer(preprocess(frame, profile)) for frame in frames.frames])
     answers_rad = outputs * profile.steering_scale_rad
-    score, gain = _score(answers_rad, frames)
-    return Candidate(profile, score, gain)
+    return Candidate(profile, *_score(answers_rad, frames))
 
 
-def _score(answers_rad: NDArray[np.float64], frames: LabelledFrames) -> tuple[float, float]:
-    """Return score and gain; both 0 for answers that are constant, or that are no numbers."""
+def _score(answers_rad: NDArray[np.float64], frames: LabelledFrames) -> tuple[float, float, float]:
+    """Return score, gain and bias; all 0 for answers that are constant, or that are no numbers."""
     labels = frames.steering_rad
     if not np.isfinite(answers_rad).all() or np.ptp(answers_rad) < 1e-6:
-        return 0.0, 0.0
-    gain = float(np.polyfit(labels, answers_rad, 1)[0])
+        return 0.0, 0.0, 0.0
+    gain, bias_rad = map(float, np.polyfit(labels, answers_rad, 1))
     if not _GAINS[0] <= abs(gain) <= _GAINS[1]:
-        return 0.0, gain
+        return 0.0, gain, bias_rad
     looks = [frames.looks == look for look in np.unique(frames.looks)]
-    return float(np.mean([_correlation(answers_rad[k], labels[k]) for k in looks])), gain
+    score = float(np.mean([_correlation(answers_rad[k], labels[k]) for k in looks]))
+    return score, gain, bias_rad
 
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
