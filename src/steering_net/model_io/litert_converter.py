@@ -112,9 +112,7 @@ def _converted(
     network = read_network(source, other)
     model, shape = network.model, network.origin.input_shape
     assert shape is not None
-    if profile is not None:
-        choose_profile(profile, shape, source, network.origin)
-    frames = probe_inputs(complete(profile or _whole(shape), shape, network.origin))
+    frames = probe_inputs(_probed(source, profile, network.origin, shape))
     expected = np.ravel(model.predict_on_batch(np.stack(frames)))
     content = _to_litert(model, shape, source.name)
     converted = LiteRtModel(content, source.name)
@@ -144,6 +142,18 @@ def _adopted(source: Path) -> tuple[bytes, Origin]:
     except (ModelError, ImportError):
         # It can drive all the same, even without TensorFlow, but its layers are unknown.
         return content, Origin('LiteRT', input_shape=model.input_shape)
+
+
+def _probed(
+    source: Path, profile: Profile | None, origin: Origin, shape: tuple[int, int, int]
+) -> Profile:
+    """Return the given or inferred profile; if none can be inferred, one that fits."""
+    try:
+        return choose_profile(profile, shape, source, origin).profile
+    except ModelError:
+        if profile is not None:
+            raise
+        return complete(_whole(shape), shape, origin)
 
 
 def _whole(shape: tuple[int, int, int]) -> Profile:
