@@ -170,7 +170,8 @@ def _with_weights(architecture: Architecture, file: Any) -> list[Layer]:
 
 
 def _takes_weights(layer: Layer) -> bool:
-    return weighted(layer) or _is_adapted(layer)
+    # A layer that has weights already is a part of a Lambda.
+    return not layer.weights and (weighted(layer) or _is_adapted(layer))
 
 
 def _count(layer: Layer) -> int:

@@ -6,8 +6,16 @@ import binascii
 from typing import Any
 
 from steering_net.errors import ModelError
-from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
-from steering_net.model_io.importers.layers import ACTIVATIONS, INTERNAL, KINDS, Arguments, Layer
+from steering_net.model_io.importers.lambda_marshal import BytecodeError
+from steering_net.model_io.importers.lambda_meaning import Affine, Crop, Resize, Step, recognise
+from steering_net.model_io.importers.layers import (
+    ACTIVATIONS,
+    GREY_OF_TENSORFLOW,
+    INTERNAL,
+    KINDS,
+    Arguments,
+    Layer,
+)
 from steering_net.model_io.importers.limits import MAX_ARGUMENT
 
 Json = Any
@@ -98,7 +106,7 @@ def read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
     if kind in _WHILE_TRAINING:
         return []
     if kind == 'Lambda':
-        return [_read_lambda(name, config)]
+        return _read_lambda(name, config)
     kind = _RENAMED_KINDS.get(kind, kind)
     registered = entry.get('registered_name')
     if kind not in KINDS or kind in INTERNAL or registered not in (None, kind):
@@ -204,27 +212,39 @@ def _check_activation(name: str, arguments: Arguments, keras: str) -> None:
         raise ModelError(f'layer {name}: hard_sigmoid was another function before Keras 3')
 
 
-def _read_lambda(name: str, config: Arguments) -> Layer:
-    """Return the Rescaling that a Lambda layer computes; ModelError, naming it, for others."""
+def _read_lambda(name: str, config: Arguments) -> list[Layer]:
+    """Return the layers that do what a Lambda layer does; ModelError, naming it, for others."""
     try:
-        if config.get('arguments'):
-            raise BytecodeError('it takes arguments of its own')
-        function = recognise(_code_of(config.get('function')))
+        steps = recognise(*_function_of(config.get('function')), config.get('arguments'))
     except (BytecodeError, binascii.Error) as error:
         raise ModelError(
-            f'layer {name} is a Lambda that does more than to scale pixels ({error}); '
-            'code from a file is never run: put a Rescaling or another built-in layer there'
+            f'layer {name} is a Lambda that does more than to prepare frames ({error}); '
+            'code from a file is never run: put a Rescaling, Cropping2D, Resizing or another '
+            'built-in layer there'
         ) from error
-    return rescaling(name, function)
+    return [_of_step(name, step) for step in steps]
 
 
-def rescaling(name: str, function: Affine) -> Layer:
-    """Return a layer that computes `x * scale + offset`."""
-    return Layer('Rescaling', name, {'scale': function.scale, 'offset': function.offset})
+def _of_step(name: str, step: Step) -> Layer:
+    if isinstance(step, Affine):
+        return Layer('Rescaling', name, {'scale': step.scale, 'offset': step.offset})
+    if isinstance(step, Crop):
+        return Layer('Slice', name, {'rows': step.rows, 'columns': step.columns})
+    if isinstance(step, Resize):
+        size = {'height': step.height, 'width': step.width}
+        if step.method in ('bilinear', 'nearest'):
+            return Layer('Resizing', name, size | {'interpolation': step.method})
+        return Layer('Resample', name, size | {'method': step.method})
+    if step.name == 'Grey':
+        arguments = {'filters': 1, 'kernel_size': 1, 'use_bias': False}
+        return Layer('Conv2D', name, arguments, (GREY_OF_TENSORFLOW,))
+    if step.name == 'Arctan':
+        return Layer('Arctan', name)
+    return Layer('Activation', name, {'activation': step.name})
 
 
-def _code_of(function: Json) -> bytes:
-    """Return the marshalled code of a lambda of Keras 1 (text), 2 (list) or 3 (object)."""
+def _function_of(function: Json) -> tuple[bytes, list[Json], list[Json]]:
+    """Return code, defaults and closure of a lambda of Keras 1 (text), 2 (list) or 3 (object)."""
     defaults = closure = None
     if isinstance(function, dict):
         if function.get('class_name') != '__lambda__':
@@ -235,9 +255,13 @@ def _code_of(function: Json) -> bytes:
         function, defaults, closure = function
     if not isinstance(function, str):
         raise BytecodeError('it has no code')
-    if defaults or closure:
-        raise BytecodeError('it has defaults or a closure')
+    if not all(isinstance(values, list | None) for values in (defaults, closure)):
+        raise BytecodeError('its defaults or closure are broken')
+    return _decoded(function), defaults or [], closure or []
+
+
+def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(''.join(function.split()).encode('ascii'), validate=True)
+        return base64.b64decode(''.join(text.split()).encode('ascii'), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        return function.encode('raw_unicode_escape')
+        return text.encode('raw_unicode_escape')

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
+from steering_net.model_io.importers.resampling import resampled
 
 Shape: TypeAlias = tuple[int, ...]
 Weights: TypeAlias = tuple[NDArray[np.float32], ...]
@@ -44,6 +45,10 @@ ACTIVATIONS = (
     'linear', 'relu', 'relu6', 'elu', 'selu', 'gelu', 'tanh', 'sigmoid', 'softplus', 'softsign',
     'swish', 'silu', 'leaky_relu', 'exponential', 'mish', 'hard_sigmoid', 'softmax',
 )  # fmt: skip
+
+
+GREY_OF_TENSORFLOW = np.array([0.2989, 0.587, 0.114], np.float32).reshape(1, 1, 3, 1)
+"""The kernel of `tf.image.rgb_to_grayscale`."""
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -122,7 +127,7 @@ _RESIZE = (
 )  # fmt: skip
 MERGING = ('Add', 'Average', 'Concatenate', 'Maximum', 'Minimum', 'Multiply', 'Subtract')
 """Kinds that take several layers."""
-INTERNAL = ('Arctan', 'Slice')
+INTERNAL = ('Arctan', 'Resample', 'Slice')
 """Kinds that are no layers of Keras; `build` makes operations or other layers of them."""
 KINDS = {
     'Activation': Kind(('activation',)),
@@ -154,6 +159,7 @@ KINDS = {
     'ReLU': Kind(('max_value', 'negative_slope', 'threshold')),
     'Rescaling': Kind(('scale', 'offset')),
     'Reshape': Kind(('target_shape',)),
+    'Resample': Kind(('height', 'width', 'method')),
     'Resizing': Kind(_RESIZE),
     'SeparableConv2D': Kind((*_CONV, 'filters', 'depth_multiplier'), _separable),
     'Slice': Kind(('rows', 'columns')),
@@ -226,6 +232,8 @@ def _append(layer: Layer, taken: Sequence[Any], name: str) -> Any:
     if layer.kind == 'Slice':
         cropping = _cropping(layer, tuple(x.shape[1:]))
         return keras.layers.Cropping2D(cropping, name=name)(x)
+    if layer.kind == 'Resample':
+        return resampled(x, name=name, **layer.arguments)
     made = getattr(keras.layers, layer.kind)(name=name, **layer.arguments)
     y = made(x)
     check_values(y.shape[1:], f'layer {layer.name}')
