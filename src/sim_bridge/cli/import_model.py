@@ -36,6 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add('--out', type=Path, required=True, metavar='OUT.keras', help='file to write')
     add('--profile', default='', help=PROFILE_HELP)
+    add(
+        '--output',
+        default='',
+        metavar='NAME',
+        help='output that steers, if there are several: its name, or the number of a value, '
+        'counted from 0; if not given, the one named after steering or angle, or the first',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.model_io.import_model import import_model
 
     try:
-        imported = import_model(args.sources, args.out, args.profile)
+        imported = import_model(args.sources, args.out, args.profile, args.output)
     except (OSError, ValueError) as error:
         print(f'sim-bridge import-model: {error}', file=sys.stderr)
         return 2

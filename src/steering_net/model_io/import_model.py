@@ -34,12 +34,15 @@ class Imported:
     doubt: str = ''
 
 
-def import_model(sources: Sequence[Path], out: Path, profile: str = '') -> Imported:
+def import_model(
+    sources: Sequence[Path], out: Path, profile: str = '', output: str = ''
+) -> Imported:
     """Write a clean `out` (`.keras`), its LiteRT file and its sidecar from one or two files.
 
-    Without `profile` it is that of the sidecar, or a measured one; `search` measures in any case.
-    Nothing is written unless all three files can be. Raises ModelError, in one line, for a file
-    that cannot be read, and for an `out` that would overwrite another file.
+    `output` is the output that steers, as in `with_one_output`. Without `profile` it is that of
+    the sidecar, or a measured one; `search` measures in any case. Nothing is written unless all
+    three files can be. Raises ModelError, in one line, for a file that cannot be read, and for an
+    `out` that would overwrite another file.
     """
     _check(sources, out)
     wish = wished_profile(profile)
@@ -47,6 +50,7 @@ def import_model(sources: Sequence[Path], out: Path, profile: str = '') -> Impor
         keras, litert = Path(folder, out.name), Path(folder, out.name).with_suffix('.tflite')
         words = [*map(str, sources), '--out', str(litert), '--keras', str(keras)]
         words += ['--profile', wish.name] if wish else []
+        words += ['--output', output] if output else []
         run_isolated(
             'steering_net.model_io.litert_converter', *words, more=sources[1:], out=Path(folder)
         )

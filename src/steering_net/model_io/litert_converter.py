@@ -39,7 +39,7 @@ from steering_net.vision.preprocessing import (
     preprocess,
 )
 
-CONVERTER_VERSION = 4
+CONVERTER_VERSION = 5
 """Increase it with each change by which the same file gives another LiteRT file or origin."""
 
 MAX_DIFFERENCE = 1e-4
@@ -92,6 +92,7 @@ def convert(
     profile: Profile | None = None,
     other: Path | None = None,
     keras_target: Path | None = None,
+    output: str = '',
 ) -> Origin:
     """Convert a file that `read_network` reads to LiteRT, and optionally to a clean `.keras`.
 
@@ -99,17 +100,21 @@ def convert(
     complete and its outputs for the probe frames equal those of Keras. Raises ModelError if the
     network cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
     """
-    content, origin = _converted(source, profile, other, keras_target)
+    content, origin = _converted(source, profile, other, keras_target, output)
     write_atomically(target, content)
     return origin
 
 
 def _converted(
-    source: Path, profile: Profile | None, other: Path | None, keras_target: Path | None
+    source: Path,
+    profile: Profile | None,
+    other: Path | None,
+    keras_target: Path | None,
+    output: str,
 ) -> tuple[bytes, Origin]:
     if source.suffix == '.tflite' and keras_target is None:
         return _adopted(source)
-    network = read_network(source, other)
+    network = read_network(source, other, output)
     model, shape = network.model, network.origin.input_shape
     assert shape is not None
     frames = probe_inputs(_probed(source, profile, network.origin, shape))
@@ -193,11 +198,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--out', type=Path, required=True, help='the .tflite file to write')
     parser.add_argument('--keras', type=Path, help='a clean .keras file to write as well')
     parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
+    parser.add_argument('--output', default='', help='the output that steers')
     options = parser.parse_args(arguments)
     other = options.sources[1] if len(options.sources) > 1 else None
     try:
         profile = find_profile(options.profile) if options.profile else None
-        content, origin = _converted(options.sources[0], profile, other, options.keras)
+        content, origin = _converted(
+            options.sources[0], profile, other, options.keras, options.output
+        )
         # The origin first, because a network in the cache is not converted again without one.
         write_origin(options.out, origin)
         write_atomically(options.out, content)

@@ -161,10 +161,10 @@ def test_a_frame_of_another_size_is_an_image_error(tmp_path):
         (lambda: mean_network((32, 32, 3)), None, 'choose a profile, for example'),
         (lambda: mean_network((66, 200, 1)), 'course', 'choose one of the colours grey, red'),
         (lambda: mean_network((66, 200, 2)), None, 'not one frame'),
-        (lambda: mean_network(outputs=2), None, 'it must be one number'),
+        (lambda: mean_network(outputs=7), None, 'it must be one number'),
         (lambda: mean_network(), 'ksakmann', 'profile ksakmann makes'),
     ],
-    ids=['unknown size', 'grey', 'two channels', 'two outputs', 'profile'],
+    ids=['unknown size', 'grey', 'two channels', 'seven outputs', 'profile'],
 )
 @pytest.mark.parametrize('backend', ['litert', 'keras'])
 def test_a_network_that_does_not_steer_is_refused(tmp_path, backend, model, profile, message):

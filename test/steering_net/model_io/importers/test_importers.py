@@ -465,14 +465,14 @@ def test_weights_find_the_architecture_beside_them(saved, tmp_path):
 @pytest.mark.parametrize(
     ('layers', 'message'),
     [
-        ([entry('Dense', 'd', units=2)], r'has the output \(None, 2\); it must be one number'),
+        ([entry('Dense', 'd', units=7)], 'has the output d of 7 values; it must be one number'),
         ([entry('LSTM', 'memory', units=1)], 'layer memory is a LSTM, which is not supported'),
         ([entry('Dense', 'd', units=1, wobble=3)], 'layer d has an argument wobble'),
         ([entry('Dense', 'd', units=1, activation='evil')], 'layer d has an activation evil'),
     ],
 )
 def test_what_does_not_steer_or_is_not_known_is_named(tmp_path, layers, message):
-    weights = [('d', (np.ones((39600, layers[0]['config']['units'])), np.ones(2)))]
+    weights = [('d', (np.ones((39600, layers[0]['config']['units'])), np.ones(7)))]
     if layers[0]['config']['name'] != 'd':
         weights = []
     flat = entry('Flatten', 'f', **shape(66, 200, 3))
