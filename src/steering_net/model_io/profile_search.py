@@ -48,6 +48,9 @@ _ODD_BIAS, _MOST_BIAS_RAD = 0.05, 0.1
 _ODD_GAIN, _MOST_DOUBLINGS = 0.02, 2.0
 """Parts of the score that answers lose which lean to a side, or are too small or too large."""
 
+_USUAL_ROWS, _ODD_ROW = 75, 0.0003
+"""Crops of more rows lose so much a row, because most networks do not see the sky."""
+
 _ROWS = (
     (60, 135), (60, 140), (70, 136), (50, 140), (55, 135), (40, 140), (50, 130), (70, 140),
     (60, 160), (30, 135), (20, 140),
@@ -171,6 +174,9 @@ def _searched(
 ) -> list[Candidate]:
     """Return the best candidates, measured on all frames; most are measured on a part only."""
     first = _ranked(answer, profiles, frames.part(_FIRST_STEP))
+    if first[0].score <= 0.0:
+        # No profile makes it steer, so their variants would not either.
+        return first[:_FINALISTS]
     best = first[: max(_LEAST_VARIED, len(first) // _VARIED)]
     varied = [other for candidate in best for other in _variants(candidate.profile)]
     second = _ranked(answer, varied, frames.part(_SECOND_STEP))
@@ -253,6 +259,8 @@ def _oddity(profile: Profile) -> float:
     odd += 0.01 * (profile.colour in _UNUSUAL_COLOURS)
     odd += 0.01 * (profile.columns is not None)
     odd += 0.01 * (profile.rows not in _ROWS[:2])
+    top, bottom = profile.rows or (0, FRAME_HEIGHT)
+    odd += _ODD_ROW * max(0, bottom - top - _USUAL_ROWS)
     odd += 0.02 * (profile.interpolation != 'linear') + 0.02 * (profile.blur > 0)
     return odd + 0.02 * (profile.offset != 0.0)
 

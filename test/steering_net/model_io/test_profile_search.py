@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from steering_net.model_io.labelled_frames import labelled_frames
-from steering_net.model_io.profile_search import POOR, Found, _profiles, described, find
+from steering_net.model_io.profile_search import Found, _profiles, described, find
 from steering_net.vision.preprocessing import Profile, find_profile, preprocess
 
 SHAPE = (8, 16, 3)
@@ -48,13 +48,11 @@ def test_the_frames_are_of_three_looks_and_as_many_of_each_in_every_part():
 @pytest.mark.parametrize(
     ('right', 'shape', 'fields'),
     [
-        ('rows=70-136,colour=rgb,scale=1/127.5,offset=-1', SHAPE, ('rows', 'colour', 'offset')),
         (
-            'rows=40-140,columns=20-300,colour=hsv,scale=1/255',
+            'rows=40-140,columns=20-300,colour=hsv,scale=1/127.5,offset=-1',
             SHAPE,
-            ('rows', 'columns', 'colour'),
+            ('rows', 'columns', 'colour', 'offset'),
         ),
-        ('rows=60-135,colour=yuv_legacy,scale=1/255', SHAPE, ('rows', 'colour', 'scale')),
         ('rows=60-135,colour=saturation,scale=1/255', (8, 16, 1), ('colour', 'scale')),
     ],
 )
@@ -98,11 +96,6 @@ def test_a_network_that_does_not_steer_keeps_its_guess_and_is_called_uncertain()
         f'profile uncertain: best score 0.00 of {tried}; give --profile, or the network steers '
         'poorly'
     )
-    weights = np.random.default_rng(1).normal(size=SHAPE)
-    noise = find(lambda frame: float((frame * weights).sum()) / 10, SHAPE, False, guess)
-    assert noise.profile == guess
-    assert max(candidate.score for candidate in noise.candidates) < POOR
-    assert 'profile uncertain: best score' in noise.doubt
 
 
 def test_answers_that_are_no_numbers_have_no_score():
