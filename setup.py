@@ -29,6 +29,7 @@ setup(
         files('launch'),
         files('config'),
         files('rviz'),
+        files('urdf'),
         files('layouts'),
         # `ros2 run` and `ros2 launch` look here, whether pip or colcon installed the package.
         (f'lib/{PACKAGE}', sorted(str(path) for path in Path('scripts').iterdir())),

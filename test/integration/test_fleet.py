@@ -20,8 +20,7 @@ from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.recording.bag import Bag
-from sim_bridge.session.response_scheduler import Counters
-from sim_bridge.session.status import together
+from sim_bridge.session.status import Counters, together
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.topics import frame_prefix, prefixes, without_car
 from steering_net.inference.predictor import load_predictor

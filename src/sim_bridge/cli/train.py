@@ -3,6 +3,7 @@
 
 import argparse
 import functools
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.cli.arguments import add_recorded_with, check_range, seed_range
+from sim_bridge.cli.arguments import (
+    add_recorded_with,
+    add_recording_options,
+    check_range,
+    seed_range,
+)
 from sim_bridge.errors import UsageError
 
 
@@ -30,7 +36,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=[],
         type=Path,
         metavar='CSV',
-        help='driving log beside its IMG folder, or that folder; may be repeated',
+        help='driving log beside its IMG folder, that folder, or a bag; may be repeated',
     )
     add(
         '--bag',
@@ -56,6 +62,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         help='use only rows with NAME in their source column; may be repeated; if not given, all',
     )
     add_recorded_with(data)
+    add_recording_options(data)
     add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render')
     add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
     add('--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card')
@@ -188,14 +195,14 @@ def _configure_augmentation(augmentation: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    from sim_bridge.recording.sources import read_bag
+    from sim_bridge.recording.sources import log_camera, open_recording
+    from sim_bridge.recording.storage import is_bag
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
     from steering_net.training.config import TrainConfig
     from steering_net.training.dataset import LogSource
     from steering_net.training.labels import Labelling
     from steering_net.training.trainer import train
-    from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 
     try:
         check_range('--samples-per-track', args.samples_per_track, 1)
@@ -228,16 +235,21 @@ def run(args: argparse.Namespace) -> int:
                 max_height_m=args.max_height,
             ),
         )
+        data = [*args.log, *args.bag]
         logs = [
             LogSource(
                 csv=find_log(path),
                 label_logs=tuple(args.label_log),
                 only_sources=tuple(args.source),
-                camera=args.recorded_with or TRAINING,
+                camera=args.recorded_with or log_camera(path, args.steering_unit),
+                steering_unit=args.steering_unit,
             )
-            for path in args.log
+            for path in data
+            if not is_bag(path)
         ]
-        bags = [read_bag(path, args.recorded_with or AUTONOMOUS) for path in args.bag]
+        bags = [
+            open_recording(path, args.recorded_with, car=args.car) for path in data if is_bag(path)
+        ]
         tracks, count = args.tracks or range(0), args.samples_per_track
         rendered = functools.partial(_samples, tracks, count, args.seed, config.camera)
         trained = train(config, logs, rendered, len(tracks) * count, args.note, bags)
@@ -245,8 +257,13 @@ def run(args: argparse.Namespace) -> int:
         print(f'sim-bridge train: {error}', file=sys.stderr)
         return 2
     print(f'{trained.model_path}: RMSE on held-out frames, rad:', end=' ')
-    print(f'recorded {trained.recorded_rmse_rad:.4f}, rendered {trained.rendered_rmse_rad:.4f}')
+    print(f'recorded {_shown(trained.recorded_rmse_rad)}', end=', ')
+    print(f'rendered {_shown(trained.rendered_rmse_rad)}')
     return 0
+
+
+def _shown(rmse_rad: float) -> str:
+    return f'{rmse_rad:.4f}' if math.isfinite(rmse_rad) else '(none held out)'
 
 
 def _samples(

@@ -44,6 +44,16 @@ class PlayerNode(Node):
             time.sleep(_CLOCK_PERIOD_S)
         time.sleep(_MORE_SUBSCRIPTIONS_S)
 
+    def wait_for_subscriptions(self, name: str, keep_going: Callable[[], bool]) -> None:
+        """Wait until the topics of this relative name, in any namespace, have a subscription."""
+        wanted = [
+            publisher
+            for topic, publisher in self._publishers_by_topic.items()
+            if topic.endswith(f'/{name}')
+        ]
+        while keep_going() and not all(one.get_subscription_count() for one in wanted):
+            time.sleep(_CLOCK_PERIOD_S)
+
     def _has_subscription(self) -> bool:
         return any(
             publisher.get_subscription_count() for publisher in self._publishers_by_topic.values()
