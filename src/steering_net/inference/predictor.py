@@ -229,7 +229,7 @@ def load_predictor(
     if backend not in BACKENDS:
         raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
     path = model_path(model)
-    chosen = wished_profile(profile) or _found(path, backend, profile, cache_dir)
+    chosen = wished_profile(profile) or measured_profile(path, backend, profile, cache_dir)
     predictor: LiteRtPredictor | KerasPredictor
     if backend == 'keras':
         predictor = KerasPredictor(path, chosen, threads, camera)
@@ -240,11 +240,13 @@ def load_predictor(
     return predictor
 
 
-def _found(path: Path, backend: str, wish: str | None, cache_dir: Path | None) -> Profile | None:
-    """Return the measured profile of a network without a sidecar, None if it has one."""
+def measured_profile(
+    path: Path, backend: str, wish: str | None, cache_dir: Path | None = None
+) -> Profile | None:
+    """Return the measured profile of a network, None if `wish` or its sidecar names one."""
     try:
         found = found_profile(path, cache_dir, wish)
-    except ModelError:
+    except (ModelError, OSError):
         if backend == 'keras':
             # It may drive in Keras, although it cannot be converted.
             return None

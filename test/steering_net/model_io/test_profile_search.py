@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A profile is found by measuring a network, here a matrix that was fitted to the same frames."""
 
+import re
+
 import numpy as np
 import pytest
 
+from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.labelled_frames import labelled_frames
 from steering_net.model_io.profile_search import Found, _profiles, described, find
 from steering_net.vision.preprocessing import Profile, find_profile, preprocess
@@ -119,3 +122,24 @@ def test_a_slow_network_is_measured_on_fewer_frames():
     times = iter([0.0, 0.03])
     find(answer, SHAPE, False, guess, clock=lambda: next(times))
     assert len(calls) == len(labelled_frames().frames) // 3 + 2
+
+
+# Folder, the colour that the network's owner uses, and the least score.
+PUBLIC = {
+    'bobondemon__behavioral-cloning': ('rgb', 0.9),
+    'kkufieta__CarND-BehavioralCloning': ('rgb', 0.7),
+    'wkhattak__Behavioural-Cloning': ('rgb', 0.75),
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('folder', PUBLIC)
+def test_public_networks_find_colours_with_which_they_steer(tmp_path, shared_data, folder):
+    colour, score = PUBLIC[folder]
+    path = shared_data / 'models_more' / folder / 'model.h5'
+    found = found_profile(path, tmp_path)
+    assert find_profile(found.profile).colour == colour
+    assert float(re.search(r'score (\d\.\d+)', found.reason)[1]) >= score
+    assert 'the best of 144 by a search' in found.reason
+    kept = found_profile(path, tmp_path)
+    assert kept == found
