@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topics, services and transform frames of a drive: every name once, with its type. Pure.
+"""Topics and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the
 namespace of its car: see `prefixes`.
@@ -55,11 +55,6 @@ CLOCK = '/clock'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
 
-HOLD = 'hold'
-RESET = 'reset'
-PAUSE = 'pause'
-STEP = 'step'
-
 MAP_FRAME = 'map'
 ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
@@ -90,14 +85,6 @@ class Topic:
     meaning: str
     recording: Recording = Recording.NEVER
     is_latched: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """One service of the bridge: its type `package/srv/Name` and its meaning."""
-
-    type: str
-    meaning: str
 
 
 TOPICS = {
@@ -363,26 +350,6 @@ RECORDED_TOPICS = tuple(
     name for name, topic in TOPICS.items() if topic.recording is not Recording.NEVER
 )
 """Names of the topics that `sim-bridge record` stores when none are named."""
-
-SERVICES = {
-    HOLD: Service(
-        type='std_srvs/srv/SetBool',
-        meaning='Emergency stop: `true` brakes the car and keeps it standing, `false` releases.',
-    ),
-    RESET: Service(
-        type='std_srvs/srv/Trigger',
-        meaning='Puts the car of the embedded simulator back to the start.',
-    ),
-    PAUSE: Service(
-        type='std_srvs/srv/SetBool',
-        meaning='`true` lets the embedded simulator stand still, `false` lets it go on.',
-    ),
-    STEP: Service(
-        type='std_srvs/srv/Trigger',
-        meaning='Simulates one frame of the paused embedded simulator.',
-    ),
-}
-"""Every service of a drive by its name, without the services that each ROS node has."""
 
 
 def prefixes(cars: int) -> tuple[str, ...]:
