@@ -22,7 +22,8 @@ from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
-from sim_bridge.topics import ACKERMANN, CLOCK, DIAGNOSTICS, SERVICES, TOPICS, TRANSFORMS
+from sim_bridge.services import SERVICES
+from sim_bridge.topics import ACKERMANN, CLOCK, DIAGNOSTICS, TOPICS, TRANSFORMS
 from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')

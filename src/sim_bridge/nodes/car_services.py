@@ -11,7 +11,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool, UInt32
 from std_srvs.srv import SetBool, Trigger
 
-from sim_bridge import topics
+from sim_bridge import services, topics
 from sim_bridge.nodes.driver_topics import CallSoon
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.protocol.types import Control
@@ -46,10 +46,10 @@ class CarServices:
         self._publish_held()
         self._publish_resets()
         for name, kind, callback in (
-            (topics.HOLD, SetBool, self._hold),
-            (topics.RESET, Trigger, self._reset),
-            (topics.PAUSE, SetBool, self._pause),
-            (topics.STEP, Trigger, self._step),
+            (services.HOLD, SetBool, self._hold),
+            (services.RESET, Trigger, self._reset),
+            (services.PAUSE, SetBool, self._pause),
+            (services.STEP, Trigger, self._step),
         ):
             node.create_service(kind, prefix + name, callback)
 

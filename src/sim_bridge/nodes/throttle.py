@@ -63,6 +63,8 @@ class CarThrottle:
         """`on_limit` gets each good limit of the topic `speed_limit`, m/s."""
         self.controller = controller
         self.speeds = 0
+        self._limit_mps = controller.limit_mps
+        self._factor = 1.0
         self._clock = clock
         self._node = node
         self._speed_topic = prefix + topics.SPEED
@@ -73,12 +75,19 @@ class CarThrottle:
         self._angles: Subscription | None = None
         node.create_subscription(Float32, self._speed_topic, self._on_speed, NEWEST)
         node.create_subscription(Float32, prefix + topics.SPEED_LIMIT, self._on_limit, NEWEST)
+        node.create_subscription(Float32, prefix + topics.SPEED_FACTOR, self._on_factor, LATCHED)
         self.update()
 
     def is_matched(self) -> bool:
         """Whether the bridge publishes speeds and subscribes to the throttle."""
         speeds = self._node.count_publishers(self._speed_topic)
         return speeds > 0 and self._publisher.get_subscription_count() > 0
+
+    def set_limit(self, limit_mps: float) -> None:
+        """Set the speed limit, and publish what applies of it."""
+        self._limit_mps = limit_mps
+        self.controller.limit_mps = self._factor * limit_mps
+        self.publish_limit()
 
     def update(self) -> None:
         """Publish the speed limit; subscribe to the steering angle if the controller uses it."""
@@ -92,7 +101,7 @@ class CarThrottle:
             self._angles = None
 
     def publish_limit(self) -> None:
-        """Publish the speed limit."""
+        """Publish the speed limit that applies."""
         self._limits.publish(conversions.float_message(self.controller.limit_mps))
 
     def _on_speed(self, message: Float32) -> None:
@@ -102,6 +111,12 @@ class CarThrottle:
         self.speeds += 1
         throttle = self.controller.throttle(speed_mps, self._clock())
         self._publisher.publish(conversions.float_message(throttle))
+
+    def _on_factor(self, message: Float32) -> None:
+        """Take the share of the limit that the monitor of the steering node allows."""
+        if 0.0 <= message.data <= 1.0:
+            self._factor = float(message.data)
+            self.set_limit(self._limit_mps)
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):
@@ -155,7 +170,7 @@ class ThrottleNode(Node):
             car.controller.set_gains(_gains(self._values))
             car.controller.lateral_limit_mps2 = self._values['lateral_acceleration_limit']
             if 'speed_limit' in changed:
-                car.controller.limit_mps = changed['speed_limit']
+                car.set_limit(changed['speed_limit'])
             car.update()
 
     def _limit(self, number: int, limit_mps: float) -> None:
@@ -164,8 +179,7 @@ class ThrottleNode(Node):
         With a single car the parameter follows. With several cars it stays, because it is of all.
         """
         if len(self._cars) > 1:
-            self._cars[number].controller.limit_mps = limit_mps
-            self._cars[number].publish_limit()
+            self._cars[number].set_limit(limit_mps)
         elif limit_mps != self._values['speed_limit']:
             self.set_parameters([RosParameter('speed_limit', value=limit_mps)])
 

@@ -26,7 +26,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from sim_bridge.recording.storage import DAMAGE, BagError, Storage
+from sim_bridge.recording.storage import DAMAGE, BagError, Storage, one_line
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     OPTICAL_FRAME,
@@ -91,7 +91,7 @@ class Record:
             return TYPES.deserialize_cdr(self.cdr, self.type)
         except DAMAGE as error:
             raise BagError(
-                f'{self.topic} has a message that is not {self.type}: {error}'
+                f'{self.topic} has a message that is not {self.type}: {one_line(error)}'
             ) from error
 
     def frame(self) -> Any:

@@ -107,7 +107,7 @@ def test_nodes_know_help_and_name_every_parameter_there(node, capsys):
     told = capsys.readouterr().out
     assert told.startswith(f'usage: sim-bridge {node} ')
     assert NODES[node][1] in told
-    for name, of_node in parameters(node).items():
+    for name, of_node in parameters(node, NODES[node][0]).items():
         names = [parameter.name for parameter in of_node]
         assert sorted(names) == sorted(documented_parameters(name))
         assert all(f'{parameter}' in told for parameter in names)
@@ -162,11 +162,12 @@ def test_unknown_parameters_are_refused(node, assigned, told, capsys):
             'use_sim_time:=true',
         ],
         ['--ros-args', '--log-level', 'warn', '-p', 'bridge:port:=4567', '--disable-rosout-logs'],
+        ['--ros-args', '-p', 'throttle:speed_limit:=5.0'],
         ['--ros-args', '-p', 'qos_overrides./clock.subscription.depth:=1', '--'],
     ],
 )
 def test_words_of_launch_files_are_understood(words):
-    assert check_words('bridge', words, '') is None
+    assert check_words('bridge', NODES['bridge'][0], words, '') is None
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ VERBS = {
     ),
     'data-driven': (
         lambda path, out: [
-            'evaluate', 'data-driven', '--recording', path, '--yardstick', 'way'
+            'evaluate', 'data-driven', '--recording', path, '--reference', 'driver'
         ],
         0,
         'interventions ',
@@ -126,10 +126,11 @@ def test_every_kind_holds_the_same_drive(recorded, kind):
     assert recording.camera == ('training' if kind in COMMON[:2] else 'autonomous')
 
 
-@pytest.mark.parametrize('verb', [verb for verb in VERBS if verb != 'replay'])
+@pytest.mark.parametrize('verb', VERBS)
 def test_several_cars_are_named_and_one_is_asked_for(tmp_path, capsys, only_read, verb):
     path = write_bag(tmp_path / 'drive', cars=('/car_1', '/car_2'))
-    code, told = run(capsys, VERBS[verb][0](path, tmp_path / 'out'))
+    more = ['--check'] if verb == 'replay' else []
+    code, told = run(capsys, [*VERBS[verb][0](path, tmp_path / 'out'), *more])
     assert code == 2
     assert told.endswith('holds several cars: car_1, car_2; choose one with --car\n')
 
