@@ -72,6 +72,7 @@ ROS = {
     'rclpy',
     'rosgraph_msgs',
     'sensor_msgs',
+    'simulation_interfaces',
     'std_msgs',
     'std_srvs',
     'tf2_msgs',

@@ -34,6 +34,8 @@ THROTTLE_COMMAND = 'cmd/throttle'
 STEERING_PLOT = 'steering'
 SPEED_LIMIT = 'speed_limit'
 ACTIVE_SPEED_LIMIT = 'speed_limit/active'
+SPEED_FACTOR = 'speed_factor'
+UNCERTAINTY = 'uncertainty'
 STEERING_READY = 'ready/steering'
 THROTTLE_READY = 'ready/throttle'
 RECORDER_READY = 'ready/recorder'
@@ -206,7 +208,7 @@ TOPICS = {
     SPEED_LIMIT: Topic(
         type='std_msgs/msg/Float32',
         publishers=(),
-        meaning='New speed limit, m/s; overrides the parameter at run time.',
+        meaning='New speed limit, m/s; with a single car the parameter follows it.',
         recording=Recording.FROM_THE_START,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
@@ -215,6 +217,19 @@ TOPICS = {
         meaning='Speed limit that the throttle node applies, m/s.',
         recording=Recording.FROM_THE_START,
         is_latched=True,
+    ),
+    SPEED_FACTOR: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('steering',),
+        meaning='Share of the speed limit that the monitor of the network allows, 0 to 1.',
+        recording=Recording.ONCE_PUBLISHED,
+        is_latched=True,
+    ),
+    UNCERTAINTY: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('steering',),
+        meaning='How unsure the network is, 0 to 1; 0.5 is the threshold. At most 25 a second.',
+        recording=Recording.ONCE_PUBLISHED,
     ),
     HOLD_ACTIVE: Topic(
         type='std_msgs/msg/Bool',

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import TrackName, parse_tracks
+from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
 from sim_bridge.topics import MAX_CARS
 from steering_net.data.driving_log import STEERING_UNITS
+from steering_net.inference.caution import MODES
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
 
 MAX_SPEED_LIMIT_MPS = 60.0
+WEATHER_HELP = f'clear, or {", ".join(KINDS)} with a strength from 1 to 3, as in fog:2'
 TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
 
 _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.255 (degrees, m)'
@@ -66,6 +69,17 @@ def add_speed_limit(parser: argparse.ArgumentParser) -> None:
     """Add --speed-limit; see `check_speed_limit`."""
     parser.add_argument(
         '--speed-limit', type=float, default=6.7, metavar='M/S', help='speed limit, m/s'
+    )
+
+
+def add_monitor(parser: argparse.ArgumentParser) -> None:
+    """Add --monitor: what the steering node does when the network is unsure."""
+    parser.add_argument(
+        '--monitor',
+        choices=MODES,
+        default='warn',
+        help='when the network does not know the world: warn; slow: also drive slowly; hold: also '
+        'stop the car; off: nothing is measured',
     )
 
 
@@ -130,6 +144,14 @@ def check_model(option: str, model: str) -> None:
         raise UsageError(
             f'{option}: there is no file {model}; name an existing network, or `default`'
         )
+
+
+def check_weather(text: str) -> Weather:
+    """Return the weather of --weather; UsageError that lists what is allowed otherwise."""
+    try:
+        return parse_weather(text)
+    except ValueError as error:
+        raise UsageError(f'--{error}') from error
 
 
 def check_output_file(option: str, path: Path | None) -> None:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks."""
+"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks.
+
+`monitor` measures how well the steering node notices worlds that its network does not know.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import math
 import sys
 from pathlib import Path
 
+from sim_bridge.cli import evaluate_monitor
 from sim_bridge.cli.arguments import (
+    WEATHER_HELP,
     add_json,
     add_recorded_with,
     add_recording_options,
@@ -16,6 +21,7 @@ from sim_bridge.cli.arguments import (
     check_output_file,
     check_range,
     check_speed_limit,
+    check_weather,
     track_names,
 )
 from sim_bridge.cli.output import write_json
@@ -29,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ('open-loop', _configure_open_loop, 'compare with the steering of a recorded driver'),
         ('data-driven', _configure_data_driven, 'drive a recorded lap with re-projected frames'),
         ('closed-loop', _configure_closed_loop, 'drive embedded tracks'),
+        ('monitor', _configure_monitor, 'calibrate or judge the monitor of unknown worlds'),
     ):
         kind = kinds.add_parser(
             name,
@@ -47,8 +54,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         required = dict(map(parse_requirement, args.require))
         check_output_file('--json', args.json)
-        networks = parse_networks(args.model, args.compare, args.profile)
-        reports = evaluate_all(networks, args.backend, args.trial(args))
+        if args.kind == 'monitor':
+            reports = evaluate_monitor.run(args)
+        else:
+            networks = parse_networks(args.model, args.compare, args.profile)
+            reports = evaluate_all(networks, args.backend, args.trial(args))
+        if not reports:
+            return 0
         print('\n'.join(table(reports)))
         if args.json:
             named = [{'model': name, **report} for name, report in reports.items()]
@@ -104,8 +116,14 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
         help='tracks, as in lake,jungle,0-19,hills:0-3: seeds of flat tracks, and names; the '
         'shipped network was trained on flat tracks 1000 and above',
     )
+    add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
     add_speed_limit(parser)
+    _add_common(parser)
+
+
+def _configure_monitor(parser: argparse.ArgumentParser) -> None:
+    evaluate_monitor.configure(parser)
     _add_common(parser)
 
 
@@ -169,4 +187,5 @@ def _closed_loop(args: argparse.Namespace) -> Trial:
 
     check_range('--laps', args.laps, 1)
     check_speed_limit(args.speed_limit)
-    return on_tracks(args.tracks, args.laps, args.speed_limit)
+    weather = check_weather(args.weather)
+    return on_tracks(args.tracks, args.laps, args.speed_limit, weather)

@@ -97,6 +97,8 @@ def _check_parameter(program: str, module: str, assignment: str) -> None:
         return  # The bridge checks it, and this process stays small.
     node, _, name = target.rpartition(':')
     known = parameters(program, module)
+    if node and node not in known:
+        return  # For another node: programs may share their arguments.
     chosen = known.get(node) or [one for of_node in known.values() for one in of_node]
     names = [parameter.name for parameter in chosen]
     if name not in names and name.partition('.')[0] not in _OF_ROS:

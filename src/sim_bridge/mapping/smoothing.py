@@ -23,7 +23,8 @@ from sim_bridge.mapping.course import Course, Series
 Floats = NDArray[np.float64]
 
 _ROUNDS = 12
-_DONE_M = 0.01
+_DONE_M, _LONGEST_M = 0.01, 4.0
+"""A change that ends the rounds, and the longest one of a round."""
 _BEND_M = 1.5
 # Usual deviations of a step of one metre: along, beside, turn (and its share of the curvature).
 _ALONG_M, _BESIDE_M, _TURN_RAD, _TURN_SHARE = 0.06, 0.03, 0.005, 0.25
@@ -73,42 +74,52 @@ class States:
 
 def smooth(course: Course, driven: Driven, start_s_m: Series, seen: Sightings) -> States:
     """Return the states of a drive, beginning from a guess of its places, (n,), m."""
-    n = len(start_s_m)
-    x = np.zeros((n, 4))
+    x = np.zeros((len(start_s_m), 4))
     x[:, 0] = start_s_m
+    steps_m = np.maximum(driven.steps_m, _SHORTEST_STEP_M)
+    noise = 1.0 / _noise(steps_m, driven.curvature_1pm) ** 2
+    usual = _usual(steps_m)
     bend = course.smoothed(_BEND_M)
-    steps = np.maximum(driven.steps_m, _SHORTEST_STEP_M)
-    weights = 1.0 / (_noise(steps, driven.curvature_1pm) ** 2)
-    prior = _prior(steps)
-    misses: Series = np.zeros(len(seen.row))
     for _ in range(_ROUNDS):
-        predicted, slopes = _driven_on(course, bend, x[:-1], driven)
-        missed = predicted - x[1:]
         expected, sight_slopes = _expected(course, bend, x[seen.row], seen.ahead_m)
-        misses = seen.left_m - expected
-        diagonal = prior[:, :, None] * np.eye(4)
-        right = -prior * x
-        right[:, 0], diagonal[:, 0, 0] = 0.0, 1e-9
-        diagonal[0, 0, 0] = 1.0 / _START_M**2
-        right[0, 0] = (start_s_m[0] - x[0, 0]) / _START_M**2
-        weighted = slopes.transpose(0, 2, 1) * weights[:, None, :]
-        diagonal[:-1] += weighted @ slopes
-        right[:-1] -= (weighted @ missed[:, :, None])[:, :, 0]
-        diagonal[1:] += weights[:, :, None] * np.eye(4)
-        right[1:] += weights * missed
-        if len(seen.row):
-            trust = seen.trust * _sighting_weights(seen, steps, misses)
-            np.add.at(
-                diagonal, seen.row,
-                trust[:, None, None] * sight_slopes[:, :, None] * sight_slopes[:, None, :],
-            )  # fmt: skip
-            np.add.at(right, seen.row, (trust * misses)[:, None] * sight_slopes)
-        change, sigma = _solved(diagonal, -weighted, right)
+        misses_m = seen.left_m - expected
+        trust = seen.trust * _trust(seen, steps_m, misses_m)
+        predicted, slopes = _driven_on(course, bend, x[:-1], driven)
+        system = _equations(x, predicted, slopes, noise, usual)
+        system.diagonal[0, 0, 0] += 1.0 / _START_M**2
+        system.right[0, 0] += (start_s_m[0] - x[0, 0]) / _START_M**2
+        squares = sight_slopes[:, :, None] * sight_slopes[:, None, :]
+        np.add.at(system.diagonal, seen.row, trust[:, None, None] * squares)
+        np.add.at(system.right, seen.row, (trust * misses_m)[:, None] * sight_slopes)
+        change, sigma = _solved(system)
         largest_m = float(np.abs(change[:, :2]).max())
-        x += change * min(1.0, 4.0 / max(largest_m, 1e-9))
+        x += change * min(1.0, _LONGEST_M / max(largest_m, _DONE_M))
         if largest_m < _DONE_M:
             break
-    return States(x[:, 0], x[:, 1], x[:, 2], x[:, 3], sigma, misses)
+    return States(x[:, 0], x[:, 1], x[:, 2], x[:, 3], sigma, misses_m)
+
+
+class _System(NamedTuple):
+    """A symmetric block tridiagonal system: diagonal (n, 4, 4), above it (n - 1, 4, 4), (n, 4)."""
+
+    diagonal: Floats
+    above: Floats
+    right: Floats
+
+
+def _equations(
+    x: Floats, predicted: Floats, slopes: Floats, noise: Floats, usual: Floats
+) -> _System:
+    """Return the normal equations of the steps and of what is usual, without sightings."""
+    missed = predicted - x[1:]
+    weighted = slopes.transpose(0, 2, 1) * noise[:, None, :]
+    diagonal = usual[:, :, None] * np.eye(4)
+    right = -usual * x
+    diagonal[:-1] += weighted @ slopes
+    right[:-1] -= (weighted @ missed[:, :, None])[:, :, 0]
+    diagonal[1:] += noise[:, :, None] * np.eye(4)
+    right[1:] += noise * missed
+    return _System(diagonal, -weighted, right)
 
 
 def _noise(steps_m: Series, curvature_1pm: Series) -> Floats:
@@ -120,7 +131,7 @@ def _noise(steps_m: Series, curvature_1pm: Series) -> Floats:
     return np.stack(sizes, axis=1)
 
 
-def _prior(steps_m: Series) -> Floats:
+def _usual(steps_m: Series) -> Floats:
     """Return the weights of what is usual at each row, (n, 4): near the middle, without bias."""
     share = np.append(steps_m, steps_m[-1])
     usual = np.array([np.inf, _OFFSET_M, _HEADING_RAD, _BIAS_1PM])
@@ -128,7 +139,7 @@ def _prior(steps_m: Series) -> Floats:
     return np.asarray(np.minimum(share[:, None] / over_m, 1.0) / usual**2)
 
 
-def _sighting_weights(seen: Sightings, steps_m: Series, misses_m: Series) -> Series:
+def _trust(seen: Sightings, steps_m: Series, misses_m: Series) -> Series:
     share = np.append(steps_m, steps_m[-1])[seen.row]
     counts = np.bincount(seen.row)[seen.row]
     each = np.minimum(share / _SAME_SIGHT_M, 1.0) / counts / _SIGHTING_M**2
@@ -200,26 +211,21 @@ def _expected(course: Course, bend: Series, x: Floats, ahead_m: Series) -> tuple
     return y, slopes
 
 
-def _solved(diagonal: Floats, above: Floats, right: Floats) -> tuple[Floats, Floats]:
-    """Return the solution (n, 4) of a block tridiagonal system, and standard deviations (n, 4).
-
-    `above` (n - 1, 4, 4) are the blocks beside the diagonal ones, of the rows above.
-    """
+def _solved(system: _System) -> tuple[Floats, Floats]:
+    """Return the solution (n, 4) and its standard deviations (n, 4)."""
+    diagonal, above, right = system
     n = len(diagonal)
-    inverse = np.empty_like(diagonal)
-    gain = np.empty_like(above)
-    rest = right.copy()
+    inverse, gain, rest = np.empty_like(diagonal), np.empty_like(above), right.copy()
     inverse[0] = np.linalg.inv(diagonal[0])
     for i in range(1, n):
         gain[i - 1] = inverse[i - 1] @ above[i - 1]
         inverse[i] = np.linalg.inv(diagonal[i] - above[i - 1].T @ gain[i - 1])
         rest[i] -= gain[i - 1].T @ rest[i - 1]
-    solution = np.empty_like(right)
-    variance = inverse[-1]
-    sigma = np.empty_like(right)
-    solution[-1], sigma[-1] = inverse[-1] @ rest[-1], np.diag(variance)
+    solution, variance = np.empty_like(right), np.empty_like(right)
+    covariance = inverse[-1]
+    solution[-1], variance[-1] = covariance @ rest[-1], np.diag(covariance)
     for i in range(n - 2, -1, -1):
         solution[i] = inverse[i] @ rest[i] - gain[i] @ solution[i + 1]
-        variance = inverse[i] + gain[i] @ variance @ gain[i].T
-        sigma[i] = np.diag(variance)
-    return solution, np.sqrt(np.maximum(sigma, 0.0))
+        covariance = inverse[i] + gain[i] @ covariance @ gain[i].T
+        variance[i] = np.diag(covariance)
+    return solution, np.sqrt(np.maximum(variance, 0.0))

@@ -60,14 +60,14 @@ class CarServices:
         return self._reply(response, lambda now_s: self._set_held(now_s, is_held))
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._reply(response, lambda now_s: self._control(now_s, Control.RESET))
+        return self._reply(response, lambda now_s: self.control(now_s, Control.RESET))
 
     def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         control = Control.PAUSE if request.data else Control.RESUME
-        return self._reply(response, lambda now_s: self._control(now_s, control))
+        return self._reply(response, lambda now_s: self.control(now_s, control))
 
     def _step(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._reply(response, lambda now_s: self._control(now_s, Control.STEP))
+        return self._reply(response, lambda now_s: self.control(now_s, Control.STEP))
 
     def _reply(self, response: Any, action: Callable[[float], str]) -> Any:
         """Let the server's thread do something; return the response with what it has done."""
@@ -97,7 +97,8 @@ class CarServices:
         self._publish_held()
         return 'held' if is_held else 'released; drives on at the next fresh commands'
 
-    def _control(self, now_s: float, control: Control) -> str:
+    def control(self, now_s: float, control: Control) -> str:
+        """Send a request to the simulator; return what was done. Raises ControlError."""
         self._session.control(now_s, control)
         if control is Control.RESET:
             self._publish_resets()

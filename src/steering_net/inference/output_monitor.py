@@ -87,12 +87,12 @@ class OutputMonitor:
         times, self._milliseconds = self._milliseconds, []
         values = {
             'frames': str(self._frames),
-            'rate (Hz)': f'{len(times) / period_s:.1f}',
-            'answer p50 (ms)': f'{percentile(times, 50):.3f}' if times else '',
-            'answer max (ms)': f'{max(times):.3f}' if times else '',
-            'undecodable frames': str(self.bad_frames),
-            'non-finite outputs': str(self.bad_outputs),
-            'share at full lock': f'{self._saturated_share():.2f}',
+            'rate_hz': f'{len(times) / period_s:.1f}',
+            'answer_p50_ms': f'{percentile(times, 50):.3f}' if times else '',
+            'answer_max_ms': f'{max(times):.3f}' if times else '',
+            'bad_frames': str(self.bad_frames),
+            'bad_outputs': str(self.bad_outputs),
+            'full_lock_share': f'{self._saturated_share():.2f}',
         }
         level, summary = self._judge()
         if level is Level.OK and not times:

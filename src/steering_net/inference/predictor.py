@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
+import cv2
 import numpy as np
 
 from steering_net.errors import ImageError
@@ -20,8 +21,8 @@ from steering_net.model_io.profiles import choose_profile
 from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.frame_size import FRAME_SHAPE
-from steering_net.vision.preprocessing import Profile, find_profile
-from steering_net.vision.view import AS_TRAINED, View
+from steering_net.vision.preprocessing import Profile, Tensor, find_profile
+from steering_net.vision.view import AS_TRAINED, Maps, View
 
 BACKENDS = ('litert', 'keras')
 _WARM_UPS = 3
@@ -46,6 +47,12 @@ class Predictor(Protocol):
 
         Raises ImageError for a frame that does not fit and PredictionError for a non-finite
         output. Not safe to call from two threads at once.
+        """
+
+    def predict_changed(self, maps: Maps) -> float:
+        """Return the steering angle for the frame of the newest `predict`, changed.
+
+        `maps` are those of `cv2.remap` for the input of the network. Raises as `predict` does.
         """
 
 
@@ -95,6 +102,11 @@ class LiteRtPredictor:
         self.view(rgb, out=self._model.input())
         return _to_rad(self._model.run(), self.profile)
 
+    def predict_changed(self, maps: Maps) -> float:
+        """See `Predictor.predict_changed`."""
+        changed = _resampled(self._model.input(), maps)
+        return _to_rad(self._model.predict(changed), self.profile)
+
 
 class KerasPredictor:
     """Runs a network in TensorFlow, as one traced function."""
@@ -136,6 +148,11 @@ class KerasPredictor:
         self.view(rgb, out=self._inputs[0])
         return _to_rad(self._forward(self._inputs[:1]).numpy().item(0), self.profile)
 
+    def predict_changed(self, maps: Maps) -> float:
+        """See `Predictor.predict_changed`."""
+        self._inputs[0] = _resampled(self._inputs[0], maps)
+        return _to_rad(self._forward(self._inputs[:1]).numpy().item(0), self.profile)
+
     def predict_batch(
         self, frames: Sequence[Rgb]
     ) -> Sequence[float | ImageError | PredictionError]:
@@ -163,6 +180,10 @@ class KerasPredictor:
             yield _to_rad_or_error(float(output), self.profile) if refused is None else refused
 
 
+def _resampled(frame: Tensor, maps: Maps) -> Tensor:
+    return cast(Tensor, cv2.remap(frame, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
 def _to_rad(output: float, profile: Profile) -> float:
     steering_rad = output * profile.steering_scale_rad
     if not np.isfinite(steering_rad):
@@ -180,6 +201,11 @@ def _to_rad_or_error(output: float, profile: Profile) -> float | PredictionError
 def default_model() -> Path:
     """Return the path of the network that comes with the package."""
     return Path(str(resources.files('steering_net') / 'models' / 'pilotnet.keras'))
+
+
+def model_path(model: str | Path) -> Path:
+    """Return the path of a network by its file or `default`."""
+    return default_model() if str(model) == 'default' else Path(model).expanduser()
 
 
 def load_predictor(
@@ -202,7 +228,7 @@ def load_predictor(
     if backend not in BACKENDS:
         raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
     chosen = find_profile(profile) if profile else None
-    path = default_model() if str(model) == 'default' else Path(model).expanduser()
+    path = model_path(model)
     predictor: LiteRtPredictor | KerasPredictor
     if backend == 'keras':
         predictor = KerasPredictor(path, chosen, threads, camera)

@@ -162,6 +162,7 @@ def test_unknown_parameters_are_refused(node, assigned, told, capsys):
             'use_sim_time:=true',
         ],
         ['--ros-args', '--log-level', 'warn', '-p', 'bridge:port:=4567', '--disable-rosout-logs'],
+        ['--ros-args', '-p', 'throttle:speed_limit:=5.0'],
         ['--ros-args', '-p', 'qos_overrides./clock.subscription.depth:=1', '--'],
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin
 
 from helpers.recordings import (
@@ -26,7 +27,7 @@ from helpers.recordings import (
 from sim_bridge.cli import train
 from sim_bridge.cli.main import main
 from sim_bridge.nodes import bag_player
-from sim_bridge.recording.bag import Bag
+from sim_bridge.recording.bag import Bag, number_cdr
 from sim_bridge.recording.sources import open_bag, open_recording
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND
@@ -322,3 +323,28 @@ def test_training_without_held_out_frames_tells_so():
     facts = dict(trainer._card_facts(TrainConfig(Path('x')), trained, pools))
     assert facts['RMSE on held-out recorded frames'] == 'unknown'
     assert not any('nan' in value.lower() for value in facts.values())
+
+
+def write_types(path, types):
+    """Write a bag with one message of a number for each of these types, by topic."""
+    with (path.with_suffix('.mcap')).open('wb') as file:
+        writer = McapWriter(file)
+        writer.start('ros2', 'test')
+        for number, (topic, kind) in enumerate(types.items()):
+            schema = writer.register_schema(kind, 'ros2msg', b'float32 data')
+            channel = writer.register_channel(topic, 'cdr', schema)
+            writer.add_message(channel, number, number_cdr(1.0), number)
+        writer.finish()
+    return path.with_suffix('.mcap')
+
+
+@pytest.mark.parametrize('other', ['my_msgs/msg/Thing', 'my_msgs/Thing'])
+def test_replay_leaves_out_types_that_are_not_installed(tmp_path, capfd, only_read, other):
+    types = {'/thing': other, '/speed': 'std_msgs/msg/Float32'}
+    told = f'topics of types that are not installed are not published: {other}'
+    assert main(['replay', str(write_types(tmp_path / 'a', types))]) == 0
+    out, err = capfd.readouterr()
+    assert 'a.mcap: 1 messages published' in out
+    assert told in err
+    assert main(['replay', str(write_types(tmp_path / 'b', {'/thing': other}))]) == 2
+    assert capfd.readouterr().err == f'sim-bridge replay: {told}\n'
