@@ -259,6 +259,14 @@ def test_file_that_a_split_bag_lacks_is_named(tmp_path):
     assert bag.trouble == f'{path} lacks drive_10.mcap, 15 messages were read'
 
 
+def test_split_bag_without_metadata_is_read_in_the_order_of_its_numbers(tmp_path):
+    path = write_split(tmp_path / 'drive', StoragePlugin.MCAP)
+    (path / 'metadata.yaml').unlink()
+    times = [record.time_ns for record in Bag(path)]
+    assert len(times) == 5 * FRAMES
+    assert times == sorted(times)
+
+
 def test_bag_whose_files_were_renamed_or_packed_is_read(tmp_path):
     path = write_bag(tmp_path / 'drive')
     packed(path / 'drive.mcap')
