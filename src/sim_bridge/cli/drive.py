@@ -147,11 +147,10 @@ def _prepare_model(args: argparse.Namespace) -> None:
     """Convert a user's network before anything starts, and print its preprocessing."""
     if args.model == 'default':
         return
-    from steering_net.model_io.litert_converter import prepare
-    from steering_net.vision.preprocessing import find_profile
+    from steering_net.model_io.found_profile import prepare
 
     try:
-        print(prepare(Path(args.model), find_profile(args.profile) if args.profile else None))
+        print('\n'.join(prepare(Path(args.model), args.profile)))
     except ValueError as error:
         raise UsageError(f'--model: {error}') from error
 

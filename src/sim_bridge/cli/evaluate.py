@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from sim_bridge.cli import evaluate_monitor
@@ -25,7 +26,7 @@ from sim_bridge.cli.arguments import (
     track_names,
 )
 from sim_bridge.cli.output import write_json
-from sim_bridge.evaluation.evaluator import Trial
+from sim_bridge.evaluation.evaluator import Network, Trial
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             reports = evaluate_monitor.run(args)
         else:
             networks = parse_networks(args.model, args.compare, args.profile)
+            _prepare(networks, args.backend)
             reports = evaluate_all(networks, args.backend, args.trial(args))
         if not reports:
             return 0
@@ -75,6 +77,16 @@ def run(args: argparse.Namespace) -> int:
         for line in lines:
             print(f'sim-bridge evaluate: {name}: {line}', file=sys.stderr)
     return 1 if any(failures.values()) else 0
+
+
+def _prepare(networks: Iterable[Network], backend: str) -> None:
+    """Convert users' networks, measure their profiles, and print a line for each on stderr."""
+    from steering_net.model_io.found_profile import prepare
+
+    for network in networks:
+        if network.model != 'default' and backend == 'litert':
+            lines = prepare(Path(network.model).expanduser(), network.profile)
+            print('\n'.join(lines), file=sys.stderr)
 
 
 def _configure_open_loop(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +163,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help='further networks to show beside --model: files, or `default`; FILE@PROFILE names '
         'the preprocessing of one',
     )
-    add('--profile', help='preprocessing; if not given, that of the network')
+    add(
+        '--profile',
+        help='preprocessing; if not given, that of the network; search: find it',
+    )
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add_json(parser, 'the report')
     add(

@@ -11,8 +11,9 @@ from typing import Literal, Protocol, cast, runtime_checkable
 import cv2
 import numpy as np
 
-from steering_net.errors import ImageError
+from steering_net.errors import ImageError, ModelError
 from steering_net.inference.tensorflow_notices import without_notices
+from steering_net.model_io.found_profile import found_profile, wished_profile
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
@@ -219,16 +220,16 @@ def load_predictor(
     """Load a network and run it a few times, so that the first frame takes no longer than others.
 
     `model` is 'default' or a file that `read_network` reads. Without `profile` the profile is that
-    of the sidecar, or inferred from input and layers. `camera` is the camera of the frames, as
-    `find_camera` takes it; frames are turned if the profile has another camera. Raises ModelError
-    for an unusable model, ValueError for another unusable argument.
+    of the sidecar, or a measured one (`found_profile`); `search` measures in any case. `camera` is
+    the camera of the frames, as `find_camera` takes it; frames are turned if the profile has
+    another camera. Raises ModelError for an unusable model, ValueError for another argument.
     """
     if camera != AS_TRAINED:
         find_camera(camera)
     if backend not in BACKENDS:
         raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
-    chosen = find_profile(profile) if profile else None
     path = model_path(model)
+    chosen = wished_profile(profile) or measured_profile(path, backend, profile, cache_dir)
     predictor: LiteRtPredictor | KerasPredictor
     if backend == 'keras':
         predictor = KerasPredictor(path, chosen, threads, camera)
@@ -237,6 +238,20 @@ def load_predictor(
         predictor = LiteRtPredictor(litert, chosen, threads, path, camera)
     warm_up(predictor)
     return predictor
+
+
+def measured_profile(
+    path: Path, backend: str, wish: str | None, cache_dir: Path | None = None
+) -> Profile | None:
+    """Return the measured profile of a network, None if `wish` or its sidecar names one."""
+    try:
+        found = found_profile(path, cache_dir, wish)
+    except (ModelError, OSError):
+        if backend == 'keras':
+            # It may drive in Keras, although it cannot be converted.
+            return None
+        raise
+    return find_profile(found.profile) if found else None
 
 
 def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:

@@ -29,6 +29,7 @@ from steering_net.vision.preprocessing import (
     Tensor,
     preprocess,
     recoloured,
+    scaled,
 )
 
 Maps = tuple[NDArray[Any], NDArray[Any]]
@@ -85,7 +86,7 @@ class View:
             self._table = _table(self._seen, self.camera)
             # The steps that remain after the look-up.
             size = profile.size if profile.interpolation == 'area' else None
-            self._rest = replace(profile, rows=None, columns=None, colour='rgb', blur=0, size=size)
+            self._rest = replace(profile, size=size)
 
     @property
     def turns(self) -> bool:
@@ -98,7 +99,7 @@ class View:
         return self.camera + turned
 
     def __call__(self, rgb: Rgb, out: Tensor | None = None) -> Tensor:
-        """Return float32 (h, w, 3), in `out` if given, of a frame uint8 (H, W, 3) RGB.
+        """Return float32 (h, w, channels), in `out` if given, of a frame uint8 (H, W, 3) RGB.
 
         Rows that the network does not use stay unchanged in `out`, and are 0 without `out`. Raises
         ImageError for a frame that is not 2:1 in shape, or that does not fit the profile.
@@ -110,7 +111,7 @@ class View:
             preprocess(frame, self._seen, out[self._rows])
         else:
             picture = self._table.look_up(frame, self.profile)
-            preprocess(picture, self._rest, out[self._rows])
+            scaled(picture, self._rest, out[self._rows])
         return out
 
 
