@@ -21,7 +21,7 @@ setup(
     packages=find_packages('src'),
     package_data={
         'sim_bridge': ['fastdds.xml', 'simulator/worlds/*.csv', 'web/static/*'],
-        'steering_net': ['models/*', 'probe_frames/*.jpg'],
+        'steering_net': ['models/*', 'probe_frames/*.jpg', 'labelled_frames/*'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),

@@ -22,7 +22,8 @@ from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
-from sim_bridge.topics import ACKERMANN, CLOCK, DIAGNOSTICS, SERVICES, TOPICS, TRANSFORMS
+from sim_bridge.services import SERVICES
+from sim_bridge.topics import ACKERMANN, CLOCK, DIAGNOSTICS, TOPICS, TRANSFORMS
 from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')
@@ -32,9 +33,9 @@ LISTENING_S = 20.0
 HEAD = """# Topics, services and parameters
 
 Names are relative, units are SI, left is positive. Quality of service: reliable, depth 1, because
-only the newest value counts; `vehicle/twist` has depth 100, because odometry adds its values up. A
-latched topic is also transient local. `docs/make_reference.py`
-writes this page from what the nodes declare.
+only the newest value counts; `vehicle/twist`, `driver/command` and `ground_truth/odom` have depth
+100, because each of their values counts. A latched topic is also transient local.
+`docs/make_reference.py` writes this page from what the nodes declare.
 """
 
 

@@ -17,7 +17,8 @@ MODULES = sorted(SOURCE.rglob('*.py'))
 MAX_LINES = 400
 TOP_FILES = {
     'sim_bridge': {
-        '__init__.py', 'errors.py', 'topics.py', 'process.py', 'bridge_client.py', 'fastdds.xml',
+        '__init__.py', 'errors.py', 'topics.py', 'services.py', 'process.py', 'bridge_client.py',
+        'fastdds.xml',
     },
     'steering_net': {'__init__.py', 'errors.py', 'vehicle.py', 'statistics.py', 'process.py'},
 }  # fmt: skip
@@ -72,6 +73,7 @@ ROS = {
     'rclpy',
     'rosgraph_msgs',
     'sensor_msgs',
+    'simulation_interfaces',
     'std_msgs',
     'std_srvs',
     'tf2_msgs',

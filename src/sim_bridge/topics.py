@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topics, services and transform frames of a drive: every name once, with its type. Pure.
+"""Topics and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the
 namespace of its car: see `prefixes`.
@@ -34,6 +34,8 @@ THROTTLE_COMMAND = 'cmd/throttle'
 STEERING_PLOT = 'steering'
 SPEED_LIMIT = 'speed_limit'
 ACTIVE_SPEED_LIMIT = 'speed_limit/active'
+SPEED_FACTOR = 'speed_factor'
+UNCERTAINTY = 'uncertainty'
 STEERING_READY = 'ready/steering'
 THROTTLE_READY = 'ready/throttle'
 RECORDER_READY = 'ready/recorder'
@@ -52,11 +54,6 @@ DIAGNOSTICS = 'diagnostics'
 CLOCK = '/clock'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
-
-HOLD = 'hold'
-RESET = 'reset'
-PAUSE = 'pause'
-STEP = 'step'
 
 MAP_FRAME = 'map'
 ODOM_FRAME = 'odom'
@@ -88,14 +85,6 @@ class Topic:
     meaning: str
     recording: Recording = Recording.NEVER
     is_latched: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """One service of the bridge: its type `package/srv/Name` and its meaning."""
-
-    type: str
-    meaning: str
 
 
 TOPICS = {
@@ -206,7 +195,7 @@ TOPICS = {
     SPEED_LIMIT: Topic(
         type='std_msgs/msg/Float32',
         publishers=(),
-        meaning='New speed limit, m/s; overrides the parameter at run time.',
+        meaning='New speed limit, m/s; with a single car the parameter follows it.',
         recording=Recording.FROM_THE_START,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
@@ -215,6 +204,19 @@ TOPICS = {
         meaning='Speed limit that the throttle node applies, m/s.',
         recording=Recording.FROM_THE_START,
         is_latched=True,
+    ),
+    SPEED_FACTOR: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('steering',),
+        meaning='Share of the speed limit that the monitor of the network allows, 0 to 1.',
+        recording=Recording.ONCE_PUBLISHED,
+        is_latched=True,
+    ),
+    UNCERTAINTY: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('steering',),
+        meaning='How unsure the network is, 0 to 1; 0.5 is the threshold. At most 25 a second.',
+        recording=Recording.ONCE_PUBLISHED,
     ),
     HOLD_ACTIVE: Topic(
         type='std_msgs/msg/Bool',
@@ -348,26 +350,6 @@ RECORDED_TOPICS = tuple(
     name for name, topic in TOPICS.items() if topic.recording is not Recording.NEVER
 )
 """Names of the topics that `sim-bridge record` stores when none are named."""
-
-SERVICES = {
-    HOLD: Service(
-        type='std_srvs/srv/SetBool',
-        meaning='Emergency stop: `true` brakes the car and keeps it standing, `false` releases.',
-    ),
-    RESET: Service(
-        type='std_srvs/srv/Trigger',
-        meaning='Puts the car of the embedded simulator back to the start.',
-    ),
-    PAUSE: Service(
-        type='std_srvs/srv/SetBool',
-        meaning='`true` lets the embedded simulator stand still, `false` lets it go on.',
-    ),
-    STEP: Service(
-        type='std_srvs/srv/Trigger',
-        meaning='Simulates one frame of the paused embedded simulator.',
-    ),
-}
-"""Every service of a drive by its name, without the services that each ROS node has."""
 
 
 def prefixes(cars: int) -> tuple[str, ...]:

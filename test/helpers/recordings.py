@@ -39,7 +39,7 @@ def steering_rad(number):
 
 def jpeg_of(number):
     """A frame with a shade of its own."""
-    return encode_jpeg(np.full((160, 320, 3), 20 * number + 40, np.uint8))
+    return encode_jpeg(np.full((160, 320, 3), (20 * number + 40) % 256, np.uint8))
 
 
 def messages(number):

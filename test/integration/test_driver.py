@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState, Joy
@@ -30,7 +31,12 @@ from sim_bridge.nodes.driver_topics import (
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.track import make_track
-from steering_net.vehicle import MAX_STEERING_RAD, pursuit_steering_rad, yaw_rate_radps
+from steering_net.vehicle import (
+    MAX_STEERING_RAD,
+    REAR_WHEEL_M,
+    pursuit_steering_rad,
+    yaw_rate_radps,
+)
 
 TRACK = 3
 
@@ -175,6 +181,9 @@ def test_planner_that_knows_only_twist_drives_a_stretch_by_the_true_odometry(per
     person.node.create_subscription(
         Bool, 'ground_truth/off_road', lambda it: off_road.append(it.data), 10
     )
+    joints, limits = [], []
+    person.node.create_subscription(JointState, 'joint_states', joints.append, 10)
+    person.node.create_subscription(DiagnosticStatus, 'vehicle/limits', limits.append, LATCHED)
     planner = PurePursuit(person.node)
     wait_for(lambda: person.hears(0.1) or planner.heard, 10.0, 'odometry')
     start_m = planner.s_m
@@ -186,6 +195,10 @@ def test_planner_that_knows_only_twist_drives_a_stretch_by_the_true_odometry(per
     assert max(off_middle_m) < 1.0
     assert not any(off_road)
     assert person.state()['driver'] == 'cmd_vel'
+    speed_of = dict(zip(joints[-1].name, joints[-1].velocity, strict=True))
+    assert speed_of['rear_left_wheel'] * REAR_WHEEL_M == pytest.approx(planner.SPEED_MPS, abs=0.5)
+    assert abs(joints[-1].position[0]) < MAX_STEERING_RAD
+    assert {pair.key: pair.value for pair in limits[-1].values}['wheelbase_m'] == '2.87'
 
 
 @pytest.mark.real_time

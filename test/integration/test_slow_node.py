@@ -32,7 +32,7 @@ class SlowNodes:
 
     def on_frame(self, message):
         self.frames += 1
-        if self.frames in (20, 40):
+        if self.frames in (15, 30):
             time.sleep(SLOW_S)
         self.throttle.publish(Float32(data=0.3))
         command = JointState(header=message.header, name=['steering'], position=[0.0])
@@ -40,7 +40,10 @@ class SlowNodes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('options', 'is_refused'), [(['--fast'], False), ([], True)])
+@pytest.mark.parametrize(
+    ('options', 'is_refused'),
+    [(['--fast'], False), pytest.param([], True, marks=pytest.mark.faults)],
+)
 def test_lock_step_waits_for_slow_commands_if_the_simulator_waits(options, is_refused):
     port = own_port()
     words = ['-p', f'port:={port}', '-p', 'command_timeout:=0.0']
@@ -55,7 +58,7 @@ def test_lock_step_waits_for_slow_commands_if_the_simulator_waits(options, is_re
                 [sys.executable, '-m', 'sim_bridge.cli', *words], stdout=subprocess.DEVNULL
             )
             try:
-                wait_for(lambda: rclpy.spin_once(node, timeout_sec=1.0) or nodes.frames > 60, 60.0)
+                wait_for(lambda: rclpy.spin_once(node, timeout_sec=1.0) or nodes.frames > 40, 60.0)
                 state = state_of(port)
             finally:
                 simulator.send_signal(signal.SIGINT)

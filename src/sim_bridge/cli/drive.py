@@ -21,7 +21,9 @@ from typing import Any
 from sim_bridge.bridge_client import client_host, fetch_state, is_ready
 from sim_bridge.cli.arguments import (
     TRACK_HELP,
+    WEATHER_HELP,
     add_camera,
+    add_monitor,
     add_speed_limit,
     check_cars,
     check_model,
@@ -29,6 +31,7 @@ from sim_bridge.cli.arguments import (
     check_port,
     check_range,
     check_speed_limit,
+    check_weather,
 )
 from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
 from sim_bridge.cli.import_model import PROFILE_HELP
@@ -39,6 +42,7 @@ from sim_bridge.process import DRIVE_ID, ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.tracks import parse_track
+from sim_bridge.simulator.weather import CLEAR
 from sim_bridge.topics import prefixes
 
 _POLL_S = 0.05
@@ -77,9 +81,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
+    add_monitor(parser)
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add_speed_limit(parser)
     add('--track', default='0', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
+    add('--weather', default='clear', metavar='KIND:N', help=f'embedded: {WEATHER_HELP}')
     add('--laps', type=int, default=0, metavar='N', help='embedded: end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add(
@@ -127,10 +133,12 @@ def _check(args: argparse.Namespace) -> None:
         parse_track(args.track)
     except ValueError as error:
         raise UsageError(f'--{error}') from error
+    if check_weather(args.weather) != CLEAR and args.simulator == 'external':
+        raise UsageError('--weather needs --simulator embedded')
     if args.network and args.model != 'default':
         raise UsageError(f'there are two networks, {args.network} and {args.model}; name one')
     args.model = args.network or args.model
-    check_model('--model', args.model)
+    check_model('MODEL' if args.network else '--model', args.model)
     check_recording(args)
     check_output_file('--report', args.report)
 
@@ -139,11 +147,10 @@ def _prepare_model(args: argparse.Namespace) -> None:
     """Convert a user's network before anything starts, and print its preprocessing."""
     if args.model == 'default':
         return
-    from steering_net.model_io.litert_converter import prepare
-    from steering_net.vision.preprocessing import find_profile
+    from steering_net.model_io.found_profile import prepare
 
     try:
-        print(prepare(Path(args.model), find_profile(args.profile) if args.profile else None))
+        print('\n'.join(prepare(Path(args.model), args.profile)))
     except ValueError as error:
         raise UsageError(f'--model: {error}') from error
 
@@ -189,6 +196,7 @@ class _Drive:
                 'profile': args.profile,
                 'camera': args.camera,
                 'backend': args.backend,
+                'monitor': args.monitor,
             },
             'throttle': {'speed_limit': args.speed_limit},
         }
@@ -328,7 +336,7 @@ def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
 
 def _simulate(args: argparse.Namespace, host: str) -> list[str]:
     arguments = ['simulate', '--url', f'ws://{host}:{args.port}', '--status', '--when-ready']
-    for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
+    for option in ('track', 'weather', 'laps', 'seconds', 'culture', 'faults'):
         arguments += [f'--{option}', str(getattr(args, option))]
     return arguments + (['--fast'] if args.fast else [])
 

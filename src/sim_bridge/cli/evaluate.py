@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks."""
+"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks.
+
+`monitor` measures how well the steering node notices worlds that its network does not know.
+"""
 
 from __future__ import annotations
 
 import argparse
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from sim_bridge.cli import evaluate_monitor
 from sim_bridge.cli.arguments import (
+    WEATHER_HELP,
     add_json,
     add_recorded_with,
     add_recording_options,
@@ -16,10 +22,11 @@ from sim_bridge.cli.arguments import (
     check_output_file,
     check_range,
     check_speed_limit,
+    check_weather,
     track_names,
 )
 from sim_bridge.cli.output import write_json
-from sim_bridge.evaluation.evaluator import Trial
+from sim_bridge.evaluation.evaluator import Network, Trial
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ('open-loop', _configure_open_loop, 'compare with the steering of a recorded driver'),
         ('data-driven', _configure_data_driven, 'drive a recorded lap with re-projected frames'),
         ('closed-loop', _configure_closed_loop, 'drive embedded tracks'),
+        ('monitor', _configure_monitor, 'calibrate or judge the monitor of unknown worlds'),
     ):
         kind = kinds.add_parser(
             name,
@@ -47,8 +55,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         required = dict(map(parse_requirement, args.require))
         check_output_file('--json', args.json)
-        networks = parse_networks(args.model, args.compare, args.profile)
-        reports = evaluate_all(networks, args.backend, args.trial(args))
+        if args.kind == 'monitor':
+            reports = evaluate_monitor.run(args)
+        else:
+            networks = parse_networks(args.model, args.compare, args.profile)
+            _prepare(networks, args.backend)
+            reports = evaluate_all(networks, args.backend, args.trial(args))
+        if not reports:
+            return 0
         print('\n'.join(table(reports)))
         if args.json:
             named = [{'model': name, **report} for name, report in reports.items()]
@@ -63,6 +77,16 @@ def run(args: argparse.Namespace) -> int:
         for line in lines:
             print(f'sim-bridge evaluate: {name}: {line}', file=sys.stderr)
     return 1 if any(failures.values()) else 0
+
+
+def _prepare(networks: Iterable[Network], backend: str) -> None:
+    """Convert users' networks, measure their profiles, and print a line for each on stderr."""
+    from steering_net.model_io.found_profile import prepare
+
+    for network in networks:
+        if network.model != 'default' and backend == 'litert':
+            lines = prepare(Path(network.model).expanduser(), network.profile)
+            print('\n'.join(lines), file=sys.stderr)
 
 
 def _configure_open_loop(parser: argparse.ArgumentParser) -> None:
@@ -104,8 +128,14 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
         help='tracks, as in lake,jungle,0-19,hills:0-3: seeds of flat tracks, and names; the '
         'shipped network was trained on flat tracks 1000 and above',
     )
+    add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
     add_speed_limit(parser)
+    _add_common(parser)
+
+
+def _configure_monitor(parser: argparse.ArgumentParser) -> None:
+    evaluate_monitor.configure(parser)
     _add_common(parser)
 
 
@@ -133,7 +163,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help='further networks to show beside --model: files, or `default`; FILE@PROFILE names '
         'the preprocessing of one',
     )
-    add('--profile', help='preprocessing; if not given, that of the network')
+    add(
+        '--profile',
+        help='preprocessing; if not given, that of the network; search: find it',
+    )
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add_json(parser, 'the report')
     add(
@@ -169,4 +202,5 @@ def _closed_loop(args: argparse.Namespace) -> Trial:
 
     check_range('--laps', args.laps, 1)
     check_speed_limit(args.speed_limit)
-    return on_tracks(args.tracks, args.laps, args.speed_limit)
+    weather = check_weather(args.weather)
+    return on_tracks(args.tracks, args.laps, args.speed_limit, weather)

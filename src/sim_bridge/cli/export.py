@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import add_recording_options, check_range
+from sim_bridge.cli.arguments import add_recording_options, check_output_file, check_range
 from sim_bridge.errors import UsageError
 
 _BESIDE = Path()
@@ -41,15 +41,18 @@ def run(args: argparse.Namespace) -> int:
     try:
         if not (args.csv or args.mp4):
             raise UsageError('there is no output; name --csv DIR, --mp4 FILE, or both')
+        video = _beside(args.recording) if args.mp4 == _BESIDE else args.mp4
+        if video and video.suffix.lower() != '.mp4':
+            raise UsageError(f'--mp4 is {video}; it must end with .mp4')
+        check_output_file('--mp4', video)
         if args.fps is not None:
             check_range('--fps', args.fps, 1.0, 240.0, '1/s')
         bag = open_bag(args.recording, args.car, args.steering_unit)
         if args.csv:
             print(f'{args.csv}: {export_log(bag, args.csv)} rows')
-        if args.mp4:
-            path = args.mp4 if args.mp4 != _BESIDE else _beside(args.recording)
-            frames = export_video(bag, path, args.speed_limit, args.fps)
-            print(f'{path}: {frames} frames')
+        if video:
+            frames = export_video(bag, video, args.speed_limit, args.fps)
+            print(f'{video}: {frames} frames')
     except (UsageError, OSError, ValueError) as error:
         print(f'sim-bridge export: {error}', file=sys.stderr)
         return 2

@@ -16,8 +16,8 @@ from sim_bridge.cli.arguments import MAX_SPEED_LIMIT_MPS, check_model, check_ran
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import parse_track
 from sim_bridge.topics import MAX_CARS, car_of
+from steering_net.model_io.found_profile import wished_profile
 from steering_net.vision.camera_model import find_camera
-from steering_net.vision.preprocessing import find_profile
 from steering_net.vision.view import AS_TRAINED
 
 Check = Callable[[str, str], None]
@@ -139,7 +139,7 @@ _CHECKS: dict[str, Check] = {
     'speed_limit': _real(0.0, MAX_SPEED_LIMIT_MPS, 'm/s'),
     'params_file': _file,
     'model': check_model,
-    'profile': _parsed(find_profile),
+    'profile': _parsed(wished_profile),
     'camera': _parsed(_camera),
     'rate': _positive,
     'threshold': _real(0.0, float('inf'), 'rad'),

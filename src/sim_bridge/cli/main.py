@@ -48,6 +48,7 @@ VERBS = {
     ),
     'data': ('sim_bridge.cli.data', 'Show what training data holds, with pictures.'),
     'train': ('sim_bridge.cli.train', 'Train a network.'),
+    'mutate': ('sim_bridge.cli.mutate', 'Write mutated networks, which fail on purpose.'),
     'evaluate': ('sim_bridge.cli.evaluate', 'Measure how well a network steers.'),
     'record': ('sim_bridge.cli.record', 'Record topics to a bag (MCAP).'),
     'replay': ('sim_bridge.cli.replay', 'Publish a bag again, or check a network on it.'),
@@ -107,6 +108,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str] | None) -> int:
     arguments = _arguments(argv)
+    if len(arguments) == 2 and arguments[0] == 'help':
+        arguments = [arguments[1], '--help']
     if arguments and arguments[0] in NODES:
         return _run_node(arguments[0], arguments[1:])
     if arguments and arguments[0] in VERBS:
@@ -124,7 +127,7 @@ def _arguments(argv: list[str] | None) -> list[str]:
 
 def _run_node(node: str, words: list[str]) -> int:
     name, summary = NODES[node]
-    code = check_words(node, words, summary)
+    code = check_words(node, name, words, summary)
     return int(_import(name).main([sys.argv[0], *words])) if code is None else code
 
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from sim_bridge.bridge_client import fetch_state, is_ready
-from sim_bridge.cli.arguments import TRACK_HELP, check_output_file
+from sim_bridge.cli.arguments import TRACK_HELP, WEATHER_HELP, check_output_file
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.process import DRIVE_VARIABLE
@@ -22,6 +22,7 @@ from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
 from sim_bridge.simulator.tracks import list_tracks, parse_track
+from sim_bridge.simulator.weather import parse_weather
 from steering_net.process import end_with_parent
 
 _STATE_S = 1.0
@@ -33,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--url', default='ws://127.0.0.1:4567', help='server to connect to, ws://HOST:PORT')
     add('--track', default='0', metavar='TRACK', help=TRACK_HELP)
+    add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--list-tracks', action='store_true', help='print the tracks that there are, and end')
     add('--laps', type=int, default=0, metavar='N', help='end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         options = simulator.SimulatorOptions(
             url=args.url,
             track=parse_track(args.track),
+            weather=parse_weather(args.weather),
             laps=args.laps,
             seconds=args.seconds,
             culture=args.culture,
@@ -125,7 +128,8 @@ def _live_text(status: dict[str, Any]) -> str:
 
 def _summary(report: dict[str, Any]) -> str:
     return (
-        f'track {report["track"]}: {report["laps"]} laps, {report["distance_m"]:.0f} m in '
+        f'track {report["track"]}, {report["weather"]}: {report["laps"]} laps, '
+        f'{report["distance_m"]:.0f} m in '
         f'{report["duration_s"]:.1f} s, autonomy {report["autonomy_percent"]:.1f} %, '
         f'{report["interventions"]} interventions, {report["lane_departures"]} departures, '
         f'{report["telemetry_hz"]:.1f} telemetries/s, '

@@ -263,7 +263,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _shown(rmse_rad: float) -> str:
-    return f'{rmse_rad:.4f}' if math.isfinite(rmse_rad) else 'none held out'
+    return f'{rmse_rad:.4f}' if math.isfinite(rmse_rad) else '(none held out)'
 
 
 def _samples(

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sim_bridge.evaluation.closed_loop import drive as drive_track
 from sim_bridge.evaluation.closed_loop import summarise
 from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.data.recording import Recording
 from steering_net.evaluation.data_driven import Line, See
 from steering_net.inference.predictor import Predictor, load_predictor
@@ -130,15 +131,17 @@ def _scene(recording: Recording, reference: str) -> tuple[Line, See]:
     return line, over_plane(recording)
 
 
-def on_tracks(names: Sequence[TrackName], laps: int, speed_limit_mps: float) -> Trial:
-    """Return the trial that drives `laps` laps of each embedded track."""
+def on_tracks(
+    names: Sequence[TrackName], laps: int, speed_limit_mps: float, weather: Weather = CLEAR
+) -> Trial:
+    """Return the trial that drives `laps` laps of each embedded track in this weather."""
 
     def evaluate(predictor: Predictor, name: str) -> Report:
         def steer(jpeg: bytes) -> float:
             return predictor.predict(decode_jpeg(jpeg))
 
         tracks = tqdm(names, desc=f'driving {name}', unit='track', disable=None)
-        drives = [drive_track(track, laps, speed_limit_mps, steer) for track in tracks]
+        drives = [drive_track(track, laps, speed_limit_mps, steer, weather) for track in tracks]
         return summarise([drive.report for drive in drives])
 
     return Trial(evaluate, AUTONOMOUS)

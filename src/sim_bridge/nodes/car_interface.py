@@ -30,6 +30,9 @@ from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vehicle import yaw_rate_radps
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
+_UNCERTAINTY_S = 1.0
+"""Age from which an uncertainty does not count any more."""
+
 _LOCK_STEP_REFUSED = (
     'command_timeout is 0 (lock-step), but the world of this simulator runs on while it waits; '
     '0.1 s is used. The embedded simulator waits with --fast'
@@ -64,8 +67,12 @@ class CarInterface:
         clock: Callable[[], float],
     ) -> None:
         self.speed_limit_mps: float | None = None
+        self._uncertainty = 0.0
+        self._uncertainty_s = -math.inf
+        self.newest_truth: str | None = None
+        self.newest_stamp_ns = 0
         self._node = node
-        self._prefix = prefix
+        self.prefix = prefix
         self._session = session
         self._feed = feed
         self._frame_id = prefix + camera.frame_id
@@ -82,6 +89,7 @@ class CarInterface:
         self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
         self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
         self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
+        self._subscribe(Float32, topics.UNCERTAINTY, self._on_uncertainty)
         self._drivers = DriverTopics(node, prefix, session, joy=joy, call_soon=call_soon)
         self._monitor = ReadinessMonitor(node, prefix, self.update_readiness)
 
@@ -96,12 +104,12 @@ class CarInterface:
         }
 
     def _publisher(self, kind: type, topic: str, quality: QoSProfile = NEWEST) -> Any:
-        return self._node.create_publisher(kind, self._prefix + topic, quality)
+        return self._node.create_publisher(kind, self.prefix + topic, quality)
 
     def _subscribe(
         self, kind: type, topic: str, callback: Callable[[Any], None], quality: QoSProfile = NEWEST
     ) -> None:
-        self._node.create_subscription(kind, self._prefix + topic, callback, quality)
+        self._node.create_subscription(kind, self.prefix + topic, callback, quality)
 
     # Called on the server's thread.
 
@@ -110,6 +118,7 @@ class CarInterface:
         self._rate.tick(now_s)
         if self._session.lock_step_refused:
             self._node.get_logger().warning(_LOCK_STEP_REFUSED, once=True)
+        self.newest_truth, self.newest_stamp_ns = frame.truth, stamp_ns
         self._publish(frame, stamp_ns)
         if self._feed.keep(frame.jpeg):
             self._feed.add(self._moment(now_s, frame))
@@ -173,6 +182,9 @@ class CarInterface:
         if math.isfinite(message.data):
             self.speed_limit_mps = float(message.data)
 
+    def _on_uncertainty(self, message: Float32) -> None:
+        self._uncertainty, self._uncertainty_s = float(message.data), self._clock()
+
     @property
     def is_ready(self) -> bool:
         """Whether the nodes that driving needs are ready, or a planner can drive."""
@@ -209,9 +221,15 @@ class CarInterface:
             'telemetry_hz': round(self._rate.hz(self._clock()), 1),
             'speed_mps': round(session.speed_mps, 3),
             'speed_limit_mps': self.speed_limit_mps,
+            'uncertainty': self._newest_uncertainty(),
             'commanded_rad': round(command.steering_rad, 5),
             'throttle': round(command.throttle, 4),
             'latency_ms': percentiles_ms(tuple(session.latencies_s)),
             'last_bad_packet': session.last_error,
             **vars(session.counters),
         }
+
+    def _newest_uncertainty(self) -> float | None:
+        """Return how unsure the network is, 0..1; None if it is not measured."""
+        is_new = self._clock() - self._uncertainty_s < _UNCERTAINTY_S
+        return round(self._uncertainty, 3) if is_new else None

@@ -132,19 +132,28 @@ def steering_of(message: JointState) -> float | None:
 def diagnostic(
     name: str, level: bytes, summary: str, values: Mapping[str, object]
 ) -> DiagnosticStatus:
-    """Return a status with `values` in their order, nested ones as `outer.inner`."""
+    """Return a status with `values` in their order, nested ones as `outer.inner`.
+
+    Truths are `true` and `false`, and a value that is not known is empty, as in YAML.
+    """
     return DiagnosticStatus(
         name=name,
         hardware_id='sim_bridge',
         level=level,
         message=summary,
-        values=[KeyValue(key=key, value=str(value)) for key, value in _flat(values)],
+        values=[KeyValue(key=key, value=_text(value)) for key, value in _flat(values)],
     )
 
 
 def diagnostics(stamp: Time, statuses: Sequence[DiagnosticStatus]) -> DiagnosticArray:
     """Return a message with the statuses of one moment."""
     return DiagnosticArray(header=Header(stamp=stamp), status=list(statuses))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ''
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:

@@ -33,9 +33,15 @@ PARAMETERS = (
         'Time after which a silent `cmd_vel` or `ackermann_cmd` no longer drives, s.',
         0.05,
         5.0,
+        read_only=False,
     ),
     Parameter(
-        'joy_timeout', 0.5, 'Time after which a silent joystick no longer drives, s.', 0.05, 5.0
+        'joy_timeout',
+        0.5,
+        'Time after which a silent joystick no longer drives, s.',
+        0.05,
+        5.0,
+        read_only=False,
     ),
     Parameter('joy_steering_axis', 0, 'Axis of the joystick that steers, left is 1.', 0, 63),
     Parameter('joy_throttle_axis', 1, 'Axis of the throttle; a negative value brakes.', 0, 63),

@@ -11,7 +11,7 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float32, UInt32
+from std_msgs.msg import Bool, Float32, Header, UInt32
 
 from sim_bridge import topics
 from sim_bridge.control.kinematics import base_link
@@ -125,13 +125,16 @@ class StateTopics:
                 publisher.publish(publisher.msg_type(data=getattr(truth, field)))
         if self._odometry.get_subscription_count():
             head = conversions.header(stamp_ns, self._map_frame)
-            pose = base_link(Pose(truth.x_m, truth.y_m, truth.yaw_rad))
-            message = conversions.odometry(head, self._base_frame, pose)
-            rise_m = REAR_AXLE_M * math.sin(truth.pitch_up_rad)
-            message.pose.pose.position.z = truth.z_m - rise_m
-            message.pose.pose.orientation = conversions.orientation(
-                truth.yaw_rad, truth.pitch_up_rad
-            )
-            message.twist.twist.linear.x = float(truth.speed_mps)
-            message.twist.twist.angular.z = float(truth.yaw_rate_radps)
-            self._odometry.publish(message)
+            self._odometry.publish(true_odometry(truth, head, self._base_frame))
+
+
+def true_odometry(truth: Truth, head: Header, child: str) -> Odometry:
+    """Return the true pose of base_link in the frame of the track, and its speeds in its own."""
+    pose = base_link(Pose(truth.x_m, truth.y_m, truth.yaw_rad))
+    message = conversions.odometry(head, child, pose)
+    rise_m = REAR_AXLE_M * math.sin(truth.pitch_up_rad)
+    message.pose.pose.position.z = truth.z_m - rise_m
+    message.pose.pose.orientation = conversions.orientation(truth.yaw_rad, truth.pitch_up_rad)
+    message.twist.twist.linear.x = float(truth.speed_mps)
+    message.twist.twist.angular.z = float(truth.yaw_rate_radps)
+    return message

@@ -26,7 +26,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from sim_bridge.recording.storage import DAMAGE, BagError, Storage
+from sim_bridge.recording.storage import DAMAGE, BagError, Storage, one_line
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     OPTICAL_FRAME,
@@ -36,12 +36,12 @@ from sim_bridge.topics import (
     car_of,
 )
 from steering_net.errors import ImageError
-from steering_net.vision.camera_model import AUTONOMOUS
 from steering_net.vision.frame_size import as_frame
 from steering_net.vision.preprocessing import decode_jpeg
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9
+_SHOWN_TOPICS = 20
 _FOREVER = QosTime(sec=9223372036, nsec=854775807)
 
 
@@ -90,7 +90,7 @@ class Record:
             return TYPES.deserialize_cdr(self.cdr, self.type)
         except DAMAGE as error:
             raise BagError(
-                f'{self.topic} has a message that is not {self.type}: {error}'
+                f'{self.topic} has a message that is not {self.type}: {one_line(error)}'
             ) from error
 
     def frame(self) -> Any:
@@ -116,6 +116,12 @@ class Record:
     def is_of(self, name: str) -> bool:
         """Return whether the topic has this relative name in any namespace."""
         return f'/{self.topic.lstrip("/")}'.endswith(f'/{name}')
+
+    def is_of_car(self, car: int | str) -> bool:
+        """Return whether the topic is that of the car with this number or this namespace."""
+        if isinstance(car, int):
+            return car_of(self.topic) == car
+        return f'/{car.strip("/")}/' in f'/{self.topic.lstrip("/")}'
 
 
 def stamp_ns(message: Any) -> int:
@@ -205,15 +211,13 @@ class BagWriter:
 class Bag:
     """A bag to read. Iterating over it yields its records, sorted by time.
 
-    car: number of the car whose records are read; 0: all cars. trouble: after an iteration the
-    reason why it ended before the end of the bag, or ''. camera: the camera of the frames, unless
-    the user names another.
+    car: number or namespace of the car whose records are read; 0: all cars. trouble: after an
+    iteration, what is odd about the bag, such as the reason why it ended before its end, or ''.
     """
 
     path: Path
-    car: int = 0
+    car: int | str = 0
     trouble: str = field(default='', init=False)
-    camera: str = field(default=AUTONOMOUS, init=False)
 
     def __post_init__(self) -> None:
         """Raise BagError if there is no bag of ROS 2."""
@@ -224,7 +228,7 @@ class Bag:
         read = 0
         for record in self._records():
             read += 1
-            if not self.car or self.car == car_of(record.topic):
+            if not self.car or record.is_of_car(self.car):
                 yield record
         if remark := self._remark():
             what, _, reason = remark.partition(': ')
@@ -266,7 +270,7 @@ def check_car(bag: Bag, frame_topics: Collection[str]) -> None:
         return
     if frame_topics:
         raise BagError(
-            f'{bag.path} holds several cars: {_cars(frame_topics)}; choose one with --car N'
+            f'{bag.path} holds several cars: {_cars(frame_topics)}; choose one with --car'
         )
     if bag.car:
         others = {record.topic for record in replace(bag, car=0) if record.is_of(COMPRESSED_FRAME)}
@@ -274,7 +278,8 @@ def check_car(bag: Bag, frame_topics: Collection[str]) -> None:
             f'{bag.path} holds no {COMPRESSED_FRAME} of car {bag.car}; '
             f'it holds that of {_cars(others) or "no car"}'
         )
-    raise BagError(f'{bag.path} holds no {COMPRESSED_FRAME}')
+    topics = ', '.join(sorted({record.topic for record in bag})[:_SHOWN_TOPICS])
+    raise BagError(f'{bag.path} holds no {COMPRESSED_FRAME}; its topics are {topics}')
 
 
 def undecodable(record: Record) -> str:

@@ -127,22 +127,21 @@ def export_log(bag: Bag, folder: Path) -> int:
     if log.exists():
         raise BagError(f'{log} already exists; name another folder')
     images = folder / 'IMG'
+    if next(frames(bag)).steering_rad is None:
+        raise BagError(
+            f'{bag.path} holds no steering: a bag needs {STEERING_ANGLE}, a log a column steering'
+        )
     images.mkdir(parents=True, exist_ok=True)
     partial = log.with_suffix('.part')
     rows = 0
     with partial.open('w', encoding='utf-8', newline='') as file:
         for frame in frames(bag):
-            if frame.steering_rad is None:
-                raise BagError(
-                    f'{bag.path} holds no steering: a bag needs {STEERING_ANGLE}, a log a column '
-                    'steering'
-                )
             path = unused_image(images, frame.stamp_ns, 'center_')
             path.write_bytes(frame.jpeg)
             file.write(
                 recorder_row(
                     str(path.resolve()),
-                    frame.steering_rad,
+                    frame.steering_rad or 0.0,
                     frame.throttle or 0.0,
                     frame.speed_mps or 0.0,
                 )

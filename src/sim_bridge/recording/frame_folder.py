@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sim_bridge.recording.bag import Offer, Record, stamp_ns
 from sim_bridge.recording.storage import BagError
-from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND, THROTTLE
+from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND, THROTTLE, without_car
 from steering_net.data.driving_log import recorder_row
 
 FRAME_TOPICS = (COMPRESSED_FRAME, SPEED, THROTTLE, STEERING_COMMAND)
@@ -63,7 +63,9 @@ class FrameFolder:
         return 'frames'
 
     def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
-        """Add a topic; other topics than FRAME_TOPICS are not written."""
+        """Add a topic. Raises BagError for a topic of a second car."""
+        if without_car(name) in map(without_car, self._types):
+            raise BagError(f'{name} is not recorded: a folder holds the frames of one car')
         self._types[name] = message_type
 
     def write(self, topic: str, time_ns: int, cdr: bytes) -> None:

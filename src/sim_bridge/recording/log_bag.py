@@ -20,10 +20,11 @@ from sim_bridge.topics import (
 )
 from steering_net.data.driving_log import Log, LogError, name_time, read_log
 from steering_net.data.frame_files import images_in, read_jpeg
-from steering_net.data.recording import camera_of, find_log, from_log, warn_of_bad_rows
+from steering_net.data.recording import find_log, from_log, warn_of_bad_rows
 from steering_net.errors import ImageError
 
 _FRAME_PERIOD_S = 0.1
+_LONGEST_PAUSE_S = 5.0
 
 
 class _Shot(NamedTuple):
@@ -41,7 +42,8 @@ class LogBag(Bag):
     """A log whose records are those that a bag of the same drive holds.
 
     The steering of a row stands both for the angle of the wheels and for the command. A folder of
-    frames without a log has only frames. `steering_unit` is one of STEERING_UNITS or empty.
+    frames without a log has only frames. Pauses are shortened to 5 s, because a log may hold the
+    drives of several days. `steering_unit` is one of STEERING_UNITS or empty.
     """
 
     steering_unit: str = ''
@@ -59,9 +61,7 @@ class LogBag(Bag):
         else:
             log = read_log(path, self.steering_unit)
             warn_of_bad_rows(log)
-            names = [row.center for row in log.rows]
             shots = _of_log(log)
-        self.camera = camera_of(names)
         self._shots = sorted(shots, key=lambda shot: shot.time_s)
 
     def offers(self) -> dict[str, Offer]:
@@ -71,10 +71,11 @@ class LogBag(Bag):
     def _records(self) -> Iterator[Record]:
         self._missing.clear()
         # A bag has no times before the epoch, and no two frames with one time.
-        shift_s = max(0.0, -self._shots[0].time_s)
-        stamp = -1
+        time_s = max(0.0, self._shots[0].time_s)
+        last_s, stamp = self._shots[0].time_s, -1
         for shot in self._shots:
-            stamp = max(stamp + 1, round((shot.time_s + shift_s) * 1e6) * 1000)
+            time_s += min(shot.time_s - last_s, _LONGEST_PAUSE_S)
+            last_s, stamp = shot.time_s, max(stamp + 1, round(time_s * 1e6) * 1000)
             try:
                 jpeg = shot.load()
             except ImageError as error:

@@ -27,14 +27,14 @@ _QUALITY = 92
 
 
 def open_recording(
-    path: Path, recorded_with: str = '', steering_unit: str = '', car: int = 0
+    path: Path, recorded_with: str = '', steering_unit: str = '', car: int | str = 0
 ) -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
     `recorded_with` is the camera of its frames, in the notation of `find_camera`; see
     `know_camera` for an empty one. `steering_unit` is the unit of a log, as `read_log` takes it.
-    `car` is the car of a bag with several; 0: the only one. Raises LogError or BagError if there
-    is no recording.
+    `car` is the number or the namespace of the car of a bag with several; 0: the only one. Raises
+    LogError or BagError if there is no recording.
     """
     if is_bag(path):
         reason = 'as given' if recorded_with else 'because it is a bag'
@@ -60,7 +60,12 @@ def log_camera(path: Path, steering_unit: str = '') -> str:
     return with_camera(from_log(log, camera_of(row.center for row in log.rows))).camera
 
 
-def open_bag(path: Path, car: int = 0, steering_unit: str = '') -> Bag:
+def usual_camera(path: Path, steering_unit: str = '') -> str:
+    """Return the camera of a recording for which the user names none."""
+    return AUTONOMOUS if is_bag(path) else log_camera(path, steering_unit)
+
+
+def open_bag(path: Path, car: int | str = 0, steering_unit: str = '') -> Bag:
     """Open a bag, or a log or a folder of frames as a bag; see `open_recording`."""
     if is_bag(path):
         return Bag(path, car)
@@ -83,15 +88,15 @@ def turned_down(recording: Recording, angle_rad: float) -> Recording:
     return replace(recording, load=load)
 
 
-def read_bag(path: Path, camera: str = AUTONOMOUS, car: int = 0) -> Recording:
+def read_bag(path: Path, camera: str = AUTONOMOUS, car: int | str = 0) -> Recording:
     """Read the frames of a bag, each with the command that carries its stamp.
 
     While a person or planner drove, it is the command that was sent, not that of the network. Its
     target is the centred one-second mean, because a person steers in jumps. A bag without commands
     is one of manual driving: the steering is the wheels' angle at each frame, and the target is
     such a mean too. Frames without steering are left out with a warning. The JPEG bytes are kept
-    in memory, about 10 kB per frame. `camera` took the frames. `car` is the number of
-    the car; 0: the only one.
+    in memory, about 10 kB per frame. `camera` took the frames. `car` is the car, as
+    `open_recording` takes it.
     """
     bag = Bag(path, car)
     found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)

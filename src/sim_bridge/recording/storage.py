@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import struct
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,31 +17,30 @@ from mcap.exceptions import McapError
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
 from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2 import Reader, ReaderError, storage_sqlite3
 from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
+from rosbags.serde import SerdeError
 
 from sim_bridge.errors import UsageError
 from steering_net.data.frame_files import natural_key
+from steering_net.errors import READ_ERRORS
 
 METADATA = 'metadata.yaml'
 _STORAGE_NAME = re.compile(r'.+\.(mcap|db3)(\.zstd|\.zst)?', re.IGNORECASE)
 _LISTED = re.compile(r'^\s*-\s+["\']?([^"\'\n]+?\.(?:mcap|db3)(?:\.zstd)?)["\']?\s*$', re.M)
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+# rosbags reads SQLite with apsw, and did with sqlite3.
+_SQLITE_ERROR: type[Exception] = getattr(storage_sqlite3, 'apsw', sqlite3).Error
 # Exceptions that the libraries raise for truncated or damaged files.
 DAMAGE = (
+    *READ_ERRORS,
+    AssertionError,
     ReaderError,
     McapError,
-    struct.error,
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    AssertionError,
-    RuntimeError,
-    TypeError,
+    SerdeError,
     zstandard.ZstdError,
     rosbags_zstd.ZstdError,
+    _SQLITE_ERROR,
 )
 
 

@@ -39,7 +39,7 @@ class Source:
 
 
 def open_source(
-    path: Path, recorded_with: str = '', steering_unit: str = '', car: int = 0
+    path: Path, recorded_with: str = '', steering_unit: str = '', car: int | str = 0
 ) -> Source:
     """Open a log, a folder with a log, or a bag; LogError or BagError if it cannot be read.
 

@@ -56,11 +56,12 @@ class Arbiter:
     """The newest commands of the joystick and of the topics, until they time out.
 
     Of several topics the one with the newest message counts. `next_timeout_s` is the time at which
-    `expire` has to be called; infinity without a command.
+    `expire` has to be called; infinity without a command. `timeouts` may be changed; they apply to
+    the next command.
     """
 
     def __init__(self, timeouts: SourceTimeouts) -> None:
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._joystick: _Heard | None = None
         self._topic: _Heard | None = None
         self.next_timeout_s = math.inf
@@ -74,9 +75,9 @@ class Arbiter:
     def hear(self, now_s: float, source: Driver, command: DriverCommand) -> None:
         """Take a command."""
         if source is Driver.JOYSTICK:
-            self._joystick = _Heard(source, command, now_s + self._timeouts.joystick_s)
+            self._joystick = _Heard(source, command, now_s + self.timeouts.joystick_s)
         else:
-            self._topic = _Heard(source, command, now_s + self._timeouts.topic_s)
+            self._topic = _Heard(source, command, now_s + self.timeouts.topic_s)
         self._find_next_timeout()
 
     def release_joystick(self) -> None:

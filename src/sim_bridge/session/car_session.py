@@ -98,6 +98,11 @@ class CarSession:
         self._nodes_ready = True
         self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
 
+    def set_limits(self, limits: Limits, timeouts: SourceTimeouts) -> None:
+        """Use other time limits from now on, for the telemetry that waits too."""
+        self._limits = self._scheduler.limits = limits
+        self._arbiter.timeouts = timeouts
+
     @property
     def state(self) -> State | None:
         """State of the car; None while no client drives it."""

@@ -32,6 +32,7 @@ from sim_bridge.simulator.vehicle_dynamics import (
     standing_at,
     step,
 )
+from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.statistics import percentiles_ms
 from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2
 
@@ -49,7 +50,7 @@ Spans = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """Options of a drive: the server, the track, when to end (0: never), and faults.
+    """Options of a drive: server, track, weather, when to end (0: never), and faults.
 
     fast: the next frame follows when one is answered, however late, instead of every 1/hz s.
     manual_s: spans of simulated time in which a person drives, so the telemetry is null.
@@ -59,6 +60,7 @@ class SimulatorOptions:
 
     url: str = 'ws://127.0.0.1:4567'
     track: TrackName = 0
+    weather: Weather = CLEAR
     laps: int = 0
     seconds: float = 0.0
     culture: str = 'en-US'
@@ -91,7 +93,7 @@ class Simulator:
         """Build the track and its camera, which takes about 0.5 s."""
         self._options = options
         self._track = open_track(options.track)
-        self._render = make_camera(self._track)
+        self._render = make_camera(self._track, weather=options.weather)
         self._params = CarParams()
         self._car = standing_at(self._track.pose(self._track.start_m))
         self._steering_rad = 0.0
@@ -288,6 +290,7 @@ class _Loop:
             'latency_ms': _latency_ms(client.latencies_s),
             'telemetry_hz': self._telemetry_hz(),
             'track': self._options.track,
+            'weather': str(self._options.weather),
         }
 
     def _in_menu(self) -> bool:

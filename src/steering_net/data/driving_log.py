@@ -38,6 +38,7 @@ unless the name says left."""
 _MPH_MPS = 0.44704
 _SPEED_UNITS_MPS = {'mph': _MPH_MPS, 'mps': 1.0, 'kmh': 1 / 3.6}
 _TIME_UNITS_S = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
+_WORDS = {'true': '1', 'false': '0'}
 _NAME_TIME = re.compile(r'(\d{4})_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d{1,3})\b')
 _LARGEST_SPEED_MPS = 200 * _MPH_MPS
 # So many rows have to look like degrees before the unit is asked for.
@@ -176,13 +177,23 @@ class _Scales:
         self.blank = {
             name for name in names if all(is_blank(named[name]) for _, named in table.rows)
         }
+        if all(_time_s(named.get('timestamp', '')) is None for _, named in table.rows):
+            self.blank.add('timestamp')  # Times of a form that is not known.
 
 
 def _time_unit_s(table: Table) -> float:
-    """Return the unit of the times from their usual step, which is 0.05 to 0.2 s."""
-    times = [_value(named.get('timestamp', '')) for _, named in table.rows]
-    steps = np.diff([time for time in times if time is not None])
-    usual = float(np.median(np.abs(steps))) if len(steps) else 0.0
+    """Return the unit of the times: by their size if they count from 1970, else by their step.
+
+    The usual step is 0.05 to 0.2 s.
+    """
+    values = (_value(named.get('timestamp', '')) for _, named in table.rows)
+    times = np.array([value for value in values if value is not None])
+    if len(times) < 2:
+        return 1.0
+    for unit_s, year_2001 in ((1.0, 1e9), (1e-3, 1e12), (1e-6, 1e15), (1e-9, 1e18)):
+        if year_2001 <= np.quantile(times, 0.1) < 10 * year_2001:
+            return unit_s
+    usual = float(np.median(np.abs(np.diff(times))))
     return 1.0 if usual < 5 else 1e-3 if usual < 5e3 else 1e-6 if usual < 5e6 else 1e-9
 
 
@@ -230,7 +241,17 @@ def _row(named: dict[str, str], scales: _Scales) -> Row:
 def _value(text: str) -> float | None:
     """Return the number in a field, with a decimal point or comma; None if there is none."""
     try:
-        return float(text.replace(',', '.'))
+        return float(_WORDS.get(text.lower(), text).replace(',', '.'))
+    except ValueError:
+        return None
+
+
+def _time_s(text: str) -> float | None:
+    """Return the time in a field, as a number or a date; None if there is none."""
+    if (value := _value(text)) is not None:
+        return value
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
 
@@ -253,15 +274,10 @@ def _timestamp(named: dict[str, str], unit_s: float) -> float | None:
     text = named.get('timestamp')
     if text is None:
         return name_time(named['center'])
-    value = _value(text)
-    if value is None:
-        try:
-            return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-        except ValueError:
-            raise _FieldError('timestamp is no time', repr(text)) from None
-    if not np.isfinite(value):
-        raise _FieldError('timestamp is out of range', text)
-    return value * unit_s
+    time_s = _time_s(text)
+    if time_s is None or not np.isfinite(time_s):
+        raise _FieldError('timestamp is no time', repr(text))
+    return time_s if _value(text) is None else time_s * unit_s
 
 
 def _leave_out_jumps(log: Log, lines: Sequence[int]) -> None:

@@ -70,17 +70,19 @@ def images_in(folder: Path) -> list[str]:
 def find_image(name: str, root: Path) -> Path:
     """Return the image file for a name in a log whose folder is `root`.
 
-    The name, and then shorter and shorter ends of it, are tried as a path relative to `root`, and
-    the last part in `root/IMG`. Capitals and the suffix do not matter. Raises ImageError where
-    there is no such file.
+    The name, and then shorter and shorter ends of it, are tried as a path in `root` and in
+    `root/IMG`. Capitals and the suffix do not matter. Raises ImageError where there is no such
+    file.
     """
     parts = [part for part in re.split(r'[\\/]', name) if part]
-    for first in range(len(parts)):
-        candidate = root.joinpath(*parts[first:])
+    ends = [parts[first:] for first in range(len(parts))]
+    whole = root / name.replace('\\', '/')  # An absolute path stays as it is.
+    for candidate in (whole, *(root.joinpath(*end) for end in ends)):
         if candidate.is_file():
             return candidate
-    for wanted in (('IMG', parts[-1]), *(parts[first:] for first in range(len(parts)))):
-        if found := _find_in_any_case(root, wanted):
+    for end in ends:
+        found = _find_in_any_case(root, end) or _find_in_any_case(root, ['IMG', *end])
+        if found:
             return found
     raise ImageError(
         f'there is no image {base_name(name)} in {root / "IMG"}', kind='the image is missing'

@@ -22,6 +22,7 @@ RECORDER_COLUMNS = (*IMAGES, *NUMBERS)
 # separate fields if none of them does.
 _SEPARATORS = ('\t', ';', '|', ',')
 _SAMPLE_LINES = 200
+_HEADER_LINES = 10
 _NUMBER = re.compile(r'[+-]?(\d+[.,]?\d*|[.,]\d+)(E[+-]?\d+)?', re.IGNORECASE)
 # A float as .NET prints it: no leading zeros, no fraction that ends in zero.
 _PRINTED_NUMBER = re.compile(r'-?(0|[1-9]\d*)(\.\d*[1-9])?(E[+-]?\d+)?', re.IGNORECASE)
@@ -85,13 +86,19 @@ def read_table(text: str) -> Table:
     if lines and re.fullmatch(r'"?sep=."?', lines[0][1].strip(), re.IGNORECASE):
         del lines[0]
     separator = _separator([line for _, line in lines[:_SAMPLE_LINES]])
-    first = _split_if_possible(lines[0][1], separator) if lines else []
-    header = _header(first)
+    header = None
+    for place, (_, line) in enumerate(lines[:_HEADER_LINES]):
+        fields = _split_if_possible(line.lstrip('# '), separator)
+        if _is_row(fields):
+            break
+        if header := _header(fields):
+            # Titles may stand before the header, and appended logs repeat it.
+            lines = [one for one in lines[place + 1 :] if one[1].strip() != line.strip()]
+            break
+    lines = [one for one in lines if not one[1].startswith('#')]
     bad_lines = []
-    if header:
-        # Logs that were appended to one another repeat the header.
-        lines = [one for one in lines if one[1].strip() != lines[0][1].strip()]
-    elif len(first) > 1 and not any(_is_number(text) or _is_image(text) for text in first):
+    first = _split_if_possible(lines[0][1], separator) if lines and not header else []
+    if len(first) > 1 and not any(_is_number(text) or _is_image(text) for text in first):
         bad_lines = [(lines[0][0], f'the header names no column steering: {", ".join(first)}')]
         del lines[0]
     sample = [line for _, line in lines[:_SAMPLE_LINES]]

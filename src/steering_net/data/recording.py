@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recording: the frames of a drive in order, each with time, steering and speed."""
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -101,6 +102,12 @@ def camera_of(names: Iterable[str]) -> str:
     return AUTONOMOUS if is_driven else TRAINING
 
 
+@functools.cache
+def _warn_of_missing_times(path: Path) -> None:
+    """Log the warning once, because the runs of a log become recordings one by one."""
+    _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', path)
+
+
 def no_speed(recording: Recording) -> LogError:
     """Return the error for a recording without the speeds that are needed."""
     return LogError(
@@ -127,11 +134,11 @@ def find_log(path: Path) -> Path:
         found = ', '.join(file.name for file in logs[:5])
         raise LogError(f'{path} holds several files that may be the log: {found}; name one')
     if not logs:
-        reason = (
-            ': it has frames without their steering, which only replay and export --mp4 take'
-            if images_in(path)
-            else ', nor a bag'
-        )
+        reason = ', nor a bag'
+        if images_in(path):
+            reason = ': it has frames without steering, which only replay and export --mp4 take'
+        elif inner := sorted(log.parent.name for log in path.glob(f'*/{LOG_NAMES[0]}')):
+            reason = f', but its folders do; name one of {", ".join(inner[:5])}'
         raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}{reason}')
     return logs[0]
 
@@ -141,7 +148,7 @@ def from_log(log: Log, camera: str = TRAINING) -> Recording:
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
     if any(row.timestamp_s is None for row in rows):
-        _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', log.path)
+        _warn_of_missing_times(log.path)
         times_s = np.arange(len(rows), dtype=np.float64) * _RECORDER_PERIOD_S
         target_rad = smooth(times_s, steering_rad)
     else:

@@ -261,6 +261,8 @@ class _Run:
     def report(self) -> dict[str, Any]:
         """Return the fields of the report, SI, without the pauses."""
         self._left_out.warn()
+        if len(self._recording) < 2:
+            raise LogError(f'{self._recording.name} holds one frame; a drive needs two or more')
         if not self._latencies_s:
             reason = self._left_out.last_reason
             raise LogError(f'no frame of {self._recording.name} can be used{reason}')

@@ -79,7 +79,7 @@ def test_listing_names_every_verb_and_node_with_what_it_does():
         (['evaluate', 'open-lop'], "'open-lop' (did you mean open-loop?)"),
         (['evaluate', 'open-loop', '--recroding', 'x'], '(did you mean --recording?)'),
         (['data', 'x', '--steering-unit', 'degree'], "'degree' (did you mean degrees?)"),
-        (['data', 'x', '--car', 'two'], 'argument --car: it is two; it must be 0..32'),
+        (['data', 'x', '--car', '77'], 'argument --car: it is 77; it must be 0..32, or a name'),
     ],
 )
 def test_unknown_words_get_a_suggestion_in_one_line(words, told, capsys):
@@ -107,7 +107,7 @@ def test_nodes_know_help_and_name_every_parameter_there(node, capsys):
     told = capsys.readouterr().out
     assert told.startswith(f'usage: sim-bridge {node} ')
     assert NODES[node][1] in told
-    for name, of_node in parameters(node).items():
+    for name, of_node in parameters(node, NODES[node][0]).items():
         names = [parameter.name for parameter in of_node]
         assert sorted(names) == sorted(documented_parameters(name))
         assert all(f'{parameter}' in told for parameter in names)
@@ -162,11 +162,12 @@ def test_unknown_parameters_are_refused(node, assigned, told, capsys):
             'use_sim_time:=true',
         ],
         ['--ros-args', '--log-level', 'warn', '-p', 'bridge:port:=4567', '--disable-rosout-logs'],
+        ['--ros-args', '-p', 'throttle:speed_limit:=5.0'],
         ['--ros-args', '-p', 'qos_overrides./clock.subscription.depth:=1', '--'],
     ],
 )
 def test_words_of_launch_files_are_understood(words):
-    assert check_words('bridge', words, '') is None
+    assert check_words('bridge', NODES['bridge'][0], words, '') is None
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,8 @@ def test_words_of_launch_files_are_understood(words):
         (['{file}', '{new}', '--record', 'b'], 'either {new} or --record b can be recorded'),
         (['{file}', '--cars', '2', '{new}'], '{new}: frames of one car are recorded'),
         (['{file}', '--model', '{full}'], 'there are two networks, {file} and {full}; name one'),
-        (['{new}'], '--model: there is no file {new}'),
+        (['{new}'], 'MODEL: there is no file {new}'),
+        (['--model', '{new}'], '--model: there is no file {new}'),
     ],
 )
 def test_drive_with_the_words_of_drive_py_replaces_nothing(tmp_path, words, told, capsys):

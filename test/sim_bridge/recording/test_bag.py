@@ -13,7 +13,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from helpers.processes import run_verb
-from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, stamp_ns
+from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, Record, stamp_ns
 from sim_bridge.recording.export import export_log, export_video, frames
 from sim_bridge.recording.sources import read_bag
 from sim_bridge.simulator.camera import encode_jpeg
@@ -280,7 +280,7 @@ def test_bag_without_frames_is_told(tmp_path):
     writer.add_topic('/vehicle/speed', 'std_msgs/msg/Float32', Offer())
     writer.write('/vehicle/speed', 1, cdr(message('std_msgs/msg/Float32', data=1.0)))
     writer.close()
-    with pytest.raises(BagError, match='holds no camera/image_raw/compressed'):
+    with pytest.raises(BagError, match='holds no camera/image_raw/compressed; its topics are /v'):
         list(frames(Bag(tmp_path / 'bag')))
 
 
@@ -328,6 +328,20 @@ def joint_state(*position):
 def test_topic_of_another_type_is_named_with_the_type_it_must_have(tmp_path, topic, value, told):
     with pytest.raises(BagError, match=told):
         list(frames(Bag(write_one(tmp_path / 'bag', topic, value))))
+
+
+@pytest.mark.parametrize(
+    ('kind', 'cdr'),
+    [
+        ('std_msgs/msg/Float32', b''),
+        ('std_msgs/msg/Float32', b'\0\1\0\0\1'),
+        ('sensor_msgs/msg/JointState', b'\0'),
+        ('sensor_msgs/msg/JointState', b'\xff' * 60),
+    ],
+)
+def test_message_of_broken_bytes_is_told(kind, cdr):
+    with pytest.raises(BagError, match=f'/topic has a message that is not {kind}'):
+        Record('/topic', kind, 0, cdr).decoded()
 
 
 @pytest.mark.slow

@@ -66,6 +66,7 @@ class Site:
             'telemetry_hz': 20.1,
             'speed_mps': 5.9,
             'speed_limit_mps': 6.7,
+            'uncertainty': 0.12,
             'commanded_rad': 0.05,
             'throttle': 0.11,
             'latency_ms': {'p50': 2.1, 'p99': 4.4, 'max': 9.8},

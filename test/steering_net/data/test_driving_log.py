@@ -98,6 +98,8 @@ HEADER = 'center,left,right,steering,throttle,brake,speed'
         f' {HEADER} \n {NAMES} , -0.25 , 0.5 , 0 , 30.19 , ',
         f'center_{STAMP}.jpg,none,None,-0.25,0.5,0,30.19',
         f'{NAMES},-0.25,0.5,0,30.19\r,,,,,,',
+        f'My drive on the lake\n# of Monday\n#{HEADER},done\n{NAMES},-0.25,0.5,False,30.19,True',
+        f'{HEADER},time\n{NAMES},-0.25,0.5,0,30.19,Monday',
     ],
 )
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le'])
@@ -179,6 +181,13 @@ def test_unit_of_times_follows_from_their_step(tmp_path, step, name):
     lines = [f'{i}.jpg,{i * step},0' for i in range(5)]
     times = [row.timestamp_s for row in log(tmp_path, f'image,{name},steering', *lines).rows]
     assert times == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize('per_s', [1, 1e3, 1e6, 1e9])
+def test_unit_of_times_since_1970_follows_from_their_size(tmp_path, per_s):
+    lines = [f'{i}.jpg,{(1.7e9 + 20 * i) * per_s:.0f},0' for i in range(3)]
+    times = [row.timestamp_s for row in log(tmp_path, 'image,time,steering', *lines).rows]
+    assert times == pytest.approx([1.7e9, 1.7e9 + 20, 1.7e9 + 40], abs=1.0)
 
 
 DEGREES = ['image,steering', *(f'{i}.jpg,{angle}' for i, angle in enumerate([-6.25, 5, 0, 2.5]))]
@@ -307,6 +316,16 @@ def test_capitals_suffix_and_folder_of_an_image_may_differ(tmp_path, file, name)
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).touch()
     assert find_image(name, tmp_path) == tmp_path / file
+
+
+def test_images_in_folders_of_img_and_absolute_paths_are_found(tmp_path):
+    for folder in ('log/IMG/center', 'elsewhere'):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / f'{folder[-4:]}.jpg').touch()
+    root = tmp_path / 'log'
+    assert find_image('center/nter.jpg', root) == root / 'IMG' / 'center' / 'nter.jpg'
+    far = tmp_path / 'elsewhere' / 'here.jpg'
+    assert find_image(str(far), root) == far
 
 
 def test_png_is_read(tmp_path):

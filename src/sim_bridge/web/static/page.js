@@ -103,6 +103,8 @@ function showStatus(status) {
   setText('max', fixed(status.latency_ms.max, 1));
   setText('rate', fixed(status.telemetry_hz, 1));
   setText('nodes', status.network || '');
+  setText('uncertainty', fixed(status.uncertainty, 2));
+  element('uncertainty').parentElement.classList.toggle('attention', status.uncertainty >= 0.5);
   showCounts(status);
   if (status.has_frame) showCamera();
 }
