@@ -187,9 +187,7 @@ def _driven_on(
     return after, slopes
 
 
-def _expected(
-    course: Course, bend: Series, x: Floats, ahead_m: Series
-) -> tuple[Series, Floats]:
+def _expected(course: Course, bend: Series, x: Floats, ahead_m: Series) -> tuple[Series, Floats]:
     """Return how far left the course lies `ahead_m` ahead of the rear axle, and the slopes."""
     s, left, heading, _ = x.T
     yaw = course.heading_rad(s) + heading
