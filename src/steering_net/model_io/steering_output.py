@@ -5,6 +5,7 @@ Networks of other drivers may also put out the throttle, or the probabilities of
 equal steps from -1 to 1.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ from steering_net.errors import ModelError
 _MOST_NUMBERS = 4
 """A head with more numbers that are no probabilities has no known order."""
 
-_STEERING = ('steer', 'angle')
+_STEERING = re.compile('steer|angle', re.IGNORECASE)
+"""Found in the name of an output that is the steering."""
 
 
 class _Column(NamedTuple):
@@ -42,7 +44,7 @@ def with_one_output(model: Any, wish: str, name: str) -> Any:
         return _selected(model, columns[int(wish)])
     if wish and wish not in heads:
         raise ModelError(f'{name} has no output {wish}; it has {", ".join(heads)}')
-    named = [head for head in heads if any(word in head.lower() for word in _STEERING)]
+    named = [head for head in heads if _STEERING.search(head)]
     head = wish or [*named, *heads][0]
     count = sum(column.name == head for column in columns)
     first = next(column for column in columns if column.name == head)
