@@ -15,7 +15,7 @@ from steering_net.errors import ModelError
 _MOST_NUMBERS = 4
 """A head with more numbers that are no probabilities has no known order."""
 
-_STEERING = ('steer', 'angle')
+_STEERING = ('steering', 'angle')
 
 
 class _Column(NamedTuple):
@@ -30,7 +30,7 @@ def with_one_output(model: Any, wish: str, name: str) -> Any:
     """Return the network from a frame to the steering; itself if it has no other output.
 
     `wish` is the name of an output, or the number of a value counted from 0 over all outputs; ''
-    takes the first output with `steer` or `angle` in its name, or else the first one. Of several
+    takes the first output with `steering` or `angle` in its name, or else the first one. Of several
     numbers it is the first one; probabilities become their mean angle. Raises ModelError, with
     the outputs that there are, if none can be taken.
     """
