@@ -30,9 +30,9 @@ def with_one_output(model: Any, wish: str, name: str) -> Any:
     """Return the network from a frame to the steering; itself if it has no other output.
 
     `wish` is the name of an output, or the number of a value counted from 0 over all outputs; ''
-    takes the first output with `steering` or `angle` in its name, or else the first one. Of several
-    numbers it is the first one; probabilities become their mean angle. Raises ModelError, with
-    the outputs that there are, if none can be taken.
+    takes the first output with `steering` or `angle` in its name, or else the first one. Of
+    several numbers it is the first one; probabilities become their mean angle. Raises ModelError,
+    with the outputs that there are, if none can be taken.
     """
     heads = {layer_of(tensor).name: tensor for tensor in model.outputs}
     columns = list(_columns(heads))
