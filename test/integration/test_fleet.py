@@ -216,7 +216,7 @@ def test_drive_starts_and_records_a_fleet(tmp_path):
         assert topics[f'/{prefix}camera/image_raw/compressed'] > 20
         assert topics[f'/{prefix}cmd/steering'] > 20
     whole = run_verb('export', bag, '--csv', tmp_path / 'whole')
-    assert (whole.returncode, 'export --car N' in whole.stderr) == (2, True)
+    assert (whole.returncode, 'choose one with --car' in whole.stderr) == (2, True)
     for car, prefix in enumerate(prefixes(2), 1):
         one = run_verb('export', bag, '--csv', tmp_path / prefix, '--car', car)
         rows = topics[f'/{prefix}camera/image_raw/compressed']

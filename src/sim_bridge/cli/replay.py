@@ -27,7 +27,7 @@ from sim_bridge.errors import UsageError
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag, Record, check_car, stamp_ns, undecodable
-from sim_bridge.recording.sources import open_bag
+from sim_bridge.recording.sources import open_bag, usual_camera
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
 from steering_net.data.driving_log import LogError
 
@@ -115,7 +115,8 @@ def _check(args: argparse.Namespace) -> int:
     recorded = _recorded_steering(bag)
     _check_decodable(bag, recorded)
     _print_trouble(bag)
-    camera, namespace = args.recorded_with or bag.camera, f'/replay_{os.getpid()}'
+    camera = args.recorded_with or usual_camera(args.recording, args.steering_unit)
+    namespace = f'/replay_{os.getpid()}'
     with ros(), interruptible() as keep_going:
         node = ManagedProcess('steering', _steering_arguments(args, camera, namespace))
         try:

@@ -72,12 +72,13 @@ class MotionController:
 
     def __init__(self, stop_controller: StopController) -> None:
         self._stop_controller = stop_controller
-        self.forget()
+        self._forward = SpeedController(0.0, pi=PiController(PiGains()))
+        self._backward = SpeedController(0.0, pi=PiController(PiGains()))
 
     def forget(self) -> None:
         """Forget the speed error that was accumulated, because another source has driven."""
-        self._forward = _speed_controller()
-        self._backward = _speed_controller()
+        self._forward.forget()
+        self._backward.forget()
 
     def command(self, now_s: float, stamp_s: float, wanted: DriverCommand) -> Pedals:
         """Return what to send for a command, at the newest measured speed.
@@ -101,10 +102,6 @@ class MotionController:
         self._backward.limit_mps = max(wanted.speed_mps, -REVERSE_AT_MOST_MPS)
         throttle = self._backward.throttle(speed_mps, stamp_s)
         return Pedals(steering_rad, pedals.reverse(now_s, throttle))
-
-
-def _speed_controller() -> SpeedController:
-    return SpeedController(0.0, pi=PiController(PiGains()))
 
 
 def _within(value: float, limit: float) -> float:

@@ -99,6 +99,12 @@ class SpeedController:
         else:
             self._pi.gains = gains
 
+    def forget(self) -> None:
+        """Forget the speed error that was accumulated, because another source has driven."""
+        self._last_s = None
+        if self._pi is not None:
+            self._pi = PiController(self._pi.gains)
+
     @property
     def uses_steering(self) -> bool:
         """Whether `steering_rad` has an effect."""

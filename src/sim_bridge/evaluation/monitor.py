@@ -197,13 +197,16 @@ def judge(
         report[f'precision_{ahead_s}s_percent'] = _percent(sum(foreseen), alarms)
     report['frame_auc'] = _auc(known, unknown)
     without, with_hold = (sum(len(d.departures_s) for d in drives) for drives in (unknown, held))
-    report['departures_without_monitor'] = without
+    report['departures_without_hold'] = without
     report['departures_with_hold'] = with_hold
+    # A car that is not held is put back and may fail again and again, so drives count too.
+    for name, drives in (('failed_drives', unknown), ('failed_drives_with_hold', held)):
+        report[name] = sum(len(drive.departures_s) > 0 for drive in drives)
     good = [
         after for before, after in zip(unknown, held, strict=True) if not len(before.departures_s)
     ]
-    report['unknown_drives_without_departure'] = len(good)
-    report['of_these_held'] = sum(drive.is_held for drive in good)
+    report['sound_unknown_drives'] = len(good)
+    report['sound_drives_held'] = sum(drive.is_held for drive in good)
     return report
 
 

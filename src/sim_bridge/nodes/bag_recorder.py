@@ -279,10 +279,10 @@ def _take_rest(node: RecorderNode) -> None:
 
 def message_class(kind: str) -> type:
     """Return the class of `package/msg/Name`. Raises BagError if it is not installed."""
-    package, _, name = kind.split('/')
     try:
+        package, _, name = kind.split('/')
         found: type = getattr(importlib.import_module(f'{package}.msg'), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise BagError(f'the message type {kind} is not installed') from error
     return found
 

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.subscription import Subscription
-from std_msgs.msg import Float32
+from std_msgs.msg import Float32, String
 
 from sim_bridge import topics
 from sim_bridge.control.speed_controller import PiGains, SpeedController
@@ -76,6 +76,7 @@ class CarThrottle:
         node.create_subscription(Float32, self._speed_topic, self._on_speed, NEWEST)
         node.create_subscription(Float32, prefix + topics.SPEED_LIMIT, self._on_limit, NEWEST)
         node.create_subscription(Float32, prefix + topics.SPEED_FACTOR, self._on_factor, LATCHED)
+        node.create_subscription(String, prefix + topics.DRIVER, self._on_driver, LATCHED)
         self.update()
 
     def is_matched(self) -> bool:
@@ -117,6 +118,9 @@ class CarThrottle:
         if 0.0 <= message.data <= 1.0:
             self._factor = float(message.data)
             self.set_limit(self._limit_mps)
+
+    def _on_driver(self, _: String) -> None:
+        self.controller.forget()
 
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):

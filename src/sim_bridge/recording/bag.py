@@ -36,7 +36,6 @@ from sim_bridge.topics import (
     car_of,
 )
 from steering_net.errors import ImageError
-from steering_net.vision.camera_model import AUTONOMOUS
 from steering_net.vision.frame_size import as_frame
 from steering_net.vision.preprocessing import decode_jpeg
 
@@ -214,13 +213,11 @@ class Bag:
 
     car: number or namespace of the car whose records are read; 0: all cars. trouble: after an
     iteration, what is odd about the bag, such as the reason why it ended before its end, or ''.
-    camera: the camera of the frames, unless the user names another.
     """
 
     path: Path
     car: int | str = 0
     trouble: str = field(default='', init=False)
-    camera: str = field(default=AUTONOMOUS, init=False)
 
     def __post_init__(self) -> None:
         """Raise BagError if there is no bag of ROS 2."""

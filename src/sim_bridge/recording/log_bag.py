@@ -20,7 +20,7 @@ from sim_bridge.topics import (
 )
 from steering_net.data.driving_log import Log, LogError, name_time, read_log
 from steering_net.data.frame_files import images_in, read_jpeg
-from steering_net.data.recording import camera_of, find_log, from_log, warn_of_bad_rows
+from steering_net.data.recording import find_log, from_log, warn_of_bad_rows
 from steering_net.errors import ImageError
 
 _FRAME_PERIOD_S = 0.1
@@ -61,9 +61,7 @@ class LogBag(Bag):
         else:
             log = read_log(path, self.steering_unit)
             warn_of_bad_rows(log)
-            names = [row.center for row in log.rows]
             shots = _of_log(log)
-        self.camera = camera_of(names)
         self._shots = sorted(shots, key=lambda shot: shot.time_s)
 
     def offers(self) -> dict[str, Offer]:

@@ -60,6 +60,11 @@ def log_camera(path: Path, steering_unit: str = '') -> str:
     return with_camera(from_log(log, camera_of(row.center for row in log.rows))).camera
 
 
+def usual_camera(path: Path, steering_unit: str = '') -> str:
+    """Return the camera of a recording for which the user names none."""
+    return AUTONOMOUS if is_bag(path) else log_camera(path, steering_unit)
+
+
 def open_bag(path: Path, car: int | str = 0, steering_unit: str = '') -> Bag:
     """Open a bag, or a log or a folder of frames as a bag; see `open_recording`."""
     if is_bag(path):

@@ -182,10 +182,18 @@ class _Scales:
 
 
 def _time_unit_s(table: Table) -> float:
-    """Return the unit of the times from their usual step, which is 0.05 to 0.2 s."""
-    times = [_value(named.get('timestamp', '')) for _, named in table.rows]
-    steps = np.diff([time for time in times if time is not None])
-    usual = float(np.median(np.abs(steps))) if len(steps) else 0.0
+    """Return the unit of the times: by their size if they count from 1970, else by their step.
+
+    The usual step is 0.05 to 0.2 s.
+    """
+    values = (_value(named.get('timestamp', '')) for _, named in table.rows)
+    times = np.array([value for value in values if value is not None])
+    if len(times) < 2:
+        return 1.0
+    for unit_s, year_2001 in ((1.0, 1e9), (1e-3, 1e12), (1e-6, 1e15), (1e-9, 1e18)):
+        if year_2001 <= np.quantile(times, 0.1) < 10 * year_2001:
+            return unit_s
+    usual = float(np.median(np.abs(np.diff(times))))
     return 1.0 if usual < 5 else 1e-3 if usual < 5e3 else 1e-6 if usual < 5e6 else 1e-9
 
 

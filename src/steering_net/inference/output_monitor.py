@@ -99,15 +99,24 @@ class OutputMonitor:
             summary = 'no frames'
         return level, summary, values
 
-    def _judge(self) -> tuple[Level, str]:
-        since_s = self._clock() - _REMEMBERED_S
-        if self._bad_output_s > since_s:
+    @property
+    def is_faulty(self) -> bool:
+        """Whether the outputs show one of the three faults of a network."""
+        return self._fault() is not None
+
+    def _fault(self) -> tuple[Level, str] | None:
+        if self._bad_output_s > self._clock() - _REMEMBERED_S:
             return Level.ERROR, 'the output of the network is not finite'
         if self._unmoved >= UNMOVED_FRAMES:
             return Level.WARN, 'the steering is constant: it does not depend on the frames'
         if self._saturated_share() >= SATURATED_SHARE:
             return Level.WARN, 'the steering is saturated: it is at its limit for most frames'
-        if self._bad_frame_s > since_s:
+        return None
+
+    def _judge(self) -> tuple[Level, str]:
+        if fault := self._fault():
+            return fault
+        if self._bad_frame_s > self._clock() - _REMEMBERED_S:
             return Level.WARN, f'some frames are dropped: {self._bad_frame_reason}'
         return Level.OK, 'steering'
 

@@ -5,6 +5,7 @@ Networks of other drivers may also put out the throttle, or the probabilities of
 equal steps from -1 to 1.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ from steering_net.errors import ModelError
 _MOST_NUMBERS = 4
 """A head with more numbers that are no probabilities has no known order."""
 
-_STEERING = ('steering', 'angle')
+_STEERING = re.compile('steer|angle', re.IGNORECASE)
+"""Found in the name of an output that is the steering."""
 
 
 class _Column(NamedTuple):
@@ -30,9 +32,9 @@ def with_one_output(model: Any, wish: str, name: str) -> Any:
     """Return the network from a frame to the steering; itself if it has no other output.
 
     `wish` is the name of an output, or the number of a value counted from 0 over all outputs; ''
-    takes the first output with `steering` or `angle` in its name, or else the first one. Of
-    several numbers it is the first one; probabilities become their mean angle. Raises ModelError,
-    with the outputs that there are, if none can be taken.
+    takes the first output with `steer` or `angle` in its name, or else the first one. Of several
+    numbers it is the first one; probabilities become their mean angle. Raises ModelError, with
+    the outputs that there are, if none can be taken.
     """
     heads = {layer_of(tensor).name: tensor for tensor in model.outputs}
     columns = list(_columns(heads))
@@ -42,7 +44,7 @@ def with_one_output(model: Any, wish: str, name: str) -> Any:
         return _selected(model, columns[int(wish)])
     if wish and wish not in heads:
         raise ModelError(f'{name} has no output {wish}; it has {", ".join(heads)}')
-    named = [head for head in heads if any(word in head.lower() for word in _STEERING)]
+    named = [head for head in heads if _STEERING.search(head)]
     head = wish or [*named, *heads][0]
     count = sum(column.name == head for column in columns)
     first = next(column for column in columns if column.name == head)

@@ -63,10 +63,13 @@ class Monitor:
         for car in self._cars:
             car.check = SelfCheck(predictor, calibration) if calibration else None
 
-    def add(self, number: int, steering_rad: float, now_s: float) -> None:
-        """Judge the newest frame of a car, for which the network has answered `steering_rad`."""
+    def add(self, number: int, steering_rad: float, now_s: float, is_faulty: bool) -> None:
+        """Judge the newest frame of a car, for which the network has answered `steering_rad`.
+
+        `is_faulty`: the outputs alone show that the network does not work.
+        """
         if self._cars:
-            self._cars[number].add(steering_rad, now_s)
+            self._cars[number].add(steering_rad, now_s, is_faulty)
 
     @property
     def is_watching(self) -> bool:
@@ -106,13 +109,15 @@ class _CarMonitor:
         self._factors.publish(Float32(data=1.0))
         self._hold = node.create_client(SetBool, f'{prefix}hold') if mode == 'hold' else None
 
-    def add(self, steering_rad: float, now_s: float) -> None:
+    def add(self, steering_rad: float, now_s: float, is_faulty: bool) -> None:
         if self.check is None or 0.0 <= now_s - self._judged_s < _PERIOD_S:
             return
         self._judged_s = now_s
         try:
             self.uncertainty = self.check.uncertainty(steering_rad, now_s)
         except PredictionError:
+            is_faulty = True
+        if is_faulty:
             self.uncertainty = 1.0
         self._message.data = self.uncertainty
         self._uncertainties.publish(self._message)

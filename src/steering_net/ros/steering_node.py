@@ -229,7 +229,8 @@ class SteeringNode(Node):
             self._drop(error)
         else:
             self._steer(car, steering_rad, message.header, frame, started)
-            self._monitor.add(self._cars.index(car), steering_rad, _seconds(message.header))
+            now_s = _seconds(message.header)
+            self._monitor.add(self._cars.index(car), steering_rad, now_s, self._outputs.is_faulty)
 
     def _waiting(self, besides: CarTopics) -> Iterator[tuple[CarTopics, CompressedImage | Image]]:
         """The waiting frames of the other cars."""

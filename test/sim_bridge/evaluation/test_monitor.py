@@ -53,14 +53,15 @@ def test_a_failure_is_foreseen_in_the_second_that_ends_before_it():
     assert report['recall_2s_percent'] == pytest.approx(100 / 3)
     assert report['recall_3s_percent'] == 0.0
     assert report['precision_1s_percent'] == 100.0
-    assert (report['departures_without_monitor'], report['departures_with_hold']) == (3, 0)
+    assert (report['departures_without_hold'], report['departures_with_hold']) == (3, 0)
+    assert (report['failed_drives'], report['failed_drives_with_hold']) == (3, 0)
 
 
 def test_failures_too_soon_after_the_start_or_another_failure_do_not_count():
     drive = watched([], [2.5, 10.0, 12.0], put_back_s=10.5)
     report = judge([watched()], [drive], [drive])
     assert [report[f'failures_{s}s'] for s in (1, 2, 3)] == [1, 1, 1]
-    assert report['departures_without_monitor'] == 3
+    assert report['departures_without_hold'] == 3
 
 
 def test_false_positives_are_seconds_of_known_worlds():
@@ -76,7 +77,7 @@ def test_false_positives_are_seconds_of_known_worlds():
 def test_a_drive_that_the_monitor_need_not_have_stopped_is_counted():
     calm = watched()
     report = judge([calm], [calm, calm], [calm, replace(calm, is_held=True)])
-    assert (report['unknown_drives_without_departure'], report['of_these_held']) == (2, 1)
+    assert (report['sound_unknown_drives'], report['sound_drives_held']) == (2, 1)
     assert np.isnan(report['recall_1s_percent'])
 
 

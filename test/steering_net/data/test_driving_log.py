@@ -183,6 +183,13 @@ def test_unit_of_times_follows_from_their_step(tmp_path, step, name):
     assert times == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
 
 
+@pytest.mark.parametrize('per_s', [1, 1e3, 1e6, 1e9])
+def test_unit_of_times_since_1970_follows_from_their_size(tmp_path, per_s):
+    lines = [f'{i}.jpg,{(1.7e9 + 20 * i) * per_s:.0f},0' for i in range(3)]
+    times = [row.timestamp_s for row in log(tmp_path, 'image,time,steering', *lines).rows]
+    assert times == pytest.approx([1.7e9, 1.7e9 + 20, 1.7e9 + 40], abs=1.0)
+
+
 DEGREES = ['image,steering', *(f'{i}.jpg,{angle}' for i, angle in enumerate([-6.25, 5, 0, 2.5]))]
 
 

@@ -47,8 +47,10 @@ def test_figures_are_those_of_the_period(bench):
 def test_constant_over_different_frames_is_an_illness(bench):
     bench.answer(*[0.1] * (UNMOVED_FRAMES + 1))
     assert bench.verdict() == (Level.WARN, 'the steering is constant')
+    assert bench.health.is_faulty
     bench.answer(0.11)
     assert bench.verdict() == (Level.OK, 'steering')
+    assert not bench.health.is_faulty
 
 
 def test_constant_over_one_and_the_same_frame_is_none(bench):
