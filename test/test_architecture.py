@@ -25,8 +25,9 @@ TOP_FILES = {
 MAY_IMPORT = {
     'bridge.cli': {
         'bridge.evaluation', 'bridge.nodes', 'bridge.protocol', 'bridge.recording',
-        'bridge.server', 'bridge.simulator', 'net.data', 'net.evaluation', 'net.inference',
-        'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training', 'net.vision',
+        'bridge.server', 'bridge.simulator', 'bridge.training', 'net.data', 'net.evaluation',
+        'net.inference', 'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training',
+        'net.vision',
     },
     'bridge.nodes': {
         'bridge.control', 'bridge.protocol', 'bridge.recording', 'bridge.server',
@@ -37,6 +38,9 @@ MAY_IMPORT = {
         'net.data', 'net.evaluation', 'net.inference', 'net.vision',
     },
     'bridge.recording': {'bridge.simulator', 'bridge.visualization', 'net.data', 'net.vision'},
+    'bridge.training': {
+        'bridge.control', 'bridge.simulator', 'net.inference', 'net.training', 'net.vision',
+    },
     'bridge.visualization': {'net.vision'},
     'bridge.simulator': {'bridge.protocol', 'bridge.simulator.worlds', 'net.vision'},
     'bridge.simulator.worlds': set(),

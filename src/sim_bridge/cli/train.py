@@ -2,16 +2,11 @@
 """Train a network on driving logs, bags and embedded tracks."""
 
 import argparse
-import functools
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sim_bridge.cli.arguments import add_recorded_with, check_range, seed_range
+from sim_bridge.cli.arguments import add_recorded_with, check_range, track_names
 from sim_bridge.errors import UsageError
 
 
@@ -56,8 +51,35 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         help='use only rows with NAME in their source column; may be repeated; if not given, all',
     )
     add_recorded_with(data)
-    add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render')
-    add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
+    add(
+        '--tracks',
+        type=track_names,
+        default=[],
+        metavar='LIST',
+        help='embedded tracks to render, as in 1000-1019,hills:1000-1009: seeds and names',
+    )
+    add(
+        '--samples-per-track',
+        type=int,
+        default=150,
+        metavar='N',
+        help='frames per track at random places',
+    )
+    add(
+        '--rounds',
+        type=int,
+        default=0,
+        metavar='N',
+        help='after the first training, N times: the network drives each track, frames of where '
+        'it came are added with the steering of the expert, and it is trained further (DAgger)',
+    )
+    add(
+        '--samples-per-round',
+        type=int,
+        default=150,
+        metavar='N',
+        help='frames per track that each round adds',
+    )
     add('--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card')
     add(
         '--keep-straight',
@@ -88,7 +110,13 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
     add('--out', type=Path, required=True, metavar='DIR', help='folder to write to')
     add('--name', default='pilotnet', help='file name without its ending')
     add('--profile', default='course', help='preprocessing')
-    add('--epochs', type=int, default=20, metavar='N', help='largest number of epochs')
+    add(
+        '--epochs',
+        type=int,
+        default=20,
+        metavar='N',
+        help='largest number of epochs, in each round',
+    )
     add(
         '--steps-per-epoch',
         type=int,
@@ -109,6 +137,14 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
         default=0.5,
         metavar='0..1',
         help='share of rendered frames in a batch',
+    )
+    add(
+        '--rendered-light',
+        type=float,
+        default=1.0,
+        metavar='X',
+        help='change the light of rendered frames X times as much as that of recorded ones, '
+        '0.5..3, so that the network also knows real frames of tracks that it has not seen',
     )
     add(
         '--patience',
@@ -189,12 +225,13 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     from sim_bridge.recording.sources import read_bag
+    from sim_bridge.training.dagger import Tracks, train_in_rounds
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
     from steering_net.training.config import TrainConfig
     from steering_net.training.dataset import LogSource
     from steering_net.training.labels import Labelling
-    from steering_net.training.trainer import train
+    from steering_net.training.trainer import recorded_for
     from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 
     try:
@@ -208,6 +245,7 @@ def run(args: argparse.Namespace) -> int:
             batch_size=args.batch_size,
             learning_rate=args.learning_rate,
             rendered_share=args.rendered_share,
+            rendered_light=args.rendered_light,
             patience=args.patience,
             seed=args.seed,
             threads=args.threads,
@@ -238,25 +276,11 @@ def run(args: argparse.Namespace) -> int:
             for path in args.log
         ]
         bags = [read_bag(path, args.recorded_with or AUTONOMOUS) for path in args.bag]
-        tracks, count = args.tracks or range(0), args.samples_per_track
-        rendered = functools.partial(_samples, tracks, count, args.seed, config.camera)
-        trained = train(config, logs, rendered, len(tracks) * count, args.note, bags)
+        tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)
+        trained = train_in_rounds(config, recorded_for(config, logs, bags), tracks, args.note)
     except (OSError, ValueError, UsageError) as error:
         print(f'sim-bridge train: {error}', file=sys.stderr)
         return 2
     print(f'{trained.model_path}: RMSE on held-out frames, rad:', end=' ')
     print(f'recorded {trained.recorded_rmse_rad:.4f}, rendered {trained.rendered_rmse_rad:.4f}')
     return 0
-
-
-def _samples(
-    tracks: range, count: int, seed: int, camera: str
-) -> Iterator[tuple[NDArray[np.uint8], float]]:
-    from sim_bridge.simulator.expert import samples
-    from steering_net.vision.camera_model import find_camera
-
-    for track in tracks:
-        for sample in samples(
-            track, count, np.random.default_rng([seed, track]), find_camera(camera)
-        ):
-            yield sample.rgb, sample.steering_rad

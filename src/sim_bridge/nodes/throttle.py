@@ -15,7 +15,12 @@ from rclpy.parameter import Parameter as RosParameter
 from std_msgs.msg import Float32
 
 from sim_bridge import topics
-from sim_bridge.control.speed_controller import PiController, PiGains, SpeedController
+from sim_bridge.control.speed_controller import (
+    LATERAL_LIMIT_MPS2,
+    PiController,
+    PiGains,
+    SpeedController,
+)
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.qos import LATCHED, NEWEST
@@ -35,7 +40,7 @@ PARAMETERS = (
     Parameter('ki', 0.1, 'Integral gain of law pi, throttle per m.', 0.0, 10.0),
     Parameter(
         'lateral_acceleration_limit',
-        0.0,
+        LATERAL_LIMIT_MPS2,
         'Largest lateral acceleration in curves, m/s^2; 0: no limit.',
         0.0,
         20.0,

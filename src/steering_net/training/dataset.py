@@ -55,6 +55,15 @@ class Frames:
         chosen = self.held_out == held_out
         return Frames(self.crops[chosen], self.steering_rad[chosen], self.held_out[chosen])
 
+    @staticmethod
+    def joined(parts: 'Sequence[Frames]') -> 'Frames':
+        """Return the frames of all parts in a row."""
+        return Frames(
+            np.concatenate([part.crops for part in parts]),
+            np.concatenate([part.steering_rad for part in parts]),
+            np.concatenate([part.held_out for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class LogSource:
