@@ -28,6 +28,15 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         help='driving log beside its IMG folder, or that folder; may be repeated',
     )
     add(
+        '--log-as-steered',
+        action='append',
+        default=[],
+        type=Path,
+        metavar='CSV',
+        help='as --log, but its labels are the recorded steering without delay, for a road whose '
+        'middle cannot be measured; --label-log and --source do not apply; may be repeated',
+    )
+    add(
         '--bag',
         action='append',
         default=[],
@@ -274,6 +283,9 @@ def run(args: argparse.Namespace) -> int:
                 camera=args.recorded_with or TRAINING,
             )
             for path in args.log
+        ] + [
+            LogSource(find_log(path), camera=args.recorded_with or TRAINING, as_steered=True)
+            for path in args.log_as_steered
         ]
         bags = [read_bag(path, args.recorded_with or AUTONOMOUS) for path in args.bag]
         tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)

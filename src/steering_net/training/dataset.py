@@ -71,17 +71,23 @@ class LogSource:
 
     `label_logs` hold the whole time series of the runs that this log samples: a frame that is in
     one of them gets its label from there. `only_sources` selects rows by their source. `camera`
-    is the camera of the images.
+    is the camera of the images. `as_steered`: the labels are the recorded steering, whatever the
+    labelling of the training is.
     """
 
     csv: Path
     label_logs: tuple[Path, ...] = ()
     only_sources: tuple[str, ...] = ()
     camera: str = TRAINING
+    as_steered: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown camera."""
         find_camera(self.camera)
+
+    def labelling(self, usual: Labelling) -> Labelling:
+        """Return the labelling of this log in a training whose labelling is `usual`."""
+        return Labelling() if self.as_steered else usual
 
 
 def recorded_frames(
@@ -274,9 +280,10 @@ def _labels(
     labelling: Labelling,
 ) -> Iterator[Series]:
     """The labels of the rows of each log; NaN where they are not known."""
+    kinds = [source.labelling(labelling) for source in sources]
     seen = [
-        _seen([functools.partial(read, row.center) for row in log.rows], read.camera, labelling)
-        for log, read in zip(logs, images, strict=True)
+        _seen([functools.partial(read, row.center) for row in log.rows], read.camera, kind)
+        for log, read, kind in zip(logs, images, kinds, strict=True)
     ]
     by_name = {
         base_name(row.center): edges
@@ -285,9 +292,9 @@ def _labels(
         if edges is not None
     }
     whole = functools.cache(read_log)
-    for log, source, found in zip(logs, sources, seen, strict=True):
+    for log, source, kind, found in zip(logs, sources, kinds, seen, strict=True):
         series = [whole(path) for path in source.label_logs]
-        yield of_log(log, series, labelling, found, by_name)
+        yield of_log(log, series, kind, found, by_name)
 
 
 def _seen(
