@@ -17,7 +17,7 @@ from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import FloatArray, Track
 from sim_bridge.simulator.tracks import TrackName, open_track
 from steering_net import vehicle
-from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, Pose
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M, Pose
 from steering_net.vision.camera_model import TRAINING_CAMERA, Pinhole
 
 TRAIN_SEEDS = range(1000, 2000)
@@ -26,12 +26,10 @@ TRAIN_SEEDS = range(1000, 2000)
 TEST_SEEDS = range(0, 100)
 """Track seeds for evaluation. No training may use them."""
 
-LOOK_AHEAD_M = (4.5, 8.0)
-_LOOK_AHEAD_RADII = 0.4
-_TURN_SEEN_M = 10.0
-_SMOOTHED_M = 5.0
+LOOK_AHEAD_M = 8.0
 MAX_HEADING_ERROR_RAD = 0.35
 _EDGE_SHARE = 0.1
+_UNDER_CAR_M = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,38 +41,36 @@ class Sample:
 
 
 def pursuit_steering_rad(track: Track, pose: Pose, near_s_m: float | None = None) -> float:
-    """Return the steering, rad, that leads a car at `pose` onto the centre line.
+    """Return the steering, rad, that leads a car at `pose` onto the centre line and along it.
 
-    It is pure pursuit of a point of the centre line ahead, clipped to MAX_STEERING_RAD. The point
-    is 8 m ahead, and down to 4.5 m before and in curves with a radius below 20 m, because the car
-    would cut them. `near_s_m` speeds up the search, as in `Track.project`.
+    It is the curvature of the road under the car, plus pure pursuit of the point of the middle 8 m
+    ahead as if the road went straight on from the rear axle. Pursuit of a point of the road itself
+    would cut tight curves. The result is clipped to MAX_STEERING_RAD. `near_s_m` speeds up the
+    search, as in `Track.project`.
     """
-    s_m = track.project(pose.x_m, pose.y_m, near_s_m).s_m
-    distances_m = _look_ahead_m(track)
-    target = track.pose(s_m + float(distances_m[int(s_m / track.step_m) % len(distances_m)]))
-    dx_m, dy_m = target.x_m - pose.x_m, target.y_m - pose.y_m
-    cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
-    steering_rad = vehicle.pursuit_steering_rad(
-        dx_m * cos + dy_m * sin + REAR_AXLE_M, dy_m * cos - dx_m * sin
+    axle_x_m = pose.x_m - REAR_AXLE_M * math.cos(pose.yaw_rad)
+    axle_y_m = pose.y_m - REAR_AXLE_M * math.sin(pose.yaw_rad)
+    near_s_m = None if near_s_m is None else near_s_m - REAR_AXLE_M
+    axle = track.project(axle_x_m, axle_y_m, near_s_m)
+    error_rad = pose.yaw_rad - axle.yaw_rad
+    cos, sin = math.cos(error_rad), math.sin(error_rad)
+    reach_m, left_m = LOOK_AHEAD_M + REAR_AXLE_M, -axle.cross_track_m
+    back_rad = vehicle.pursuit_steering_rad(
+        cos * reach_m + sin * left_m, cos * left_m - sin * reach_m
     )
-    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, float(steering_rad)))
+    curvatures_1pm = _curvatures_1pm(track)
+    road_1pm = float(curvatures_1pm[int(axle.s_m / track.step_m) % len(curvatures_1pm)])
+    # Beside the middle the way along the road has another radius.
+    along_1pm = road_1pm / max(0.2, 1.0 - road_1pm * axle.cross_track_m)
+    steering_rad = math.atan(WHEELBASE_M * along_1pm + math.tan(back_rad))
+    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, steering_rad))
 
 
 @functools.lru_cache(maxsize=8)
-def _look_ahead_m(track: Track) -> FloatArray:
-    """Return the distance to the point that the expert pursues, (N,), m."""
-    bends_1pm = np.abs(track.curvature_1pm)
-    seen = round(_TURN_SEEN_M / track.step_m)
-    tightest_1pm = _windows(bends_1pm, 0, seen).max(axis=1)
-    distance_m = np.clip(_LOOK_AHEAD_RADII / np.maximum(tightest_1pm, 1e-6), *LOOK_AHEAD_M)
-    half = round(_SMOOTHED_M / track.step_m / 2)
-    return np.asarray(_windows(distance_m, half, half + 1).mean(axis=1))
-
-
-def _windows(values: FloatArray, before: int, after: int) -> FloatArray:
-    """Return for each of the (N,) values of a lap those around it, (N, before + after)."""
-    index = np.arange(len(values))[:, None] + np.arange(-before, after)
-    return np.asarray(values[index % len(values)])
+def _curvatures_1pm(track: Track) -> FloatArray:
+    """Return the curvature of the road under a car whose rear axle is at a sample, (N,)."""
+    count = round(_UNDER_CAR_M / track.step_m)
+    return np.asarray(np.mean([np.roll(track.curvature_1pm, -k) for k in range(count)], axis=0))
 
 
 def samples(
