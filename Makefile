@@ -6,9 +6,12 @@ DEV_READY := .venv/.dev-ready
 PIP_TOOLS := 7.6.2
 # Some benchmarks use the helpers of the tests.
 WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
-# The tests of one file run in one process, the long files first; conftest.py has their order.
-IN_PARALLEL := -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder
+# The tests of one file run in one process, the long files first; conftest.py has their order. One
+# process more than the two cores of a small machine, because many tests wait.
+IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadgroup --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# Python compiles a module when it is first imported; to compile all of TensorFlow takes longer.
+INSTALL := $(PIP) install --no-compile --require-hashes
 
 .PHONY: docs drive test test-unit venv lint laps bench bench-training waterfall faults fuzz attack watching \
   soak fleet worlds lock clean help
@@ -93,10 +96,10 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 	  echo 'Python 3.14 is not tested. If pip finds no package for it: make PYTHON=python3.13 $(MAKECMDGOALS)'
 	@echo 'Setting up .venv: about two minutes, once.'
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --require-hashes -r requirements/pypi.txt
+	@$(INSTALL) -r requirements/pypi.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV_READY): $(READY) requirements/dev.txt
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(INSTALL) -r requirements/dev.txt
 	@touch $@

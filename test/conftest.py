@@ -31,14 +31,22 @@ def pytest_sessionfinish(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Put slow tests first, and those with real deadlines last."""
+    """Put slow tests first and those with real deadlines last; workers take them file by file."""
     items.sort(key=lambda item: (is_real_time(item), item.get_closest_marker('slow') is None))
+    for item in items:
+        kind = 'real_time' if is_real_time(item) else 'usual'
+        item.add_marker(pytest.mark.xdist_group(f'{item.path.stem} {kind}'))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    with item.config.stash[_MACHINE].used(real_time=is_real_time(item)):
+def pytest_runtest_protocol(item, nextitem):
+    machine = item.config.stash[_MACHINE]
+    machine.join(real_time=is_real_time(item))
+    try:
         return (yield)
+    finally:
+        if nextitem is None or is_real_time(nextitem) != is_real_time(item):
+            machine.leave()
 
 
 def is_real_time(item):

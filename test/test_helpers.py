@@ -43,34 +43,39 @@ def test_log_is_kept_of_loggers_that_hand_nothing_on():
 
 def test_groups_of_tests_never_run_beside_each_other_and_the_one_that_waits_comes_next():
     machines = [Machine('of this test') for _ in range(4)]
-    order, release = [], threading.Event()
+    order = []
 
     def use(machine, name, real_time):
-        with machine.used(real_time=real_time):
-            order.append(name)
-            release.wait(10.0)
+        machine.join(real_time=real_time)
+        order.append(name)
 
     words = [('first', False), ('second', False), ('real time', True), ('late', False)]
-    threads = [
+    first, second, real_time, late = (
         threading.Thread(target=use, args=(machine, *word))
         for machine, word in zip(machines, words, strict=True)
-    ]
+    )
     try:
-        threads[0].start()
-        threads[1].start()
-        wait_for(lambda: sorted(order) == ['first', 'second'])
-        threads[2].start()
+        first.start()
+        first.join(10.0)
+        second.start()
+        second.join(10.0)
+        real_time.start()
         wait_for(lambda: waits_for_the_machine(machines[2]))
-        threads[3].start()
-        threads[3].join(0.2)
-        assert sorted(order) == ['first', 'second']
-        release.set()
-        for thread in threads:
-            thread.join(10.0)
-        assert order[2:] == ['real time', 'late']
+        late.start()
+        machines[0].join(real_time=False)
+        machines[0].leave()
+        late.join(0.2)
+        assert order == ['first', 'second']
+        machines[1].leave()
+        real_time.join(10.0)
+        late.join(0.2)
+        assert order == ['first', 'second', 'real time']
+        machines[2].leave()
+        late.join(10.0)
+        assert order == ['first', 'second', 'real time', 'late']
     finally:
-        release.set()
         for machine in machines:
+            machine.leave()
             machine.close()
 
 
