@@ -49,12 +49,15 @@ def train_in_rounds(
 
     The first training uses frames at random places. In each round the last network drives every
     track, which adds frames, and the training goes on from that network. Networks of earlier
-    rounds are written to `round-0`, `round-1` and so on in the folder `config.out`.
+    rounds are written to `round-0`, `round-1` and so on in the folder `config.out`. The order of
+    the tracks is random, because the last tenth of them validates.
     """
+    notes = [*notes, *_note(tracks)]
+    order = np.random.default_rng(config.seed).permutation(len(tracks.names))
+    tracks = replace(tracks, names=[tracks.names[index] for index in order])
     stages = [_stage(config, number, tracks.rounds) for number in range(tracks.rounds + 1)]
     for stage in stages:
         check_output(stage)
-    notes = [*notes, *_note(tracks)]
     count = len(tracks.names) * tracks.random_frames
     pool = rendered_for(config, _at_random(config, tracks), count)
     trained = train_on(stages[0], recorded, pool, notes)
