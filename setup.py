@@ -21,7 +21,7 @@ setup(
     packages=find_packages('src'),
     package_data={
         'sim_bridge': ['fastdds.xml', 'simulator/worlds/*.csv', 'web/static/*'],
-        'steering_net': ['models/*', 'probe_frames/*.jpg'],
+        'steering_net': ['models/*', 'probe_frames/*.jpg', 'labelled_frames/*'],
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
@@ -29,6 +29,7 @@ setup(
         files('launch'),
         files('config'),
         files('rviz'),
+        files('urdf'),
         files('layouts'),
         # `ros2 run` and `ros2 launch` look here, whether pip or colcon installed the package.
         (f'lib/{PACKAGE}', sorted(str(path) for path in Path('scripts').iterdir())),

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames per second of the embedded tracks, and of two ways to render hills.
+"""Frames per second of the embedded tracks, of two ways to render hills, and of weather.
 
     python benchmarks/worlds.py [--rounds 5]
 
 `rays` is the built-in way: rays against a height field (relief_camera.py). `painter` draws the
 same terrain and road as quadrilaterals from far to near with cv2.fillConvexPoly, one colour each,
 without markings, textures and trees: cells of 4 m within 150 m, and the road in parts of 2 m.
+`fog:3` and so on are the built-in ways with the strongest weather of each kind.
 All take turns in one run, on one thread, so that other load on the machine affects all alike. The
 rates are those of the best of several rounds, by processor time; `start` is the time to build a
 track and its camera.
@@ -25,6 +26,7 @@ from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.terrain import CELL_M, make_terrain
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.tracks import TrackName, open_track
+from sim_bridge.simulator.weather import KINDS, Weather
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
@@ -124,6 +126,10 @@ def main() -> None:
         render = make_camera(track)
         starts_s[str(name)] = time.process_time() - started_s
         ways[str(name), 'homography' if track.surface is None else 'rays'] = track, render
+    for kind in KINDS:
+        for name in ('0', 'jungle'):
+            track = next(track for (known, _), (track, _) in ways.items() if known == name)
+            ways[name, f'{kind}:3'] = track, make_camera(track, weather=Weather(kind, 3))
     jungle = ways['jungle', 'rays'][0]
     ways['jungle', 'painter'] = jungle, Painter(jungle).render
     best_s = dict.fromkeys(ways, math.inf)
@@ -133,7 +139,7 @@ def main() -> None:
     flat_s = best_s['0', 'homography']
     print(f'{"track":10}{"way":12}{"frames/s":>10}{"times flat":>12}{"start (s)":>11}')
     for (name, way), seconds in best_s.items():
-        start = f'{starts_s[name]:.2f}' if way != 'painter' else ''
+        start = f'{starts_s[name]:.2f}' if way in ('homography', 'rays') else ''
         print(f'{name:10}{way:12}{1.0 / seconds:10.0f}{seconds / flat_s:12.1f}{start:>11}')
 
 

@@ -22,7 +22,8 @@ from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
-from sim_bridge.topics import CLOCK, DIAGNOSTICS, SERVICES, TOPICS, TRANSFORMS
+from sim_bridge.services import SERVICES
+from sim_bridge.topics import ACKERMANN, CLOCK, DIAGNOSTICS, TOPICS, TRANSFORMS
 from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')
@@ -32,9 +33,9 @@ LISTENING_S = 20.0
 HEAD = """# Topics, services and parameters
 
 Names are relative, units are SI, left is positive. Quality of service: reliable, depth 1, because
-only the newest value counts; `vehicle/twist` has depth 100, because odometry adds its values up. A
-latched topic is also transient local. `docs/make_reference.py`
-writes this page from what the nodes declare.
+only the newest value counts; `vehicle/twist`, `driver/command` and `ground_truth/odom` have depth
+100, because each of their values counts. A latched topic is also transient local.
+`docs/make_reference.py` writes this page from what the nodes declare.
 """
 
 
@@ -72,6 +73,9 @@ def topics(nodes: list[Node]) -> list[str]:
         if not ends[name][0]:
             kinds[name] = TOPICS[name].type.replace('/msg/', '/')
             ends[name][0].extend(TOPICS[name].publishers)
+    if f'/{ACKERMANN}' not in kinds:  # The bridge subscribes to it where ackermann_msgs is.
+        kinds[f'/{ACKERMANN}'] = TOPICS[ACKERMANN].type.replace('/msg/', '/')
+        ends[f'/{ACKERMANN}'][1].append('bridge')
     lines = ['## Topics', '', '| topic | type | from | to | what |', '|---|---|---|---|---|']
     for name in sorted(kinds):
         senders, takers = (', '.join(sorted(names)) or 'anyone' for names in ends[name])

@@ -5,12 +5,14 @@
 
 Without arguments the embedded simulator drives its track. The Udacity simulator may connect at any
 time; the newest simulator drives. A node that ended is restarted. A spare takes over from a bridge
-that ended or froze. The launch ends when the embedded simulator ends, or when a node rejects its
-parameters.
+that ended or froze. The launch ends when the embedded simulator ends. Its exit code is 1 when a
+node rejects its parameters or the simulator fails. Arguments are checked before anything starts.
 """
 
 import os
+from pathlib import Path
 
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -28,18 +30,39 @@ from launch.substitutions import (
     PathJoinSubstitution,
 )
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
-from sim_bridge.process import DDS_PROFILES_FILE, DDS_PROFILES_VARIABLE, REFUSED
-from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME, prefixes
+from sim_bridge.cli.launching import (
+    ENDS_WITH_LAUNCH,
+    check_arguments,
+    interrupts_blocked,
+    with_link_prefix,
+)
+from sim_bridge.process import (
+    DDS_PROFILES_FILE,
+    DDS_PROFILES_VARIABLE,
+    DRIVE_ID,
+    DRIVE_VARIABLE,
+    REFUSED,
+)
+from sim_bridge.topics import (
+    BASE_FRAME,
+    CAMERA_FRAME,
+    CAMERA_INFO,
+    OPTICAL_FRAME,
+    prefixes,
+)
 from steering_net.process import PARENT_VARIABLE
+from steering_net.vehicle import REAR_AXLE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
-# Pose of the simulator's camera on its car in Autonomous mode, m and rad (REP-103): x is forward,
-# z is up; positive yaw is to the left, positive pitch down, positive roll left side up.
+# Pose of the simulator's camera in base_link in Autonomous mode, m and rad (REP-103): x is
+# forward, z is up; positive yaw is to the left, positive pitch down, positive roll left side up.
+# It is that of urdf/car.urdf, for a machine without robot_state_publisher.
 CAMERA_ON_CAR = {
-    '--x': str(AUTONOMOUS_CAMERA.forward_m),
+    '--x': str(REAR_AXLE_M + AUTONOMOUS_CAMERA.forward_m),
     '--z': str(AUTONOMOUS_CAMERA.height_m),
     '--roll': str(-AUTONOMOUS_CAMERA.roll_right_up_rad),
     '--pitch': str(AUTONOMOUS_CAMERA.pitch_down_rad),
@@ -82,10 +105,19 @@ ARGUMENTS = [
         default_value='',
         description='camera of the simulator: autonomous, training, a pose, or as-trained',
     ),
-    DeclareLaunchArgument('backend', default_value='', description='litert or keras'),
+    DeclareLaunchArgument(
+        'backend',
+        default_value='',
+        choices=['', 'litert', 'keras'],
+        description='litert or keras',
+    ),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
-    DeclareLaunchArgument('bag', default_value='drive_bag', description='folder of that bag'),
+    DeclareLaunchArgument(
+        'bag',
+        default_value='drive_bag',
+        description='folder of that bag; if it exists, a number is appended',
+    ),
     DeclareLaunchArgument('rviz', default_value='false', description='open RViz'),
     DeclareLaunchArgument(
         'annotate', default_value='false', description='draw the predicted path on the frames'
@@ -104,18 +136,44 @@ def given(context: LaunchContext, **kinds: type) -> list[dict]:
     return [{name: kinds[name](text)} for name, text in values.items() if text]
 
 
-def end_on_bad_input(event: ProcessExited, _context: LaunchContext) -> Shutdown | None:
-    """End the launch if a node has rejected its parameters, because it would do so again."""
-    if event.returncode == REFUSED:
-        return Shutdown(reason=f'{event.process_name} did not accept its parameters')
-    return None
+def check(context: LaunchContext) -> None:
+    """Raise UsageError for an argument that is not valid, before anything is started."""
+    check_arguments(context.launch_configurations)
+
+
+def fail_on_bad_input(event: ProcessExited, context: LaunchContext) -> None:
+    """End the launch with exit code 1 if a node has rejected its parameters.
+
+    A restart cannot help. Launch ends with exit code 1 when an event handler raises an exception.
+    """
+    if event.returncode == REFUSED and not context.is_shutdown:
+        raise RuntimeError(f'{event.process_name} did not accept its parameters, see above')
+
+
+def end_with_simulator(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    """End the launch with the simulator, with exit code 1 if the simulator failed."""
+    if context.is_shutdown:
+        return None
+    if event.returncode:
+        raise RuntimeError(f'the simulator ended with code {event.returncode}')
+    return Shutdown(reason='the simulator ended')
+
+
+def start_prefix(context: LaunchContext) -> str | None:
+    """Return the prefix of our commands; None, the default, if the user has set one for all."""
+    return None if 'launch-prefix' in context.launch_configurations else interrupts_blocked()
 
 
 def nodes(context: LaunchContext) -> list[Node]:
     """Return the three nodes, with the parameters file and the launch arguments."""
     file = LaunchConfiguration('params_file')
     cars = given(context, cars=int)
-    revived = {'respawn': True, 'respawn_delay': 0.5, 'on_exit': end_on_bad_input}
+    revived = {
+        'respawn': True,
+        'respawn_delay': 0.5,
+        'prefix': start_prefix(context),
+        'on_exit': fail_on_bad_input,
+    }
     return [
         Node(
             package='sim_bridge',
@@ -129,6 +187,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             package='sim_bridge',
             executable='steering',
             name='steering',
+            exec_name='steering',
             parameters=[
                 file,
                 *cars,
@@ -140,6 +199,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             package='sim_bridge',
             executable='throttle',
             name='throttle',
+            exec_name='throttle',
             parameters=[file, *cars, *given(context, speed_limit=float)],
             **revived,
         ),
@@ -153,8 +213,11 @@ def viewers(context: LaunchContext) -> list[Node]:
             package='sim_bridge',
             executable=name,
             name=name,
+            exec_name=name,
             namespace=prefix.rstrip('/'),
             parameters=[LaunchConfiguration('params_file')],
+            prefix=start_prefix(context),
+            on_exit=fail_on_bad_input,
             condition=IfCondition(LaunchConfiguration(name)),
         )
         for name in ('annotate', 'odometry')
@@ -166,17 +229,19 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
     """Return an embedded simulator, which connects when the nodes are ready."""
     host = client_host(context.launch_configurations['host'])
     port = context.launch_configurations['port'] or '4567'
+    is_recorded = IfCondition(LaunchConfiguration('record')).evaluate(context)
     return ExecuteProcess(
         cmd=[
             ExecutableInPackage('simulate', 'sim_bridge'),
-            '--when-ready',
+            '--when-recorded' if is_recorded else '--when-ready',
             *('--url', f'ws://{host}:{port}'),
             *('--track', LaunchConfiguration('track')),
             *('--laps', LaunchConfiguration('laps')),
         ],
         name='simulator',
+        prefix=start_prefix(context),
         output='screen',
-        on_exit=Shutdown(reason='the simulator ended'),
+        on_exit=end_with_simulator,
         condition=IfCondition(EqualsSubstitution(LaunchConfiguration('simulator'), 'embedded')),
     )
 
@@ -189,6 +254,35 @@ def simulators(context: LaunchContext) -> list[ExecuteProcess]:
 def cars_of(context: LaunchContext) -> int:
     """Return the number of cars."""
     return int(context.launch_configurations['cars'])
+
+
+def transforms(context: LaunchContext) -> list[Node]:
+    """Return the publishers of the transforms of each car.
+
+    That is robot_state_publisher or, where it is not installed, two static publishers.
+    """
+    try:
+        get_package_prefix('robot_state_publisher')
+    except PackageNotFoundError:
+        return camera_transforms(context)
+    urdf = Path(FindPackageShare('sim_bridge').perform(context), 'urdf', 'car.urdf')
+    text = urdf.read_text(encoding='utf-8')
+    return [
+        car_model(prefix, with_link_prefix(text, prefix)) for prefix in prefixes(cars_of(context))
+    ]
+
+
+def car_model(prefix: str, urdf: str) -> Node:
+    """Return the publisher of the transforms and the description of one car."""
+    return Node(
+        package='robot_state_publisher',
+        executable='robot_state_publisher',
+        exec_name='robot_state_publisher',
+        name='robot_state_publisher',
+        namespace=prefix.rstrip('/'),
+        parameters=[{'robot_description': ParameterValue(urdf, value_type=str)}],
+        prefix=ENDS_WITH_LAUNCH,
+    )
 
 
 def camera_transforms(context: LaunchContext) -> list[Node]:
@@ -210,8 +304,12 @@ def rviz(context: LaunchContext) -> Node:
     return Node(
         package='rviz2',
         executable='rviz2',
+        exec_name='rviz2',
         namespace=first.rstrip('/'),
         arguments=['-d', file, '--fixed-frame', first + BASE_FRAME],
+        # RViz makes an absolute name of `camera_info` from the relative name of the image.
+        remappings=[(f'/{CAMERA_INFO}', CAMERA_INFO)],
+        prefix=ENDS_WITH_LAUNCH,
         condition=IfCondition(LaunchConfiguration('rviz')),
     )
 
@@ -222,8 +320,10 @@ def static_transform(parent: str, child: str, pose: dict[str, str]) -> Node:
     return Node(
         package='tf2_ros',
         executable='static_transform_publisher',
+        exec_name='static_transform_publisher',
         name=f'{child.replace("/", "_")}_publisher',
         arguments=[*options, '--frame-id', parent, '--child-frame-id', child],
+        prefix=ENDS_WITH_LAUNCH,
     )
 
 
@@ -236,14 +336,16 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
+            OpaqueFunction(function=check),
             SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
+            SetEnvironmentVariable(DRIVE_VARIABLE, DRIVE_ID),
             SetEnvironmentVariable(DDS_PROFILES_VARIABLE, dds_profiles),
             OpaqueFunction(
                 function=lambda context: [
                     *nodes(context),
                     *simulators(context),
                     *viewers(context),
-                    *camera_transforms(context),
+                    *transforms(context),
                     rviz(context),
                 ]
             ),

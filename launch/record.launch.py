@@ -1,52 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Record: write the topics of a running drive to an MCAP bag.
+"""Record: write the topics of a running drive to an MCAP bag, which `ros2 bag play` plays.
 
     ros2 launch sim_bridge record.launch.py [bag:=FOLDER] [cars:=N]
 
-Ctrl-C ends it. Without ros2 bag, `ros2 run sim_bridge record` writes the same.
+If FOLDER exists, a number is appended to its name. Ctrl-C ends the recording.
 """
 
+import os
+from pathlib import Path
+
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, Shutdown
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.substitutions import FindPackageShare
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
+from launch.events.process import ProcessExited
+from launch_ros.substitutions import ExecutableInPackage
 
-from sim_bridge.topics import RECORDED_TOPICS, prefixes
+from sim_bridge.cli.launching import check_arguments, interrupts_blocked, new_folder
+from steering_net.process import PARENT_VARIABLE
 
+DISCOVERY_VARIABLE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 ARGUMENTS = [
-    DeclareLaunchArgument('bag', default_value='drive_bag', description='new folder of the bag'),
+    DeclareLaunchArgument('bag', default_value='drive_bag', description='folder of the bag'),
     DeclareLaunchArgument('cars', default_value='1', description='number of cars'),
-    DeclareLaunchArgument(
-        'qos_file',
-        default_value=PathJoinSubstitution(
-            [FindPackageShare('sim_bridge'), 'config', 'recording_qos.yaml']
-        ),
-        description='quality of service of the recording subscriptions',
-    ),
 ]
 
 
-def record(context: LaunchContext) -> ExecuteProcess:
+def fail(event: ProcessExited, context: LaunchContext) -> None:
+    """End the launch with exit code 1, because the recorder ends by itself only in an error."""
+    if not context.is_shutdown:
+        raise RuntimeError(f'the recorder ended with code {event.returncode}')
+
+
+def record(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
     """Return the recorder of the topics of all cars."""
-    cars = int(context.launch_configurations['cars'])
-    topics = [
-        name if name.startswith('/') else prefix + name
-        for prefix in prefixes(cars)
-        for name in RECORDED_TOPICS
-    ]
-    return ExecuteProcess(
+    check_arguments(context.launch_configurations)
+    folder = new_folder(Path(context.launch_configurations['bag']))
+    recorder = ExecuteProcess(
         cmd=[
-            *('ros2', 'bag', 'record', '--storage', 'mcap'),
-            *('--output', LaunchConfiguration('bag')),
-            *('--qos-profile-overrides-path', LaunchConfiguration('qos_file')),
-            *topics,
+            ExecutableInPackage('record', 'sim_bridge'),
+            str(folder),
+            *('--cars', context.launch_configurations['cars']),
         ],
+        name='recorder',
+        prefix=interrupts_blocked(),
         output='screen',
-        # The recorder ends by itself only if it cannot record. The drive then ends too.
-        on_exit=Shutdown(reason='the recording ended'),
+        on_exit=fail,
     )
+    return [LogInfo(msg=f'recording to {folder}'), recorder]
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the description that `ros2 launch` runs."""
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=lambda c: [record(c)])])
+    discovery = os.environ.get(DISCOVERY_VARIABLE, 'SUBNET')
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
+            SetEnvironmentVariable(DISCOVERY_VARIABLE, discovery),
+            OpaqueFunction(function=record),
+        ]
+    )

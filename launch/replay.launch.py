@@ -4,19 +4,29 @@
     ros2 launch sim_bridge replay.launch.py bag:=FOLDER [model:=my.keras] [rate:=1.0]
     ros2 launch sim_bridge replay.launch.py bag:=FOLDER check:=true [threshold:=0.01]
 
-No simulator is needed. The bag must have one car; for several cars use `ros2 run sim_bridge
-replay FOLDER`. The first command plays frames and vehicle topics in the time of the bag. The
-second compares new steering with the recorded steering and prints the difference. For a result as
-exit code use `ros2 run sim_bridge replay FOLDER --check`.
+No simulator is needed. The bag may have several cars. The first command plays frames and vehicle
+topics in the time of the bag. The second compares new steering with the recorded steering and
+prints the difference; the exit code is 1 if the difference is greater than the threshold.
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, GroupAction, Shutdown
-from launch.conditions import IfCondition, UnlessCondition
+import os
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
+from sim_bridge.cli.launching import cars_in_bag, check_arguments, interrupts_blocked
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     SPEED,
@@ -25,12 +35,11 @@ from sim_bridge.topics import (
     THROTTLE,
     TWIST,
 )
+from steering_net.process import PARENT_VARIABLE
 
+DISCOVERY_VARIABLE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
 # Without the recorded commands, because the steering node publishes new ones.
-PLAYED = [
-    *(f'/{topic}' for topic in (COMPRESSED_FRAME, SPEED, STEERING_ANGLE, THROTTLE, TWIST)),
-    STATIC_TRANSFORMS,
-]
+PLAYED = (COMPRESSED_FRAME, SPEED, STEERING_ANGLE, THROTTLE, TWIST, STATIC_TRANSFORMS)
 
 ARGUMENTS = [
     DeclareLaunchArgument('bag', description='folder of the bag'),
@@ -45,36 +54,55 @@ ARGUMENTS = [
 ]
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Return the description that `ros2 launch` runs."""
-    bag, model = LaunchConfiguration('bag'), LaunchConfiguration('model')
+def end(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    """End the launch with a program, with exit code 1 if the program failed."""
+    if context.is_shutdown:
+        return None
+    if event.returncode:
+        raise RuntimeError(f'{event.process_name} ended with code {event.returncode}, see above')
+    return Shutdown(reason=f'{event.process_name} has ended')
+
+
+def program(name: str, *words: str) -> ExecuteProcess:
+    """Return the verb `replay` with these arguments; the launch ends with it."""
+    return ExecuteProcess(
+        cmd=[ExecutableInPackage('replay', 'sim_bridge'), *words],
+        name=name,
+        prefix=interrupts_blocked(),
+        output='screen',
+        on_exit=end,
+    )
+
+
+def replay(context: LaunchContext) -> list[Node | ExecuteProcess]:
+    """Return the player and the steering node of its cars, or the check of a network."""
+    values = context.launch_configurations
+    check_arguments(values)
+    cars = cars_in_bag(Path(values['bag']))
+    if IfCondition(LaunchConfiguration('check')).evaluate(context):
+        words = ('--check', values['model'], '--threshold', values['threshold'])
+        return [program('check', values['bag'], *words)]
     steering = Node(
         package='sim_bridge',
         executable='steering',
         name='steering',
-        parameters=[{'model': model, 'use_sim_time': True}],
+        exec_name='steering',
+        parameters=[{'model': values['model'], 'cars': cars, 'use_sim_time': True}],
+        prefix=interrupts_blocked(),
+        on_exit=end,
     )
-    play = ExecuteProcess(
-        cmd=[
-            *('ros2', 'bag', 'play', bag, '--clock', '--rate', LaunchConfiguration('rate')),
-            *('--topics', *PLAYED),
-        ],
-        output='screen',
-        on_exit=Shutdown(reason='the bag has ended'),
-    )
-    check = ExecuteProcess(
-        cmd=[
-            *(ExecutableInPackage('replay', 'sim_bridge'), bag, '--check', model),
-            *('--threshold', LaunchConfiguration('threshold')),
-        ],
-        output='screen',
-        on_exit=Shutdown(reason='the check has ended'),
-    )
-    is_check = LaunchConfiguration('check')
+    words = ('--clock', '--rate', values['rate'], '--when-subscribed', '--topics', *PLAYED)
+    return [steering, program('player', values['bag'], *words)]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the description that `ros2 launch` runs."""
+    discovery = os.environ.get(DISCOVERY_VARIABLE, 'SUBNET')
     return LaunchDescription(
         [
             *ARGUMENTS,
-            GroupAction([steering, play], condition=UnlessCondition(is_check)),
-            GroupAction([check], condition=IfCondition(is_check)),
+            SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
+            SetEnvironmentVariable(DISCOVERY_VARIABLE, discovery),
+            OpaqueFunction(function=replay),
         ]
     )

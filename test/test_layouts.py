@@ -143,5 +143,7 @@ def test_a_recording_holds_what_the_layouts_show():
 def test_rviz_sees_from_the_frame_that_the_transforms_start_at():
     manager = RVIZ['Visualization Manager']
     assert manager['Global Options']['Fixed Frame'] == BASE_FRAME
-    kinds = {display['Class'].split('/')[1] for display in manager['Displays']}
-    assert {'TF', 'Image', 'Camera', 'Path', 'Marker', 'Odometry'} <= kinds
+    displays = {display['Class'].split('/')[1]: display for display in manager['Displays']}
+    assert {'TF', 'Image', 'Camera', 'Path', 'Marker', 'Odometry'} <= set(displays)
+    # The frame of a car among several has a prefix; the launch file gives it with --fixed-frame.
+    assert displays['Grid']['Reference Frame'] == '<Fixed Frame>'

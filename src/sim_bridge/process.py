@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +19,12 @@ from steering_net.process import PARENT_VARIABLE
 
 DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 DDS_PROFILES_FILE = Path(__file__).with_name('fastdds.xml')
+
+DRIVE_VARIABLE = 'SIM_BRIDGE_DRIVE_ID'
+"""Environment variable: identifies the drive, so that its simulators find their own bridge."""
+
+DRIVE_ID = os.environ.get(DRIVE_VARIABLE) or uuid.uuid4().hex
+"""Identifies the drive that this process belongs to, or the one that it starts."""
 
 REFUSED = 2
 """Exit code of a program that rejects its parameters. A restart cannot help."""
@@ -88,15 +96,16 @@ class ManagedProcess:
         environment = child_environment(os.environ)
         if self._environment is not None:
             environment = {**self._environment, PARENT_VARIABLE: str(os.getpid())}
-        return subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', *self._arguments],
-            env={**environment, **variables},
-            pass_fds=tuple(descriptors),
-            start_new_session=True,
-            stdin=subprocess.PIPE if pipe_input else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if self._pipe_output else None,
-            text=True,
-        )
+        with _interrupts_blocked():
+            return subprocess.Popen(
+                [sys.executable, '-m', 'sim_bridge.cli', *self._arguments],
+                env={**environment, **variables},
+                pass_fds=tuple(descriptors),
+                start_new_session=True,
+                stdin=subprocess.PIPE if pipe_input else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self._pipe_output else None,
+                text=True,
+            )
 
     @property
     def exit_code(self) -> int | None:
@@ -147,6 +156,20 @@ class ManagedProcess:
             return self._process.wait()
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT, also in processes that are started meanwhile.
+
+    A SIGINT in the first moments of a Python program gives a traceback. `sim-bridge` unblocks it
+    when it can end cleanly.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a child process of a drive.
 
@@ -157,5 +180,6 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         DDS_PROFILES_VARIABLE: str(DDS_PROFILES_FILE),
         **environment,
+        DRIVE_VARIABLE: DRIVE_ID,
         PARENT_VARIABLE: str(os.getpid()),
     }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Topics, services and transform frames of a drive: every name once, with its type. Pure.
+"""Topics and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the
 namespace of its car: see `prefixes`.
@@ -20,6 +20,13 @@ ANNOTATED_FRAME = 'camera/image_annotated/compressed'
 CAMERA_INFO = 'camera/camera_info'
 SPEED = 'vehicle/speed'
 TWIST = 'vehicle/twist'
+JOINT_STATES = 'joint_states'
+VEHICLE_LIMITS = 'vehicle/limits'
+TRUE_ODOMETRY = 'ground_truth/odom'
+TRUE_CROSS_TRACK = 'ground_truth/cross_track'
+TRUE_LAPS = 'ground_truth/laps'
+TRUE_LAP_TIME = 'ground_truth/lap_time'
+TRUE_OFF_ROAD = 'ground_truth/off_road'
 STEERING_ANGLE = 'vehicle/steering_angle'
 THROTTLE = 'vehicle/throttle'
 STEERING_COMMAND = 'cmd/steering'
@@ -27,6 +34,8 @@ THROTTLE_COMMAND = 'cmd/throttle'
 STEERING_PLOT = 'steering'
 SPEED_LIMIT = 'speed_limit'
 ACTIVE_SPEED_LIMIT = 'speed_limit/active'
+SPEED_FACTOR = 'speed_factor'
+UNCERTAINTY = 'uncertainty'
 STEERING_READY = 'ready/steering'
 THROTTLE_READY = 'ready/throttle'
 RECORDER_READY = 'ready/recorder'
@@ -34,17 +43,19 @@ ODOMETRY = 'odom'
 DRIVEN_PATH = 'path'
 PREDICTED_PATH = 'predicted_path'
 HOLD_ACTIVE = 'hold/active'
+DRIVER = 'driver/active'
+PERSON_COMMAND = 'driver/command'
+CMD_VEL = 'cmd_vel'
+CMD_VEL_STAMPED = 'cmd_vel_stamped'
+ACKERMANN = 'ackermann_cmd'
+JOY = 'joy'
 RESETS = 'resets'
 DIAGNOSTICS = 'diagnostics'
 CLOCK = '/clock'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
 
-HOLD = 'hold'
-RESET = 'reset'
-PAUSE = 'pause'
-STEP = 'step'
-
+MAP_FRAME = 'map'
 ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
 CAMERA_FRAME = 'camera_link'
@@ -74,14 +85,6 @@ class Topic:
     meaning: str
     recording: Recording = Recording.NEVER
     is_latched: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service:
-    """One service of the bridge: its type `package/srv/Name` and its meaning."""
-
-    type: str
-    meaning: str
 
 
 TOPICS = {
@@ -117,7 +120,8 @@ TOPICS = {
     TWIST: Topic(
         type='geometry_msgs/msg/TwistStamped',
         publishers=('bridge',),
-        meaning='Measured speed and yaw rate, m/s and rad/s; only while there is a subscription.',
+        meaning='Measured speed, negative backwards, and yaw rate, m/s and rad/s; only while '
+        'there is a subscription.',
         recording=Recording.FROM_THE_START,
     ),
     STEERING_ANGLE: Topic(
@@ -131,6 +135,45 @@ TOPICS = {
         publishers=('bridge',),
         meaning='Measured throttle, 0 to 1.',
         recording=Recording.FROM_THE_START,
+    ),
+    JOINT_STATES: Topic(
+        type='sensor_msgs/msg/JointState',
+        publishers=('bridge',),
+        meaning='Angles, rad, and rates, rad/s, of the steering joints and wheels of the URDF; '
+        'only while there is a subscription.',
+    ),
+    VEHICLE_LIMITS: Topic(
+        type='diagnostic_msgs/msg/DiagnosticStatus',
+        publishers=('bridge',),
+        meaning='Dimensions and limits of the car, SI, as key and value.',
+        is_latched=True,
+    ),
+    TRUE_ODOMETRY: Topic(
+        type='nav_msgs/msg/Odometry',
+        publishers=('bridge',),
+        meaning='True pose in the frame map, and signed speed; from the embedded simulator only, '
+        'while there is a subscription.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    TRUE_CROSS_TRACK: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='True distance from the centre line, m, left positive; likewise.',
+    ),
+    TRUE_LAPS: Topic(
+        type='std_msgs/msg/UInt32',
+        publishers=('bridge',),
+        meaning='Number of completed laps; likewise.',
+    ),
+    TRUE_LAP_TIME: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='Duration of the newest completed lap, s, 0 before the first; likewise.',
+    ),
+    TRUE_OFF_ROAD: Topic(
+        type='std_msgs/msg/Bool',
+        publishers=('bridge',),
+        meaning='Whether a wheel is beside the road; likewise.',
     ),
     STEERING_COMMAND: Topic(
         type='sensor_msgs/msg/JointState',
@@ -152,7 +195,7 @@ TOPICS = {
     SPEED_LIMIT: Topic(
         type='std_msgs/msg/Float32',
         publishers=(),
-        meaning='New speed limit, m/s; overrides the parameter at run time.',
+        meaning='New speed limit, m/s; with a single car the parameter follows it.',
         recording=Recording.FROM_THE_START,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
@@ -162,12 +205,65 @@ TOPICS = {
         recording=Recording.FROM_THE_START,
         is_latched=True,
     ),
+    SPEED_FACTOR: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('steering',),
+        meaning='Share of the speed limit that the monitor of the network allows, 0 to 1.',
+        recording=Recording.ONCE_PUBLISHED,
+        is_latched=True,
+    ),
+    UNCERTAINTY: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('steering',),
+        meaning='How unsure the network is, 0 to 1; 0.5 is the threshold. At most 25 a second.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
     HOLD_ACTIVE: Topic(
         type='std_msgs/msg/Bool',
         publishers=('bridge',),
         meaning='Whether the car is held: braked and kept standing until it is released.',
         recording=Recording.FROM_THE_START,
         is_latched=True,
+    ),
+    DRIVER: Topic(
+        type='std_msgs/msg/String',
+        publishers=('bridge',),
+        meaning='What drives: `simulator` (its keys), `hold`, `joystick`, `cmd_vel`, '
+        '`ackermann_cmd`, `network` or `nobody`.',
+        recording=Recording.FROM_THE_START,
+        is_latched=True,
+    ),
+    PERSON_COMMAND: Topic(
+        type='sensor_msgs/msg/JointState',
+        publishers=('bridge',),
+        meaning='What was sent for a frame while a person or planner drives: positions of '
+        '`steering`, rad, and `throttle`, -1 to 1; has the stamp of the frame.',
+        recording=Recording.FROM_THE_START,
+    ),
+    CMD_VEL: Topic(
+        type='geometry_msgs/msg/Twist',
+        publishers=(),
+        meaning='Wanted speed `linear.x`, m/s, and yaw rate `angular.z`, rad/s; drives in place '
+        'of the network.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    CMD_VEL_STAMPED: Topic(
+        type='geometry_msgs/msg/TwistStamped',
+        publishers=(),
+        meaning='The same as `cmd_vel`, with a header, which is ignored.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    ACKERMANN: Topic(
+        type='ackermann_msgs/msg/AckermannDriveStamped',
+        publishers=(),
+        meaning='Wanted speed, m/s, and wheel angle, rad; needs ackermann_msgs, which PyPI lacks.',
+        recording=Recording.ONCE_PUBLISHED,
+    ),
+    JOY: Topic(
+        type='sensor_msgs/msg/Joy',
+        publishers=(),
+        meaning='Joystick; drives while its dead-man button is pressed.',
+        recording=Recording.ONCE_PUBLISHED,
     ),
     RESETS: Topic(
         type='std_msgs/msg/UInt32',
@@ -254,26 +350,6 @@ RECORDED_TOPICS = tuple(
     name for name, topic in TOPICS.items() if topic.recording is not Recording.NEVER
 )
 """Names of the topics that `sim-bridge record` stores when none are named."""
-
-SERVICES = {
-    HOLD: Service(
-        type='std_srvs/srv/SetBool',
-        meaning='Emergency stop: `true` brakes the car and keeps it standing, `false` releases.',
-    ),
-    RESET: Service(
-        type='std_srvs/srv/Trigger',
-        meaning='Puts the car of the embedded simulator back to the start.',
-    ),
-    PAUSE: Service(
-        type='std_srvs/srv/SetBool',
-        meaning='`true` lets the embedded simulator stand still, `false` lets it go on.',
-    ),
-    STEP: Service(
-        type='std_srvs/srv/Trigger',
-        meaning='Simulates one frame of the paused embedded simulator.',
-    ),
-}
-"""Every service of a drive by its name, without the services that each ROS node has."""
 
 
 def prefixes(cars: int) -> tuple[str, ...]:

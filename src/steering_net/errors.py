@@ -34,4 +34,11 @@ def one_line(error: BaseException, limit: int = 200) -> str:
 
 
 class ImageError(ValueError):
-    """A frame that cannot be decoded or used."""
+    """A frame that cannot be decoded or used.
+
+    `kind` is the same for all frames with the same trouble: the message, if it names no file.
+    """
+
+    def __init__(self, message: str, kind: str = '') -> None:
+        super().__init__(message)
+        self.kind = kind or message

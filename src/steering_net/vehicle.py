@@ -16,7 +16,13 @@ Value = TypeVar('Value', float, NDArray[np.float64])
 
 WHEELBASE_M = 2.87
 REAR_AXLE_M = 1.60
-"""Distance from the car's origin, base_link, back to the rear axle."""
+"""Distance from the car's origin back to the rear axle, where base_link is."""
+TRACK_M = 2.0
+"""Distance between the left and the right wheels."""
+FRONT_WHEEL_M = 0.335
+REAR_WHEEL_M = 0.37
+"""Radii of the wheels."""
+MASS_KG = 1000.0
 
 MAX_STEERING_RAD = math.radians(25.0)
 """Largest steering angle, to either side."""

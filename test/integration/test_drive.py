@@ -15,6 +15,7 @@ import pytest
 
 from helpers.graph import START_S, Graph, state_of, wait_until_driven
 from helpers.network import own_port
+from helpers.paths import SOURCE
 from helpers.processes import (
     REPORT_FIELDS,
     children_of,
@@ -25,7 +26,10 @@ from helpers.processes import (
 )
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
+from sim_bridge.recording.sources import open_recording
 from sim_bridge.simulator.expert import TEST_SEEDS
+
+MODELS = SOURCE / 'steering_net' / 'models'
 
 
 def drive(tmp_path, *words):
@@ -256,3 +260,18 @@ def test_broken_model_is_told(tmp_path):
     assert result.returncode == 2
     assert 'broken.keras' in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+def test_drive_with_the_words_of_drive_py_records_every_frame(tmp_path):
+    run1 = tmp_path / 'run1'
+    result = run_verb(
+        'drive', MODELS / 'pilotnet.tflite', '--one-process', '--port', own_port(), run1,
+        '--seconds', 1, '--speed-limit', 13.4,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    images = list(run1.glob('*.jpg'))
+    assert f'{run1}: {len(images)} frames, none dropped' in result.stdout
+    recording = open_recording(run1)
+    assert 10 < len(recording) <= len(images) <= len(recording) + 3
+    assert recording.camera == 'autonomous'
+    assert recording.speed_mps.max() > 0.5

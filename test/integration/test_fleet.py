@@ -20,8 +20,7 @@ from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.recording.bag import Bag
-from sim_bridge.session.response_scheduler import Counters
-from sim_bridge.session.status import together
+from sim_bridge.session.status import Counters, together
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.topics import frame_prefix, prefixes, without_car
 from steering_net.inference.predictor import load_predictor
@@ -217,7 +216,7 @@ def test_drive_starts_and_records_a_fleet(tmp_path):
         assert topics[f'/{prefix}camera/image_raw/compressed'] > 20
         assert topics[f'/{prefix}cmd/steering'] > 20
     whole = run_verb('export', bag, '--csv', tmp_path / 'whole')
-    assert (whole.returncode, 'export --car N' in whole.stderr) == (2, True)
+    assert (whole.returncode, 'choose one with --car' in whole.stderr) == (2, True)
     for car, prefix in enumerate(prefixes(2), 1):
         one = run_verb('export', bag, '--csv', tmp_path / prefix, '--car', car)
         rows = topics[f'/{prefix}camera/image_raw/compressed']

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""drive.launch.py under the real `ros2 launch`, where there is one."""
+"""The launch files under the real `ros2 launch`, where there is one."""
 
 import os
 import shutil
 import signal
 import subprocess
+import time
+from collections import Counter
 
 import pytest
 
@@ -13,6 +15,9 @@ from helpers.network import own_port
 from helpers.processes import children_of, is_alive, is_spare, words_of
 from helpers.ros import started_node
 from helpers.waiting import wait_for
+from sim_bridge.bridge_client import fetch_state
+from sim_bridge.recording.bag import Bag, BagWriter, Offer
+from sim_bridge.topics import COMPRESSED_FRAME
 
 ROS2 = shutil.which('ros2')
 pytestmark = [
@@ -23,15 +28,16 @@ pytestmark = [
 
 @pytest.fixture
 def launch():
-    """Start `ros2 launch sim_bridge drive.launch.py` with these arguments."""
+    """Start `ros2 launch sim_bridge FILE` with these arguments, in a process group of its own."""
     started = []
 
-    def launch(*arguments):
+    def launch(*arguments, file='drive.launch.py'):
         process = subprocess.Popen(
-            [ROS2, 'launch', 'sim_bridge', 'drive.launch.py', *arguments],
+            [ROS2, 'launch', 'sim_bridge', file, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         started.append(process)
         return process
@@ -79,13 +85,16 @@ def test_it_drives_and_ends_cleanly_on_ctrl_c(launch):
     ('argument', 'told'),
     [
         ('backend:=nonsense', 'nonsense'),
-        ('speed_limit:=-5', 'speed_limit must be in 0 .. 60'),
+        ('speed_limit:=-5', 'launch argument speed_limit is -5.0; it must be 0..60 m/s'),
+        ('cars:=33', 'launch argument cars is 33; it must be 1..32'),
+        ('params_file:=/none.yaml', 'launch argument params_file: there is no file /none.yaml'),
         ('host:=192.0.2.1', '192.0.2.1 cannot be opened'),
     ],
 )
 def test_bad_argument_ends_the_launch_with_a_clear_line(launch, argument, told):
     process = launch(f'port:={own_port()}', argument)
     output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
     assert told in output
     assert 'Traceback' not in output
 
@@ -128,3 +137,83 @@ def test_killed_it_leaves_no_process(launch):
     assert len(ours) >= 6
     process.kill()
     wait_for(lambda: not any(map(is_alive, ours)), 10.0, 'the end of the nodes')
+
+
+@pytest.mark.parametrize('after_s', [0.2, 0.5, 1.0, 2.0])
+def test_ctrl_c_while_it_starts_gives_no_traceback(launch, after_s):
+    process = launch(f'port:={own_port()}')
+    output = ''
+    while 'throttle-3]: process started' not in output:
+        output += process.stdout.readline()
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGINT)
+    output += process.communicate(timeout=30)[0]
+    assert process.returncode == 0
+    nodes = ('[bridge-', '[steering-', '[throttle-', '[simulator-')
+    told = [line for line in output.splitlines() if line.startswith(nodes)]
+    assert not [line for line in told if 'Traceback' in line or 'invalid' in line]
+
+
+def test_terminated_it_leaves_no_process_and_a_whole_bag(launch, tmp_path):
+    port, bag = own_port(), tmp_path / 'bag'
+    process = launch(f'port:={port}', 'record:=true', f'bag:={bag}')
+    wait_until_driven(port, 50)
+    started = descendants(process.pid)
+    process.terminate()
+    process.communicate(timeout=30)
+    wait_for(lambda: not any(map(is_alive, started)), 10.0, 'the end of all processes')
+    recorded = Bag(bag)
+    assert len(list(recorded)) > 50
+    assert not recorded.trouble
+
+
+def test_second_launch_on_a_port_fails_and_leaves_the_first_one_alone(launch):
+    port = own_port()
+    first = launch(f'port:={port}')
+    wait_until_driven(port, 50)
+    second = launch(f'port:={port}')
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert f'port {port} on 127.0.0.1 is in use' in output
+    assert fetch_state('127.0.0.1', port)['simulators'] == 1
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert first.returncode == 0
+
+
+def test_bag_of_two_cars_in_a_new_folder_has_their_first_frames_and_is_replayed(launch, tmp_path):
+    port = own_port()
+    bag = tmp_path / 'bag'
+    bag.mkdir()
+    process = launch(f'port:={port}', 'record:=true', 'cars:=2', f'bag:={bag}')
+    wait_until_driven(port, 100)
+    seen = [car['telemetry'] for car in fetch_state('127.0.0.1', port)['cars']]
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert 'deprecated' not in output
+    frames = Counter(
+        record.topic for record in Bag(tmp_path / 'bag_2') if record.is_of(COMPRESSED_FRAME)
+    )
+    assert all(
+        frames[f'/car_{number}/{COMPRESSED_FRAME}'] >= count
+        for number, count in enumerate(seen, 1)
+    )
+    replay = launch(f'bag:={tmp_path / "bag_2"}', 'rate:=5', file='replay.launch.py')
+    output, _ = replay.communicate(timeout=60)
+    assert replay.returncode == 0
+    assert 'messages published' in output
+
+
+def test_replay_ends_if_its_network_cannot_be_loaded(launch, tmp_path):
+    writer = BagWriter(tmp_path / 'bag')
+    writer.add_topic('/vehicle/speed', 'std_msgs/msg/Float32', Offer())
+    writer.write('/vehicle/speed', 1, b'\0\1\0\0\0\0\0\0')
+    writer.close()
+    (tmp_path / 'net.keras').write_text('no network')
+    replay = launch(
+        f'bag:={tmp_path / "bag"}', f'model:={tmp_path / "net.keras"}', file='replay.launch.py'
+    )
+    output, _ = replay.communicate(timeout=60)
+    assert replay.returncode == 1
+    assert 'net.keras' in output
+    assert 'Traceback' not in output

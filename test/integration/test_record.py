@@ -98,10 +98,14 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
 
 
 def test_recording_that_broke_off_is_told(monkeypatch, capsys):
-    node = SimpleNamespace(trouble='No space left on device', messages=7, dropped={})
+    node = SimpleNamespace(
+        trouble='No space left on device', messages=7, unit='messages', dropped={}
+    )
     monkeypatch.setattr(bag_recorder, 'record', lambda *_: node)
     monkeypatch.setattr(verb, '_lower_priority', lambda: None)
-    options = argparse.Namespace(bag=Path('b'), topics=None, all=False, cars=1, seconds=0.0)
+    options = argparse.Namespace(
+        bag=Path('b'), topics=None, all=False, frames=False, cars=1, seconds=0.0
+    )
     assert verb.run(options) == 1
     told = 'sim-bridge record: b ends after 7 messages: No space left on device'
     assert capsys.readouterr() == ('', told + '\n')

@@ -23,8 +23,8 @@ from sim_bridge.cli.doctor_checks import Level
 from sim_bridge.cli.drive import _status_line
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.udacity import UdacityLink
-from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
 
 

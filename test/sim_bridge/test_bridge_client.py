@@ -59,16 +59,30 @@ def test_another_program_on_the_port_has_no_state(serve, body):
     assert fetch_state('127.0.0.1', serve(**{'state.json': (200, body)}).server_port) is None
 
 
-def test_no_program_on_the_port_has_no_state_and_is_not_ready():
-    port = own_port()
-    assert fetch_state('127.0.0.1', port) is None
-    assert not is_ready('127.0.0.1', port)
+def test_no_program_on_the_port_has_no_state():
+    assert fetch_state('127.0.0.1', own_port()) is None
 
 
-@pytest.mark.parametrize(('status', 'expected'), [(200, True), (503, False)])
-def test_bridge_is_ready_when_its_health_is_ok(serve, status, expected):
-    server = serve(healthz=(status, b'text'))
-    assert is_ready('127.0.0.1', server.server_port) is expected
+STATE = {'ready': True, 'drive': 'a', 'cars': [{'nodes': {'recorder': 'ready'}}]}
+
+
+@pytest.mark.parametrize(
+    ('state', 'wanted', 'expected'),
+    [
+        (None, {}, False),
+        ({}, {}, False),
+        (STATE, {}, True),
+        (STATE | {'ready': False}, {}, False),
+        (STATE, {'drive': 'a'}, True),
+        (STATE, {'drive': 'b'}, False),
+        ({'ready': True}, {'drive': 'a'}, False),
+        (STATE, {'is_recorded': True}, True),
+        (STATE | {'cars': [*STATE['cars'], {'nodes': {'recorder': 'missing'}}]},
+         {'is_recorded': True}, False),
+    ],
+)  # fmt: skip
+def test_bridge_is_ready_if_it_has_its_nodes_and_belongs_to_the_drive(state, wanted, expected):
+    assert is_ready(state, **wanted) is expected
 
 
 @pytest.mark.parametrize(

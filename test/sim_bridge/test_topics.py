@@ -7,7 +7,8 @@ import re
 import pytest
 
 from helpers.paths import ROOT
-from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, SERVICES, TOPICS, car_of
+from sim_bridge.services import SERVICES
+from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, TOPICS, car_of
 
 SOURCES = sorted((ROOT / 'src').rglob('*.py')) + sorted((ROOT / 'launch').glob('*.py'))
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]

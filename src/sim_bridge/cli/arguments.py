@@ -4,29 +4,53 @@
 import argparse
 import math
 import os
+import re
 from pathlib import Path
 
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import TrackName, parse_tracks
+from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
 from sim_bridge.topics import MAX_CARS
+from steering_net.data.driving_log import STEERING_UNITS
+from steering_net.inference.caution import MODES
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
 
 MAX_SPEED_LIMIT_MPS = 60.0
+WEATHER_HELP = f'clear, or {", ".join(KINDS)} with a strength from 1 to 3, as in fog:2'
 TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
 
 _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.255 (degrees, m)'
 
 
 def add_recorded_with(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Add --recorded-with; the empty default means that the kind of the recording decides."""
+    """Add --recorded-with; the empty default means that the recording itself decides."""
     parser.add_argument(
         '--recorded-with',
         type=_camera,
         default='',
         metavar='CAMERA',
-        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag and '
-        'training for a log. Frames are turned to the camera of the network',
+        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag, and '
+        'for a log the one of both that has the horizon of its frames. Frames are turned to the '
+        'camera of the network',
+    )
+
+
+def add_recording_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add --steering-unit and --car: how a log and a bag of several cars are read."""
+    parser.add_argument(
+        '--steering-unit',
+        choices=tuple(STEERING_UNITS),
+        default='',
+        help='unit of the steering in a log; if not given, that of the recorder: 25 degrees, '
+        'right positive. Right is positive in the others too, unless they are called left',
+    )
+    parser.add_argument(
+        '--car',
+        type=_car,
+        default=0,
+        metavar='CAR',
+        help='car of a bag with several: its number or its namespace; 0: the only one',
     )
 
 
@@ -45,6 +69,17 @@ def add_speed_limit(parser: argparse.ArgumentParser) -> None:
     """Add --speed-limit; see `check_speed_limit`."""
     parser.add_argument(
         '--speed-limit', type=float, default=6.7, metavar='M/S', help='speed limit, m/s'
+    )
+
+
+def add_monitor(parser: argparse.ArgumentParser) -> None:
+    """Add --monitor: what the steering node does when the network is unsure."""
+    parser.add_argument(
+        '--monitor',
+        choices=MODES,
+        default='warn',
+        help='when the network does not know the world: warn; slow: also drive slowly; hold: also '
+        'stop the car; off: nothing is measured',
     )
 
 
@@ -111,6 +146,14 @@ def check_model(option: str, model: str) -> None:
         )
 
 
+def check_weather(text: str) -> Weather:
+    """Return the weather of --weather; UsageError that lists what is allowed otherwise."""
+    try:
+        return parse_weather(text)
+    except ValueError as error:
+        raise UsageError(f'--{error}') from error
+
+
 def check_output_file(option: str, path: Path | None) -> None:
     """Raise UsageError unless the file can be written; for use before the work begins."""
     if path is None:
@@ -122,6 +165,15 @@ def check_output_file(option: str, path: Path | None) -> None:
         raise UsageError(f'{option}: {path} is a folder; name a file in it')
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise UsageError(f'{option}: {path} cannot be written; change its permissions')
+
+
+def _car(text: str) -> int | str:
+    is_name = re.fullmatch(r'/?[A-Za-z]\w*(/\w+)*', text)
+    if not is_name and not (text.isdecimal() and int(text) <= MAX_CARS):
+        raise argparse.ArgumentTypeError(
+            f'it is {text}; it must be 0..{MAX_CARS}, or a namespace such as car_2'
+        )
+    return text.strip('/') if is_name else int(text)
 
 
 def _camera(text: str) -> str:

@@ -6,15 +6,18 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from sim_bridge.cli.arguments import (
     add_json,
     add_recorded_with,
+    add_recording_options,
     check_output_file,
     check_range,
     seed_range,
 )
 from sim_bridge.cli.output import write_json
+from steering_net.data.recording import Recording
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +31,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='driving log, folder with IMG/ and a log, or bag',
     )
     add_recorded_with(parser)
+    add_recording_options(parser)
     add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to show')
     add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
-    add('--out', type=Path, metavar='DIR', help='write histograms and sample frames there (PNG)')
+    add(
+        '--locate',
+        action='store_true',
+        help='place each frame on the lake or the jungle: place along the lap, offset from the '
+        'centre line, heading error',
+    )
+    add(
+        '--out',
+        type=Path,
+        metavar='DIR',
+        help='write there: histograms and sample frames (PNG), and the places of --locate '
+        '(CSV, and a map as PNG)',
+    )
     add_json(parser, 'the figures')
 
 
@@ -49,16 +65,34 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError('there is no data; name a log, a folder, a bag or --tracks A-B')
         check_range('--samples-per-track', args.samples_per_track, 1)
         check_output_file('--json', args.json)
-        sources = [open_source(path, args.recorded_with) for path in args.paths]
+        sources = [
+            open_source(path, args.recorded_with, args.steering_unit, args.car)
+            for path in args.paths
+        ]
         sources += [open_track(seed, args.samples_per_track) for seed in args.tracks or ()]
         reports = [figures(source) for source in sources]
         for source, report in zip(sources, reports, strict=True):
             print('\n'.join(lines(report)))
             for file in write_pictures(source, args.out) if args.out else ():
                 print(f'  picture   {file}')
+            if args.locate:
+                report['places'] = _located(source.recording, args.out)
         if args.json:
             write_json(args.json, {'sources': reports})
     except (OSError, ValueError, RuntimeError) as error:
         print(f'sim-bridge data: {error}', file=sys.stderr)
         return 2
     return 0
+
+
+def _located(recording: Recording, folder: Path | None) -> list[dict[str, Any]]:
+    """Place a recording on a track, print the result, and return it."""
+    from sim_bridge.mapping import report
+    from sim_bridge.mapping.placement import locate, see
+    from sim_bridge.recording.summary import stem_of
+
+    places = locate(recording, see(recording))
+    print('\n'.join(report.lines(places)))
+    for file in report.write(folder, stem_of(recording), recording, places) if folder else ():
+        print(f'  file      {file}')
+    return report.figures(places)

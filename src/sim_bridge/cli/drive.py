@@ -18,10 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sim_bridge.bridge_client import client_host, fetch_state
+from sim_bridge.bridge_client import client_host, fetch_state, is_ready
 from sim_bridge.cli.arguments import (
     TRACK_HELP,
+    WEATHER_HELP,
     add_camera,
+    add_monitor,
     add_speed_limit,
     check_cars,
     check_model,
@@ -29,15 +31,18 @@ from sim_bridge.cli.arguments import (
     check_port,
     check_range,
     check_speed_limit,
+    check_weather,
 )
+from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
 from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge_guard import GuardedBridge
-from sim_bridge.process import ManagedProcess, RestartLimitError
+from sim_bridge.process import DRIVE_ID, ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.tracks import parse_track
+from sim_bridge.simulator.weather import CLEAR
 from sim_bridge.topics import prefixes
 
 _POLL_S = 0.05
@@ -52,6 +57,7 @@ class DriveError(RuntimeError):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
+    add_recording(parser)
     add(
         '--simulator',
         choices=('embedded', 'external'),
@@ -75,9 +81,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
+    add_monitor(parser)
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add_speed_limit(parser)
     add('--track', default='0', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
+    add('--weather', default='clear', metavar='KIND:N', help=f'embedded: {WEATHER_HELP}')
     add('--laps', type=int, default=0, metavar='N', help='embedded: end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add(
@@ -95,7 +103,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--one-process', action='store_true', help='run the three nodes in one process')
     add('--annotate', action='store_true', help='also draw the predicted path on the frames')
     add('--odometry', action='store_true', help='also publish the path driven so far')
-    add('--record', type=Path, metavar='DIR', help='record the drive to this new folder (MCAP)')
     add('--report', type=Path, metavar='FILE', help='write the report to this JSON file')
 
 
@@ -126,9 +133,13 @@ def _check(args: argparse.Namespace) -> None:
         parse_track(args.track)
     except ValueError as error:
         raise UsageError(f'--{error}') from error
-    check_model('--model', args.model)
-    if args.record and args.record.exists():
-        raise UsageError(f'--record: {args.record} already exists; name a new folder')
+    if check_weather(args.weather) != CLEAR and args.simulator == 'external':
+        raise UsageError('--weather needs --simulator embedded')
+    if args.network and args.model != 'default':
+        raise UsageError(f'there are two networks, {args.network} and {args.model}; name one')
+    args.model = args.network or args.model
+    check_model('MODEL' if args.network else '--model', args.model)
+    check_recording(args)
     check_output_file('--report', args.report)
 
 
@@ -136,11 +147,10 @@ def _prepare_model(args: argparse.Namespace) -> None:
     """Convert a user's network before anything starts, and print its preprocessing."""
     if args.model == 'default':
         return
-    from steering_net.model_io.litert_converter import prepare
-    from steering_net.vision.preprocessing import find_profile
+    from steering_net.model_io.found_profile import prepare
 
     try:
-        print(prepare(Path(args.model), find_profile(args.profile) if args.profile else None))
+        print('\n'.join(prepare(Path(args.model), args.profile)))
     except ValueError as error:
         raise UsageError(f'--model: {error}') from error
 
@@ -186,6 +196,7 @@ class _Drive:
                 'profile': args.profile,
                 'camera': args.camera,
                 'backend': args.backend,
+                'monitor': args.monitor,
             },
             'throttle': {'speed_limit': args.speed_limit},
         }
@@ -193,9 +204,8 @@ class _Drive:
         time = {'use_sim_time': args.fast and args.cars == 1}
         for values in commands.values():
             values |= {'cars': args.cars, **time}
-        if args.record:
-            arguments = ['record', str(args.record), '--cars', str(args.cars)]
-            self._recorder = ManagedProcess('recorder', arguments)
+        if words := recorder_words(args):
+            self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
             arguments = [argument for pair in commands.items() for argument in _parameters(*pair)]
             self._nodes.append(GuardedBridge(['together', *quiet, *arguments]))
@@ -215,7 +225,7 @@ class _Drive:
             for prefix in prefixes(args.cars)
             if getattr(args, viewer)
         ]
-        if args.record:
+        if self._recorder:
             self._wait_until_ready()  # So that the first frames are recorded.
         if args.simulator == 'embedded':
             for _ in range(args.cars):
@@ -245,9 +255,7 @@ class _Drive:
         self._bridge = fetch_state(self._host, self._args.port) or self._bridge
 
     def _is_ready(self) -> bool:
-        nodes = [car['nodes'] for car in self._bridge.get('cars', ())]
-        is_recorded = all(car['recorder'] == 'ready' for car in nodes)
-        return bool(self._bridge.get('ready') and (is_recorded or not self._recorder))
+        return is_ready(self._bridge, drive=DRIVE_ID, is_recorded=self._recorder is not None)
 
     def _watch(self) -> None:
         until_s = time.monotonic() + (self._args.seconds or float('inf'))
@@ -328,7 +336,7 @@ def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
 
 def _simulate(args: argparse.Namespace, host: str) -> list[str]:
     arguments = ['simulate', '--url', f'ws://{host}:{args.port}', '--status', '--when-ready']
-    for option in ('track', 'laps', 'seconds', 'culture', 'faults'):
+    for option in ('track', 'weather', 'laps', 'seconds', 'culture', 'faults'):
         arguments += [f'--{option}', str(getattr(args, option))]
     return arguments + (['--fast'] if args.fast else [])
 

@@ -1,24 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks."""
+"""Measure how well networks steer: on recordings, on recorded laps, or on embedded tracks.
+
+`monitor` measures how well the steering node notices worlds that its network does not know.
+"""
 
 from __future__ import annotations
 
 import argparse
 import math
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from sim_bridge.cli import evaluate_monitor
 from sim_bridge.cli.arguments import (
+    WEATHER_HELP,
     add_json,
     add_recorded_with,
+    add_recording_options,
     add_speed_limit,
     check_output_file,
     check_range,
     check_speed_limit,
+    check_weather,
     track_names,
 )
 from sim_bridge.cli.output import write_json
-from sim_bridge.evaluation.evaluator import Trial
+from sim_bridge.evaluation.evaluator import Network, Trial
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ('open-loop', _configure_open_loop, 'compare with the steering of a recorded driver'),
         ('data-driven', _configure_data_driven, 'drive a recorded lap with re-projected frames'),
         ('closed-loop', _configure_closed_loop, 'drive embedded tracks'),
+        ('monitor', _configure_monitor, 'calibrate or judge the monitor of unknown worlds'),
     ):
         kind = kinds.add_parser(
             name,
@@ -46,8 +55,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         required = dict(map(parse_requirement, args.require))
         check_output_file('--json', args.json)
-        networks = parse_networks(args.model, args.compare, args.profile)
-        reports = evaluate_all(networks, args.backend, args.trial(args))
+        if args.kind == 'monitor':
+            reports = evaluate_monitor.run(args)
+        else:
+            networks = parse_networks(args.model, args.compare, args.profile)
+            _prepare(networks, args.backend)
+            reports = evaluate_all(networks, args.backend, args.trial(args))
+        if not reports:
+            return 0
         print('\n'.join(table(reports)))
         if args.json:
             named = [{'model': name, **report} for name, report in reports.items()]
@@ -62,6 +77,16 @@ def run(args: argparse.Namespace) -> int:
         for line in lines:
             print(f'sim-bridge evaluate: {name}: {line}', file=sys.stderr)
     return 1 if any(failures.values()) else 0
+
+
+def _prepare(networks: Iterable[Network], backend: str) -> None:
+    """Convert users' networks, measure their profiles, and print a line for each on stderr."""
+    from steering_net.model_io.found_profile import prepare
+
+    for network in networks:
+        if network.model != 'default' and backend == 'litert':
+            lines = prepare(Path(network.model).expanduser(), network.profile)
+            print('\n'.join(lines), file=sys.stderr)
 
 
 def _configure_open_loop(parser: argparse.ArgumentParser) -> None:
@@ -81,11 +106,13 @@ def _configure_data_driven(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(trial=_data_driven)
     _add_recording(parser, 'CSV and plot of the offset from the line')
     parser.add_argument(
-        '--yardstick',
-        choices=('middle', 'way'),
+        '--reference',
+        choices=('middle', 'map', 'driver'),
         default='middle',
         help='line that offsets are measured from; the car is put back on it at 1 m. middle: '
-        'middle of the road, measured in the frames. way: path of the recorded driver',
+        'middle of the road, measured in the frames. map: middle of the lake or jungle track, on '
+        'which the recording is placed; frames are re-projected over its hills. driver: path of '
+        'the recorded driver',
     )
     _add_common(parser)
 
@@ -101,8 +128,14 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
         help='tracks, as in lake,jungle,0-19,hills:0-3: seeds of flat tracks, and names; the '
         'shipped network was trained on flat tracks 1000 and above',
     )
+    add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
     add_speed_limit(parser)
+    _add_common(parser)
+
+
+def _configure_monitor(parser: argparse.ArgumentParser) -> None:
+    evaluate_monitor.configure(parser)
     _add_common(parser)
 
 
@@ -115,6 +148,7 @@ def _add_recording(parser: argparse.ArgumentParser, files: str) -> None:
         help='a bag, a log, or a folder with IMG/ and driving_log.csv or frames.csv',
     )
     add_recorded_with(parser)
+    add_recording_options(parser)
     parser.add_argument('--out', type=Path, metavar='DIR', help=f'write there: {files}')
 
 
@@ -129,7 +163,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help='further networks to show beside --model: files, or `default`; FILE@PROFILE names '
         'the preprocessing of one',
     )
-    add('--profile', help='preprocessing; if not given, that of the network')
+    add(
+        '--profile',
+        help='preprocessing; if not given, that of the network; search: find it',
+    )
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add_json(parser, 'the report')
     add(
@@ -145,7 +182,7 @@ def _open_loop(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recording
     from sim_bridge.recording.sources import open_recording, turned_down
 
-    recording = open_recording(args.recording, args.recorded_with)
+    recording = open_recording(args.recording, args.recorded_with, args.steering_unit, args.car)
     check_range('--turned-down', args.turned_down, -20.0, 20.0, 'degrees')
     if args.turned_down:
         recording = turned_down(recording, math.radians(args.turned_down))
@@ -156,8 +193,8 @@ def _data_driven(args: argparse.Namespace) -> Trial:
     from sim_bridge.evaluation.evaluator import on_recorded_frames
     from sim_bridge.recording.sources import open_recording
 
-    recording = open_recording(args.recording, args.recorded_with)
-    return on_recorded_frames(recording, args.yardstick, args.out)
+    recording = open_recording(args.recording, args.recorded_with, args.steering_unit, args.car)
+    return on_recorded_frames(recording, args.reference, args.out)
 
 
 def _closed_loop(args: argparse.Namespace) -> Trial:
@@ -165,4 +202,5 @@ def _closed_loop(args: argparse.Namespace) -> Trial:
 
     check_range('--laps', args.laps, 1)
     check_speed_limit(args.speed_limit)
-    return on_tracks(args.tracks, args.laps, args.speed_limit)
+    weather = check_weather(args.weather)
+    return on_tracks(args.tracks, args.laps, args.speed_limit, weather)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export a bag as the simulator's driving log, which training reads, or as a video."""
+"""Export a recording as the simulator's driving log, which training reads, or as a video."""
 
 from __future__ import annotations
 
@@ -7,38 +7,61 @@ import argparse
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import check_range
+from sim_bridge.cli.arguments import add_recording_options, check_output_file, check_range
 from sim_bridge.errors import UsageError
-from sim_bridge.topics import MAX_CARS
+
+_BESIDE = Path()
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('bag', type=Path, help='folder of a bag, or its .mcap file')
-    add('--car', type=int, default=0, help='car of a bag with several cars; 0: the only car')
+    add('recording', type=Path, metavar='PATH', help='a bag, a log, or a folder of frames')
+    add_recording_options(parser)
     add('--csv', type=Path, metavar='DIR', help='write driving_log.csv and IMG/ into this folder')
-    add('--mp4', type=Path, metavar='FILE', help='write a video with the overlay')
+    add(
+        '--mp4',
+        nargs='?',
+        type=Path,
+        const=_BESIDE,
+        metavar='FILE',
+        help='write a video with the overlay; without FILE beside PATH, as in PATH.mp4',
+    )
+    add(
+        '--fps', type=float, metavar='HZ', help='--mp4: frame rate; if not given, the recorded one'
+    )
     add('--speed-limit', type=float, metavar='M/S', help='--mp4: speed limit to show, m/s')
 
 
 def run(args: argparse.Namespace) -> int:
     """Export; 0 on success, 2 with one line on stderr for bad input."""
-    from sim_bridge.recording.bag import Bag
     from sim_bridge.recording.export import export_log, export_video
+    from sim_bridge.recording.sources import open_bag
 
     try:
         if not (args.csv or args.mp4):
             raise UsageError('there is no output; name --csv DIR, --mp4 FILE, or both')
-        check_range('--car', args.car, 0, MAX_CARS)
-        bag = Bag(args.bag, args.car)
+        video = _beside(args.recording) if args.mp4 == _BESIDE else args.mp4
+        if video and video.suffix.lower() != '.mp4':
+            raise UsageError(f'--mp4 is {video}; it must end with .mp4')
+        check_output_file('--mp4', video)
+        if args.fps is not None:
+            check_range('--fps', args.fps, 1.0, 240.0, '1/s')
+        bag = open_bag(args.recording, args.car, args.steering_unit)
         if args.csv:
             print(f'{args.csv}: {export_log(bag, args.csv)} rows')
-        if args.mp4:
-            print(f'{args.mp4}: {export_video(bag, args.mp4, args.speed_limit)} frames')
-    except (UsageError, OSError) as error:
+        if video:
+            frames = export_video(bag, video, args.speed_limit, args.fps)
+            print(f'{video}: {frames} frames')
+    except (UsageError, OSError, ValueError) as error:
         print(f'sim-bridge export: {error}', file=sys.stderr)
         return 2
     if bag.trouble:
         print(f'sim-bridge export: {bag.trouble}', file=sys.stderr)
     return 0
+
+
+def _beside(recording: Path) -> Path:
+    """Return the path of a video beside a recording: run1.mp4 for run1."""
+    whole = recording.resolve()
+    return whole.with_name(f'{whole.name if whole.is_dir() else whole.stem}.mp4')

@@ -20,7 +20,7 @@ PROFILE_HELP = (
     'preprocessing: a name (course, course_noblur, naoki, naoki_legacy_yuv, carnd_raw_rgb, '
     'carnd_raw_bgr, ksakmann) or custom with its settings, as in '
     'custom:rows=60-136,columns=20-300,colour=rgb,blur=0,size=64x64,scale=1/255,camera=training; '
-    'empty: that of the network'
+    'search: find it; empty: that of the network, or found if the usual one steers badly'
 )
 
 
@@ -36,16 +36,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add('--out', type=Path, required=True, metavar='OUT.keras', help='file to write')
     add('--profile', default='', help=PROFILE_HELP)
+    add(
+        '--output',
+        default='',
+        metavar='NAME',
+        help='output that steers, if there are several: its name, or the number of a value, '
+        'counted from 0; if not given, the one named after steering or angle, or the first',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Import; 0 on success, 2 with one line on stderr for a network that cannot be read."""
     from steering_net.model_io.import_model import import_model
-    from steering_net.vision.preprocessing import find_profile
 
     try:
-        profile = find_profile(args.profile) if args.profile else None
-        imported = import_model(args.sources, args.out, profile)
+        imported = import_model(args.sources, args.out, args.profile, args.output)
     except (OSError, ValueError) as error:
         print(f'sim-bridge import-model: {error}', file=sys.stderr)
         return 2
@@ -59,7 +64,11 @@ def _print(sources: list[Path], imported: Imported) -> None:
     origin = imported.origin
     print(f'read     {", ".join(map(str, sources))}, saved by {origin.saved_by}')
     print(f'layers   {"; ".join(origin.layers)}')
+    for number, line in enumerate(imported.candidates):
+        print(f'{"" if number else "measured":8} {line}')
     print(f'profile  {imported.choice}')
+    if imported.doubt:
+        print(f'note     {imported.doubt}')
     print(f'wrote    {", ".join(map(str, imported.files))}')
     if missing := sandbox.missing():
         print(f'note     {missing}')

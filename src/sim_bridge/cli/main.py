@@ -9,9 +9,13 @@ import os
 import signal
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from sim_bridge.cli.node_words import check_words
+from sim_bridge.cli.suggestions import did_you_mean, explained
 
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'Node between the simulator and ROS.'),
@@ -44,20 +48,32 @@ VERBS = {
     ),
     'data': ('sim_bridge.cli.data', 'Show what training data holds, with pictures.'),
     'train': ('sim_bridge.cli.train', 'Train a network.'),
+    'mutate': ('sim_bridge.cli.mutate', 'Write mutated networks, which fail on purpose.'),
     'evaluate': ('sim_bridge.cli.evaluate', 'Measure how well a network steers.'),
     'record': ('sim_bridge.cli.record', 'Record topics to a bag (MCAP).'),
     'replay': ('sim_bridge.cli.replay', 'Publish a bag again, or check a network on it.'),
     'export': ('sim_bridge.cli.export', 'Export a bag as driving log or video.'),
     'doctor': ('sim_bridge.cli.doctor', 'Find out why a drive fails, and what to do.'),
 }
+_NETWORK_SUFFIXES = ('.keras', '.h5', '.hdf5', '.tflite', '.onnx')
 INTERRUPTED = 128 + signal.SIGINT
+_END_CLEANLY = {*NODES, 'simulate', 'record', 'replay'}
+"""Programs whose exit code is 0 after SIGINT, because they run until they are interrupted."""
 
 
 class _Parser(argparse.ArgumentParser):
     """Parser that reports a mistake in one line, without the usage text."""
 
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Keep the words for `error`."""
+        self._words = tuple(args or ())
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f'{self.prog}: {message}; see {self.prog} --help\n')
+        told = explained(message, self, self._words)
+        self.exit(2, f'{self.prog}: {told}; see {self.prog} --help\n')
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -79,7 +95,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        # A program that has not started yet ends as cleanly as one that has.
+        return 0 if set(_arguments(argv)[:1]) & _END_CLEANLY else INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout is gone; the interpreter's last flush must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,16 +107,28 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    arguments = sys.argv[1:] if argv is None else argv
-    called_as = Path(sys.argv[0]).name
-    if argv is None and called_as in NODES | VERBS:
-        arguments = [called_as, *arguments]
+    arguments = _arguments(argv)
+    if len(arguments) == 2 and arguments[0] == 'help':
+        arguments = [arguments[1], '--help']
     if arguments and arguments[0] in NODES:
-        module = _import(NODES[arguments[0]][0])
-        return int(module.main([sys.argv[0], *arguments[1:]]))
+        return _run_node(arguments[0], arguments[1:])
     if arguments and arguments[0] in VERBS:
         return _run_verb(arguments[0], arguments[1:])
     return _print_overview(arguments)
+
+
+def _arguments(argv: list[str] | None) -> list[str]:
+    """Return the arguments with the verb first, which may be the name of the program."""
+    if argv is not None:
+        return argv
+    called_as = Path(sys.argv[0]).name
+    return [called_as] * (called_as in NODES | VERBS) + sys.argv[1:]
+
+
+def _run_node(node: str, words: list[str]) -> int:
+    name, summary = NODES[node]
+    code = check_words(node, name, words, summary)
+    return int(_import(name).main([sys.argv[0], *words])) if code is None else code
 
 
 def _run_verb(verb: str, arguments: list[str]) -> int:
@@ -111,7 +140,10 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
         formatter_class=_HelpFormatter,
     )
     module.configure(parser)
-    return int(module.run(parser.parse_args(arguments)))
+    # Intermixed: options may stand between the words of a verb, as in `drive M --laps 1 DIR`.
+    has_kinds = any(isinstance(one, argparse._SubParsersAction) for one in parser._actions)
+    parse = parser.parse_args if has_kinds else parser.parse_intermixed_args
+    return int(module.run(parse(arguments)))
 
 
 def _import(name: str) -> ModuleType:
@@ -127,9 +159,12 @@ def _print_overview(arguments: list[str]) -> int:
     lines = ['usage: sim-bridge VERB [options], or sim-bridge VERB --help', '']
     for title, table in (('verbs', VERBS), ('ROS 2 nodes', NODES)):
         lines += [f'{title}:', *(f'  {verb:14} {what}' for verb, (_, what) in table.items())]
-    text = '\n'.join(lines)
-    if arguments in ([], ['-h'], ['--help']):
-        print(text)
+    if arguments in ([], ['-h'], ['--help'], ['help']):
+        print('\n'.join(lines))
         return 0
-    print(f'sim-bridge: there is no verb {arguments[0]!r}\n{text}', file=sys.stderr)
+    word = arguments[0]
+    is_network = Path(word).suffix in _NETWORK_SUFFIXES
+    known = [f'drive {word}'] if is_network else [*VERBS, *NODES]
+    hint = did_you_mean(f'drive {word}' if is_network else word, known)
+    print(f'sim-bridge: there is no verb {word!r}{hint}; see sim-bridge --help', file=sys.stderr)
     return 2

@@ -20,7 +20,19 @@ from sim_bridge.topics import RECORDED_TOPICS
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('bag', nargs='?', type=Path, help='folder to create; if not given, named after the time')
+    add(
+        'bag',
+        nargs='?',
+        type=Path,
+        metavar='DIR',
+        help='folder to create; if not given, named after the time',
+    )
+    add(
+        '--frames',
+        action='store_true',
+        help='write no bag, but the frames of one car as JPEG files that are named by their time, '
+        'and driving_log.csv with their commands',
+    )
     add(
         '--topics',
         nargs='+',
@@ -42,22 +54,28 @@ def run(args: argparse.Namespace) -> int:
     """Record until the end; 0 on success, 1 if writing the bag failed, 2 for bad input."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     from sim_bridge.nodes.bag_recorder import record
+    from sim_bridge.recording.bag import BagWriter
+    from sim_bridge.recording.frame_folder import FRAME_TOPICS, FrameFolder
 
     path = args.bag or Path(f'drive_{datetime.now():%Y_%m_%d_%H_%M_%S}')
-    topics = () if args.all else tuple(args.topics or RECORDED_TOPICS)
+    usual = FRAME_TOPICS if args.frames else RECORDED_TOPICS
+    topics = () if args.all else tuple(args.topics or usual)
     try:
+        if args.frames and (args.all or args.topics or args.cars > 1):
+            raise UsageError('--frames is used without --all, --topics and --cars')
         check_range('--seconds', args.seconds, 0.0, unit='s')
         check_cars(args.cars)
         _lower_priority()
-        node = record(path, topics, args.seconds, args.cars)
+        make_writer = FrameFolder if args.frames else BagWriter
+        node = record(path, topics, args.seconds, args.cars, make_writer)
     except UsageError as error:
         print(f'sim-bridge record: {error}', file=sys.stderr)
         return 2
     if node.trouble:
-        message = f'{path} ends after {node.messages} messages: {node.trouble}'
+        message = f'{path} ends after {node.messages} {node.unit}: {node.trouble}'
         print(f'sim-bridge record: {message}', file=sys.stderr)
         return 1
-    print(f'{path}: {node.messages} messages, {_losses(node.dropped)}')
+    print(f'{path}: {node.messages} {node.unit}, {_losses(node.dropped)}')
     return 0
 
 

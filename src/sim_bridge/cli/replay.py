@@ -15,14 +15,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from sim_bridge.cli.arguments import add_json, add_recorded_with, check_model, check_output_file
+from sim_bridge.cli.arguments import (
+    add_json,
+    add_recorded_with,
+    add_recording_options,
+    check_model,
+    check_output_file,
+)
 from sim_bridge.cli.output import write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import ManagedProcess
-from sim_bridge.recording.bag import Bag, Record, stamp_ns
+from sim_bridge.recording.bag import Bag, Record, check_car, stamp_ns, undecodable
+from sim_bridge.recording.sources import open_bag, usual_camera
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
-from steering_net.vision.camera_model import AUTONOMOUS
+from steering_net.data.driving_log import LogError
 
 _END_S = 5.0
 
@@ -30,10 +37,15 @@ _END_S = 5.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('bag', type=Path, help='folder of a bag, or its .mcap file')
+    add('recording', type=Path, metavar='PATH', help='a bag, a log, or a folder of frames')
     add('--rate', type=float, default=1.0, metavar='X', help='X times the recorded speed')
     add('--clock', action='store_true', help='also publish the time of the bag on /clock')
     add('--topics', nargs='+', metavar='NAME', help='topics to publish; if not given, all')
+    add(
+        '--when-subscribed',
+        action='store_true',
+        help='start when the frames have a subscription, such as that of a steering node',
+    )
     add(
         '--check',
         nargs='?',
@@ -43,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add('--profile', default='', help='--check: preprocessing; empty: that of the network')
     add_recorded_with(parser)
+    add_recording_options(parser)
     add(
         '--threshold',
         type=float,
@@ -61,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f'--rate is {args.rate}; it must be greater than 0')
         check_output_file('--json', args.json)
         return _play(args) if args.check is None else _check(args)
-    except UsageError as error:
+    except (UsageError, LogError) as error:
         print(f'sim-bridge replay: {error}', file=sys.stderr)
         return 2
 
@@ -70,7 +83,7 @@ def _play(args: argparse.Namespace) -> int:
     from sim_bridge.nodes.bag_player import PlayerNode
     from sim_bridge.nodes.runner import interruptible, ros
 
-    bag = Bag(args.bag)
+    bag = _open(args)
     first = {record.topic: record for record in bag}
     topics = [
         record
@@ -79,16 +92,18 @@ def _play(args: argparse.Namespace) -> int:
     ]
     if not topics:
         known = ', '.join(sorted(first))
-        raise UsageError(f'--topics: {args.bag} holds none of them; it holds {known}')
+        raise UsageError(f'--topics: {args.recording} holds none of them; it holds {known}')
     with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
             player.open(topics, bag.offers())
+            if args.when_subscribed:
+                player.wait_for_subscriptions(COMPRESSED_FRAME, keep_going)
             player.play(bag, args.rate, with_clock=args.clock, keep_going=keep_going)
         finally:
             player.destroy_node()
     _print_trouble(bag)
-    print(f'{args.bag}: {player.published} messages published')
+    print(f'{args.recording}: {player.published} messages published')
     return 0
 
 
@@ -96,12 +111,14 @@ def _check(args: argparse.Namespace) -> int:
     from sim_bridge.nodes.runner import interruptible, ros
 
     check_model('--check', args.check)
-    bag = Bag(args.bag)
+    bag = _open(args)
     recorded = _recorded_steering(bag)
+    _check_decodable(bag, recorded)
     _print_trouble(bag)
+    camera = args.recorded_with or usual_camera(args.recording, args.steering_unit)
     namespace = f'/replay_{os.getpid()}'
     with ros(), interruptible() as keep_going:
-        node = ManagedProcess('steering', _steering_arguments(args, namespace))
+        node = ManagedProcess('steering', _steering_arguments(args, camera, namespace))
         try:
             pairs, refused = _steer(bag, recorded, namespace, node, keep_going)
         finally:
@@ -114,16 +131,35 @@ def _check(args: argparse.Namespace) -> int:
     return 0 if result.mae_rad <= args.threshold and not refused else 1
 
 
+def _open(args: argparse.Namespace) -> Bag:
+    return open_bag(args.recording, args.car, args.steering_unit)
+
+
 def _recorded_steering(bag: Bag) -> dict[int, float]:
     """Return the recorded steering, rad, by the stamp of its frame, ns."""
     steering = {}
+    frame_topics = set()
     for record in bag:
+        if record.is_of(COMPRESSED_FRAME):
+            frame_topics.add(record.topic)
         if record.is_of(STEERING_COMMAND):
             stamp, steering_rad = record.command()
             steering[stamp] = steering_rad
     if not steering:
         raise UsageError(f'{bag.path} holds no {STEERING_COMMAND} to compare with')
+    check_car(bag, frame_topics)
     return steering
+
+
+def _check_decodable(bag: Bag, recorded: dict[int, float]) -> None:
+    """Raise UsageError unless a frame with recorded steering can be decoded."""
+    reason = 'no command has the stamp of a frame'
+    for record, stamp in _frames(bag):
+        if stamp in recorded:
+            reason = undecodable(record)
+            if not reason:
+                return
+    raise UsageError(f'{bag.path} holds no frame that can be checked: {reason}')
 
 
 def _steer(
@@ -143,7 +179,8 @@ def _steer(
         for record, stamp in _frames(bag):
             if stamp not in recorded:
                 continue
-            angle = checker.steering_rad(record.cdr, stamp)
+            # A steering node never answers a broken frame, so it is not waited for.
+            angle = None if undecodable(record) else checker.steering_rad(record.cdr, stamp)
             if angle is None:
                 refused += 1
             else:
@@ -163,13 +200,13 @@ def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
             yield record, stamp_ns(record.frame())
 
 
-def _steering_arguments(args: argparse.Namespace, namespace: str) -> list[str]:
+def _steering_arguments(args: argparse.Namespace, camera: str, namespace: str) -> list[str]:
     arguments = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
     arguments += [
         '-p',
         f'model:={args.check}',
         '-p',
-        f'camera:={args.recorded_with or AUTONOMOUS}',
+        f'camera:={camera}',
     ]
     return arguments + (['-p', f'profile:={args.profile}'] if args.profile else [])
 
@@ -181,7 +218,7 @@ def _print_result(args: argparse.Namespace, result: Comparison, refused: int) ->
     correlation = 'none' if result.correlation is None else f'{result.correlation:.4f}'
     outcome = 'within' if result.mae_rad <= args.threshold else 'beyond'
     print(
-        f'{args.bag}: {result.frames} frames, {refused} refused, '
+        f'{args.recording}: {result.frames} frames, {refused} refused, '
         f'mean difference {result.mae_rad:.6f} rad, largest {result.max_rad:.6f} rad, '
         f'correlation {correlation}: {outcome} {args.threshold:g} rad'
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -12,15 +13,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sim_bridge import bridge_client
-from sim_bridge.cli.arguments import TRACK_HELP, check_output_file
+from sim_bridge.bridge_client import fetch_state, is_ready
+from sim_bridge.cli.arguments import TRACK_HELP, WEATHER_HELP, check_output_file
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
+from sim_bridge.process import DRIVE_VARIABLE
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
 from sim_bridge.simulator.tracks import list_tracks, parse_track
+from sim_bridge.simulator.weather import parse_weather
 from steering_net.process import end_with_parent
+
+_STATE_S = 1.0
+"""Longest wait for the state of the bridge."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--url', default='ws://127.0.0.1:4567', help='server to connect to, ws://HOST:PORT')
     add('--track', default='0', metavar='TRACK', help=TRACK_HELP)
+    add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--list-tracks', action='store_true', help='print the tracks that there are, and end')
     add('--laps', type=int, default=0, metavar='N', help='end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
@@ -41,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--report', type=Path, metavar='FILE', help='also write the report to this JSON file')
     add('--status', action='store_true', help='print four JSON lines per second, the report last')
     add('--when-ready', action='store_true', help='connect when the bridge has all its nodes')
+    add('--when-recorded', action='store_true', help='connect when it has a recorder too')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         options = simulator.SimulatorOptions(
             url=args.url,
             track=parse_track(args.track),
+            weather=parse_weather(args.weather),
             laps=args.laps,
             seconds=args.seconds,
             culture=args.culture,
@@ -91,11 +100,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ready(args: argparse.Namespace) -> Callable[[], bool]:
-    """Return the condition for connecting: none, or that the bridge has all its nodes."""
-    if not args.when_ready:
+    """Return the condition for connecting: none, or that the bridge has the nodes it needs."""
+    if not (args.when_ready or args.when_recorded):
         return lambda: True
     host, port = parse_url(args.url)
-    return lambda: bridge_client.is_ready(host, port)
+    drive = os.environ.get(DRIVE_VARIABLE, '')
+    return lambda: is_ready(
+        fetch_state(host, port, _STATE_S), drive=drive, is_recorded=args.when_recorded
+    )
 
 
 def _print_json(status: dict[str, Any]) -> None:
@@ -116,7 +128,8 @@ def _live_text(status: dict[str, Any]) -> str:
 
 def _summary(report: dict[str, Any]) -> str:
     return (
-        f'track {report["track"]}: {report["laps"]} laps, {report["distance_m"]:.0f} m in '
+        f'track {report["track"]}, {report["weather"]}: {report["laps"]} laps, '
+        f'{report["distance_m"]:.0f} m in '
         f'{report["duration_s"]:.1f} s, autonomy {report["autonomy_percent"]:.1f} %, '
         f'{report["interventions"]} interventions, {report["lane_departures"]} departures, '
         f'{report["telemetry_hz"]:.1f} telemetries/s, '

@@ -2,11 +2,17 @@
 """Train a network on driving logs, bags and embedded tracks."""
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import add_recorded_with, check_range, track_names
+from sim_bridge.cli.arguments import (
+    add_recorded_with,
+    add_recording_options,
+    check_range,
+    track_names,
+)
 from sim_bridge.errors import UsageError
 
 
@@ -25,7 +31,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=[],
         type=Path,
         metavar='CSV',
-        help='driving log beside its IMG folder, or that folder; may be repeated',
+        help='driving log beside its IMG folder, that folder, or a bag; may be repeated',
     )
     add(
         '--log-as-steered',
@@ -60,6 +66,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         help='use only rows with NAME in their source column; may be repeated; if not given, all',
     )
     add_recorded_with(data)
+    add_recording_options(data)
     add(
         '--tracks',
         type=track_names,
@@ -233,7 +240,8 @@ def _configure_augmentation(augmentation: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    from sim_bridge.recording.sources import read_bag
+    from sim_bridge.recording.sources import log_camera, open_recording
+    from sim_bridge.recording.storage import is_bag
     from sim_bridge.training.dagger import Tracks, train_in_rounds
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
@@ -241,7 +249,6 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.training.dataset import LogSource
     from steering_net.training.labels import Labelling
     from steering_net.training.trainer import recorded_for
-    from steering_net.vision.camera_model import AUTONOMOUS, TRAINING
 
     try:
         check_range('--samples-per-track', args.samples_per_track, 1)
@@ -275,24 +282,39 @@ def run(args: argparse.Namespace) -> int:
                 max_height_m=args.max_height,
             ),
         )
+        data = [*args.log, *args.bag]
         logs = [
             LogSource(
                 csv=find_log(path),
                 label_logs=tuple(args.label_log),
                 only_sources=tuple(args.source),
-                camera=args.recorded_with or TRAINING,
+                camera=args.recorded_with or log_camera(path, args.steering_unit),
+                steering_unit=args.steering_unit,
             )
-            for path in args.log
+            for path in data
+            if not is_bag(path)
         ] + [
-            LogSource(find_log(path), camera=args.recorded_with or TRAINING, as_steered=True)
+            LogSource(
+                csv=find_log(path),
+                camera=args.recorded_with or log_camera(path, args.steering_unit),
+                steering_unit=args.steering_unit,
+                as_steered=True,
+            )
             for path in args.log_as_steered
         ]
-        bags = [read_bag(path, args.recorded_with or AUTONOMOUS) for path in args.bag]
+        bags = [
+            open_recording(path, args.recorded_with, car=args.car) for path in data if is_bag(path)
+        ]
         tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)
         trained = train_in_rounds(config, recorded_for(config, logs, bags), tracks, args.note)
     except (OSError, ValueError, UsageError) as error:
         print(f'sim-bridge train: {error}', file=sys.stderr)
         return 2
     print(f'{trained.model_path}: RMSE on held-out frames, rad:', end=' ')
-    print(f'recorded {trained.recorded_rmse_rad:.4f}, rendered {trained.rendered_rmse_rad:.4f}')
+    print(f'recorded {_shown(trained.recorded_rmse_rad)}', end=', ')
+    print(f'rendered {_shown(trained.rendered_rmse_rad)}')
     return 0
+
+
+def _shown(rmse_rad: float) -> str:
+    return f'{rmse_rad:.4f}' if math.isfinite(rmse_rad) else '(none held out)'

@@ -73,7 +73,8 @@ def curve_limit_mps(limit_mps: float, steering_rad: float, lateral_mps2: float) 
 class SpeedController:
     """Controls the speed of one car.
 
-    `limit_mps` and `steering_rad`, the present angle of the wheels, may be set at any time.
+    `limit_mps`, `lateral_limit_mps2` (0: no limit in curves) and `steering_rad`, the present angle
+    of the wheels, may be set at any time.
     """
 
     def __init__(
@@ -84,15 +85,33 @@ class SpeedController:
     ) -> None:
         """`pi`: controller to use; None for the proportional law."""
         self.limit_mps = limit_mps
+        self.lateral_limit_mps2 = lateral_limit_mps2
         self.steering_rad = 0.0
-        self._lateral_limit_mps2 = lateral_limit_mps2
         self._pi = pi
         self._last_s: float | None = None
+
+    def set_gains(self, gains: PiGains | None) -> None:
+        """Use a PiController with these gains, or the proportional law.
+
+        A PiController that is in use keeps what it has accumulated.
+        """
+        if gains is None:
+            self._pi = None
+        elif self._pi is None:
+            self._pi = PiController(gains)
+        else:
+            self._pi.gains = gains
+
+    def forget(self) -> None:
+        """Forget the speed error that was accumulated, because another source has driven."""
+        self._last_s = None
+        if self._pi is not None:
+            self._pi = PiController(self._pi.gains)
 
     @property
     def uses_steering(self) -> bool:
         """Whether `steering_rad` has an effect."""
-        return self._lateral_limit_mps2 > 0.0
+        return self.lateral_limit_mps2 > 0.0
 
     def throttle(self, speed_mps: float, now_s: float) -> float:
         """Return the throttle -1..1, negative to brake, for a speed measured now.
@@ -102,7 +121,7 @@ class SpeedController:
         passed_s = 0.0 if self._last_s is None else now_s - self._last_s
         dt_s = max(0.0, min(passed_s, _LONGEST_STEP_S))
         self._last_s = now_s
-        limit_mps = curve_limit_mps(self.limit_mps, self.steering_rad, self._lateral_limit_mps2)
+        limit_mps = curve_limit_mps(self.limit_mps, self.steering_rad, self.lateral_limit_mps2)
         if self._pi is not None:
             return self._pi.throttle(speed_mps, limit_mps, dt_s)
         return proportional(speed_mps, limit_mps)

@@ -92,6 +92,17 @@ class StopController:
             self._check_brake(speed_mps)
         self._speed_mps = speed_mps
 
+    @property
+    def signed_mps(self) -> float:
+        """Newest reported speed, negative if the car moves backwards.
+
+        A fast car moves forward unless the opposite is certain. For a slow one, which may have
+        turned around just now, the likelier direction counts.
+        """
+        is_slow = self._speed_mps < REVERSE_BELOW_MPS
+        likely_back = is_slow and self._estimator.speed_mps < 0.0
+        return -self._speed_mps if likely_back or self._estimator.is_backward else self._speed_mps
+
     def expected_mps(self, now_s: float) -> float:
         """Return the speed that the next telemetry should report, 0 or more."""
         return abs(self._estimator.next_speed_mps(now_s))
@@ -129,6 +140,16 @@ class StopController:
         if throttle > 0.0 and now_s < self._release_until_s:
             return self._sent(RELEASE_THROTTLE)
         return self._sent(1.0 if rolls_back and throttle > 0.0 else throttle)
+
+    def reverse(self, now_s: float, throttle: float) -> float:
+        """Return the throttle for a commanded one, -1..1, of a car that is to drive backwards.
+
+        A negative throttle first brakes a car that drives forward, then pulls backwards.
+        """
+        if throttle < 0.0 and self.signed_mps > REVERSE_BELOW_MPS:
+            return self._sent(self._braking(now_s, -throttle))
+        self._catch.end()
+        return self._sent(throttle)
 
     def _must_release(self, now_s: float, throttle: float) -> bool:
         """Whether the brake may be held, or the car stands in spite of its throttle."""

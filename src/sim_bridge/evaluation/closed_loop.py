@@ -20,6 +20,7 @@ from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, SpeedControl
 from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.statistics import autonomy_percent, percentiles_ms
 
 Steer = Callable[[bytes], float]
@@ -36,12 +37,14 @@ class Drive:
     path_m: npt.NDArray[np.float64]
 
 
-def drive(track: TrackName, laps: int, speed_limit_mps: float, steer: Steer) -> Drive:
+def drive(
+    track: TrackName, laps: int, speed_limit_mps: float, steer: Steer, weather: Weather = CLEAR
+) -> Drive:
     """Drive `laps` laps of the track with this name, for at most ten simulated minutes.
 
     The throttle is that of the throttle node with its default parameters.
     """
-    simulator = Simulator(SimulatorOptions(track=track, laps=laps))
+    simulator = Simulator(SimulatorOptions(track=track, laps=laps, weather=weather))
     speed_controller = SpeedController(speed_limit_mps, LATERAL_LIMIT_MPS2)
     stop_controller = StopController()
     latencies_s: list[float] = []
@@ -63,6 +66,7 @@ def drive(track: TrackName, laps: int, speed_limit_mps: float, steer: Steer) -> 
         path.append((simulator.car.x_m, simulator.car.y_m))
     report = {
         'track': track,
+        'weather': str(weather),
         **simulator.score.report(),
         'frames': len(path),
         'answers': len(path),

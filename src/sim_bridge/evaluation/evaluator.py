@@ -15,7 +15,9 @@ from tqdm import tqdm
 from sim_bridge.evaluation.closed_loop import drive as drive_track
 from sim_bridge.evaluation.closed_loop import summarise
 from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.data.recording import Recording
+from steering_net.evaluation.data_driven import Line, See
 from steering_net.inference.predictor import Predictor, load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS
 from steering_net.vision.preprocessing import decode_jpeg
@@ -91,42 +93,55 @@ def on_recording(recording: Recording, folder: Path | None) -> Trial:
         result = open_loop(predictor, recording)
         if folder:
             write_open_loop(folder, name, recording, result)
-        return result.report
+        return {'camera': str(predictor.view), **result.report}
 
     return Trial(evaluate, recording.camera)
 
 
-def on_recorded_frames(recording: Recording, yardstick: str, folder: Path | None) -> Trial:
+def on_recorded_frames(recording: Recording, reference: str, folder: Path | None) -> Trial:
     """Return the trial that drives a recorded lap with re-projected frames.
 
-    `yardstick` is the line that offsets are measured from: `middle` of the road, or recorded
-    `way`. The trial writes files into `folder`.
+    `reference` is the line that offsets are measured from: `middle` of the road, that of the
+    `map`, or the path of the `driver`. The trial writes files into `folder`.
     """
     from sim_bridge.evaluation.result_files import write_data_driven
-    from steering_net.evaluation.data_driven import drive, recorded_way, road_middle
+    from steering_net.evaluation.data_driven import drive
 
     # Measured when the first network has been loaded, because loading may fail at once.
-    measure = {'middle': road_middle, 'way': recorded_way}[yardstick]
-    line = functools.cache(functools.partial(measure, recording))
+    scene = functools.cache(functools.partial(_scene, recording, reference))
 
     def evaluate(predictor: Predictor, name: str) -> Report:
-        driven = drive(predictor.predict, recording, line())
+        line, see = scene()
+        driven = drive(predictor.predict, recording, line, see=see)
         if folder:
             write_data_driven(folder, name, recording, driven)
-        return driven.report
+        return {'camera': str(predictor.view), **driven.report}
 
     return Trial(evaluate, recording.camera)
 
 
-def on_tracks(names: Sequence[TrackName], laps: int, speed_limit_mps: float) -> Trial:
-    """Return the trial that drives `laps` laps of each embedded track."""
+def _scene(recording: Recording, reference: str) -> tuple[Line, See]:
+    """Return a reference line, and the function that re-projects the frames."""
+    from sim_bridge.mapping.reference import on_map
+    from steering_net.evaluation.data_driven import over_plane, recorded_way, road_middle
+
+    if reference == 'map':
+        return on_map(recording)
+    line = {'middle': road_middle, 'driver': recorded_way}[reference](recording)
+    return line, over_plane(recording)
+
+
+def on_tracks(
+    names: Sequence[TrackName], laps: int, speed_limit_mps: float, weather: Weather = CLEAR
+) -> Trial:
+    """Return the trial that drives `laps` laps of each embedded track in this weather."""
 
     def evaluate(predictor: Predictor, name: str) -> Report:
         def steer(jpeg: bytes) -> float:
             return predictor.predict(decode_jpeg(jpeg))
 
         tracks = tqdm(names, desc=f'driving {name}', unit='track', disable=None)
-        drives = [drive_track(track, laps, speed_limit_mps, steer) for track in tracks]
+        drives = [drive_track(track, laps, speed_limit_mps, steer, weather) for track in tracks]
         return summarise([drive.report for drive in drives])
 
     return Trial(evaluate, AUTONOMOUS)

@@ -10,7 +10,8 @@ Report = Mapping[str, Any]
 
 _MORE_IS_BETTER = {
     'frames', 'answers', 'laps', 'distance_m', 'duration_s', 'autonomy_percent', 'correlation',
-    'correlation_smoothed', 'output_std', 'max_speed_mps', 'telemetry_hz',
+    'correlation_smoothed', 'output_std', 'max_speed_mps', 'telemetry_hz', 'frame_auc',
+    *(f'{figure}_{s}s_percent' for figure in ('recall', 'precision') for s in (1, 2, 3)),
 }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def write_data_driven(folder: Path, name: str, recording: Recording, drive: Driv
         'left bound': limit_m,
         'right bound': -limit_m,
     }
-    label = f'left of the {drive.report["yardstick"]}, m'
+    label = f'left of the {drive.report["reference"]}, m'
     plot.write_bytes(line_plot(times_s, lines, label))
     return [table, plot]
 

@@ -24,11 +24,13 @@ from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
-from steering_net.ros.parameters import Parameter, declare
+from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.timers import steady_timer
 from steering_net.vision.preprocessing import decode_jpeg
 
-PARAMETERS = (Parameter('rate', 15.0, 'Largest rate of drawn frames, 1/s.', 1.0, 60.0),)
+PARAMETERS = (
+    Parameter('rate', 15.0, 'Largest rate of drawn frames, 1/s.', 1.0, 60.0, read_only=False),
+)
 
 _CHECK_PERIOD_S = 0.5
 
@@ -40,7 +42,8 @@ class AnnotateNode(Node):
         """`clock` returns monotonic seconds."""
         super().__init__('annotate')
         self._monotonic_s = clock
-        self._period_s = 1.0 / declare(self, PARAMETERS)['rate']
+        self._change(declare(self, PARAMETERS))
+        on_change(self, PARAMETERS, self._change)
         self._drawn_s = 0.0
         self._drawings = 0
         self._bad_frames = 0
@@ -50,6 +53,9 @@ class AnnotateNode(Node):
         self._publisher = self.create_publisher(CompressedImage, topics.ANNOTATED_FRAME, NEWEST)
         steady_timer(self, _CHECK_PERIOD_S, self._subscribe_on_demand)
         publish_health(self, conversions.ANNOTATE_STATUS, self._health)
+
+    def _change(self, values: dict[str, Any]) -> None:
+        self._period_s = 1.0 / values['rate']
 
     def _subscribe_on_demand(self) -> None:
         """Subscribe to the drive while the drawings have a subscription."""

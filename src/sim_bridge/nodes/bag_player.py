@@ -13,6 +13,7 @@ from rosgraph_msgs.msg import Clock
 from sim_bridge.nodes.bag_recorder import message_class, profile
 from sim_bridge.nodes.conversions import time_message
 from sim_bridge.recording.bag import Bag, Offer, Record
+from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import CLOCK
 
 _SUBSCRIPTION_S = 3.0
@@ -32,17 +33,40 @@ class PlayerNode(Node):
     def open(self, topics: Iterable[Record], offers: dict[str, Offer]) -> None:
         """Create the publishers of these topics, and wait a short time for subscriptions.
 
-        Raises BagError for a message type that is not installed.
+        Topics with a message type that is not installed are left out with a warning. Raises
+        BagError if no topic is left.
         """
+        missing: set[str] = set()
         for record in topics:
             offer = offers.get(record.topic, Offer())
+            try:
+                kind = message_class(record.type)
+            except BagError:
+                missing.add(record.type)
+                continue
             self._publishers_by_topic[record.topic] = self.create_publisher(
-                message_class(record.type), record.topic, profile(offer, offer.depth)
+                kind, record.topic, profile(offer, offer.depth)
             )
+        if missing:
+            names = ', '.join(sorted(missing))
+            told = f'topics of types that are not installed are not published: {names}'
+            if not self._publishers_by_topic:
+                raise BagError(told)
+            self.get_logger().warning(told)
         deadline_s = time.monotonic() + _SUBSCRIPTION_S
         while time.monotonic() < deadline_s and not self._has_subscription():
             time.sleep(_CLOCK_PERIOD_S)
         time.sleep(_MORE_SUBSCRIPTIONS_S)
+
+    def wait_for_subscriptions(self, name: str, keep_going: Callable[[], bool]) -> None:
+        """Wait until the topics of this relative name, in any namespace, have a subscription."""
+        wanted = [
+            publisher
+            for topic, publisher in self._publishers_by_topic.items()
+            if topic.endswith(f'/{name}')
+        ]
+        while keep_going() and not all(one.get_subscription_count() for one in wanted):
+            time.sleep(_CLOCK_PERIOD_S)
 
     def _has_subscription(self) -> bool:
         return any(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The recorder node: writes topics into a bag, their bytes unchanged, without delaying the drive.
+"""The recorder node: writes topics, their bytes unchanged, without delaying the drive.
 
 A wake-up costs more than a message. So the recorder does not wake up for each message: 20 times a
 second it takes the messages that have come, with their times of receipt, and puts them into a
@@ -14,8 +14,10 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Protocol
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -27,7 +29,8 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from sim_bridge.nodes.runner import interruptible, ros
-from sim_bridge.recording.bag import BagError, BagWriter, Offer
+from sim_bridge.recording.bag import BagWriter, Offer
+from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     DRIVE_TOPICS,
     RECORDED_TOPICS,
@@ -48,6 +51,25 @@ _CATCH_UP_S = 2.0
 _PERIOD_S = 0.05
 
 _Item = tuple[str, int, bytes]
+
+
+class Writer(Protocol):
+    """What the recorder writes with: a bag, or a folder of frames."""
+
+    messages: int
+
+    @property
+    def unit(self) -> str:
+        """Name of what `messages` counts."""
+
+    def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
+        """Add a topic; raises BagError if it cannot be recorded."""
+
+    def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
+        """Append one message of an added topic."""
+
+    def close(self) -> None:
+        """Complete the files."""
 
 
 class _TakenByOwner(CallbackGroup):
@@ -75,14 +97,14 @@ class RecorderNode(Node):
     """
 
     def __init__(
-        self, path: Path, topics: tuple[str, ...] = RECORDED_TOPICS, cars: int = 1
+        self, writer: Writer, topics: tuple[str, ...] = RECORDED_TOPICS, cars: int = 1
     ) -> None:
-        """Record `topics` into the bag `path`; no topics: record all.
+        """Record `topics` with `writer`; no topics: record all.
 
         The topics of `cars` cars are subscribed to before they have a publisher, so that no first
-        message is missed. Raises BagError if the bag cannot be made.
+        message is missed.
         """
-        self._writer = BagWriter(path)
+        self._writer = writer
         super().__init__('recorder')
         self.dropped: Counter[str] = Counter()
         self.trouble = ''
@@ -108,8 +130,13 @@ class RecorderNode(Node):
 
     @property
     def messages(self) -> int:
-        """Number of messages in the bag."""
+        """Number of messages, or frames, that were written."""
         return self._writer.messages
+
+    @property
+    def unit(self) -> str:
+        """Name of what `messages` counts."""
+        return self._writer.unit
 
     def _has_publishers(self, prefix: str, topics: list[str]) -> bool:
         """Whether each of these topics of a car has a publisher."""
@@ -211,14 +238,20 @@ class RecorderNode(Node):
             self.trouble = error.strerror or str(error)
 
 
-def record(path: Path, topics: tuple[str, ...], seconds: float, cars: int = 1) -> RecorderNode:
+def record(
+    path: Path,
+    topics: tuple[str, ...],
+    seconds: float,
+    cars: int = 1,
+    make_writer: Callable[[Path], Writer] = BagWriter,
+) -> RecorderNode:
     """Record until SIGINT or SIGTERM, or for `seconds` unless they are 0; return the node.
 
-    Ends earlier if the bag cannot be written any more; `trouble` is then the reason. Raises
-    BagError if the bag cannot be made.
+    Ends earlier if nothing can be written any more; `trouble` is then the reason. Raises BagError
+    if the writer of `path` cannot be made.
     """
     with interruptible() as keep_going, ros():
-        node = RecorderNode(path, topics, cars)
+        node = RecorderNode(make_writer(path), topics, cars)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         until_s = time.monotonic() + (seconds or float('inf'))
@@ -246,10 +279,10 @@ def _take_rest(node: RecorderNode) -> None:
 
 def message_class(kind: str) -> type:
     """Return the class of `package/msg/Name`. Raises BagError if it is not installed."""
-    package, _, name = kind.split('/')
     try:
+        package, _, name = kind.split('/')
         found: type = getattr(importlib.import_module(f'{package}.msg'), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise BagError(f'the message type {kind} is not installed') from error
     return found
 

@@ -20,22 +20,26 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from sim_bridge import topics
-from sim_bridge.nodes import conversions
+from sim_bridge.nodes import conversions, driver_topics
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
+from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.nodes.runner import run
+from sim_bridge.nodes.simulation_services import offer_simulation_services
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
+from sim_bridge.process import DRIVE_ID
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
-from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.arbiter import SourceTimeouts
+from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.session_manager import SessionManager
-from sim_bridge.session.status import together
+from sim_bridge.session.status import State, together
 from sim_bridge.session.tokens import Limits
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
-from steering_net.ros.parameters import Parameter, ParameterError, declare
+from steering_net.ros.parameters import Parameter, ParameterError, declare, on_change
 from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 from steering_net.ros.timers import steady_timer
 
@@ -46,10 +50,25 @@ PARAMETERS = (
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
     Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
-    Parameter('command_timeout', 0.1, 'Longest wait for the commands of a frame, s.', 0.01, 1.0),
-    Parameter('stop_timeout', 0.5, 'Time without fresh commands before braking, s.', 0.05, 5.0),
+    Parameter(
+        'command_timeout',
+        0.1,
+        'Longest wait for the commands of a frame, s; 0: without end (lock-step).',
+        0.0,
+        1.0,
+        read_only=False,
+    ),
+    Parameter(
+        'stop_timeout',
+        0.5,
+        'Time without fresh commands before braking, s.',
+        0.05,
+        5.0,
+        read_only=False,
+    ),
     Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
+    *driver_topics.PARAMETERS,
 )
 
 
@@ -61,7 +80,7 @@ class BridgeNode(Node):
         super().__init__('bridge')
         self._is_serving = False
         self._network = ''
-        values = declare(self, PARAMETERS)
+        self._values = values = declare(self, PARAMETERS)
         self._prefixes = topics.prefixes(values['cars'])
         limit = StreamLimit()
         feeds = [
@@ -81,12 +100,28 @@ class BridgeNode(Node):
             self.create_publisher(Clock, topics.CLOCK, 10) if in_simulated_time else None
         )
         self._sessions = SessionManager(
-            _limits(values), inspect_image, values['cars'], in_simulated_time=in_simulated_time
+            _limits(values),
+            inspect_image,
+            values['cars'],
+            timeouts=_timeouts(values),
+            in_simulated_time=in_simulated_time,
+        )
+        joy = JoyLayout(
+            values['joy_steering_axis'],
+            values['joy_throttle_axis'],
+            values['joy_deadman_button'],
         )
         camera = Camera(values['frame_id'], values['vertical_fov'])
         self._cars = {
             session: CarInterface(
-                self, prefix, session, camera, feed, call_soon=self._server.call_soon, clock=clock
+                self,
+                prefix,
+                session,
+                camera,
+                feed,
+                joy=joy,
+                call_soon=self._server.call_soon,
+                clock=clock,
             )
             for prefix, session, feed in zip(
                 self._prefixes, self._sessions.sessions, feeds, strict=True
@@ -95,15 +130,24 @@ class BridgeNode(Node):
         self._beat = heartbeat(self._held_cars)
         for number in held_cars():
             self._sessions.sessions[number - 1].set_held(clock(), True)
-        for prefix, session in zip(self._prefixes, self._sessions.sessions, strict=True):
-            CarServices(
-                self, prefix, session, call_soon=self._server.call_soon, on_held=self._on_held
-            )
+        services = {
+            car: (session, self._services_of(car.prefix, session).control)
+            for session, car in self._cars.items()
+        }
+        self._end_simulation_services = offer_simulation_services(
+            self, services, self._server.call_soon
+        )
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
         steady_timer(self, PERIOD_S, self._publish_diagnostics)
         self._readiness_timer = steady_timer(self, STARTING_PERIOD_S, self._update_readiness)
+        on_change(self, PARAMETERS, self._change)
         self._serve(values['host'])
+
+    def _services_of(self, prefix: str, session: CarSession) -> CarServices:
+        return CarServices(
+            self, prefix, session, call_soon=self._server.call_soon, on_held=self._on_held
+        )
 
     def _serve(self, host: str) -> None:
         self._server.start(self)
@@ -163,6 +207,18 @@ class BridgeNode(Node):
 
     # Called on the executor's thread.
 
+    def _change(self, changed: dict[str, Any]) -> None:
+        """Use new timeouts. Raises ParameterError if they do not fit each other."""
+        values = self._values | changed
+        limits, timeouts = _limits(values), _timeouts(values)
+        self._values = values
+
+        def apply(_now_s: float) -> None:
+            for session in self._sessions.sessions:
+                session.set_limits(limits, timeouts)
+
+        self._server.call_soon(apply)
+
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         """Keep the name of the network, which the steering node publishes, for the pages."""
         self._network = conversions.network_of(message) or self._network
@@ -177,7 +233,7 @@ class BridgeNode(Node):
         cars = [
             {'car': number, **car.status()} for number, car in enumerate(self._cars.values(), 1)
         ]
-        return {**together(cars), **self._common(), 'cars': cars}
+        return {**together(cars), **self._common(), 'drive': DRIVE_ID, 'cars': cars}
 
     def status_of(self, number: int) -> dict[str, Any]:
         """State of the bridge with the values of car `number`, from 0."""
@@ -203,6 +259,7 @@ class BridgeNode(Node):
     def destroy_node(self) -> None:
         """Send 0/0 to every car, then end."""
         if self._is_serving:
+            self._end_simulation_services()
             self._server.stop(self._sessions.close)
         super().destroy_node()
 
@@ -219,11 +276,17 @@ _LEVELS = {
 
 def _limits(values: Mapping[str, Any]) -> Limits:
     try:
+        if values['command_timeout'] == 0.0:
+            return Limits(stop_timeout_s=values['stop_timeout'], lock_step=True)
         return Limits(
             command_timeout_s=values['command_timeout'], stop_timeout_s=values['stop_timeout']
         )
     except ValueError as error:
         raise ParameterError(str(error)) from error
+
+
+def _timeouts(values: Mapping[str, Any]) -> SourceTimeouts:
+    return SourceTimeouts(values['joy_timeout'], values['cmd_vel_timeout'])
 
 
 def main(args: list[str] | None = None) -> int:

@@ -16,19 +16,27 @@ from std_msgs.msg import Float32, Header
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
+from sim_bridge.nodes.driver_topics import CallSoon, DriverTopics, JoyLayout
 from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
+from sim_bridge.nodes.state_topics import StateTopics
 from sim_bridge.protocol.types import Telemetry
+from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.car_session import CarSession
-from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.status import State
 from sim_bridge.web.live_stream import LiveFeed, Moment
 from steering_net.errors import ImageError
 from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vehicle import yaw_rate_radps
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
-CallSoon = Callable[[Callable[[float], object]], None]
-"""Runs `function(now_s)` on the server's thread, see `SimulatorServer.call_soon`."""
+_UNCERTAINTY_S = 1.0
+"""Age from which an uncertainty does not count any more."""
+
+_LOCK_STEP_REFUSED = (
+    'command_timeout is 0 (lock-step), but the world of this simulator runs on while it waits; '
+    '0.1 s is used. The embedded simulator waits with --fast'
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,17 @@ class CarInterface:
         camera: Camera,
         feed: LiveFeed,
         *,
+        joy: JoyLayout,
         call_soon: CallSoon,
         clock: Callable[[], float],
     ) -> None:
         self.speed_limit_mps: float | None = None
+        self._uncertainty = 0.0
+        self._uncertainty_s = -math.inf
+        self.newest_truth: str | None = None
+        self.newest_stamp_ns = 0
         self._node = node
-        self._prefix = prefix
+        self.prefix = prefix
         self._session = session
         self._feed = feed
         self._frame_id = prefix + camera.frame_id
@@ -69,11 +82,15 @@ class CarInterface:
         self._clock = clock
         self._rate = RateMeter()
         self._is_ready = False
+        self._has_planner = False
         session.set_nodes_ready(clock(), False)
         self._create_publishers()
+        self._state_topics = StateTopics(node, prefix, session)
         self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
         self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
         self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
+        self._subscribe(Float32, topics.UNCERTAINTY, self._on_uncertainty)
+        self._drivers = DriverTopics(node, prefix, session, joy=joy, call_soon=call_soon)
         self._monitor = ReadinessMonitor(node, prefix, self.update_readiness)
 
     def _create_publishers(self) -> None:
@@ -87,18 +104,21 @@ class CarInterface:
         }
 
     def _publisher(self, kind: type, topic: str, quality: QoSProfile = NEWEST) -> Any:
-        return self._node.create_publisher(kind, self._prefix + topic, quality)
+        return self._node.create_publisher(kind, self.prefix + topic, quality)
 
     def _subscribe(
         self, kind: type, topic: str, callback: Callable[[Any], None], quality: QoSProfile = NEWEST
     ) -> None:
-        self._node.create_subscription(kind, self._prefix + topic, callback, quality)
+        self._node.create_subscription(kind, self.prefix + topic, callback, quality)
 
     # Called on the server's thread.
 
     def publish(self, now_s: float, frame: Telemetry, stamp_ns: int) -> None:
         """Publish a frame, then show it on the page while the network computes."""
         self._rate.tick(now_s)
+        if self._session.lock_step_refused:
+            self._node.get_logger().warning(_LOCK_STEP_REFUSED, once=True)
+        self.newest_truth, self.newest_stamp_ns = frame.truth, stamp_ns
         self._publish(frame, stamp_ns)
         if self._feed.keep(frame.jpeg):
             self._feed.add(self._moment(now_s, frame))
@@ -113,15 +133,17 @@ class CarInterface:
                 publisher.publish(conversions.float_message(value))
         if self._twist.get_subscription_count():
             self._publish_twist(frame, stamp_ns)
+        self._state_topics.publish(frame, stamp_ns)
         try:
             self._publish_for_viewers(frame.jpeg, head)
         except ImageError as error:
             self._node.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
 
     def _publish_twist(self, frame: Telemetry, stamp_ns: int) -> None:
-        yaw_rate = yaw_rate_radps(frame.speed_mps, frame.steering_rad)
+        speed_mps = self._session.signed_speed_mps
+        yaw_rate = yaw_rate_radps(speed_mps, frame.steering_rad)
         head = conversions.header(stamp_ns, self._base_frame)
-        self._twist.publish(conversions.twist(head, frame.speed_mps, yaw_rate))
+        self._twist.publish(conversions.twist(head, speed_mps, yaw_rate))
 
     def _publish_for_viewers(self, jpeg: bytes, head: Header) -> None:
         if self._info.get_subscription_count():
@@ -160,14 +182,18 @@ class CarInterface:
         if math.isfinite(message.data):
             self.speed_limit_mps = float(message.data)
 
+    def _on_uncertainty(self, message: Float32) -> None:
+        self._uncertainty, self._uncertainty_s = float(message.data), self._clock()
+
     @property
     def is_ready(self) -> bool:
-        """Whether the nodes that driving needs are ready."""
-        return self._is_ready
+        """Whether the nodes that driving needs are ready, or a planner can drive."""
+        return self._is_ready or self._has_planner
 
     def update_readiness(self) -> None:
         """Find out which nodes are ready, and pass a change on to the session."""
         self._monitor.update()
+        self._has_planner = self._drivers.has_planner
         is_ready = not self._monitor.reasons
         if is_ready != self._is_ready:
             self._is_ready = is_ready
@@ -178,21 +204,32 @@ class CarInterface:
     def status(self) -> dict[str, Any]:
         """State of this car, for /state.json and diagnostics."""
         session, command = self._session, self._session.last_command
-        reason = ', '.join(self._monitor.reasons)
+        is_driven = session.driver in (Driver.JOYSTICK, Driver.TWIST, Driver.ACKERMANN)
+        reason = '' if is_driven else ', '.join(self._monitor.reasons)
+        missing = '' if self._has_planner else reason
+        if session.lock_step_refused:
+            reason = ', '.join(filter(None, (reason, _LOCK_STEP_REFUSED)))
         is_unreadable = session.state is State.UNREADABLE
         return {
-            'ready': not reason,
+            'ready': not missing,
             'state': session.state_line,
+            'driver': session.driver.value,
             'held': session.is_held,
             'reason': reason,
-            'trouble': session.state_line if is_unreadable else reason,
+            'trouble': session.state_line if is_unreadable else missing,
             'nodes': self._monitor.nodes,
             'telemetry_hz': round(self._rate.hz(self._clock()), 1),
             'speed_mps': round(session.speed_mps, 3),
             'speed_limit_mps': self.speed_limit_mps,
+            'uncertainty': self._newest_uncertainty(),
             'commanded_rad': round(command.steering_rad, 5),
             'throttle': round(command.throttle, 4),
             'latency_ms': percentiles_ms(tuple(session.latencies_s)),
             'last_bad_packet': session.last_error,
             **vars(session.counters),
         }
+
+    def _newest_uncertainty(self) -> float | None:
+        """Return how unsure the network is, 0..1; None if it is not measured."""
+        is_new = self._clock() - self._uncertainty_s < _UNCERTAINTY_S
+        return round(self._uncertainty, 3) if is_new else None

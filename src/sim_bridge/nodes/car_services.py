@@ -11,8 +11,8 @@ from rclpy.node import Node
 from std_msgs.msg import Bool, UInt32
 from std_srvs.srv import SetBool, Trigger
 
-from sim_bridge import topics
-from sim_bridge.nodes.car_interface import CallSoon
+from sim_bridge import services, topics
+from sim_bridge.nodes.driver_topics import CallSoon
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.protocol.types import Control
 from sim_bridge.session.car_session import CarSession, ControlError
@@ -46,10 +46,10 @@ class CarServices:
         self._publish_held()
         self._publish_resets()
         for name, kind, callback in (
-            (topics.HOLD, SetBool, self._hold),
-            (topics.RESET, Trigger, self._reset),
-            (topics.PAUSE, SetBool, self._pause),
-            (topics.STEP, Trigger, self._step),
+            (services.HOLD, SetBool, self._hold),
+            (services.RESET, Trigger, self._reset),
+            (services.PAUSE, SetBool, self._pause),
+            (services.STEP, Trigger, self._step),
         ):
             node.create_service(kind, prefix + name, callback)
 
@@ -60,14 +60,14 @@ class CarServices:
         return self._reply(response, lambda now_s: self._set_held(now_s, is_held))
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._reply(response, lambda now_s: self._control(now_s, Control.RESET))
+        return self._reply(response, lambda now_s: self.control(now_s, Control.RESET))
 
     def _pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         control = Control.PAUSE if request.data else Control.RESUME
-        return self._reply(response, lambda now_s: self._control(now_s, control))
+        return self._reply(response, lambda now_s: self.control(now_s, control))
 
     def _step(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._reply(response, lambda now_s: self._control(now_s, Control.STEP))
+        return self._reply(response, lambda now_s: self.control(now_s, Control.STEP))
 
     def _reply(self, response: Any, action: Callable[[float], str]) -> Any:
         """Let the server's thread do something; return the response with what it has done."""
@@ -97,7 +97,8 @@ class CarServices:
         self._publish_held()
         return 'held' if is_held else 'released; drives on at the next fresh commands'
 
-    def _control(self, now_s: float, control: Control) -> str:
+    def control(self, now_s: float, control: Control) -> str:
+        """Send a request to the simulator; return what was done. Raises ControlError."""
         self._session.control(now_s, control)
         if control is Control.RESET:
             self._publish_resets()

@@ -12,15 +12,20 @@ import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from geometry_msgs.msg import TwistStamped
+from geometry_msgs.msg import Quaternion, TwistStamped
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
+
+from steering_net.vehicle import Pose
 
 BRIDGE_STATUS = 'sim_bridge: bridge'
 THROTTLE_STATUS = 'sim_bridge: throttle'
 ANNOTATE_STATUS = 'sim_bridge: annotate'
 ODOMETRY_STATUS = 'sim_bridge: odometry'
 
+_UNMEASURED = 1e6
+"""Variance of a value that is not measured, m^2 or rad^2."""
 _NANOSECONDS = 1_000_000_000
 _cv_bridge = CvBridge()
 
@@ -52,6 +57,34 @@ def twist(head: Header, speed_mps: float, yaw_rate_radps: float) -> TwistStamped
     message.twist.linear.x = float(speed_mps)
     message.twist.angular.z = float(yaw_rate_radps)
     return message
+
+
+def odometry(
+    head: Header, child: str, pose: Pose, covariance: npt.NDArray[np.float64] | None = None
+) -> Odometry:
+    """Return a message with a pose on the ground; a covariance (3, 3) of x, y and yaw.
+
+    Height, roll and pitch are not measured, which their variance says.
+    """
+    message = Odometry(header=head, child_frame_id=child)
+    message.pose.pose.position.x, message.pose.pose.position.y = pose.x_m, pose.y_m
+    message.pose.pose.orientation = orientation(pose.yaw_rad)
+    if covariance is not None:
+        full = np.diag([0.0, 0.0, _UNMEASURED, _UNMEASURED, _UNMEASURED, 0.0])
+        full[np.ix_((0, 1, 5), (0, 1, 5))] = covariance
+        message.pose.covariance = full.ravel()
+    return message
+
+
+def orientation(yaw_rad: float, pitch_up_rad: float = 0.0) -> Quaternion:
+    """Return the orientation of a car by its heading and by how much its nose points up."""
+    yaw, pitch = 0.5 * yaw_rad, -0.5 * pitch_up_rad
+    return Quaternion(
+        x=-math.sin(yaw) * math.sin(pitch),
+        y=math.cos(yaw) * math.sin(pitch),
+        z=math.sin(yaw) * math.cos(pitch),
+        w=math.cos(yaw) * math.cos(pitch),
+    )
 
 
 def compressed_image(head: Header, jpeg: bytes) -> CompressedImage:
@@ -99,19 +132,28 @@ def steering_of(message: JointState) -> float | None:
 def diagnostic(
     name: str, level: bytes, summary: str, values: Mapping[str, object]
 ) -> DiagnosticStatus:
-    """Return a status with `values` in their order, nested ones as `outer.inner`."""
+    """Return a status with `values` in their order, nested ones as `outer.inner`.
+
+    Truths are `true` and `false`, and a value that is not known is empty, as in YAML.
+    """
     return DiagnosticStatus(
         name=name,
         hardware_id='sim_bridge',
         level=level,
         message=summary,
-        values=[KeyValue(key=key, value=str(value)) for key, value in _flat(values)],
+        values=[KeyValue(key=key, value=_text(value)) for key, value in _flat(values)],
     )
 
 
 def diagnostics(stamp: Time, statuses: Sequence[DiagnosticStatus]) -> DiagnosticArray:
     """Return a message with the statuses of one moment."""
     return DiagnosticArray(header=Header(stamp=stamp), status=list(statuses))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ''
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:

@@ -10,7 +10,7 @@ import rclpy
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
-from sim_bridge import topics
+from sim_bridge import services, topics
 from sim_bridge.nodes.runner import ros
 
 _SEARCH_S = 5.0
@@ -50,7 +50,7 @@ def _services(node: Node, car: int) -> set[str]:
         name
         for name, types in node.get_service_names_and_types()
         if _TYPE in types
-        and name.endswith(f'/{topics.HOLD}')
+        and name.endswith(f'/{services.HOLD}')
         and (not car or topics.car_of(name) == car)
     }
 

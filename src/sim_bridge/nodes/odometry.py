@@ -2,8 +2,9 @@
 """The odometry node: the driven path and the predicted path, for RViz and Foxglove.
 
 The pose is dead reckoning from `vehicle/twist`, over the stamps of its messages, so that it does
-not depend on the pace of a replay. All messages have the stamp of their frame. The transform
-odom -> base_link needs tf2_msgs, which every ROS 2 distribution has and PyPI lacks.
+not depend on the pace of a replay. All messages have the stamp of their frame. base_link is the
+middle of the rear axle, on the ground. The transform odom -> base_link needs tf2_msgs, which every
+ROS 2 distribution has and PyPI lacks.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import math
 from collections import deque
 
+import numpy as np
+import numpy.typing as npt
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import Point, PoseStamped, Quaternion, TransformStamped, Twist, TwistStamped
+from geometry_msgs.msg import Point, PoseStamped, TransformStamped, Twist, TwistStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -20,7 +23,7 @@ from std_msgs.msg import Header, UInt32
 from visualization_msgs.msg import Marker
 
 from sim_bridge import topics
-from sim_bridge.control.kinematics import dead_reckoned
+from sim_bridge.control.kinematics import dead_reckoned, grown
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
@@ -28,7 +31,7 @@ from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
 from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.timers import steady_timer
-from steering_net.vehicle import Pose
+from steering_net.vehicle import REAR_AXLE_M, Pose
 
 try:
     from tf2_msgs.msg import TFMessage
@@ -47,10 +50,15 @@ PARAMETERS = (
 )
 
 _PATH_PERIOD_S = 0.5
+_TWIST_VARIANCE = 0.05**2
+"""Variance of speed, (m/s)^2, and yaw rate, (rad/s)^2."""
 
 
 class OdometryNode(Node):
-    """Publishes `odom` per twist, `predicted_path` per command, and `path` twice a second."""
+    """Publishes `odom` per twist, `predicted_path` per command, and `path` twice a second.
+
+    Each of them only while it has a subscription.
+    """
 
     def __init__(self) -> None:
         super().__init__('odometry')
@@ -59,6 +67,7 @@ class OdometryNode(Node):
         self._frame, self._child = prefix + topics.ODOM_FRAME, prefix + topics.BASE_FRAME
         self._step_m: float = values['path_step']
         self._pose = Pose()
+        self._covariance = _certain()
         self._driven_m = 0.0
         self._resets = 0
         self._stamp_ns = 0
@@ -79,6 +88,7 @@ class OdometryNode(Node):
         """Start anew after a reset. A new bridge counts from 0 again, which is no reset."""
         if message.data > self._resets:
             self._pose = Pose()
+            self._covariance = _certain()
             self._driven_m = 0.0
             self._points.clear()
         self._resets = message.data
@@ -90,15 +100,19 @@ class OdometryNode(Node):
         if math.isfinite(speed_mps) and math.isfinite(yaw_rate_radps):
             before = self._pose
             self._pose = dead_reckoned(before, speed_mps, yaw_rate_radps, dt_s)
+            self._covariance = grown(self._covariance, before, self._pose)
             self._driven_m += math.hypot(self._pose.x_m - before.x_m, self._pose.y_m - before.y_m)
             self._publish_odometry(message.twist)
             self._extend_path()
 
     def _publish_odometry(self, twist: Twist) -> None:
-        odometry = Odometry(header=self._header(self._frame), child_frame_id=self._child)
-        odometry.pose.pose = self._pose_message().pose
-        odometry.twist.twist = twist
-        self._odometry.publish(odometry)
+        if self._odometry.get_subscription_count():
+            odometry = conversions.odometry(
+                self._header(self._frame), self._child, self._pose, self._covariance
+            )
+            odometry.twist.twist = twist
+            odometry.twist.covariance[0] = odometry.twist.covariance[35] = _TWIST_VARIANCE
+            self._odometry.publish(odometry)
         if self._transforms:
             self._transforms.publish(TFMessage(transforms=[self._transform()]))
 
@@ -124,7 +138,8 @@ class OdometryNode(Node):
         head = Header(stamp=message.header.stamp, frame_id=self._child)
         marker = Marker(header=head, ns=topics.PREDICTED_PATH, type=Marker.LINE_STRIP)
         marker.points = [
-            Point(x=float(x), y=float(y), z=0.0) for x, y in predicted_path(steering_rad)
+            Point(x=float(x) + REAR_AXLE_M, y=float(y), z=0.0)
+            for x, y in predicted_path(steering_rad)
         ]
         marker.scale.x = 0.2
         marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
@@ -145,19 +160,20 @@ class OdometryNode(Node):
     def _pose_message(self) -> PoseStamped:
         stamped = PoseStamped(header=self._header(self._frame))
         stamped.pose.position.x, stamped.pose.position.y = self._pose.x_m, self._pose.y_m
-        stamped.pose.orientation = self._orientation()
+        stamped.pose.orientation = conversions.orientation(self._pose.yaw_rad)
         return stamped
-
-    def _orientation(self) -> Quaternion:
-        half = 0.5 * self._pose.yaw_rad
-        return Quaternion(x=0.0, y=0.0, z=math.sin(half), w=math.cos(half))
 
     def _transform(self) -> TransformStamped:
         transform = TransformStamped(header=self._header(self._frame), child_frame_id=self._child)
         transform.transform.translation.x = self._pose.x_m
         transform.transform.translation.y = self._pose.y_m
-        transform.transform.rotation = self._orientation()
+        transform.transform.rotation = conversions.orientation(self._pose.yaw_rad)
         return transform
+
+
+def _certain() -> npt.NDArray[np.float64]:
+    """Return the covariance (3, 3) of x, y and yaw at the start."""
+    return np.zeros((3, 3))
 
 
 def main(args: list[str] | None = None) -> int:

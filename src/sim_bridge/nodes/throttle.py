@@ -4,28 +4,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
-from std_msgs.msg import Float32
+from rclpy.subscription import Subscription
+from std_msgs.msg import Float32, String
 
 from sim_bridge import topics
-from sim_bridge.control.speed_controller import (
-    LATERAL_LIMIT_MPS2,
-    PiController,
-    PiGains,
-    SpeedController,
-)
+from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, PiGains, SpeedController
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
-from steering_net.ros.parameters import Parameter, declare
+from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
 
@@ -34,16 +29,21 @@ _MAX_LIMIT_MPS = 60.0
 PARAMETERS = (
     Parameter('speed_limit', 6.7, 'Speed limit, m/s.', 0.0, _MAX_LIMIT_MPS, read_only=False),
     Parameter(
-        'law', 'proportional', 'Control law for the throttle.', choices=('proportional', 'pi')
+        'law',
+        'proportional',
+        'Control law for the throttle.',
+        choices=('proportional', 'pi'),
+        read_only=False,
     ),
-    Parameter('kp', 0.5, 'Gain of law pi, throttle per m/s.', 0.0, 10.0),
-    Parameter('ki', 0.1, 'Integral gain of law pi, throttle per m.', 0.0, 10.0),
+    Parameter('kp', 0.5, 'Gain of law pi, throttle per m/s.', 0.0, 10.0, read_only=False),
+    Parameter('ki', 0.1, 'Integral gain of law pi, throttle per m.', 0.0, 10.0, read_only=False),
     Parameter(
         'lateral_acceleration_limit',
         LATERAL_LIMIT_MPS2,
         'Largest lateral acceleration in curves, m/s^2; 0: no limit.',
         0.0,
         20.0,
+        read_only=False,
     ),
     Parameter('cars', 1, 'Number of cars, the same as of the bridge.', 1, topics.MAX_CARS),
 )
@@ -53,21 +53,31 @@ class CarThrottle:
     """Topics and speed controller of one car."""
 
     def __init__(
-        self, node: Node, prefix: str, controller: SpeedController, clock: Callable[[], float]
+        self,
+        node: Node,
+        prefix: str,
+        controller: SpeedController,
+        clock: Callable[[], float],
+        on_limit: Callable[[float], None],
     ) -> None:
+        """`on_limit` gets each good limit of the topic `speed_limit`, m/s."""
         self.controller = controller
         self.speeds = 0
+        self._limit_mps = controller.limit_mps
+        self._factor = 1.0
         self._clock = clock
         self._node = node
         self._speed_topic = prefix + topics.SPEED
         self._publisher = node.create_publisher(Float32, prefix + topics.THROTTLE_COMMAND, NEWEST)
         self._limits = node.create_publisher(Float32, prefix + topics.ACTIVE_SPEED_LIMIT, LATCHED)
-        inputs = {topics.SPEED: self._on_speed, topics.SPEED_LIMIT: self._on_limit}
-        if controller.uses_steering:
-            inputs[topics.STEERING_ANGLE] = self._on_angle
-        for topic, callback in inputs.items():
-            node.create_subscription(Float32, prefix + topic, callback, NEWEST)
-        self.publish_limit()
+        self._take_limit = on_limit
+        self._angle_topic = prefix + topics.STEERING_ANGLE
+        self._angles: Subscription | None = None
+        node.create_subscription(Float32, self._speed_topic, self._on_speed, NEWEST)
+        node.create_subscription(Float32, prefix + topics.SPEED_LIMIT, self._on_limit, NEWEST)
+        node.create_subscription(Float32, prefix + topics.SPEED_FACTOR, self._on_factor, LATCHED)
+        node.create_subscription(String, prefix + topics.DRIVER, self._on_driver, LATCHED)
+        self.update()
 
     def is_matched(self) -> bool:
         """Whether the bridge publishes speeds and subscribes to the throttle."""
@@ -75,12 +85,24 @@ class CarThrottle:
         return speeds > 0 and self._publisher.get_subscription_count() > 0
 
     def set_limit(self, limit_mps: float) -> None:
-        """Set the speed limit, and publish it."""
-        self.controller.limit_mps = limit_mps
+        """Set the speed limit, and publish what applies of it."""
+        self._limit_mps = limit_mps
+        self.controller.limit_mps = self._factor * limit_mps
         self.publish_limit()
 
+    def update(self) -> None:
+        """Publish the speed limit; subscribe to the steering angle if the controller uses it."""
+        self.publish_limit()
+        if self.controller.uses_steering and self._angles is None:
+            self._angles = self._node.create_subscription(
+                Float32, self._angle_topic, self._on_angle, NEWEST
+            )
+        elif not self.controller.uses_steering and self._angles is not None:
+            self._node.destroy_subscription(self._angles)
+            self._angles = None
+
     def publish_limit(self) -> None:
-        """Publish the speed limit."""
+        """Publish the speed limit that applies."""
         self._limits.publish(conversions.float_message(self.controller.limit_mps))
 
     def _on_speed(self, message: Float32) -> None:
@@ -91,13 +113,22 @@ class CarThrottle:
         throttle = self.controller.throttle(speed_mps, self._clock())
         self._publisher.publish(conversions.float_message(throttle))
 
+    def _on_factor(self, message: Float32) -> None:
+        """Take the share of the limit that the monitor of the steering node allows."""
+        if 0.0 <= message.data <= 1.0:
+            self._factor = float(message.data)
+            self.set_limit(self._limit_mps)
+
+    def _on_driver(self, _: String) -> None:
+        self.controller.forget()
+
     def _on_angle(self, message: Float32) -> None:
         if math.isfinite(message.data):
             self.controller.steering_rad = float(message.data)
 
     def _on_limit(self, message: Float32) -> None:
         if 0.0 <= message.data <= _MAX_LIMIT_MPS:
-            self.set_limit(float(message.data))
+            self._take_limit(round(float(message.data), 6))
         else:
             self._node.get_logger().warning(
                 f'speed_limit {message.data} ignored: it must be 0..{_MAX_LIMIT_MPS:g} m/s',
@@ -110,9 +141,8 @@ class ThrottleNode(Node):
 
     def __init__(self) -> None:
         super().__init__('throttle')
-        values: dict[str, Any] = declare(self, PARAMETERS)
-        self._law: str = values['law']
-        self._prefixes = topics.prefixes(values['cars'])
+        self._values: dict[str, Any] = declare(self, PARAMETERS)
+        self._prefixes = topics.prefixes(self._values['cars'])
         self._readiness = Readiness(
             self,
             {
@@ -121,11 +151,13 @@ class ThrottleNode(Node):
             },
         )
         self._cars = [
-            CarThrottle(self, prefix, _controller(values), self._now_s)
-            for prefix in self._prefixes
+            CarThrottle(
+                self, prefix, _controller(self._values), self._now_s, partial(self._limit, number)
+            )
+            for number, prefix in enumerate(self._prefixes)
         ]
         self._diagnostics = Diagnostics(self, self._prefixes)
-        self.add_on_set_parameters_callback(self._on_parameters)
+        on_change(self, PARAMETERS, self._change)
         steady_timer(self, PERIOD_S, self._publish_diagnostics)
 
     def _now_s(self) -> float:
@@ -135,12 +167,25 @@ class ThrottleNode(Node):
     def _is_matched(self, number: int) -> bool:
         return self._cars[number].is_matched()
 
-    def _on_parameters(self, changed: list[RosParameter]) -> SetParametersResult:
-        for parameter in changed:
-            if parameter.name == 'speed_limit':
-                for car in self._cars:
-                    car.set_limit(parameter.value)
-        return SetParametersResult(successful=True)
+    def _change(self, changed: dict[str, Any]) -> None:
+        """Apply parameters that were set while the node runs, to all cars."""
+        self._values |= changed
+        for car in self._cars:
+            car.controller.set_gains(_gains(self._values))
+            car.controller.lateral_limit_mps2 = self._values['lateral_acceleration_limit']
+            if 'speed_limit' in changed:
+                car.set_limit(changed['speed_limit'])
+            car.update()
+
+    def _limit(self, number: int, limit_mps: float) -> None:
+        """Apply a limit that came as a message for one car.
+
+        With a single car the parameter follows. With several cars it stays, because it is of all.
+        """
+        if len(self._cars) > 1:
+            self._cars[number].set_limit(limit_mps)
+        elif limit_mps != self._values['speed_limit']:
+            self.set_parameters([RosParameter('speed_limit', value=limit_mps)])
 
     def _publish_diagnostics(self) -> None:
         """Publish diagnostics, and the limit again so that plots show a line, not a point."""
@@ -154,7 +199,7 @@ class ThrottleNode(Node):
                     f'limit {car.controller.limit_mps:.1f} m/s',
                     {
                         'speed_limit_mps': car.controller.limit_mps,
-                        'law': self._law,
+                        'law': self._values['law'],
                         'speeds': car.speeds,
                     },
                 )
@@ -163,13 +208,14 @@ class ThrottleNode(Node):
         )
 
 
-def _controller(values: dict[str, Any]) -> SpeedController:
-    pi = PiController(PiGains(values['kp'], values['ki']))
-    return SpeedController(
-        limit_mps=values['speed_limit'],
-        lateral_limit_mps2=values['lateral_acceleration_limit'],
-        pi=pi if values['law'] == 'pi' else None,
-    )
+def _gains(values: Mapping[str, Any]) -> PiGains | None:
+    return PiGains(values['kp'], values['ki']) if values['law'] == 'pi' else None
+
+
+def _controller(values: Mapping[str, Any]) -> SpeedController:
+    controller = SpeedController(values['speed_limit'], values['lateral_acceleration_limit'])
+    controller.set_gains(_gains(values))
+    return controller
 
 
 def main(args: list[str] | None = None) -> int:

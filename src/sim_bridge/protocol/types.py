@@ -7,10 +7,14 @@ format to these values and back.
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Protocol
+
+_MAX_TRUTH_CHARS = 1000
+_MAX_TRUTH = 1e6
 
 
 class PacketError(ValueError):
@@ -49,12 +53,57 @@ class Control(Enum):
 
 
 @dataclass(frozen=True)
+class Truth:
+    """State of a car that a simulator knows and a real car would have to measure.
+
+    The pose is that of the car's origin in the frame of the track. speed_mps and yaw_rate_radps
+    are signed. cross_track_m: distance from the centre line, left positive. laps: number of
+    completed laps. lap_time_s: duration of the newest of them, 0 before the first. off_road:
+    whether a wheel is beside the road.
+    """
+
+    x_m: float
+    y_m: float
+    z_m: float
+    yaw_rad: float
+    pitch_up_rad: float
+    speed_mps: float
+    yaw_rate_radps: float
+    cross_track_m: float
+    laps: int
+    lap_time_s: float
+    off_road: bool
+
+    def text(self) -> str:
+        """Return the truth as a JSON object."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def parse(cls, text: str) -> Truth | None:
+        """Return the truth of a JSON object; None for an incomplete one or another text."""
+        try:
+            values = json.loads(text if len(text) <= _MAX_TRUTH_CHARS else '')
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(values, dict) or values.keys() != {one.name for one in fields(cls)}:
+            return None
+        if not all(isinstance(value, int | float) for value in values.values()):
+            return None
+        if not all(abs(value) <= _MAX_TRUTH for value in values.values()) or values['laps'] < 0:
+            return None
+        kinds: dict[str, type] = {'laps': int, 'off_road': bool}
+        return cls(**{name: kinds.get(name, float)(value) for name, value in values.items()})
+
+
+@dataclass(frozen=True)
 class Telemetry:
     """One frame of the simulator.
 
     steering_rad: present angle of the wheels, left positive. throttle: 0..1. speed_mps: magnitude.
     jpeg: the image of the camera as it was sent. run: number of resets so far; None for a
-    simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent.
+    simulator that accepts no `Control`. time_ns: simulated time; None if it is not sent. truth:
+    text for `Truth.parse`, because few drives need it; None if it is not sent. waits: whether the
+    simulator's world stands still until the answer.
     """
 
     steering_rad: float
@@ -63,6 +112,8 @@ class Telemetry:
     jpeg: bytes
     run: int | None = None
     time_ns: int | None = None
+    truth: str | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ returns is SI with REP-103 signs (metres, seconds, radians, left is positive). P
 frozen values out, and back. The bridge uses `UdacityLink`; the embedded simulator uses the
 inverses, `encode_telemetry` and `decode_command`.
 
-The embedded simulator adds the fields `run` and `time_ns` to its telemetry, which other servers
-ignore. It accepts the events of `Control`, which are sent only to a simulator with a `run`.
+The embedded simulator adds the fields `run`, `time_ns`, `truth` (a JSON object as text) and
+`waits` to its telemetry, which other servers ignore. It accepts the events of `Control`, which are
+sent only to a simulator with a `run`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ EVENT_MANUAL = 'manual'
 
 _FIELD_RUN = 'run'
 _FIELD_TIME = 'time_ns'
+_FIELD_TRUTH = 'truth'
+_FIELD_WAITS = 'waits'
 
 _MPS_PER_MPH = 0.44704
 
@@ -132,6 +135,8 @@ def _decode(payload: Mapping[str, object]) -> Telemetry:
         jpeg=_image(payload),
         run=_count(payload, _FIELD_RUN),
         time_ns=_count(payload, _FIELD_TIME),
+        truth=_truth_text(payload),
+        waits=_count(payload, _FIELD_WAITS) == 1,
     )
 
 
@@ -140,6 +145,11 @@ def _count(payload: Mapping[str, object], field: str) -> int | None:
     raw = payload.get(field)
     is_number = isinstance(raw, str) and raw.isascii() and raw.isdecimal() and len(raw) < 19
     return int(str(raw)) if is_number else None
+
+
+def _truth_text(payload: Mapping[str, object]) -> str | None:
+    raw = payload.get(_FIELD_TRUTH)
+    return raw if isinstance(raw, str) else None
 
 
 def _speed_mps(payload: Mapping[str, object]) -> tuple[float, str]:
@@ -158,6 +168,10 @@ def encode_telemetry(telemetry: Telemetry, culture: Culture) -> dict[str, str]:
     for field, value in ((_FIELD_RUN, telemetry.run), (_FIELD_TIME, telemetry.time_ns)):
         if value is not None:
             fields[field] = str(value)
+    if telemetry.truth is not None:
+        fields[_FIELD_TRUTH] = telemetry.truth
+    if telemetry.waits:
+        fields[_FIELD_WAITS] = '1'
     return fields
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags: MCAP files as `ros2 bag` writes them. Messages are stored and read as their CDR bytes.
+"""Bags as `ros2 bag` writes them. Messages are stored and read as their CDR bytes.
 
 Recording and replaying decode nothing. Stamps, commands and frames that are exported or compared
 are decoded without ROS.
@@ -7,17 +7,13 @@ are decoded without ROS.
 
 from __future__ import annotations
 
-import struct
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import zstandard
-from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Schema
-from mcap.stream_reader import StreamReader
+import numpy as np
 from rosbags.interfaces import (
     Connection,
     Qos,
@@ -27,37 +23,26 @@ from rosbags.interfaces import (
     QosReliability,
     QosTime,
 )
-from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
-from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
+from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from sim_bridge.errors import UsageError
-from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND, TOPICS
-
-_TYPES = get_typestore(Stores.ROS2_KILTED)
-_FORMAT_VERSION = 9
-# Exceptions that the two libraries raise for truncated or damaged files.
-_DAMAGE = (
-    ReaderError,
-    McapError,
-    struct.error,
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    AssertionError,
-    RuntimeError,
-    TypeError,
-    zstandard.ZstdError,
-    rosbags_zstd.ZstdError,
+from sim_bridge.recording.storage import DAMAGE, BagError, Storage, one_line
+from sim_bridge.topics import (
+    COMPRESSED_FRAME,
+    OPTICAL_FRAME,
+    SPEED,
+    STEERING_COMMAND,
+    TOPICS,
+    car_of,
 )
+from steering_net.errors import ImageError
+from steering_net.vision.frame_size import as_frame
+from steering_net.vision.preprocessing import decode_jpeg
 
+TYPES = get_typestore(Stores.ROS2_KILTED)
+_FORMAT_VERSION = 9
+_SHOWN_TOPICS = 20
 _FOREVER = QosTime(sec=9223372036, nsec=854775807)
-
-
-class BagError(UsageError):
-    """A bag that cannot be read or written; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +87,10 @@ class Record:
         Raises BagError if the bytes are not a message of this type.
         """
         try:
-            return _TYPES.deserialize_cdr(self.cdr, self.type)
-        except _DAMAGE as error:
+            return TYPES.deserialize_cdr(self.cdr, self.type)
+        except DAMAGE as error:
             raise BagError(
-                f'{self.topic} has a message that is not {self.type}: {error}'
+                f'{self.topic} has a message that is not {self.type}: {one_line(error)}'
             ) from error
 
     def frame(self) -> Any:
@@ -132,11 +117,52 @@ class Record:
         """Return whether the topic has this relative name in any namespace."""
         return f'/{self.topic.lstrip("/")}'.endswith(f'/{name}')
 
+    def is_of_car(self, car: int | str) -> bool:
+        """Return whether the topic is that of the car with this number or this namespace."""
+        if isinstance(car, int):
+            return car_of(self.topic) == car
+        return f'/{car.strip("/")}/' in f'/{self.topic.lstrip("/")}'
+
 
 def stamp_ns(message: Any) -> int:
     """Return the header stamp of a decoded message, ns."""
     stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def frame_cdr(stamp: int, jpeg: bytes) -> bytes:
+    """Return the CDR bytes of a frame with this stamp, ns."""
+    image = _new(COMPRESSED_FRAME, header=_header(stamp, OPTICAL_FRAME), format='jpeg',
+                 data=np.frombuffer(jpeg, np.uint8))  # fmt: skip
+    return _encoded(image)
+
+
+def number_cdr(value: float) -> bytes:
+    """Return the CDR bytes of a Float32."""
+    return _encoded(_new(SPEED, data=value))
+
+
+def command_cdr(stamp: int, steering_rad: float) -> bytes:
+    """Return the CDR bytes of a command for the frame with this stamp, ns."""
+    nothing = np.array([])
+    return _encoded(
+        _new(STEERING_COMMAND, header=_header(stamp, ''), name=['steering'],
+             position=np.array([steering_rad]), velocity=nothing, effort=nothing)
+    )  # fmt: skip
+
+
+def _new(topic: str, **fields: Any) -> Any:
+    return TYPES.types[TOPICS[topic].type](**fields)
+
+
+def _header(stamp: int, frame_id: str) -> Any:
+    seconds, nanoseconds = divmod(stamp, 1_000_000_000)
+    time = TYPES.types['builtin_interfaces/msg/Time'](sec=seconds, nanosec=nanoseconds)
+    return TYPES.types['std_msgs/msg/Header'](stamp=time, frame_id=frame_id)
+
+
+def _encoded(message: Any) -> bytes:
+    return bytes(TYPES.serialize_cdr(message, message.__msgtype__))
 
 
 class BagWriter:
@@ -156,13 +182,18 @@ class BagWriter:
         except (WriterError, OSError) as error:
             raise BagError(f'cannot record to {path}: {error}') from error
 
+    @property
+    def unit(self) -> str:
+        """Name of what `messages` counts."""
+        return 'messages'
+
     def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
         """Add a topic. Raises BagError if the definition of the message type is unknown."""
-        if message_type not in _TYPES.fielddefs:
+        if message_type not in TYPES.fielddefs:
             raise BagError(f'{name} is not recorded: the definition of {message_type} is unknown')
         with self._lock:
             self._connections[name] = self._writer.add_connection(
-                name, message_type, typestore=_TYPES, offered_qos_profiles=[offer.profile()]
+                name, message_type, typestore=TYPES, offered_qos_profiles=[offer.profile()]
             )
 
     def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
@@ -180,80 +211,45 @@ class BagWriter:
 class Bag:
     """A bag to read. Iterating over it yields its records, sorted by time.
 
-    car: number of the car whose records are read; 0: all cars. trouble: after an iteration the
-    reason why it ended before the end of the bag, or ''.
+    car: number or namespace of the car whose records are read; 0: all cars. trouble: after an
+    iteration, what is odd about the bag, such as the reason why it ended before its end, or ''.
     """
 
     path: Path
-    car: int = 0
+    car: int | str = 0
     trouble: str = field(default='', init=False)
 
     def __post_init__(self) -> None:
-        if not self.path.exists():
-            raise BagError(f'there is no bag {self.path}')
+        """Raise BagError if there is no bag of ROS 2."""
+        self._storage = Storage(self.path)
 
     def __iter__(self) -> Iterator[Record]:
         self.trouble = ''
         read = 0
         for record in self._records():
             read += 1
-            if not self.car or f'/car_{self.car}/' in record.topic:
+            if not self.car or record.is_of_car(self.car):
                 yield record
-        if self.trouble:
-            self.trouble = f'{self.path} is incomplete, {read} messages were read: {self.trouble}'
+        if remark := self._remark():
+            what, _, reason = remark.partition(': ')
+            reason = f': {reason}' if reason else ''
+            self.trouble = f'{self.path} {what}, {read} messages were read{reason}'
         if not read:
             raise BagError(self.trouble or f'the bag {self.path} holds no messages')
 
     def offers(self) -> dict[str, Offer]:
         """Return the offers of the publishers by topic; {} if the index of the bag is damaged."""
-        try:
-            with Reader(self.path) as reader:
-                return {
-                    connection.topic: _offer(connection.ext.offered_qos_profiles)
-                    for connection in reader.connections
-                }
-        except _DAMAGE:
-            return {}
+        return {
+            connection.topic: _offer(connection.ext.offered_qos_profiles)
+            for connection in self._storage.connections()
+        }
 
     def _records(self) -> Iterator[Record]:
-        try:
-            reader = Reader(self.path)
-            reader.open()
-        except _DAMAGE as error:
-            yield from self._salvaged(str(error))
-            return
-        try:
-            for connection, time_ns, cdr in reader.messages():
-                yield Record(connection.topic, connection.msgtype, time_ns, bytes(cdr))
-        except _DAMAGE as error:
-            self.trouble = _one_line(error)
-        finally:
-            reader.close()
+        return (Record(*stored) for stored in self._storage.messages())
 
-    def _salvaged(self, reason: str) -> Iterator[Record]:
-        """Read MCAP files from the beginning, because the index at their end is missing."""
-        files = sorted(self.path.glob('*.mcap')) if self.path.is_dir() else [self.path]
-        self.trouble = _one_line(reason) or 'there is no MCAP file'
-        for file in files:
-            with file.open('rb') as stream:
-                try:
-                    yield from _stream_records(stream)
-                except _DAMAGE as error:
-                    self.trouble = _one_line(error)
-
-
-def _stream_records(stream: Any) -> Iterator[Record]:
-    schemas: dict[int, Schema] = {}
-    channels: dict[int, Channel] = {}
-    for record in StreamReader(stream).records:
-        if isinstance(record, Schema):
-            schemas[record.id] = record
-        elif isinstance(record, Channel):
-            channels[record.id] = record
-        elif isinstance(record, Message):
-            channel = channels[record.channel_id]
-            name = schemas[channel.schema_id].name
-            yield Record(channel.topic, name, record.log_time, record.data)
+    def _remark(self) -> str:
+        """Return what was odd about the records that were read, or ''."""
+        return self._storage.remark
 
 
 def _offer(profiles: list[Qos]) -> Offer:
@@ -268,8 +264,34 @@ def _offer(profiles: list[Qos]) -> Offer:
     )
 
 
-def _one_line(error: object) -> str:
-    text = ' '.join(str(error).split())
-    if isinstance(error, McapError | EOFError | struct.error) or not text:
-        return 'it ends in the middle of a record'
-    return text[:200]
+def check_car(bag: Bag, frame_topics: Collection[str]) -> None:
+    """Raise BagError unless these topics of frames, which a bag holds, are those of one car."""
+    if len(frame_topics) == 1:
+        return
+    if frame_topics:
+        raise BagError(
+            f'{bag.path} holds several cars: {_cars(frame_topics)}; choose one with --car'
+        )
+    if bag.car:
+        others = {record.topic for record in replace(bag, car=0) if record.is_of(COMPRESSED_FRAME)}
+        raise BagError(
+            f'{bag.path} holds no {COMPRESSED_FRAME} of car {bag.car}; '
+            f'it holds that of {_cars(others) or "no car"}'
+        )
+    topics = ', '.join(sorted({record.topic for record in bag})[:_SHOWN_TOPICS])
+    raise BagError(f'{bag.path} holds no {COMPRESSED_FRAME}; its topics are {topics}')
+
+
+def undecodable(record: Record) -> str:
+    """Return the reason why the frame in a record cannot be decoded, or ''."""
+    try:
+        as_frame(decode_jpeg(record.frame().data.tobytes()))
+    except ImageError as error:
+        return str(error)
+    return ''
+
+
+def _cars(frame_topics: Collection[str]) -> str:
+    """Return the names of the cars with these topics of frames."""
+    names = (topic.removesuffix(COMPRESSED_FRAME).strip('/') for topic in sorted(frame_topics))
+    return ', '.join(name or 'one without a name' for name in names)

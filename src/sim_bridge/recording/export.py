@@ -6,16 +6,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.recording.bag import Bag, BagError, stamp_ns
+from sim_bridge.recording.bag import Bag, check_car, stamp_ns
+from sim_bridge.recording.frame_folder import unused_image
+from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
+    PERSON_COMMAND,
     SPEED,
     STEERING_ANGLE,
     STEERING_COMMAND,
@@ -23,6 +25,7 @@ from sim_bridge.topics import (
 )
 from sim_bridge.visualization import overlay
 from steering_net.data.driving_log import recorder_row
+from steering_net.data.frame_files import LeftOut
 from steering_net.errors import ImageError
 from steering_net.vision.preprocessing import decode_jpeg
 
@@ -31,7 +34,10 @@ _VIDEO_LONGEST_FRAME_S = 0.5
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a bag with the values at its time, SI, left positive; None if unknown."""
+    """One frame of a bag with the values at its time, SI, left positive; None if unknown.
+
+    is_by_person: the command is that of a person or planner, which drove in place of the network.
+    """
 
     stamp_ns: int
     jpeg: bytes
@@ -40,6 +46,7 @@ class Frame:
     throttle: float | None
     commanded_rad: float | None
     latency_ms: float | None
+    is_by_person: bool = False
 
 
 class _Series:
@@ -70,23 +77,27 @@ def frames(bag: Bag) -> Iterator[Frame]:
     Raises BagError if there are no frames, or if a topic has another type than in `TOPICS`.
     """
     series = {STEERING_ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
-    commands: dict[int, tuple[float, int]] = {}
+    by_network: dict[int, tuple[float, int]] = {}
+    by_person: dict[int, tuple[float, int]] = {}
+    commands = {STEERING_COMMAND: by_network, PERSON_COMMAND: by_person}
+    topics = set()
     for record in bag:
-        if record.is_of(STEERING_COMMAND):
-            stamp, commanded_rad = record.command()
-            commands[stamp] = commanded_rad, record.time_ns
+        if record.is_of(COMPRESSED_FRAME):
+            topics.add(record.topic)
+        for name, of_stamp in commands.items():
+            if record.is_of(name):
+                stamp, commanded_rad = record.command()
+                of_stamp[stamp] = commanded_rad, record.time_ns
         for name, values in series.items():
             if record.is_of(name):
                 values.add(record.time_ns, record.number())
-    topic = ''
+    check_car(bag, topics)
     for record in bag:
         if record.is_of(COMPRESSED_FRAME):
-            if record.topic != (topic or record.topic):
-                raise BagError(f'{bag.path} holds several cars; choose one with `export --car N`')
-            topic = record.topic
             image = record.frame()
             stamp = stamp_ns(image)
-            answered_rad, answered_ns = commands.get(stamp, (None, None))
+            network = by_network.get(stamp, (None, None))
+            answered_rad, answered_ns = by_person.get(stamp, network)
             yield Frame(
                 stamp_ns=stamp,
                 jpeg=image.data.tobytes(),
@@ -94,12 +105,16 @@ def frames(bag: Bag) -> Iterator[Frame]:
                 speed_mps=series[SPEED].nearest(record.time_ns),
                 throttle=series[THROTTLE].nearest(record.time_ns),
                 commanded_rad=answered_rad,
-                latency_ms=None if answered_ns is None else 1e-6 * (answered_ns - stamp),
+                latency_ms=_latency_ms(stamp, answered_ns),
+                is_by_person=stamp in by_person,
             )
-    if not topic:
-        raise BagError(
-            f'{bag.path} holds no {COMPRESSED_FRAME}{f" of car {bag.car}" if bag.car else ""}'
-        )
+
+
+def _latency_ms(stamp: int, answered_ns: int | None) -> float | None:
+    """Return the time from a frame to its command; None if they have no times of their own."""
+    if answered_ns is None or answered_ns <= stamp:
+        return None
+    return 1e-6 * (answered_ns - stamp)
 
 
 def export_log(bag: Bag, folder: Path) -> int:
@@ -112,19 +127,21 @@ def export_log(bag: Bag, folder: Path) -> int:
     if log.exists():
         raise BagError(f'{log} already exists; name another folder')
     images = folder / 'IMG'
+    if next(frames(bag)).steering_rad is None:
+        raise BagError(
+            f'{bag.path} holds no steering: a bag needs {STEERING_ANGLE}, a log a column steering'
+        )
     images.mkdir(parents=True, exist_ok=True)
     partial = log.with_suffix('.part')
     rows = 0
     with partial.open('w', encoding='utf-8', newline='') as file:
         for frame in frames(bag):
-            if frame.steering_rad is None:
-                raise BagError(f'{bag.path} holds no {STEERING_ANGLE}')
-            path = _unused(images, frame.stamp_ns)
+            path = unused_image(images, frame.stamp_ns, 'center_')
             path.write_bytes(frame.jpeg)
             file.write(
                 recorder_row(
                     str(path.resolve()),
-                    frame.steering_rad,
+                    frame.steering_rad or 0.0,
                     frame.throttle or 0.0,
                     frame.speed_mps or 0.0,
                 )
@@ -134,30 +151,27 @@ def export_log(bag: Bag, folder: Path) -> int:
     return rows
 
 
-def _unused(images: Path, stamp_ns: int) -> Path:
-    """Return a file name with the frame's time, as the recorder does, or the next free time."""
-    while True:
-        moment = datetime.fromtimestamp(stamp_ns // 1_000_000 / 1000, tz=UTC)
-        name = f'center_{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg'
-        if not (images / name).exists():
-            return images / name
-        stamp_ns += 1_000_000
+def export_video(
+    bag: Bag, path: Path, limit_mps: float | None = None, rate_hz: float | None = None
+) -> int:
+    """Write an MP4 with overlays; return the number of frames.
 
-
-def export_video(bag: Bag, path: Path, limit_mps: float | None = None) -> int:
-    """Write an MP4 with overlays at the bag's mean frame rate; return the number of frames.
-
-    Raises BagError if OpenCV cannot write the file or the folder does not exist.
+    `rate_hz` is the frame rate; without it, it is the mean rate of the bag. Frames that cannot be
+    decoded are left out with a warning. Raises BagError if none can, if OpenCV cannot write the
+    file or if the folder does not exist.
     """
     if not path.absolute().parent.is_dir():
         raise BagError(f'{path}: there is no folder {path.absolute().parent}; create it')
     writer: cv2.VideoWriter | None = None
     written = 0
-    rate_hz = _frame_rate_hz(bag)
+    left_out = LeftOut(str(bag.path))
+    rate_hz = rate_hz or _frame_rate_hz(bag)
     try:
         for frame in frames(bag):
-            drawing = _drawing(frame, limit_mps)
-            if drawing is None:
+            try:
+                drawing = _drawing(frame, limit_mps)
+            except ImageError as error:
+                left_out.add(str(frame.stamp_ns), error)
                 continue
             writer = writer or _open_video(path, rate_hz, drawing)
             writer.write(cv2.cvtColor(drawing, cv2.COLOR_RGB2BGR))
@@ -165,10 +179,13 @@ def export_video(bag: Bag, path: Path, limit_mps: float | None = None) -> int:
     finally:
         if writer:
             writer.release()
+    if not written:
+        raise BagError(f'no frame of {bag.path} can be decoded{left_out.last_reason}')
+    left_out.warn()
     return written
 
 
-def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | None:
+def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8]:
     reading = overlay.Reading(
         commanded_rad=frame.commanded_rad,
         recorded_rad=frame.steering_rad,
@@ -177,10 +194,7 @@ def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8] | N
         throttle=frame.throttle,
         latency_ms=frame.latency_ms,
     )
-    try:
-        return overlay.draw(decode_jpeg(frame.jpeg), reading)
-    except ImageError:
-        return None
+    return overlay.draw(decode_jpeg(frame.jpeg), reading)
 
 
 def _frame_rate_hz(bag: Bag) -> float:

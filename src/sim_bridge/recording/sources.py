@@ -9,35 +9,69 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.recording.bag import Bag, BagError
+from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.export import frames
+from sim_bridge.recording.log_bag import LogBag
+from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
 from sim_bridge.topics import STEERING_ANGLE
-from steering_net.data.driving_log import smooth
-from steering_net.data.recording import Recording, read_folder
-from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera, turned
+from steering_net.data.driving_log import read_log, smooth
+from steering_net.data.horizon import with_camera
+from steering_net.data.recording import Recording, camera_of, find_log, from_log, read_folder
+from steering_net.vision.camera_model import AUTONOMOUS, find_camera, turned
 from steering_net.vision.frame_size import as_frame
 
 _LOG = logging.getLogger(__name__)
 _QUALITY = 92
 
 
-def is_bag(path: Path) -> bool:
-    """Return whether this is an MCAP file or a folder that holds one."""
-    return path.suffix == '.mcap' or (path.is_dir() and any(path.glob('*.mcap')))
-
-
-def open_recording(path: Path, recorded_with: str = '') -> Recording:
+def open_recording(
+    path: Path, recorded_with: str = '', steering_unit: str = '', car: int | str = 0
+) -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
-    `recorded_with` is the camera of its frames, in the notation of `find_camera`. If it is empty,
-    the camera is that of Autonomous mode for a bag and that of Training mode for a log. Raises
+    `recorded_with` is the camera of its frames, in the notation of `find_camera`; see
+    `know_camera` for an empty one. `steering_unit` is the unit of a log, as `read_log` takes it.
+    `car` is the number or the namespace of the car of a bag with several; 0: the only one. Raises
     LogError or BagError if there is no recording.
     """
     if is_bag(path):
-        return read_bag(path, recorded_with or AUTONOMOUS)
-    return read_folder(path, recorded_with or TRAINING)
+        reason = 'as given' if recorded_with else 'because it is a bag'
+        recording = read_bag(path, recorded_with or AUTONOMOUS, car)
+        return replace(recording, camera_reason=reason)
+    return know_camera(read_folder(path, steering_unit=steering_unit), recorded_with)
+
+
+def know_camera(recording: Recording, recorded_with: str) -> Recording:
+    """Return the recording of a log with the given camera, or with the one of its horizon.
+
+    The recording's own camera is the one that the names of its frames tell. It is assumed if
+    the horizon tells none.
+    """
+    if recorded_with:
+        return replace(recording, camera=recorded_with, camera_reason='as given')
+    return with_camera(recording)
+
+
+def log_camera(path: Path, steering_unit: str = '') -> str:
+    """Return the camera of a log, found by its horizon; LogError if there is no log."""
+    log = read_log(find_log(path), steering_unit)
+    return with_camera(from_log(log, camera_of(row.center for row in log.rows))).camera
+
+
+def usual_camera(path: Path, steering_unit: str = '') -> str:
+    """Return the camera of a recording for which the user names none."""
+    return AUTONOMOUS if is_bag(path) else log_camera(path, steering_unit)
+
+
+def open_bag(path: Path, car: int | str = 0, steering_unit: str = '') -> Bag:
+    """Open a bag, or a log or a folder of frames as a bag; see `open_recording`."""
+    if is_bag(path):
+        return Bag(path, car)
+    if not path.exists():
+        raise BagError(f'there is no bag {path}, and no log and no folder of this name')
+    return LogBag(path, car, steering_unit)
 
 
 def turned_down(recording: Recording, angle_rad: float) -> Recording:
@@ -54,15 +88,17 @@ def turned_down(recording: Recording, angle_rad: float) -> Recording:
     return replace(recording, load=load)
 
 
-def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
+def read_bag(path: Path, camera: str = AUTONOMOUS, car: int | str = 0) -> Recording:
     """Read the frames of a bag, each with the command that carries its stamp.
 
-    A bag without commands is one of manual driving: the steering is the wheels' angle at each
-    frame, and the target is the centred one-second mean of that angle, because the angle jumps
-    with each key press. Frames without steering are left out with a warning. The JPEG bytes are
-    kept in memory, about 10 kB per frame. `camera` took the frames.
+    While a person or planner drove, it is the command that was sent, not that of the network. Its
+    target is the centred one-second mean, because a person steers in jumps. A bag without commands
+    is one of manual driving: the steering is the wheels' angle at each frame, and the target is
+    such a mean too. Frames without steering are left out with a warning. The JPEG bytes are kept
+    in memory, about 10 kB per frame. `camera` took the frames. `car` is the car, as
+    `open_recording` takes it.
     """
-    bag = Bag(path)
+    bag = Bag(path, car)
     found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
     if bag.trouble:
         _LOG.warning('%s', bag.trouble)
@@ -78,12 +114,13 @@ def read_bag(path: Path, camera: str = AUTONOMOUS) -> Recording:
         _LOG.warning('%s: %d frames without steering left out', path, len(found) - len(steered))
     times_s = np.array([frame.stamp_ns for frame, _ in steered], np.float64) * 1e-9
     steering_rad = np.array([rad for _, rad in steered], np.float64)
+    is_steered_by_hand = [frame.is_by_person or not is_commanded for frame, _ in steered]
     jpegs = [frame.jpeg for frame, _ in steered]
     return Recording(
         name=str(path),
         times_s=times_s,
         steering_rad=steering_rad,
-        target_rad=steering_rad if is_commanded else smooth(times_s, steering_rad),
+        target_rad=np.where(is_steered_by_hand, smooth(times_s, steering_rad), steering_rad),
         speed_mps=np.array([frame.speed_mps or 0.0 for frame, _ in steered]),
         frame_names=[str(frame.stamp_ns) for frame, _ in steered],
         load=jpegs.__getitem__,

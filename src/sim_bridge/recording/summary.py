@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from sim_bridge.recording.sources import is_bag, read_bag, render_track
+from sim_bridge.recording.sources import know_camera, open_recording, render_track
+from sim_bridge.recording.storage import is_bag, storage_kind
 from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
-from steering_net.data.driving_log import BadRow, Log, find_image, read_log
-from steering_net.data.recording import Recording, find_log, from_log
+from steering_net.data.driving_log import BadRow, Log, read_log, troubles
+from steering_net.data.frame_files import find_image
+from steering_net.data.recording import Recording, camera_of, find_log, from_log
 from steering_net.errors import ImageError
-from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera
+from steering_net.vision.camera_model import find_camera
 from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
-_SHOWN_BAD_ROWS = 20
 _SHOWN_FRAMES = 12
 _LONGEST_GAP_S = 0.5
 
@@ -37,18 +38,21 @@ class Source:
     missing_images: int = 0
 
 
-def open_source(path: Path, recorded_with: str = '') -> Source:
+def open_source(
+    path: Path, recorded_with: str = '', steering_unit: str = '', car: int | str = 0
+) -> Source:
     """Open a log, a folder with a log, or a bag; LogError or BagError if it cannot be read.
 
-    `recorded_with` is the camera that took the frames. If it is empty, the camera is that of
-    Autonomous mode for a bag and that of Training mode for a log.
+    The options are those of `open_recording`.
     """
     if is_bag(path):
-        return Source(read_bag(path, recorded_with or AUTONOMOUS), 'a bag (MCAP)')
-    log = read_log(find_log(path))
+        recording = open_recording(path, recorded_with, car=car)
+        return Source(recording, f'a bag ({storage_kind(path)})')
+    log = read_log(find_log(path), steering_unit)
     cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
     missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
-    recording = from_log(log, recorded_with or TRAINING)
+    named = from_log(log, camera_of(row.center for row in log.rows))
+    recording = know_camera(named, recorded_with)
     return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)
 
 
@@ -70,6 +74,8 @@ def figures(source: Source) -> dict[str, Any]:
         'bad_rows': [asdict(bad) for bad in source.bad_rows],
         'cameras': list(source.cameras),
         'missing_images': source.missing_images,
+        'camera': recording.camera,
+        'camera_reason': recording.camera_reason,
         'zero_share': float(np.mean(recording.steering_rad == 0.0)),
         'steering_rad': _range(recording.steering_rad),
         'speed_mps': _range(recording.speed_mps),
@@ -83,11 +89,11 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield report['source']
     yield f'  format    {report["format"]}'
     yield f'  rows      {report["rows"]} good, {len(report["bad_rows"])} bad'
-    for bad in report['bad_rows'][:_SHOWN_BAD_ROWS]:
-        yield f'            line {bad["line"]}: {bad["reason"]}'
-    if len(report['bad_rows']) > _SHOWN_BAD_ROWS:
-        yield f'            and {len(report["bad_rows"]) - _SHOWN_BAD_ROWS} more'
+    for trouble in troubles([BadRow(**bad) for bad in report['bad_rows']]):
+        yield f'            {trouble}'
     yield f'  cameras   {", ".join(report["cameras"])}; {report["missing_images"]} images missing'
+    reason = report['camera_reason']
+    yield f'  seen by   the camera {report["camera"]}{f", {reason}" if reason else ""}'
     zeros = 100 * report['zero_share']
     yield f'  steering  {low:.1f} to {high:.1f} degrees, left positive; {zeros:.1f} % exact zeros'
     slow, fast = report['speed_mps']
@@ -95,11 +101,16 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f'  speed     {slow:.1f} to {fast:.1f} m/s{rate}'
 
 
+def stem_of(recording: Recording) -> str:
+    """Return the beginning of the names of files about a recording."""
+    return '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+
+
 def write_pictures(source: Source, folder: Path) -> list[Path]:
     """Write a histogram of the steering, and sample frames if there are any; return the paths."""
     recording = source.recording
     folder.mkdir(parents=True, exist_ok=True)
-    stem = '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+    stem = stem_of(recording)
     files = [folder / f'{stem}_histogram.png']
     steering = {'recorded': recording.steering_rad, 'smoothed': recording.target_rad}
     degrees = {name: np.degrees(rad) for name, rad in steering.items()}

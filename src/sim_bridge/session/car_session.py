@@ -11,12 +11,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim_bridge.control.motion_controller import DriverCommand, is_finite
 from sim_bridge.protocol.types import HALT, Command, Control, Link, PacketError, Telemetry
-from sim_bridge.session.response_scheduler import Answer, Counters, ResponseScheduler, State
+from sim_bridge.session.answers import Answer
+from sim_bridge.session.arbiter import Arbiter, Driver, SourceTimeouts
+from sim_bridge.session.response_scheduler import ResponseScheduler
+from sim_bridge.session.status import Counters, State
 from sim_bridge.session.tokens import Limits
 
 SILENCE_S = 1.0
 """A car whose client has been silent for this time is free for another client."""
+
+PersonCommand = Callable[[int, Command], None]
+"""Gets the stamp of a frame, ns, and what a person's command for it became."""
 
 InspectImage = Callable[[bytes], str]
 """Returns the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
@@ -55,11 +62,20 @@ class CarSession:
     `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
     the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
     is whether the car is braked and kept standing, whichever client drives it. `resets` counts the
-    resets of its simulators. `stamp_ns` is the stamp of the newest frame.
+    resets of its simulators. `stamp_ns` is the stamp of the newest frame. `driver` is what drives.
+    `lock_step_refused` is whether lock-step is wanted and the simulator does not wait for it.
+
+    `on_driver` is called when `driver` has changed, `on_person_command` when the command of a
+    person was sent in answer to a frame.
     """
 
     def __init__(
-        self, limits: Limits, inspect_image: InspectImage, *, in_simulated_time: bool = False
+        self,
+        limits: Limits,
+        inspect_image: InspectImage,
+        *,
+        timeouts: SourceTimeouts | None = None,
+        in_simulated_time: bool = False,
     ) -> None:
         """`in_simulated_time`: stamp frames with the time of the simulator, if it sends it."""
         self.counters = Counters()
@@ -69,6 +85,11 @@ class CarSession:
         self.is_held = False
         self.resets = 0
         self.stamp_ns = 0
+        self.lock_step_refused = False
+        self.driver = Driver.NETWORK
+        self.on_driver: Callable[[], None] = lambda: None
+        self.on_person_command: PersonCommand = lambda _stamp_ns, _command: None
+        self._arbiter = Arbiter(timeouts or SourceTimeouts())
         self._in_simulated_time = in_simulated_time
         self._time_offset_ns: int | None = None
         self.client: SimulatorClient | None = None
@@ -76,6 +97,11 @@ class CarSession:
         self._inspect_image = inspect_image
         self._nodes_ready = True
         self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
+
+    def set_limits(self, limits: Limits, timeouts: SourceTimeouts) -> None:
+        """Use other time limits from now on, for the telemetry that waits too."""
+        self._limits = self._scheduler.limits = limits
+        self._arbiter.timeouts = timeouts
 
     @property
     def state(self) -> State | None:
@@ -97,11 +123,20 @@ class CarSession:
         return self._scheduler.speed_mps if self.client else 0.0
 
     @property
+    def signed_speed_mps(self) -> float:
+        """Speed of the car, m/s, negative if it moves backwards, as far as that is known."""
+        return self._scheduler.signed_speed_mps if self.client else 0.0
+
+    @property
     def free_s(self) -> float:
-        """Time from which on another client may take the car; never from a paused simulator."""
+        """Time from which on another client may take the car.
+
+        A simulator that is paused, or waits for a slow node in lock-step, does not lose it.
+        """
         if self.client is None:
             return -math.inf
-        return math.inf if self.state is State.PAUSED else self.client.heard_s + SILENCE_S
+        is_silent_on_purpose = self.state is State.PAUSED or self._scheduler.waits_for_nodes
+        return math.inf if is_silent_on_purpose else self.client.heard_s + SILENCE_S
 
     def is_free(self, now_s: float) -> bool:
         """Whether no client drives the car, or only one that has fallen silent."""
@@ -123,6 +158,7 @@ class CarSession:
     def release(self) -> None:
         """Leave the car without a client."""
         self.client = None
+        self._update_driver()
 
     def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
         """Take a telemetry of the client; return its frame if the nodes need it.
@@ -130,6 +166,7 @@ class CarSession:
         stamp_ns: time of receipt. `self.stamp_ns` is the stamp of the frame.
         """
         assert self.client is not None
+        self._end_silent_sources(now_s)
         try:
             frame = self._read(self.client.link, payload)
         except PacketError as error:
@@ -138,13 +175,15 @@ class CarSession:
             return None
         if frame is None:
             self._scheduler.manual(now_s)
+            self._update_driver()
             return None
         if self._is_from_before_a_reset(self.client, frame):
             self.counters.telemetry += 1
             self.counters.superseded += 1
             return None
         self.stamp_ns = max(self._stamp(frame, stamp_ns), self.stamp_ns + 1)
-        self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps)
+        self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps, waits=frame.waits)
+        self.lock_step_refused = self._limits.lock_step and not frame.waits
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
@@ -152,12 +191,28 @@ class CarSession:
         self._nodes_ready = nodes_ready
         if self.client:
             self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))
+        self._update_driver()
 
     def set_held(self, now_s: float, is_held: bool) -> None:
         """Hold the car, or release it, see `ResponseScheduler.set_held`."""
         self.is_held = is_held
         if self.client:
             self._answer(self._scheduler.set_held(now_s, is_held))
+        self._update_driver()
+
+    def person(self, now_s: float, source: Driver, command: DriverCommand) -> None:
+        """Take a command of a person or planner, which drives in place of the network."""
+        if not is_finite(command):
+            self.counters.rejected_commands += 1
+            return
+        self._arbiter.expire(now_s)
+        self._arbiter.hear(now_s, source, command)
+        self._arbitrate(now_s)
+
+    def release_joystick(self, now_s: float) -> None:
+        """Let the next source drive, because the dead-man button of the joystick is released."""
+        self._arbiter.release_joystick()
+        self._arbitrate(now_s)
 
     def control(self, now_s: float, control: Control) -> None:
         """Send a request to the simulator that drives the car.
@@ -179,9 +234,11 @@ class CarSession:
             is_paused = self.state is State.PAUSED
             self.resets += 1
             client.run += 1
+            self._arbiter.forget()
             self.counters.superseded += self._scheduler.has_waiting
             self._scheduler = self._new_scheduler(now_s)
             self._scheduler.set_paused(now_s, is_paused)
+            self._update_driver()
         elif control is not Control.STEP:
             self._scheduler.set_paused(now_s, control is Control.PAUSE)
         client.link.send_control(control)
@@ -198,12 +255,14 @@ class CarSession:
 
     def expire(self, now_s: float) -> None:
         """Send the answer whose deadline has passed, if there is one."""
+        self._end_silent_sources(now_s)
         if self.client:
             self._answer(self._scheduler.expire(now_s))
 
     def next_deadline(self) -> float:
-        """Time at which `expire` has to be called next; infinity while no client drives."""
-        return self._scheduler.next_deadline() if self.client else math.inf
+        """Time at which `expire` has to be called next; infinity if it need not be called."""
+        deadline_s = self._scheduler.next_deadline() if self.client else math.inf
+        return min(deadline_s, self._arbiter.next_timeout_s)
 
     def halt(self) -> None:
         """Send 0/0 to the client."""
@@ -226,6 +285,37 @@ class CarSession:
             self._time_offset_ns = max(0, self.stamp_ns + 1 - frame.time_ns)
         return self._time_offset_ns + frame.time_ns
 
+    def _end_silent_sources(self, now_s: float) -> None:
+        if now_s >= self._arbiter.next_timeout_s:
+            self._arbiter.expire(now_s)
+            self._arbitrate(now_s)
+
+    def _arbitrate(self, now_s: float) -> None:
+        """Let the source that counts now drive."""
+        self._update_driver()
+        if self.client:
+            self._answer(self._scheduler.set_person(now_s, self._person_command()))
+
+    def _person_command(self) -> DriverCommand | None:
+        active = self._arbiter.active
+        return None if active is None else active[1]
+
+    def _update_driver(self) -> None:
+        driver = self._find_driver()
+        if driver is not self.driver:
+            self.driver = driver
+            self.on_driver()
+
+    def _find_driver(self) -> Driver:
+        if self.state is State.MANUAL:
+            return Driver.SIMULATOR
+        if self.is_held:
+            return Driver.HOLD
+        active = self._arbiter.active
+        if active is not None:
+            return active[0]
+        return Driver.NETWORK if self._nodes_ready else Driver.NOBODY
+
     def _new_scheduler(self, now_s: float) -> ResponseScheduler:
         return ResponseScheduler(
             self._limits,
@@ -233,6 +323,7 @@ class CarSession:
             self.counters,
             nodes_ready=self._nodes_ready,
             is_held=self.is_held,
+            person=self._person_command(),
         )
 
     @staticmethod
@@ -252,12 +343,15 @@ class CarSession:
     def _answer(self, answer: Answer | None) -> None:
         if answer is None or self.client is None:
             return
+        self._update_driver()
         if answer.latency_s is not None:
             self.latencies_s.append(answer.latency_s)
         if answer.command is None:
             self.client.link.send_manual()
         else:
             self._send(self.client, answer.command)
+            if answer.person_stamp_ns is not None:
+                self.on_person_command(answer.person_stamp_ns, answer.command)
 
     def _send(self, client: SimulatorClient, command: Command) -> None:
         self.last_command = command

@@ -16,80 +16,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 
+from sim_bridge.control.motion_controller import DriverCommand, MotionController
 from sim_bridge.control.stop_controller import StopController
 from sim_bridge.protocol.types import Command
+from sim_bridge.session.answers import Answer, Kind, Waiting
+from sim_bridge.session.status import Counters, State
 from sim_bridge.session.tokens import Limits, TokenMerger
 
 STANDING_MPS = 0.25
 """A slower car counts as standing: its telemetry may wait while the nodes are missing."""
 
 _REMEMBERED = 64
-"""Number of kept stamps of braked or superseded telemetry, whose steering may still come."""
-
-
-class State(Enum):
-    """State of a car, as diagnostics name it."""
-
-    WAITING = 'waiting for telemetry'
-    ABSENT = 'waiting for the nodes'
-    DRIVING = 'driving'
-    HELD = 'held: emergency stop'
-    DEGRADED = 'late commands: rolling with zero throttle'
-    STOPPED = 'stopped: no fresh command'
-    PAUSED = 'paused'
-    MANUAL = 'driven by hand'
-    UNREADABLE = 'telemetry cannot be read'
-
-
-@dataclass
-class Counters:
-    """Numbers of events so far. One set may serve several schedulers after each other."""
-
-    telemetry: int = 0
-    answers: int = 0
-    timeouts: int = 0
-    late_commands: int = 0
-    rejected_commands: int = 0
-    superseded: int = 0
-    keepalives: int = 0
-    bad_packets: int = 0
-
-
-class _Kind(Enum):
-    """Kind of a telemetry: it is answered with commands, `manual`, or the last steering."""
-
-    FRAME = 'frame'
-    MANUAL = 'manual'
-    UNREADABLE = 'unreadable'
-
-
-@dataclass
-class _Waiting:
-    """A telemetry that waits. Its answer may be sent at `free_s` or later.
-
-    nodes_were_ready: at the time of its arrival. steering_rad: command that was computed from it.
-    """
-
-    kind: _Kind
-    received_s: float
-    free_s: float
-    nodes_were_ready: bool
-    stamp_ns: int | None = None
-    steering_rad: float | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer to send now: a command, or None for `manual`.
-
-    latency_s: time since the frame came; None for an answer that did not need the nodes.
-    """
-
-    command: Command | None
-    latency_s: float | None = None
+"""Number of kept stamps of telemetry that was answered or superseded before its steering came."""
 
 
 class ResponseScheduler:
@@ -103,7 +43,8 @@ class ResponseScheduler:
     on a slope only if answers are quick. A steering that comes within the command timeout then
     shows that the network works again, and the next telemetry waits for its own steering.
 
-    A held car is braked likewise, with the newest steering, whatever else the nodes send.
+    A held car is braked likewise, with the newest steering, whatever else the nodes send. The
+    command of a person replaces those of the nodes in the same way, see `set_person`.
     """
 
     def __init__(
@@ -114,10 +55,11 @@ class ResponseScheduler:
         *,
         nodes_ready: bool = True,
         is_held: bool = False,
+        person: DriverCommand | None = None,
     ) -> None:
         """nodes_ready: whether the steering and the throttle node are ready.
 
-        is_held: whether the car is held from the start, see `set_held`.
+        is_held, person: values from the start, see `set_held` and `set_person`.
         """
         self.limits = limits
         self.counters = counters or Counters()
@@ -125,18 +67,21 @@ class ResponseScheduler:
         self._state = State.WAITING
         self._is_unreadable = False
         self._is_paused = False
+        self._is_lock_step = False
         self._nodes_ready = nodes_ready
         self._is_held = is_held
+        self._person = person
         self._stop_controller = StopController()
+        self._motion = MotionController(self._stop_controller)
         self._tokens = TokenMerger(limits)
-        self._waiting: _Waiting | None = None
+        self._waiting: Waiting | None = None
         self._superseded_stamps: deque[int | None] = deque(maxlen=_REMEMBERED)
         self._steering_rad = 0.0
         self._throttle: float | None = None
         self._steering_awaited_since_s: float | None = None
         self._throttle_awaited_since_s: float | None = None
         self._is_braking = is_held
-        self._braked: dict[int | None, float] = {}
+        self._answered_early: dict[int | None, float] = {}
         self._active_s = started_s
         self._keepalive_wait_s = limits.keepalive_after_s
 
@@ -148,17 +93,35 @@ class ResponseScheduler:
         return State.UNREADABLE if self._is_unreadable else self._state
 
     @property
+    def signed_speed_mps(self) -> float:
+        """Newest speed, negative if the car moves backwards, see `StopController.signed_mps`."""
+        return self._stop_controller.signed_mps
+
+    @property
+    def _is_overridden(self) -> bool:
+        """Whether the hold or a person decides in place of the nodes."""
+        return self._is_held or self._person is not None
+
+    @property
+    def waits_for_nodes(self) -> bool:
+        """Whether a telemetry waits for its commands without end, in lock-step."""
+        return self._is_lock_step and self._nodes_ready and self.has_waiting
+
+    @property
     def has_waiting(self) -> bool:
         """Whether a telemetry waits for its answer."""
         return self._waiting is not None
 
-    def telemetry(self, now_s: float, stamp_ns: int, speed_mps: float) -> None:
-        """Take a frame that the nodes will get."""
+    def telemetry(
+        self, now_s: float, stamp_ns: int, speed_mps: float, *, waits: bool = False
+    ) -> None:
+        """Take a frame that the nodes will get. waits: the world stands still until the answer."""
+        self._is_lock_step = waits and self.limits.lock_step
         self._measure(now_s, speed_mps)
-        self._await_answer(now_s, _Kind.FRAME, stamp_ns)
+        self._await_answer(now_s, Kind.FRAME, stamp_ns)
         if self._is_paused:
             self._forget_ages()
-        if self._state is State.WAITING and not (self._nodes_ready or self._is_held):
+        if self._state is State.WAITING and not (self._nodes_ready or self._is_overridden):
             self._state = State.ABSENT
         self._steering_awaited_since_s = _earliest(self._steering_awaited_since_s, now_s)
         self._throttle_awaited_since_s = _earliest(self._throttle_awaited_since_s, now_s)
@@ -167,12 +130,12 @@ class ResponseScheduler:
         """Take a telemetry that cannot be used. speed_mps: None if it cannot be read either."""
         self.counters.bad_packets += 1
         self._measure(now_s, speed_mps)
-        self._await_answer(now_s, _Kind.UNREADABLE)
+        self._await_answer(now_s, Kind.UNREADABLE)
         self._steering_awaited_since_s = _earliest(self._steering_awaited_since_s, now_s)
 
     def manual(self, now_s: float) -> None:
         """Take a telemetry of a car that a person drives: no command is awaited."""
-        self._await_answer(now_s, _Kind.MANUAL)
+        self._await_answer(now_s, Kind.MANUAL)
         self._stop_controller.forget()
         self._forget_ages()
         self._is_braking = False
@@ -207,13 +170,27 @@ class ResponseScheduler:
         self._is_braking = self._is_braking or is_held
         return self.expire(now_s)
 
+    def set_person(self, now_s: float, command: DriverCommand | None) -> Answer | None:
+        """Set the command that drives in place of the nodes; None lets the nodes drive.
+
+        The hold comes first. The ages of the nodes' commands are counted all the time, so a car
+        that is left to nodes that do not work is braked at once.
+        """
+        if command is not None and self._person is None:
+            self._motion.forget()
+        self._person = command
+        return self.expire(now_s)
+
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> Answer | None:
         """Take a steering command that was computed from the frame with this stamp."""
         if not math.isfinite(steering_rad):
             self.counters.rejected_commands += 1
             return None
         if self._waiting is None or self._waiting.stamp_ns != stamp_ns:
-            if now_s - self._braked.get(stamp_ns, -math.inf) <= self.limits.command_timeout_s:
+            if (
+                now_s - self._answered_early.get(stamp_ns, -math.inf)
+                <= self.limits.command_timeout_s
+            ):
                 self._steering_rad = steering_rad
                 self._steering_awaited_since_s = None
             elif stamp_ns not in self._superseded_stamps:
@@ -241,14 +218,14 @@ class ResponseScheduler:
             return None
         waiting.free_s = -math.inf
         self._tokens.settle()
-        if waiting.kind is _Kind.MANUAL:
+        if waiting.kind is Kind.MANUAL:
             return self._answer(now_s, waiting, None)
-        if waiting.kind is _Kind.UNREADABLE:
+        if waiting.kind is Kind.UNREADABLE:
             return self._fall_back(now_s, waiting)
         complete = self._answer_if_complete(now_s)
         if complete is not None or now_s < self._frame_deadline(waiting):
             return complete
-        self.counters.timeouts += waiting.nodes_were_ready and not self._is_held
+        self.counters.timeouts += waiting.nodes_were_ready and not self._is_overridden
         return self._fall_back(now_s, waiting)
 
     def next_deadline(self) -> float:
@@ -258,33 +235,35 @@ class ResponseScheduler:
             return math.inf if self._is_paused else self._active_s + self._keepalive_wait_s
         return waiting.free_s if math.isfinite(waiting.free_s) else self._frame_deadline(waiting)
 
-    def _await_answer(self, now_s: float, kind: _Kind, stamp_ns: int | None = None) -> None:
+    def _await_answer(self, now_s: float, kind: Kind, stamp_ns: int | None = None) -> None:
         """Let a telemetry wait for its answer. It replaces a telemetry that waits already."""
         self.counters.telemetry += 1
         self._active_s = now_s
         self._keepalive_wait_s = self.limits.keepalive_after_s
-        self._is_unreadable = kind is _Kind.UNREADABLE
+        self._is_unreadable = kind is Kind.UNREADABLE
         is_stopped = self._is_braking and self._overdue_s(now_s) >= self.limits.stop_timeout_s
         free_s = self._tokens.hold_until_s(
             now_s,
             supersedes=self.has_waiting,
-            needs_command=kind is _Kind.FRAME and not (is_stopped or self._is_held),
+            needs_command=kind is Kind.FRAME and not (is_stopped or self._is_overridden),
         )
         if self._waiting is not None:
             self.counters.superseded += 1
             self._superseded_stamps.append(self._waiting.stamp_ns)
-        self._waiting = _Waiting(kind, now_s, free_s, self._nodes_ready, stamp_ns)
+        self._waiting = Waiting(kind, now_s, free_s, self._nodes_ready, stamp_ns)
 
     def _answer_if_complete(self, now_s: float) -> Answer | None:
         """Answer if the steering of the waiting telemetry has come and a throttle is fresh enough.
 
         The throttle may be that of the frame before: it counts until the next one has been awaited
-        for `command_timeout_s`.
+        for `command_timeout_s`. In lock-step it must be that of this frame.
         """
         waiting = self._waiting
         if waiting is None or waiting.steering_rad is None or now_s < waiting.free_s:
             return None
-        if self._is_held:
+        if self._is_overridden:
+            return None
+        if self._is_lock_step and self._throttle_awaited_since_s is not None:
             return None
         throttle_age_s = _age_s(now_s, self._throttle_awaited_since_s)
         if self._throttle is None or throttle_age_s > self.limits.command_timeout_s:
@@ -293,18 +272,18 @@ class ResponseScheduler:
         self._is_braking = False
         return self._command(now_s, waiting, waiting.steering_rad, self._throttle)
 
-    def _fall_back(self, now_s: float, waiting: _Waiting) -> Answer:
+    def _fall_back(self, now_s: float, waiting: Waiting) -> Answer:
         """Answer with the last steering and zero throttle, or the brake after `stop_timeout_s`.
 
-        A held car is always braked.
+        A held car is always braked, and a person is obeyed.
         """
+        if waiting.kind is Kind.FRAME and not self._is_held and self._person is not None:
+            return self._obey(now_s, waiting, self._person)
         is_overdue = self._overdue_s(now_s) >= self.limits.stop_timeout_s
         if is_overdue or self._is_braking or self._waits_standing(waiting) or self._is_held:
             self._state, throttle = State.STOPPED, None
             self._is_braking = True
-            self._braked[waiting.stamp_ns] = waiting.received_s
-            if len(self._braked) > _REMEMBERED:
-                del self._braked[next(iter(self._braked))]
+            self._remember(waiting)
         else:
             self._state, throttle = State.DEGRADED, 0.0
         if self._is_held:
@@ -313,8 +292,24 @@ class ResponseScheduler:
             self._state = State.ABSENT
         return self._command(now_s, waiting, self._steering_rad, throttle)
 
+    def _obey(self, now_s: float, waiting: Waiting, person: DriverCommand) -> Answer:
+        """Answer with the command of a person."""
+        self._state = State.DRIVING
+        self._is_braking = False
+        self._remember(waiting)
+        stamp_s = 1e-9 * (waiting.stamp_ns or 0)
+        self._steering_rad, throttle = self._motion.command(now_s, stamp_s, person)
+        answer = self._answer(now_s, waiting, Command(self._steering_rad, throttle))
+        return replace(answer, latency_s=None, person_stamp_ns=waiting.stamp_ns)
+
+    def _remember(self, waiting: Waiting) -> None:
+        """Remember a frame that is answered before its steering, whose steering is no late one."""
+        self._answered_early[waiting.stamp_ns] = waiting.received_s
+        if len(self._answered_early) > _REMEMBERED:
+            del self._answered_early[next(iter(self._answered_early))]
+
     def _command(
-        self, now_s: float, waiting: _Waiting, steering_rad: float, throttle: float | None
+        self, now_s: float, waiting: Waiting, steering_rad: float, throttle: float | None
     ) -> Answer:
         """Answer with this steering and throttle. A throttle of None means to brake."""
         command = Command(steering_rad, self._pedal(now_s, throttle))
@@ -325,11 +320,11 @@ class ResponseScheduler:
             return self._stop_controller.stop(now_s)
         return self._stop_controller.drive(now_s, throttle)
 
-    def _answer(self, now_s: float, waiting: _Waiting, command: Command | None) -> Answer:
+    def _answer(self, now_s: float, waiting: Waiting, command: Command | None) -> Answer:
         self._waiting = None
         self._active_s = now_s
         self.counters.answers += 1
-        is_timed = waiting.kind is _Kind.FRAME and self._state not in (State.ABSENT, State.HELD)
+        is_timed = waiting.kind is Kind.FRAME and self._state not in (State.ABSENT, State.HELD)
         return Answer(command, now_s - waiting.received_s if is_timed else None)
 
     def _keepalive(self, now_s: float) -> Answer | None:
@@ -362,19 +357,21 @@ class ResponseScheduler:
             _age_s(now_s, self._throttle_awaited_since_s),
         )
 
-    def _waits_standing(self, waiting: _Waiting) -> bool:
+    def _waits_standing(self, waiting: Waiting) -> bool:
         """Whether the car stands and the nodes were not ready when its frame came."""
         return not waiting.nodes_were_ready and self.speed_mps < STANDING_MPS
 
-    def _frame_deadline(self, waiting: _Waiting) -> float:
+    def _frame_deadline(self, waiting: Waiting) -> float:
         """Time at which a frame is answered without its command.
 
         This is the command timeout, or earlier if braking is due. While nodes are missing, a
-        standing car waits for `stop_timeout_s`; the wait ends when they are ready. A held car
-        does not wait.
+        standing car waits for `stop_timeout_s`; the wait ends when they are ready. A car that is
+        held or driven by a person does not wait.
         """
-        if self._is_held or (self._nodes_ready and not waiting.nodes_were_ready):
+        if self._is_overridden or (self._nodes_ready and not waiting.nodes_were_ready):
             return waiting.received_s
+        if self.waits_for_nodes:
+            return math.inf
         if self._waits_standing(waiting):
             return waiting.received_s + self.limits.stop_timeout_s
         deadline_s = waiting.received_s + self.limits.command_timeout_s

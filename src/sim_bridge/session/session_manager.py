@@ -21,6 +21,7 @@ import math
 from collections.abc import Hashable
 
 from sim_bridge.protocol.types import Link, Telemetry
+from sim_bridge.session.arbiter import SourceTimeouts
 from sim_bridge.session.car_session import CarSession, InspectImage, SimulatorClient
 from sim_bridge.session.tokens import Limits
 
@@ -37,10 +38,13 @@ class SessionManager:
         inspect_image: InspectImage,
         cars: int = 1,
         *,
+        timeouts: SourceTimeouts | None = None,
         in_simulated_time: bool = False,
     ) -> None:
         self.sessions = tuple(
-            CarSession(limits, inspect_image, in_simulated_time=in_simulated_time)
+            CarSession(
+                limits, inspect_image, timeouts=timeouts, in_simulated_time=in_simulated_time
+            )
             for _ in range(cars)
         )
         self._clients: dict[Hashable, SimulatorClient] = {}

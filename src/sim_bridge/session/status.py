@@ -1,13 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Status of all cars together: the figures of a fleet from those of its cars. Pure."""
+"""Status of a car and of all cars together: state, counters, figures of a fleet. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from enum import Enum
 from typing import Any
 
-from sim_bridge.session.response_scheduler import Counters, State
+
+class State(Enum):
+    """State of a car, as diagnostics name it."""
+
+    WAITING = 'waiting for telemetry'
+    ABSENT = 'waiting for the nodes'
+    DRIVING = 'driving'
+    HELD = 'held: emergency stop'
+    DEGRADED = 'late commands: rolling with zero throttle'
+    STOPPED = 'stopped: no fresh command'
+    PAUSED = 'paused'
+    MANUAL = 'driven by hand'
+    UNREADABLE = 'telemetry cannot be read'
+
+
+@dataclass
+class Counters:
+    """Numbers of events so far. One set may serve several schedulers after each other."""
+
+    telemetry: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    late_commands: int = 0
+    rejected_commands: int = 0
+    superseded: int = 0
+    keepalives: int = 0
+    bad_packets: int = 0
 
 
 def together(cars: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

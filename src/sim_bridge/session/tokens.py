@@ -30,7 +30,11 @@ CHECK_EVERY = 300
 
 @dataclass(frozen=True)
 class Limits:
-    """Time limits, all in seconds. Raises ValueError, naming the field that is out of range."""
+    """Time limits, all in seconds. Raises ValueError, naming the field that is out of range.
+
+    lock_step: wait for the commands of ready nodes without end, if the simulator waits too. For
+    another simulator, and while nodes are missing, the time limits apply.
+    """
 
     command_timeout_s: float = 0.1
     stop_timeout_s: float = 0.5
@@ -38,10 +42,11 @@ class Limits:
     gather_s: float = 0.01
     keepalive_after_s: float = 0.5
     keepalive_at_most_every_s: float = 30.0
+    lock_step: bool = False
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not (math.isfinite(value) and value > 0.0):
+            if name != 'lock_step' and not (math.isfinite(value) and value > 0.0):
                 raise ValueError(f'{name} is {value}, it must be a positive number of seconds')
         if self.stop_timeout_s < self.command_timeout_s:
             raise ValueError(

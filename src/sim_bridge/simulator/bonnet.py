@@ -12,6 +12,9 @@ from steering_net.vision.camera_model import Pinhole
 
 _ROWS = 24
 
+BONNET_M = 0.5
+"""Depth of the bonnet."""
+
 
 def draw_bonnet(params: Pinhole, colour: FloatArray) -> tuple[Image, Image]:
     """Return the bonnet, (24, width, 3), in a lit colour, and its mask, 255 where it is."""

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.bonnet import draw_bonnet
+from sim_bridge.simulator.air import FAR_M
+from sim_bridge.simulator.bonnet import BONNET_M, draw_bonnet
 from sim_bridge.simulator.look import Look, make_look
 from sim_bridge.simulator.scenery import (
     GRAIN_M_PER_TEXEL,
@@ -88,6 +89,18 @@ class Camera:
         self._apply_haze(image)
         cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
         return image
+
+    def depth_m(self) -> NDArray[np.float32]:
+        """Return (height, width) how far ahead each pixel is, m; FAR_M above the horizon.
+
+        It is the same in all frames, because the ground is flat.
+        """
+        params = self.params
+        u, v = np.meshgrid(np.arange(params.width_px) + 0.5, np.arange(params.height_px) + 0.5)
+        rays = np.tensordot(params.ray_from_image(), np.stack((u, v, np.ones_like(u))), axes=1)
+        depth = params.height_m * rays[0] / np.maximum(rays[2], params.height_m / FAR_M)
+        depth[-len(self._bonnet) :][self._bonnet_mask > 0] = BONNET_M
+        return np.asarray(np.minimum(depth, FAR_M), np.float32)
 
     def _row_at(self, m_per_px: float) -> int:
         """Return the first row in which a pixel is less than `m_per_px` of ground wide."""

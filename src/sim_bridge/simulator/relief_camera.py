@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.bonnet import draw_bonnet
+from sim_bridge.simulator.air import FAR_M
+from sim_bridge.simulator.bonnet import BONNET_M, draw_bonnet
 from sim_bridge.simulator.bridges import Bridge, bridges_of
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.sprites import Sprites, View
@@ -90,16 +91,23 @@ class ReliefCamera:
         self._grain = _grain(world.grain, self.params)
         self._sprites = Sprites(track, world, self._terrain)
 
-    def render(self, pose: Pose, near_s_m: float | None = None) -> Image:
+    def render(
+        self, pose: Pose, near_s_m: float | None = None, depth_m: Floats | None = None
+    ) -> Image:
         """Return the (height, width, 3) uint8 RGB image seen by a car at `pose` on the road.
 
-        `near_s_m` says which stretch of road the car is on where two are near each other.
+        `near_s_m` says which stretch of road the car is on where two are near each other. For
+        `depth_m` see `render_from`.
         """
         place = self._track.project(pose.x_m, pose.y_m, near_s_m)
-        return self.render_from(pose, self._track.posture(place, pose.yaw_rad))
+        return self.render_from(pose, self._track.posture(place, pose.yaw_rad), depth_m)
 
-    def render_from(self, pose: Pose, posture: Posture) -> Image:
-        """Return the image seen by a car in this posture."""
+    def render_from(self, pose: Pose, posture: Posture, depth_m: Floats | None = None) -> Image:
+        """Return the image seen by a car in this posture.
+
+        If `depth_m` (height, width) is given, it gets how far ahead each pixel is, FAR_M for the
+        sky.
+        """
         rotation = _rotation(posture)
         eye = self._eye(pose, posture, rotation)
         rays = rotation.astype(np.float32) @ self._rays
@@ -111,9 +119,15 @@ class ReliefCamera:
         top = self._rows_of_sky(view, rise)
         image[:top] = self._sky_at(rise[:top])
         rise = rise[top:]
-        image[top:] = self._colours(self._meet(view, across[top:], rise), rise)
-        self._sprites.draw(image, view, self._image_from_level(rotation))
+        hits = self._meet(view, across[top:], rise)
+        image[top:] = self._colours(hits, rise)
+        if depth_m is not None:
+            depth_m[:top] = FAR_M
+            depth_m[top:] = np.where(hits.sky, FAR_M, hits.depth)
+        self._sprites.draw(image, view, self._image_from_level(rotation), depth_m)
         cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
+        if depth_m is not None:
+            depth_m[-len(self._bonnet) :][self._bonnet_mask > 0] = BONNET_M
         return image
 
     def _pixel_rays(self) -> Floats:

@@ -31,7 +31,11 @@ class _Seen:
 
 
 class Score:
-    """Score of one drive on one track; call `update` after every frame, then `report`."""
+    """Score of one drive on one track; call `update` after every frame, then `report`.
+
+    `off_road`: whether a wheel is beside the road. `lap_time_s`: duration of the newest completed
+    lap, 0 before the first.
+    """
 
     def __init__(self, track: Track) -> None:
         self._length_m = track.length_m
@@ -40,7 +44,9 @@ class Score:
         self._forward_m = 0.0
         self._furthest_m = 0.0
         self._distance_m = 0.0
-        self._off_road = False
+        self.off_road = False
+        self.lap_time_s = 0.0
+        self._lap_start_s = 0.0
         self._max_cross_track_m = 0.0
         self._max_speed_mps = 0.0
         self.lane_departures = 0
@@ -62,8 +68,8 @@ class Score:
         cross_track_m = abs(projection.cross_track_m)
         beyond_m = cross_track_m - projection.half_width_m
         off_road = beyond_m + WHEEL_REACH_M > 0.0
-        self.lane_departures += off_road and not self._off_road
-        self._off_road = off_road
+        self.lane_departures += off_road and not self.off_road
+        self.off_road = off_road
         self._max_cross_track_m = max(self._max_cross_track_m, cross_track_m)
         self._max_speed_mps = max(self._max_speed_mps, abs(state.speed_mps))
         self._integrate(_Seen(t_s, projection.s_m, steering_rad), cross_track_m, state.speed_mps)
@@ -72,7 +78,7 @@ class Score:
     def put_back(self, projection: Projection) -> None:
         """Count an intervention; the jump to `projection` is neither driving nor steering."""
         self.interventions += 1
-        self._off_road = False
+        self.off_road = False
         if self._last is not None:
             self._last = _Seen(self._last.t_s, projection.s_m, 0.0)
 
@@ -96,10 +102,14 @@ class Score:
     def _integrate(self, now: _Seen, cross_track_m: float, speed_mps: float) -> None:
         last, self._last = self._last, now
         if last is None:
+            self._lap_start_s = now.t_s
             return
         dt_s = now.t_s - last.t_s
         self._forward_m += math.remainder(now.s_m - last.s_m, self._length_m)
+        laps = self.laps
         self._furthest_m = max(self._furthest_m, self._forward_m)
+        if self.laps > laps:
+            self.lap_time_s, self._lap_start_s = now.t_s - self._lap_start_s, now.t_s
         self._distance_m += abs(speed_mps) * dt_s
         self._sums.time_s += dt_s
         self._sums.cross_track_m2s += cross_track_m**2 * dt_s

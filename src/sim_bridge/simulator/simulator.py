@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim_bridge.protocol.types import Control, Telemetry
+from sim_bridge.protocol.types import Control, Telemetry, Truth
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
@@ -32,11 +32,12 @@ from sim_bridge.simulator.vehicle_dynamics import (
     standing_at,
     step,
 )
+from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.statistics import percentiles_ms
 from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2
 
 STATUS_PERIOD_S = 0.25
-FAST_PATIENCE_S = 1.0
+_FAST_CHECK_S = 1.0
 MANUAL_THROTTLE = 0.3
 _MAX_LAG_S = 0.25
 _STOP_CHECK_S = 0.1
@@ -49,9 +50,9 @@ Spans = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """Options of a drive: the server, the track, when to end (0: never), and faults.
+    """Options of a drive: server, track, weather, when to end (0: never), and faults.
 
-    fast: the next frame follows when one is answered, instead of every 1/hz s.
+    fast: the next frame follows when one is answered, however late, instead of every 1/hz s.
     manual_s: spans of simulated time in which a person drives, so the telemetry is null.
     menu_s: spans of time since the start in which the simulator shows its menu. The socket stays
     open, no telemetry is sent, and tokens accumulate until the menu is left.
@@ -59,6 +60,7 @@ class SimulatorOptions:
 
     url: str = 'ws://127.0.0.1:4567'
     track: TrackName = 0
+    weather: Weather = CLEAR
     laps: int = 0
     seconds: float = 0.0
     culture: str = 'en-US'
@@ -91,12 +93,13 @@ class Simulator:
         """Build the track and its camera, which takes about 0.5 s."""
         self._options = options
         self._track = open_track(options.track)
-        self._render = make_camera(self._track)
+        self._render = make_camera(self._track, weather=options.weather)
         self._params = CarParams()
         self._car = standing_at(self._track.pose(self._track.start_m))
         self._steering_rad = 0.0
         self._throttle = 0.0
         self._commanded = False
+        self._yaw_rate_radps = 0.0
         self.score = Score(self._track)
         self.time_s = 0.0
         self._steps = 0
@@ -140,6 +143,7 @@ class Simulator:
             self.apply(steering_rad, self._manual_throttle())
         self.time_s += 1.0 / self._options.hz
         slope = self._slope()
+        before_rad = self._car.yaw_rad
         while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
             self._steps += 1
             self._car = step(
@@ -151,6 +155,8 @@ class Simulator:
                 self._options.faults.grade(self.place.s_m),
                 slope,
             )
+        turned_rad = math.remainder(self._car.yaw_rad - before_rad, math.tau)
+        self._yaw_rate_radps = turned_rad * self._options.hz
         self.place = self._locate()
         if self._commanded and self.score.update(
             self.time_s, self._car, self.place, self._steering_rad
@@ -174,8 +180,27 @@ class Simulator:
             jpeg=jpeg,
             run=self.run,
             time_ns=round(1e9 * self.time_s),
+            truth=self._truth().text(),
+            waits=self._options.fast,
         )
         return encode_telemetry(values, CULTURES[self._options.culture])
+
+    def _truth(self) -> Truth:
+        car, score = self._car, self.score
+        posture = self._track.posture(self.place, car.yaw_rad)
+        return Truth(
+            x_m=car.x_m,
+            y_m=car.y_m,
+            z_m=posture.height_m,
+            yaw_rad=car.yaw_rad,
+            pitch_up_rad=posture.pitch_rad,
+            speed_mps=car.speed_mps,
+            yaw_rate_radps=self._yaw_rate_radps,
+            cross_track_m=self.place.cross_track_m,
+            laps=score.laps,
+            lap_time_s=score.lap_time_s,
+            off_road=score.off_road,
+        )
 
     def _manual_throttle(self) -> float:
         """Return the throttle of a person: more on a climb, by the force that the slope takes."""
@@ -265,6 +290,7 @@ class _Loop:
             'latency_ms': _latency_ms(client.latencies_s),
             'telemetry_hz': self._telemetry_hz(),
             'track': self._options.track,
+            'weather': str(self._options.weather),
         }
 
     def _in_menu(self) -> bool:
@@ -283,7 +309,7 @@ class _Loop:
         """Serve the socket until the next frame is due."""
         is_fast = self._options.fast and not self._is_paused
         if is_fast:
-            due_s = time.perf_counter() + FAST_PATIENCE_S
+            due_s = time.perf_counter() + _FAST_CHECK_S
         while (left_s := due_s - time.perf_counter()) > 0.0 and not self._stop():
             if is_fast and self._client.tokens:
                 return
@@ -298,7 +324,7 @@ class _Loop:
                 self._control(command)
             else:
                 self._simulator.apply(*command)
-        if not self._is_paused or self._takes_step():
+        if self._takes_step() if self._is_paused else self._is_answered():
             self._simulator.advance()
             self._send_telemetry()
         self._report_status()
@@ -313,6 +339,10 @@ class _Loop:
         else:
             self._is_paused = control is Control.PAUSE
             self._steps_due = 0
+
+    def _is_answered(self) -> bool:
+        """Whether the world may go on: a fast one waits for the answer."""
+        return not self._options.fast or self._client.tokens > 0
 
     def _takes_step(self) -> bool:
         """Whether a step is due and the telemetry of the step before is answered."""

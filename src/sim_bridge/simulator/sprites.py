@@ -108,8 +108,14 @@ class Sprites:
         cast_shadows(terrain, places[0], world.trees.kind, light, rng)
         self._fog, self._fog_m = np.array(light.fog), light.fog_m
 
-    def draw(self, image: Image, view: View, image_from_level: FloatArray) -> None:
-        """Draw the sprites that can be seen, the farthest first."""
+    def draw(
+        self,
+        image: Image,
+        view: View,
+        image_from_level: FloatArray,
+        depth_m: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Draw the sprites that can be seen, the farthest first, and their depths if asked."""
         seen = self._seen(view)
         if not len(seen.sprite):
             return
@@ -132,13 +138,16 @@ class Sprites:
         kinds = self._kind[seen.sprite]
         is_small = (seen.size < _SMALL) & (kinds < _VARIANTS)
         for k in np.flatnonzero(is_drawn):
-            cv2.fillConvexPoly(image, places[k, :4], colours[k][0], smooth[k], _SHIFT)
             if is_small[k]:
-                hull = places[k, self._hulls[kinds[k]]]
-                cv2.fillConvexPoly(image, hull, colours[k][1], smooth[k], _SHIFT)
-                continue
-            crown = places[k, 4:].reshape(self._crown)[is_left[k]]
+                crown = places[k, self._hulls[kinds[k]]][None]
+            else:
+                crown = places[k, 4:].reshape(self._crown)[is_left[k]]
+            cv2.fillConvexPoly(image, places[k, :4], colours[k][0], smooth[k], _SHIFT)
             cv2.fillPoly(image, list(crown), colours[k][1], smooth[k], _SHIFT)
+            if depth_m is not None:
+                away_m = float(seen.depth[k])
+                cv2.fillConvexPoly(depth_m, places[k, :4], away_m, cv2.LINE_8, _SHIFT)
+                cv2.fillPoly(depth_m, list(crown), away_m, cv2.LINE_8, _SHIFT)
 
     def _seen(self, view: View) -> _Seen:
         """Return the sprites that neither the ground nor a bridge hides, the nearest last."""

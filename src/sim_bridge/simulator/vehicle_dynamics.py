@@ -38,7 +38,7 @@ class CarParams:
     brake_grip_mps2. lateral_grip_mps2 bounds speed * yaw rate at top speed on the level: the car
     understeers at this bound. Downforce, m/s^2 per m/s, presses it down, so that it is smaller at
     less speed. Where the road bends up so much that v^2 * bend exceeds suspension_mps2, the car
-    bottoms out and loses bottoming times the rest; these two fit one bump of a recording.
+    bottoms out and loses bottoming times the rest; these two fit the speeds of two recordings.
     """
 
     mass_kg: float = 1000.0
@@ -53,8 +53,8 @@ class CarParams:
     downforce_1ps: float = 0.1
     drag_1ps: float = DRAG_1PS
     traction_s: float = 1.0
-    suspension_mps2: float = 3.0
-    bottoming: float = 7.0
+    suspension_mps2: float = 4.0
+    bottoming: float = 20.0
 
 
 @dataclass(frozen=True)

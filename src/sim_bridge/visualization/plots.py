@@ -31,7 +31,7 @@ def line_plot(
     for name, numbers in lines.items():
         axes.plot(times_s, numbers, linewidth=1, label=name)
     axes.legend(loc='upper right')
-    return _png(figure)
+    return to_png(figure)
 
 
 def histogram(values: Mapping[str, npt.NDArray[np.float64]], label: str) -> bytes:
@@ -44,7 +44,7 @@ def histogram(values: Mapping[str, npt.NDArray[np.float64]], label: str) -> byte
     for name, numbers in values.items():
         axes.hist(numbers, bins, histtype='step', label=name)
     axes.legend()
-    return _png(figure)
+    return to_png(figure)
 
 
 def sheet(
@@ -62,7 +62,8 @@ def sheet(
     return png.tobytes()
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
     stream = io.BytesIO()
     figure.savefig(stream, format='png')
     return stream.getvalue()

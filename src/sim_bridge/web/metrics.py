@@ -26,6 +26,7 @@ GAUGES = {
     'speed_limit_mps': 'Speed limit, m/s.',
     'commanded_rad': 'Newest steering command, rad, left positive.',
     'throttle': 'Newest throttle command, -1 to 1.',
+    'uncertainty': 'How unsure the network is, 0 to 1; 0.5 is the threshold.',
     'held': 'Whether the car is held, 0 or 1.',
 }
 OF_THE_BRIDGE = {

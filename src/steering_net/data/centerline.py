@@ -143,7 +143,7 @@ def middle_beside(trajectory: Trajectory, seen: Sequence[Edges | None]) -> Serie
     one edge is out of sight, the road is assumed to have its median width. NaN where no frame
     showed the road within 8 m, and before the first place that a frame showed.
     """
-    row, ahead_m, left_m, trust = _middles(seen)
+    row, ahead_m, left_m, trust = middles_seen(seen)
     along_m = trajectory.along_m
     if not len(row):
         return np.full(len(trajectory), np.nan)
@@ -165,8 +165,13 @@ def middles_of(
         yield run, trajectory, middle_beside(trajectory, seen[run])
 
 
-def _middles(seen: Sequence[Edges | None]) -> tuple[NDArray[np.intp], Series, Series, Series]:
-    """Row, m ahead, m left and weight of each measurement of the middle."""
+def middles_seen(
+    seen: Sequence[Edges | None],
+) -> tuple[NDArray[np.intp], Series, Series, Series]:
+    """Return row, m ahead and m left of the car's origin, and weight of each measured middle.
+
+    `seen` holds the result of `edges_ahead` for the frame of each row, None for no frame.
+    """
     counts = [0 if edges is None else len(edges) for edges in seen]
     rows = np.repeat(np.arange(len(seen)), counts)
     edges_m = np.concatenate([np.empty((0, 3)), *(e for e in seen if e is not None)])

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Driving logs: CSV files as the simulator's recorder writes them, and variants of them.
+"""Driving logs: the rows of a log in SI units, checked.
 
-Only this module knows their formats: with or without a header, with paths of any system, with
-decimal points or commas, and speeds in mph.
+`log_table` splits the text of a log. Only this module knows the units of logs: mph, and steering
+in units of 25 degrees with right positive.
 """
 
-import csv
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,27 +15,52 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.errors import ImageError
-from steering_net.vision.camera_model import Rgb
-from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, decode_jpeg
+from steering_net.data.frame_files import base_name
+from steering_net.data.log_table import IMAGES, Table, decoded, is_blank, read_table
+from steering_net.vehicle import MAX_STEERING_RAD
+from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
 
 Series: TypeAlias = NDArray[np.float64]
 
 SMOOTHING_WINDOW_S = 1.0
 """Keyboard steering is a series of pulses; its mean over this time is the intended steering."""
 
+STEERING_UNITS = {
+    'recorder': RECORDER_STEERING_RAD,
+    'degrees': -np.pi / 180,
+    'radians': -1.0,
+    'degrees-left': np.pi / 180,
+    'radians-left': 1.0,
+}
+"""Units of steering in logs, as rad with left positive. Their own positive side is the right one,
+unless the name says left."""
+
 _MPH_MPS = 0.44704
+_SPEED_UNITS_MPS = {'mph': _MPH_MPS, 'mps': 1.0, 'kmh': 1 / 3.6}
+_TIME_UNITS_S = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
+_WORDS = {'true': '1', 'false': '0'}
 _NAME_TIME = re.compile(r'(\d{4})_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d{1,3})\b')
-# A float as .NET prints it: no leading zeros, no fraction that ends in zero.
-_PRINTED_NUMBER = re.compile(r'-?(0|[1-9]\d*)(\.\d*[1-9])?(E[+-]?\d+)?', re.IGNORECASE)
-_RECORDER_COLUMNS = ('center', 'left', 'right', 'steering', 'throttle', 'brake', 'speed')
-_ALIASES = {'frame': 'center', 'centre': 'center', 'speed_mph': 'speed'}
-# Ranges of the recorder's four numbers, in its order.
-_RANGES = ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0), (-1000.0, 1000.0))
+_LARGEST_SPEED_MPS = 200 * _MPH_MPS
+# So many rows have to look like degrees before the unit is asked for.
+_ASK_ROWS, _ASK_SHARE, _LARGEST_DEGREES = 3, 0.02, 90.0
+# A few rows have a wrong time if they are that far from the rows before and after them, which are
+# close to each other.
+_FAR_S, _CLOSE_S = 5.0, 2.0
+_JUMP_ROWS = 10
+# A log with more such steps is not in the order of time.
+_ODD_STEPS, _ODD_SHARE = 6, 0.1
 
 
 class LogError(ValueError):
     """A log that is missing or has no usable row; the message is one line."""
+
+
+class _FieldError(ValueError):
+    """A field that cannot be used; `kind` is the message without the value."""
+
+    def __init__(self, kind: str, rest: str) -> None:
+        super().__init__(f'{kind}: {rest}')
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -57,15 +80,19 @@ class Row:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A line that could not be read: its number, counted from 1, and the reason."""
+    """A line that cannot be used: its number, counted from 1, the reason, and the kind of reason.
+
+    Lines with the same trouble have the same kind.
+    """
 
     line: int
     reason: str
+    kind: str = ''
 
 
 @dataclass(frozen=True)
 class Log:
-    """The rows of a log in the order of the file, and the lines that could not be read.
+    """The rows of a log in the order of the file, and the lines that cannot be used.
 
     `form` describes the format for people.
     """
@@ -76,25 +103,45 @@ class Log:
     form: str = ''
 
 
-def read_log(path: Path) -> Log:
-    """Read a driving_log.csv, frames.csv or train.csv; LogError if no row is usable."""
+def read_log(path: Path, steering_unit: str = '') -> Log:
+    """Read a log of any form; LogError if no row is usable or the unit of steering is doubtful.
+
+    `steering_unit` is one of STEERING_UNITS. If it is empty, it is that of the recorder.
+    """
     try:
-        lines = path.read_text(encoding='utf-8-sig', errors='replace').splitlines()
+        table = read_table(decoded(path.read_bytes()))
     except OSError as error:
         raise LogError(f'cannot read the log {path}: {error.strerror}') from error
-    header = _header(lines[0]) if lines else None
-    log = Log(path, [], [], _form(lines, header))
-    for number, line in enumerate(lines[1 if header else 0 :], start=2 if header else 1):
-        if not line.strip():
-            continue
+    if not steering_unit:
+        _check_unit(path, table)
+    torn = [BadRow(line, reason, _kind(reason)) for line, reason in table.bad_lines]
+    log = Log(path, [], torn, table.form)
+    scales = _Scales(table, steering_unit)
+    lines: list[int] = []
+    for line, named in table.rows:
         try:
-            log.rows.append(_row(line, header))
+            log.rows.append(_row(named, scales))
+            lines.append(line)
         except ValueError as error:
-            log.bad_rows.append(BadRow(number, str(error)))
+            log.bad_rows.append(BadRow(line, str(error), getattr(error, 'kind', '')))
+    _leave_out_jumps(log, lines)
+    log.bad_rows.sort(key=lambda bad: bad.line)
     if not log.rows:
         first = f': line {log.bad_rows[0].line}: {log.bad_rows[0].reason}' if log.bad_rows else ''
         raise LogError(f'the log {path} holds no usable row{first}')
     return log
+
+
+def troubles(bad_rows: Sequence[BadRow]) -> list[str]:
+    """Return one line for each kind of bad row: how many there are, and the first one."""
+    kinds: dict[str, list[BadRow]] = {}
+    for bad in bad_rows:
+        kinds.setdefault(bad.kind or bad.reason, []).append(bad)
+    return [
+        f'{len(rows)} {"row" if len(rows) == 1 else "rows"} left out, '
+        f'{"" if len(rows) == 1 else "the first is "}line {rows[0].line}: {rows[0].reason}'
+        for rows in kinds.values()
+    ]
 
 
 def recorder_row(center: str, steering_rad: float, throttle: float, speed_mps: float) -> str:
@@ -112,92 +159,154 @@ def recorder_row(center: str, steering_rad: float, throttle: float, speed_mps: f
     return ','.join((center, '', '', *written)) + '\n'
 
 
-def _header(line: str) -> tuple[str, ...] | None:
-    names = [name.lower() for name in _split_if_possible(line)]
-    if 'steering' not in names:
-        return None
-    return tuple(_ALIASES.get(name, name) for name in names)
+def _kind(reason: str) -> str:
+    """Return the kind of a reason of `log_table`: numbers in it differ from line to line."""
+    return reason.partition(':')[0] if ':' in reason else re.sub(r'\d+ (ways)', r'\1', reason)
 
 
-def _form(lines: Sequence[str], header: tuple[str, ...] | None) -> str:
-    """Describe the format of a log, from its first row."""
-    line = next((line for line in lines[1 if header else 0 :] if line.strip()), '')
-    fields = _split_if_possible(line)
-    separator = ';' if ';' in line else ', ' if ', ' in line else ','
-    is_joined = len(fields) > len(header or _RECORDER_COLUMNS)
-    decimals = 'commas' if is_joined or any(',' in field for field in fields[3:]) else 'points'
-    return (
-        f'{"a" if header else "no"} header, {separator!r} between fields, '
-        f'decimal {decimals}, {_path_kind(fields[0] if fields else "")}'
+class _Scales:
+    """What the fields of a log are multiplied by, and its columns without any value."""
+
+    def __init__(self, table: Table, steering_unit: str) -> None:
+        """Find the unit of the times if the header does not name it."""
+        self.steering_rad = STEERING_UNITS[steering_unit or 'recorder']
+        self.speed_mps = _SPEED_UNITS_MPS.get(table.units.get('speed', ''), _MPH_MPS)
+        named_s = _TIME_UNITS_S.get(table.units.get('timestamp', ''))
+        self.time_s = named_s or _time_unit_s(table)
+        names = {name for _, named in table.rows for name in named}
+        self.blank = {
+            name for name in names if all(is_blank(named[name]) for _, named in table.rows)
+        }
+        if all(_time_s(named.get('timestamp', '')) is None for _, named in table.rows):
+            self.blank.add('timestamp')  # Times of a form that is not known.
+
+
+def _time_unit_s(table: Table) -> float:
+    """Return the unit of the times: by their size if they count from 1970, else by their step.
+
+    The usual step is 0.05 to 0.2 s.
+    """
+    values = (_value(named.get('timestamp', '')) for _, named in table.rows)
+    times = np.array([value for value in values if value is not None])
+    if len(times) < 2:
+        return 1.0
+    for unit_s, year_2001 in ((1.0, 1e9), (1e-3, 1e12), (1e-6, 1e15), (1e-9, 1e18)):
+        if year_2001 <= np.quantile(times, 0.1) < 10 * year_2001:
+            return unit_s
+    usual = float(np.median(np.abs(np.diff(times))))
+    return 1.0 if usual < 5 else 1e-3 if usual < 5e3 else 1e-6 if usual < 5e6 else 1e-9
+
+
+def _check_unit(path: Path, table: Table) -> None:
+    """Raise LogError if the steering is not in the recorder's unit, as it seems."""
+    if unit := table.units.get('steering'):
+        doubt = f'the header says that the steering is in {unit}'
+    else:
+        values = [_value(named.get('steering', '')) for _, named in table.rows]
+        far = [abs(value) for value in values if value and 1.0 < abs(value) <= _LARGEST_DEGREES]
+        if len(far) < max(_ASK_ROWS, _ASK_SHARE * len(values)):
+            return
+        doubt = (
+            f'the steering is up to {max(far):g} in {len(far)} of {len(values)} rows, and the '
+            'recorder writes -1..1'
+        )
+    raise LogError(
+        f'{path}: {doubt}; name the unit: --steering-unit degrees or radians if right is '
+        'positive, degrees-left or radians-left if left is, or recorder for units of 25 degrees'
     )
 
 
-def _path_kind(name: str) -> str:
-    if re.match(r'[A-Za-z]:[\\/]|\\\\', name):
-        return 'absolute Windows paths'
-    if name.startswith('/Users/'):
-        return 'absolute Mac paths'
-    if name.startswith('/'):
-        return 'absolute Linux paths'
-    return 'relative paths' if base_name(name) != name else 'bare file names'
-
-
-def _split(line: str) -> list[str]:
-    if ';' in line:
-        return [field.strip() for field in line.split(';')]
-    # Where ', ' separates fields, a comma without a space is a decimal comma.
-    if line.count(', ') >= 3:
-        return [field.strip() for field in line.split(', ')]
-    try:
-        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True))]
-    except csv.Error as error:
-        raise ValueError(f'it cannot be split: {error}') from error
-
-
-def _split_if_possible(line: str) -> list[str]:
-    """The fields of a line; none if it cannot be split, which `_row` reports."""
-    try:
-        return _split(line)
-    except ValueError:
-        return []
-
-
-def _row(line: str, header: tuple[str, ...] | None) -> Row:
-    fields = _split(line)
-    columns = header or _RECORDER_COLUMNS
-    if columns == _RECORDER_COLUMNS and len(fields) > len(columns):
-        fields[3:] = _join_decimal_commas(fields[3:])
-    if len(fields) != len(columns):
-        raise ValueError(f'{len(fields)} fields instead of {len(columns)}')
-    named = dict(zip(columns, fields, strict=True))
-    if not named.get('center'):
+def _row(named: dict[str, str], scales: _Scales) -> Row:
+    if 'center' not in named or is_blank(named['center']):
         raise ValueError('it names no centre image')
+    left, right = (
+        None if name is None or is_blank(name) else name for name in map(named.get, IMAGES[1:])
+    )
+    named = {name: text for name, text in named.items() if name not in scales.blank}
+    if 'steering' not in named:
+        raise ValueError('it has no steering')
     return Row(
         center=named['center'],
-        left=named.get('left'),
-        right=named.get('right'),
-        steering_rad=_number(named, 'steering') * RECORDER_STEERING_RAD,
-        throttle=_number(named, 'throttle'),
-        brake=_number(named, 'brake'),
-        speed_mps=_number(named, 'speed') * _MPH_MPS,
-        timestamp_s=_timestamp(named),
+        left=left,
+        right=right,
+        steering_rad=_number(named, 'steering', MAX_STEERING_RAD, scales.steering_rad),
+        throttle=_number(named, 'throttle', 1.0),
+        brake=_number(named, 'brake', 1.0),
+        speed_mps=_number(named, 'speed', _LARGEST_SPEED_MPS, scales.speed_mps),
+        timestamp_s=_timestamp(named, scales.time_s),
         source=named.get('source'),
     )
 
 
-def _number(named: dict[str, str], column: str) -> float:
-    text = named.get(column, '0')
+def _value(text: str) -> float | None:
+    """Return the number in a field, with a decimal point or comma; None if there is none."""
     try:
-        value = float(text.replace(',', '.'))
+        return float(_WORDS.get(text.lower(), text).replace(',', '.'))
     except ValueError:
-        raise ValueError(f'{column} is no number: {text!r}') from None
-    if not np.isfinite(value) or (column == 'steering' and abs(value) > 1):
-        raise ValueError(f'{column} is out of range: {text}')
-    return value
+        return None
 
 
-def _timestamp(named: dict[str, str]) -> float | None:
-    return _number(named, 'timestamp_s') if 'timestamp_s' in named else name_time(named['center'])
+def _time_s(text: str) -> float | None:
+    """Return the time in a field, as a number or a date; None if there is none."""
+    if (value := _value(text)) is not None:
+        return value
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _number(named: dict[str, str], column: str, largest: float, scale: float = 1.0) -> float:
+    """Return a number of a row times `scale`: within +-`largest`, else ValueError."""
+    text = named.get(column, '0')
+    value = _value(text)
+    if value is None:
+        raise _FieldError(f'{column} is no number', repr(text))
+    if not abs(value * scale) <= largest + 1e-6:
+        limit = largest / abs(scale)
+        raise _FieldError(
+            f'{column} is out of range', f'{text}; it must be {-limit:.4g}..{limit:.4g}'
+        )
+    return value * scale
+
+
+def _timestamp(named: dict[str, str], unit_s: float) -> float | None:
+    text = named.get('timestamp')
+    if text is None:
+        return name_time(named['center'])
+    time_s = _time_s(text)
+    if time_s is None or not np.isfinite(time_s):
+        raise _FieldError('timestamp is no time', repr(text))
+    return time_s if _value(text) is None else time_s * unit_s
+
+
+def _leave_out_jumps(log: Log, lines: Sequence[int]) -> None:
+    """Move rows to the bad rows whose time is far from the times before and after them.
+
+    Runs that are not in the order of time, such as samples of a log, are not changed.
+    """
+    wrong = set()
+    for run in runs_of(log.rows):
+        times_s = np.array([log.rows[index].timestamp_s for index in run], np.float64)
+        for place, step_s in _jumps(times_s):
+            reason = f'the time jumps by {step_s:+.3f} s and back'
+            log.bad_rows.append(BadRow(lines[run[place]], reason, 'the time jumps'))
+            wrong.add(run[place])
+    log.rows[:] = [row for index, row in enumerate(log.rows) if index not in wrong]
+
+
+def _jumps(times_s: Series) -> Iterator[tuple[int, float]]:
+    """Yield place and step, s, of the times that are far from those before and after them."""
+    odd_steps = int(np.sum(np.abs(np.diff(times_s)) > _FAR_S))
+    if odd_steps > max(_ODD_STEPS, _ODD_SHARE * len(times_s)) or np.isnan(times_s).any():
+        return
+    last_s = times_s[0]
+    for place, time_s in enumerate(times_s):
+        ahead_s = np.abs(times_s[place : place + _JUMP_ROWS + 1] - last_s)
+        if ahead_s[0] > _FAR_S and ahead_s.min() <= _CLOSE_S:
+            yield place, float(time_s - last_s)
+        else:  # The next row, a pause, or another run.
+            last_s = time_s
 
 
 def name_time(name: str) -> float | None:
@@ -211,61 +320,6 @@ def name_time(name: str) -> float | None:
     except ValueError:
         return None
     return moment.timestamp() + milliseconds / 1000
-
-
-def _join_decimal_commas(pieces: Sequence[str]) -> list[str]:
-    """Join the pieces of four numbers that were split at separators and at decimal commas."""
-    readings = [numbers for numbers in _groupings(pieces) if _plausible(numbers)]
-    if len(readings) > 1:
-        # The speed is hardly ever a whole number; the other three often are.
-        readings = [numbers for numbers in readings if '.' in numbers[-1]]
-    if len(readings) != 1:
-        raise ValueError(f'{len(readings)} ways to read the decimal commas of {",".join(pieces)}')
-    return readings[0]
-
-
-def _groupings(pieces: Sequence[str]) -> Iterator[list[str]]:
-    for widths in itertools.product((1, 2), repeat=len(_RANGES)):
-        if sum(widths) == len(pieces):
-            ends = itertools.accumulate(widths)
-            yield [
-                '.'.join(pieces[end - width : end])
-                for width, end in zip(widths, ends, strict=True)
-            ]
-
-
-def _plausible(numbers: Sequence[str]) -> bool:
-    return all(
-        _PRINTED_NUMBER.fullmatch(text) and low <= float(text) <= high
-        for text, (low, high) in zip(numbers, _RANGES, strict=True)
-    )
-
-
-def base_name(name: str) -> str:
-    """Return the file name in a path of any operating system."""
-    return re.split(r'[\\/]', name)[-1]
-
-
-def find_image(name: str, root: Path) -> Path:
-    """Return the image file for a name in a log whose folder is `root`.
-
-    The name is tried as a path relative to `root`, then its last part in `root/IMG` and in
-    `root`. Raises ImageError where there is no such file.
-    """
-    base = base_name(name)
-    for candidate in (root / name.replace('\\', '/'), root / 'IMG' / base, root / base):
-        if candidate.is_file():
-            return candidate
-    raise ImageError(f'there is no image {base} in {root / "IMG"}')
-
-
-def read_image(name: str, root: Path) -> Rgb:
-    """Return the frame of a name in a log, uint8 (H, W, 3) RGB; ImageError if it is unusable."""
-    path = find_image(name, root)
-    try:
-        return decode_jpeg(path.read_bytes())
-    except OSError as error:
-        raise ImageError(f'cannot read {path}: {error.strerror}') from error
 
 
 def smooth(

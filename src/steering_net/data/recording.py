@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recording: the frames of a drive in order, each with time, steering and speed."""
 
+import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,18 +13,20 @@ from steering_net.data.driving_log import (
     Log,
     LogError,
     Series,
-    find_image,
+    name_time,
     read_log,
     smooth,
     smoothed_steering_rad,
+    troubles,
 )
-from steering_net.errors import ImageError
-from steering_net.vision.camera_model import TRAINING, Rgb, find_camera
+from steering_net.data.frame_files import base_name, images_in, read_jpeg
+from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, Rgb, find_camera
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg
 
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')
+LOG_SUFFIXES = ('.csv', '.tsv', '.txt')
 _RECORDER_PERIOD_S = 0.1
 
 
@@ -34,7 +37,7 @@ class Recording:
     `target_rad` is the steering that a network should output: the recorded steering where it is
     smooth, its centred one-second mean where it came from a keyboard. `load(i)` returns frame i's
     JPEG bytes or raises ImageError. `camera` is the camera of the frames, as `find_camera` takes
-    it.
+    it, and `camera_reason` tells people how it is known.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Recording:
     frame_names: Sequence[str]
     load: Callable[[int], bytes]
     camera: str = TRAINING
+    camera_reason: str = ''
     _notice: SizeNotice = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -69,15 +73,39 @@ class Recording:
         return rgb
 
 
-def read_folder(path: Path, camera: str = TRAINING) -> Recording:
-    """Read a log, or a folder with one of LOG_NAMES; each bad row gives a warning.
+def read_folder(path: Path, camera: str = '', steering_unit: str = '') -> Recording:
+    """Read a log, or a folder with a log; each kind of bad row gives a warning.
 
-    `camera` is the camera of the frames.
+    `camera` is the camera of the frames, `steering_unit` one of STEERING_UNITS. If they are empty,
+    the camera is that of `camera_of`, and the unit that of the recorder.
     """
-    log = read_log(find_log(path))
-    for bad in log.bad_rows:
-        _LOG.warning('%s line %d left out: %s', log.path, bad.line, bad.reason)
-    return from_log(log, camera)
+    log = read_log(find_log(path), steering_unit)
+    warn_of_bad_rows(log)
+    return from_log(log, camera or camera_of(row.center for row in log.rows))
+
+
+def warn_of_bad_rows(log: Log) -> None:
+    """Log one warning for each kind of bad row."""
+    for trouble in troubles(log.bad_rows):
+        _LOG.warning('%s: %s', log.path, trouble)
+
+
+def camera_of(names: Iterable[str]) -> str:
+    """Return the camera that took the frames with these names.
+
+    The recorder of Training mode names a frame after its camera and its time. drive.py, which
+    records in Autonomous mode, names it after its time alone.
+    """
+    is_driven = all(
+        base_name(name)[:1].isdigit() and name_time(name) is not None for name in names
+    )
+    return AUTONOMOUS if is_driven else TRAINING
+
+
+@functools.cache
+def _warn_of_missing_times(path: Path) -> None:
+    """Log the warning once, because the runs of a log become recordings one by one."""
+    _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', path)
 
 
 def no_speed(recording: Recording) -> LogError:
@@ -89,13 +117,30 @@ def no_speed(recording: Recording) -> LogError:
 
 
 def find_log(path: Path) -> Path:
-    """Return the log in a folder, or `path` if it is a file; LogError for a folder without one."""
+    """Return the log in a folder, or `path` if it is a file; LogError for a folder without one.
+
+    It is the file with one of LOG_NAMES, whatever its capitals, or the only file with one of
+    LOG_SUFFIXES.
+    """
     if not path.is_dir():
         return path
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in LOG_SUFFIXES)
     for name in LOG_NAMES:
-        if (path / name).is_file():
-            return path / name
-    raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}')
+        for file in files:
+            if file.name.lower() == name:
+                return file
+    logs = [file for file in files if file.suffix.lower() in LOG_SUFFIXES[:2]] or files
+    if len(logs) > 1:
+        found = ', '.join(file.name for file in logs[:5])
+        raise LogError(f'{path} holds several files that may be the log: {found}; name one')
+    if not logs:
+        reason = ', nor a bag'
+        if images_in(path):
+            reason = ': it has frames without steering, which only replay and export --mp4 take'
+        elif inner := sorted(log.parent.name for log in path.glob(f'*/{LOG_NAMES[0]}')):
+            reason = f', but its folders do; name one of {", ".join(inner[:5])}'
+        raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}{reason}')
+    return logs[0]
 
 
 def from_log(log: Log, camera: str = TRAINING) -> Recording:
@@ -103,7 +148,7 @@ def from_log(log: Log, camera: str = TRAINING) -> Recording:
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
     if any(row.timestamp_s is None for row in rows):
-        _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', log.path)
+        _warn_of_missing_times(log.path)
         times_s = np.arange(len(rows), dtype=np.float64) * _RECORDER_PERIOD_S
         target_rad = smooth(times_s, steering_rad)
     else:
@@ -112,11 +157,7 @@ def from_log(log: Log, camera: str = TRAINING) -> Recording:
     names = [row.center for row in rows]
 
     def load(index: int) -> bytes:
-        path = find_image(names[index], root)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise ImageError(f'cannot read {path}: {error.strerror}') from error
+        return read_jpeg(names[index], root)
 
     speed_mps = np.array([row.speed_mps for row in rows])
     return Recording(

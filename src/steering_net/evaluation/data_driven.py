@@ -14,18 +14,18 @@ of this trajectory, and by 0.82 with those of the mean's.
 """
 
 import functools
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
 from steering_net.data.centerline import directions, load_edges, middles_of
 from steering_net.data.driving_log import LogError, Series
+from steering_net.data.frame_files import LeftOut
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad
 from steering_net.errors import ImageError
@@ -41,7 +41,6 @@ from steering_net.vision.camera_model import (
 from steering_net.vision.crop import crop_of
 from steering_net.vision.frame_size import as_frame
 
-_LOG = logging.getLogger(__name__)
 INTERVENTION_BEYOND_M = 1.0
 LEAST_KNOWN = 0.9
 _SUBSTEP_M = 0.1
@@ -126,10 +125,20 @@ def view(rgb: Rgb, offset: Offset, camera: Pinhole = TRAINING_CAMERA) -> Rgb:
     return reprojected(as_frame(rgb), back_m, offset.origin_m, offset.yaw_rad, camera)
 
 
+See: TypeAlias = Callable[[int, Rgb, Offset], Rgb]
+"""Function from a row, its frame, and an offset to the frame (160, 320, 3) seen from there."""
+
+
+def over_plane(recording: Recording) -> See:
+    """Return the function that re-projects the frames of a recording over flat ground."""
+    camera = find_camera(recording.camera)
+    return lambda _, rgb, offset: view(rgb, offset, camera)
+
+
 def recorded_way(recording: Recording) -> Line:
     """Return the recorded trajectory as the reference line."""
     nothing = np.zeros(len(recording))
-    return Line('way', nothing, nothing)
+    return Line('driver', nothing, nothing)
 
 
 def road_middle(recording: Recording) -> Line:
@@ -154,7 +163,7 @@ def road_middle(recording: Recording) -> Line:
     if known.mean() < LEAST_KNOWN:
         raise LogError(
             f"the road's middle is known at only {known.mean():.0%} of the frames of "
-            f'{recording.name}: use --yardstick way'
+            f'{recording.name}: use --reference driver'
         )
     return Line('middle', left_m, yaw_rad)
 
@@ -183,16 +192,18 @@ def drive(
     recording: Recording,
     line: Line | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    see: See | None = None,
 ) -> Drive:
     """Drive with `steer` (frame -> rad, left positive) from the first frame to the last but one.
 
-    `line` is the reference line, by default the recorded trajectory. After a gap in the recording
+    `line` is the reference line, by default the recorded trajectory. `see` re-projects the frames,
+    by default over flat ground. After a gap in the recording
     (more than 0.5 s) or in the line the car is put back on the line, which is no intervention. At
     a frame that cannot be used the steering stays as it is. Raises LogError if no frame can be
     used or the car does not move. `clock`: time in s, for the latencies.
     """
     line = line or recorded_way(recording)
-    run = _Run(recording, line, clock)
+    run = _Run(recording, line, clock, see or over_plane(recording))
     for index in _progress(len(recording) - 1, 'driving'):
         run.step(index, steer)
     return Drive(run.report(), np.array(run.offsets_m), 0.0 - line.left_m[1:])
@@ -203,10 +214,11 @@ def _progress(frames: int, what: str) -> Iterator[int]:
 
 
 class _Run:
-    def __init__(self, recording: Recording, line: Line, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, recording: Recording, line: Line, clock: Callable[[], float], see: See
+    ) -> None:
         self.offsets_m: list[float] = []
-        self._recording, self._line, self._clock = recording, line, clock
-        self._camera = find_camera(recording.camera)
+        self._recording, self._line, self._clock, self._see = recording, line, clock, see
         self._steps_s = np.diff(recording.times_s)
         self._recorded_rad = acting_steering_rad(recording.steering_rad)
         self._offset = line.at(0)
@@ -215,7 +227,7 @@ class _Run:
         self._distance_m = 0.0
         self._turned_rad2ps = 0.0
         self._latencies_s: list[float] = []
-        self._reason = ''
+        self._left_out = LeftOut(recording.name)
 
     def step(self, index: int, steer: Callable[[Rgb], float]) -> None:
         """Steer by frame `index`, and drive to the next."""
@@ -238,26 +250,29 @@ class _Run:
 
     def _steer(self, index: int, steer: Callable[[Rgb], float]) -> None:
         try:
-            seen = view(self._recording.frame(index), self._offset, self._camera)
+            seen = self._see(index, self._recording.frame(index), self._offset)
             asked_s = self._clock()
             self._steering_rad = _within_lock(steer(seen))
         except ImageError as error:
-            _LOG.warning('%s left out: %s', self._recording.frame_names[index], error)
-            self._reason = f': {error}'
+            self._left_out.add(self._recording.frame_names[index], error)
             return
         self._latencies_s.append(self._clock() - asked_s)
 
     def report(self) -> dict[str, Any]:
         """Return the fields of the report, SI, without the pauses."""
+        self._left_out.warn()
+        if len(self._recording) < 2:
+            raise LogError(f'{self._recording.name} holds one frame; a drive needs two or more')
         if not self._latencies_s:
-            raise LogError(f'no frame of {self._recording.name} can be used{self._reason}')
+            reason = self._left_out.last_reason
+            raise LogError(f'no frame of {self._recording.name} can be used{reason}')
         if not self._distance_m:
             raise no_speed(self._recording)
         offsets_m = np.array(self.offsets_m)
         driven = np.isfinite(offsets_m)
         duration_s = float(self._steps_s[driven].sum())
         return {
-            'yardstick': self._line.name,
+            'reference': self._line.name,
             'frames': len(self._latencies_s),
             'duration_s': duration_s,
             'distance_m': self._distance_m,

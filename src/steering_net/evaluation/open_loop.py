@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open-loop evaluation: a network's steering for recorded frames against the recorded steering."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from steering_net.data.driving_log import LogError, Series
+from steering_net.data.frame_files import LeftOut
 from steering_net.data.recording import Recording
 from steering_net.errors import ImageError
 from steering_net.inference.predictor import Predictor
 from steering_net.statistics import correlation, percentiles_ms
 
-_LOG = logging.getLogger(__name__)
 # An output that varies less does not depend on the frame.
 _CONSTANT_STD_RAD = 1e-4
 
@@ -63,19 +62,19 @@ def _predict(
     predictor: Predictor, recording: Recording, clock: Callable[[], float]
 ) -> tuple[NDArray[np.intp], Series, list[float]]:
     indices, predicted_rad, latencies_s = [], [], []
-    reason = ''
+    left_out = LeftOut(recording.name)
     for index in tqdm(range(len(recording)), 'predicting', unit='frame', disable=None):
         try:
             data = recording.load(index)
             started_s = clock()
             steering_rad = predictor.predict(recording.decode(data))
         except ImageError as error:
-            _LOG.warning('frame left out: %s', error)
-            reason = str(error)
+            left_out.add(recording.frame_names[index], error)
             continue
         latencies_s.append(clock() - started_s)
         indices.append(index)
         predicted_rad.append(steering_rad)
     if not indices:
-        raise LogError(f'no image of {recording.name} can be used: {reason}')
+        raise LogError(f'no image of {recording.name} can be used{left_out.last_reason}')
+    left_out.warn()
     return np.array(indices), np.array(predicted_rad), latencies_s

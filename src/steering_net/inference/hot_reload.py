@@ -16,11 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError, one_line
-from steering_net.inference.predictor import BACKENDS, Predictor, load_predictor
+from steering_net.inference.predictor import (
+    BACKENDS,
+    Predictor,
+    load_predictor,
+    measured_profile,
+)
+from steering_net.model_io.found_profile import wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.reader import SUFFIXES
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.preprocessing import format_profile
 from steering_net.vision.view import AS_TRAINED
 
 
@@ -43,8 +49,7 @@ class Outcome:
 
 def check(request: Request) -> None:
     """Raise ValueError for an unknown profile or file type or a missing file; loads nothing."""
-    if request.profile:
-        find_profile(request.profile)
+    wished_profile(request.profile)
     if request.model == 'default':
         return
     path = Path(request.model).expanduser()
@@ -110,11 +115,14 @@ class Loader:
 def try_out(request: Request, backend: str, threads: int) -> None:
     """Convert, load and run a network in a sandboxed process; ModelError if that fails."""
     words = ['--backend', backend, '--threads', str(threads)]
-    words += ['--profile', request.profile] if request.profile else []
-    converted = []
-    if backend == 'litert' and request.model != 'default':
-        profile = find_profile(request.profile) if request.profile else None
-        converted.append(ensure_litert(Path(request.model).expanduser(), profile=profile))
+    converted, profile = [], wished_profile(request.profile)
+    if request.model != 'default':
+        path = Path(request.model).expanduser()
+        # Before the trial, because the sandboxed process cannot start another one.
+        profile = profile or measured_profile(path, backend, request.profile)
+        if backend == 'litert':
+            converted.append(ensure_litert(path, profile=profile))
+    words += ['--profile', format_profile(profile)] if profile else []
     run_isolated('steering_net.inference.hot_reload', request.model, *words, more=converted)
 
 

@@ -87,27 +87,36 @@ class OutputMonitor:
         times, self._milliseconds = self._milliseconds, []
         values = {
             'frames': str(self._frames),
-            'rate (Hz)': f'{len(times) / period_s:.1f}',
-            'answer p50 (ms)': f'{percentile(times, 50):.3f}' if times else '',
-            'answer max (ms)': f'{max(times):.3f}' if times else '',
-            'undecodable frames': str(self.bad_frames),
-            'non-finite outputs': str(self.bad_outputs),
-            'share at full lock': f'{self._saturated_share():.2f}',
+            'rate_hz': f'{len(times) / period_s:.1f}',
+            'answer_p50_ms': f'{percentile(times, 50):.3f}' if times else '',
+            'answer_max_ms': f'{max(times):.3f}' if times else '',
+            'bad_frames': str(self.bad_frames),
+            'bad_outputs': str(self.bad_outputs),
+            'full_lock_share': f'{self._saturated_share():.2f}',
         }
         level, summary = self._judge()
         if level is Level.OK and not times:
             summary = 'no frames'
         return level, summary, values
 
-    def _judge(self) -> tuple[Level, str]:
-        since_s = self._clock() - _REMEMBERED_S
-        if self._bad_output_s > since_s:
+    @property
+    def is_faulty(self) -> bool:
+        """Whether the outputs show one of the three faults of a network."""
+        return self._fault() is not None
+
+    def _fault(self) -> tuple[Level, str] | None:
+        if self._bad_output_s > self._clock() - _REMEMBERED_S:
             return Level.ERROR, 'the output of the network is not finite'
         if self._unmoved >= UNMOVED_FRAMES:
             return Level.WARN, 'the steering is constant: it does not depend on the frames'
         if self._saturated_share() >= SATURATED_SHARE:
             return Level.WARN, 'the steering is saturated: it is at its limit for most frames'
-        if self._bad_frame_s > since_s:
+        return None
+
+    def _judge(self) -> tuple[Level, str]:
+        if fault := self._fault():
+            return fault
+        if self._bad_frame_s > self._clock() - _REMEMBERED_S:
             return Level.WARN, f'some frames are dropped: {self._bad_frame_reason}'
         return Level.OK, 'steering'
 

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
+import cv2
 import numpy as np
 
-from steering_net.errors import ImageError
+from steering_net.errors import ImageError, ModelError
+from steering_net.inference.tensorflow_notices import without_notices
+from steering_net.model_io.found_profile import found_profile, wished_profile
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
@@ -19,8 +22,8 @@ from steering_net.model_io.profiles import choose_profile
 from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.frame_size import FRAME_SHAPE
-from steering_net.vision.preprocessing import Profile, find_profile
-from steering_net.vision.view import AS_TRAINED, View
+from steering_net.vision.preprocessing import Profile, Tensor, find_profile
+from steering_net.vision.view import AS_TRAINED, Maps, View
 
 BACKENDS = ('litert', 'keras')
 _WARM_UPS = 3
@@ -45,6 +48,12 @@ class Predictor(Protocol):
 
         Raises ImageError for a frame that does not fit and PredictionError for a non-finite
         output. Not safe to call from two threads at once.
+        """
+
+    def predict_changed(self, maps: Maps) -> float:
+        """Return the steering angle for the frame of the newest `predict`, changed.
+
+        `maps` are those of `cv2.remap` for the input of the network. Raises as `predict` does.
         """
 
 
@@ -94,6 +103,11 @@ class LiteRtPredictor:
         self.view(rgb, out=self._model.input())
         return _to_rad(self._model.run(), self.profile)
 
+    def predict_changed(self, maps: Maps) -> float:
+        """See `Predictor.predict_changed`."""
+        changed = _resampled(self._model.input(), maps)
+        return _to_rad(self._model.predict(changed), self.profile)
+
 
 class KerasPredictor:
     """Runs a network in TensorFlow, as one traced function."""
@@ -113,7 +127,8 @@ class KerasPredictor:
         """
         self.name, self.sha256 = path.name, sha256_of(path)
         is_first = 'tensorflow' not in sys.modules
-        import tensorflow as tf
+        with without_notices():
+            import tensorflow as tf
 
         # TensorFlow accepts a number of threads only before its first operation.
         if is_first:
@@ -132,6 +147,11 @@ class KerasPredictor:
     def predict(self, rgb: Rgb) -> float:
         """See `Predictor.predict`."""
         self.view(rgb, out=self._inputs[0])
+        return _to_rad(self._forward(self._inputs[:1]).numpy().item(0), self.profile)
+
+    def predict_changed(self, maps: Maps) -> float:
+        """See `Predictor.predict_changed`."""
+        self._inputs[0] = _resampled(self._inputs[0], maps)
         return _to_rad(self._forward(self._inputs[:1]).numpy().item(0), self.profile)
 
     def predict_batch(
@@ -161,6 +181,10 @@ class KerasPredictor:
             yield _to_rad_or_error(float(output), self.profile) if refused is None else refused
 
 
+def _resampled(frame: Tensor, maps: Maps) -> Tensor:
+    return cast(Tensor, cv2.remap(frame, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
 def _to_rad(output: float, profile: Profile) -> float:
     steering_rad = output * profile.steering_scale_rad
     if not np.isfinite(steering_rad):
@@ -180,6 +204,11 @@ def default_model() -> Path:
     return Path(str(resources.files('steering_net') / 'models' / 'pilotnet.keras'))
 
 
+def model_path(model: str | Path) -> Path:
+    """Return the path of a network by its file or `default`."""
+    return default_model() if str(model) == 'default' else Path(model).expanduser()
+
+
 def load_predictor(
     model: str | Path = 'default',
     backend: Literal['litert', 'keras'] | str = 'litert',
@@ -191,16 +220,16 @@ def load_predictor(
     """Load a network and run it a few times, so that the first frame takes no longer than others.
 
     `model` is 'default' or a file that `read_network` reads. Without `profile` the profile is that
-    of the sidecar, or inferred from input and layers. `camera` is the camera of the frames, as
-    `find_camera` takes it; frames are turned if the profile has another camera. Raises ModelError
-    for an unusable model, ValueError for another unusable argument.
+    of the sidecar, or a measured one (`found_profile`); `search` measures in any case. `camera` is
+    the camera of the frames, as `find_camera` takes it; frames are turned if the profile has
+    another camera. Raises ModelError for an unusable model, ValueError for another argument.
     """
     if camera != AS_TRAINED:
         find_camera(camera)
     if backend not in BACKENDS:
         raise ValueError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
-    chosen = find_profile(profile) if profile else None
-    path = default_model() if str(model) == 'default' else Path(model).expanduser()
+    path = model_path(model)
+    chosen = wished_profile(profile) or measured_profile(path, backend, profile, cache_dir)
     predictor: LiteRtPredictor | KerasPredictor
     if backend == 'keras':
         predictor = KerasPredictor(path, chosen, threads, camera)
@@ -209,6 +238,20 @@ def load_predictor(
         predictor = LiteRtPredictor(litert, chosen, threads, path, camera)
     warm_up(predictor)
     return predictor
+
+
+def measured_profile(
+    path: Path, backend: str, wish: str | None, cache_dir: Path | None = None
+) -> Profile | None:
+    """Return the measured profile of a network, None if `wish` or its sidecar names one."""
+    try:
+        found = found_profile(path, cache_dir, wish)
+    except (ModelError, OSError):
+        if backend == 'keras':
+            # It may drive in Keras, although it cannot be converted.
+            return None
+        raise
+    return find_profile(found.profile) if found else None
 
 
 def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:

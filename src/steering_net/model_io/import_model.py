@@ -11,40 +11,58 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
+from steering_net.model_io.found_profile import SEARCH, measure, wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import Sidecar, read_sidecar, sha256_of, write_sidecar
-from steering_net.model_io.profiles import ProfileChoice, choose_profile
-from steering_net.vision.preprocessing import Profile, format_profile
+from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
+from steering_net.vision.preprocessing import find_profile, format_profile
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Origin and profile of an imported network, and the files that were written."""
+    """Origin and profile of an imported network, and the files that were written.
+
+    `candidates` are lines about the best profiles of a search. `doubt` says why the profile may be
+    wrong, '' without doubt.
+    """
 
     origin: Origin
     choice: ProfileChoice
     files: tuple[Path, ...]
+    candidates: tuple[str, ...] = ()
+    doubt: str = ''
 
 
-def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = None) -> Imported:
+def import_model(
+    sources: Sequence[Path], out: Path, profile: str = '', output: str = ''
+) -> Imported:
     """Write a clean `out` (`.keras`), its LiteRT file and its sidecar from one or two files.
 
-    Nothing is written unless all three files can be. Raises ModelError, in one line, for a file
-    that cannot be read, and for an `out` that would overwrite another file.
+    `output` is the output that steers, as in `with_one_output`. Without `profile` it is that of
+    the sidecar, or a measured one; `search` measures in any case. Nothing is written unless all
+    three files can be. Raises ModelError, in one line, for a file that cannot be read, and for an
+    `out` that would overwrite another file.
     """
     _check(sources, out)
+    wish = wished_profile(profile)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.import-') as folder:
         keras, litert = Path(folder, out.name), Path(folder, out.name).with_suffix('.tflite')
         words = [*map(str, sources), '--out', str(litert), '--keras', str(keras)]
-        words += ['--profile', profile.name] if profile else []
+        words += ['--profile', wish.name] if wish else []
+        words += ['--output', output] if output else []
         run_isolated(
             'steering_net.model_io.litert_converter', *words, more=sources[1:], out=Path(folder)
         )
         origin = read_origin(litert)
         if origin.input_shape is None:
             raise ModelError(f'{sources[0].name}: the size of its frames is not known')
-        choice = choose_profile(profile, origin.input_shape, sources[0], origin)
+        found = None
+        if wish is None and (profile == SEARCH or from_sidecar(sources[0]) is None):
+            found = measure(litert, profile == SEARCH, sources[0].name)
+            choice = ProfileChoice(find_profile(found.profile), found.reason)
+        else:
+            choice = choose_profile(wish, origin.input_shape, sources[0], origin)
         scale = choice.profile.steering_scale_rad
         write_sidecar(keras, Sidecar(format_profile(choice.profile), sha256_of(keras), scale))
         # The sidecar first, because a sidecar with the hash of another network is ignored.
@@ -53,7 +71,8 @@ def import_model(sources: Sequence[Path], out: Path, profile: Profile | None = N
             made = Path(folder, file.name)
             made.chmod(0o644)
             os.replace(made, file)
-    return Imported(origin, choice, files[::-1])
+    lines, doubt = (found.candidates, found.doubt) if found else ((), '')
+    return Imported(origin, choice, files[::-1], lines, doubt)
 
 
 def _check(sources: Sequence[Path], out: Path) -> None:

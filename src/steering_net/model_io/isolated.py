@@ -15,6 +15,7 @@ from steering_net.model_io import sandbox
 from steering_net.process import PARENT_VARIABLE
 
 _BESIDE = ('.json', '.keras', '.h5', '.hdf5', '.tflite', '.origin.json', '.weights.h5')
+_BESIDE_ONNX = ('.onnx.data', '.onnx_data')
 _BESIDE_A_SAVED_MODEL = ('variables', 'assets')
 
 
@@ -70,7 +71,7 @@ def _belonging(source: Path) -> Iterable[Path]:
     if source.name == 'saved_model.pb':
         yield from (source.parent / name for name in _BESIDE_A_SAVED_MODEL)
     for stem in (source.stem, source.stem.removesuffix('.weights')):
-        yield from (source.parent / (stem + suffix) for suffix in _BESIDE)
+        yield from (source.parent / (stem + suffix) for suffix in (*_BESIDE, *_BESIDE_ONNX))
 
 
 def _environment(scratch: str) -> dict[str, str]:

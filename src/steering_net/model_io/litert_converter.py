@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError, one_line
-from steering_net.model_io import sandbox
 from steering_net.model_io.importers.limits import read_file
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_runtime import LiteRtModel
@@ -25,17 +24,11 @@ from steering_net.model_io.metadata import (
     UNKNOWN,
     Origin,
     origin_path,
-    read_origin,
     write_atomically,
     write_origin,
 )
 from steering_net.model_io.model_config import combined, read_sidecar, sha256_of
-from steering_net.model_io.profiles import (
-    ProfileChoice,
-    choose_profile,
-    complete,
-    from_sidecar,
-)
+from steering_net.model_io.profiles import choose_profile, complete
 from steering_net.model_io.reader import other_half, read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.preprocessing import (
@@ -46,7 +39,7 @@ from steering_net.vision.preprocessing import (
     preprocess,
 )
 
-CONVERTER_VERSION = 4
+CONVERTER_VERSION = 5
 """Increase it with each change by which the same file gives another LiteRT file or origin."""
 
 MAX_DIFFERENCE = 1e-4
@@ -81,22 +74,6 @@ def ensure_litert(
     return cached
 
 
-def prepare(model_path: Path, profile: Profile | None = None) -> str:
-    """Make sure that a network's LiteRT file exists; return a line with its origin and profile.
-
-    Raises ModelError if it cannot drive.
-    """
-    origin = read_origin(ensure_litert(model_path, profile=profile))
-    if origin.input_shape is None:
-        choice = ProfileChoice(profile, 'as given') if profile else from_sidecar(model_path)
-    else:
-        choice = choose_profile(profile, origin.input_shape, model_path, origin)
-    parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
-    parts.append(f'profile {choice}' if choice else '')
-    parts.append(sandbox.missing())
-    return ', '.join(filter(None, parts))
-
-
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     words = ['--profile', profile.name] if profile else []
@@ -115,6 +92,7 @@ def convert(
     profile: Profile | None = None,
     other: Path | None = None,
     keras_target: Path | None = None,
+    output: str = '',
 ) -> Origin:
     """Convert a file that `read_network` reads to LiteRT, and optionally to a clean `.keras`.
 
@@ -122,20 +100,24 @@ def convert(
     complete and its outputs for the probe frames equal those of Keras. Raises ModelError if the
     network cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
     """
-    content, origin = _converted(source, profile, other, keras_target)
+    content, origin = _converted(source, profile, other, keras_target, output)
     write_atomically(target, content)
     return origin
 
 
 def _converted(
-    source: Path, profile: Profile | None, other: Path | None, keras_target: Path | None
+    source: Path,
+    profile: Profile | None,
+    other: Path | None,
+    keras_target: Path | None,
+    output: str,
 ) -> tuple[bytes, Origin]:
     if source.suffix == '.tflite' and keras_target is None:
         return _adopted(source)
-    network = read_network(source, other)
+    network = read_network(source, other, output)
     model, shape = network.model, network.origin.input_shape
     assert shape is not None
-    frames = probe_inputs(choose_profile(profile, shape, source, network.origin).profile)
+    frames = probe_inputs(_probed(source, profile, network.origin, shape))
     expected = np.ravel(model.predict_on_batch(np.stack(frames)))
     content = _to_litert(model, shape, source.name)
     converted = LiteRtModel(content, source.name)
@@ -155,8 +137,7 @@ def _adopted(source: Path) -> tuple[bytes, Origin]:
     content = read_file(source)
     check_operators(content, source.name)
     model = LiteRtModel(content, source.name)
-    # This profile fits every size; here it does not matter how well the network steers.
-    profile = complete(find_profile('custom'), model.input_shape, UNKNOWN)
+    profile = complete(_whole(model.input_shape), model.input_shape, UNKNOWN)
     for frame in probe_inputs(profile):
         output = model.predict(frame)
         if not np.isfinite(output):
@@ -166,6 +147,23 @@ def _adopted(source: Path) -> tuple[bytes, Origin]:
     except (ModelError, ImportError):
         # It can drive all the same, even without TensorFlow, but its layers are unknown.
         return content, Origin('LiteRT', input_shape=model.input_shape)
+
+
+def _probed(
+    source: Path, profile: Profile | None, origin: Origin, shape: tuple[int, int, int]
+) -> Profile:
+    """Return the given or inferred profile; if none can be inferred, one that fits."""
+    try:
+        return choose_profile(profile, shape, source, origin).profile
+    except ModelError:
+        if profile is not None:
+            raise
+        return complete(_whole(shape), shape, origin)
+
+
+def _whole(shape: tuple[int, int, int]) -> Profile:
+    """Return a profile that fits every network; for probes it need not be the right one."""
+    return find_profile('custom' if shape[2] == 3 else 'custom:colour=grey')
 
 
 def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
@@ -200,11 +198,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--out', type=Path, required=True, help='the .tflite file to write')
     parser.add_argument('--keras', type=Path, help='a clean .keras file to write as well')
     parser.add_argument('--profile', help='preprocessing profile (default: inferred)')
+    parser.add_argument('--output', default='', help='the output that steers')
     options = parser.parse_args(arguments)
     other = options.sources[1] if len(options.sources) > 1 else None
     try:
         profile = find_profile(options.profile) if options.profile else None
-        content, origin = _converted(options.sources[0], profile, other, options.keras)
+        content, origin = _converted(
+            options.sources[0], profile, other, options.keras, options.output
+        )
         # The origin first, because a network in the cache is not converted again without one.
         write_origin(options.out, origin)
         write_atomically(options.out, content)

@@ -87,11 +87,15 @@ def _without_native_chatter() -> Iterator[None]:
 
 def _check_shapes(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
     if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(f'{name} has {len(inputs)} inputs and {len(outputs)} outputs, not one')
+        raise ModelError(
+            f'{name} has {len(inputs)} inputs and {len(outputs)} outputs, not one; of several '
+            'outputs `sim-bridge import-model` makes one, from the Keras or ONNX file'
+        )
     if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
         raise ModelError(f'{name} is quantised at its ends: float32 is needed there')
     if np.prod(outputs[0]['shape']) != 1:
         raise ModelError(
-            f'{name} has the output {tuple(outputs[0]["shape"])}; it must be one number'
+            f'{name} has the output {tuple(outputs[0]["shape"])}; it must be one number: '
+            '`sim-bridge import-model` makes a network of it that has one'
         )
     return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)

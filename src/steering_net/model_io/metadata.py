@@ -101,6 +101,9 @@ def _scales_pixels(layers: list[Any]) -> bool:
 
     for layer in layers:
         kind = type(layer).__name__
+        if not layer.trainable:
+            # It resizes the frame.
+            continue
         if kind == 'Rescaling' and np.max(np.abs(layer.scale)) < _SCALES_PIXELS:
             return True
         variance = {'Normalization': 'variance', 'BatchNormalization': 'moving_variance'}

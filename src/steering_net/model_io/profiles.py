@@ -7,6 +7,7 @@ from pathlib import Path
 from steering_net.errors import ModelError
 from steering_net.model_io.metadata import UNKNOWN, Origin
 from steering_net.model_io.model_config import read_sidecar
+from steering_net.vision.colours import colours_of
 from steering_net.vision.preprocessing import Profile, find_profile, format_profile
 
 
@@ -44,7 +45,9 @@ def choose_profile(
     made = whole.output_shape()
     if made != input_shape:
         takes = f'{model_path.name} takes {input_shape}'
-        raise ModelError(f'{takes}, but profile {whole.name} makes {made}')
+        ways = f': choose one of the colours {", ".join(colours_of(input_shape[2]))}'
+        hint = ways if made[2] != input_shape[2] else ''
+        raise ModelError(f'{takes}, but profile {whole.name} makes {made}{hint}')
     return ProfileChoice(whole, choice.reason)
 
 
@@ -70,6 +73,8 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
     Raises ModelError for an unusual size.
     """
     size = f'it takes {shape[1]} x {shape[0]}'
+    if shape[2] != 3:
+        raise ModelError(f'{size}, one channel: choose a profile, such as custom:colour=grey')
     inside = 'and brings 0..255 to a small range itself'
     if shape[:2] == (160, 320):
         return find_profile('carnd_raw_rgb'), f'{size}, a whole frame'

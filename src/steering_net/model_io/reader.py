@@ -14,6 +14,7 @@ import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.metadata import Origin, describe
+from steering_net.model_io.steering_output import with_one_output
 
 SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
 _TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
@@ -28,20 +29,21 @@ class Network:
     origin: Origin
 
 
-def load_keras(path: Path, other: Path | None = None) -> Any:
+def load_keras(path: Path, other: Path | None = None, output: str = '') -> Any:
     """Return the uncompiled `keras.Model` of a file or folder; Keras is imported here.
 
     `other` is the second file if architecture and weights are in two files, in any order. A second
-    file of the same stem beside `path` is found without it. Raises ModelError as `read_network`
-    does.
+    file of the same stem beside `path` is found without it. `output` is as in `with_one_output`.
+    Raises ModelError as `read_network` does.
     """
-    return read_network(path, other).model
+    return read_network(path, other, output).model
 
 
-def read_network(path: Path, other: Path | None = None) -> Network:
+def read_network(path: Path, other: Path | None = None, output: str = '') -> Network:
     """Return the network of a `.keras`, `.h5`, `.onnx` or `.tflite` file, JSON or a SavedModel.
 
-    Raises ModelError if a file is missing, broken, too large, needs code of its own to run, or
+    `output` is the output that steers, if there are several, as in `with_one_output`. Raises
+    ModelError if a file is missing, broken, too large, needs code of its own to run, or
     does not map one frame to one finite number.
     """
     for part in (path, other):
@@ -54,7 +56,8 @@ def read_network(path: Path, other: Path | None = None) -> Network:
     except READ_ERRORS as error:
         reason = f'it is broken or cut short ({one_line(error)})'
         raise ModelError(f'{path.name} cannot be loaded: {reason}') from error
-    _check_shapes(model, path.name)
+    _check_input(model, path.name)
+    model = with_one_output(model, output, path.name)
     _check_output(model, path.name)
     return Network(model, describe(model, saved_by))
 
@@ -95,16 +98,24 @@ def other_half(path: Path) -> Path | None:
     """Return the second file of a network, of the same stem, if there is one.
 
     That is the file of weights beside a Keras architecture, or the architecture beside weights:
-    `model.json` beside `model.h5` or `model.weights.h5`.
+    `model.json` beside `model.h5` or `model.weights.h5`. For ONNX it is the file with its large
+    weights.
     """
     from steering_net.model_io.importers.keras_files import is_architecture
 
+    if path.suffix == '.onnx':
+        return next((file for file in external_data(path) if file.is_file()), None)
     if path.suffix == '.json':
         beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
         return next((file for file in beside if file.is_file()), None)
     stems = (path.stem, path.stem.removesuffix('.weights'))
     beside = [path.with_name(f'{stem}.json') for stem in stems]
     return next((file for file in beside if file.is_file() and is_architecture(file)), None)
+
+
+def external_data(path: Path) -> list[Path]:
+    """Return the usual paths of the large weights of an ONNX file."""
+    return [path.with_name(name) for name in (f'{path.name}.data', f'{path.name}_data')]
 
 
 def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:
@@ -145,14 +156,12 @@ def kind_of(path: Path) -> str:
     raise ModelError(f'it is none of {", ".join(SUFFIXES)} and no SavedModel folder')
 
 
-def _check_shapes(model: Any, name: str) -> None:
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ModelError(f'{name} has {len(model.inputs)} inputs, {len(model.outputs)} outputs')
-    check_frame_shape(tuple(model.inputs[0].shape), name)
-    if tuple(model.outputs[0].shape[1:]) not in ((), (1,)):
+def _check_input(model: Any, name: str) -> None:
+    if len(model.inputs) != 1:
         raise ModelError(
-            f'{name} has the output {tuple(model.outputs[0].shape)}; it must be one number'
+            f'{name} has {len(model.inputs)} inputs; a network that drives takes one frame only'
         )
+    check_frame_shape(tuple(model.inputs[0].shape), name)
 
 
 def _check_output(model: Any, name: str) -> None:
@@ -167,9 +176,9 @@ def _check_output(model: Any, name: str) -> None:
 
 
 def check_frame_shape(shape: tuple[int | None, ...], name: str) -> tuple[int, int, int]:
-    """Return (h, w, 3) of a network's input (n, h, w, 3); ModelError for any other shape."""
-    if len(shape) != 4 or shape[3] != 3 or not shape[1] or not shape[2]:
-        raise ModelError(f'{name} takes {shape}, not one colour frame (n, h, w, 3)')
+    """Return (h, w, c) of a network's input (n, h, w, c), c 1 or 3; ModelError for any other."""
+    if len(shape) != 4 or shape[3] not in (1, 3) or not shape[1] or not shape[2]:
+        raise ModelError(f'{name} takes {shape}, not one frame (n, h, w, 3) or (n, h, w, 1)')
     if max(shape[1], shape[2]) > _MAX_SIDE_PX:
         raise ModelError(f'{name} takes frames of {shape[2]} x {shape[1]} pixels')
-    return (shape[1], shape[2], 3)
+    return (shape[1], shape[2], shape[3])

@@ -15,19 +15,37 @@ from contextlib import ExitStack
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.guard_condition import GuardCondition
 from rclpy.node import Node
 
 PRIVATE_ERRORS = (AttributeError, ImportError, LookupError, TypeError, ValueError)
 """Exceptions of using a private part of rclpy that is missing or has another signature."""
 
+_LOOK_PERIOD_S = 0.1
 _FOR_EVER_NS = -1
 _AT_ONCE_NS = 0
 
 
-def executor_for(*nodes: Node) -> Executor:
-    """Return a QuickExecutor with these nodes, or, with a warning, rclpy's own if that fails."""
+class PlainExecutor(SingleThreadedExecutor):
+    """rclpy's own executor, which `end` ends."""
+
+    _is_over = False
+
+    def end(self) -> None:
+        """Let `spin` return after the present callback; thread-safe."""
+        self._is_over = True
+        self.wake()
+
+    def spin(self) -> None:
+        """Call callbacks until `end` or until ROS is shut down."""
+        while self.context.ok() and not self._is_over:
+            # rclpy returns only after a callback or at the timeout, not when it is woken up.
+            self.spin_once(timeout_sec=_LOOK_PERIOD_S)
+
+
+def executor_for(*nodes: Node) -> PlainExecutor:
+    """Return a QuickExecutor with these nodes, or, with a warning, a plain one if that fails."""
     try:
         quick = QuickExecutor(*nodes)
         quick.try_out()
@@ -36,7 +54,7 @@ def executor_for(*nodes: Node) -> Executor:
             f'this rclpy lacks private parts that the quick executor needs ({error}): '
             "rclpy's own executor is used, which is slower"
         )
-        plain = SingleThreadedExecutor()
+        plain = PlainExecutor()
         for node in nodes:
             plain.add_node(node)
         return plain
@@ -56,7 +74,7 @@ def take(subscription: Any) -> tuple[Any, Any] | None:
     return message, info
 
 
-class QuickExecutor(SingleThreadedExecutor):
+class QuickExecutor(PlainExecutor):
     """Calls the callbacks of its nodes on the thread that spins it, messages first.
 
     Callbacks that take only the message are called directly, and without regard to callback
@@ -68,11 +86,8 @@ class QuickExecutor(SingleThreadedExecutor):
     _sigint_gc: Any = None
 
     def __init__(self, *nodes: Node) -> None:
-        from rclpy.signals import SignalHandlerGuardCondition
-
         super().__init__()
         self._changed = GuardCondition(None, None)
-        self._interrupted = SignalHandlerGuardCondition()
         self._stale = True
         self._kept = ExitStack()
         self._wait_set: Any = None
@@ -104,12 +119,12 @@ class QuickExecutor(SingleThreadedExecutor):
         self._changed.trigger()
 
     def spin(self) -> None:
-        """Call callbacks until ROS is shut down.
+        """Call callbacks until `end`.
 
-        Raises ExternalShutdownException when that happens, and whatever a callback raises.
+        Raises ExternalShutdownException if ROS is shut down, and whatever a callback raises.
         """
         with self._kept:
-            while self.context.ok():
+            while not self._is_over:
                 self._wait(_FOR_EVER_NS)
                 if not self.context.ok():
                     raise ExternalShutdownException
@@ -153,7 +168,7 @@ class QuickExecutor(SingleThreadedExecutor):
         services = self._hold([one for node in nodes for one in node.services])
         self._quick = [one for one in subscriptions if _takes_the_message_alone(one)]
         self._slow = [one for one in subscriptions if one not in self._quick]
-        guards = [self._changed, self._interrupted]
+        guards = [self._changed]
         self._wait_set = wait_set = private.WaitSet(
             len(subscriptions), len(guards), len(timers), 0, len(services), 0,
             self.context.handle,

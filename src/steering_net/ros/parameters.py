@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,13 @@ class Parameter:
             ]
         return descriptor
 
+    def check_choice(self, value: object) -> None:
+        """Raise ParameterError if the value is not among the choices."""
+        if self.choices and value not in self.choices:
+            raise ParameterError(
+                f'parameter {self.name} is {value!r}, it must be one of {", ".join(self.choices)}'
+            )
+
 
 class ParameterError(ValueError):
     """A value that a parameter cannot have; the message names both and what is allowed."""
@@ -57,6 +70,30 @@ def declare(node: Node, parameters: Sequence[Parameter]) -> dict[str, Any]:
     Raises ParameterError for a value of the wrong type, out of range or not among the choices.
     """
     return {parameter.name: _declare(node, parameter) for parameter in parameters}
+
+
+def on_change(
+    node: Node, parameters: Sequence[Parameter], change: Callable[[dict[str, Any]], None]
+) -> None:
+    """Call `change` with the new values by name whenever some of these parameters are set.
+
+    Types, ranges and choices are checked before. A ValueError that `change` raises refuses the
+    request, with its message as the reason. Read-only parameters never come.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+
+    def on_set(requested: list[RosParameter]) -> SetParametersResult:
+        changed = {one.name: one.value for one in requested if one.name in known}
+        try:
+            for name, value in changed.items():
+                known[name].check_choice(value)
+            if changed:
+                change(changed)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(on_set)
 
 
 def _declare(node: Node, parameter: Parameter) -> Any:
@@ -72,9 +109,5 @@ def _declare(node: Node, parameter: Parameter) -> Any:
         raise ParameterError(
             f'parameter {parameter.name} must be in {parameter.low:g} .. {parameter.high:g}'
         ) from error
-    if parameter.choices and value not in parameter.choices:
-        raise ParameterError(
-            f'parameter {parameter.name} is {value!r}, '
-            f'it must be one of {", ".join(parameter.choices)}'
-        )
+    parameter.check_choice(value)
     return value

@@ -2,18 +2,19 @@
 """run: starts, spins and ends the nodes of a program."""
 
 import gc
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import rclpy
-from rclpy.exceptions import NotInitializedException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
+from steering_net.errors import one_line
 from steering_net.process import end_with_parent
 from steering_net.ros.executor import executor_for
+from steering_net.ros.interruption import Interruption
 
 
 def run(
@@ -31,48 +32,42 @@ def run(
 
     Returns 2 after one line on stderr, `program: ...`, if making a node raises one of `refused`.
     """
-    waiting = True
-
-    def interrupt(*_: object) -> None:
-        # Only while waiting. Later, rclpy's own handler ends the nodes between two callbacks,
-        # because an exception in the middle of a constructor would leave threads running.
-        if waiting:
-            raise KeyboardInterrupt
-
-    # rclpy installs its handler in front of this one and calls both.
-    signal.signal(signal.SIGINT, interrupt)
-    rclpy.init(args=args)
+    # A signal ends a node between two callbacks or after its constructor, because an exception in
+    # the middle of either would leave threads running.
+    interruption = Interruption()
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # For example a parameters file that is missing or no YAML.
+        return _refuse(program, one_line(error), interruption)
     end_with_parent()
     nodes: list[Node] = []
     try:
         with turn() as is_ours:
-            if not is_ours:
-                return 0
-            waiting = False
+            interruption.raises = False
             try:
                 for make in makers:
-                    nodes.append(make())
+                    if is_ours and not interruption.came:
+                        nodes.append(make())
             except refused as error:
-                return _refuse(program, error)
-        _settle()
-        executor_for(*nodes).spin()
+                return _refuse(program, error, interruption)
+        if len(nodes) == len(makers):
+            _settle()
+            executor = executor_for(*nodes)
+            interruption.then(executor.end)
+            executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (RuntimeError, NotInitializedException):
-        # Also raised when a signal shuts ROS down while a node is being made.
-        if rclpy.ok():
-            raise
     finally:
-        waiting = False
+        interruption.raises = False
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
     return 0
 
 
-def _refuse(program: str, error: Exception) -> int:
-    """Print the error, unless a signal caused it, and return the exit code."""
-    if not rclpy.ok():
+def _refuse(program: str, error: object, interruption: Interruption) -> int:
+    """Print the error, unless a signal may have caused it, and return the exit code."""
+    if interruption.came:
         return 0
     print(f'{program}: {error}', file=sys.stderr)
     return 2

@@ -39,6 +39,8 @@ from steering_net.inference.predictor import (
     load_predictor,
 )
 from steering_net.ros.executor import PRIVATE_ERRORS, take
+from steering_net.ros.monitor import PARAMETER as MONITOR
+from steering_net.ros.monitor import Monitor
 from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
@@ -88,6 +90,7 @@ PARAMETERS = (
         f'Camera that takes the frames: {", ".join(CAMERAS)} or a pose. Frames are turned to the '
         f'camera that the network was trained with; {AS_TRAINED}: they are not turned.',
     ),
+    MONITOR,
 )
 
 
@@ -136,14 +139,16 @@ class SteeringNode(Node):
         values = declare(self, PARAMETERS)
         self._max_steering_rad: float = values['max_steering_rad']
         self._count: int = values['cars']
-        self._drive_with(self._load(values))
-        self._monitor = OutputMonitor(self._max_steering_rad, clock)
+        numbers = range(1, self._count + 1)
+        prefixes = [''] if self._count == 1 else [f'car_{number}/' for number in numbers]
+        self._monitor = Monitor(self, prefixes, values['monitor'])
+        self._monitor.check(values['model'])
+        self._drive_with(self._load(values), values['model'])
+        self._outputs = OutputMonitor(self._max_steering_rad, clock)
         self._size_notice = SizeNotice('the simulator', self.get_logger().warning)
         self._command = JointState(name=['steering'], position=[0.0])
         self._angle = Float32()
         self._bridge = CvBridge()
-        numbers = range(1, self._count + 1)
-        prefixes = [''] if self._count == 1 else [f'car_{number}/' for number in numbers]
         self._readiness = Readiness(
             self,
             {
@@ -182,10 +187,13 @@ class SteeringNode(Node):
         self._loader = Loader(backend, threads, camera)
         return predictor
 
-    def _drive_with(self, predictor: Predictor) -> None:
+    def _drive_with(self, predictor: Predictor, model: str) -> None:
         self._predictor = predictor
+        self._monitor.watch(model, predictor)
         self._batches: BatchPredictor | None = None
-        if self._count > 1 and isinstance(predictor, BatchPredictor):
+        # In a batch there is no newest frame that the network could see again.
+        is_single = self._count == 1 or self._monitor.is_watching
+        if not is_single and isinstance(predictor, BatchPredictor):
             self._batches = predictor
 
     def _start_timers(self) -> None:
@@ -218,6 +226,8 @@ class SteeringNode(Node):
             self._drop(error)
         else:
             self._steer(car, steering_rad, message.header, frame, started)
+            now_s = _seconds(message.header)
+            self._monitor.add(self._cars.index(car), steering_rad, now_s, self._outputs.is_faulty)
 
     def _waiting(self, besides: CarTopics) -> Iterator[tuple[CarTopics, CompressedImage | Image]]:
         """The waiting frames of the other cars."""
@@ -255,13 +265,13 @@ class SteeringNode(Node):
         car.commands.publish(self._command)
         self._angle.data = steering_rad
         car.angles.publish(self._angle)
-        self._monitor.add(steering_rad, (self._now_s() - started) * 1e3, frame)
+        self._outputs.add(steering_rad, (self._now_s() - started) * 1e3, frame)
 
     def _drop(self, error: ImageError | PredictionError) -> None:
         if isinstance(error, ImageError):
-            self._monitor.bad_frame(str(error))
+            self._outputs.bad_frame(str(error))
         else:
-            self._monitor.bad_output()
+            self._outputs.bad_output()
         self.get_logger().warning(
             f'frame dropped: {error}', throttle_duration_sec=_WARNING_PERIOD_S
         )
@@ -277,6 +287,7 @@ class SteeringNode(Node):
         if values and not self._is_restoring:
             try:
                 check(wanted)
+                self._monitor.check(wanted.model)
             except ValueError as error:
                 return SetParametersResult(successful=False, reason=str(error))
             self._loader.request(wanted)
@@ -299,8 +310,8 @@ class SteeringNode(Node):
             f'{_described(predictor)} drives from now on, camera {predictor.view}'
         )
         self._driving, self._refused = request, ''
-        self._drive_with(predictor)
-        self._monitor.forget()
+        self._drive_with(predictor, request.model)
+        self._outputs.forget()
 
     def _refuse(self, outcome: Outcome) -> None:
         """Reset the parameters, because they must name the network that drives."""
@@ -315,20 +326,23 @@ class SteeringNode(Node):
         self._is_restoring = False
 
     def _publish_diagnostics(self) -> None:
-        level, summary, values = self._monitor.take(_DIAGNOSTICS_PERIOD_S)
+        level, summary, values = self._outputs.take(_DIAGNOSTICS_PERIOD_S)
         if level is not Level.OK:
             self.get_logger().warning(summary, throttle_duration_sec=_WARNING_PERIOD_S)
+        if self._monitor.trouble and level is Level.OK:
+            level, summary = Level.WARN, self._monitor.trouble
         if self._refused and level is Level.OK:
             level, summary = Level.WARN, f'the new network was refused: {self._refused}'
         predictor = self._predictor
         values |= {
             'model': predictor.name,
-            'model sha256': predictor.sha256,
+            'model_sha256': predictor.sha256,
             'backend': predictor.backend,
             'profile': predictor.profile.name,
             'camera': str(predictor.view),
             'loading': '' if self._loader.idle else self._wanted.model,
             'refused': self._refused,
+            **self._monitor.values(),
         }
         array = self._diagnostic(level, summary, values)
         for publisher in self._diagnostics:
@@ -344,6 +358,10 @@ class SteeringNode(Node):
         )
         stamp = self.get_clock().now().to_msg()
         return DiagnosticArray(header=Header(stamp=stamp), status=[status])
+
+
+def _seconds(header: Header) -> float:
+    return float(header.stamp.sec) + 1e-9 * header.stamp.nanosec
 
 
 def _described(predictor: Predictor) -> str:

@@ -85,7 +85,9 @@ def _check_profile(profile: Profile) -> None:
         )
     if profile.columns and profile.columns[1] > FRAME_WIDTH:
         raise ValueError(f'{start} columns must lie within 0-{FRAME_WIDTH}')
-    height, width, _ = profile.output_shape()
+    height, width, channels = profile.output_shape()
+    if channels != 3:
+        raise ValueError(f'{start} colour must have three channels, not {profile.colour}')
     if height > CROP_BOTTOM - CROP_TOP or width > FRAME_WIDTH:
         most = f'{FRAME_WIDTH}x{CROP_BOTTOM - CROP_TOP}'
         raise ValueError(f'{start} size must be {most} at most, not {width}x{height}')

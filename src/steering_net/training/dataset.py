@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from steering_net.data.centerline import Edges, load_edges
-from steering_net.data.driving_log import Log, LogError, Series, base_name, read_image, read_log
-from steering_net.data.recording import Recording
+from steering_net.data.driving_log import Log, LogError, Series, read_log
+from steering_net.data.frame_files import LeftOut, base_name, read_image
+from steering_net.data.recording import Recording, camera_of, warn_of_bad_rows
 from steering_net.errors import ImageError
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.labels import Labelling, of_log, of_recording
-from steering_net.vision.camera_model import TRAINING, Rgb, find_camera
+from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import Profile
@@ -71,19 +72,22 @@ class LogSource:
 
     `label_logs` hold the whole time series of the runs that this log samples: a frame that is in
     one of them gets its label from there. `only_sources` selects rows by their source. `camera`
-    is the camera of the images. `as_steered`: the labels are the recorded steering, whatever the
-    labelling of the training is.
+    is the camera of the images, and `steering_unit` the unit of the steering, as `read_folder`
+    takes them. `as_steered`: the labels are the recorded steering, whatever the labelling of the
+    training is.
     """
 
     csv: Path
     label_logs: tuple[Path, ...] = ()
     only_sources: tuple[str, ...] = ()
-    camera: str = TRAINING
+    camera: str = ''
+    steering_unit: str = ''
     as_steered: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown camera."""
-        find_camera(self.camera)
+        if self.camera:
+            find_camera(self.camera)
 
     def labelling(self, usual: Labelling) -> Labelling:
         """Return the labelling of this log in a training whose labelling is `usual`."""
@@ -120,11 +124,11 @@ def recorded_frames(
         labels = of_recording(recording, labelling, _seen(loads, recording.camera, labelling))
         wanted += _of_recording(recording, labels, thinning)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
-    reasons: list[str] = []
-    frames = _read(wanted, profile, reasons)
+    left_out = LeftOut('training')
+    frames = _read(wanted, profile, left_out)
     if names and not len(frames):
-        reason = f': {reasons[-1]}' if reasons else ''
-        raise LogError(f'no image of {", ".join(names)} can be used{reason}')
+        raise LogError(f'no image of {", ".join(names)} can be used{left_out.last_reason}')
+    left_out.warn()
     return frames
 
 
@@ -176,7 +180,7 @@ class _Images:
     """Reads the images of a log, and warns once if they have to be scaled."""
 
     def __init__(self, log: Log, source: LogSource) -> None:
-        self.camera = source.camera
+        self.camera = source.camera or camera_of(row.center for row in log.rows)
         self._root = log.path.parent
         self._notice = SizeNotice(str(log.path))
 
@@ -197,11 +201,10 @@ class _Wanted(NamedTuple):
     held_out: bool
 
 
-def _read(wanted: Sequence[_Wanted], profile: Profile, reasons: list[str]) -> Frames:
+def _read(wanted: Sequence[_Wanted], profile: Profile, left_out: LeftOut) -> Frames:
     """Read images with all processors into one array.
 
-    Unusable images, and those without a known label, are left out. The reasons are appended to
-    `reasons`.
+    Unusable images are added to `left_out`. Those without a known label are left out too.
     """
     crops = np.empty((len(wanted), *CROP_SHAPE), np.uint8)
     seen_by = find_camera(profile.camera)
@@ -211,8 +214,7 @@ def _read(wanted: Sequence[_Wanted], profile: Profile, reasons: list[str]) -> Fr
             image = wanted[index]
             crops[index] = crop_of(image.load(), find_camera(image.camera), seen_by)
         except ImageError as error:
-            _LOG.warning('%s left out: %s', wanted[index].name, error)
-            reasons.append(str(error))
+            left_out.add(wanted[index].name, error)
             return False
         blurred(crops[index], profile)
         return True
@@ -237,9 +239,8 @@ def _read(wanted: Sequence[_Wanted], profile: Profile, reasons: list[str]) -> Fr
 
 
 def _chosen(source: LogSource) -> Log:
-    log = read_log(source.csv)
-    for bad in log.bad_rows:
-        _LOG.warning('%s line %d left out: %s', log.path, bad.line, bad.reason)
+    log = read_log(source.csv, source.steering_unit)
+    warn_of_bad_rows(log)
     only = source.only_sources
     return replace(log, rows=[row for row in log.rows if not only or row.source in only])
 
@@ -293,7 +294,7 @@ def _labels(
     }
     whole = functools.cache(read_log)
     for log, source, kind, found in zip(logs, sources, kinds, seen, strict=True):
-        series = [whole(path) for path in source.label_logs]
+        series = [whole(path, source.steering_unit) for path in source.label_logs]
         yield of_log(log, series, kind, found, by_name)
 
 

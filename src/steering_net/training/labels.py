@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from steering_net.data.centerline import Edges, middles_of, towards_middle_rad
-from steering_net.data.driving_log import Log, Series, base_name, runs_of, smoothed_steering_rad
+from steering_net.data.driving_log import Log, Series, runs_of, smoothed_steering_rad
+from steering_net.data.frame_files import base_name
 from steering_net.data.recording import Recording, from_log, no_speed
 from steering_net.data.trajectory import runs
 

@@ -312,10 +312,11 @@ def _card_facts(
         if len(pool):
             held = int(pool.held_out.sum())
             yield f'{kind} frames', f'{len(pool) - held} trained on, {held} held out'
-            yield f'RMSE on held-out {kind} frames', f'{error:.4f} rad'
+            shown = f'{error:.4f} rad' if held else 'unknown'
+            yield f'RMSE on held-out {kind} frames', shown
     yield 'epochs run', str(len(trained.history['loss']))
     settings = asdict(config)
-    shown = (
+    names = (
         'batch_size',
         'learning_rate',
         'rendered_share',
@@ -323,7 +324,7 @@ def _card_facts(
         'keep_straight',
         'average',
     )
-    for name in shown:
+    for name in names:
         yield name, str(settings[name])
     for name, chosen in (('labels', config.labelling), ('augmentation', config.augmentation)):
         yield name, ', '.join(f'{k} {v}' for k, v in asdict(chosen).items())

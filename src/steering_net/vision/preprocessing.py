@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from steering_net.errors import ImageError
 from steering_net.vehicle import MAX_STEERING_RAD
 from steering_net.vision.camera_model import TRAINING, Matrix, Rgb, find_camera
+from steering_net.vision.colours import COLOURS, channels, converted
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 
 Tensor: TypeAlias = NDArray[np.float32]
@@ -31,13 +32,6 @@ _MAX_BLUR_PX = 31
 _PIXEL_SCALE = 1 / 255
 # Decoding directly to RGB saves a pass; OpenCV before 4.11 cannot do it.
 _DECODE_FLAG: int = getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR)
-_COLOURS: dict[str, int | None] = {
-    'rgb': None,
-    'bgr': cv2.COLOR_RGB2BGR,
-    'yuv': cv2.COLOR_RGB2YUV,
-    # RGB2YUV of OpenCV before 3.2 expected the channels in the opposite order.
-    'yuv_legacy': cv2.COLOR_BGR2YUV,
-}
 INTERPOLATIONS = {
     'nearest': cv2.INTER_NEAREST,
     'linear': cv2.INTER_LINEAR,
@@ -50,8 +44,8 @@ INTERPOLATIONS = {
 class Profile:
     """The steps of preprocessing, in this order, and the meaning of a network's output.
 
-    `rows` and `columns` are half-open pixel ranges (None keeps all), `colour` the conversion
-    from RGB, `blur` the side of a Gaussian kernel (0 or odd), `size` the (width, height) after
+    `rows` and `columns` are half-open pixel ranges (None keeps all), `colour` one of COLOURS,
+    `blur` the side of a Gaussian kernel (0 or odd), `size` the (width, height) after
     `interpolation` (None: the network's, without a network the cropped size). Pixels 0..255 become
     `pixel * scale + offset`; a scale of None is 1/255 unless the network scales pixels itself.
     `steering_scale_rad` is rad, left positive, per unit of the network's output. `camera` is the
@@ -61,7 +55,7 @@ class Profile:
     name: str
     rows: tuple[int, int] | None = (60, 135)
     columns: tuple[int, int] | None = None
-    colour: Literal['rgb', 'bgr', 'yuv', 'yuv_legacy'] = 'yuv'
+    colour: str = 'yuv'
     blur: int = 3
     size: tuple[int, int] | None = (200, 66)
     interpolation: Literal['nearest', 'linear', 'area', 'cubic'] = 'linear'
@@ -75,7 +69,7 @@ class Profile:
         _check(bool(self.name), 'name', 'must not be empty')
         for field, span in (('rows', self.rows), ('columns', self.columns)):
             _check(span is None or 0 <= span[0] < span[1], field, f'is no pixel range: {span}')
-        _check(self.colour in _COLOURS, 'colour', f'must be one of {", ".join(_COLOURS)}')
+        _check(self.colour in COLOURS, 'colour', f'must be one of {", ".join(COLOURS)}')
         blur_ok = self.blur == 0 or (0 < self.blur <= _MAX_BLUR_PX and self.blur % 2 == 1)
         _check(blur_ok, 'blur', f'must be 0 or odd up to {_MAX_BLUR_PX}, not {self.blur}')
         size_ok = self.size is None or 0 < min(self.size) <= max(self.size) <= _MAX_SIDE_PX
@@ -94,12 +88,12 @@ class Profile:
     def output_shape(
         self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH
     ) -> tuple[int, int, int]:
-        """Return the shape (h, w, 3) of the result of `preprocess` for a frame of this size."""
+        """Return the shape (h, w, channels) that `preprocess` makes of a frame of this size."""
         if self.size is not None:
-            return (self.size[1], self.size[0], 3)
+            return (self.size[1], self.size[0], channels(self.colour))
         top, bottom = self.rows or (0, height)
         left, right = self.columns or (0, width)
-        return (bottom - top, right - left, 3)
+        return (bottom - top, right - left, channels(self.colour))
 
     def image_from_picture(
         self, height: int = FRAME_HEIGHT, width: int = FRAME_WIDTH, top: int = 0
@@ -239,15 +233,21 @@ def format_profile(profile: Profile) -> str:
 
 
 def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
-    """Turn a frame, uint8 (H, W, 3) RGB 0..255, into float32 (h, w, 3), by `profile`.
+    """Turn a frame, uint8 (H, W, 3) RGB 0..255, into float32 (h, w, channels), by `profile`.
 
     Writes into `out` if given. Raises ImageError for an array that is no such frame, and for a
     frame that is smaller than the profile's crop.
     """
-    image = recoloured(_crop(rgb, profile), profile)
+    return scaled(recoloured(_crop(rgb, profile), profile), profile, out)
+
+
+def scaled(image: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
+    """Do the last steps of `preprocess`, size and scale, for an image in the profile's colours."""
     if profile.size is not None:
         method = INTERPOLATIONS[profile.interpolation]
         image = cast(Rgb, cv2.resize(image, profile.size, interpolation=method))
+    if image.ndim == 2:
+        image = image[:, :, np.newaxis]
     if out is not None and out.shape != image.shape:
         raise ImageError(f'the frame becomes {image.shape}, the network takes {out.shape}')
     scale = np.float32(_PIXEL_SCALE if profile.scale is None else profile.scale)
@@ -259,9 +259,7 @@ def preprocess(rgb: Rgb, profile: Profile, out: Tensor | None = None) -> Tensor:
 
 def recoloured(image: Rgb, profile: Profile) -> Rgb:
     """Return an image in the profile's colours, with its blur; a copy, or the image itself."""
-    conversion = _COLOURS[profile.colour]
-    if conversion is not None:
-        image = cast(Rgb, cv2.cvtColor(image, conversion))
+    image = converted(image, profile.colour)
     if profile.blur:
         image = cast(Rgb, cv2.GaussianBlur(image, (profile.blur, profile.blur), 0))
     return image

@@ -29,7 +29,11 @@ from steering_net.vision.preprocessing import (
     Tensor,
     preprocess,
     recoloured,
+    scaled,
 )
+
+Maps = tuple[NDArray[Any], NDArray[Any]]
+"""Maps of `cv2.remap`."""
 
 AS_TRAINED = 'as-trained'
 """Value of `camera`: the frames come from the network's own camera, so none is turned."""
@@ -49,7 +53,7 @@ class _Table(NamedTuple):
 
     rows: slice
     size: tuple[int, int] | None
-    maps: tuple[NDArray[Any], NDArray[Any]]
+    maps: Maps
     interpolation: int
 
     def look_up(self, frame: Rgb, profile: Profile) -> Rgb:
@@ -82,7 +86,7 @@ class View:
             self._table = _table(self._seen, self.camera)
             # The steps that remain after the look-up.
             size = profile.size if profile.interpolation == 'area' else None
-            self._rest = replace(profile, rows=None, columns=None, colour='rgb', blur=0, size=size)
+            self._rest = replace(profile, size=size)
 
     @property
     def turns(self) -> bool:
@@ -95,7 +99,7 @@ class View:
         return self.camera + turned
 
     def __call__(self, rgb: Rgb, out: Tensor | None = None) -> Tensor:
-        """Return float32 (h, w, 3), in `out` if given, of a frame uint8 (H, W, 3) RGB.
+        """Return float32 (h, w, channels), in `out` if given, of a frame uint8 (H, W, 3) RGB.
 
         Rows that the network does not use stay unchanged in `out`, and are 0 without `out`. Raises
         ImageError for a frame that is not 2:1 in shape, or that does not fit the profile.
@@ -107,7 +111,7 @@ class View:
             preprocess(frame, self._seen, out[self._rows])
         else:
             picture = self._table.look_up(frame, self.profile)
-            preprocess(picture, self._rest, out[self._rows])
+            scaled(picture, self._rest, out[self._rows])
         return out
 
 
@@ -133,21 +137,21 @@ def _table(profile: Profile, camera: str) -> _Table:
     _, ground = image_from_image(find_camera(profile.camera), find_camera(camera))
     to_frame = pixels_from_image() @ ground @ picture.image_from_picture()
     height, width, _ = picture.output_shape()
-    _, y = _mapped(to_frame, width, height)
+    _, y = mapped(to_frame, width, height)
     margin = profile.blur // 2 + _INTERPOLATED_ROWS * math.ceil(scale_y if first else 1.0)
     top = int(np.clip(np.floor(y.min()) - margin, 0, FRAME_HEIGHT - 1))
     bottom = int(np.clip(np.ceil(y.max()) + margin, top + 1, FRAME_HEIGHT))
     size = (width, round((bottom - top) / scale_y)) if first else None
     part = replace(profile, rows=(top, bottom), columns=None, size=size)
     to_part = np.linalg.inv(part.image_from_picture()) @ np.linalg.inv(pixels_from_image())
-    maps = _mapped(to_part @ to_frame, width, height)
+    maps = mapped(to_part @ to_frame, width, height)
     interpolation = cv2.INTER_LINEAR if by_area else INTERPOLATIONS[profile.interpolation]
     nearest = interpolation == cv2.INTER_NEAREST
     fixed = cv2.convertMaps(*maps, cv2.CV_16SC2, nninterpolation=nearest)
     return _Table(slice(top, bottom), size, fixed, interpolation)
 
 
-def _mapped(
+def mapped(
     matrix: Matrix, width: int, height: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return pixel indices mapped by a homography: x, y, float32 (height, width)."""

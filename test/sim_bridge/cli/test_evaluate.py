@@ -109,9 +109,13 @@ def test_the_verb_prints_and_writes_the_report(recording, capsys):
     target = recording / 'report.json'
     assert run_verb('--recording', recording, '--json', target) == 0
     report = json.loads(target.read_text(encoding='utf-8'))
-    assert set(report) == FIELDS
+    assert set(report) == {*FIELDS, 'camera'}
+    assert report['camera'] == 'training'
     assert report['frames'] == 10
-    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == FIELDS
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {
+        *FIELDS,
+        'camera',
+    }
 
 
 @pytest.mark.slow
@@ -158,8 +162,8 @@ def test_a_requirement_of_an_unknown_field_costs_no_evaluation(recording, capsys
     assert run_verb(*words) == 2
     told = capsys.readouterr()
     assert "--require names 'corelation'; the fields are frames" in told.err
-    assert {line.split()[0] for line in told.out.splitlines()} == FIELDS
-    assert set(json.loads(target.read_text(encoding='utf-8'))) == FIELDS
+    assert {line.split()[0] for line in told.out.splitlines()} == {*FIELDS, 'camera'}
+    assert set(json.loads(target.read_text(encoding='utf-8'))) == {*FIELDS, 'camera'}
 
 
 def with_frames_of(recording, width, height):

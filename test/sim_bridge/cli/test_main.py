@@ -4,12 +4,14 @@
 import argparse
 import importlib
 import os
+import re
 
 import pytest
 
-from helpers.paths import ROOT
+from helpers.paths import DOCS, ROOT
 from helpers.processes import run_verb
 from sim_bridge.cli.main import NODES, VERBS, main
+from sim_bridge.cli.node_words import check_words, parameters
 
 SCRIPTS = ROOT / 'scripts'
 
@@ -64,8 +66,128 @@ def test_listing_names_every_verb_and_node_with_what_it_does():
     assert result.returncode == 0
 
 
-@pytest.mark.slow
-def test_unknown_verb_is_told():
-    result = run_verb('dirve')
-    assert result.returncode == 2
-    assert "no verb 'dirve'" in result.stderr
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['dirve'], "there is no verb 'dirve' (did you mean drive?)"),
+        (['brigde'], "there is no verb 'brigde' (did you mean bridge?)"),
+        (['my.h5', 'run1'], "there is no verb 'my.h5' (did you mean drive my.h5?)"),
+        (['xyzzy'], "there is no verb 'xyzzy'"),
+        (['drive', '--sedes', '3'], 'it does not understand --sedes (did you mean --seconds?)'),
+        (['drive', '--simulator', 'exteral'], "'exteral' (did you mean external?)"),
+        (['drive', 'a', 'b', 'c'], 'unrecognized arguments: c'),
+        (['evaluate', 'open-lop'], "'open-lop' (did you mean open-loop?)"),
+        (['evaluate', 'open-loop', '--recroding', 'x'], '(did you mean --recording?)'),
+        (['data', 'x', '--steering-unit', 'degree'], "'degree' (did you mean degrees?)"),
+        (['data', 'x', '--car', '77'], 'argument --car: it is 77; it must be 0..32, or a name'),
+    ],
+)
+def test_unknown_words_get_a_suggestion_in_one_line(words, told, capsys):
+    try:
+        code = main(words)
+    except SystemExit as ended:
+        code = ended.code
+    out, text = capsys.readouterr()
+    assert (code, out, text.count('\n')) == (2, '', 1)
+    assert told in text
+    assert text.startswith('sim-bridge')
+    assert text.rstrip().endswith('--help')
+
+
+def documented_parameters(node):
+    """The names in the node's table of docs/reference.md, which running nodes declare."""
+    text = (DOCS / 'reference.md').read_text(encoding='utf-8')
+    table = text.partition(f'## Parameters of {node}\n')[2].partition('\n## ')[0]
+    return re.findall(r'^\| (\w+) \|', table, re.M)[1:]
+
+
+@pytest.mark.parametrize('node', NODES)
+def test_nodes_know_help_and_name_every_parameter_there(node, capsys):
+    assert main([node, '--help']) == 0
+    told = capsys.readouterr().out
+    assert told.startswith(f'usage: sim-bridge {node} ')
+    assert NODES[node][1] in told
+    for name, of_node in parameters(node, NODES[node][0]).items():
+        names = [parameter.name for parameter in of_node]
+        assert sorted(names) == sorted(documented_parameters(name))
+        assert all(f'{parameter}' in told for parameter in names)
+
+
+@pytest.mark.parametrize('node', NODES)
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['start'], "it does not understand 'start'; parameters are set with --ros-args"),
+        (['--hlep'], "it does not understand '--hlep' (did you mean --help?)"),
+        (['--ros-args', '--log-levl', 'warn'], '(did you mean --log-level?)'),
+        (['--ros-args', '-p', 'port'], '-p port assigns nothing; write -p NAME:=VALUE'),
+        (['--ros-args', '-p'], '-p needs a value'),
+        (['--ros-args', '-r', 'a:=b', '--', 'more'], "it does not understand 'more'"),
+    ],
+)
+def test_nodes_refuse_words_that_they_do_not_understand(node, words, told, capsys):
+    assert main([node, *words]) == 2
+    out, text = capsys.readouterr()
+    assert (out, text.count('\n')) == ('', 1)
+    assert text.startswith(f'sim-bridge {node}: ')
+    assert told in text
+
+
+@pytest.mark.parametrize(
+    ('node', 'assigned', 'told'),
+    [
+        ('bridge', 'prot:=1', 'there is no parameter prot (did you mean port?)'),
+        ('bridge', 'bridge:prot:=1', 'there is no parameter prot (did you mean port?)'),
+        ('together', 'throttle:port:=1', 'there is no parameter port'),
+        ('throttle', 'sped_limit:=1', '(did you mean speed_limit?)'),
+    ],
+)
+def test_unknown_parameters_are_refused(node, assigned, told, capsys):
+    assert main([node, '--ros-args', '-p', assigned]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        [],
+        ['--ros-args'],
+        [
+            '--ros-args',
+            '-r',
+            '__ns:=/car_1',
+            '--params-file',
+            'x.yaml',
+            '-p',
+            'use_sim_time:=true',
+        ],
+        ['--ros-args', '--log-level', 'warn', '-p', 'bridge:port:=4567', '--disable-rosout-logs'],
+        ['--ros-args', '-p', 'throttle:speed_limit:=5.0'],
+        ['--ros-args', '-p', 'qos_overrides./clock.subscription.depth:=1', '--'],
+    ],
+)
+def test_words_of_launch_files_are_understood(words):
+    assert check_words('bridge', NODES['bridge'][0], words, '') is None
+
+
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['{file}', '{full}'], '{full} is not empty; name a new folder, or an empty one, for'),
+        (['{file}', '{file}'], '{file} is a file; name a new folder'),
+        (['{file}', '{new}', '--record', 'b'], 'either {new} or --record b can be recorded'),
+        (['{file}', '--cars', '2', '{new}'], '{new}: frames of one car are recorded'),
+        (['{file}', '--model', '{full}'], 'there are two networks, {file} and {full}; name one'),
+        (['{new}'], 'MODEL: there is no file {new}'),
+        (['--model', '{new}'], '--model: there is no file {new}'),
+    ],
+)
+def test_drive_with_the_words_of_drive_py_replaces_nothing(tmp_path, words, told, capsys):
+    full, file, new = tmp_path / 'full', tmp_path / 'model.h5', tmp_path / 'new'
+    full.mkdir()
+    for path in (full / 'mine.jpg', file):
+        path.write_text('mine', encoding='utf-8')
+    places = {'file': file, 'full': full, 'new': new}
+    assert main(['drive', *(word.format(**places) for word in words)]) == 2
+    assert told.format(**places) in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['full', 'mine.jpg', 'model.h5']

@@ -5,6 +5,7 @@ import math
 from contextlib import contextmanager
 from itertools import count
 
+import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import TwistStamped
@@ -14,7 +15,7 @@ from visualization_msgs.msg import Marker
 
 from helpers.ros import started_node
 from helpers.waiting import wait_for
-from sim_bridge.control.kinematics import dead_reckoned
+from sim_bridge.control.kinematics import base_link, dead_reckoned, grown
 from sim_bridge.nodes.conversions import time_message
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
@@ -53,9 +54,44 @@ def test_base_link_circles_around_the_turning_centre():
     radius = WHEELBASE_M / math.tan(0.3)
     pose = drive(0.3, 3.0)
     assert pose.y_m > 0.0, 'left is positive'
-    assert math.hypot(pose.x_m + REAR_AXLE_M, pose.y_m - radius) == pytest.approx(
-        math.hypot(REAR_AXLE_M, radius)
+    assert math.hypot(pose.x_m, pose.y_m - radius) == pytest.approx(radius)
+
+
+def test_car_that_reverses_comes_back():
+    ahead = drive(0.2, 3.0)
+    assert ahead.x_m > 5.0
+    assert drive(0.2, 3.0, speed_mps=-5.0, start=ahead) == pytest.approx((0.0, 0.0, 0.0))
+
+
+def test_base_link_lies_behind_the_origin():
+    assert base_link(Pose(0.0, 0.0, math.pi / 2)) == pytest.approx(
+        (0.0, -REAR_AXLE_M, math.pi / 2)
     )
+
+
+def covariance_after(steering_rad, seconds):
+    pose, covariance = Pose(), np.zeros((3, 3))
+    for _ in range(round(seconds / 0.1)):
+        after = drive(steering_rad, 0.1, 0.1, start=pose)
+        covariance, pose = grown(covariance, pose, after), after
+    return covariance
+
+
+def test_covariance_grows_with_the_distance_and_is_one():
+    near, far = covariance_after(0.05, 10.0), covariance_after(0.05, 40.0)
+    for covariance in (near, far):
+        assert covariance == pytest.approx(covariance.T)
+        assert min(np.linalg.eigvalsh(covariance)) > -1e-9
+    assert np.all(np.diag(far) > np.diag(near))
+    lap = covariance_after(0.0, 227.5)
+    assert math.degrees(math.sqrt(lap[2, 2])) == pytest.approx(10.0, abs=1.0)
+    assert math.sqrt(lap[0, 0]) == pytest.approx(1.0, abs=0.1), 'the way itself is known well'
+    assert math.sqrt(lap[1, 1]) > 50.0
+
+
+def test_standing_car_knows_as_much_as_before():
+    before = covariance_after(0.1, 5.0)
+    assert grown(before, Pose(1.0, 2.0, 0.3), Pose(1.0, 2.0, 0.3)) == pytest.approx(before)
 
 
 @pytest.mark.parametrize('dt_s', [0.0, -1.0, 0.5, 60.0, math.nan])
@@ -103,6 +139,8 @@ def test_node_publishes_odometry_path_and_prediction(car):
         f'{prefix}base_link',
     )
     assert odometry.pose.pose.position.y > 0.0
+    assert odometry.pose.covariance[0] > 0.0
+    assert odometry.pose.covariance[35] > 0.0
     assert odometry.twist.twist.linear.x == 5.0
     assert odometry.twist.twist.angular.z == pytest.approx(yaw_rate_radps(5.0, 0.1), abs=1e-4)
     assert all(one.header.stamp.sec < 1000 for some in heard.values() for one in some)

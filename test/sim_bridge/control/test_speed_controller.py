@@ -100,3 +100,13 @@ def test_cruise_slows_down_for_curves():
 @pytest.mark.parametrize('speed', [0.1, 2.0, 5.0])
 def test_a_limit_of_nothing_means_to_brake_at_every_speed(speed):
     assert SpeedController(0.0).throttle(speed, 0.0) == -1.0
+
+
+def test_error_that_was_accumulated_is_forgotten():
+    controller = SpeedController(6.0, pi=PiController(PiGains(0.5, 0.1)))
+    for tenth in range(100):
+        controller.throttle(5.5, tenth * 0.1)
+    assert controller.throttle(5.5, 10.0) > 0.7
+    controller.forget()
+    assert controller.throttle(5.5, 10.0) == pytest.approx(0.25)
+    SpeedController(6.0).forget()

@@ -23,7 +23,7 @@ def test_shipped_network_drives_an_unseen_track(tmp_path):
     assert set(report) == REPORT_FIELDS | {'tracks'}
     assert (report['laps'], report['lane_departures']) == (1, 0)
     assert report['autonomy_percent'] == 100.0
-    assert set(report['tracks'][0]) == REPORT_FIELDS | {'track'}
+    assert set(report['tracks'][0]) == REPORT_FIELDS | {'track', 'weather'}
     assert 'track 5' in result.stdout
 
 

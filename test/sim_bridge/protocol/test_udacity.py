@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_bridge.protocol import udacity
-from sim_bridge.protocol.types import Command, HalfCommandError, PacketError, Telemetry
+from sim_bridge.protocol.types import Command, HalfCommandError, PacketError, Telemetry, Truth
 from sim_bridge.protocol.udacity import (
     CULTURES,
     Culture,
@@ -114,6 +114,34 @@ def test_encode_telemetry_is_what_the_simulator_prints():
     assert list(encode_telemetry(frame, CULTURES['en-US'])) == list(GOOD)
     german = encode_telemetry(Telemetry(0.0, 0.0, 1000 * 0.44704, b''), CULTURES['de-DE'])
     assert german['speed'] == '1.000,0000'
+
+
+TRUTH = Truth(1.5, -2.5, 0.25, 0.3, 0.01, -1.0, 0.2, 0.7, 2, 61.5, True)
+
+
+def test_truth_of_the_embedded_simulator_is_one_more_field():
+    payload = encode_telemetry(
+        Telemetry(0.0, 0.0, 1.0, JPEG, truth=TRUTH.text()), CULTURES['de-DE']
+    )
+    assert Truth.parse(decode_telemetry(payload).truth) == TRUTH
+    assert decode_telemetry(GOOD).truth is None
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '', '{', '[' * 900, 'x' * 2000, '[]', '{}',
+        json.dumps(vars(TRUTH) | {'x_m': 'a'}), json.dumps(vars(TRUTH) | {'x_m': math.nan}),
+        json.dumps(vars(TRUTH) | {'x_m': 10**300}), json.dumps(vars(TRUTH) | {'laps': -1}),
+        json.dumps(vars(TRUTH) | {'more': 1}),
+    ],
+)  # fmt: skip
+def test_truth_that_cannot_be_used_is_left_out(text):
+    assert Truth.parse(text) is None
+
+
+def test_truth_that_is_no_text_is_left_out():
+    assert decode_telemetry(GOOD | {'truth': 7}).truth is None
 
 
 def test_run_of_the_embedded_simulator_is_one_more_field():

@@ -13,10 +13,12 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from helpers.processes import run_verb
-from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, stamp_ns
+from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, Record, stamp_ns
 from sim_bridge.recording.export import export_log, export_video, frames
+from sim_bridge.recording.sources import read_bag
 from sim_bridge.simulator.camera import encode_jpeg
-from steering_net.data.driving_log import read_image, read_log
+from steering_net.data.driving_log import read_log
+from steering_net.data.frame_files import read_image
 from steering_net.vehicle import MAX_STEERING_RAD
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
@@ -42,13 +44,28 @@ def jpeg_of(number):
     return encode_jpeg(np.full((160, 320, 3), number % 256, np.uint8))
 
 
-def write_drive(path, count=40, with_commands=True):
-    """A bag of a drive in which every frame has another shade and another command."""
+def joints(head, **positions):
+    return message(
+        'sensor_msgs/msg/JointState',
+        header=head,
+        name=list(positions),
+        position=np.array(list(positions.values())),
+        velocity=np.array([]),
+        effort=np.array([]),
+    )
+
+
+def write_drive(path, count=40, with_commands=True, people=()):
+    """A bag of a drive in which every frame has another shade and another command.
+
+    A person steers the frames `people`.
+    """
     writer = BagWriter(path)
     writer.add_topic(
         '/camera/image_raw/compressed', 'sensor_msgs/msg/CompressedImage', Offer(depth=1)
     )
     writer.add_topic('/cmd/steering', 'sensor_msgs/msg/JointState', Offer(depth=7))
+    writer.add_topic('/driver/command', 'sensor_msgs/msg/JointState', Offer(depth=1))
     for name in FLOATS:
         writer.add_topic(f'/{name}', 'std_msgs/msg/Float32', Offer(is_reliable=False))
     for number in range(count):
@@ -65,15 +82,11 @@ def write_drive(path, count=40, with_commands=True):
             float32 = message('std_msgs/msg/Float32', data=value * (1 + number / 100))
             writer.write(f'/{name}', stamp + 2_000_000, cdr(float32))
         if with_commands:
-            command = message(
-                'sensor_msgs/msg/JointState',
-                header=head,
-                name=['steering'],
-                position=np.array([number / 1000]),
-                velocity=np.array([]),
-                effort=np.array([]),
-            )
+            command = joints(head, steering=number / 1000)
             writer.write('/cmd/steering', stamp + 5_000_000, cdr(command))
+        if number in people:
+            command = joints(head, steering=-0.3, throttle=0.5)
+            writer.write('/driver/command', stamp + 6_000_000, cdr(command))
     writer.close()
     return path
 
@@ -81,6 +94,19 @@ def write_drive(path, count=40, with_commands=True):
 @pytest.fixture
 def drive(tmp_path):
     return write_drive(tmp_path / 'drive')
+
+
+def test_while_a_person_drives_the_frames_carry_what_was_sent(tmp_path):
+    path = write_drive(tmp_path / 'drive', people=range(10, 30))
+    shown = list(frames(Bag(path)))
+    assert [frame.is_by_person for frame in shown] == [10 <= i < 30 for i in range(40)]
+    assert [frame.commanded_rad for frame in shown] == [
+        pytest.approx(-0.3 if 10 <= i < 30 else i / 1000) for i in range(40)
+    ]
+    recording = read_bag(path)
+    assert recording.steering_rad[20] == pytest.approx(-0.3)
+    assert recording.target_rad[:10] == pytest.approx(recording.steering_rad[:10])
+    assert -0.3 < recording.target_rad[10] < 0.0, 'the jump of a person is smoothed'
 
 
 def test_bytes_come_out_as_they_went_in(drive):
@@ -173,7 +199,12 @@ def test_bag_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path, kept):
 
 def test_bag_without_metadata_is_read_completely(drive):
     (drive / 'metadata.yaml').unlink()
-    assert sum(1 for _ in Bag(drive)) == 200
+    bag = Bag(drive)
+    assert sum(1 for _ in bag) == 200
+    assert bag.trouble == (
+        f'{drive} has no metadata.yaml, 200 messages were read: a recorder writes it at its end, '
+        f'and `ros2 bag reindex -s mcap {drive}` makes one'
+    )
 
 
 def test_mcap_file_alone_is_read(drive):
@@ -249,7 +280,7 @@ def test_bag_without_frames_is_told(tmp_path):
     writer.add_topic('/vehicle/speed', 'std_msgs/msg/Float32', Offer())
     writer.write('/vehicle/speed', 1, cdr(message('std_msgs/msg/Float32', data=1.0)))
     writer.close()
-    with pytest.raises(BagError, match='holds no camera/image_raw/compressed'):
+    with pytest.raises(BagError, match='holds no camera/image_raw/compressed; its topics are /v'):
         list(frames(Bag(tmp_path / 'bag')))
 
 
@@ -299,6 +330,20 @@ def test_topic_of_another_type_is_named_with_the_type_it_must_have(tmp_path, top
         list(frames(Bag(write_one(tmp_path / 'bag', topic, value))))
 
 
+@pytest.mark.parametrize(
+    ('kind', 'cdr'),
+    [
+        ('std_msgs/msg/Float32', b''),
+        ('std_msgs/msg/Float32', b'\0\1\0\0\1'),
+        ('sensor_msgs/msg/JointState', b'\0'),
+        ('sensor_msgs/msg/JointState', b'\xff' * 60),
+    ],
+)
+def test_message_of_broken_bytes_is_told(kind, cdr):
+    with pytest.raises(BagError, match=f'/topic has a message that is not {kind}'):
+        Record('/topic', kind, 0, cdr).decoded()
+
+
 @pytest.mark.slow
 def test_check_names_a_command_without_steering(tmp_path):
     path = write_one(tmp_path / 'bag', '/cmd/steering', joint_state())
@@ -323,7 +368,7 @@ def test_video_has_every_frame_at_the_drives_rate(drive, tmp_path):
 
 
 @pytest.mark.slow
-def test_export_verb_does_both_and_tells_an_unfinished_bag(drive, tmp_path):
+def test_export_verb_does_both_and_tells_that_metadata_is_missing(drive, tmp_path):
     shutil.copytree(drive, tmp_path / 'cut')
     (tmp_path / 'cut' / 'metadata.yaml').unlink()
     log, video = tmp_path / 'log', tmp_path / 'v.mp4'
@@ -331,7 +376,7 @@ def test_export_verb_does_both_and_tells_an_unfinished_bag(drive, tmp_path):
     assert result.returncode == 0
     assert '40 rows' in result.stdout
     assert '40 frames' in result.stdout
-    assert 'is incomplete, 200 messages were read' in result.stderr
+    assert 'has no metadata.yaml, 200 messages were read: a recorder' in result.stderr
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
 from sim_bridge.session.car_session import SILENCE_S, ControlError
-from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
 
 FRAME = {

@@ -9,8 +9,8 @@ from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.car_session import SILENCE_S
-from sim_bridge.session.response_scheduler import State
 from sim_bridge.session.session_manager import PROBATION_S, SessionManager
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
 
 FRAME = {

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from helpers.talking_simulator import JPEG_HEADER
+from sim_bridge.control.motion_controller import Motion
 from sim_bridge.control.stop_controller import RELEASE_THROTTLE
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import HALT
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
-from sim_bridge.session.response_scheduler import State
+from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
 
 JPEG = base64.b64encode(JPEG_HEADER).decode()
@@ -32,6 +34,7 @@ LIMITS = Limits()
 NAMES = st.sampled_from(['a', 'b', 'c'])
 CARS = st.integers(0, 1)
 STEERING_RAD = st.floats(-0.4, 0.4)
+PERSON_RAD = 0.234567
 
 
 class Simulator:
@@ -92,6 +95,9 @@ class Traffic(RuleBasedStateMachine):
             assert session.state not in (State.DRIVING, State.DEGRADED, State.STOPPED)
         if session and session.client.session is not session:
             assert command == HALT, 'one that is displaced drives on'
+        elif session and session.driver is Driver.TWIST and session.state is State.DRIVING:
+            assert math.isclose(command.steering_rad, PERSON_RAD, abs_tol=1e-6)
+            return
         elif session and session.state is State.DRIVING and self.awaited.get(session) is not None:
             expected = self.steered.get(self.awaited[session])
             assert expected is not None, 'driving without a steering of its own frame'
@@ -173,6 +179,10 @@ class Traffic(RuleBasedStateMachine):
     @rule(car=CARS, is_held=st.booleans())
     def hold_or_release(self, car, is_held):
         self.session(car).set_held(self.now, is_held)
+
+    @rule(car=CARS, speed=st.sampled_from([0.0, 3.0, math.nan]))
+    def person_commands(self, car, speed):
+        self.session(car).person(self.now, Driver.TWIST, Motion(speed, steering_rad=PERSON_RAD))
 
     @rule(name=NAMES, kind=st.sampled_from(['frame', 'manual', 'bad']))
     def client_runs_on_frame_by_frame(self, name, kind):

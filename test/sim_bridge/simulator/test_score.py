@@ -48,6 +48,15 @@ def test_a_lap_is_one_length_travelled_forward() -> None:
     assert score.laps == 2
 
 
+def test_time_of_a_lap_is_that_of_the_newest_one() -> None:
+    score = Score(TRACK)
+    travel(score, [TRACK.length_m * k / 100 for k in range(100)], 5.0)
+    assert score.lap_time_s == 0.0
+    travel(score, [TRACK.length_m * k / 50 for k in range(50, 111)], 15.0)
+    assert score.laps == 2
+    assert score.lap_time_s == pytest.approx(5.0)
+
+
 def test_wobbling_over_the_line_counts_nothing() -> None:
     score = Score(TRACK)
     travel(score, [2.0 * math.sin(k) for k in range(500)])

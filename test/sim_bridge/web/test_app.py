@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from helpers.paths import PROBE_FRAMES
 from helpers.waiting import wait_for
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
-from sim_bridge.session.response_scheduler import Counters
+from sim_bridge.session.status import Counters
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import STREAMS_AT_MOST, LiveFeed, Moment, StreamLimit
 
@@ -59,12 +59,14 @@ class Site:
         car = {
             'car': 1,
             'state': 'driving',
+            'driver': 'network',
             'held': False,
             'reason': '',
             'trouble': '',
             'telemetry_hz': 20.1,
             'speed_mps': 5.9,
             'speed_limit_mps': 6.7,
+            'uncertainty': 0.12,
             'commanded_rad': 0.05,
             'throttle': 0.11,
             'latency_ms': {'p50': 2.1, 'p99': 4.4, 'max': 9.8},
@@ -357,6 +359,7 @@ def test_trouble_is_shown_with_its_reason(site, browse, state):
     driver.get(site.url)
     wait_for(lambda: text(driver, 'state-text') == state)
     assert text(driver, 'reason') == 'no node publishes cmd/steering'
+    assert text(driver, 'driver') == 'driver: network'
     assert driver.find_element('id', 'state').get_attribute('data-level') == 'bad'
 
 

@@ -111,7 +111,7 @@ def test_directions_follow_the_middle():
     )
 
 
-def test_a_road_that_is_not_seen_is_no_yardstick_and_the_error_says_what_is():
+def test_a_road_that_is_not_seen_is_no_reference_line_and_the_error_says_what_is():
     zeros, times_s = np.zeros(30), STEP_S * np.arange(30)
     grey = cv2.imencode('.jpg', np.full((160, 320, 3), 90, np.uint8))[1].tobytes()
     recording = Recording(
@@ -119,7 +119,7 @@ def test_a_road_that_is_not_seen_is_no_yardstick_and_the_error_says_what_is():
     )
     with pytest.raises(LogError, match='known at only 0% of the frames of dark: ') as refused:
         road_middle(recording)
-    assert '--yardstick way' in str(refused.value)
+    assert '--reference driver' in str(refused.value)
     assert recorded_way(recording).left_m.tolist() == zeros.tolist()
 
 

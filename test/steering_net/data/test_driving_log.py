@@ -6,13 +6,13 @@ import pytest
 from helpers.paths import SHARED_DATA
 from steering_net.data.driving_log import (
     LogError,
-    find_image,
     name_time,
-    read_image,
     read_log,
     smooth,
     smoothed_steering_rad,
+    troubles,
 )
+from steering_net.data.frame_files import LeftOut, find_image, read_image
 from steering_net.errors import ImageError
 from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
 
@@ -69,6 +69,166 @@ def test_decimal_commas_with_two_readings_are_reported(tmp_path):
     found = log(tmp_path, f'{NAMES},0,0,0,7.5', f'{NAMES},0,1,0,1,0')
     assert [bad.line for bad in found.bad_rows] == [2]
     assert 'ways to read' in found.bad_rows[0].reason
+
+
+IN_A_FOLDER_WITH_A_COMMA = ',D:\\lake, 1\\IMG\\'.join(['', *NAMES.split(',')])[1:]
+HEADER = 'center,left,right,steering,throttle,brake,speed'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        f'{NAMES},-0.25,0.5,0,30.19'.replace(',', '\t'),
+        f'{NAMES.replace(",", chr(9))}\t-0,25\t0,5\t0\t30,19',
+        f'{NAMES},-0.25,0.5,0,30.19'.replace(',', '|'),
+        '"' + f'{NAMES},-0.25,0.5,0,30.19'.replace(',', '","') + '"',
+        f'"{NAMES},-0.25,0.5,0,30.19"',
+        f'{IN_A_FOLDER_WITH_A_COMMA},-0.25,0.5,0,30.19',
+        f'{IN_A_FOLDER_WITH_A_COMMA},-0,25,0,5,0,30,19',
+        f'{NAMES},-0.25,0.5,0,30.19,1,2,-0.07',
+        f'{NAMES},-0.25,0.5,0,30.19,lake,',
+        f'{HEADER},lap,sector,cte\n{NAMES},-0.25,0.5,0,30.19,1,2,-0.07',
+        f'sep=;\n{NAMES.replace(",", ";")};-0,25;0,5;0;30,19',
+        f'Lap,Brake,Speed (mph),Steering Angle,Image Path,Throttle\n'
+        f'1,0,30.19,-0.25,center_{STAMP}.jpg,0.5',
+        f',center,left,right,steering,throttle,reverse,speed\n7,{NAMES},-0.25,0.5,0,30.19',
+        f'frame,image_path,steering_angle,throttle,speed [km/h]\n'
+        f'7,center_{STAMP}.jpg,-0.25,0.5,48.586',
+        f'{HEADER}\n{NAMES},-0.25,0.5,0,30.19\n{HEADER}',
+        f' {HEADER} \n {NAMES} , -0.25 , 0.5 , 0 , 30.19 , ',
+        f'center_{STAMP}.jpg,none,None,-0.25,0.5,0,30.19',
+        f'{NAMES},-0.25,0.5,0,30.19\r,,,,,,',
+        f'My drive on the lake\n# of Monday\n#{HEADER},done\n{NAMES},-0.25,0.5,False,30.19,True',
+        f'{HEADER},time\n{NAMES},-0.25,0.5,0,30.19,Monday',
+    ],
+)
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le'])
+def test_tables_that_other_programs_write(tmp_path, text, encoding):
+    path = tmp_path / 'driving_log.csv'
+    path.write_bytes(text.encode(encoding))
+    found = read_log(path)
+    assert (len(found.rows), found.bad_rows) == (1, [])
+    row = found.rows[0]
+    assert row.steering_rad == pytest.approx(-0.25 * RECORDER_STEERING_RAD)
+    assert (row.throttle, row.brake) == (0.5, 0)
+    assert row.speed_mps == pytest.approx(13.496, abs=1e-3)
+    assert row.center.endswith(f'center_{STAMP}.jpg')
+    assert row.timestamp_s == name_time(STAMP)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '0.jpg,-0.25\n1.jpg,0.5',
+        '0.jpg;-0,25\n1.jpg;0,5',
+        '0.jpg -0.25\n1.jpg 0.5',
+        '0.jpg -0.25,2018-07-01 17:09:44:912\n1.jpg 0.5,2018-07-01 17:09:44:946',
+        'steering,img\n-0.25,0.jpg\n0.5,1.jpg',
+        'user/angle,cam/image_array\n-0.25,0.jpg\n0.5,1.jpg',
+        '0.jpg,-0,25\n1.jpg,0,5',
+    ],
+)
+def test_logs_of_two_columns(tmp_path, text):
+    found = log(tmp_path, text)
+    assert found.bad_rows == []
+    assert [(row.center, row.steering_rad / RECORDER_STEERING_RAD) for row in found.rows] == [
+        ('0.jpg', -0.25),
+        ('1.jpg', 0.5),
+    ]
+
+
+def test_path_in_windows_1252_is_read(tmp_path):
+    (tmp_path / 'driving_log.csv').write_bytes(f'/Jürgen/{NAMES},0,0,0,1'.encode('cp1252'))
+    assert read_log(tmp_path / 'driving_log.csv').rows[0].center.startswith('/Jürgen/center_')
+
+
+@pytest.mark.parametrize(
+    ('line', 'told'),
+    [
+        (f'{NAMES},0,0,0,17793', 'speed is out of range: 17793; it must be -200..200'),
+        (f'{NAMES},0,40,0,1', 'throttle is out of range: 40; it must be -1..1'),
+        (f'{NAMES},0,0,7,1', 'brake is out of range: 7; it must be -1..1'),
+        (f'{NAMES},1.5,0,0,1', 'steering is out of range: 1.5; it must be -1..1'),
+        (f'{NAMES},inf,0,0,1', 'steering is out of range: inf; it must be -1..1'),
+        (f'{NAMES},,0,0,1', "steering is no number: ''"),
+        (NAMES[:50], '2 fields instead of 7'),
+    ],
+)
+def test_wrong_numbers_are_bad_rows_of_one_kind(tmp_path, line, told):
+    found = log(tmp_path, f'{NAMES},0.5,0.1,0,7.5', line, f'{NAMES},0.5,0.1,0,7.5', line)
+    assert len(found.rows) == 2
+    assert [(bad.line, bad.reason) for bad in found.bad_rows] == [(2, told), (4, told)]
+    assert troubles(found.bad_rows) == [f'2 rows left out, the first is line 2: {told}']
+
+
+def test_time_that_jumps_and_returns_is_a_bad_row_and_a_pause_is_none(tmp_path):
+    times = [0.0, 0.1, 9999.0, 0.3, -7.0, -7.1, 0.6, 60.0, 60.1]
+    found = log(tmp_path, 'image,time_s,steering', *(f'{t}.jpg,{t},0' for t in times))
+    assert [row.timestamp_s for row in found.rows] == [0.0, 0.1, 0.3, 0.6, 60.0, 60.1]
+    assert troubles(found.bad_rows) == [
+        '3 rows left out, the first is line 4: the time jumps by +9998.900 s and back'
+    ]
+
+
+def test_rows_in_another_order_than_their_times_are_kept(tmp_path):
+    times = np.random.default_rng(1).permutation(60) / 20
+    found = log(tmp_path, 'image,time_s,steering', *(f'{t}.jpg,{t},0' for t in times))
+    assert (len(found.rows), found.bad_rows) == (60, [])
+
+
+@pytest.mark.parametrize(('step', 'name'), [(0.1, 'time'), (100, 'time'), (1e8, 'timestamp')])
+def test_unit_of_times_follows_from_their_step(tmp_path, step, name):
+    lines = [f'{i}.jpg,{i * step},0' for i in range(5)]
+    times = [row.timestamp_s for row in log(tmp_path, f'image,{name},steering', *lines).rows]
+    assert times == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize('per_s', [1, 1e3, 1e6, 1e9])
+def test_unit_of_times_since_1970_follows_from_their_size(tmp_path, per_s):
+    lines = [f'{i}.jpg,{(1.7e9 + 20 * i) * per_s:.0f},0' for i in range(3)]
+    times = [row.timestamp_s for row in log(tmp_path, 'image,time,steering', *lines).rows]
+    assert times == pytest.approx([1.7e9, 1.7e9 + 20, 1.7e9 + 40], abs=1.0)
+
+
+DEGREES = ['image,steering', *(f'{i}.jpg,{angle}' for i, angle in enumerate([-6.25, 5, 0, 2.5]))]
+
+
+def test_degrees_are_asked_for_and_read_when_they_are_named(tmp_path):
+    with pytest.raises(LogError) as caught:
+        log(tmp_path, *DEGREES)
+    assert 'the steering is up to 6.25 in 3 of 4 rows, and the recorder writes -1..1' in str(
+        caught.value
+    )
+    assert '--steering-unit degrees or radians if right is positive' in str(caught.value)
+    path = tmp_path / 'driving_log.csv'
+    for unit, factor in (('degrees', 1), ('degrees-left', -1)):
+        rows = read_log(path, unit).rows
+        assert rows[0].steering_rad == pytest.approx(factor * np.radians(6.25))
+    found = read_log(path, 'recorder')
+    assert (len(found.rows), len(found.bad_rows)) == (1, 3)
+
+
+@pytest.mark.parametrize('column', ['steering_deg', 'Steering Angle (degrees)', 'angle_rad'])
+def test_unit_in_the_header_is_asked_for(tmp_path, column):
+    with pytest.raises(LogError, match='the header says that the steering is in '):
+        log(tmp_path, f'image,{column}', '0.jpg,0.1')
+    unit = 'radians' if 'rad' in column else 'degrees'
+    assert read_log(tmp_path / 'driving_log.csv', unit).rows[0].steering_rad < 0
+
+
+@pytest.mark.parametrize(
+    ('text', 'told'),
+    [
+        ('frame,colour\n0.jpg,red', 'line 1: the header names no column steering: frame, colour'),
+        ('steering,throttle\n0.1,0', 'line 2: it names no centre image'),
+        ('\x00\x01\x02', ''),
+    ],
+)
+def test_what_is_no_log_is_told(tmp_path, text, told):
+    with pytest.raises(
+        LogError, match=f'holds no usable row: {told}' if told else 'no usable row'
+    ):
+        log(tmp_path, text)
 
 
 def test_header_columns_are_found_by_name(tmp_path):
@@ -139,6 +299,57 @@ def test_images_are_found_by_their_base_name(tmp_path, name):
     (tmp_path / 'IMG').mkdir()
     (tmp_path / 'IMG' / 'center_1.jpg').touch()
     assert find_image(name, tmp_path) == tmp_path / 'IMG' / 'center_1.jpg'
+
+
+@pytest.mark.parametrize(
+    ('file', 'name'),
+    [
+        ('img/CENTER_1.JPG', 'IMG/center_1.jpg'),
+        ('Img/center_1.jpg', r'C:\data\IMG\center_1.jpg'),
+        ('IMG/center_1.png', 'IMG/center_1.jpg'),
+        ('lake/IMG/center_1.jpg', '/home/me/data/lake/IMG/center_1.jpg'),
+        ('Lake/img/Center_1.jpeg', '/home/me/data/lake/IMG/center_1.jpg'),
+        ('center_1.JPG', 'IMG/center_1.jpg'),
+    ],
+)
+def test_capitals_suffix_and_folder_of_an_image_may_differ(tmp_path, file, name):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).touch()
+    assert find_image(name, tmp_path) == tmp_path / file
+
+
+def test_images_in_folders_of_img_and_absolute_paths_are_found(tmp_path):
+    for folder in ('log/IMG/center', 'elsewhere'):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / f'{folder[-4:]}.jpg').touch()
+    root = tmp_path / 'log'
+    assert find_image('center/nter.jpg', root) == root / 'IMG' / 'center' / 'nter.jpg'
+    far = tmp_path / 'elsewhere' / 'here.jpg'
+    assert find_image(str(far), root) == far
+
+
+def test_png_is_read(tmp_path):
+    grey = np.full((160, 320, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / '1.png'), grey)
+    np.testing.assert_allclose(read_image('1.png', tmp_path), grey, atol=1)
+    (tmp_path / '2.png').write_bytes((tmp_path / '1.png').read_bytes()[:60])
+    with pytest.raises(ImageError, match='cannot be decoded'):
+        read_image('2.png', tmp_path)
+
+
+def test_images_that_are_left_out_give_one_line_for_each_kind(tmp_path, logged):
+    (tmp_path / 'torn.jpg').write_bytes(b'no jpeg')
+    left_out = LeftOut('a log')
+    for name in ('1.jpg', 'torn.jpg', '2.jpg', '3.jpg'):
+        try:
+            read_image(name, tmp_path)
+        except ImageError as error:
+            left_out.add(name, error)
+    left_out.warn()
+    assert logged.messages == [
+        f'a log: 1.jpg left out: there is no image 1.jpg in {tmp_path}/IMG; 3 frames in all',
+        'a log: torn.jpg left out: not a JPEG',
+    ]
 
 
 def test_a_relative_path_that_exists_is_taken_as_it_is(tmp_path):

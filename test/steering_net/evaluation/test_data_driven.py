@@ -141,13 +141,13 @@ def test_a_recording_without_speed_is_an_error_and_no_perfect_drive():
         road_middle(recorded(speed_mps=0.0))
 
 
-def test_off_the_yardstick_the_car_is_put_back_on_it_and_looks_along_it():
+def test_off_the_line_the_car_is_put_back_on_it_and_looks_along_it():
     recording = recorded(np.zeros(80))
     along = 0.5 - 0.01 * np.arange(80)
     line = Line('drawn', along, np.full(80, math.atan(-0.01)))
     kept = drive(lambda rgb: 0.0, recording, line)
     # A car that goes straight on along the line stays on it.
-    assert (kept.report['yardstick'], kept.report['interventions']) == ('drawn', 0)
+    assert (kept.report['reference'], kept.report['interventions']) == ('drawn', 0)
     assert kept.report['max_cross_track_m'] < 0.01
     driven = drive(lambda rgb: 0.02, recording, line)
     (back,) = np.flatnonzero(np.abs(driven.offsets_m) > 1.0)[:1] + 1
@@ -207,7 +207,7 @@ def test_the_shipped_network_drives_a_real_lap_within_a_metre_of_the_middle(shar
     assert open_loop(network, lap).report['correlation_smoothed'] > 0.8
     middle = road_middle(lap)
     driven = drive(network.predict, lap, middle)
-    assert (driven.report['yardstick'], driven.report['frames']) == ('middle', 976)
+    assert (driven.report['reference'], driven.report['frames']) == ('middle', 976)
     assert driven.report['interventions'] == 0
     assert driven.report['max_cross_track_m'] < 1.0
     assert driven.report['rms_cross_track_m'] < 0.25

@@ -39,16 +39,18 @@ def test_figures_are_those_of_the_period(bench):
     bench.answer(*(0.01 * i for i in range(20)))
     level, summary, values = bench.health.take(2.0)
     assert (level, summary) == (Level.OK, 'steering')
-    assert (values['frames'], values['rate (Hz)']) == ('20', '10.0')
-    assert (values['answer p50 (ms)'], values['answer max (ms)']) == ('0.500', '0.500')
-    assert bench.health.take(1.0)[2]['rate (Hz)'] == '0.0'
+    assert (values['frames'], values['rate_hz']) == ('20', '10.0')
+    assert (values['answer_p50_ms'], values['answer_max_ms']) == ('0.500', '0.500')
+    assert bench.health.take(1.0)[2]['rate_hz'] == '0.0'
 
 
 def test_constant_over_different_frames_is_an_illness(bench):
     bench.answer(*[0.1] * (UNMOVED_FRAMES + 1))
     assert bench.verdict() == (Level.WARN, 'the steering is constant')
+    assert bench.health.is_faulty
     bench.answer(0.11)
     assert bench.verdict() == (Level.OK, 'steering')
+    assert not bench.health.is_faulty
 
 
 def test_constant_over_one_and_the_same_frame_is_none(bench):
@@ -76,4 +78,4 @@ def test_no_number_is_an_error_that_passes_but_stays_counted(bench):
     assert bench.verdict() == (Level.ERROR, 'the output of the network is not finite')
     bench.now += 6.0
     level, _, values = bench.health.take(1.0)
-    assert (level, values['non-finite outputs'], values['undecodable frames']) == (0, '1', '1')
+    assert (level, values['bad_outputs'], values['bad_frames']) == (0, '1', '1')

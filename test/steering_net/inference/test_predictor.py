@@ -9,6 +9,7 @@ import pytest
 
 from helpers.paths import SOURCE
 from steering_net.errors import ImageError, ModelError
+from steering_net.inference import predictor as predictor_module
 from steering_net.inference.predictor import (
     KerasPredictor,
     LiteRtPredictor,
@@ -30,8 +31,12 @@ FRAME = np.full((160, 320, 3), 90, np.uint8)
 
 @pytest.fixture(autouse=True)
 def convert_here(monkeypatch):
-    """Convert in this process, which has TensorFlow anyway; starting another takes seconds."""
+    """Convert in this process, which has TensorFlow anyway, and infer profiles without measuring.
+
+    Another process, and a search for each of these networks, would take seconds.
+    """
     monkeypatch.setattr(converter, '_convert_in_subprocess', convert)
+    monkeypatch.setattr(predictor_module, 'found_profile', lambda *_: None)
 
 
 def mean_network(shape=(66, 200, 3), outputs=1, gain=1.0):
@@ -154,11 +159,12 @@ def test_a_frame_of_another_size_is_an_image_error(tmp_path):
     ('model', 'profile', 'message'),
     [
         (lambda: mean_network((32, 32, 3)), None, 'choose a profile, for example'),
-        (lambda: mean_network((66, 200, 1)), None, 'not one colour frame'),
-        (lambda: mean_network(outputs=2), None, 'it must be one number'),
+        (lambda: mean_network((66, 200, 1)), 'course', 'choose one of the colours grey, red'),
+        (lambda: mean_network((66, 200, 2)), None, 'not one frame'),
+        (lambda: mean_network(outputs=7), None, 'it must be one number'),
         (lambda: mean_network(), 'ksakmann', 'profile ksakmann makes'),
     ],
-    ids=['unknown size', 'grey', 'two outputs', 'profile'],
+    ids=['unknown size', 'grey', 'two channels', 'seven outputs', 'profile'],
 )
 @pytest.mark.parametrize('backend', ['litert', 'keras'])
 def test_a_network_that_does_not_steer_is_refused(tmp_path, backend, model, profile, message):
@@ -208,7 +214,7 @@ DRIVE = """
 import sys
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.inference.predictor import load_predictor
-predictor = load_predictor(sys.argv[1])
+predictor = load_predictor(sys.argv[1], profile='course')
 print(*(predictor.predict(frame) for frame in probe_frames()))
 assert not {'tensorflow', 'keras'} & set(sys.modules)
 """

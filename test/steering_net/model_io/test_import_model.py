@@ -125,7 +125,7 @@ def saved_pilotnet(path):
 
 def test_a_profile_that_is_asked_for_is_written_down_whole(tmp_path, import_here):
     source = saved_pilotnet(tmp_path / 'net.keras')
-    wish = find_profile('custom:rows=60-136,columns=20-300,colour=bgr,blur=5')
+    wish = 'custom:rows=60-136,columns=20-300,colour=bgr,blur=5'
     imported = import_model([source], tmp_path / 'out.keras', wish)
     text = json.loads((tmp_path / 'out.json').read_text())['profile']
     assert text == format_profile(imported.choice.profile)
@@ -152,7 +152,7 @@ def test_nothing_is_overwritten_but_what_an_import_made(tmp_path, import_here):
 
 def test_an_import_replaces_one_before_but_not_if_it_fails(tmp_path, import_here, capsys):
     write_sidecar(tmp_path / 'out.keras', Sidecar('naoki', '0' * 64, -0.4))
-    import_model([saved_pilotnet(tmp_path / 'net.keras')], tmp_path / 'out.keras')
+    import_model([saved_pilotnet(tmp_path / 'net.keras')], tmp_path / 'out.keras', 'course')
     assert read_sidecar(tmp_path / 'out.keras').profile == 'course'
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     (tmp_path / 'bad.h5').write_bytes(b'\x89HDF\r\n\x1a\n')

@@ -161,7 +161,7 @@ def test_network_with_branches_in_a_home_is_imported(place):
     both = keras.layers.concatenate([keras.layers.Dense(2)(flat), keras.layers.Dense(3)(flat)])
     path = place / 'home' / 'branched.keras'
     keras.Model(frame, keras.layers.Dense(1)(both)).save(path)
-    imported = import_model.import_model([path], place / 'out' / 'clean.keras')
+    imported = import_model.import_model([path], place / 'out' / 'clean.keras', 'course')
     assert imported.origin.input_shape == (66, 200, 3)
     assert sorted(os.listdir(place / 'out')) == ['clean.json', 'clean.keras', 'clean.tflite']
     assert not list(place.glob('home/.keras'))

@@ -10,13 +10,13 @@ from contextlib import suppress
 import pytest
 import rclpy
 from rcl_interfaces.srv import GetParameters
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.impl import implementation_singleton
 from std_msgs.msg import Float32
 
 from helpers.waiting import wait_for
 from steering_net.ros import executor as executor_module
-from steering_net.ros.executor import QuickExecutor, executor_for
+from steering_net.ros.executor import PlainExecutor, QuickExecutor, executor_for
 
 
 class Spinning:
@@ -146,15 +146,16 @@ def test_rclpy_that_is_another_inside_serves_with_its_own_executor(
     ros_node.create_subscription(Float32, 'number', lambda message: heard.append(message.data), 10)
     other_rclpy('WaitSet', wait_set)
     executor = executor_for(ros_node)
-    assert type(executor) is SingleThreadedExecutor
+    assert type(executor) is PlainExecutor
     told = capfd.readouterr().err
     assert told.count('this rclpy lacks private parts that the quick executor needs') == 1
     thread = serve(executor)
     wait_for(publisher.get_subscription_count)
     publisher.publish(Float32(data=3.0))
     wait_for(lambda: heard == [3.0])
-    rclpy.shutdown()
+    executor.end()
     thread.join(10.0)
+    assert not thread.is_alive()
 
 
 def test_message_that_is_taken_otherwise_ends_the_quick_way(ros_node, monkeypatch):
@@ -164,7 +165,7 @@ def test_message_that_is_taken_otherwise_ends_the_quick_way(ros_node, monkeypatc
         raise TypeError('incompatible function arguments')
 
     monkeypatch.setattr(executor_module, 'take', take_of_today)
-    assert type(executor_for(ros_node)) is SingleThreadedExecutor
+    assert type(executor_for(ros_node)) is PlainExecutor
 
 
 def test_trial_is_quick_and_delivers_the_message_that_it_took(ros_node):

@@ -2,6 +2,7 @@
 """The steering node as a process of its own, over real DDS."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,13 +18,14 @@ from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32
+from std_srvs.srv import SetBool
 
 from helpers.waiting import wait_for
 from steering_net.errors import ImageError
-from steering_net.inference.predictor import load_predictor
+from steering_net.inference.predictor import default_model, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.steering_node import to_rgb
 from steering_net.vision.preprocessing import decode_jpeg
@@ -166,17 +168,17 @@ def test_a_bad_frame_is_dropped_counted_and_survived(listener, node):
         listener.send_jpeg(data, 2)
         # The node keeps one frame only: let it see this one before the next.
         listener.wait(
-            lambda count=count: listener.status()[1]['undecodable frames'] == str(count),
+            lambda count=count: listener.status()[1]['bad_frames'] == str(count),
             'the count of the frame',
         )
     assert listener.ask(good, 3).header.stamp.nanosec == 3
     assert [command.header.stamp.nanosec for command in listener.commands] == [1, 3]
     status, values = listener.status()
-    assert (values['frames'], values['undecodable frames']) == ('2', '3')
+    assert (values['frames'], values['bad_frames']) == ('2', '3')
     assert status.level == b'\x01'
     assert values['model'] == 'pilotnet.keras'
     assert (values['backend'], values['profile']) == ('litert', 'course')
-    assert len(values['model sha256']) == 64
+    assert len(values['model_sha256']) == 64
 
 
 @pytest.mark.parametrize(
@@ -226,6 +228,61 @@ def test_frames_of_another_shape_are_dropped_by_name_and_larger_ones_are_scaled(
     node.terminate()
     output = ''.join(node.communicate(timeout=30))
     assert output.count('the simulator: frames of 640x320 are scaled to 320x160') == 1
+
+
+def test_an_unsure_network_slows_the_car_and_then_calls_hold(listener):
+    unsure, factors, holds = [], [], []
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    listener.node.create_subscription(Float32, 'uncertainty', unsure.append, RELIABLE)
+    listener.node.create_subscription(Float32, 'speed_factor', factors.append, latched)
+
+    def hold(request, response):
+        holds.append(request.data)
+        response.success = True
+        return response
+
+    listener.node.create_service(SetBool, 'hold', hold)
+    node = node_process('-p', 'monitor:=hold')
+    try:
+        listener.connect()
+        listener.wait(lambda: factors, 'the speed factor')
+        known = probe_frames()[0]
+        dark = known // 20
+        listener.ask(jpeg(known), 50_000_000)
+        listener.wait(lambda: unsure, 'the uncertainty')
+        assert [factor.data for factor in factors] == [1.0]
+        for number in range(1, 60):
+            listener.ask(jpeg(dark), number * 100_000_000)
+            if holds:
+                break
+        assert holds == [True]
+        assert [round(factor.data, 3) for factor in factors] == [1.0, 0.4]
+        assert unsure[-1].data > 0.5 > unsure[0].data
+        status, values = listener.status()
+        assert 'the network is unsure' in status.message
+        assert values['monitor'] == 'hold'
+        assert float(values['uncertainty']) > 0.5
+    finally:
+        node.kill()
+        node.communicate()
+
+
+def test_a_network_without_calibration_may_drive_but_not_hold(listener, tmp_path):
+    model = tmp_path / 'copy.keras'
+    for suffix in ('.keras', '.tflite', '.json'):
+        shutil.copy(default_model().with_suffix(suffix), model.with_suffix(suffix))
+    held = node_process('-p', f'model:={model}', '-p', 'monitor:=hold')
+    _, error = held.communicate(timeout=60)
+    assert held.returncode == 2
+    assert 'is not calibrated: set it to warn, or run `sim-bridge evaluate monitor' in error
+    node = node_process('-p', f'model:={model}')
+    try:
+        listener.connect()
+        listener.ask(jpeg(probe_frames()[0]), 1)
+        assert listener.status()[1]['monitor'] == 'warn, but the network is not calibrated'
+    finally:
+        node.kill()
+        node.communicate()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +348,7 @@ def test_a_batch_of_several_cars_is_answered_to_each_its_own():
                     car.wait(lambda c=car, n=i: stamps(c)[-1:] == [n + 1], 'an answer')
                     assert car.commands[-1].position[0] == pytest.approx(expected, abs=1e-4)
         assert [stamps(car) for car in cars] == [list(range(1, 9)), [2, 4, 6, 8]]
-        assert cars[1].status()[1]['undecodable frames'] == '4'
+        assert cars[1].status()[1]['bad_frames'] == '4'
     finally:
         node.terminate()
         node.wait(30)

@@ -512,7 +512,7 @@ def test_a_training_learns_and_leaves_its_papers(tmp_path):
 @pytest.mark.slow
 def test_a_training_can_start_from_another(eager, tmp_path):
     build_pilotnet(seed=9).save(tmp_path / 'first.keras')
-    first = load_predictor(tmp_path / 'first.keras', 'keras')
+    first = load_predictor(tmp_path / 'first.keras', 'keras', 'course')
     config = TrainConfig(
         out=tmp_path / 'out',
         epochs=1,

@@ -130,7 +130,7 @@ def test_one_unit_to_the_right_is_25_degrees_to_the_right():
         ('name', ''),
         ('rows', (60, 60)),
         ('columns', (-1, 20)),
-        ('colour', 'hsv'),
+        ('colour', 'lab'),
         ('blur', 4),
         ('size', (200, 0)),
         ('interpolation', 'lanczos'),

@@ -27,8 +27,8 @@ def make() -> World:
         summary='the jungle track of the Udacity simulator: slopes of 30 %, radii of 8 m',
         seed=1_000_002,
         line=read_line('jungle.csv'),
-        asphalt=(166.0, 165.0, 161.0),
-        grain=0.35,
+        asphalt=(162.0, 161.0, 158.0),
+        grain=0.5,
         stripes=(*edge_lines(WHITE), dashes(PIECES, FIRST_M, LAP_M, WHITE)),
         ground=Ground(
             left_rise_m=((0.0, -0.14), (3.0, -0.1), (10.0, 0.6), (20.0, 1.5)),

@@ -96,12 +96,15 @@ function showStatus(status) {
   element('state').dataset.level = levelOf(status.state);
   showCars(status.cars);
   setText('state-text', status.state);
+  setText('driver', `driver: ${status.driver}`);
   setText('reason', status.reason || '');
   setText('latency', fixed(status.latency_ms.p50, 1));
   setText('p99', fixed(status.latency_ms.p99, 1));
   setText('max', fixed(status.latency_ms.max, 1));
   setText('rate', fixed(status.telemetry_hz, 1));
   setText('nodes', status.network || '');
+  setText('uncertainty', fixed(status.uncertainty, 2));
+  element('uncertainty').parentElement.classList.toggle('attention', status.uncertainty >= 0.5);
   showCounts(status);
   if (status.has_frame) showCamera();
 }

@@ -12,14 +12,22 @@ from typing import Any
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.importers.keras_config import (
     Architecture,
-    NotAChainError,
     is_config,
     parse_config,
     read_config,
 )
 from steering_net.model_io.importers.keras_functional import load_branched
+from steering_net.model_io.importers.keras_graph import Stored
+from steering_net.model_io.importers.keras_layers import NotSupportedError
 from steering_net.model_io.importers.keras_weights import attribute, read_weights
-from steering_net.model_io.importers.layers import Layer, Shape, Weights, build, weighted
+from steering_net.model_io.importers.layers import (
+    Layer,
+    Shape,
+    Weights,
+    build,
+    count_weights,
+    weighted,
+)
 from steering_net.model_io.importers.limits import (
     MAX_FILE_BYTES,
     MAX_JSON_BYTES,
@@ -90,24 +98,26 @@ def _open(source: Any) -> Iterator[Any]:
 
 
 def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -> Any:
-    """Return the network of a description and its weights, built by Keras if it has branches."""
+    """Return the network of a description and its weights.
+
+    Keras builds it if it has layers of Keras that are not on the allow-list.
+    """
     of_theano = (attribute(file, 'backend') or config.get('backend')) == 'theano'
     try:
         architecture = read_config(config, version)
-    except NotAChainError as error:
+    except NotSupportedError as error:
         if of_theano:
-            raise ModelError(f'{error}; with Theano only a chain of layers is known') from error
+            raise ModelError(f'{error}; with Theano only the usual layers are known') from error
         harmful = next(_lambdas(config), None)
         if harmful is not None:
-            raise ModelError(f'layer {harmful} is a Lambda in a network with branches') from error
+            raise ModelError(f'{error}; layer {harmful} is a Lambda') from error
         if path is None:
             raise
         try:
             return load_branched(path, config, _sides(file))
         except READ_ERRORS as reason:
             raise ModelError(f'{error}; nor can Keras load it: {one_line(reason)}') from reason
-    weights = read_weights(file, [name for name, _ in architecture.stored])
-    layers = _with_weights(architecture.layers, weights)
+    layers = _with_weights(architecture, file)
     return _build(architecture, [_turned(layer) for layer in layers] if of_theano else layers)
 
 
@@ -140,15 +150,33 @@ def _sides(file: Any) -> set[int]:
     return sides
 
 
-def _with_weights(layers: tuple[Layer, ...], weights: list[Weights]) -> list[Layer]:
-    """Return the layers with the stored weights, in order."""
-    takers = [i for i, layer in enumerate(layers) if weighted(layer) or _is_adapted(layer)]
-    if len(takers) != len(weights):
-        raise ModelError(f'{len(takers)} layers need weights, the file has {len(weights)}')
-    filled = list(layers)
-    for index, arrays in zip(takers, weights, strict=True):
-        filled[index] = _filled(layers[index], arrays)
-    return filled
+def _with_weights(architecture: Architecture, file: Any) -> list[Layer]:
+    """Return the layers with the stored weights; a layer that is used twice has them twice."""
+    layers = list(architecture.layers)
+    leaves = [leaf for stored in architecture.stored for leaf in stored.leaves()]
+
+    def takers(leaf: Stored) -> list[int]:
+        return [n for use in leaf.uses for n in use if _takes_weights(architecture.layers[n])]
+
+    needed = [leaf for leaf in leaves if takers(leaf)]
+    counts = {id(leaf): _count(architecture.layers[takers(leaf)[0]]) for leaf in needed}
+    found = read_weights(file, architecture.stored, lambda leaf: counts.get(id(leaf), 0))
+    if len(needed) != len(found):
+        raise ModelError(f'{len(needed)} layers need weights, the file has {len(found)}')
+    for leaf, arrays in zip(needed, found, strict=True):
+        for number in takers(leaf):
+            layers[number] = _filled(layers[number], arrays)
+    return layers
+
+
+def _takes_weights(layer: Layer) -> bool:
+    # A layer that has weights already is a part of a Lambda.
+    return not layer.weights and (weighted(layer) or _is_adapted(layer))
+
+
+def _count(layer: Layer) -> int:
+    """Return the number of a layer's arrays in a file; a Normalization also counts its batches."""
+    return 3 if _is_adapted(layer) else count_weights(layer)
 
 
 def _is_adapted(layer: Layer) -> bool:
@@ -165,15 +193,18 @@ def _filled(layer: Layer, arrays: Weights) -> Layer:
 
 
 def _build(architecture: Architecture, layers: list[Layer]) -> Any:
+    numbers = [number for _, number in architecture.outputs]
     if architecture.input_shape is not None:
-        return build(layers, architecture.input_shape)
-    return _build_for_usual_shape(layers)
+        return build(layers, architecture.input_shape, numbers)
+    return _build_for_usual_shape(layers, numbers)
 
 
-def _build_for_usual_shape(layers: list[Layer], shapes: tuple[Shape, ...] = USUAL_SHAPES) -> Any:
+def _build_for_usual_shape(
+    layers: list[Layer], outputs: list[int], shapes: tuple[Shape, ...] = USUAL_SHAPES
+) -> Any:
     for shape in shapes:
         try:
-            return build(layers, shape)
+            return build(layers, shape, outputs)
         except ModelError as error:
             reason = error
     raise ModelError(f'the size of its frames is not stored, and no usual one fits: {reason}')

@@ -2,13 +2,14 @@
 """Reads the weights of an HDF5 file in its order, without following links to other files."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ModelError
+from steering_net.model_io.importers.keras_graph import NETWORKS, Stored
 from steering_net.model_io.importers.layers import Weights
 from steering_net.model_io.importers.limits import MAX_WEIGHT_BYTES, check_bytes
 
@@ -21,24 +22,86 @@ def attribute(group: Any, name: str) -> str:
     return value.decode('utf-8') if isinstance(value, bytes) else str(value)
 
 
-def read_weights(file: Any, class_names: Sequence[str]) -> list[Weights]:
+def read_weights(
+    file: Any, stored: Sequence[Stored], count: Callable[[Stored], int]
+) -> list[Weights]:
     """Return the weights of all layers with weights, in the order of the layers.
 
-    `file` is an open h5py.File. `class_names` are the classes of all layers in order, because the
-    format of Keras 3 names its groups by class. Raises ModelError for a file without weights, with
-    links to other files, or that is too large.
+    `file` is an open h5py.File, and `stored` are all layers in order, because the format of
+    Keras 3 names its groups by class. `count` is the number of arrays that a layer has. Raises
+    ModelError for a file without weights, with links to other files, or that is too large.
     """
     reader = _Reader()
     if 'model_weights' in file or 'layer_names' in file.attrs or 'layer_names0' in file.attrs:
         root = reader.group(file, 'model_weights') if 'model_weights' in file else file
-        layers = [list(reader.by_names(root, name)) for name in _names(root, 'layer_names')]
+        layers = [
+            weights
+            for name, layer in _named(_names(root, 'layer_names'), stored)
+            for weights in _divided(list(reader.by_names(root, name)), layer, count)
+        ]
     else:
-        container = next((name for name in _CONTAINERS if name in file), None)
-        if container is None:
-            raise ModelError('it holds no weights')
-        root = reader.group(file, container)
-        layers = [list(reader.by_number(root, name)) for name in _groups(class_names)]
+        layers = list(_numbered(reader, file, stored))
     return [tuple(weights) for weights in layers if weights]
+
+
+def _named(names: Sequence[str], stored: Sequence[Stored]) -> Iterator[tuple[str, Stored | None]]:
+    """Yield the stored names with their layers.
+
+    A file may have more layers than its description, such as an InputLayer, or fewer.
+    """
+    if len(names) == len(stored):
+        yield from zip(names, stored, strict=True)
+        return
+    described = [layer for layer in stored if layer.kind != 'InputLayer']
+    if len(names) == len(described):
+        yield from zip(names, described, strict=True)
+        return
+    yield from ((name, None) for name in names)
+
+
+def _divided(
+    arrays: list[NDArray[np.float32]], layer: Stored | None, count: Callable[[Stored], int]
+) -> list[list[NDArray[np.float32]]]:
+    """Return the arrays of each layer of a network inside, of which the file has one list.
+
+    Keras stores all arrays that can be trained, and then all others. A BatchNormalization has two
+    of the others, mean and variance, and a layer that is not trainable has only others.
+    """
+    if layer is None or layer.kind not in NETWORKS:
+        return [arrays]
+    leaves = [(leaf, count(leaf)) for leaf in layer.leaves() if count(leaf)]
+    if sum(number for _, number in leaves) != len(arrays):
+        return [arrays]
+    trained = [_trained(leaf, number) for leaf, number in leaves]
+    first, last, divided = 0, sum(trained), []
+    for (_, number), learnt in zip(leaves, trained, strict=True):
+        others = number - learnt
+        divided.append([*arrays[first : first + learnt], *arrays[last : last + others]])
+        first, last = first + learnt, last + others
+    return divided
+
+
+def _trained(leaf: Stored, number: int) -> int:
+    if not leaf.trainable:
+        return 0
+    others = {'BatchNormalization': 2, 'Normalization': number}
+    kind = leaf.kind.removesuffix('V1').removesuffix('V2')
+    return number - others.get(kind, 0)
+
+
+def _numbered(
+    reader: '_Reader', parent: Any, stored: Sequence[Stored]
+) -> Iterator[list[NDArray[np.float32]]]:
+    """Yield the weights of each layer in the format of Keras 3, also of networks inside."""
+    container = next((name for name in _CONTAINERS if name in parent), None)
+    if container is None:
+        raise ModelError('it holds no weights')
+    root = reader.group(parent, container)
+    for name, layer in zip(_groups([layer.kind for layer in stored]), stored, strict=True):
+        if layer.kind in NETWORKS and name in root:
+            yield from _numbered(reader, reader.group(root, name), layer.children)
+        else:
+            yield list(reader.by_number(root, name))
 
 
 def _names(group: Any, attribute_name: str) -> list[str]:

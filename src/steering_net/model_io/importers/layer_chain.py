@@ -36,10 +36,10 @@ class Chain:
     """The layers so far, and the shape of their output without the batch."""
 
     def __init__(self, shape: Sequence[int]) -> None:
-        """Start with the input shape of the graph, (h, w, 3) or, channels first, (3, h, w)."""
+        """Start with the input shape of the graph, (h, w, c) or, channels first, (c, h, w)."""
         if len(shape) != 3 or min(shape) < 1:
             raise ModelError(f'it takes {tuple(shape)}, not one colour frame')
-        self.channels_first = shape[0] == 3 and shape[2] != 3
+        self.channels_first = shape[0] in (1, 3) and shape[2] not in (1, 3)
         last = (*shape[1:], shape[0]) if self.channels_first else tuple(shape)
         self.input_shape = (int(last[0]), int(last[1]), int(last[2]))
         self.layers: list[Layer] = []
@@ -223,9 +223,21 @@ class Chain:
         self._add('Cropping2D', {'cropping': cropping})
         self._shape = (bottom - top, right - left, channels)
 
+    def resize(self, height: int, width: int, method: str) -> None:
+        """Resize rows and columns: `bilinear`, `nearest`, or a method of `resampling`."""
+        if len(self._shape) != 3 or min(height, width) < 1:
+            raise ModelError(f'{self._shape} is resized to {(height, width)}')
+        size: dict[str, Any] = {'height': height, 'width': width}
+        if method in ('bilinear', 'nearest'):
+            self._add('Resizing', size | {'interpolation': method})
+        else:
+            self._add('Resample', size | {'method': method})
+        self._shape = (height, width, self._shape[2])
+        check_values(self._shape, 'a resizing')
+
     def finish(self) -> tuple[Layer, ...]:
-        """Return the layers; ModelError if their output is not one number."""
-        if math.prod(self._shape) != 1:
+        """Return the layers; ModelError if their output is an image."""
+        if self._order is not None or (len(self._shape) == 3 and math.prod(self._shape) != 1):
             raise ModelError(f'it has the output {self._shape}; it must be one number')
         if len(self._shape) == 3:
             self._add('Flatten', {})

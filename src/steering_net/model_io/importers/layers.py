@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
+from steering_net.model_io.importers.resampling import resampled
 
 Shape: TypeAlias = tuple[int, ...]
 Weights: TypeAlias = tuple[NDArray[np.float32], ...]
@@ -19,12 +20,17 @@ Arguments: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: a kind of KINDS, its arguments and weights as in Keras 3."""
+    """One layer: a kind of KINDS, its arguments and weights as in Keras 3.
+
+    `parents` are the numbers of the layers that it takes, in a list of layers; -1 is the frame.
+    None: the layer before.
+    """
 
     kind: str
     name: str
     arguments: Arguments = field(default_factory=dict)
     weights: Weights = ()
+    parents: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,12 @@ class Kind:
 
 ACTIVATIONS = (
     'linear', 'relu', 'relu6', 'elu', 'selu', 'gelu', 'tanh', 'sigmoid', 'softplus', 'softsign',
-    'swish', 'silu', 'leaky_relu', 'exponential', 'mish', 'hard_sigmoid',
+    'swish', 'silu', 'leaky_relu', 'exponential', 'mish', 'hard_sigmoid', 'softmax',
 )  # fmt: skip
+
+
+GREY_OF_TENSORFLOW = np.array([0.2989, 0.587, 0.114], np.float32).reshape(1, 1, 3, 1)
+"""The kernel of `tf.image.rgb_to_grayscale`."""
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -75,14 +85,33 @@ def _dense(arguments: Arguments, shape: Shape) -> list[Shape]:
     return [(shape[-1], units), *_bias(arguments, units)]
 
 
+def _transposed(arguments: Arguments, shape: Shape) -> list[Shape]:
+    filters = int(arguments['filters'])
+    return [(*_pair(arguments['kernel_size']), filters, shape[-1]), *_bias(arguments, filters)]
+
+
+def _side(shape: Shape, axis: int) -> int:
+    """Return the length of an axis; axes count from the batch, which `shape` has not."""
+    return shape[axis if axis < 0 else axis - 1]
+
+
+def _learnt(arguments: Arguments) -> int:
+    return sum(bool(arguments.get(name, True)) for name in ('scale', 'center'))
+
+
 def _batch_norm(arguments: Arguments, shape: Shape) -> list[Shape]:
-    learnt = sum(bool(arguments.get(name, True)) for name in ('scale', 'center'))
-    return [(shape[-1],)] * (learnt + 2)
+    side = _side(shape, int(arguments.get('axis', -1)))
+    return [(side,)] * (_learnt(arguments) + 2)
 
 
 def _layer_norm(arguments: Arguments, shape: Shape) -> list[Shape]:
-    learnt = sum(bool(arguments.get(name, True)) for name in ('scale', 'center'))
-    return [(shape[-1],)] * learnt
+    axis = arguments.get('axis', -1)
+    axes = axis if isinstance(axis, list) else [axis]
+    return [tuple(_side(shape, int(axis)) for axis in axes)] * _learnt(arguments)
+
+
+def _group_norm(arguments: Arguments, shape: Shape) -> list[Shape]:
+    return [(_side(shape, int(arguments.get('axis', -1))),)] * _learnt(arguments)
 
 
 def _prelu(arguments: Arguments, shape: Shape) -> list[Shape]:
@@ -92,13 +121,24 @@ def _prelu(arguments: Arguments, shape: Shape) -> list[Shape]:
 
 _CONV = ('kernel_size', 'strides', 'padding', 'dilation_rate', 'activation', 'use_bias')
 _POOL = ('pool_size', 'strides', 'padding')
+_RESIZE = (
+    'height', 'width', 'interpolation', 'crop_to_aspect_ratio', 'pad_to_aspect_ratio', 'fill_mode',
+    'fill_value',
+)  # fmt: skip
+MERGING = ('Add', 'Average', 'Concatenate', 'Maximum', 'Minimum', 'Multiply', 'Subtract')
+"""Kinds that take several layers."""
+INTERNAL = ('Arctan', 'Resample', 'Slice')
+"""Kinds that are no layers of Keras; `build` makes operations or other layers of them."""
 KINDS = {
     'Activation': Kind(('activation',)),
+    **{kind: Kind(('axis',) if kind == 'Concatenate' else ()) for kind in MERGING},
     'Arctan': Kind(()),
+    'CenterCrop': Kind(('height', 'width')),
     'AlphaDropout': Kind(('rate',)),
     'AveragePooling2D': Kind(_POOL),
     'BatchNormalization': Kind(('axis', 'epsilon', 'center', 'scale'), _batch_norm),
     'Conv2D': Kind((*_CONV, 'filters', 'groups'), _conv),
+    'Conv2DTranspose': Kind((*_CONV, 'filters', 'output_padding'), _transposed),
     'Cropping2D': Kind(('cropping',)),
     'Dense': Kind(('units', 'activation', 'use_bias'), _dense),
     'DepthwiseConv2D': Kind((*_CONV, 'depth_multiplier'), _depthwise),
@@ -109,17 +149,23 @@ KINDS = {
     'GaussianNoise': Kind(('stddev',)),
     'GlobalAveragePooling2D': Kind(('keepdims',)),
     'GlobalMaxPooling2D': Kind(('keepdims',)),
+    'GroupNormalization': Kind(('groups', 'axis', 'epsilon', 'center', 'scale'), _group_norm),
     'LayerNormalization': Kind(('axis', 'epsilon', 'center', 'scale'), _layer_norm),
     'LeakyReLU': Kind(('negative_slope',)),
     'MaxPooling2D': Kind(_POOL),
     'Normalization': Kind(('axis', 'mean', 'variance', 'invert')),
     'PReLU': Kind(('shared_axes',), _prelu),
+    'Permute': Kind(('dims',)),
     'ReLU': Kind(('max_value', 'negative_slope', 'threshold')),
     'Rescaling': Kind(('scale', 'offset')),
     'Reshape': Kind(('target_shape',)),
-    'Resizing': Kind(('height', 'width', 'interpolation')),
+    'Resample': Kind(('height', 'width', 'method')),
+    'Resizing': Kind(_RESIZE),
     'SeparableConv2D': Kind((*_CONV, 'filters', 'depth_multiplier'), _separable),
+    'Slice': Kind(('rows', 'columns')),
+    'Softmax': Kind(('axis',)),
     'SpatialDropout2D': Kind(('rate',)),
+    'UnitNormalization': Kind(('axis',)),
     'UpSampling2D': Kind(('size', 'interpolation')),
     'ZeroPadding2D': Kind(('padding',)),
 }
@@ -128,13 +174,19 @@ KINDS = {
 
 def weighted(layer: Layer) -> bool:
     """Whether a layer has weights, according to its description."""
-    return bool(KINDS[layer.kind].weight_shapes(layer.arguments, (1, 1, 1)))
+    return count_weights(layer) > 0
 
 
-def build(layers: Sequence[Layer], input_shape: Shape) -> Any:
-    """Return the uncompiled `keras.Model` of a chain of layers for inputs (h, w, c).
+def count_weights(layer: Layer) -> int:
+    """Return the number of a layer's arrays of weights, according to its description."""
+    return len(KINDS[layer.kind].weight_shapes(layer.arguments, (1, 1, 1)))
 
-    The shapes of the weights are checked before memory is allocated for them. Raises ModelError,
+
+def build(layers: Sequence[Layer], input_shape: Shape, outputs: Sequence[int] = ()) -> Any:
+    """Return the uncompiled `keras.Model` of layers for inputs (h, w, c).
+
+    `outputs` are the numbers of the layers that are outputs; without any it is the last one. The
+    shapes of the weights are checked before memory is allocated for them. Raises ModelError,
     naming the layer, if one does not fit.
     """
     import keras
@@ -142,21 +194,32 @@ def build(layers: Sequence[Layer], input_shape: Shape) -> Any:
     if len(layers) > MAX_LAYERS:
         raise ModelError(f'it has {len(layers)} layers, more than the {MAX_LAYERS} allowed')
     check_values(input_shape, 'the input')
-    frame = x = keras.Input(input_shape, name='frame')
+    frame = keras.Input(input_shape, name='frame')
+    made = [frame]
     names: set[str] = {'frame'}
-    for layer in layers:
+    for number, layer in enumerate(layers):
+        parents = (number - 1,) if layer.parents is None else layer.parents
+        # The frame stands first.
+        taken = [made[parent + 1] for parent in parents]
         try:
-            x = _append(layer, x, _unique(layer, names))
+            made.append(_append(layer, taken, _unique(layer, names)))
         except ModelError:
             raise
         except READ_ERRORS as error:
             raise ModelError(f'layer {layer.name}: {one_line(error)}') from error
-    return keras.Model(frame, x)
+    ends = [made[number + 1] for number in outputs] or made[-1:]
+    return keras.Model(frame, ends if len(ends) > 1 else ends[0])
 
 
-def _append(layer: Layer, x: Any, name: str) -> Any:
+def _append(layer: Layer, taken: Sequence[Any], name: str) -> Any:
     import keras
 
+    if layer.kind in MERGING:
+        check_values((len(taken), *taken[0].shape[1:]), f'layer {layer.name}')
+        return getattr(keras.layers, layer.kind)(name=name, **layer.arguments)(list(taken))
+    if len(taken) != 1:
+        raise ModelError(f'layer {layer.name} takes {len(taken)} inputs, not one')
+    x = taken[0]
     expected = KINDS[layer.kind].weight_shapes(layer.arguments, tuple(x.shape[1:]))
     actual = [weights.shape for weights in layer.weights]
     if expected != actual:
@@ -166,12 +229,30 @@ def _append(layer: Layer, x: Any, name: str) -> Any:
     if layer.kind == 'Arctan':
         # With two arguments, because LiteRT has no arc tangent of one.
         return keras.ops.arctan2(x, keras.ops.ones_like(x))
+    if layer.kind == 'Slice':
+        cropping = _cropping(layer, tuple(x.shape[1:]))
+        return keras.layers.Cropping2D(cropping, name=name)(x)
+    if layer.kind == 'Resample':
+        return resampled(x, name=name, **layer.arguments)
     made = getattr(keras.layers, layer.kind)(name=name, **layer.arguments)
     y = made(x)
     check_values(y.shape[1:], f'layer {layer.name}')
     if layer.weights:
         made.set_weights(list(layer.weights))
     return y
+
+
+def _cropping(layer: Layer, shape: Shape) -> list[list[int]]:
+    """Return the cropping of a Slice; its ends may be None, or count from the other end."""
+    if len(shape) != 3:
+        raise ModelError(f'layer {layer.name} slices {shape}, which is no frame')
+    cropping = []
+    for side, key in zip(shape, ('rows', 'columns'), strict=False):
+        first, last, _ = slice(*layer.arguments[key]).indices(side)
+        if first >= last:
+            raise ModelError(f'layer {layer.name} leaves nothing of a side of {side}')
+        cropping.append([first, side - last])
+    return cropping
 
 
 def _unique(layer: Layer, taken: set[str]) -> str:

@@ -15,16 +15,18 @@ import numpy as np
 from steering_net.errors import ModelError
 from steering_net.model_io.importers import graph_walker
 from steering_net.model_io.importers.graph_walker import Folder, Handler, Operation
-from steering_net.model_io.importers.layer_chain import Array, Chain
+from steering_net.model_io.importers.layer_chain import Chain
 from steering_net.model_io.importers.layers import build
 from steering_net.model_io.importers.limits import read_file
+from steering_net.model_io.importers.onnx_tensors import TYPES, ExternalData
 
-_TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 10: np.float16, 11: np.float64}
+_TO_THE_END = 1 << 30
 _MESSAGES = {
     # Name, number, type: s text, b bytes, i int64, f float, d double, a message; * repeated.
     'Attribute': 'name 1 s,f 2 f,i 3 i,s 4 b,t 5 Tensor,floats 7 f*,ints 8 i*',
     'Tensor': 'dims 1 i*,data_type 2 i,float_data 4 f*,int32_data 5 i*,int64_data 7 i*,'
-    'name 8 s,raw_data 9 b,double_data 10 d*,data_location 14 i',
+    'name 8 s,raw_data 9 b,double_data 10 d*,external_data 13 Entry*,data_location 14 i',
+    'Entry': 'key 1 s,value 2 s',
     'Node': 'input 1 s*,output 2 s*,op_type 4 s,attribute 5 Attribute*,domain 7 s',
     'Dimension': 'dim_value 1 i',
     'Shape': 'dim 1 Dimension*',
@@ -79,13 +81,13 @@ def read_onnx(path: Path) -> tuple[Any, str]:
         model.ParseFromString(read_file(path))
     except DecodeError as error:
         raise ModelError('it is no ONNX file, or not all of it') from error
-    chain = _read_graph(model.graph)
+    chain = _read_graph(model.graph, ExternalData(path.parent))
     saved_by = f'ONNX, {model.producer_name} {model.producer_version}'[:80].rstrip(', ')
     return build(chain.finish(), chain.input_shape), saved_by
 
 
-def _read_graph(graph: Any) -> Chain:
-    constants = {tensor.name: _array(tensor) for tensor in graph.initializer}
+def _read_graph(graph: Any, files: ExternalData) -> Chain:
+    constants = {tensor.name: files.array(tensor) for tensor in graph.initializer}
     inputs = [info for info in graph.input if info.name not in constants]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(f'it has {len(inputs)} inputs and {len(graph.output)} outputs, not one')
@@ -93,43 +95,31 @@ def _read_graph(graph: Any) -> Chain:
     chain = Chain(sides[1:])
     values = constants | {inputs[0].name: chain.flow, '': None}
     for node in graph.node:
-        _read_node(chain, node, values)
+        _read_node(chain, node, values, files)
     if values.get(graph.output[0].name) != chain.flow:
         raise ModelError('its output is not the end of the chain')
     return chain
 
 
-def _read_node(chain: Chain, node: Any, values: dict[str, Any]) -> None:
+def _read_node(chain: Chain, node: Any, values: dict[str, Any], files: ExternalData) -> None:
     if node.domain not in ('', 'ai.onnx'):
         raise ModelError(f'operation {node.domain}.{node.op_type} is not one of ONNX itself')
     missing = [name for name in node.input if name not in values]
     if missing or not node.output:
         raise ModelError(f'operation {node.op_type} lacks {missing or "an output"}')
     inputs = [values[name] for name in node.input]
-    attributes = {a.name: _attribute(a) for a in node.attribute}
+    attributes = {a.name: _attribute(a, files) for a in node.attribute}
     operation = Operation(node.op_type, tuple(inputs), attributes)
     values[node.output[0]] = graph_walker.run(chain, operation, _HANDLERS, _FOLDERS)
 
 
-def _attribute(attribute: Any) -> Any:
+def _attribute(attribute: Any, files: ExternalData) -> Any:
     if attribute.HasField('t'):
-        return _array(attribute.t)
+        return files.array(attribute.t)
     for name in ('ints', 'floats'):
         if len(getattr(attribute, name)):
             return list(getattr(attribute, name))
     return attribute.s.decode('utf-8') or attribute.i or attribute.f
-
-
-def _array(tensor: Any) -> Array:
-    if tensor.data_location or tensor.data_type not in _TYPES:
-        raise ModelError(f'tensor {tensor.name} is in another file or of an unknown type')
-    kind = np.dtype(_TYPES[tensor.data_type])
-    if tensor.raw_data:
-        flat = np.frombuffer(tensor.raw_data, kind.newbyteorder('<')).astype(kind)
-    else:
-        lists = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)
-        flat = np.array(next((list(data) for data in lists if len(data)), []), kind)
-    return flat.reshape(list(tensor.dims))
 
 
 def _padding(operation: Operation) -> str | Sequence[int]:
@@ -221,7 +211,7 @@ def _clip(chain: Chain, operation: Operation) -> None:
 
 
 def _cast(chain: Chain, operation: Operation) -> None:
-    if _TYPES.get(operation.attributes.get('to', 0)) not in (np.float32, np.float16, np.float64):
+    if TYPES.get(operation.attributes.get('to', 0)) not in (np.float32, np.float16, np.float64):
         raise ModelError('a Cast to whole numbers is not supported')
     chain.keep()
 
@@ -261,6 +251,58 @@ def _pad(chain: Chain, operation: Operation) -> None:
     chain.pad(pads[2:4], pads[6:8])
 
 
+def _slice(chain: Chain, operation: Operation) -> None:
+    """Append a crop of rows and columns."""
+    names = ('starts', 'ends', 'axes', 'steps')
+    # Until version 9 they are attributes.
+    lists = [
+        operation.attributes[name]
+        if name in operation.attributes
+        else operation.constant(number).ravel().tolist()
+        if number < len(operation.inputs) and operation.inputs[number] is not None
+        else []
+        for number, name in enumerate(names, 1)
+    ]
+    starts, ends = lists[0], lists[1]
+    axes = lists[2] or list(range(len(starts)))
+    if any(step != 1 for step in lists[3]):
+        raise ModelError('Slice with steps is not supported')
+    rows = 2 if chain.channels_first else 1
+    begin, end = [0, 0], [_TO_THE_END, _TO_THE_END]
+    for axis, first, last in zip(axes, starts, ends, strict=True):
+        place = axis % 4 - rows
+        if place not in (0, 1):
+            raise ModelError('Slice over other axes than rows and columns is not supported')
+        begin[place], end[place] = int(first), int(last)
+    chain.crop(begin, end)
+
+
+def _resize(chain: Chain, operation: Operation) -> None:
+    """Append a resizing to a size, or by factors, as PyTorch and TensorFlow export it."""
+    attributes, rows = operation.attributes, 2 if chain.channels_first else 1
+    sides = chain.foreign_shape
+    values = [v.ravel() for v in operation.inputs[1:] if isinstance(v, np.ndarray) and v.size]
+    if not values or len(values[-1]) != len(sides) or attributes.get('antialias'):
+        raise ModelError('Resize of this kind is not supported')
+    if values[-1].dtype.kind == 'f':
+        target = [int(side * factor) for side, factor in zip(sides, values[-1], strict=True)]
+    else:
+        target = [int(side) for side in values[-1]]
+    others = [i for i in range(1, 4) if i not in (rows, rows + 1)]
+    mode = attributes.get('mode') or 'nearest'
+    grid = attributes.get('coordinate_transformation_mode') or 'half_pixel'
+    methods = {
+        ('linear', 'half_pixel'): 'bilinear',
+        ('linear', 'pytorch_half_pixel'): 'bilinear',
+        ('linear', 'asymmetric'): 'bilinear of TensorFlow 1',
+    }
+    if attributes.get('nearest_mode') == 'floor':
+        methods['nearest', 'asymmetric'] = 'nearest of TensorFlow 1'
+    if (mode, grid) not in methods or any(target[i] != sides[i] for i in others):
+        raise ModelError(f'Resize by {mode} with {grid} is not supported')
+    chain.resize(target[rows], target[rows + 1], methods[mode, grid])
+
+
 def _axes(operation: Operation) -> Any:
     if len(operation.inputs) > 1:
         return operation.constant(1).ravel().tolist()
@@ -290,8 +332,11 @@ _HANDLERS: dict[str, Handler] = {
     'Pad': _pad,
     'Relu': graph_walker.activation('relu'),
     'Reshape': _reshape,
+    'Resize': _resize,
     'Selu': graph_walker.activation('selu'),
     'Sigmoid': graph_walker.activation('sigmoid'),
+    'Slice': _slice,
+    'Softmax': graph_walker.activation('softmax'),
     'Softplus': graph_walker.activation('softplus'),
     'Squeeze': _squeeze,
     'Sub': graph_walker.subtract,

@@ -18,7 +18,8 @@ import pytest
 
 from helpers.paths import SOURCE
 from steering_net.errors import ModelError
-from steering_net.model_io.importers.lambda_bytecode import Affine, BytecodeError, recognise
+from steering_net.model_io.importers.lambda_marshal import BytecodeError
+from steering_net.model_io.importers.lambda_meaning import Affine, recognise
 from steering_net.model_io.reader import load_keras, other_half, read_network
 
 pytestmark = pytest.mark.slow
@@ -79,12 +80,12 @@ PIXELS = Affine(1 / 127.5, -1.0)
 
 @pytest.mark.parametrize('version', IDENTITY)
 def test_lambdas_of_every_python_are_recognised(version):
-    assert recognise(base64.b64decode(IDENTITY[version])) == Affine(1.0, 0.0)
-    assert recognise(base64.b64decode(SCALED[version])) == PIXELS
+    assert recognise(base64.b64decode(IDENTITY[version])) == (Affine(1.0, 0.0),)
+    assert recognise(base64.b64decode(SCALED[version])) == (PIXELS,)
 
 
 def test_a_lambda_of_keras_1_is_recognised_in_its_spelling():
-    assert recognise(PYTHON_3_5.encode('raw_unicode_escape')) == PIXELS
+    assert recognise(PYTHON_3_5.encode('raw_unicode_escape')) == (PIXELS,)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_a_lambda_of_keras_1_is_recognised_in_its_spelling():
     ],
 )
 def test_other_spellings_of_scaling_are_recognised(function, expected):
-    found = recognise(marshal.dumps(function.__code__))
+    (found,) = recognise(marshal.dumps(function.__code__))
     assert (found.scale, found.offset) == pytest.approx((expected.scale, expected.offset))
 
 
@@ -133,7 +134,8 @@ def test_no_single_changed_byte_makes_another_calculation_than_a_linear_one():
                 found = recognise(changed)
             except BytecodeError:
                 continue
-            assert np.isfinite([found.scale, found.offset]).all()
+            (step,) = found
+            assert np.isfinite([step.scale, step.offset]).all()
 
 
 def small_network():
@@ -463,14 +465,14 @@ def test_weights_find_the_architecture_beside_them(saved, tmp_path):
 @pytest.mark.parametrize(
     ('layers', 'message'),
     [
-        ([entry('Dense', 'd', units=2)], r'has the output \(None, 2\); it must be one number'),
+        ([entry('Dense', 'd', units=7)], 'has the output d of 7 values; it must be one number'),
         ([entry('LSTM', 'memory', units=1)], 'layer memory is a LSTM, which is not supported'),
         ([entry('Dense', 'd', units=1, wobble=3)], 'layer d has an argument wobble'),
         ([entry('Dense', 'd', units=1, activation='evil')], 'layer d has an activation evil'),
     ],
 )
 def test_what_does_not_steer_or_is_not_known_is_named(tmp_path, layers, message):
-    weights = [('d', (np.ones((39600, layers[0]['config']['units'])), np.ones(2)))]
+    weights = [('d', (np.ones((39600, layers[0]['config']['units'])), np.ones(7)))]
     if layers[0]['config']['name'] != 'd':
         weights = []
     flat = entry('Flatten', 'f', **shape(66, 200, 3))

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sim-bridge evaluate monitor`: calibrate the monitor of the steering node, or judge it."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+from typing import Any
+
+from sim_bridge.cli.arguments import (
+    add_recorded_with,
+    add_speed_limit,
+    check_range,
+    check_speed_limit,
+    check_weather,
+    track_names,
+)
+from sim_bridge.errors import UsageError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this kind of evaluation, besides those that all kinds have."""
+    add = parser.add_argument
+    add(
+        '--calibrate',
+        action='store_true',
+        help='write the calibration of the network beside it, by drives in known worlds, and end',
+    )
+    add(
+        '--known',
+        type=track_names,
+        default='0-4',
+        metavar='LIST',
+        help='tracks that the network knows and drives; calibrate on other ones than you judge on',
+    )
+    add(
+        '--recording',
+        type=Path,
+        action='append',
+        default=[],
+        metavar='PATH',
+        help='with --calibrate: a recording is a further known world; may be repeated',
+    )
+    add_recorded_with(parser)
+    add(
+        '--tracks',
+        type=track_names,
+        default='10-11',
+        metavar='LIST',
+        help='tracks that get weather, and that mutated networks drive',
+    )
+    add(
+        '--weather',
+        default='fog:2,fog:3,rain:2,rain:3,sun:2,sun:3,dusk:2,dusk:3,snow:2,snow:3,night:2,night:3',
+        metavar='LIST',
+        help='kinds of weather with their strengths',
+    )
+    add(
+        '--mutants',
+        type=Path,
+        metavar='DIR',
+        help='folder of mutated networks, see `sim-bridge mutate`',
+    )
+    add('--seconds', type=float, default=30.0, metavar='S', help='length of each drive, s')
+    add_speed_limit(parser)
+
+
+def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Calibrate and return nothing, or print a line for each drive and return the report."""
+    check_range('--seconds', args.seconds, 5.0, 600.0, 's')
+    check_speed_limit(args.speed_limit)
+    weathers = [check_weather(part) for part in args.weather.split(',')]
+    if args.compare:
+        raise UsageError('--compare cannot be used with monitor; judge one network at a time')
+    if args.recording and not args.calibrate:
+        raise UsageError('--recording needs --calibrate')
+    mutants = _mutants(args.mutants)
+    if args.calibrate:
+        _calibrate(args)
+        return {}
+    return {'monitor': _judge(args, weathers, mutants)}
+
+
+def _mutants(folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    found = sorted(path for path in folder.glob('*.keras'))
+    if not found:
+        raise UsageError(f'--mutants: {folder} holds no .keras file; see `sim-bridge mutate`')
+    return found
+
+
+def _load(args: argparse.Namespace, camera: str) -> Any:
+    from steering_net.inference.predictor import load_predictor
+
+    return load_predictor(args.model or 'default', args.backend, args.profile, camera=camera)
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from sim_bridge.evaluation.monitor import Course, known_drive, known_recording
+    from sim_bridge.recording.sources import open_recording
+    from steering_net.inference.self_check import calibrate, write_calibration
+    from steering_net.vision.camera_model import AUTONOMOUS
+
+    predictor = _load(args, AUTONOMOUS)
+    drives = {
+        f'track {track}': known_drive(Course(predictor, track), args.seconds, args.speed_limit)
+        for track in tqdm(args.known, desc='calibrating', unit='track', disable=None)
+    }
+    for path in args.recording:
+        recording = open_recording(path, args.recorded_with)
+        drives[str(path)] = known_recording(_load(args, recording.camera), recording)
+    calibration = calibrate(list(drives.values()), predictor.sha256)
+    path = write_calibration(args.model or 'default', calibration)
+    for name, world in zip(drives, calibration.worlds, strict=True):
+        (left, right), (left_spread, right_spread) = world.mean_rad, world.spread_rad
+        print(
+            f'{name}: sums of {left:+.4f} and {right:+.4f} rad, '
+            f'spread {left_spread:.4f} and {right_spread:.4f} rad'
+        )
+    print(f'threshold: {calibration.threshold:.2f} spreads')
+    print(f'wrote {path}')
+
+
+def _judge(args: argparse.Namespace, weathers: list[Any], mutants: list[Path]) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from sim_bridge.evaluation.monitor import Course, Plan, judge, lines, watch
+    from steering_net.inference.predictor import load_predictor
+    from steering_net.inference.self_check import calibration_of
+    from steering_net.vision.camera_model import AUTONOMOUS
+
+    predictor = _load(args, AUTONOMOUS)
+    calibration = calibration_of(args.model or 'default')
+    if calibration is None:
+        raise UsageError(f'{predictor.name} is not calibrated; run it with --calibrate first')
+    plan = Plan(args.seconds, args.speed_limit, calibration)
+    unknown = [Course(predictor, *pair) for pair in itertools.product(args.tracks, weathers)]
+    for path in mutants:
+        mutant = load_predictor(path, args.backend, predictor.profile.name, camera=AUTONOMOUS)
+        unknown += [Course(mutant, track) for track in args.tracks]
+
+    def drive(courses: list[Course], mode: str, what: str) -> list[Any]:
+        shown = tqdm(courses, desc=what, unit='drive', disable=None)
+        return [watch(course, plan, mode) for course in shown]
+
+    known = drive([Course(predictor, track) for track in args.known], 'warn', 'known worlds')
+    watched = drive(unknown, 'warn', 'unknown worlds')
+    held = drive(unknown, 'hold', 'unknown worlds, hold')
+    print('\n'.join(lines(watched, held)))
+    return judge(known, watched, held)

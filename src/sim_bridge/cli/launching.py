@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the launch files share: checks of their arguments, and how they start programs.
+
+This module does not know the package `launch`, so it can be tested where ROS 2 has no launch.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from sim_bridge.cli.arguments import MAX_SPEED_LIMIT_MPS, check_model, check_range
+from sim_bridge.errors import UsageError
+from sim_bridge.simulator.tracks import parse_track
+from sim_bridge.topics import MAX_CARS, car_of
+from steering_net.model_io.found_profile import wished_profile
+from steering_net.vision.camera_model import find_camera
+from steering_net.vision.view import AS_TRAINED
+
+Check = Callable[[str, str], None]
+"""Raises UsageError unless the text is a value of the argument; the first text names it."""
+
+_TRUTHS = ('true', 'false', '1', '0')
+
+
+def check_arguments(values: Mapping[str, str]) -> None:
+    """Raise UsageError, in one line that names the launch argument, for a value that is not valid.
+
+    Call this before anything is started. Arguments in `_OPTIONAL` may be empty.
+    """
+    for name, check in _CHECKS.items():
+        if name in values and (values[name] or name not in _OPTIONAL):
+            check(f'launch argument {name}', values[name])
+
+
+def new_folder(path: Path) -> Path:
+    """Return `path`, or with a number appended the first one that does not exist."""
+    number, folder = 1, path
+    while folder.exists():
+        number += 1
+        folder = path.with_name(f'{path.name}_{number}')
+    return folder
+
+
+def cars_in_bag(path: Path) -> int:
+    """Return the number of cars whose topics are in a bag. Raises UsageError without a bag."""
+    from sim_bridge.recording.bag import Bag
+
+    try:
+        bag = Bag(path)
+        topics = bag.offers() or {record.topic for record in bag}
+    except UsageError as error:
+        raise UsageError(f'launch argument bag: {error}') from error
+    return max(map(car_of, topics))
+
+
+def with_link_prefix(urdf: str, prefix: str) -> str:
+    """Return a URDF whose links, which are the transform frames of a car, begin with `prefix`.
+
+    Then RViz shows any car, because it finds the frames by the names of the links.
+    """
+    return re.sub(r'(<link name=|link=)"', rf'\g<1>"{prefix}', urdf)
+
+
+@cache
+def interrupts_blocked() -> str:
+    """Return the prefix of a command of this package that blocks SIGINT while it starts.
+
+    Python prints a traceback if SIGINT comes while the interpreter starts. The programs of this
+    package unblock it when they can end cleanly. Empty where `env` has no such option.
+    """
+    words = ['env', '--block-signal=INT']
+    is_known = subprocess.run([*words, 'true'], capture_output=True, check=False).returncode == 0
+    return ' '.join(words) if is_known else ''
+
+
+ENDS_WITH_LAUNCH = 'setpriv --pdeathsig INT'
+"""Prefix of a command of another package: it gets SIGINT when launch ends for whatever reason.
+
+Launch leaves its processes running after SIGTERM or SIGKILL. The programs of this package watch it
+themselves, see `steering_net.process`.
+"""
+
+
+def _whole(low: int, high: float) -> Check:
+    return lambda option, text: check_range(option, _number(option, text, int), low, high)
+
+
+def _real(low: float, high: float, unit: str = '') -> Check:
+    return lambda option, text: check_range(option, _number(option, text, float), low, high, unit)
+
+
+def _number(option: str, text: str, kind: type[int] | type[float]) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        what = 'a whole number' if kind is int else 'a number'
+        raise UsageError(f'{option} is {text!r}; it must be {what}') from None
+
+
+def _positive(option: str, text: str) -> None:
+    if not _number(option, text, float) > 0.0:
+        raise UsageError(f'{option} is {text}; it must be greater than 0')
+
+
+def _truth(option: str, text: str) -> None:
+    if text.strip().lower() not in _TRUTHS:
+        raise UsageError(f'{option} is {text!r}; it must be true or false')
+
+
+def _file(option: str, text: str) -> None:
+    if not Path(text).is_file():
+        raise UsageError(f'{option}: there is no file {text}; name an existing file')
+
+
+def _parsed(parse: Callable[[str], object]) -> Check:
+    def check(option: str, text: str) -> None:
+        try:
+            parse(text)
+        except ValueError as error:
+            raise UsageError(f'{option}: {error}') from None
+
+    return check
+
+
+def _camera(text: str) -> None:
+    if text != AS_TRAINED:
+        find_camera(text)
+
+
+_CHECKS: dict[str, Check] = {
+    'cars': _whole(1, MAX_CARS),
+    'port': _whole(1, 65535),
+    'laps': _whole(0, float('inf')),
+    'track': _parsed(parse_track),
+    'speed_limit': _real(0.0, MAX_SPEED_LIMIT_MPS, 'm/s'),
+    'params_file': _file,
+    'model': check_model,
+    'profile': _parsed(wished_profile),
+    'camera': _parsed(_camera),
+    'rate': _positive,
+    'threshold': _real(0.0, float('inf'), 'rad'),
+    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'check'), _truth),
+}
+_OPTIONAL = {'port', 'speed_limit', 'model', 'profile', 'camera'}

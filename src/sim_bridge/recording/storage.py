@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Storage of a bag: its MCAP and SQLite files, one or several, compressed or damaged."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import zstandard
+from mcap.exceptions import McapError
+from mcap.records import Channel, Message, Schema
+from mcap.stream_reader import StreamReader
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import Reader, ReaderError, storage_sqlite3
+from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
+from rosbags.serde import SerdeError
+
+from sim_bridge.errors import UsageError
+from steering_net.data.frame_files import natural_key
+from steering_net.errors import READ_ERRORS
+
+METADATA = 'metadata.yaml'
+_STORAGE_NAME = re.compile(r'.+\.(mcap|db3)(\.zstd|\.zst)?', re.IGNORECASE)
+_LISTED = re.compile(r'^\s*-\s+["\']?([^"\'\n]+?\.(?:mcap|db3)(?:\.zstd)?)["\']?\s*$', re.M)
+_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+# rosbags reads SQLite with apsw, and did with sqlite3.
+_SQLITE_ERROR: type[Exception] = getattr(storage_sqlite3, 'apsw', sqlite3).Error
+# Exceptions that the libraries raise for truncated or damaged files.
+DAMAGE = (
+    *READ_ERRORS,
+    AssertionError,
+    ReaderError,
+    McapError,
+    SerdeError,
+    zstandard.ZstdError,
+    rosbags_zstd.ZstdError,
+    _SQLITE_ERROR,
+)
+
+
+class BagError(UsageError):
+    """A bag that cannot be read or written; the message names it and the reason."""
+
+
+class Stored(NamedTuple):
+    """One message of a storage file: topic, type, time of receipt in ns, and CDR bytes."""
+
+    topic: str
+    type: str
+    time_ns: int
+    cdr: bytes
+
+
+def is_storage(path: Path) -> bool:
+    """Return whether a file has the name of an MCAP or SQLite file, compressed or not."""
+    return _STORAGE_NAME.fullmatch(path.name) is not None and path.is_file()
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether this is a bag of ROS 2 or ROS 1, a folder or a file."""
+    if path.is_dir():
+        files = filter(Path.is_file, path.iterdir())
+        return (path / METADATA).is_file() or any(map(is_bag, files))
+    return is_storage(path) or is_ros1(path)
+
+
+def is_ros1(path: Path) -> bool:
+    """Return whether a file is a bag of ROS 1."""
+    return path.suffix.lower() == '.bag' and path.is_file()
+
+
+def storage_kind(path: Path) -> str:
+    """Return the name of the format of a bag, for people."""
+    files = path.iterdir() if path.is_dir() else [path]
+    return 'SQLite' if any('.db3' in file.name.lower() for file in files) else 'MCAP'
+
+
+class Storage:
+    """The storage files of one bag, in the order of recording.
+
+    `remark` tells what is odd about them, in words that follow the name of the bag, or is empty.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Find the files. Raises BagError if there is no bag of ROS 2."""
+        if not path.exists():
+            raise BagError(f'there is no bag {path}')
+        self._path = path
+        self._unpacked: TemporaryDirectory[str] | None = None
+        self.remark = ''
+        self._files = self._find()
+        if not self._files:
+            raise BagError(f'the bag {path} holds no messages: it has no .mcap and no .db3 file')
+        for file in filter(is_ros1, self._files):
+            raise BagError(
+                f'{file} is a bag of ROS 1; convert it with `rosbags-convert --src {file} '
+                f'--dst {file.with_suffix("")}`, and name that folder'
+            )
+
+    def _find(self) -> list[Path]:
+        if not self._path.is_dir():
+            is_database = '.db3' in self._path.suffixes
+            if is_database and not (self._path.parent / METADATA).is_file():
+                self.remark = self._without_metadata(self._path.parent)
+            return [self._path]
+        found = sorted(
+            filter(is_storage, self._path.iterdir()), key=lambda file: natural_key(file.name)
+        )
+        if not found:
+            return sorted(filter(is_ros1, self._path.iterdir()))
+        metadata = self._path / METADATA
+        if not metadata.is_file():
+            self.remark = self._without_metadata(self._path)
+            return found
+        text = metadata.read_text(encoding='utf-8', errors='replace')
+        listed = [Path(name).name for name in _LISTED.findall(text)]
+        by_name = {plain_name(file): file for file in found}
+        files = [by_name[name] for name in map(_plain, listed) if name in by_name]
+        missing = [name for name in listed if _plain(name) not in by_name]
+        if files and missing:
+            self.remark = f'lacks {", ".join(missing)}'
+        return files or found
+
+    def _without_metadata(self, folder: Path) -> str:
+        plugin = 'sqlite3' if storage_kind(self._path) == 'SQLite' else 'mcap'
+        return (
+            f'has no {METADATA}: a recorder writes it at its end, and '
+            f'`ros2 bag reindex -s {plugin} {folder}` makes one'
+        )
+
+    def connections(self) -> list[Connection]:
+        """Return the topics with their offers; [] if the index of a file is damaged."""
+        found: list[Connection] = []
+        for file in self._files:
+            try:
+                with Reader(self._plain_file(file)) as reader:
+                    found += reader.connections
+            except DAMAGE:
+                return []
+        return found
+
+    def messages(self) -> Iterator[Stored]:
+        """Yield the messages of all files. `remark` names the first damage that was met."""
+        damage = ''
+        for file in self._files:
+            try:
+                yield from self._read(file)
+            except DAMAGE as error:
+                damage = damage or one_line(error)
+        if damage:
+            self.remark = f'is incomplete: {damage}'
+
+    def _read(self, file: Path) -> Iterator[Stored]:
+        plain = self._plain_file(file)
+        reader = Reader(plain)
+        try:
+            reader.open()
+        except DAMAGE:
+            if plain.suffix != '.mcap':
+                raise
+            # The index at the end is missing, so the file is read from the beginning.
+            with plain.open('rb') as stream:
+                yield from _stream_messages(stream)
+            raise
+        with closing(reader):
+            for connection, time_ns, cdr in reader.messages():
+                yield Stored(
+                    connection.topic, connection.msgtype, time_ns, _decompressed(bytes(cdr))
+                )
+
+    def _plain_file(self, file: Path) -> Path:
+        """Return the file, or a temporary copy that is decompressed and has a suffix as usual."""
+        is_packed = file.suffix.lower() in ('.zstd', '.zst')
+        name = plain_name(file)
+        if not is_packed and name == file.name:
+            return file
+        self._unpacked = self._unpacked or TemporaryDirectory(prefix='sim_bridge_bag_')
+        target = Path(self._unpacked.name, name)
+        if target.exists():
+            return target
+        with file.open('rb') as source, target.open('wb') as copy:
+            if is_packed:
+                zstandard.ZstdDecompressor().copy_stream(source, copy)
+            else:
+                copy.write(source.read())
+        return target
+
+
+def plain_name(file: Path) -> str:
+    """Return the name of a storage file without compression, with its suffix in lower case."""
+    return _plain(file.name)
+
+
+def _plain(name: str) -> str:
+    path = Path(re.sub(r'\.zstd?$', '', name, flags=re.IGNORECASE))
+    return path.stem + path.suffix.lower()
+
+
+def _decompressed(cdr: bytes) -> bytes:
+    """Return the bytes of a message that `ros2 bag` may have compressed by itself.
+
+    CDR begins with a zero byte, so it cannot be mistaken.
+    """
+    if not cdr.startswith(_ZSTD_MAGIC):
+        return cdr
+    return zstandard.ZstdDecompressor().decompressobj().decompress(cdr)
+
+
+def _stream_messages(stream: Any) -> Iterator[Stored]:
+    schemas: dict[int, Schema] = {}
+    channels: dict[int, Channel] = {}
+    for record in StreamReader(stream).records:
+        if isinstance(record, Schema):
+            schemas[record.id] = record
+        elif isinstance(record, Channel):
+            channels[record.id] = record
+        elif isinstance(record, Message):
+            channel = channels[record.channel_id]
+            name = schemas[channel.schema_id].name
+            yield Stored(channel.topic, name, record.log_time, _decompressed(record.data))
+
+
+def one_line(error: object) -> str:
+    """Return the message of an error of the libraries as one line."""
+    text = ' '.join(str(error).split())
+    if isinstance(error, McapError | EOFError | struct.error) or not text:
+        return 'it ends in the middle of a record'
+    return text[:200]

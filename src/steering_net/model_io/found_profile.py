@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Found profile: the profile of a network without a sidecar, measured once and then cached.
+
+The search runs as a program in a sandboxed process (`isolated.py`): `NET.tflite --out FILE`. It
+takes up to 15 s of processor time, and it runs a network of unknown origin.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from steering_net.errors import READ_ERRORS, ModelError, one_line
+from steering_net.model_io import sandbox
+from steering_net.model_io.isolated import run_isolated
+from steering_net.model_io.litert_converter import default_cache_dir, ensure_litert
+from steering_net.model_io.litert_runtime import LiteRtModel
+from steering_net.model_io.metadata import read_origin, write_atomically
+from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.profile_search import described, find
+from steering_net.model_io.profiles import (
+    choose_profile,
+    complete,
+    from_sidecar,
+    infer_profile,
+)
+from steering_net.vision.preprocessing import Profile, find_profile, format_profile
+
+SEARCH = 'search'
+"""The profile that asks for a search, also if the network has a sidecar or a good guess."""
+
+SEARCH_VERSION = 1
+"""Increase it with each change by which the same network gets another profile."""
+
+
+@dataclass(frozen=True)
+class FoundProfile:
+    """A measured profile as text, the reason for it, doubt ('' without), and the best ones."""
+
+    profile: str
+    reason: str
+    doubt: str
+    candidates: tuple[str, ...]
+
+
+def wished_profile(text: str | None) -> Profile | None:
+    """Return the profile that a text names; None for '', None and `search`.
+
+    Raises ValueError, with the known names, for any other text.
+    """
+    return find_profile(text) if text and text != SEARCH else None
+
+
+def found_profile(
+    model_path: Path, cache_dir: Path | None = None, wish: str | None = None
+) -> FoundProfile | None:
+    """Return the measured profile of a network, from the cache if it was measured before.
+
+    None if `wish` names a profile, or if the sidecar does and `wish` is not `search`. Raises
+    ModelError if the network cannot be read.
+    """
+    if wished_profile(wish) is not None or (wish != SEARCH and from_sidecar(model_path)):
+        return None
+    litert = ensure_litert(model_path, cache_dir)
+    digest = sha256_of(litert)
+    name = f'{digest}-{SEARCH_VERSION}{"-all" if wish == SEARCH else ""}.profile.json'
+    cached = (cache_dir or default_cache_dir()) / name
+    found = _read(cached)
+    if found is None:
+        found = measure(litert, wish == SEARCH, model_path.name)
+        write_atomically(cached, json.dumps(asdict(found), indent=2).encode())
+    return found
+
+
+def prepare(model_path: Path, wish: str | None = None, cache_dir: Path | None = None) -> list[str]:
+    """Convert and measure a network; return lines with its origin, its profile, and any doubt.
+
+    Raises ModelError if it cannot drive.
+    """
+    found = found_profile(model_path, cache_dir, wish)
+    profile = wished_profile(wish)
+    origin = read_origin(ensure_litert(model_path, cache_dir, profile))
+    choice = f'{described(find_profile(found.profile))}, {found.reason}' if found else ''
+    if not choice and origin.input_shape is not None:
+        choice = str(choose_profile(profile, origin.input_shape, model_path, origin))
+    parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
+    parts += [f'profile {choice}' if choice else '', sandbox.missing()]
+    return [', '.join(filter(None, parts)), *([found.doubt] if found and found.doubt else [])]
+
+
+def measure(litert: Path, search: bool, name: str) -> FoundProfile:
+    """Measure a LiteRT network in a sandboxed process; `search` also if the guess is good."""
+    with tempfile.TemporaryDirectory(prefix='sim_bridge-') as folder:
+        out = Path(folder, 'found.json')
+        words = [str(litert), '--out', str(out), *(['--search'] if search else [])]
+        run_isolated('steering_net.model_io.found_profile', *words, out=Path(folder))
+        found = _read(out)
+    if found is None:
+        raise ModelError(f'{name}: its profile could not be measured; give --profile')
+    return found
+
+
+def _read(path: Path) -> FoundProfile | None:
+    """Return what a file holds; None if it is missing or broken."""
+    try:
+        fields = json.loads(path.read_text(encoding='utf-8'))
+        find_profile(fields['profile'])
+        lines = tuple(map(str, fields['candidates']))
+        return FoundProfile(fields['profile'], str(fields['reason']), str(fields['doubt']), lines)
+    except READ_ERRORS:
+        return None
+
+
+def _found(litert: Path, search: bool) -> FoundProfile:
+    network, origin = LiteRtModel(litert, litert.name), read_origin(litert)
+    shape = network.input_shape
+    try:
+        guess, why = infer_profile(shape, origin)
+        guess = complete(guess, shape, origin)
+    except ModelError:
+        guess, why = None, ''
+    found = find(network.predict, shape, origin.scales_pixels, guess, search)
+    lines = tuple(map(str, found.candidates))
+    reason = f'because {why}; {found.reason}' if found.profile == guess else found.reason
+    return FoundProfile(format_profile(found.profile), reason, found.doubt, lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure one network; return 0, or 2 with one line on stderr if it cannot be run."""
+    parser = argparse.ArgumentParser(description="Find a network's profile.")
+    parser.add_argument('litert', type=Path, help='a .tflite file')
+    parser.add_argument('--out', type=Path, required=True, help='the file to write, JSON')
+    parser.add_argument('--search', action='store_true', help='also if the guess is good')
+    options = parser.parse_args(arguments)
+    try:
+        found = _found(options.litert, options.search)
+        write_atomically(options.out, json.dumps(asdict(found)).encode())
+    except (OSError, ValueError, MemoryError) as error:
+        print(one_line(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

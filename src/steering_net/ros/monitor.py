@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Monitor: publishes how unsure the network of the steering node is, and slows or holds the cars.
+
+After each command the network sees the same frame once more, changed (`inference.self_check`). So
+the monitor delays no command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Float32
+from std_srvs.srv import SetBool
+
+from steering_net.errors import ModelError
+from steering_net.inference.caution import MODES, SLOW_FACTOR, UNSURE, Action, Caution
+from steering_net.inference.predictor import PredictionError, Predictor
+from steering_net.inference.self_check import SelfCheck, calibration_of
+from steering_net.ros.parameters import Parameter
+
+PARAMETER = Parameter(
+    'monitor',
+    'warn',
+    'What happens when the network is unsure. warn: a warning; slow: also a lower speed; hold: '
+    'also an emergency stop; off: nothing is measured.',
+    choices=MODES,
+)
+_QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+_LATCHED = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+_PERIOD_S = 0.04
+"""Frames that follow each other faster are not judged, which saves time of the processor."""
+_WARNING_PERIOD_S = 5.0
+
+
+class Monitor:
+    """Watches the network for all cars, whose topics begin with `prefixes`."""
+
+    def __init__(self, node: Node, prefixes: Sequence[str], mode: str) -> None:
+        self.mode = mode
+        self._cars = [_CarMonitor(node, prefix, mode) for prefix in prefixes if mode != 'off']
+        self._is_calibrated = False
+
+    def check(self, model: str) -> None:
+        """Raise ModelError if the monitor must act, but has no calibration of this network."""
+        if self.mode not in ('slow', 'hold'):
+            return
+        if calibration_of(model) is None:
+            raise ModelError(
+                f'monitor is {self.mode}, but the network {model} is not calibrated: set it to '
+                f'warn, or run `sim-bridge evaluate monitor --calibrate --model {model}`'
+            )
+
+    def watch(self, model: str, predictor: Predictor) -> None:
+        """Watch this network from now on; without a calibration nothing is measured."""
+        calibration = calibration_of(model)
+        self._is_calibrated = calibration is not None
+        for car in self._cars:
+            car.check = SelfCheck(predictor, calibration) if calibration else None
+
+    def add(self, number: int, steering_rad: float, now_s: float, is_faulty: bool) -> None:
+        """Judge the newest frame of a car, for which the network has answered `steering_rad`.
+
+        `is_faulty`: the outputs alone show that the network does not work.
+        """
+        if self._cars:
+            self._cars[number].add(steering_rad, now_s, is_faulty)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether frames are judged."""
+        return bool(self._cars) and self._is_calibrated
+
+    @property
+    def trouble(self) -> str:
+        """In one line, why the network is not trusted; '' if it is sure."""
+        unsure = [car for car in self._cars if car.uncertainty >= UNSURE]
+        return 'the network is unsure: it does not know this world' if unsure else ''
+
+    def values(self) -> dict[str, str]:
+        """Return the values for diagnostics."""
+        if not self._cars:
+            return {'monitor': 'off'}
+        if not self._is_calibrated:
+            return {'monitor': f'{self.mode}, but the network is not calibrated'}
+        worst = max(car.uncertainty for car in self._cars)
+        return {'monitor': self.mode, 'uncertainty': f'{worst:.2f}'}
+
+
+class _CarMonitor:
+    """The monitor of one car: its topics, and what it does."""
+
+    def __init__(self, node: Node, prefix: str, mode: str) -> None:
+        self.check: SelfCheck | None = None
+        self.uncertainty = 0.0
+        self._node = node
+        self._name = prefix.rstrip('/') or 'the car'
+        self._caution = Caution(mode)
+        self._action = Action.DRIVE
+        self._judged_s = float('-inf')
+        self._message = Float32()
+        self._uncertainties = node.create_publisher(Float32, f'{prefix}uncertainty', _QUEUE)
+        self._factors = node.create_publisher(Float32, f'{prefix}speed_factor', _LATCHED)
+        self._factors.publish(Float32(data=1.0))
+        self._hold = node.create_client(SetBool, f'{prefix}hold') if mode == 'hold' else None
+
+    def add(self, steering_rad: float, now_s: float, is_faulty: bool) -> None:
+        if self.check is None or 0.0 <= now_s - self._judged_s < _PERIOD_S:
+            return
+        self._judged_s = now_s
+        try:
+            self.uncertainty = self.check.uncertainty(steering_rad, now_s)
+        except PredictionError:
+            is_faulty = True
+        if is_faulty:
+            self.uncertainty = 1.0
+        self._message.data = self.uncertainty
+        self._uncertainties.publish(self._message)
+        action = self._caution.add(self.uncertainty, now_s)
+        if self.uncertainty >= UNSURE:
+            self._node.get_logger().warning(
+                f'{self._name}: the network is unsure', throttle_duration_sec=_WARNING_PERIOD_S
+            )
+        if action is not self._action:
+            self._act(action)
+
+    def _act(self, action: Action) -> None:
+        was_driving, self._action = self._action is Action.DRIVE, action
+        if was_driving or action is Action.DRIVE:
+            factor = 1.0 if action is Action.DRIVE else SLOW_FACTOR
+            self._factors.publish(Float32(data=factor))
+        if action is Action.HOLD and self._hold is not None:
+            self._node.get_logger().error(f'{self._name} is held: the network is unsure')
+            self._hold.call_async(SetBool.Request(data=True))

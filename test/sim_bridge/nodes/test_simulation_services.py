@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The services of simulation_interfaces: fields of the answers, and the numbers of the package.
+
+The package is not on PyPI, so most tests use objects with the fields of its messages.
+"""
+
+import math
+from types import SimpleNamespace as Fields
+
+import pytest
+from geometry_msgs.msg import Pose, Twist
+from std_msgs.msg import Header
+
+from sim_bridge.nodes.simulation_services import SERVICES, SimulationHandlers
+from sim_bridge.protocol.types import Truth
+from sim_bridge.session import simulation_control
+from sim_bridge.session.simulation_control import Feature, Reply, Result, World
+from steering_net.vehicle import REAR_AXLE_M
+
+TRUTH = Truth(
+    x_m=10.0, y_m=5.0, z_m=0.0, yaw_rad=math.pi / 2, pitch_up_rad=0.0, speed_mps=8.0,
+    yaw_rate_radps=0.1, cross_track_m=0.0, laps=0, lap_time_s=0.0, off_road=False,
+)  # fmt: skip
+
+
+class Control:
+    """What the handlers ask, and the answers of the test."""
+
+    def __init__(self):
+        self.asked = []
+
+    def features(self, *, has_truth):
+        return [Feature.SIMULATION_STATE_GETTING] * (1 + has_truth)
+
+    def world(self):
+        return World.PAUSED
+
+    def __getattr__(self, name):
+        def ask(value):
+            self.asked.append((name, value))
+            return Reply(Result.UNSUPPORTED, 'a reason')
+
+        return ask
+
+
+@pytest.fixture
+def car():
+    return Fields(prefix='car_2/', newest_truth=TRUTH.text(), newest_stamp_ns=7_000_000_005)
+
+
+@pytest.fixture
+def handlers(car):
+    return SimulationHandlers(Control(), {'car_2': car})
+
+
+def answer():
+    return Fields(
+        result=Fields(result=9, error_message='?'),
+        state=Fields(state=9, header=Header(), pose=Pose(), twist=Twist()),
+        features=Fields(features=[], custom_info=''),
+    )
+
+
+def test_every_service_has_its_handler(handlers):
+    assert all(callable(getattr(handlers, name)) for name in SERVICES)
+
+
+def test_features_and_state_are_numbers(handlers, car):
+    assert handlers.get_simulator_features(None, answer()).features.features == [24, 24]
+    car.newest_truth = None
+    assert handlers.get_simulator_features(None, answer()).features.features == [24]
+    told = handlers.get_simulation_state(None, answer())
+    assert (told.state.state, told.result.result, told.result.error_message) == (2, 1, '')
+
+
+@pytest.mark.parametrize(
+    ('service', 'request_fields', 'asked'),
+    [
+        ('set_simulation_state', Fields(state=Fields(state=2)), ('set_world', 2)),
+        ('reset_simulation', Fields(scope=255), ('reset', 255)),
+        ('step_simulation', Fields(steps=3), ('step', 3)),
+    ],
+)
+def test_requests_are_passed_on_and_the_reason_comes_back(
+    handlers, service, request_fields, asked
+):
+    told = getattr(handlers, service)(request_fields, answer())
+    assert handlers._control.asked == [asked]
+    assert (told.result.result, told.result.error_message) == (0, 'a reason')
+
+
+def test_entity_is_the_rear_axle_with_its_speed_in_the_frame_of_the_header(handlers):
+    told = handlers.get_entity_state(Fields(entity='car_2'), answer())
+    assert told.result.result == Result.OK
+    assert told.state.header.frame_id == 'car_2/map'
+    assert (told.state.header.stamp.sec, told.state.header.stamp.nanosec) == (7, 5)
+    position = told.state.pose.position
+    assert (position.x, position.y) == pytest.approx((10.0, 5.0 - REAR_AXLE_M))
+    twist = told.state.twist
+    assert (twist.linear.x, twist.linear.y) == pytest.approx((0.0, 8.0))
+    assert twist.angular.z == 0.1
+
+
+def test_entity_that_is_unknown_or_not_told_has_a_reason(handlers, car):
+    told = handlers.get_entity_state(Fields(entity='bus'), answer())
+    assert told.result.result == Result.NOT_FOUND
+    assert told.result.error_message == "entity is 'bus'; it must be one of car_2"
+    car.newest_truth = None
+    told = handlers.get_entity_state(Fields(entity='car_2'), answer())
+    assert told.result.result == Result.UNSUPPORTED
+
+
+def test_numbers_are_those_of_the_package():
+    reason = 'simulation_interfaces is not installed; PyPI lacks it'
+    msg = pytest.importorskip('simulation_interfaces.msg', reason=reason)
+    srv = pytest.importorskip('simulation_interfaces.srv')
+    assert all(hasattr(srv, kind) for kind in SERVICES.values())
+    for feature in Feature:
+        assert getattr(msg.SimulatorFeatures, feature.name) == feature
+    for world in World:
+        assert getattr(msg.SimulationState, f'STATE_{world.name}') == world
+    for result in set(Result) - {Result.UNSUPPORTED, Result.ALREADY_IN_TARGET_STATE}:
+        assert getattr(msg.Result, f'RESULT_{result.name}') == result
+    assert msg.Result.RESULT_FEATURE_UNSUPPORTED == Result.UNSUPPORTED
+    already = srv.SetSimulationState.Response.ALREADY_IN_TARGET_STATE
+    assert already == Result.ALREADY_IN_TARGET_STATE
+    assert srv.ResetSimulation.Request.SCOPE_STATE == simulation_control.SCOPE_STATE

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A drive as a folder of frames, as drive.py writes it."""
+
+import pytest
+
+from helpers.recordings import FRAMES, PERIOD_NS, START_NS, jpeg_of, messages, steering_rad
+from sim_bridge.recording.bag import Offer, command_cdr
+from sim_bridge.recording.frame_folder import FrameFolder
+from sim_bridge.recording.sources import open_recording
+from sim_bridge.recording.storage import BagError
+from sim_bridge.topics import STEERING_COMMAND, TOPICS
+
+
+def test_frames_are_named_by_time_and_the_log_has_their_commands(tmp_path):
+    folder = tmp_path / 'new' / 'run1'
+    writer = FrameFolder(folder)
+    for topic, _ in messages(0):
+        writer.add_topic(f'/{topic}', TOPICS[topic].type, Offer())
+    writer.write(f'/{STEERING_COMMAND}', 0, command_cdr(1, 0.2))  # For a frame that did not come.
+    for number in range(FRAMES):
+        for topic, cdr in messages(number):
+            if (number, topic) != (FRAMES - 1, STEERING_COMMAND):
+                writer.write(f'/{topic}', START_NS + number * PERIOD_NS, cdr)
+    writer.close()
+    assert writer.messages == FRAMES
+    images = sorted(folder.glob('*.jpg'))
+    assert [image.read_bytes() for image in images] == [jpeg_of(n) for n in range(FRAMES)]
+    assert images[1].name == '2026_11_18_11_06_40_050.jpg'
+    recording = open_recording(folder)
+    assert recording.camera == 'autonomous'
+    assert recording.steering_rad.tolist() == pytest.approx(
+        [steering_rad(number) for number in range(FRAMES - 1)], abs=1e-6
+    )
+    assert recording.frame_names[1] == images[1].name
+
+
+def test_frames_of_one_millisecond_are_all_kept(tmp_path):
+    writer = FrameFolder(tmp_path)
+    topic, cdr = next(iter(messages(0)))
+    writer.add_topic(topic, TOPICS[topic].type, Offer())
+    for _ in range(3):
+        writer.write(topic, 0, cdr)
+    writer.close()
+    assert len(list(tmp_path.glob('*.jpg'))) == 3
+
+
+@pytest.mark.parametrize(
+    ('name', 'told'), [('x.jpg', 'is not empty'), ('.hidden', 'is not empty')]
+)
+def test_folder_that_holds_something_is_never_written_to(tmp_path, name, told):
+    (tmp_path / name).write_text('mine', encoding='utf-8')
+    with pytest.raises(BagError, match=f'{tmp_path} is not empty; name a new folder'):
+        FrameFolder(tmp_path)
+    with pytest.raises(BagError, match='is a file; name a new folder'):
+        FrameFolder(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hold, joystick, topics and network: which of them drives, and until when."""
+
+import math
+
+import pytest
+
+from helpers.talking_simulator import JPEG_HEADER
+from sim_bridge.control.motion_controller import Motion, Pedals
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.types import Control, Telemetry
+from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command, encode_telemetry
+from sim_bridge.session.arbiter import Arbiter, Driver, SourceTimeouts
+from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.status import State
+from sim_bridge.session.tokens import Limits
+
+FRAME_S = 1 / 60
+NETWORK_RAD, NETWORK_THROTTLE = 0.05, 0.25
+TIMEOUTS = SourceTimeouts(joystick_s=0.3, topic_s=0.5)
+
+
+class Drive:
+    """A simulator at 60 Hz with one token, the nodes of a network, and a clock."""
+
+    def __init__(self, has_network=True):
+        self.now = 100.0
+        self.manager = SessionManager(Limits(), inspect_image, timeouts=TIMEOUTS)
+        self.session = self.manager.sessions[0]
+        self.session.set_nodes_ready(self.now, has_network)
+        self.has_network = has_network
+        self.tokens, self.answers, self.stamp = 1, [], 0
+        self.drivers, self.person_commands = [], []
+        self.session.on_driver = lambda: self.drivers.append(self.session.driver)
+        self.session.on_person_command = lambda *sent: self.person_commands.append(sent)
+        link = UdacityLink(self.hear)
+        self.manager.connected(self.now, 'simulator', link, is_simulator=True)
+        self.is_manual = False
+        self.speed_mps = 5.0
+
+    def hear(self, event, data):
+        if event not in ('steer', 'manual'):
+            return
+        self.tokens += 1
+        self.answers.append(decode_command(data, CULTURES['en-US']) if event == 'steer' else None)
+
+    def frames(self, number, each=lambda: None):
+        for _ in range(number):
+            each()
+            end = self.now + FRAME_S
+            if self.tokens:
+                self.tokens -= 1
+                self.send()
+            self.until(self.now + 0.004)
+            if self.has_network:
+                self.session.throttle(self.now, NETWORK_THROTTLE)
+                self.session.steering(self.now, self.stamp, NETWORK_RAD)
+            self.until(end)
+
+    def send(self):
+        self.stamp += 16_666_667
+        frame = Telemetry(0.0, 0.0, self.speed_mps, JPEG_HEADER, run=self.session.resets)
+        payload = None if self.is_manual else encode_telemetry(frame, CULTURES['en-US'])
+        self.manager.telemetry(self.now, 'simulator', payload, self.stamp)
+
+    def until(self, moment):
+        while (due := self.manager.next_deadline()) <= moment:
+            self.now = max(self.now, due)
+            self.manager.expire(self.now)
+        self.now = moment
+
+    def say(self, source, command):
+        self.session.person(self.now, source, command)
+
+    @property
+    def sent(self):
+        """Steering and throttle of the newest command."""
+        command = self.session.last_command
+        return command.steering_rad, command.throttle
+
+
+def test_newest_topic_drives_in_place_of_the_network_and_every_frame_is_answered_once():
+    drive = Drive()
+    drive.frames(20)
+    assert drive.sent == (NETWORK_RAD, NETWORK_THROTTLE)
+    answered = len(drive.answers)
+    drive.frames(60, lambda: drive.say(Driver.TWIST, Motion(5.2, steering_rad=-0.2)))
+    assert drive.sent == (-0.2, pytest.approx(0.5 * 0.2, abs=0.05))
+    drive.frames(60, lambda: drive.say(Driver.ACKERMANN, Motion(5.2, steering_rad=0.1)))
+    assert drive.sent[0] == 0.1
+    assert len(drive.answers) == answered + 120
+    assert drive.session.state is State.DRIVING
+    assert drive.drivers == [Driver.TWIST, Driver.ACKERMANN]
+    counters = drive.session.counters
+    assert (counters.timeouts, counters.late_commands, counters.keepalives) == (0, 0, 0)
+
+
+def test_command_is_told_with_the_stamp_of_its_frame():
+    drive = Drive()
+    drive.frames(10)
+    assert drive.person_commands == []
+    drive.frames(1, lambda: drive.say(Driver.TWIST, Motion(5.2, steering_rad=-0.2)))
+    ((stamp, command),) = drive.person_commands
+    assert (stamp, command.steering_rad) == (drive.stamp, -0.2)
+
+
+def test_joystick_comes_before_a_topic_and_its_button_gives_the_car_back():
+    drive = Drive()
+    drive.frames(10, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=0.1)))
+
+    def both():
+        drive.say(Driver.JOYSTICK, Pedals(-0.3, 0.6))
+        drive.say(Driver.TWIST, Motion(5.0, steering_rad=0.1))
+
+    drive.frames(10, both)
+    assert drive.sent == (-0.3, 0.6)
+    drive.session.release_joystick(drive.now)
+    drive.frames(2)
+    assert drive.sent[0] == 0.1
+    assert drive.drivers == [Driver.TWIST, Driver.JOYSTICK, Driver.TWIST]
+
+
+def test_hold_comes_before_the_joystick():
+    drive = Drive()
+    drive.frames(5)
+    drive.session.set_held(drive.now, True)
+    drive.frames(30, lambda: drive.say(Driver.JOYSTICK, Pedals(0.0, 1.0)))
+    assert drive.sent[1] < 0.0
+    assert drive.session.state is State.HELD
+    drive.session.set_held(drive.now, False)
+    drive.frames(2, lambda: drive.say(Driver.JOYSTICK, Pedals(0.0, 1.0)))
+    assert drive.sent[1] == 1.0
+    assert drive.drivers == [Driver.HOLD, Driver.JOYSTICK]
+
+
+@pytest.mark.parametrize(
+    ('source', 'timeout_s'), [(Driver.JOYSTICK, 0.3), (Driver.TWIST, 0.5)], ids=lambda it: str(it)
+)
+def test_network_drives_on_when_a_source_falls_silent(source, timeout_s):
+    drive = Drive()
+    drive.frames(10)
+    command = Pedals(0.2, 0.5) if source is Driver.JOYSTICK else Motion(5.0, steering_rad=0.2)
+    drive.frames(10, lambda: drive.say(source, command))
+    silent = drive.now - FRAME_S
+    while drive.sent[0] == 0.2:
+        drive.frames(1)
+    assert drive.now - silent == pytest.approx(timeout_s, abs=2.5 * FRAME_S)
+    assert drive.sent == (NETWORK_RAD, NETWORK_THROTTLE)
+    assert drive.session.counters.timeouts == 0
+
+
+def test_car_without_a_network_is_driven_and_braked_at_once_when_its_driver_is_silent():
+    drive = Drive(has_network=False)
+    drive.frames(60, lambda: drive.say(Driver.TWIST, Motion(5.5, steering_rad=0.2)))
+    assert drive.session.state is State.DRIVING
+    assert drive.sent[1] > 0.0
+    silent = drive.now - FRAME_S
+    while drive.session.state is State.DRIVING:
+        drive.frames(1)
+    assert drive.now - silent == pytest.approx(TIMEOUTS.topic_s, abs=2.5 * FRAME_S)
+    drive.frames(30)
+    assert drive.sent[1] == -1.0
+    assert drive.session.state is State.ABSENT
+    assert drive.drivers == [Driver.TWIST, Driver.NOBODY]
+
+
+def test_command_ends_the_wait_of_a_standing_car_for_its_nodes():
+    drive = Drive(has_network=False)
+    drive.speed_mps = 0.0
+    drive.frames(5)
+    assert drive.answers == []
+    drive.say(Driver.TWIST, Motion(1.0))
+    drive.frames(1)
+    assert drive.sent[1] > 0.0
+
+
+def test_silence_ends_without_telemetry_too():
+    drive = Drive()
+    drive.say(Driver.TWIST, Motion(1.0))
+    drive.manager.disconnected(drive.now, 'simulator')
+    assert drive.session.driver is Driver.TWIST
+    drive.until(drive.now + 0.6)
+    assert drive.session.driver is Driver.NETWORK
+
+
+def test_stale_command_does_not_drive_after_the_server_was_late():
+    drive = Drive()
+    drive.frames(10, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=0.2)))
+    drive.now += 3.0
+    drive.tokens -= 1
+    drive.send()
+    assert drive.session.driver is Driver.NETWORK
+
+
+def test_keys_of_the_simulator_come_first():
+    drive = Drive()
+    drive.is_manual = True
+    drive.frames(10, lambda: drive.say(Driver.TWIST, Motion(5.0)))
+    assert set(drive.answers) == {None}
+    assert drive.session.driver is Driver.SIMULATOR
+    drive.is_manual = False
+    drive.frames(10, lambda: drive.say(Driver.TWIST, Motion(5.0)))
+    assert drive.session.driver is Driver.TWIST
+
+
+def test_reset_forgets_the_command_of_before():
+    drive = Drive()
+    drive.frames(10, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=0.2)))
+    drive.session.control(drive.now, Control.RESET)
+    assert drive.session.driver is Driver.NETWORK
+
+
+def test_command_that_is_no_number_is_counted_and_does_not_drive():
+    drive = Drive()
+    drive.frames(5)
+    drive.say(Driver.TWIST, Motion(math.nan))
+    drive.frames(2)
+    assert drive.sent == (NETWORK_RAD, NETWORK_THROTTLE)
+    assert drive.session.counters.rejected_commands == 1
+
+
+def test_timeout_must_be_positive():
+    with pytest.raises(ValueError, match=r'topic_s is 0\.0, it must be a positive number'):
+        SourceTimeouts(topic_s=0.0)
+
+
+def test_idle_arbiter_needs_no_clock():
+    assert Arbiter(TIMEOUTS).next_timeout_s == math.inf
+    assert Arbiter(TIMEOUTS).active is None

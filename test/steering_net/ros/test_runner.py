@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runner: how a program with nodes ends, in a process of its own."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import sys, threading
+from rclpy.node import Node
+from std_msgs.msg import Bool
+from steering_net.ros.runner import run
+
+class Publishing(Node):
+    '''Publishes without a pause on a thread of its own, as the bridge does.'''
+
+    def __init__(self):
+        super().__init__('publishing')
+        self._is_over = threading.Event()
+        self._topic = self.create_publisher(Bool, 'topic', 1)
+        self._thread = threading.Thread(target=self._publish)
+        self._thread.start()
+        print('started', flush=True)
+
+    def _publish(self):
+        while not self._is_over.is_set():
+            self._topic.publish(Bool())
+
+    def destroy_node(self):
+        self._is_over.set()
+        self._thread.join()
+        super().destroy_node()
+        print('destroyed', flush=True)
+
+sys.exit(run(Publishing, args=sys.argv, program='test', refused=()))
+"""
+
+
+def start(*words):
+    return subprocess.Popen(
+        [sys.executable, '-c', PROGRAM, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_nodes_end_while_ros_still_works(number):
+    """The node has no timer and no message, so only the signal can end its wait."""
+    process = start()
+    assert process.stdout.readline() == 'started\n'
+    time.sleep(0.2)  # The signal must come while the executor waits.
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert (process.returncode, output) == (0, 'destroyed\n')
+
+
+@pytest.mark.slow
+def test_parameters_file_that_is_missing_gives_one_line():
+    output, _ = (process := start('--ros-args', '--params-file', '/none.yaml')).communicate()
+    assert process.returncode == 2
+    assert 'Traceback' not in output
+    assert '/none.yaml' in output
