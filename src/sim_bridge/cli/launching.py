@@ -77,8 +77,8 @@ def interrupts_blocked() -> str:
     return ' '.join(words) if is_known else ''
 
 
-ENDS_WITH_LAUNCH = 'setpriv --pdeathsig INT'
-"""Prefix of a command of another package: it gets SIGINT when launch ends for whatever reason.
+ENDS_WITH_LAUNCH = 'setpriv --pdeathsig TERM'
+"""Prefix of a command of another package: it gets SIGTERM when launch ends for whatever reason.
 
 Launch leaves its processes running after SIGTERM or SIGKILL. The programs of this package watch it
 themselves, see `steering_net.process`.

@@ -33,8 +33,9 @@ _BIAS_1PM, _BIAS_OVER_M = 0.002, 30.0
 _SHORTEST_STEP_M = 0.05
 # A driver is this far from the middle; rows within _SAME_M of each other say the same.
 _OFFSET_M, _HEADING_RAD, _SAME_M = 1.5, 0.12, 15.0
-# A sighting of the middle; sightings within _SAME_SIGHT_M of each other have the same fault.
-_SIGHTING_M, _SAME_SIGHT_M = 0.35, 5.0
+# A sighting of the middle, on a straight and more for each 1/m of curvature; sightings within
+# _SAME_SIGHT_M of each other have the same fault.
+_SIGHTING_M, _SIGHTING_M2, _SAME_SIGHT_M = 0.3, 15.0, 8.0
 _START_M = 6.0
 
 
@@ -83,7 +84,7 @@ def smooth(course: Course, driven: Driven, start_s_m: Series, seen: Sightings) -
     for _ in range(_ROUNDS):
         expected, sight_slopes = _expected(course, bend, x[seen.row], seen.ahead_m)
         misses_m = seen.left_m - expected
-        trust = seen.trust * _trust(seen, steps_m, misses_m)
+        trust = _trust(seen, steps_m, misses_m, course.at(bend, x[seen.row, 0]))
         predicted, slopes = _driven_on(course, bend, x[:-1], driven)
         system = _equations(x, predicted, slopes, noise, usual)
         system.diagonal[0, 0, 0] += 1.0 / _START_M**2
@@ -139,11 +140,13 @@ def _usual(steps_m: Series) -> Floats:
     return np.asarray(np.minimum(share[:, None] / over_m, 1.0) / usual**2)
 
 
-def _trust(seen: Sightings, steps_m: Series, misses_m: Series) -> Series:
+def _trust(seen: Sightings, steps_m: Series, misses_m: Series, road_1pm: Series) -> Series:
+    """Return the weights of sightings, (k,), from the curvature of the road below the car."""
+    usual_m = _SIGHTING_M + _SIGHTING_M2 * np.abs(road_1pm)
     share = np.append(steps_m, steps_m[-1])[seen.row]
     counts = np.bincount(seen.row)[seen.row]
-    each = np.minimum(share / _SAME_SIGHT_M, 1.0) / counts / _SIGHTING_M**2
-    return np.asarray(each / (1.0 + (misses_m / (2 * _SIGHTING_M)) ** 2))
+    each = np.minimum(share / _SAME_SIGHT_M, 1.0) / counts / usual_m**2
+    return np.asarray(seen.trust * each / (1.0 + (misses_m / (2 * usual_m)) ** 2))
 
 
 def _driven_on(
@@ -187,11 +190,9 @@ def _driven_on(
 def _expected(course: Course, bend: Series, x: Floats, ahead_m: Series) -> tuple[Series, Floats]:
     """Return how far left the course lies `ahead_m` ahead of the rear axle, and the slopes."""
     s, left, heading, _ = x.T
-    base = course.heading_rad(s)
-    yaw = base + heading
+    yaw = course.heading_rad(s) + heading
     cos, sin = np.cos(yaw), np.sin(yaw)
-    origin_x = course.at(course.x_m, s) - left * np.sin(base)
-    origin_y = course.at(course.y_m, s) + left * np.cos(base)
+    origin_x, origin_y = course.beside(s, left)
     there = s + ahead_m
     for _ in range(3):
         dx, dy = course.at(course.x_m, there) - origin_x, course.at(course.y_m, there) - origin_y
@@ -203,9 +204,8 @@ def _expected(course: Course, bend: Series, x: Floats, ahead_m: Series) -> tuple
     road = course.at(bend, s)
     turned = -(ahead_m + slope * y)
     slopes = np.zeros((len(x), 4))
-    slopes[:, 0] = (1.0 - road * left) * (
-        slope * np.cos(heading) + np.sin(heading)
-    ) + road * turned
+    sideways = slope * np.cos(heading) + np.sin(heading)
+    slopes[:, 0] = (1.0 - road * left) * sideways + road * turned
     slopes[:, 1] = slope * np.sin(heading) - np.cos(heading)
     slopes[:, 2] = turned
     return y, slopes

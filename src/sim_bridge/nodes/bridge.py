@@ -6,6 +6,7 @@ Each simulator drives one car, and each car has topics of its own.
 There are two threads. The server's thread takes telemetry, publishes it, and owns the sessions.
 The executor's thread receives commands and passes them on with `SimulatorServer.call_soon`. They
 share nothing else, except that diagnostics read counters that only the server's thread writes.
+`simulation_services` has a third thread where it has services.
 """
 
 from __future__ import annotations

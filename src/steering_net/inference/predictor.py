@@ -182,7 +182,9 @@ class KerasPredictor:
 
 
 def _resampled(frame: Tensor, maps: Maps) -> Tensor:
-    return cast(Tensor, cv2.remap(frame, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    changed = cv2.remap(frame, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # OpenCV drops the axis of a single channel.
+    return cast(Tensor, changed.reshape(frame.shape))
 
 
 def _to_rad(output: float, profile: Profile) -> float:

@@ -123,8 +123,7 @@ def find(
 
     `guess` is the inferred profile, None if there is none. If its score is clear, it is taken
     without a search, unless `search` asks for one. `scales_pixels` is whether the layers scale
-    0..255 to a small range. `clock` returns the processor
-    time in s.
+    0..255 to a small range. `clock` returns the processor time in s.
     """
     empty = np.zeros(shape, np.float32)
     # The first time takes longer.
@@ -156,8 +155,9 @@ def find(
 
 def _doubt(chosen: Candidate, others: Sequence[Candidate], tried: int) -> str:
     if chosen.score < POOR:
+        best = max(candidate.score for candidate in (chosen, *others))
         return (
-            f'profile uncertain: best score {chosen.score:.2f} of {tried}; give --profile, or the '
+            f'profile uncertain: best score {best:.2f} of {tried}; give --profile, or the '
             'network steers poorly'
         )
     rival = next((c for c in others if c.profile.colour != chosen.profile.colour), None)

@@ -81,7 +81,10 @@ PARAMETERS = (
     Parameter('model', 'default', 'File or folder of a network, or `default`.', read_only=False),
     Parameter('backend', 'litert', 'Library that runs the network.', choices=BACKENDS),
     Parameter(
-        'profile', '', 'Preprocessing profile; empty: the one of the model.', read_only=False
+        'profile',
+        '',
+        'Preprocessing profile; empty: that of the model; `search`.',
+        read_only=False,
     ),
     Parameter('threads', 1, 'Number of threads of the network.', 1, 16),
     Parameter(

@@ -87,6 +87,21 @@ def test_topic_of_one_car_among_several_leaves_the_others_and_the_parameter():
         node.destroy_node()
 
 
+def test_the_monitor_takes_a_share_of_the_limit_whatever_the_limit_becomes(throttle_node):
+    node, change = throttle_node
+    (car,) = node._cars
+    car._on_factor(Float32(data=0.4))
+    assert car.controller.limit_mps == pytest.approx(0.4 * 6.7)
+    assert change(speed_limit=5.0) == []
+    assert car.controller.limit_mps == pytest.approx(2.0)
+    for bad in (-0.1, 1.1, float('nan')):
+        car._on_factor(Float32(data=bad))
+    assert car.controller.limit_mps == pytest.approx(2.0)
+    car._on_factor(Float32(data=1.0))
+    assert car.controller.limit_mps == pytest.approx(5.0)
+    assert node.get_parameter('speed_limit').value == 5.0
+
+
 def test_timeouts_of_the_bridge_change_while_it_drives():
     with started_rclpy('--log-level', 'error', '-p', 'port:=0'):
         node = bridge.BridgeNode()

@@ -38,8 +38,15 @@ def test_report_names_form_bad_rows_and_missing_images(log):
     assert report['hz'] == pytest.approx(10.0)
     text = '\n'.join(lines(report))
     assert '10 good, 2 bad' in text
+    assert 'seen by   the camera training, assumed, because fewer than 40 frames' in text
+    assert report['camera'] == 'training'
     assert 'line 5: steering is out of range: 2' in text
     json.dumps(report, allow_nan=False)
+
+
+def test_a_given_camera_is_not_looked_for(log):
+    report = figures(open_source(log.parent, recorded_with='autonomous'))
+    assert (report['camera'], report['camera_reason']) == ('autonomous', 'as given')
 
 
 def test_pictures_show_what_there_is(log, tmp_path):

@@ -23,12 +23,13 @@ TIMEOUTS = SourceTimeouts(joystick_s=0.3, topic_s=0.5)
 class Drive:
     """A simulator at 60 Hz with one token, the nodes of a network, and a clock."""
 
-    def __init__(self, has_network=True):
+    def __init__(self, has_network=True, network_s=0.004):
+        """network_s: time from a frame to its steering."""
         self.now = 100.0
         self.manager = SessionManager(Limits(), inspect_image, timeouts=TIMEOUTS)
         self.session = self.manager.sessions[0]
         self.session.set_nodes_ready(self.now, has_network)
-        self.has_network = has_network
+        self.has_network, self.network_s = has_network, network_s
         self.tokens, self.answers, self.stamp = 1, [], 0
         self.drivers, self.person_commands = [], []
         self.session.on_driver = lambda: self.drivers.append(self.session.driver)
@@ -51,7 +52,7 @@ class Drive:
             if self.tokens:
                 self.tokens -= 1
                 self.send()
-            self.until(self.now + 0.004)
+            self.until(self.now + self.network_s)
             if self.has_network:
                 self.session.throttle(self.now, NETWORK_THROTTLE)
                 self.session.steering(self.now, self.stamp, NETWORK_RAD)
@@ -79,8 +80,9 @@ class Drive:
         return command.steering_rad, command.throttle
 
 
-def test_newest_topic_drives_in_place_of_the_network_and_every_frame_is_answered_once():
-    drive = Drive()
+@pytest.mark.parametrize('network_s', [0.004, 0.012])
+def test_newest_topic_drives_in_place_of_the_network_and_every_frame_is_answered_once(network_s):
+    drive = Drive(network_s=network_s)
     drive.frames(20)
     assert drive.sent == (NETWORK_RAD, NETWORK_THROTTLE)
     answered = len(drive.answers)

@@ -72,5 +72,5 @@ def test_a_horizon_between_both_cameras_is_no_answer():
 @pytest.mark.parametrize(
     ('folder', 'camera'), [('lake_lap_a', TRAINING), ('lake_autonomous', AUTONOMOUS)]
 )
-def test_the_camera_by_real_recordings_is_found(folder, camera):
+def test_the_camera_of_real_recordings_is_found(folder, camera):
     assert with_camera(read_folder(DATA / folder)).camera == camera
