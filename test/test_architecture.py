@@ -26,7 +26,8 @@ TOP_FILES = {
 MAY_IMPORT = {
     'bridge.cli': {
         'bridge.evaluation', 'bridge.mapping', 'bridge.nodes', 'bridge.protocol',
-        'bridge.recording', 'bridge.server', 'bridge.simulator', 'net.data', 'net.evaluation',
+        'bridge.recording', 'bridge.server', 'bridge.simulator', 'bridge.training', 'net.data',
+        'net.evaluation',
         'net.inference', 'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training',
         'net.vision',
     },
@@ -43,6 +44,9 @@ MAY_IMPORT = {
         'net.evaluation', 'net.vision',
     },
     'bridge.recording': {'bridge.simulator', 'bridge.visualization', 'net.data', 'net.vision'},
+    'bridge.training': {
+        'bridge.control', 'bridge.simulator', 'net.inference', 'net.training', 'net.vision',
+    },
     'bridge.visualization': {'net.vision'},
     'bridge.simulator': {'bridge.protocol', 'bridge.simulator.worlds', 'net.vision'},
     'bridge.simulator.worlds': set(),

@@ -2,21 +2,16 @@
 """Train a network on driving logs, bags and embedded tracks."""
 
 import argparse
-import functools
 import math
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
     check_range,
-    seed_range,
+    track_names,
 )
 from sim_bridge.errors import UsageError
 
@@ -37,6 +32,15 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar='CSV',
         help='driving log beside its IMG folder, that folder, or a bag; may be repeated',
+    )
+    add(
+        '--log-as-steered',
+        action='append',
+        default=[],
+        type=Path,
+        metavar='CSV',
+        help='as --log, but its labels are the recorded steering without delay, for a road whose '
+        'middle cannot be measured; --label-log and --source do not apply; may be repeated',
     )
     add(
         '--bag',
@@ -63,8 +67,35 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
     )
     add_recorded_with(data)
     add_recording_options(data)
-    add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to render')
-    add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
+    add(
+        '--tracks',
+        type=track_names,
+        default=[],
+        metavar='LIST',
+        help='embedded tracks to render, as in 1000-1019,hills:1000-1009: seeds and names',
+    )
+    add(
+        '--samples-per-track',
+        type=int,
+        default=150,
+        metavar='N',
+        help='frames per track at random places',
+    )
+    add(
+        '--rounds',
+        type=int,
+        default=0,
+        metavar='N',
+        help='after the first training, N times: the network drives each track, frames of where '
+        'it came are added with the steering of the expert, and it is trained further (DAgger)',
+    )
+    add(
+        '--samples-per-round',
+        type=int,
+        default=150,
+        metavar='N',
+        help='frames per track that each round adds',
+    )
     add('--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card')
     add(
         '--keep-straight',
@@ -95,7 +126,13 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
     add('--out', type=Path, required=True, metavar='DIR', help='folder to write to')
     add('--name', default='pilotnet', help='file name without its ending')
     add('--profile', default='course', help='preprocessing')
-    add('--epochs', type=int, default=20, metavar='N', help='largest number of epochs')
+    add(
+        '--epochs',
+        type=int,
+        default=20,
+        metavar='N',
+        help='largest number of epochs, in each round',
+    )
     add(
         '--steps-per-epoch',
         type=int,
@@ -116,6 +153,14 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
         default=0.5,
         metavar='0..1',
         help='share of rendered frames in a batch',
+    )
+    add(
+        '--rendered-light',
+        type=float,
+        default=1.0,
+        metavar='X',
+        help='change the light of rendered frames X times as much as that of recorded ones, '
+        '0.5..3, so that the network also knows real frames of tracks that it has not seen',
     )
     add(
         '--patience',
@@ -197,12 +242,13 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     from sim_bridge.recording.sources import log_camera, open_recording
     from sim_bridge.recording.storage import is_bag
+    from sim_bridge.training.dagger import Tracks, train_in_rounds
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
     from steering_net.training.config import TrainConfig
     from steering_net.training.dataset import LogSource
     from steering_net.training.labels import Labelling
-    from steering_net.training.trainer import train
+    from steering_net.training.trainer import recorded_for
 
     try:
         check_range('--samples-per-track', args.samples_per_track, 1)
@@ -215,6 +261,7 @@ def run(args: argparse.Namespace) -> int:
             batch_size=args.batch_size,
             learning_rate=args.learning_rate,
             rendered_share=args.rendered_share,
+            rendered_light=args.rendered_light,
             patience=args.patience,
             seed=args.seed,
             threads=args.threads,
@@ -246,13 +293,20 @@ def run(args: argparse.Namespace) -> int:
             )
             for path in data
             if not is_bag(path)
+        ] + [
+            LogSource(
+                csv=find_log(path),
+                camera=args.recorded_with or log_camera(path, args.steering_unit),
+                steering_unit=args.steering_unit,
+                as_steered=True,
+            )
+            for path in args.log_as_steered
         ]
         bags = [
             open_recording(path, args.recorded_with, car=args.car) for path in data if is_bag(path)
         ]
-        tracks, count = args.tracks or range(0), args.samples_per_track
-        rendered = functools.partial(_samples, tracks, count, args.seed, config.camera)
-        trained = train(config, logs, rendered, len(tracks) * count, args.note, bags)
+        tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)
+        trained = train_in_rounds(config, recorded_for(config, logs, bags), tracks, args.note)
     except (OSError, ValueError, UsageError) as error:
         print(f'sim-bridge train: {error}', file=sys.stderr)
         return 2
@@ -264,16 +318,3 @@ def run(args: argparse.Namespace) -> int:
 
 def _shown(rmse_rad: float) -> str:
     return f'{rmse_rad:.4f}' if math.isfinite(rmse_rad) else '(none held out)'
-
-
-def _samples(
-    tracks: range, count: int, seed: int, camera: str
-) -> Iterator[tuple[NDArray[np.uint8], float]]:
-    from sim_bridge.simulator.expert import samples
-    from steering_net.vision.camera_model import find_camera
-
-    for track in tracks:
-        for sample in samples(
-            track, count, np.random.default_rng([seed, track]), find_camera(camera)
-        ):
-            yield sample.rgb, sample.steering_rad

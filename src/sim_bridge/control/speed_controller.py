@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from steering_net.vehicle import curvature_1pm
 
+LATERAL_LIMIT_MPS2 = 4.0
+"""Default of the largest lateral acceleration, m/s^2."""
+
 _LONGEST_STEP_S = 0.2
 """Longest time step. A pause of the simulator is not time in which the car accelerates."""
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.control.speed_controller import proportional
+from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, SpeedController
 from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.tracks import TrackName
@@ -40,8 +40,12 @@ class Drive:
 def drive(
     track: TrackName, laps: int, speed_limit_mps: float, steer: Steer, weather: Weather = CLEAR
 ) -> Drive:
-    """Drive `laps` laps of the track with this name, for at most ten simulated minutes."""
+    """Drive `laps` laps of the track with this name, for at most ten simulated minutes.
+
+    The throttle is that of the throttle node with its default parameters.
+    """
     simulator = Simulator(SimulatorOptions(track=track, laps=laps, weather=weather))
+    speed_controller = SpeedController(speed_limit_mps, LATERAL_LIMIT_MPS2)
     stop_controller = StopController()
     latencies_s: list[float] = []
     path: list[tuple[float, float]] = []
@@ -54,9 +58,10 @@ def drive(
         speed_mps = abs(simulator.car.speed_mps)
         stop_controller.measure(simulator.time_s, speed_mps)
         throttle = stop_controller.drive(
-            simulator.time_s, proportional(speed_mps, speed_limit_mps)
+            simulator.time_s, speed_controller.throttle(speed_mps, simulator.time_s)
         )
         simulator.apply(steering_rad, throttle)
+        speed_controller.steering_rad = steering_rad
         simulator.advance()
         path.append((simulator.car.x_m, simulator.car.y_m))
     report = {

@@ -15,7 +15,7 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import Float32, String
 
 from sim_bridge import topics
-from sim_bridge.control.speed_controller import PiGains, SpeedController
+from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, PiGains, SpeedController
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.qos import LATCHED, NEWEST
@@ -39,7 +39,7 @@ PARAMETERS = (
     Parameter('ki', 0.1, 'Integral gain of law pi, throttle per m.', 0.0, 10.0, read_only=False),
     Parameter(
         'lateral_acceleration_limit',
-        0.0,
+        LATERAL_LIMIT_MPS2,
         'Largest lateral acceleration in curves, m/s^2; 0: no limit.',
         0.0,
         20.0,

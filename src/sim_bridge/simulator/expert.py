@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from sim_bridge.simulator.camera import JPEG_QUALITY, Camera, encode_jpeg
+from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
+from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.scenery import Image
-from sim_bridge.simulator.track import Track, make_track
+from sim_bridge.simulator.track import FloatArray, Track
+from sim_bridge.simulator.tracks import TrackName, open_track
 from steering_net import vehicle
-from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, Pose
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M, Pose
 from steering_net.vision.camera_model import TRAINING_CAMERA, Pinhole
 
 TRAIN_SEEDS = range(1000, 2000)
@@ -26,6 +29,7 @@ TEST_SEEDS = range(0, 100)
 LOOK_AHEAD_M = 8.0
 MAX_HEADING_ERROR_RAD = 0.35
 _EDGE_SHARE = 0.1
+_UNDER_CAR_M = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,50 +41,69 @@ class Sample:
 
 
 def pursuit_steering_rad(track: Track, pose: Pose, near_s_m: float | None = None) -> float:
-    """Return the steering, rad, that leads a car at `pose` onto the centre line.
+    """Return the steering, rad, that leads a car at `pose` onto the centre line and along it.
 
-    It is pure pursuit of the point of the centre line 8 m ahead, clipped to MAX_STEERING_RAD.
-    `near_s_m` speeds up the search, as in `Track.project`.
+    It is the curvature of the road under the car, plus pure pursuit of the point of the middle 8 m
+    ahead as if the road went straight on from the rear axle. Pursuit of a point of the road itself
+    would cut tight curves. The result is clipped to MAX_STEERING_RAD. `near_s_m` speeds up the
+    search, as in `Track.project`.
     """
-    s_m = track.project(pose.x_m, pose.y_m, near_s_m).s_m
-    target = track.pose(s_m + LOOK_AHEAD_M)
-    dx_m, dy_m = target.x_m - pose.x_m, target.y_m - pose.y_m
-    cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
-    steering_rad = vehicle.pursuit_steering_rad(
-        dx_m * cos + dy_m * sin + REAR_AXLE_M, dy_m * cos - dx_m * sin
+    axle_x_m = pose.x_m - REAR_AXLE_M * math.cos(pose.yaw_rad)
+    axle_y_m = pose.y_m - REAR_AXLE_M * math.sin(pose.yaw_rad)
+    near_s_m = None if near_s_m is None else near_s_m - REAR_AXLE_M
+    axle = track.project(axle_x_m, axle_y_m, near_s_m)
+    error_rad = pose.yaw_rad - axle.yaw_rad
+    cos, sin = math.cos(error_rad), math.sin(error_rad)
+    reach_m, left_m = LOOK_AHEAD_M + REAR_AXLE_M, -axle.cross_track_m
+    back_rad = vehicle.pursuit_steering_rad(
+        cos * reach_m + sin * left_m, cos * left_m - sin * reach_m
     )
-    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, float(steering_rad)))
+    curvatures_1pm = _curvatures_1pm(track)
+    road_1pm = float(curvatures_1pm[int(axle.s_m / track.step_m) % len(curvatures_1pm)])
+    # Beside the middle the way along the road has another radius.
+    along_1pm = road_1pm / max(0.2, 1.0 - road_1pm * axle.cross_track_m)
+    steering_rad = math.atan(WHEELBASE_M * along_1pm + math.tan(back_rad))
+    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, steering_rad))
+
+
+@functools.lru_cache(maxsize=8)
+def _curvatures_1pm(track: Track) -> FloatArray:
+    """Return the curvature of the road under a car whose rear axle is at a sample, (N,)."""
+    count = round(_UNDER_CAR_M / track.step_m)
+    return np.asarray(np.mean([np.roll(track.curvature_1pm, -k) for k in range(count)], axis=0))
 
 
 def samples(
-    seed: int, count: int, rng: np.random.Generator, seen_by: Pinhole = TRAINING_CAMERA
+    name: TrackName, count: int, rng: np.random.Generator, seen_by: Pinhole = TRAINING_CAMERA
 ) -> Iterator[Sample]:
-    """Yield `count` samples of track `seed` at random poses, JPEG-compressed as on the wire.
+    """Yield `count` samples of a track at random poses, JPEG-compressed as on the wire.
 
     Nine of ten poses lie at least 1 m inside the road's edge, the others up to the edge. The
     heading differs from that of the road by up to 0.35 rad, with a triangular distribution.
     """
-    track = make_track(seed)
-    camera = Camera(track, seen_by)
+    track = open_track(name)
+    render = make_camera(track, seen_by)
     for _ in range(count):
-        pose = _random_pose(track, rng)
+        s_m, pose = _random_pose(track, rng)
         yield Sample(
-            _through_jpeg(camera.render(pose)),
-            pursuit_steering_rad(track, pose),
+            through_jpeg(render(pose, s_m)),
+            pursuit_steering_rad(track, pose, s_m),
         )
 
 
-def _random_pose(track: Track, rng: np.random.Generator) -> Pose:
-    s_m = float(rng.uniform(0.0, track.length_m))
-    half_width_m = float(track.half_width_m[int(s_m / track.step_m) % len(track.half_width_m)])
-    reach_m = half_width_m if rng.random() < _EDGE_SHARE else half_width_m - 1.0
-    heading_rad = float(rng.triangular(-MAX_HEADING_ERROR_RAD, 0.0, MAX_HEADING_ERROR_RAD))
-    return track.pose(s_m, float(rng.uniform(-reach_m, reach_m)), heading_rad)
-
-
-def _through_jpeg(rgb: Image) -> Image:
+def through_jpeg(rgb: Image) -> Image:
+    """Return a frame after the JPEG compression of the wire."""
     data = np.frombuffer(encode_jpeg(rgb, JPEG_QUALITY), np.uint8)
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if decoded is None:
         raise RuntimeError('OpenCV cannot read the JPEG that it wrote')
     return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _random_pose(track: Track, rng: np.random.Generator) -> tuple[float, Pose]:
+    """Return a place along the lap, m, and a pose there."""
+    s_m = float(rng.uniform(0.0, track.length_m))
+    half_width_m = float(track.half_width_m[int(s_m / track.step_m) % len(track.half_width_m)])
+    reach_m = half_width_m if rng.random() < _EDGE_SHARE else half_width_m - 1.0
+    heading_rad = float(rng.triangular(-MAX_HEADING_ERROR_RAD, 0.0, MAX_HEADING_ERROR_RAD))
+    return s_m, track.pose(s_m, float(rng.uniform(-reach_m, reach_m)), heading_rad)

@@ -32,7 +32,8 @@ class Augmentation:
     The label of a displaced car is corrected by pure pursuit: the arc through the point
     `look_ahead_m` ahead of the original place. A shorter distance gives a sharper turn. A change
     of the camera's pose changes no label. `bonnet` is the largest change of the bonnet's
-    brightness, as a share of it; `shadow`, `blur` and `noise` are probabilities.
+    brightness, as a share of it; `shadow`, `blur` and `noise` are probabilities. A shadow leaves
+    at least the share `darkest` of the light.
     """
 
     flip: bool = True
@@ -45,6 +46,7 @@ class Augmentation:
     max_height_m: float = 0.1
     bonnet: float = 0.5
     shadow: float = 0.3
+    darkest: float = 0.4
     blur: float = 0.1
     noise: float = 0.15
     max_gain_change: float = 0.35
@@ -65,6 +67,12 @@ class Augmentation:
         ):
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f'{name} must be 0 to {most}, not {getattr(self, name)}')
+
+    def with_light(self, factor: float) -> 'Augmentation':
+        """Return settings with `factor` times the changes of light, shadow, blur and noise."""
+        changes = ('shadow', 'blur', 'noise', 'max_gain_change', 'max_gamma_change', 'max_tint')
+        larger = {name: min(0.8, factor * getattr(self, name)) for name in changes}
+        return replace(self, **larger, darkest=self.darkest / factor)
 
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
         """Return the label of a car that is `shift_m` and `yaw_rad` further to the left."""
@@ -125,7 +133,7 @@ def relit(picture: Rgb, settings: Augmentation, rng: np.random.Generator) -> Rgb
     """Return a copy with random brightness, contrast and tint; sometimes shadow, blur, noise."""
     result: Rgb = cv2.LUT(picture, _light_curve(settings, rng))  # type: ignore[assignment]
     if rng.random() < settings.shadow:
-        _cast_shadow(result, rng)
+        _cast_shadow(result, settings.darkest, rng)
     if rng.random() < settings.blur:
         result = cv2.GaussianBlur(result, (3, 3), 0)  # type: ignore[assignment]
     if rng.random() < settings.noise:
@@ -142,14 +150,14 @@ def _light_curve(settings: Augmentation, rng: np.random.Generator) -> NDArray[np
     return np.clip(levels, 0, 255).astype(np.uint8).reshape(1, 256, 3)
 
 
-def _cast_shadow(crop: Rgb, rng: np.random.Generator) -> None:
+def _cast_shadow(crop: Rgb, darkest: float, rng: np.random.Generator) -> None:
     """Darken a random quadrangle from the upper to the lower edge, in place."""
     height, width = crop.shape[:2]
     top, bottom = np.sort(rng.uniform(0, width, (2, 2)), axis=1)
     corners = [[top[0], 0], [top[1], 0], [bottom[1], height], [bottom[0], height]]
     mask = np.zeros((height, width), np.uint8)
     cv2.fillConvexPoly(mask, np.array(corners, np.int32), 255)
-    dark = cv2.convertScaleAbs(crop, alpha=float(rng.uniform(0.4, 0.8)))
+    dark = cv2.convertScaleAbs(crop, alpha=float(rng.uniform(darkest, 2 * darkest)))
     cv2.copyTo(dark, mask, crop)
 
 

@@ -25,6 +25,8 @@ class BatchMaker:
         self._rest = replace(profile, rows=None, columns=None, blur=0, size=None)
         # Indices, because the frames that train would be a copy of most of the pool.
         self._pools = pools
+        settings = config.augmentation
+        self._settings = (settings, settings.with_light(config.rendered_light))
         self._trained = recorded, rendered = [np.flatnonzero(~pool.held_out) for pool in pools]
         share = config.rendered_share if len(recorded) else 1.0
         self._rendered_count = round(config.batch_size * share) if len(rendered) else 0
@@ -44,7 +46,7 @@ class BatchMaker:
             picture, steering_rad = augment(
                 pool.crops[choice],
                 float(pool.steering_rad[choice]),
-                self._config.augmentation,
+                self._settings[rendered],
                 self._profile,
                 rng,
                 move=not rendered,

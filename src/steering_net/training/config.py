@@ -18,7 +18,8 @@ _SCALES = (1 / 1024, 1 / 64)
 class TrainConfig:
     """Settings of a training, everything but the data.
 
-    `rendered_share` is the share of rendered frames in each batch. `start_from` are networks of
+    `rendered_share` is the share of rendered frames in each batch. Their light is changed
+    `rendered_light` times as much as that of recorded frames. `start_from` are networks of
     the same shape: the training starts from the mean of their weights (model soups, Wortsman et
     al., 2022). `keep_straight` is the share of recorded frames with almost no steering that is
     trained on. `average` is the momentum of a moving average of the weights, which is then
@@ -34,6 +35,7 @@ class TrainConfig:
     batch_size: int = 128
     learning_rate: float = 1e-3
     rendered_share: float = 0.5
+    rendered_light: float = 1.0
     patience: int = 8
     seed: int = 0
     threads: int = 2
@@ -58,6 +60,8 @@ class TrainConfig:
         for name in ('rendered_share', 'keep_straight'):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
+        if not 0.5 <= self.rendered_light <= 3:
+            raise ValueError(f'rendered_light must be 0.5 to 3, not {self.rendered_light}')
         _check_profile(find_profile(self.profile))
 
     @property

@@ -56,6 +56,15 @@ class Frames:
         chosen = self.held_out == held_out
         return Frames(self.crops[chosen], self.steering_rad[chosen], self.held_out[chosen])
 
+    @staticmethod
+    def joined(parts: 'Sequence[Frames]') -> 'Frames':
+        """Return the frames of all parts in a row."""
+        return Frames(
+            np.concatenate([part.crops for part in parts]),
+            np.concatenate([part.steering_rad for part in parts]),
+            np.concatenate([part.held_out for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class LogSource:
@@ -64,7 +73,8 @@ class LogSource:
     `label_logs` hold the whole time series of the runs that this log samples: a frame that is in
     one of them gets its label from there. `only_sources` selects rows by their source. `camera`
     is the camera of the images, and `steering_unit` the unit of the steering, as `read_folder`
-    takes them.
+    takes them. `as_steered`: the labels are the recorded steering, whatever the labelling of the
+    training is.
     """
 
     csv: Path
@@ -72,11 +82,16 @@ class LogSource:
     only_sources: tuple[str, ...] = ()
     camera: str = ''
     steering_unit: str = ''
+    as_steered: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError for an unknown camera."""
         if self.camera:
             find_camera(self.camera)
+
+    def labelling(self, usual: Labelling) -> Labelling:
+        """Return the labelling of this log in a training whose labelling is `usual`."""
+        return Labelling() if self.as_steered else usual
 
 
 def recorded_frames(
@@ -266,9 +281,10 @@ def _labels(
     labelling: Labelling,
 ) -> Iterator[Series]:
     """The labels of the rows of each log; NaN where they are not known."""
+    kinds = [source.labelling(labelling) for source in sources]
     seen = [
-        _seen([functools.partial(read, row.center) for row in log.rows], read.camera, labelling)
-        for log, read in zip(logs, images, strict=True)
+        _seen([functools.partial(read, row.center) for row in log.rows], read.camera, kind)
+        for log, read, kind in zip(logs, images, kinds, strict=True)
     ]
     by_name = {
         base_name(row.center): edges
@@ -277,9 +293,9 @@ def _labels(
         if edges is not None
     }
     whole = functools.cache(read_log)
-    for log, source, found in zip(logs, sources, seen, strict=True):
+    for log, source, kind, found in zip(logs, sources, kinds, seen, strict=True):
         series = [whole(path, source.steering_unit) for path in source.label_logs]
-        yield of_log(log, series, labelling, found, by_name)
+        yield of_log(log, series, kind, found, by_name)
 
 
 def _seen(

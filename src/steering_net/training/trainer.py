@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from steering_net.training.dataset import (
 )
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
+from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_TOP
 from steering_net.vision.preprocessing import Profile, find_profile
 
@@ -66,27 +67,59 @@ def train(
     steering in rad. `notes` (data, licences) are added to the model card. Raises LogError for
     unusable data and ValueError for an unusable config. Imports TensorFlow.
     """
-    backup = config.out / f'{config.name}.resume'
-    _check_backup(config, backup)
+    check_output(config)
+    recorded = recorded_for(config, logs, recordings)
+    rendered = rendered_for(config, samples() if samples else (), sample_count)
+    return train_on(config, recorded, rendered, notes)
+
+
+def check_output(config: TrainConfig) -> None:
+    """Raise ValueError if the training could not begin, or would replace an unfinished one."""
+    _check_backup(config)
     _check_tensorboard(config)
-    profile = find_profile(config.profile).below(CROP_TOP)
-    pools = [
-        recorded_frames(
-            logs,
-            config.augmentation,
-            profile,
-            recordings,
-            labelling=config.labelling,
-            keep_straight=config.keep_straight,
-            seed=config.seed,
-        ),
-        rendered_frames(samples() if samples else (), profile, sample_count),
-    ]
+
+
+def recorded_for(
+    config: TrainConfig, logs: Sequence[LogSource], recordings: Sequence[Recording]
+) -> Frames:
+    """Return the frames of logs and recordings for a training with this config."""
+    return recorded_frames(
+        logs,
+        config.augmentation,
+        _below_crop(config),
+        recordings,
+        labelling=config.labelling,
+        keep_straight=config.keep_straight,
+        seed=config.seed,
+    )
+
+
+def rendered_for(
+    config: TrainConfig, samples: Iterable[tuple[Rgb, float]], count: int | None = None
+) -> Frames:
+    """Return the frames of rendered samples for a training with this config."""
+    return rendered_frames(samples, _below_crop(config), count)
+
+
+def train_on(
+    config: TrainConfig, recorded: Frames, rendered: Frames, notes: Sequence[str] = ()
+) -> Trained:
+    """Train on frames in memory; see `train`."""
+    pools = [recorded, rendered]
     if not any(len(pool) for pool in pools):
         raise ValueError('there is nothing to train on: name a log, a bag or tracks')
     use_threads(config.threads)
-    model, history = fit(config, profile, pools, backup)
+    profile = _below_crop(config)
+    model, history = fit(config, profile, pools, _backup(config))
     return _write(config, profile, model, history, pools, notes)
+
+
+def _below_crop(config: TrainConfig) -> Profile:
+    return find_profile(config.profile).below(CROP_TOP)
+
+
+def _backup(config: TrainConfig) -> Path:
+    return config.out / f'{config.name}.resume'
 
 
 def use_threads(threads: int) -> None:
@@ -101,7 +134,8 @@ def use_threads(threads: int) -> None:
         _LOG.info('TensorFlow was started before: its number of threads cannot be changed')
 
 
-def _check_backup(config: TrainConfig, backup: Path) -> None:
+def _check_backup(config: TrainConfig) -> None:
+    backup = _backup(config)
     if backup.exists() and not config.resume:
         raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
     # Keras' BackupAndRestore writes the number of completed epochs to this file.
@@ -282,7 +316,14 @@ def _card_facts(
             yield f'RMSE on held-out {kind} frames', shown
     yield 'epochs run', str(len(trained.history['loss']))
     settings = asdict(config)
-    names = ('batch_size', 'learning_rate', 'rendered_share', 'keep_straight', 'average')
+    names = (
+        'batch_size',
+        'learning_rate',
+        'rendered_share',
+        'rendered_light',
+        'keep_straight',
+        'average',
+    )
     for name in names:
         yield name, str(settings[name])
     for name, chosen in (('labels', config.labelling), ('augmentation', config.augmentation)):

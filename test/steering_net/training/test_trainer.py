@@ -19,7 +19,7 @@ from steering_net.model_io.reader import load_keras
 from steering_net.training.augmentation import Augmentation, augment
 from steering_net.training.batches import BatchMaker
 from steering_net.training.config import TrainConfig
-from steering_net.training.dataset import LogSource, recorded_frames, rendered_frames
+from steering_net.training.dataset import Frames, LogSource, recorded_frames, rendered_frames
 from steering_net.training.labels import Labelling
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.training.trainer import train
@@ -374,6 +374,41 @@ def test_labels_can_be_those_of_some_time_before(recording):
         # 0.2 s are two rows; at both ends of a series the mean is of fewer.
         inside = slice(len(now) // 4, -len(now) // 4)
         np.testing.assert_allclose((now - before)[inside], 2 * step_rad, atol=1e-6)
+
+
+def test_a_log_as_steered_keeps_its_steering_beside_logs_with_other_labels(recording):
+    source = LogSource(recording, as_steered=True)
+    plain = recorded_frames([LogSource(recording)], PLAIN, BELOW)
+    # Of the drawn road no middle can be measured.
+    words = {'labelling': Labelling('middle', delay_s=0.3)}
+    steered = recorded_frames([source], PLAIN, BELOW, **words)
+    np.testing.assert_array_equal(steered.steering_rad, plain.steering_rad)
+
+
+def test_frames_of_several_parts_are_joined_in_a_row():
+    first, second = (rendered_frames(samples(count), BELOW) for count in (10, 20))
+    both = Frames.joined([first, second])
+    assert np.flatnonzero(both.held_out).tolist() == [9, 28, 29]
+    np.testing.assert_array_equal(both.crops[10:], second.crops)
+    np.testing.assert_array_equal(both.steering_rad[:10], first.steering_rad)
+
+
+def test_light_can_change_more_on_rendered_frames_than_on_recorded_ones(tmp_path, recording):
+    grey = np.full((160, 320, 3), 120, np.uint8)
+    still = replace(PLAIN, max_gain_change=0.2)
+    pools = [
+        recorded_frames([LogSource(recording)], still, BELOW),
+        rendered_frames([(grey, 0.0)] * 10, BELOW),
+    ]
+    config = TrainConfig(
+        tmp_path, batch_size=400, rendered_share=0.5, rendered_light=2.0, augmentation=still
+    )
+    x, _ = BatchMaker(config, COURSE.below(50), pools).batch(0)
+    brightness = x[:200, 33, 100, 0] / (120 / 255)
+    assert 0.35 < 1 - brightness.min() <= 0.41
+    assert 0.35 < brightness.max() - 1 <= 0.41
+    with pytest.raises(ValueError, match='rendered_light must be'):
+        replace(config, rendered_light=9)
 
 
 def test_images_that_are_missing_are_left_out_with_a_word(recording, logged):

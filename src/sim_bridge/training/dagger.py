@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DAgger: train, let the network drive, add the frames of where it came, train again.
+
+Ross, Gordon and Bagnell, A Reduction of Imitation Learning and Structured Prediction to No-Regret
+Online Learning, 2011. The expert is that of the embedded simulator, so its labels are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_bridge.simulator.expert import samples
+from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.training.visits import visited
+from steering_net.inference.predictor import load_predictor
+from steering_net.training.config import TrainConfig
+from steering_net.training.dataset import Frames
+from steering_net.training.trainer import Trained, check_output, rendered_for, train_on
+from steering_net.vision.camera_model import AUTONOMOUS, AUTONOMOUS_CAMERA, find_camera, turned
+
+Rendered = Iterator[tuple[NDArray[np.uint8], float]]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Embedded tracks to render, and frames per track: at random places, and in each round."""
+
+    names: Sequence[TrackName] = ()
+    random_frames: int = 150
+    driven_frames: int = 150
+    rounds: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for a value outside its range."""
+        for name, least in (('random_frames', 0), ('driven_frames', 1), ('rounds', 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f'{name} must be {least} or greater, not {getattr(self, name)}')
+
+
+def train_in_rounds(
+    config: TrainConfig, recorded: Frames, tracks: Tracks, notes: Sequence[str] = ()
+) -> Trained:
+    """Train on recorded frames and tracks; write the last network, and those of earlier rounds.
+
+    The first training uses frames at random places. In each round the last network drives every
+    track, which adds frames, and the training goes on from that network. Networks of earlier
+    rounds are written to `round-0`, `round-1` and so on in the folder `config.out`. The order of
+    the tracks is random, because the last tenth of them validates.
+    """
+    notes = [*notes, *_note(tracks)]
+    order = np.random.default_rng(config.seed).permutation(len(tracks.names))
+    tracks = replace(tracks, names=[tracks.names[index] for index in order])
+    stages = [_stage(config, number, tracks.rounds) for number in range(tracks.rounds + 1)]
+    for stage in stages:
+        check_output(stage)
+    count = len(tracks.names) * tracks.random_frames
+    pool = rendered_for(config, _at_random(config, tracks), count)
+    trained = train_on(stages[0], recorded, pool, notes)
+    for number, stage in enumerate(stages[1:], 1):
+        count = len(tracks.names) * tracks.driven_frames
+        frames = rendered_for(config, _driven(config, tracks, trained.model_path, number), count)
+        pool = Frames.joined([pool, frames])
+        stage = replace(stage, start_from=(trained.model_path,))
+        trained = train_on(stage, recorded, pool, notes)
+    return trained
+
+
+def _stage(config: TrainConfig, number: int, rounds: int) -> TrainConfig:
+    """Return the config of one training; each has other random numbers."""
+    out = config.out if number == rounds else config.out / f'round-{number}'
+    return replace(config, out=out, seed=config.seed + number)
+
+
+def _note(tracks: Tracks) -> Iterator[str]:
+    """Yield the paragraph of the model card on the rendered frames."""
+    if not tracks.names:
+        return
+    note = (
+        f'Rendered on the embedded tracks {", ".join(map(str, tracks.names))}: '
+        f'{tracks.random_frames} frames each at random places'
+    )
+    if tracks.rounds:
+        rounds = 'round' if tracks.rounds == 1 else 'rounds'
+        note += (
+            f', and {tracks.driven_frames} frames each in {tracks.rounds} {rounds} '
+            'of where the network came when it drove'
+        )
+    yield f'{note}.'
+
+
+def _at_random(config: TrainConfig, tracks: Tracks) -> Rendered:
+    seen_by = find_camera(config.camera)
+    for number, name in enumerate(tracks.names):
+        rng = np.random.default_rng([config.seed, number])
+        for sample in samples(name, tracks.random_frames, rng, seen_by):
+            yield sample.rgb, sample.steering_rad
+
+
+def _driven(config: TrainConfig, tracks: Tracks, model: Path, number: int) -> Rendered:
+    """Yield the frames of one round as the network sees them while it drives.
+
+    The expert's share halves with each round, because the first networks leave the road often.
+    """
+    network = load_predictor(model, camera=AUTONOMOUS)
+    seen_by = find_camera(config.camera)
+    for index, name in enumerate(tracks.names):
+        rng = np.random.default_rng([config.seed, number, index])
+        ways = visited(name, tracks.driven_frames, network.predict, 0.5**number, rng)
+        for sample in ways:
+            yield turned(sample.rgb, AUTONOMOUS_CAMERA, seen_by), sample.steering_rad
