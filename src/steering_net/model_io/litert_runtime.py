@@ -16,7 +16,7 @@ from steering_net.vision.preprocessing import Tensor
 
 
 class LiteRtModel:
-    """A LiteRT network from one frame, float32 of `input_shape` (h, w, 3), to one number."""
+    """A LiteRT network from one frame, float32 of `input_shape` (h, w, c), to one number."""
 
     def __init__(self, content: Path | bytes, name: str, threads: int = 1) -> None:
         """Load a file, or the content of one. Errors name it `name`.
@@ -42,7 +42,7 @@ class LiteRtModel:
         self._output_view = self._interpreter.tensor(outputs[0]['index'])
 
     def input(self) -> Tensor:
-        """Return the memory of the input, float32 (h, w, 3), for the caller to fill.
+        """Return the memory of the input, float32 (h, w, c), for the caller to fill.
 
         The caller must not keep it, because `run` raises RuntimeError while it is held.
         """
@@ -55,7 +55,7 @@ class LiteRtModel:
         return float(self._output_view().item(0))
 
     def predict(self, frame: Tensor) -> float:
-        """Return the network's output for a frame, float32 (h, w, 3)."""
+        """Return the network's output for a frame, float32 (h, w, c)."""
         self.input()[:] = frame
         return self.run()
 
@@ -89,7 +89,7 @@ def _check_shapes(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(
             f'{name} has {len(inputs)} inputs and {len(outputs)} outputs, not one; of several '
-            'outputs `sim-bridge import-model` makes one, from the Keras or ONNX file'
+            'outputs `sim-bridge import-model` makes one, from the Keras file'
         )
     if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
         raise ModelError(f'{name} is quantised at its ends: float32 is needed there')

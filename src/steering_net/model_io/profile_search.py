@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from steering_net.errors import ModelError
 from steering_net.model_io.labelled_frames import LabelledFrames, labelled_frames
 from steering_net.vision.colours import colours_of
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
@@ -65,10 +66,9 @@ _FIRST_STEP, _SECOND_STEP = 4, 2
 _VARIED, _LEAST_VARIED, _FINALISTS = 6, 4, 8
 """One of so many profiles is varied after the first round, 4 at least; the last round has 8."""
 
-_SLOW_S = 0.01
-"""A network that takes longer for a frame is measured on fewer frames."""
-
-_MOST_SKIPPED = 8
+_SLOW_S, _TOO_SLOW_S = 0.01, 0.025
+"""Processor time for a frame of a network that is measured on every other frame, and of one that
+is not searched, because a search would reach the time limit of its process."""
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,22 @@ def find(
 
     `guess` is the inferred profile, None if there is none. If its score is clear, it is taken
     without a search, unless `search` asks for one. `scales_pixels` is whether the layers scale
-    0..255 to a small range. `clock` returns the processor time in s.
+    0..255 to a small range. `clock` returns the processor time in s. Raises ModelError for a
+    network that is too slow for a search that it needs.
     """
     empty = np.zeros(shape, np.float32)
     # The first time takes longer.
     answer(empty)
     start = clock()
     answer(empty)
-    slowness = int((clock() - start) / _SLOW_S)
-    frames = labelled_frames().part(max(1, min(_MOST_SKIPPED, slowness)))
+    frame_s = clock() - start
+    # No fewer frames, because the first round needs several of each look.
+    frames = labelled_frames().part(2 if frame_s >= _SLOW_S else 1)
     guessed = _measured(answer, guess, frames) if guess is not None else None
     if guessed is not None and guessed.score >= CLEAR and not search:
         return Found(guessed.profile, f'score {guessed.score:.2f} on frames with known labels')
+    if frame_s >= _TOO_SLOW_S:
+        return _without_search(guessed if not search else None, frame_s)
     profiles = list(_profiles(shape, scales_pixels))
     best = _searched(answer, profiles, frames)
     if guessed is not None:
@@ -151,6 +155,16 @@ def find(
     if chosen is guessed:
         reason = f'score {chosen.score:.2f}, kept after a search of {tried}'
     return Found(chosen.profile, reason, _doubt(chosen, others, tried), tuple(best))
+
+
+def _without_search(guessed: Candidate | None, frame_s: float) -> Found:
+    """Return the inferred profile; ModelError if there is none, or if it is not wanted."""
+    slow = f'the network takes {frame_s * 1e3:.0f} ms for a frame, too long for a search'
+    if guessed is None:
+        raise ModelError(f'{slow} of its profile; give --profile')
+    reason = f'score {guessed.score:.2f} on frames with known labels'
+    doubt = f'profile uncertain: score {guessed.score:.2f}; {slow}; give --profile'
+    return Found(guessed.profile, reason, doubt)
 
 
 def _doubt(chosen: Candidate, others: Sequence[Candidate], tried: int) -> str:
@@ -170,10 +184,15 @@ def _doubt(chosen: Candidate, others: Sequence[Candidate], tried: int) -> str:
 
 
 def _searched(
-    answer: Answer, profiles: Iterable[Profile], frames: LabelledFrames
+    answer: Answer, profiles: Sequence[Profile], frames: LabelledFrames
 ) -> list[Candidate]:
     """Return the best candidates, measured on all frames; most are measured on a part only."""
-    first = _ranked(answer, profiles, frames.part(_FIRST_STEP))
+    part = frames.part(_FIRST_STEP)
+    first = _ranked(answer, profiles, part)
+    if first[0].score <= 0.0:
+        # It may take another range of values, in which all its answers are alike.
+        whole = [replace(p, scale=1.0, offset=0.0) for p in profiles if p.scale != 1.0]
+        first = _ranked(answer, whole, part) or first
     if first[0].score <= 0.0:
         # No profile makes it steer, so their variants would not either.
         return first[:_FINALISTS]

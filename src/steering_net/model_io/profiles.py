@@ -29,7 +29,7 @@ def choose_profile(
     model_path: Path,
     origin: Origin = UNKNOWN,
 ) -> ProfileChoice:
-    """Return `profile`, or that of the sidecar, or an inferred one, for an input of (h, w, 3).
+    """Return `profile`, or that of the sidecar, or an inferred one, for an input of (h, w, c).
 
     Fields that the profile leaves to the network are filled in. Raises ModelError if none can be
     inferred, or if the profile makes frames of another shape.

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from steering_net.errors import ModelError
 from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.labelled_frames import labelled_frames
 from steering_net.model_io.profile_search import Found, _profiles, described, find
@@ -116,12 +117,41 @@ def test_colours_that_cannot_be_told_apart_are_a_doubt():
     assert 'give --profile if it drives badly' in found.doubt
 
 
-def test_a_slow_network_is_measured_on_fewer_frames():
+@pytest.mark.parametrize('seconds', [0.02, 5.0])
+def test_a_slow_network_is_measured_on_fewer_frames(seconds):
     guess = profile('rows=60-135,scale=1/255')
     answer, calls = fitted(guess)
-    times = iter([0.0, 0.03])
+    times = iter([0.0, seconds])
     find(answer, SHAPE, False, guess, clock=lambda: next(times))
-    assert len(calls) == len(labelled_frames().frames) // 3 + 2
+    assert len(calls) == len(labelled_frames().frames) // 2 + 2
+
+
+def test_a_slow_network_is_searched_with_several_frames_of_each_look():
+    wanted = profile('rows=60-140,colour=rgb,scale=1/255')
+    answer, _ = fitted(wanted)
+    times = iter([0.0, 0.024])
+    found = find(answer, SHAPE, False, None, clock=lambda: next(times))
+    assert (found.profile.rows, found.profile.colour) == ((60, 140), 'rgb')
+
+
+def test_a_network_that_is_too_slow_for_a_search_keeps_its_guess():
+    answer, _ = fitted(profile('rows=60-140,colour=hsv,scale=1/127.5,offset=-1'))
+    guess = profile('rows=all,colour=bgr,scale=1/255')
+    times = iter([0.0, 0.2, 0.0, 0.2, 0.0, 0.2])
+    found = find(answer, SHAPE, False, guess, clock=lambda: next(times))
+    assert found.profile == guess
+    assert '200 ms for a frame, too long for a search' in found.doubt
+    for inferred, search in ((None, False), (guess, True)):
+        with pytest.raises(ModelError, match=r'200 ms for a frame.*give --profile'):
+            find(answer, SHAPE, False, inferred, search, clock=lambda: next(times))
+
+
+def test_a_network_that_takes_0_to_255_is_found_where_its_layers_are_unknown():
+    wanted = profile('rows=60-140,colour=rgb,scale=1')
+    answer, _ = fitted(wanted)
+    found = find(answer, SHAPE, None, None)
+    assert (found.profile.rows, found.profile.scale) == ((60, 140), 1.0)
+    assert found.candidates[0].score > 0.9
 
 
 # Folder, the colour that the network's owner uses, and the least score.
