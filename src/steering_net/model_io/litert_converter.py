@@ -39,7 +39,7 @@ from steering_net.vision.preprocessing import (
     preprocess,
 )
 
-CONVERTER_VERSION = 5
+CONVERTER_VERSION = 6
 """Increase it with each change by which the same file gives another LiteRT file or origin."""
 
 MAX_DIFFERENCE = 1e-4

@@ -108,7 +108,10 @@ def _slice(name: str, spans: Any) -> Layer:
     """Return the layer for x[:, rows, columns, :]; NotSupportedError for other slices."""
     spans = spans if isinstance(spans, list) else [spans]
     whole = slice(None)
-    spans = [whole if span is ... else span for span in spans]
+    if ... in spans:
+        # It stands for all the axes that are not named.
+        place = spans.index(...)
+        spans = [*spans[:place], *[whole] * (5 - len(spans)), *spans[place + 1 :]]
     good = 1 <= len(spans) <= 4 and all(
         isinstance(span, slice) and span.step in (None, 1) for span in spans
     )

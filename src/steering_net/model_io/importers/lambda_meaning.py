@@ -331,7 +331,6 @@ def _subscript(value: Any, index: Any) -> Any:
         raise BytecodeError('it takes a part of something else than the frame')
     spans = list(index) if isinstance(index, tuple) else [index]
     whole = slice(None)
-    spans = [whole if span is ... else span for span in spans]
     spans += [whole] * (4 - len(spans))
     good = len(spans) == 4 and all(
         isinstance(span, slice)

@@ -244,6 +244,18 @@ def test_a_network_of_frames_of_any_size_gets_whole_frames(tmp_path):
     assert load_keras(tmp_path / 'net.h5').input_shape == (None, 160, 320, 3)
 
 
+@pytest.mark.parametrize(
+    'spans', [(..., slice(2, 9), slice(None)), (..., slice(3, 7), slice(2, 9), slice(None))]
+)
+def test_an_ellipsis_stands_for_the_axes_that_are_not_named(tmp_path, spans):
+    frame = keras.Input(SHAPE)
+    model = keras.Model(frame, finished(frame[spans]))
+    model.save(tmp_path / 'net.keras')
+    frames = np.random.default_rng(4).random((2, *SHAPE), np.float32)
+    answers = load_keras(tmp_path / 'net.keras')(frames)
+    np.testing.assert_allclose(answers, model(frames), rtol=1e-4, atol=1e-5)
+
+
 def test_sizes_may_be_stored_as_fractions_of_one(tmp_path):
     model = keras.Sequential([keras.Input(SHAPE), L.Conv2D(2, 3), L.Flatten(), L.Dense(1)])
     model.save(tmp_path / 'net.h5')
