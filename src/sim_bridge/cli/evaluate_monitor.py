@@ -132,15 +132,17 @@ def _judge(args: argparse.Namespace, weathers: list[Any], mutants: list[Path]) -
     from steering_net.inference.predictor import load_predictor
     from steering_net.inference.self_check import calibration_of
     from steering_net.vision.camera_model import AUTONOMOUS
+    from steering_net.vision.preprocessing import format_profile
 
     predictor = _load(args, AUTONOMOUS)
     calibration = calibration_of(args.model or 'default')
     if calibration is None:
         raise UsageError(f'{predictor.name} is not calibrated; run it with --calibrate first')
+    profile = format_profile(predictor.profile)
     plan = Plan(args.seconds, args.speed_limit, calibration)
     unknown = [Course(predictor, *pair) for pair in itertools.product(args.tracks, weathers)]
     for path in mutants:
-        mutant = load_predictor(path, args.backend, predictor.profile.name, camera=AUTONOMOUS)
+        mutant = load_predictor(path, args.backend, profile, camera=AUTONOMOUS)
         unknown += [Course(mutant, track) for track in args.tracks]
 
     def drive(courses: list[Course], mode: str, what: str) -> list[Any]:

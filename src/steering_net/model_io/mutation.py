@@ -21,13 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from steering_net.errors import ModelError, one_line
+from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import convert, ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
 from steering_net.model_io.profiles import choose_profile
-from steering_net.vision.preprocessing import Profile, format_profile
+from steering_net.vision.preprocessing import Profile, find_profile, format_profile
 
 DEFAULT_MUTATIONS = (
     'noise:0.4,noise:0.7,noise:1,shuffle:0.02,shuffle:0.05,invert:0.01,invert:0.03,zero:0.05,'
@@ -60,7 +61,10 @@ class Kind:
 
 
 def parse_mutations(text: str) -> list[Mutation]:
-    """Return the mutations of `KIND:AMOUNT,...`; ValueError that lists what is allowed."""
+    """Return the mutations of `KIND:AMOUNT,...`, each once.
+
+    Raises ValueError that lists what is allowed.
+    """
     mutations = []
     for part in text.split(','):
         name, _, number = part.partition(':')
@@ -72,7 +76,8 @@ def parse_mutations(text: str) -> list[Mutation]:
             known = ', '.join(f'{key}:{k.low:g}..{k.high:g}' for key, k in KINDS.items())
             raise ValueError(f'mutations: {part!r} is none; it must be KIND:AMOUNT of {known}')
         mutations.append(Mutation(name, amount))
-    return mutations
+    # Mutations of the same name would have the same files.
+    return list({mutation.name: mutation for mutation in mutations}.values())
 
 
 def mutate(model: Any, mutation: Mutation, seed: int) -> None:
@@ -201,10 +206,11 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
 
 
 def _profile_of(source: Path) -> Profile:
-    """Return the preprocessing of a network, which its mutants have too."""
-    litert = ensure_litert(source)
+    """Return the preprocessing of a network while it drives, which its mutants have too."""
+    found, litert = found_profile(source), ensure_litert(source)
+    wish = find_profile(found.profile) if found else None
     shape = LiteRtModel(litert, source.name).input_shape
-    return choose_profile(None, shape, source, read_origin(litert)).profile
+    return choose_profile(wish, shape, source, read_origin(litert)).profile
 
 
 def write_mutants(source: Path, out: Path, mutations: Sequence[Mutation], seed: int) -> None:

@@ -62,6 +62,8 @@ class Monitor:
         self._is_calibrated = calibration is not None
         for car in self._cars:
             car.check = SelfCheck(predictor, calibration) if calibration else None
+            # What was said of the network before says nothing of this one.
+            car.uncertainty = 0.0
 
     def add(self, number: int, steering_rad: float, now_s: float, is_faulty: bool) -> None:
         """Judge the newest frame of a car, for which the network has answered `steering_rad`.

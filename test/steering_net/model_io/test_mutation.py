@@ -30,6 +30,13 @@ def test_what_is_no_mutation_is_named_with_what_is_allowed(text):
         parse_mutations(f'scale:2,{text}')
 
 
+def test_a_mutation_that_is_named_twice_is_made_once():
+    assert parse_mutations('noise:0.4,zero:0.1,noise:0.40') == [
+        Mutation('noise', 0.4),
+        Mutation('zero', 0.1),
+    ]
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_mutation_changes_the_outputs_and_depends_on_its_seed_alone(kind):
     frames = np.random.default_rng(0).random((4, 16, 32, 3), np.float32) - 0.5
