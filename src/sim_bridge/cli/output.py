@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -12,10 +13,23 @@ from typing import Any
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write the content as indented JSON; other programs never see a half-written file."""
+    """Write the content as indented JSON; other programs never see a half-written file.
+
+    Numbers that are not finite become null, because JSON has none.
+    """
     partial = path.with_name(f'{path.name}.part')
-    partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    partial.write_text(
+        json.dumps(_finite(content), indent=2, allow_nan=False) + '\n', encoding='utf-8'
+    )
     os.replace(partial, path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class StatusLine:

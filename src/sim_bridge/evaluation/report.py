@@ -38,7 +38,8 @@ def unmet(report: Report, requirements: Mapping[str, float]) -> list[str]:
         if name not in numbers:
             raise ValueError(f'--require names {name!r}; the fields are {", ".join(numbers)}')
         value, is_more = numbers[name], name in _MORE_IS_BETTER
-        if value < wanted if is_more else value > wanted:
+        # Not a number, as the recall without failures, meets no requirement.
+        if not (value >= wanted if is_more else value <= wanted):
             bound = 'at least' if is_more else 'at most'
             lines.append(f'{name} is {value:.4g}; required is {bound} {wanted:g}')
     return lines

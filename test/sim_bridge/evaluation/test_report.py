@@ -30,6 +30,12 @@ def test_requirement_that_is_none_is_shown_how_it_should_be(text):
         parse_requirement(text)
 
 
+@pytest.mark.parametrize('text', ['recall_1s_percent=80', 'rmse=0.1'])
+def test_a_figure_that_is_not_known_meets_no_requirement(text):
+    name, wanted = parse_requirement(text)
+    assert unmet({name: float('nan')}, {name: wanted})
+
+
 def test_requirement_of_an_unknown_field_names_the_known():
     with pytest.raises(ValueError, match="'corelation'; the fields are frames, rmse"):
         unmet(REPORT, {'corelation': 1.0})
