@@ -39,8 +39,9 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=[],
         type=Path,
         metavar='CSV',
-        help='as --log, but its labels are the recorded steering without delay, for a road whose '
-        'middle cannot be measured; --label-log and --source do not apply; may be repeated',
+        help='as --log, but no bag, and its labels are the recorded steering without delay, for a '
+        'road whose middle cannot be measured; --label-log and --source do not apply; may be '
+        'repeated',
     )
     add(
         '--bag',
@@ -252,6 +253,10 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         check_range('--samples-per-track', args.samples_per_track, 1)
+        check_range('--samples-per-round', args.samples_per_round, 1)
+        check_range('--rounds', args.rounds, 0)
+        if args.rounds and not args.tracks:
+            raise UsageError('--rounds needs --tracks: the network drives there')
         config = TrainConfig(
             out=args.out,
             name=args.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,13 @@ from sim_bridge.training.visits import visited
 from steering_net.inference.predictor import load_predictor
 from steering_net.training.config import TrainConfig
 from steering_net.training.dataset import Frames
-from steering_net.training.trainer import Trained, check_output, rendered_for, train_on
+from steering_net.training.trainer import (
+    Trained,
+    backup_of,
+    check_output,
+    rendered_for,
+    train_on,
+)
 from steering_net.vision.camera_model import AUTONOMOUS, AUTONOMOUS_CAMERA, find_camera, turned
 
 Rendered = Iterator[tuple[NDArray[np.uint8], float]]
@@ -40,6 +47,8 @@ class Tracks:
         for name, least in (('random_frames', 0), ('driven_frames', 1), ('rounds', 0)):
             if getattr(self, name) < least:
                 raise ValueError(f'{name} must be {least} or greater, not {getattr(self, name)}')
+        if self.rounds and not self.names:
+            raise ValueError(f'{self.rounds} rounds need tracks that the network drives')
 
 
 def train_in_rounds(
@@ -50,7 +59,8 @@ def train_in_rounds(
     The first training uses frames at random places. In each round the last network drives every
     track, which adds frames, and the training goes on from that network. Networks of earlier
     rounds are written to `round-0`, `round-1` and so on in the folder `config.out`. The order of
-    the tracks is random, because the last tenth of them validates.
+    the tracks is random, because the last tenth of them validates. `config.resume` keeps the
+    networks of earlier rounds that are finished.
     """
     notes = [*notes, *_note(tracks)]
     order = np.random.default_rng(config.seed).permutation(len(tracks.names))
@@ -58,16 +68,24 @@ def train_in_rounds(
     stages = [_stage(config, number, tracks.rounds) for number in range(tracks.rounds + 1)]
     for stage in stages:
         check_output(stage)
+    # A later round cannot be finished if this one is not.
+    finished = sum(1 for _ in takewhile(_is_finished, stages[:-1])) if config.resume else 0
     count = len(tracks.names) * tracks.random_frames
     pool = rendered_for(config, _at_random(config, tracks), count)
-    trained = train_on(stages[0], recorded, pool, notes)
-    for number, stage in enumerate(stages[1:], 1):
+    for number, stage in enumerate(stages[:-1], 1):
+        if number > finished:
+            train_on(stage, recorded, pool, notes)
+        model = stage.model_path
         count = len(tracks.names) * tracks.driven_frames
-        frames = rendered_for(config, _driven(config, tracks, trained.model_path, number), count)
+        frames = rendered_for(config, _driven(config, tracks, model, number), count)
         pool = Frames.joined([pool, frames])
-        stage = replace(stage, start_from=(trained.model_path,))
-        trained = train_on(stage, recorded, pool, notes)
-    return trained
+        stages[number] = replace(stages[number], start_from=(model,))
+    return train_on(stages[-1], recorded, pool, notes)
+
+
+def _is_finished(stage: TrainConfig) -> bool:
+    """Whether a training has written all its files; the model card is the last one."""
+    return stage.model_path.with_suffix('.md').is_file() and not backup_of(stage).exists()
 
 
 def _stage(config: TrainConfig, number: int, rounds: int) -> TrainConfig:

@@ -110,7 +110,7 @@ def train_on(
         raise ValueError('there is nothing to train on: name a log, a bag or tracks')
     use_threads(config.threads)
     profile = _below_crop(config)
-    model, history = fit(config, profile, pools, _backup(config))
+    model, history = fit(config, profile, pools, backup_of(config))
     return _write(config, profile, model, history, pools, notes)
 
 
@@ -118,7 +118,8 @@ def _below_crop(config: TrainConfig) -> Profile:
     return find_profile(config.profile).below(CROP_TOP)
 
 
-def _backup(config: TrainConfig) -> Path:
+def backup_of(config: TrainConfig) -> Path:
+    """Return the folder that an unfinished training has left, by which it is resumed."""
     return config.out / f'{config.name}.resume'
 
 
@@ -135,7 +136,7 @@ def use_threads(threads: int) -> None:
 
 
 def _check_backup(config: TrainConfig) -> None:
-    backup = _backup(config)
+    backup = backup_of(config)
     if backup.exists() and not config.resume:
         raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
     # Keras' BackupAndRestore writes the number of completed epochs to this file.

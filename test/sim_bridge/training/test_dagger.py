@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sim_bridge.simulator.expert import TRAIN_SEEDS
+from sim_bridge.training import dagger
 from sim_bridge.training.dagger import Tracks, train_in_rounds
 from steering_net.model_io.model_config import sha256_of
 from steering_net.training.config import TrainConfig
@@ -50,6 +51,22 @@ def test_an_unfinished_round_is_found_before_anything_is_rendered(tmp_path):
     config = TrainConfig(tmp_path)
     with pytest.raises(ValueError, match=r'round-0.*unfinished training'):
         train_in_rounds(config, recorded_for(config, [], []), TRACKS)
+
+
+def test_a_round_that_is_finished_is_not_trained_again(trained, folder, monkeypatch):
+    first = folder / 'round-0' / 'pilotnet.keras'
+    before = sha256_of(first)
+    stages = []
+    monkeypatch.setattr(dagger, 'train_on', lambda stage, *_: stages.append(stage) or trained)
+    config = TrainConfig(folder, epochs=1, steps_per_epoch=1, batch_size=4, resume=True)
+    train_in_rounds(config, recorded_for(config, [], []), TRACKS)
+    assert [(stage.out, stage.start_from) for stage in stages] == [(folder, (first,))]
+    assert sha256_of(first) == before
+
+
+def test_rounds_need_tracks():
+    with pytest.raises(ValueError, match='2 rounds need tracks'):
+        Tracks(rounds=2)
 
 
 @pytest.mark.parametrize('field', ['random_frames', 'driven_frames', 'rounds'])
