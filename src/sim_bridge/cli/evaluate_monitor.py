@@ -17,6 +17,7 @@ from sim_bridge.cli.arguments import (
     track_names,
 )
 from sim_bridge.errors import UsageError
+from sim_bridge.simulator.tracks import TrackName
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         '--known',
         type=track_names,
-        default='0-4',
         metavar='LIST',
-        help='tracks that the network knows and drives; calibrate on other ones than you judge on',
+        help='tracks that the network knows and drives; if not given, 500-507 to calibrate and '
+        '0-4 to judge; judge on other tracks than those of the calibration',
     )
     add(
         '--recording',
@@ -68,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Calibrate and return nothing, or print a line for each drive and return the report."""
+    known = args.known or track_names('500-507' if args.calibrate else '0-4')
     check_range('--seconds', args.seconds, 5.0, 600.0, 's')
     check_speed_limit(args.speed_limit)
     weathers = [check_weather(part) for part in args.weather.split(',')]
@@ -77,9 +79,9 @@ def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         raise UsageError('--recording needs --calibrate')
     mutants = _mutants(args.mutants)
     if args.calibrate:
-        _calibrate(args)
+        _calibrate(args, known)
         return {}
-    return {'monitor': _judge(args, weathers, mutants)}
+    return {'monitor': _judge(args, known, weathers, mutants)}
 
 
 def _mutants(folder: Path | None) -> list[Path]:
@@ -97,7 +99,7 @@ def _load(args: argparse.Namespace, camera: str) -> Any:
     return load_predictor(args.model or 'default', args.backend, args.profile, camera=camera)
 
 
-def _calibrate(args: argparse.Namespace) -> None:
+def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from tqdm import tqdm
 
     from sim_bridge.evaluation.monitor import Course, known_drive, known_recording
@@ -108,7 +110,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     predictor = _load(args, AUTONOMOUS)
     drives = {
         f'track {track}': known_drive(Course(predictor, track), args.seconds, args.speed_limit)
-        for track in tqdm(args.known, desc='calibrating', unit='track', disable=None)
+        for track in tqdm(known, desc='calibrating', unit='track', disable=None)
     }
     for path in args.recording:
         recording = open_recording(path, args.recorded_with)
@@ -125,7 +127,9 @@ def _calibrate(args: argparse.Namespace) -> None:
     print(f'wrote {path}')
 
 
-def _judge(args: argparse.Namespace, weathers: list[Any], mutants: list[Path]) -> dict[str, Any]:
+def _judge(
+    args: argparse.Namespace, known: list[TrackName], weathers: list[Any], mutants: list[Path]
+) -> dict[str, Any]:
     from tqdm import tqdm
 
     from sim_bridge.evaluation.monitor import Course, Plan, judge, lines, watch
@@ -149,8 +153,8 @@ def _judge(args: argparse.Namespace, weathers: list[Any], mutants: list[Path]) -
         shown = tqdm(courses, desc=what, unit='drive', disable=None)
         return [watch(course, plan, mode) for course in shown]
 
-    known = drive([Course(predictor, track) for track in args.known], 'warn', 'known worlds')
+    sound = drive([Course(predictor, track) for track in known], 'warn', 'known worlds')
     watched = drive(unknown, 'warn', 'unknown worlds')
     held = drive(unknown, 'hold', 'unknown worlds, hold')
     print('\n'.join(lines(watched, held)))
-    return judge(known, watched, held)
+    return judge(sound, watched, held)

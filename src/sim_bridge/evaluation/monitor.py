@@ -5,7 +5,8 @@ A known world is an embedded track in clear weather that the network drives. An 
 weather, or its network is mutated. A failure is a lane departure. It counts as foreseen N s ahead
 if the network was unsure at some time of the second that ends N s before it. In known worlds each
 second with an unsure frame is a false positive. Drives are those of the embedded simulator,
-20 frames a simulated second, and every frame is answered before the next one.
+20 frames a simulated second, and every frame is answered before the next one. The speed
+limit holds in curves too: there is no lateral limit.
 """
 
 from __future__ import annotations

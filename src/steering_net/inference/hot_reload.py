@@ -55,9 +55,8 @@ def check(request: Request) -> None:
     path = Path(request.model).expanduser()
     if not path.exists():
         raise ModelError(f'there is no model file {path}')
-    known = (*SUFFIXES, '.tflite')
-    if path.is_file() and path.suffix not in known:
-        raise ModelError(f'{path.name} is none of {", ".join(known)}')
+    if path.is_file() and path.suffix not in SUFFIXES and path.name != 'saved_model.pb':
+        raise ModelError(f'{path.name} is none of {", ".join(SUFFIXES)} and no SavedModel')
 
 
 class Loader:

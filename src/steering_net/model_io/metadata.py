@@ -101,8 +101,8 @@ def _scales_pixels(layers: list[Any]) -> bool:
 
     for layer in layers:
         kind = type(layer).__name__
-        if not layer.trainable:
-            # It resizes the frame.
+        if kind == 'Dense' and not layer.trainable:
+            # It resizes the frame (`importers.resampling`).
             continue
         if kind == 'Rescaling' and np.max(np.abs(layer.scale)) < _SCALES_PIXELS:
             return True

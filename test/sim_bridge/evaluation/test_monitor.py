@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of `evaluate monitor`, and drives with a monitor that stops the car."""
 
+import argparse
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sim_bridge.cli import evaluate, evaluate_monitor
 from sim_bridge.cli.main import main
 from sim_bridge.evaluation.monitor import Course, Plan, Watched, judge, known_drive, watch
 from steering_net.inference.self_check import Calibration, World, calibrate
@@ -117,3 +119,15 @@ def test_bad_input_ends_with_one_line(words, named, capfd, tmp_path, monkeypatch
     line = capfd.readouterr().err
     assert line.count('\n') == 1
     assert named in line
+
+
+@pytest.mark.parametrize('words', [[], ['--known', '3,lake']])
+def test_a_network_is_judged_on_other_tracks_than_those_of_its_calibration(words, monkeypatch):
+    known = []
+    monkeypatch.setattr(evaluate_monitor, '_calibrate', lambda _, tracks: known.append(tracks))
+    monkeypatch.setattr(evaluate_monitor, '_judge', lambda _, tracks, *__: known.append(tracks))
+    parser = argparse.ArgumentParser()
+    evaluate._configure_monitor(parser)
+    for more in (['--calibrate'], []):
+        evaluate_monitor.run(parser.parse_args([*words, *more]))
+    assert set(known[0]).isdisjoint(known[1]) is not bool(words)

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutated networks: what each kind changes, and the files of `sim-bridge mutate`."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from sim_bridge.cli.main import main
 from steering_net.inference.predictor import load_predictor
+from steering_net.model_io import mutation
+from steering_net.model_io.found_profile import FoundProfile
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.model_io.mutation import KINDS, Mutation, mutate, parse_mutations
 
@@ -63,6 +67,18 @@ def test_zeroed_neurons_have_no_input_and_their_share_is_the_amount():
     dead = [int((np.abs(k).reshape(-1, k.shape[-1]).sum(axis=0) == 0.0).sum()) for k in kernels]
     assert sum(dead[:-1]) == 9
     assert dead[-1] == 0
+
+
+def test_mutants_have_the_profile_that_was_measured(monkeypatch, tmp_path):
+    text = 'custom:rows=60-140,colour=bgr,size=16x8'
+    found = FoundProfile(text, 'score 0.90', '', ())
+    monkeypatch.setattr(mutation, 'found_profile', lambda _: found)
+    monkeypatch.setattr(mutation, 'ensure_litert', lambda _: tmp_path / 'net.tflite')
+    monkeypatch.setattr(
+        mutation, 'LiteRtModel', lambda *_: SimpleNamespace(input_shape=(8, 16, 3))
+    )
+    profile = mutation._profile_of(tmp_path / 'net.h5')
+    assert (profile.rows, profile.colour, profile.size) == ((60, 140), 'bgr', (16, 8))
 
 
 def test_a_bad_mutation_ends_the_verb_with_one_line(capfd, tmp_path):
