@@ -99,10 +99,14 @@ def measure(litert: Path, search: bool, name: str) -> FoundProfile:
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as folder:
         out = Path(folder, 'found.json')
         words = [str(litert), '--out', str(out), *(['--search'] if search else [])]
-        run_isolated('steering_net.model_io.found_profile', *words, out=Path(folder))
+        failure = f'{name}: its profile could not be measured'
+        try:
+            run_isolated('steering_net.model_io.found_profile', *words, out=Path(folder))
+        except ModelError as error:
+            raise ModelError(f'{failure} ({error}); give --profile') from error
         found = _read(out)
     if found is None:
-        raise ModelError(f'{name}: its profile could not be measured; give --profile')
+        raise ModelError(f'{failure}; give --profile')
     return found
 
 

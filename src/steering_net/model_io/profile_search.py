@@ -161,7 +161,7 @@ def _without_search(guessed: Candidate | None, frame_s: float) -> Found:
     """Return the inferred profile; ModelError if there is none, or if it is not wanted."""
     slow = f'the network takes {frame_s * 1e3:.0f} ms for a frame, too long for a search'
     if guessed is None:
-        raise ModelError(f'{slow} of its profile; give --profile')
+        raise ModelError(slow)
     reason = f'score {guessed.score:.2f} on frames with known labels'
     doubt = f'profile uncertain: score {guessed.score:.2f}; {slow}; give --profile'
     return Found(guessed.profile, reason, doubt)

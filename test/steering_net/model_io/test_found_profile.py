@@ -94,3 +94,20 @@ def test_a_measurement_that_fails_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'run_isolated', lambda *_, **__: None)
     with pytest.raises(ModelError, match=r'net\.h5: its profile could not be measured'):
         module.measure(tmp_path / 'net.tflite', False, 'net.h5')
+
+    def fail(*_words, **_folders):
+        raise ModelError('too slow')
+
+    monkeypatch.setattr(module, 'run_isolated', fail)
+    with pytest.raises(ModelError, match=r'^net\.h5: its .* \(too slow\); give --profile$'):
+        module.measure(tmp_path / 'net.tflite', False, 'net.h5')
+
+
+def test_a_cache_that_cannot_be_written_does_not_keep_a_network_from_driving(
+    network, tmp_path, asked, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(module, 'write_atomically', full)
+    assert found_profile(network, tmp_path / 'cache').profile == FOUND
