@@ -6,7 +6,7 @@ from typing import Any
 
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.keras_calls import Call, Ref
-from steering_net.model_io.importers.keras_layers import Json, NotSupportedError
+from steering_net.model_io.importers.keras_layers import Json, NotSupportedError, as_dict
 from steering_net.model_io.importers.layers import MERGING, Layer
 
 _TF_KERAS = ('TFOpLambda', 'TensorFlowOpLayer', 'SlicingOpLambda')
@@ -45,13 +45,32 @@ def read_operation(name: str, entry: dict[str, Json], call: Call) -> list[Layer]
         return [_slice(name, arguments[1] if len(arguments) > 1 else None)]
     if operation in _NOTHING:
         return []
-    if operation in _ACTIVATIONS and sum(isinstance(a, Ref) for a in arguments) == 1:
-        return [Layer('Activation', name, {'activation': operation})]
+    if operation in _ACTIVATIONS:
+        return [_activation(name, operation, entry, call)]
     if operation == 'atan':
         return [Layer('Arctan', name)]
     if operation == 'negative':
         return [_rescaling(name, -1.0, 0.0)]
     raise NotSupportedError(f'operation {name} is a {operation}, which is not supported')
+
+
+def _activation(name: str, operation: str, entry: dict[str, Json], call: Call) -> Layer:
+    """Return the layer for an activation function; it takes the frame, and ELU its alpha."""
+    settings = {key: value for key, value in call.named.items() if not isinstance(value, Ref)}
+    if entry['class_name'] not in _TF_KERAS:
+        # An operation of Keras 3 has its settings in its description.
+        settings |= as_dict(entry.get('config'), 'operation')
+    usual = {'name': name, 'alpha': 1.0, 'axis': -1}
+    odd = {
+        k: v for k, v in settings.items() if v is not None and k != 'name' and v != usual.get(k)
+    }
+    others = [value for value in call.arguments if not isinstance(value, Ref)]
+    if operation == 'elu' and set(odd) == {'alpha'} and not others:
+        return Layer('ELU', name, {'alpha': float(odd['alpha'])})
+    if odd or others:
+        told = ', '.join([*odd, *map(str, others)])[:60]
+        raise NotSupportedError(f'operation {name} is a {operation} with {told}')
+    return Layer('Activation', name, {'activation': operation})
 
 
 def _operation(entry: dict[str, Json]) -> str:

@@ -355,7 +355,7 @@ def _called(name: str, values: list[Any], named: dict[str, Any]) -> Any:
         return _combined(values[0], _ARITHMETIC[last], values[1])
     if last in _IDENTITIES:
         return frame
-    if last in _ACTIVATIONS and len(values) == 1:
+    if last in _ACTIVATIONS and len(values) == 1 and set(named) <= {'name'}:
         return frame.after(Function(last))
     if last in ('atan', 'arctan') and len(values) == 1:
         return frame.after(Function('Arctan'))

@@ -256,6 +256,16 @@ def test_an_ellipsis_stands_for_the_axes_that_are_not_named(tmp_path, spans):
     np.testing.assert_allclose(answers, model(frames), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('alpha', [1.0, 0.3])
+def test_an_elu_that_was_called_keeps_its_alpha(tmp_path, alpha):
+    frame = keras.Input(SHAPE)
+    model = keras.Model(frame, finished(keras.ops.elu(frame - 0.5, alpha=alpha)))
+    model.save(tmp_path / 'net.keras')
+    frames = np.random.default_rng(4).random((2, *SHAPE), np.float32)
+    answers = load_keras(tmp_path / 'net.keras')(frames)
+    np.testing.assert_allclose(answers, model(frames), rtol=1e-4, atol=1e-5)
+
+
 def test_sizes_may_be_stored_as_fractions_of_one(tmp_path):
     model = keras.Sequential([keras.Input(SHAPE), L.Conv2D(2, 3), L.Flatten(), L.Dense(1)])
     model.save(tmp_path / 'net.h5')
