@@ -39,20 +39,20 @@ class Caution:
         """`mode` is one of MODES; it limits the action."""
         self._most = {'slow': Action.SLOW, 'hold': Action.HOLD}.get(mode, Action.DRIVE)
         self._action = Action.DRIVE
-        self._sure_s = 0.0
-        self._unsure_s: float | None = None
+        self._last_unsure_s = 0.0
+        self._unsure_since_s: float | None = None
 
     def add(self, uncertainty: float, now_s: float) -> Action:
         """Add a frame; return the action from now on."""
         if uncertainty < UNSURE:
-            self._unsure_s = None
-            if now_s - self._sure_s >= _SURE_AFTER_S:
+            self._unsure_since_s = None
+            if now_s - self._last_unsure_s >= _SURE_AFTER_S:
                 self._action = Action.DRIVE
             return self._action
-        self._sure_s = now_s
-        if self._unsure_s is None:
-            self._unsure_s = now_s
-        is_long = now_s - self._unsure_s >= _HOLD_AFTER_S
+        self._last_unsure_s = now_s
+        if self._unsure_since_s is None:
+            self._unsure_since_s = now_s
+        is_long = now_s - self._unsure_since_s >= _HOLD_AFTER_S
         wanted = Action.HOLD if is_long else Action.SLOW
         self._action = max(self._action, min(wanted, self._most))
         return self._action
