@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='NAMES',
         help='further host names of the page for browsers, as in a.lan,b.lan',
     )
-    add('--model', default='default', help='network: a file, or `default` for the shipped one')
+    add('--model', default='default', help='network: a file or folder, or `default`')
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
