@@ -97,7 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         '--fast',
         action='store_true',
-        help='embedded: simulate the next frame as soon as one is answered',
+        help='embedded: simulate the next frame once one is answered, in simulated time',
     )
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
     add('--one-process', action='store_true', help='run the three nodes in one process')

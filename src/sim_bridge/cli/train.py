@@ -48,7 +48,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=[],
         type=Path,
         metavar='BAG',
-        help='as --log; the label of a frame of a bag is the command with its stamp; may be repeated',
+        help='as --log; a bag frame is labelled with the command of its stamp; may be repeated',
     )
     add(
         '--label-log',
