@@ -67,7 +67,7 @@ class ResponseScheduler:
         self._state = State.WAITING
         self._is_unreadable = False
         self._is_paused = False
-        self._is_lock_step = False
+        self._world_waits = False
         self._nodes_ready = nodes_ready
         self._is_held = is_held
         self._person = person
@@ -103,6 +103,11 @@ class ResponseScheduler:
         return self._is_held or self._person is not None
 
     @property
+    def _is_lock_step(self) -> bool:
+        """Whether lock-step is wanted, which may change, and the world of the simulator waits."""
+        return self._world_waits and self.limits.lock_step
+
+    @property
     def waits_for_nodes(self) -> bool:
         """Whether a telemetry waits for its commands without end, in lock-step."""
         return self._is_lock_step and self._nodes_ready and self.has_waiting
@@ -116,7 +121,7 @@ class ResponseScheduler:
         self, now_s: float, stamp_ns: int, speed_mps: float, *, waits: bool = False
     ) -> None:
         """Take a frame that the nodes will get. waits: the world stands still until the answer."""
-        self._is_lock_step = waits and self.limits.lock_step
+        self._world_waits = waits
         self._measure(now_s, speed_mps)
         self._await_answer(now_s, Kind.FRAME, stamp_ns)
         if self._is_paused:
@@ -176,7 +181,7 @@ class ResponseScheduler:
         The hold comes first. The ages of the nodes' commands are counted all the time, so a car
         that is left to nodes that do not work is braked at once.
         """
-        if command is not None and self._person is None:
+        if command is not None and type(command) is not type(self._person):
             self._motion.forget()
         self._person = command
         return self.expire(now_s)
