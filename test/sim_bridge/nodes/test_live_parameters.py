@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters that change while a node runs: their effect, and the reasons of refusals."""
 
+import time
 from functools import partial
 
 import pytest
@@ -8,9 +9,12 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Float32
 
 from helpers.ros import started_rclpy
+from helpers.talking_simulator import JPEG_HEADER
 from helpers.waiting import wait_for
 from sim_bridge.nodes import annotate, bridge, throttle
 from sim_bridge.nodes.qos import LATCHED
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
 
 
 @pytest.fixture
@@ -149,4 +153,24 @@ def test_rate_of_drawings_changes():
         node = annotate.AnnotateNode()
         assert reasons(node, rate=50.0) == []
         assert node._period_s == 0.02
+        node.destroy_node()
+
+
+@pytest.mark.parametrize('cars', [1, 2])
+def test_frames_of_a_simulator_without_time_have_real_stamps_in_simulated_time(cars):
+    words = ('-p', 'port:=0', '-p', 'use_sim_time:=true', '-p', f'cars:={cars}')
+    with started_rclpy('--log-level', 'error', *words):
+        node = bridge.BridgeNode()
+        session = node._sessions.sessions[0]
+        link = UdacityLink(lambda *_: None)
+        payload = encode_telemetry(Telemetry(0.0, 0.0, 5.0, JPEG_HEADER), CULTURES['en-US'])
+
+        def connect_and_send(now_s):
+            node.connected(now_s, 'simulator', link, is_simulator=True)
+            node.telemetry(now_s, 'simulator', payload)
+
+        before_ns = time.time_ns()
+        node._server.call_soon(connect_and_send)
+        wait_for(lambda: session.stamp_ns, 5.0, 'a frame')
+        assert before_ns <= session.stamp_ns <= time.time_ns()
         node.destroy_node()
