@@ -192,18 +192,21 @@ class ResponseScheduler:
             self.counters.rejected_commands += 1
             return None
         if self._waiting is None or self._waiting.stamp_ns != stamp_ns:
-            if (
-                now_s - self._answered_early.get(stamp_ns, -math.inf)
-                <= self.limits.command_timeout_s
-            ):
-                self._steering_rad = steering_rad
-                self._steering_awaited_since_s = None
+            early_s = self._answered_early.get(stamp_ns, -math.inf)
+            if now_s - early_s <= self.limits.command_timeout_s:
+                self._keep_steering(steering_rad)
             elif stamp_ns not in self._superseded_stamps:
                 self.counters.late_commands += 1
             return None
-        self._waiting.steering_rad = self._steering_rad = steering_rad
-        self._steering_awaited_since_s = None
+        self._waiting.steering_rad = steering_rad
+        self._keep_steering(steering_rad)
         return self._answer_if_complete(now_s)
+
+    def _keep_steering(self, steering_rad: float) -> None:
+        """Keep the newest steering of the network, unless that of a person is the last one."""
+        self._steering_awaited_since_s = None
+        if self._is_held or self._person is None:
+            self._steering_rad = steering_rad
 
     def throttle(self, now_s: float, throttle: float) -> Answer | None:
         """Take a throttle command, -1..1."""
@@ -317,13 +320,11 @@ class ResponseScheduler:
         self, now_s: float, waiting: Waiting, steering_rad: float, throttle: float | None
     ) -> Answer:
         """Answer with this steering and throttle. A throttle of None means to brake."""
-        command = Command(steering_rad, self._pedal(now_s, throttle))
-        return self._answer(now_s, waiting, command)
+        return self._answer(now_s, waiting, Command(steering_rad, self._pedal(now_s, throttle)))
 
     def _pedal(self, now_s: float, throttle: float | None) -> float:
-        if throttle is None:
-            return self._stop_controller.stop(now_s)
-        return self._stop_controller.drive(now_s, throttle)
+        pedals = self._stop_controller
+        return pedals.stop(now_s) if throttle is None else pedals.drive(now_s, throttle)
 
     def _answer(self, now_s: float, waiting: Waiting, command: Command | None) -> Answer:
         self._waiting = None

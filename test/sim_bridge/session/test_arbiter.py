@@ -204,6 +204,15 @@ def test_stale_command_does_not_drive_after_the_server_was_late():
     assert drive.session.driver is Driver.NETWORK
 
 
+def test_bad_telemetry_gets_the_last_steering_of_the_person_not_that_of_the_network():
+    drive = Drive()
+    drive.frames(20, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=-0.2)))
+    drive.tokens -= 1
+    drive.manager.telemetry(drive.now, 'simulator', {'speed': '11.0'}, drive.stamp + 1)
+    drive.until(drive.now + 0.012)
+    assert drive.sent == (-0.2, 0.0)
+
+
 def test_keys_of_the_simulator_come_first():
     drive = Drive()
     drive.is_manual = True
