@@ -205,7 +205,7 @@ def test_stale_command_does_not_drive_after_the_server_was_late():
 
 
 def test_bad_telemetry_gets_the_last_steering_of_the_person_not_that_of_the_network():
-    drive = Drive()
+    drive = Drive(network_s=0.012)
     drive.frames(20, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=-0.2)))
     drive.tokens -= 1
     drive.manager.telemetry(drive.now, 'simulator', {'speed': '11.0'}, drive.stamp + 1)
