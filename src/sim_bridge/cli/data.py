@@ -13,6 +13,7 @@ from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
     check_output_file,
+    check_output_folder,
     check_range,
     seed_range,
 )
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError('there is no data; name a log, a folder, a bag or --tracks A-B')
         check_range('--samples-per-track', args.samples_per_track, 1)
         check_output_file('--json', args.json)
+        check_output_folder('--out', args.out)
         sources = [
             open_source(path, args.recorded_with, args.steering_unit, args.car)
             for path in args.paths
