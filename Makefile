@@ -8,7 +8,7 @@ PIP_TOOLS := 7.6.2
 WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
 # The tests of one file run in one process, the long files first; conftest.py has their order. One
 # process more than the two cores of a small machine, because many tests wait.
-IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadgroup --no-loadscope-reorder
+IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Python compiles a module when it is first imported; to compile all of TensorFlow takes longer.
 INSTALL := $(PIP) install --no-compile --require-hashes

@@ -31,11 +31,8 @@ def pytest_sessionfinish(session):
 
 
 def pytest_collection_modifyitems(items):
-    """Put slow tests first and those with real deadlines last; workers take them file by file."""
+    """Put files with slow tests first, and those with real deadlines last."""
     items.sort(key=lambda item: (is_real_time(item), item.get_closest_marker('slow') is None))
-    for item in items:
-        kind = 'real_time' if is_real_time(item) else 'usual'
-        item.add_marker(pytest.mark.xdist_group(f'{item.path.stem} {kind}'))
 
 
 @pytest.hookimpl(wrapper=True)

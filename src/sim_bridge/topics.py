@@ -158,22 +158,22 @@ TOPICS = {
     TRUE_CROSS_TRACK: Topic(
         type='std_msgs/msg/Float32',
         publishers=('bridge',),
-        meaning='True distance from the centre line, m, left positive; likewise.',
+        meaning='True distance from the centre line, m, left positive; as `ground_truth/odom`.',
     ),
     TRUE_LAPS: Topic(
         type='std_msgs/msg/UInt32',
         publishers=('bridge',),
-        meaning='Number of completed laps; likewise.',
+        meaning='Number of completed laps; as `ground_truth/odom`.',
     ),
     TRUE_LAP_TIME: Topic(
         type='std_msgs/msg/Float32',
         publishers=('bridge',),
-        meaning='Duration of the newest completed lap, s, 0 before the first; likewise.',
+        meaning='Duration of the newest lap, s, 0 before the first; as `ground_truth/odom`.',
     ),
     TRUE_OFF_ROAD: Topic(
         type='std_msgs/msg/Bool',
         publishers=('bridge',),
-        meaning='Whether a wheel is beside the road; likewise.',
+        meaning='Whether a wheel is beside the road; as `ground_truth/odom`.',
     ),
     STEERING_COMMAND: Topic(
         type='sensor_msgs/msg/JointState',

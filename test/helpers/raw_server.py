@@ -92,3 +92,21 @@ class RawServer:
         extended = read(2) if head[1] & 0x7F == 126 else b''
         size = int.from_bytes(extended, 'big') if extended else head[1] & 0x7F
         return Seen(head[0], unmask(head + extended + read(4 + size)))
+
+
+def steer(angle: float, throttle: float) -> bytes:
+    """A command in the words of the simulator."""
+    values = f'"steering_angle":"{angle:.6f}","throttle":"{throttle:.6f}"'
+    return server_text(f'42["steer",{{{values}}}]')
+
+
+class AnsweringServer(RawServer):
+    """Answers every telemetry with the same command."""
+
+    command = steer(0.0, 0.2)
+
+    def _read_frame(self, head: bytes, read: Callable[[int], bytes]) -> Seen:  # type: ignore[override]
+        seen = super()._read_frame(head, read)
+        if seen.head == 0x80 or b'null]' in seen.payload:
+            self.send(self.command)
+        return seen

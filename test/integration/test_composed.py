@@ -14,6 +14,8 @@ from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.preprocessing import decode_jpeg
 
+pytestmark = pytest.mark.real_time
+
 
 class Together(Graph):
     """The graph as one process."""
@@ -26,7 +28,6 @@ class Together(Graph):
             )
 
 
-@pytest.mark.real_time
 def test_nodes_in_one_process_drive_and_end_with_a_halted_car():
     jpegs = [encode_jpeg(one.rgb) for one in samples(TEST_SEEDS[0], 5, np.random.default_rng(1))]
     predictor = load_predictor(camera='autonomous')

@@ -29,6 +29,8 @@ from helpers.waiting import wait_for
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.simulator.expert import TEST_SEEDS
 
+pytestmark = pytest.mark.real_time
+
 MODELS = SOURCE / 'steering_net' / 'models'
 
 
@@ -87,7 +89,6 @@ def test_drive_hands_the_culture_on_to_its_simulator(tmp_path):
     assert report['tokens_lost'] == 0
 
 
-@pytest.mark.real_time
 def test_real_time_drive_has_the_simulators_rate(tmp_path):
     report = drive(tmp_path, '--seconds', 5)
     assert report['telemetry_hz'] < 61.0
@@ -172,7 +173,6 @@ def test_external_simulator_is_served(start, tmp_path):
     assert json.loads(report.read_text(encoding='utf-8'))['answers'] == 1
 
 
-@pytest.mark.real_time
 def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
     report, port = tmp_path / 'report.json', own_port()
     early = subprocess.Popen(

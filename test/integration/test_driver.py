@@ -38,6 +38,8 @@ from steering_net.vehicle import (
     yaw_rate_radps,
 )
 
+pytestmark = pytest.mark.real_time
+
 TRACK = 3
 
 
@@ -124,7 +126,6 @@ def person():
         bridge.wait(10.0)
 
 
-@pytest.mark.real_time
 def test_car_follows_a_twist_until_it_is_silent_and_then_stops(person):
     person.says('cmd_vel', twist(3.0, 0.0), 20.0, until=lambda: person.drives_at(3.0))
     state = person.state()
@@ -172,7 +173,6 @@ class PurePursuit:
         )
 
 
-@pytest.mark.real_time
 def test_planner_that_knows_only_twist_drives_a_stretch_by_the_true_odometry(person):
     off_middle_m, off_road = [], []
     person.node.create_subscription(
@@ -201,7 +201,6 @@ def test_planner_that_knows_only_twist_drives_a_stretch_by_the_true_odometry(per
     assert {pair.key: pair.value for pair in limits[-1].values}['wheelbase_m'] == '2.87'
 
 
-@pytest.mark.real_time
 def test_stamped_twist_reverses_and_a_joystick_takes_over(person):
     backwards = TwistStamped(twist=twist(-1.0, 0.0))
     person.says('cmd_vel_stamped', backwards, 20.0, until=lambda: person.drives_at(1.0))

@@ -24,6 +24,8 @@ from sim_bridge.server import socketio_server
 from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
 
+pytestmark = pytest.mark.real_time
+
 MASK = b'\x01\x02\x03\x04'
 HEAD = (
     'GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {host}\r\n'
@@ -424,7 +426,6 @@ def pouring(echo):
     thread.join()
 
 
-@pytest.mark.real_time
 def test_one_that_sends_without_a_pause_leaves_the_others_their_turn(echo, simulator, pouring):
     started = time.monotonic()
     for _ in range(50):

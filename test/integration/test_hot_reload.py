@@ -22,6 +22,8 @@ from steering_net.inference.predictor import KerasPredictor, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.vision.preprocessing import decode_jpeg
 
+pytestmark = pytest.mark.real_time
+
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]
 PERIOD_S = 1 / 30
 
@@ -97,7 +99,6 @@ def drive(tmp_path, monkeypatch):
         driven.close()
 
 
-@pytest.mark.real_time
 def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(drive, tmp_path):
     old = load_predictor(camera='autonomous')
     path, broken = tmp_path / 'mean.keras', tmp_path / 'broken.tflite'

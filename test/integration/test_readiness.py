@@ -13,6 +13,8 @@ from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 
+pytestmark = pytest.mark.real_time
+
 STEERING, THROTTLE = 'no node publishes cmd/steering', 'no node publishes cmd/throttle'
 
 
@@ -81,7 +83,6 @@ def test_health_names_what_is_missing(bridge):
     assert (caught.value.code, caught.value.read().decode()) == (503, f'{STEERING}, {THROTTLE}\n')
 
 
-@pytest.mark.real_time
 def test_moving_car_is_braked_while_no_nodes_are_there(bridge):
     before = bridge.state()
     simulator = TalkingSimulator(bridge.url())

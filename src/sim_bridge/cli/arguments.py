@@ -30,9 +30,9 @@ def add_recorded_with(parser: argparse.ArgumentParser | argparse._ArgumentGroup)
         type=_camera,
         default='',
         metavar='CAMERA',
-        help=f'camera that took the frames: {_CAMERAS}; if not given, autonomous for a bag, and '
-        'for a log the one of both that has the horizon of its frames. Frames are turned to the '
-        'camera of the network',
+        help=f'camera that took the frames: {_CAMERAS}; if not given: autonomous for a bag; for a '
+        'log it is found by the horizon in its frames. Frames are turned to the camera of the '
+        'network',
     )
 
 
@@ -42,15 +42,16 @@ def add_recording_options(parser: argparse.ArgumentParser | argparse._ArgumentGr
         '--steering-unit',
         choices=tuple(STEERING_UNITS),
         default='',
-        help='unit of the steering in a log; if not given, that of the recorder: 25 degrees, '
-        'right positive. Right is positive in the others too, unless they are called left',
+        help='unit of the steering in a log. recorder: 1 is 25 degrees to the right; degrees, '
+        'radians: right is positive; -left: left is positive; if not given, recorder, unless the '
+        'numbers look like another unit: then the command ends and asks',
     )
     parser.add_argument(
         '--car',
         type=_car,
         default=0,
         metavar='CAR',
-        help='car of a bag with several: its number or its namespace; 0: the only one',
+        help='car to read from a bag of several cars: its number or namespace; 0: the only car',
     )
 
 

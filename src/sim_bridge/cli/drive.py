@@ -77,7 +77,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='NAMES',
         help='further host names of the page for browsers, as in a.lan,b.lan',
     )
-    add('--model', default='default', help='network: a file, or `default` for the shipped one')
+    add('--model', default='default', help='network: a file or folder, or `default`')
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
@@ -97,7 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         '--fast',
         action='store_true',
-        help='embedded: simulate the next frame as soon as one is answered',
+        help='embedded: simulate the next frame once one is answered, in simulated time',
     )
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
     add('--one-process', action='store_true', help='run the three nodes in one process')

@@ -13,7 +13,7 @@ from sim_bridge.recording.frame_folder import check_empty
 def add_recording(parser: argparse.ArgumentParser) -> None:
     """Add the words of drive.py, MODEL and DIR, and --record."""
     add = parser.add_argument
-    add('network', nargs='?', metavar='MODEL', help='network: a file; the same as --model')
+    add('network', nargs='?', metavar='MODEL', help='network; the same as --model')
     add(
         'frames',
         nargs='?',

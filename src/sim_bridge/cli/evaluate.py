@@ -156,7 +156,7 @@ def _add_recording(parser: argparse.ArgumentParser, files: str) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add('--model', help='.keras, .h5 or .tflite file; if not given, the shipped network')
+    add('--model', help='network: a file or folder; if not given, the shipped one')
     add(
         '--compare',
         nargs='+',

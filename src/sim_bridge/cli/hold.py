@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     parser.add_argument('--release', action='store_true', help='let the cars drive on')
     parser.add_argument(
-        '--car', type=int, default=0, metavar='N', help='number of the only car; 0: all cars'
+        '--car', type=int, default=0, metavar='N', help='number of the car; 0: all cars'
     )
 
 

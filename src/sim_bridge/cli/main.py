@@ -48,7 +48,7 @@ VERBS = {
     ),
     'data': ('sim_bridge.cli.data', 'Show what training data holds, with pictures.'),
     'train': ('sim_bridge.cli.train', 'Train a network.'),
-    'mutate': ('sim_bridge.cli.mutate', 'Write mutated networks, which fail on purpose.'),
+    'mutate': ('sim_bridge.cli.mutate', 'Write faulty copies of a network, to test the monitor.'),
     'evaluate': ('sim_bridge.cli.evaluate', 'Measure how well a network steers.'),
     'record': ('sim_bridge.cli.record', 'Record topics to a bag (MCAP).'),
     'replay': ('sim_bridge.cli.replay', 'Publish a bag again, or check a network on it.'),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write mutated copies of a network, which fail on purpose, to test what has to notice it.
+"""Write faulty (mutated) copies of a network, which test the monitor of the steering node.
 
 Each copy is a normal network: a .keras, a .tflite and a .json file. `sim-bridge evaluate monitor
 --mutants DIR` drives with them.

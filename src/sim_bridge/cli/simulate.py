@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--url', default='ws://127.0.0.1:4567', help='server to connect to, ws://HOST:PORT')
     add('--track', default='0', metavar='TRACK', help=TRACK_HELP)
     add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
-    add('--list-tracks', action='store_true', help='print the tracks that there are, and end')
+    add('--list-tracks', action='store_true', help='print the names of the tracks and exit')
     add('--laps', type=int, default=0, metavar='N', help='end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add('--fast', action='store_true', help='simulate the next frame as soon as one is answered')
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--report', type=Path, metavar='FILE', help='also write the report to this JSON file')
     add('--status', action='store_true', help='print four JSON lines per second, the report last')
     add('--when-ready', action='store_true', help='connect when the bridge has all its nodes')
-    add('--when-recorded', action='store_true', help='connect when it has a recorder too')
+    add('--when-recorded', action='store_true', help='as --when-ready, and a recorder')
 
 
 def run(args: argparse.Namespace) -> int:

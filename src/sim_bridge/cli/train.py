@@ -32,7 +32,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=[],
         type=Path,
         metavar='CSV',
-        help='driving log beside its IMG folder, that folder, or a bag; may be repeated',
+        help='recording: a driving log, the folder with its images, or a bag; may be repeated',
     )
     add(
         '--log-as-steered',
@@ -49,7 +49,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=[],
         type=Path,
         metavar='BAG',
-        help='bag: its frames, each with the command that carries its stamp; may be repeated',
+        help='as --log; a bag frame is labelled with the command of its stamp; may be repeated',
     )
     add(
         '--label-log',
@@ -87,8 +87,8 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         type=int,
         default=0,
         metavar='N',
-        help='after the first training, N times: the network drives each track, frames of where '
-        'it came are added with the steering of the expert, and it is trained further (DAgger)',
+        help='after the first training, N times: let the network drive each track, add the frames '
+        'that it saw with the steering of the expert, and train it further (DAgger)',
     )
     add(
         '--samples-per-round',

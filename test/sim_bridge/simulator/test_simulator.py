@@ -4,36 +4,19 @@
 import argparse
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.raw_server import OPEN, RawServer, Seen, server_text
+from helpers.raw_server import OPEN, AnsweringServer, RawServer, server_text
 from sim_bridge.cli import simulate as verb
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.simulator import run as simulate
 from sim_bridge.simulator.track import make_track
-
-
-def steer(angle: float, throttle: float) -> bytes:
-    values = f'"steering_angle":"{angle:.6f}","throttle":"{throttle:.6f}"'
-    return server_text(f'42["steer",{{{values}}}]')
-
-
-class AnsweringServer(RawServer):
-    """Answers every telemetry with the same command."""
-
-    command = steer(0.0, 0.2)
-
-    def _read_frame(self, head: bytes, read: Callable[[int], bytes]) -> Seen:  # type: ignore[override]
-        seen = super()._read_frame(head, read)
-        if seen.head == 0x80 or b'null]' in seen.payload:
-            self.send(self.command)
-        return seen
 
 
 @pytest.fixture
@@ -238,36 +221,3 @@ def test_signal_ends_it_with_a_report(answering: AnsweringServer, tmp_path: Path
     timer.start()
     assert verb.run(parsed(['--url', answering.url, '--report', str(path)])) == 0
     assert json.loads(path.read_text())['track'] == 0
-
-
-@pytest.mark.real_time
-@pytest.mark.parametrize(('faults', 'each'), [('', 1), ('drop:1', 0), ('duplicate:1', 2)])
-def test_faults_change_how_often_a_frame_reaches_the_server(
-    answering: AnsweringServer, faults: str, each: int
-) -> None:
-    options = SimulatorOptions(answering.url, seconds=1.0, faults=parse_faults(faults))
-    frames = simulate(options)['frames']
-    assert frames > 0
-    # Some of the last frames may still be on their way.
-    assert each * frames - 20 <= answering.telemetries() <= each * frames
-
-
-@pytest.mark.real_time
-def test_a_delay_slows_the_telemetry_down(answering: AnsweringServer) -> None:
-    """Two tokens, each of which takes 100 ms: at most 20 telemetries a second."""
-    simulate(SimulatorOptions(answering.url, seconds=1.0, faults=parse_faults('delay:100ms')))
-    assert 2 <= answering.telemetries() <= 24
-
-
-@pytest.mark.real_time
-def test_broken_and_abandoned_connections_are_opened_anew(answering: AnsweringServer) -> None:
-    plan = parse_faults('disconnect:300ms,half-open:500ms')
-    simulate(SimulatorOptions(answering.url, seconds=1.4, faults=plan))
-    assert 5 <= len(answering.requests) <= 8
-
-
-def test_second_simulator_comes_and_goes(answering: AnsweringServer) -> None:
-    plan = parse_faults('second:500ms/200ms')
-    simulate(SimulatorOptions(answering.url, seconds=1.4, faults=plan))
-    assert len(answering.requests) == 3
-    assert answering.messages().count(b'1') == 3
