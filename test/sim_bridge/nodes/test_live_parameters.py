@@ -40,6 +40,7 @@ def test_law_and_gains_change_while_driving(throttle_node):
 
 def test_steering_is_subscribed_to_while_curves_have_a_limit(throttle_node):
     node, change = throttle_node
+    assert change(lateral_acceleration_limit=0.0) == []
     assert node.count_subscribers('vehicle/steering_angle') == 0
     assert change(lateral_acceleration_limit=2.0) == []
     assert node.count_subscribers('vehicle/steering_angle') == 1
