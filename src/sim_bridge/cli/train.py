@@ -10,6 +10,7 @@ from pathlib import Path
 from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
+    check_output_folder,
     check_range,
     track_names,
 )
@@ -252,6 +253,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         check_range('--samples-per-track', args.samples_per_track, 1)
+        check_output_folder('--out', args.out)
         config = TrainConfig(
             out=args.out,
             name=args.name,
