@@ -187,7 +187,7 @@ def test_planner_that_knows_only_twist_drives_a_stretch_by_the_true_odometry(per
     planner = PurePursuit(person.node)
     wait_for(lambda: person.hears(0.1) or planner.heard, 10.0, 'odometry')
     start_m = planner.s_m
-    wait_for(lambda: person.hears(0.1) or planner.s_m - start_m > 40.0, 60.0, 'a stretch')
+    wait_for(lambda: person.hears(0.1) or planner.s_m - start_m > 20.0, 60.0, 'a stretch')
     person.node.destroy_subscription(planner.subscription)
     odometry = planner.heard[-1]
     assert odometry.twist.twist.linear.x == pytest.approx(planner.SPEED_MPS, abs=0.5)

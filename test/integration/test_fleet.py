@@ -77,7 +77,8 @@ def test_figures_of_a_fleet_add_up_and_name_the_car_that_is_not_ready():
 def fleet():
     words = [f'cars:={CARS}']
     patient = ['command_timeout:=0.5', 'stop_timeout:=2.0']
-    with Graph(bridge=words + patient, steering=words, throttle=words) as graph:
+    straight = ['lateral_acceleration_limit:=0.0']
+    with Graph(bridge=words + patient, steering=words, throttle=words + straight) as graph:
         yield graph
 
 

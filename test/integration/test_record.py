@@ -37,6 +37,8 @@ from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.topics import RECORDED_TOPICS
 from steering_net.vision.preprocessing import decode_jpeg
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture(scope='module')
 def frames():

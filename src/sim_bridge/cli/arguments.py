@@ -168,6 +168,17 @@ def check_output_file(option: str, path: Path | None) -> None:
         raise UsageError(f'{option}: {path} cannot be written; change its permissions')
 
 
+def check_output_folder(option: str, path: Path | None) -> None:
+    """Raise UsageError unless the folder exists or can be created; for use before the work."""
+    if path is None:
+        return
+    there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise UsageError(f'{option}: {there} is a file; name a folder')
+    if not os.access(there, os.W_OK):
+        raise UsageError(f'{option}: {there} cannot be written to; change its permissions')
+
+
 def _car(text: str) -> int | str:
     is_name = re.fullmatch(r'/?[A-Za-z]\w*(/\w+)*', text)
     if not is_name and not (text.isdecimal() and int(text) <= MAX_CARS):

@@ -13,6 +13,7 @@ from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
     check_output_file,
+    check_output_folder,
     check_range,
     seed_range,
 )
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         lines,
         open_source,
         open_track,
+        stems_of,
         write_pictures,
     )
 
@@ -65,18 +67,20 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError('there is no data; name a log, a folder, a bag or --tracks A-B')
         check_range('--samples-per-track', args.samples_per_track, 1)
         check_output_file('--json', args.json)
+        check_output_folder('--out', args.out)
         sources = [
             open_source(path, args.recorded_with, args.steering_unit, args.car)
             for path in args.paths
         ]
         sources += [open_track(seed, args.samples_per_track) for seed in args.tracks or ()]
         reports = [figures(source) for source in sources]
-        for source, report in zip(sources, reports, strict=True):
+        stems = stems_of([source.recording for source in sources])
+        for source, report, stem in zip(sources, reports, stems, strict=True):
             print('\n'.join(lines(report)))
-            for file in write_pictures(source, args.out) if args.out else ():
+            for file in write_pictures(source, args.out, stem) if args.out else ():
                 print(f'  picture   {file}')
             if args.locate:
-                report['places'] = _located(source.recording, args.out)
+                report['places'] = _located(source.recording, args.out, stem)
         if args.json:
             write_json(args.json, {'sources': reports})
     except (OSError, ValueError, RuntimeError) as error:
@@ -85,14 +89,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _located(recording: Recording, folder: Path | None) -> list[dict[str, Any]]:
+def _located(recording: Recording, folder: Path | None, stem: str) -> list[dict[str, Any]]:
     """Place a recording on a track, print the result, and return it."""
     from sim_bridge.mapping import report
     from sim_bridge.mapping.placement import locate, see
-    from sim_bridge.recording.summary import stem_of
 
     places = locate(recording, see(recording))
     print('\n'.join(report.lines(places)))
-    for file in report.write(folder, stem_of(recording), recording, places) if folder else ():
+    for file in report.write(folder, stem, recording, places) if folder else ():
         print(f'  file      {file}')
     return report.figures(places)

@@ -20,6 +20,7 @@ from sim_bridge.cli.arguments import (
     add_recording_options,
     add_speed_limit,
     check_output_file,
+    check_output_folder,
     check_range,
     check_speed_limit,
     check_weather,
@@ -55,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         required = dict(map(parse_requirement, args.require))
         check_output_file('--json', args.json)
+        check_output_folder('--out', getattr(args, 'out', None))
         if args.kind == 'monitor':
             reports = evaluate_monitor.run(args)
         else:

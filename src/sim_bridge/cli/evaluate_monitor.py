@@ -10,6 +10,7 @@ from typing import Any
 
 from sim_bridge.cli.arguments import (
     add_recorded_with,
+    add_recording_options,
     add_speed_limit,
     check_range,
     check_speed_limit,
@@ -44,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='with --calibrate: a recording is a further known world; may be repeated',
     )
     add_recorded_with(parser)
+    add_recording_options(parser)
     add(
         '--tracks',
         type=track_names,
@@ -113,7 +115,7 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
         for track in tqdm(known, desc='calibrating', unit='track', disable=None)
     }
     for path in args.recording:
-        recording = open_recording(path, args.recorded_with)
+        recording = open_recording(path, args.recorded_with, args.steering_unit, args.car)
         drives[str(path)] = known_recording(_load(args, recording.camera), recording)
     calibration = calibrate(list(drives.values()), predictor.sha256)
     path = write_calibration(args.model or 'default', calibration)

@@ -7,7 +7,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import add_recording_options, check_output_file, check_range
+from sim_bridge.cli.arguments import (
+    add_recording_options,
+    check_output_file,
+    check_output_folder,
+    check_range,
+)
 from sim_bridge.errors import UsageError
 
 _BESIDE = Path()
@@ -45,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         if video and video.suffix.lower() != '.mp4':
             raise UsageError(f'--mp4 is {video}; it must end with .mp4')
         check_output_file('--mp4', video)
+        check_output_folder('--csv', args.csv)
         if args.fps is not None:
             check_range('--fps', args.fps, 1.0, 240.0, '1/s')
         bag = open_bag(args.recording, args.car, args.steering_unit)

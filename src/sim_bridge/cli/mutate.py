@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import check_model
+from sim_bridge.cli.arguments import check_model, check_output_folder
 from sim_bridge.errors import UsageError
 
 
@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         check_model('--model', args.model)
+        check_output_folder('--out', args.out)
         try:
             mutations = parse_mutations(args.mutations)
         except ValueError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
+    check_output_folder,
     check_range,
     track_names,
 )
@@ -257,6 +258,7 @@ def run(args: argparse.Namespace) -> int:
         check_range('--rounds', args.rounds, 0)
         if args.rounds and not args.tracks:
             raise UsageError('--rounds needs --tracks: the network drives there')
+        check_output_folder('--out', args.out)
         config = TrainConfig(
             out=args.out,
             name=args.name,

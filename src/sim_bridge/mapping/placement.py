@@ -26,11 +26,14 @@ from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import acting_steering_rad, runs
 from steering_net.vehicle import REAR_AXLE_M, Pose, curvature_1pm
 
-SHORTEST_M = 150.0
+SHORTEST_M = 240.0
 _WORST_COST = 0.35
 _LEAST_MARGIN = 8.0
 """Logarithm of how much more likely the best path must be than any other."""
 _LEAST_CORRELATION = 0.6
+# Where the road has sharp curves, recorded drives correlate by 0.8 and more, and drives on hills
+# of another course by up to 0.78.
+_SHARP_1PM, _LEAST_SHARP_CORRELATION = 0.03, 0.8
 _MOST_OFF_ROAD = 0.05
 _BESIDE_ROAD_M = 1.0
 
@@ -173,10 +176,12 @@ def _choose(along_m: Series, steered: Series) -> tuple[tuple[str, bool, Found], 
 
 def _doubt(placement: Placement) -> str:
     """Return the reason why a placement cannot be trusted, '' if it can."""
-    if placement.correlation < _LEAST_CORRELATION:
+    is_sharp = np.std(placement.course.curvature_1pm) > _SHARP_1PM
+    needed = _LEAST_SHARP_CORRELATION if is_sharp else _LEAST_CORRELATION
+    if placement.correlation < needed:
         return (
             f'the curvature of {placement.track} correlates with the driven one by only '
-            f'{placement.correlation:.2f}; {_LEAST_CORRELATION} is needed'
+            f'{placement.correlation:.2f}; {needed} is needed'
         )
     off_road = np.mean(beyond_road_m(placement) > _BESIDE_ROAD_M)
     if off_road > _MOST_OFF_ROAD:

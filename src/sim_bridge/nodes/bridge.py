@@ -178,15 +178,23 @@ class BridgeNode(Node):
 
     def telemetry(self, now_s: float, key: str, payload: object) -> None:
         """Take a telemetry, and publish its frame."""
-        received_ns = self.get_clock().now().nanoseconds
-        driven = self._sessions.telemetry(now_s, key, payload, received_ns)
+        driven = self._sessions.telemetry(now_s, key, payload, self._received_ns())
         if driven is not None:
             session, frame = driven
-            if self._simulated_time is not None and frame.time_ns is not None:
+            if self._simulated_time is not None:
                 self._simulated_time.publish(
                     Clock(clock=conversions.time_message(session.stamp_ns))
                 )
             self._cars[session].publish(now_s, frame, session.stamp_ns)
+
+    def _received_ns(self) -> int:
+        """Return the time of receipt, ns.
+
+        With `use_sim_time` it is real time if the node's clock depends on this very time, or has
+        not started. So a simulator that sends no time gives stamps and a clock too.
+        """
+        ros_ns = 0 if self._simulated_time else self.get_clock().now().nanoseconds
+        return ros_ns or time.time_ns()
 
     def expire(self, now_s: float) -> None:
         """Send the answers whose deadlines have passed."""

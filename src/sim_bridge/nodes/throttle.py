@@ -65,9 +65,11 @@ class CarThrottle:
         self.speeds = 0
         self._limit_mps = controller.limit_mps
         self._factor = 1.0
+        self._has_monitor = False
         self._clock = clock
         self._node = node
         self._speed_topic = prefix + topics.SPEED
+        self._factor_topic = prefix + topics.SPEED_FACTOR
         self._publisher = node.create_publisher(Float32, prefix + topics.THROTTLE_COMMAND, NEWEST)
         self._limits = node.create_publisher(Float32, prefix + topics.ACTIVE_SPEED_LIMIT, LATCHED)
         self._take_limit = on_limit
@@ -75,7 +77,7 @@ class CarThrottle:
         self._angles: Subscription | None = None
         node.create_subscription(Float32, self._speed_topic, self._on_speed, NEWEST)
         node.create_subscription(Float32, prefix + topics.SPEED_LIMIT, self._on_limit, NEWEST)
-        node.create_subscription(Float32, prefix + topics.SPEED_FACTOR, self._on_factor, LATCHED)
+        node.create_subscription(Float32, self._factor_topic, self._on_factor, LATCHED)
         node.create_subscription(String, prefix + topics.DRIVER, self._on_driver, LATCHED)
         self.update()
 
@@ -100,6 +102,20 @@ class CarThrottle:
         elif not self.controller.uses_steering and self._angles is not None:
             self._node.destroy_subscription(self._angles)
             self._angles = None
+
+    def end_factor(self) -> None:
+        """Apply the whole limit if the node that asked for a share of it has ended.
+
+        Its successor may run without a monitor, and would never publish a factor.
+        """
+        # Not a node whose message came before its publisher was known.
+        had_monitor, self._has_monitor = (
+            self._has_monitor,
+            self._node.count_publishers(self._factor_topic) > 0,
+        )
+        if had_monitor and not self._has_monitor:
+            self._factor = 1.0
+            self.set_limit(self._limit_mps)
 
     def publish_limit(self) -> None:
         """Publish the speed limit that applies."""
@@ -190,6 +206,7 @@ class ThrottleNode(Node):
     def _publish_diagnostics(self) -> None:
         """Publish diagnostics, and the limit again so that plots show a line, not a point."""
         for car in self._cars:
+            car.end_factor()
             car.publish_limit()
         self._diagnostics.publish(
             [

@@ -3,18 +3,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sim_bridge.recording.bag import Offer, Record, stamp_ns
 from sim_bridge.recording.storage import BagError
-from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND, THROTTLE, without_car
+from sim_bridge.topics import (
+    COMPRESSED_FRAME,
+    PERSON_COMMAND,
+    SPEED,
+    STEERING_COMMAND,
+    THROTTLE,
+    without_car,
+)
 from steering_net.data.driving_log import recorder_row
 
-FRAME_TOPICS = (COMPRESSED_FRAME, SPEED, THROTTLE, STEERING_COMMAND)
+FRAME_TOPICS = (COMPRESSED_FRAME, SPEED, THROTTLE, STEERING_COMMAND, PERSON_COMMAND)
 """Topics of a drive that this writer needs."""
 
 _LOG = 'driving_log.csv'
+_WAITING_ROWS = 20
+"""Rows that wait for their frame or for a person's command: topics are not read in step."""
+
+
+@dataclass
+class _Row:
+    """A row of the log until it is written: empty name, frame not here yet; None, no command."""
+
+    name: str = ''
+    steering_rad: float | None = None
+    speed_mps: float = 0.0
+    throttle: float = 0.0
+    is_by_person: bool = False
 
 
 def check_empty(folder: Path) -> None:
@@ -40,14 +61,15 @@ def unused_image(folder: Path, stamp: int, prefix: str = '') -> Path:
 class FrameFolder:
     """Writer of one folder, with the methods of `BagWriter`.
 
-    A frame is written when it comes, and its row in the log when its command comes.
+    A frame is written when it comes, its row in the log 20 frames later or at the end. The command
+    of a row is that of the person or planner if one drove, else that of the network.
     """
 
     def __init__(self, path: Path) -> None:
         """Create the folder. Raises BagError if it holds something or cannot be created."""
         self.messages = 0
         self._path = path
-        self._names: dict[int, str] = {}
+        self._rows: dict[int, _Row] = {}
         self._values = {SPEED: 0.0, THROTTLE: 0.0}
         self._types: dict[str, str] = {}
         check_empty(path)
@@ -69,24 +91,41 @@ class FrameFolder:
         self._types[name] = message_type
 
     def write(self, topic: str, time_ns: int, cdr: bytes) -> None:
-        """Write a frame, or the row of the frame that a command answers."""
+        """Write a frame, or keep a value for the rows of the log."""
         record = Record(topic, self._types[topic], time_ns, cdr)
         if record.is_of(COMPRESSED_FRAME):
             image = record.frame()
             path = unused_image(self._path, stamp_ns(image))
             path.write_bytes(image.data.tobytes())
-            self._names[stamp_ns(image)] = path.name
+            self._row(stamp_ns(image)).name = path.name
             self.messages += 1
-        elif record.is_of(STEERING_COMMAND):
+        elif record.is_of(STEERING_COMMAND) or record.is_of(PERSON_COMMAND):
             stamp, steering_rad = record.command()
-            if name := self._names.pop(stamp, ''):
-                speed_mps, throttle = self._values[SPEED], self._values[THROTTLE]
-                self._log.write(recorder_row(name, steering_rad, throttle, speed_mps))
+            row, is_by_person = self._row(stamp), record.is_of(PERSON_COMMAND)
+            if is_by_person or not row.is_by_person:
+                row.steering_rad, row.is_by_person = steering_rad, is_by_person
+                row.speed_mps, row.throttle = self._values[SPEED], self._values[THROTTLE]
         else:
             for name in self._values:
                 if record.is_of(name):
                     self._values[name] = record.number()
 
     def close(self) -> None:
-        """Close the log. Frames without a command have no row."""
-        self._log.close()
+        """Write the last rows and close the log. Frames without a command have no row."""
+        with self._log:
+            self._write_rows(0)
+
+    def _row(self, stamp: int) -> _Row:
+        """Return the row of the frame with this stamp, ns, a new one if it is the first."""
+        row = self._rows.setdefault(stamp, _Row())
+        self._write_rows(_WAITING_ROWS)
+        return row
+
+    def _write_rows(self, waiting: int) -> None:
+        """Write the oldest rows, so that this many wait."""
+        while len(self._rows) > waiting:
+            row = self._rows.pop(next(iter(self._rows)))
+            if row.name and row.steering_rad is not None:
+                self._log.write(
+                    recorder_row(row.name, row.steering_rad, row.throttle, row.speed_mps)
+                )

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,16 +102,23 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f'  speed     {slow:.1f} to {fast:.1f} m/s{rate}'
 
 
-def stem_of(recording: Recording) -> str:
-    """Return the beginning of the names of files about a recording."""
-    return '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+def stems_of(recordings: Sequence[Recording]) -> list[str]:
+    """Return the beginning of the names of files about each recording; no two are the same."""
+    stems: list[str] = []
+    for recording in recordings:
+        stem = '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+        numbered = (f'{stem}_{number}' for number in itertools.count(2))
+        stems.append(stem if stem not in stems else next(n for n in numbered if n not in stems))
+    return stems
 
 
-def write_pictures(source: Source, folder: Path) -> list[Path]:
-    """Write a histogram of the steering, and sample frames if there are any; return the paths."""
+def write_pictures(source: Source, folder: Path, stem: str) -> list[Path]:
+    """Write a histogram of the steering, and sample frames if there are any; return the paths.
+
+    Their names begin with `stem`.
+    """
     recording = source.recording
     folder.mkdir(parents=True, exist_ok=True)
-    stem = stem_of(recording)
     files = [folder / f'{stem}_histogram.png']
     steering = {'recorded': recording.steering_rad, 'smoothed': recording.target_rad}
     degrees = {name: np.degrees(rad) for name, rad in steering.items()}

@@ -67,7 +67,7 @@ class ResponseScheduler:
         self._state = State.WAITING
         self._is_unreadable = False
         self._is_paused = False
-        self._is_lock_step = False
+        self._world_waits = False
         self._nodes_ready = nodes_ready
         self._is_held = is_held
         self._person = person
@@ -103,6 +103,11 @@ class ResponseScheduler:
         return self._is_held or self._person is not None
 
     @property
+    def _is_lock_step(self) -> bool:
+        """Whether lock-step is wanted, which may change, and the world of the simulator waits."""
+        return self._world_waits and self.limits.lock_step
+
+    @property
     def waits_for_nodes(self) -> bool:
         """Whether a telemetry waits for its commands without end, in lock-step."""
         return self._is_lock_step and self._nodes_ready and self.has_waiting
@@ -116,7 +121,7 @@ class ResponseScheduler:
         self, now_s: float, stamp_ns: int, speed_mps: float, *, waits: bool = False
     ) -> None:
         """Take a frame that the nodes will get. waits: the world stands still until the answer."""
-        self._is_lock_step = waits and self.limits.lock_step
+        self._world_waits = waits
         self._measure(now_s, speed_mps)
         self._await_answer(now_s, Kind.FRAME, stamp_ns)
         if self._is_paused:
@@ -176,7 +181,7 @@ class ResponseScheduler:
         The hold comes first. The ages of the nodes' commands are counted all the time, so a car
         that is left to nodes that do not work is braked at once.
         """
-        if command is not None and self._person is None:
+        if command is not None and type(command) is not type(self._person):
             self._motion.forget()
         self._person = command
         return self.expire(now_s)
@@ -187,18 +192,21 @@ class ResponseScheduler:
             self.counters.rejected_commands += 1
             return None
         if self._waiting is None or self._waiting.stamp_ns != stamp_ns:
-            if (
-                now_s - self._answered_early.get(stamp_ns, -math.inf)
-                <= self.limits.command_timeout_s
-            ):
-                self._steering_rad = steering_rad
-                self._steering_awaited_since_s = None
+            early_s = self._answered_early.get(stamp_ns, -math.inf)
+            if now_s - early_s <= self.limits.command_timeout_s:
+                self._keep_steering(steering_rad)
             elif stamp_ns not in self._superseded_stamps:
                 self.counters.late_commands += 1
             return None
-        self._waiting.steering_rad = self._steering_rad = steering_rad
-        self._steering_awaited_since_s = None
+        self._waiting.steering_rad = steering_rad
+        self._keep_steering(steering_rad)
         return self._answer_if_complete(now_s)
+
+    def _keep_steering(self, steering_rad: float) -> None:
+        """Keep the newest steering of the network, unless that of a person is the last one."""
+        self._steering_awaited_since_s = None
+        if self._is_held or self._person is None:
+            self._steering_rad = steering_rad
 
     def throttle(self, now_s: float, throttle: float) -> Answer | None:
         """Take a throttle command, -1..1."""
@@ -312,13 +320,11 @@ class ResponseScheduler:
         self, now_s: float, waiting: Waiting, steering_rad: float, throttle: float | None
     ) -> Answer:
         """Answer with this steering and throttle. A throttle of None means to brake."""
-        command = Command(steering_rad, self._pedal(now_s, throttle))
-        return self._answer(now_s, waiting, command)
+        return self._answer(now_s, waiting, Command(steering_rad, self._pedal(now_s, throttle)))
 
     def _pedal(self, now_s: float, throttle: float | None) -> float:
-        if throttle is None:
-            return self._stop_controller.stop(now_s)
-        return self._stop_controller.drive(now_s, throttle)
+        pedals = self._stop_controller
+        return pedals.stop(now_s) if throttle is None else pedals.drive(now_s, throttle)
 
     def _answer(self, now_s: float, waiting: Waiting, command: Command | None) -> Answer:
         self._waiting = None

@@ -47,8 +47,8 @@ _ASK_ROWS, _ASK_SHARE, _LARGEST_DEGREES = 3, 0.02, 90.0
 # close to each other.
 _FAR_S, _CLOSE_S = 5.0, 2.0
 _JUMP_ROWS = 10
-# A log with more such steps is not in the order of time.
-_ODD_STEPS, _ODD_SHARE = 6, 0.1
+# A log with more such steps, or with hardly any others, is not in the order of time.
+_ODD_STEPS, _ODD_SHARE, _MOST_SHARE = 6, 0.1, 0.7
 
 
 class LogError(ValueError):
@@ -298,7 +298,8 @@ def _leave_out_jumps(log: Log, lines: Sequence[int]) -> None:
 def _jumps(times_s: Series) -> Iterator[tuple[int, float]]:
     """Yield place and step, s, of the times that are far from those before and after them."""
     odd_steps = int(np.sum(np.abs(np.diff(times_s)) > _FAR_S))
-    if odd_steps > max(_ODD_STEPS, _ODD_SHARE * len(times_s)) or np.isnan(times_s).any():
+    most = min(max(_ODD_STEPS, _ODD_SHARE * len(times_s)), _MOST_SHARE * (len(times_s) - 1))
+    if odd_steps > most or np.isnan(times_s).any():
         return
     last_s = times_s[0]
     for place, time_s in enumerate(times_s):

@@ -18,6 +18,8 @@ _HOLD_AFTER_S = 0.4
 """Time for which a network has to be unsure without a break before the car is held."""
 _SURE_AFTER_S = 2.0
 """Time for which a network has to be sure before the car drives on as before."""
+_LONGEST_STEP_S = 0.2
+"""Longest time that counts between two frames: a pause shows neither doubt nor certainty."""
 
 
 class Action(IntEnum):
@@ -39,11 +41,21 @@ class Caution:
         """`mode` is one of MODES; it limits the action."""
         self._most = {'slow': Action.SLOW, 'hold': Action.HOLD}.get(mode, Action.DRIVE)
         self._action = Action.DRIVE
-        self._last_unsure_s = 0.0
+        self._last_s: float | None = None
+        self._watched_s = self._last_unsure_s = 0.0
         self._unsure_since_s: float | None = None
 
     def add(self, uncertainty: float, now_s: float) -> Action:
-        """Add a frame; return the action from now on."""
+        """Add a frame; return the action from now on.
+
+        A clock that was set back counts as no time.
+        """
+        passed_s = 0.0 if self._last_s is None else now_s - self._last_s
+        self._last_s = now_s
+        self._watched_s += max(0.0, min(passed_s, _LONGEST_STEP_S))
+        return self._judge(uncertainty, self._watched_s)
+
+    def _judge(self, uncertainty: float, now_s: float) -> Action:
         if uncertainty < UNSURE:
             self._unsure_since_s = None
             if now_s - self._last_unsure_s >= _SURE_AFTER_S:

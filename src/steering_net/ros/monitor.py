@@ -7,11 +7,12 @@ the monitor delays no command.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from std_msgs.msg import Float32
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool
 
 from steering_net.errors import ModelError
@@ -19,6 +20,7 @@ from steering_net.inference.caution import MODES, SLOW_FACTOR, UNSURE, Action, C
 from steering_net.inference.predictor import PredictionError, Predictor
 from steering_net.inference.self_check import SelfCheck, calibration_of
 from steering_net.ros.parameters import Parameter
+from steering_net.ros.readiness import LATCHED
 
 PARAMETER = Parameter(
     'monitor',
@@ -28,14 +30,11 @@ PARAMETER = Parameter(
     choices=MODES,
 )
 _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-_LATCHED = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
 _PERIOD_S = 0.04
 """Frames that follow each other faster are not judged, which saves time of the processor."""
 _WARNING_PERIOD_S = 5.0
+_HOLD_AGAIN_S = 0.5
+"""Time after which the bridge is asked again for a hold that it has not confirmed."""
 
 
 class Monitor:
@@ -47,18 +46,24 @@ class Monitor:
         self._is_calibrated = False
 
     def check(self, model: str) -> None:
-        """Raise ModelError if the monitor must act, but has no calibration of this network."""
-        if self.mode not in ('slow', 'hold'):
+        """Raise ModelError if the monitor must act, but has no calibration of this network.
+
+        A calibration that cannot be read is refused in every mode but `off`.
+        """
+        if self.mode == 'off' or calibration_of(model) is not None:
             return
-        if calibration_of(model) is None:
+        if self.mode in ('slow', 'hold'):
             raise ModelError(
                 f'monitor is {self.mode}, but the network {model} is not calibrated: set it to '
                 f'warn, or run `sim-bridge evaluate monitor --calibrate --model {model}`'
             )
 
     def watch(self, model: str, predictor: Predictor) -> None:
-        """Watch this network from now on; without a calibration nothing is measured."""
-        calibration = calibration_of(model)
+        """Watch this network from now on; without a calibration nothing is measured.
+
+        Raises ModelError, and goes on as before, for a calibration that cannot be read.
+        """
+        calibration = None if self.mode == 'off' else calibration_of(model)
         self._is_calibrated = calibration is not None
         for car in self._cars:
             car.check = SelfCheck(predictor, calibration) if calibration else None
@@ -107,20 +112,23 @@ class _CarMonitor:
         self._judged_s = float('-inf')
         self._message = Float32()
         self._uncertainties = node.create_publisher(Float32, f'{prefix}uncertainty', _QUEUE)
-        self._factors = node.create_publisher(Float32, f'{prefix}speed_factor', _LATCHED)
+        self._factors = node.create_publisher(Float32, f'{prefix}speed_factor', LATCHED)
         self._factors.publish(Float32(data=1.0))
-        self._hold = node.create_client(SetBool, f'{prefix}hold') if mode == 'hold' else None
+        self._is_held = False
+        self._wants_hold = False
+        self._asked_s = float('-inf')
+        if mode == 'hold':
+            self._hold = node.create_client(SetBool, f'{prefix}hold')
+            node.create_subscription(Bool, f'{prefix}hold/active', self._on_held, LATCHED)
 
     def add(self, steering_rad: float, now_s: float, is_faulty: bool) -> None:
         if self.check is None or 0.0 <= now_s - self._judged_s < _PERIOD_S:
             return
         self._judged_s = now_s
-        try:
-            self.uncertainty = self.check.uncertainty(steering_rad, now_s)
-        except PredictionError:
-            is_faulty = True
-        if is_faulty:
-            self.uncertainty = 1.0
+        self.uncertainty = 1.0
+        if not is_faulty:
+            with contextlib.suppress(PredictionError):
+                self.uncertainty = self.check.uncertainty(steering_rad, now_s)
         self._message.data = self.uncertainty
         self._uncertainties.publish(self._message)
         action = self._caution.add(self.uncertainty, now_s)
@@ -130,12 +138,20 @@ class _CarMonitor:
             )
         if action is not self._action:
             self._act(action)
+        if self._wants_hold and not 0.0 <= now_s - self._asked_s < _HOLD_AGAIN_S:
+            self._asked_s = now_s
+            self._hold.call_async(SetBool.Request(data=True))
 
     def _act(self, action: Action) -> None:
         was_driving, self._action = self._action is Action.DRIVE, action
         if was_driving or action is Action.DRIVE:
             factor = 1.0 if action is Action.DRIVE else SLOW_FACTOR
             self._factors.publish(Float32(data=factor))
-        if action is Action.HOLD and self._hold is not None:
+        if action is Action.HOLD:
             self._node.get_logger().error(f'{self._name} is held: the network is unsure')
-            self._hold.call_async(SetBool.Request(data=True))
+        self._wants_hold = action is Action.HOLD and not self._is_held
+
+    def _on_held(self, message: Bool) -> None:
+        """Note that the bridge holds the car: until then it may die with the request."""
+        self._is_held = bool(message.data)
+        self._wants_hold = self._wants_hold and not self._is_held

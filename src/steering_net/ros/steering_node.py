@@ -11,14 +11,12 @@ and replaces the current one between two frames.
 
 import sys
 import time
-from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import cv2
-import numpy as np
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import SetParametersResult
@@ -28,7 +26,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
-from steering_net.errors import ImageError
+from steering_net.errors import ImageError, ModelError
 from steering_net.inference.hot_reload import Loader, Outcome, Request, check
 from steering_net.inference.output_monitor import Level, OutputMonitor
 from steering_net.inference.predictor import (
@@ -39,6 +37,7 @@ from steering_net.inference.predictor import (
     load_predictor,
 )
 from steering_net.ros.executor import PRIVATE_ERRORS, take
+from steering_net.ros.image_message import to_rgb
 from steering_net.ros.monitor import PARAMETER as MONITOR
 from steering_net.ros.monitor import Monitor
 from steering_net.ros.parameters import Parameter, declare
@@ -59,7 +58,6 @@ _QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _WARNING_PERIOD_S = 5.0
 _DIAGNOSTICS_PERIOD_S = 1.0
 _SWAP_PERIOD_S = 0.05
-_BYTES_PER_PIXEL = {'rgb8': 3, 'bgr8': 3, 'rgba8': 4, 'bgra8': 4, 'mono8': 1}
 _LEVELS = {
     Level.OK: DiagnosticStatus.OK,
     Level.WARN: DiagnosticStatus.WARN,
@@ -191,8 +189,8 @@ class SteeringNode(Node):
         return predictor
 
     def _drive_with(self, predictor: Predictor, model: str) -> None:
-        self._predictor = predictor
         self._monitor.watch(model, predictor)
+        self._predictor = predictor
         self._batches: BatchPredictor | None = None
         # In a batch there is no newest frame that the network could see again.
         is_single = self._count == 1 or self._monitor.is_watching
@@ -225,12 +223,19 @@ class SteeringNode(Node):
         try:
             rgb, frame = self._read(message)
             steering_rad = self._predictor.predict(rgb)
-        except (ImageError, PredictionError) as error:
+        except ImageError as error:
             self._drop(error)
+        except PredictionError as error:
+            self._drop(error)
+            self._judge(car, message.header, 0.0)
         else:
             self._steer(car, steering_rad, message.header, frame, started)
-            now_s = _seconds(message.header)
-            self._monitor.add(self._cars.index(car), steering_rad, now_s, self._outputs.is_faulty)
+            self._judge(car, message.header, steering_rad)
+
+    def _judge(self, car: CarTopics, header: Header, steering_rad: float) -> None:
+        """Let the monitor judge the newest frame, after its command was sent."""
+        number, now_s = self._cars.index(car), _seconds(header)
+        self._monitor.add(number, steering_rad, now_s, self._outputs.is_faulty)
 
     def _waiting(self, besides: CarTopics) -> Iterator[tuple[CarTopics, CompressedImage | Image]]:
         """The waiting frames of the other cars."""
@@ -309,11 +314,16 @@ class SteeringNode(Node):
             self._swap_timer.cancel()
 
     def _take_over(self, request: Request, predictor: Predictor) -> None:
+        try:
+            self._monitor.check(request.model)
+            self._drive_with(predictor, request.model)
+        except ModelError as error:
+            self._refuse(Outcome(request, None, str(error)))
+            return
         self.get_logger().info(
             f'{_described(predictor)} drives from now on, camera {predictor.view}'
         )
         self._driving, self._refused = request, ''
-        self._drive_with(predictor, request.model)
         self._outputs.forget()
 
     def _refuse(self, outcome: Outcome) -> None:
@@ -369,22 +379,6 @@ def _seconds(header: Header) -> float:
 
 def _described(predictor: Predictor) -> str:
     return f'{predictor.name} ({predictor.sha256[:12]}), profile {predictor.profile.name}'
-
-
-def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
-    """Return an Image as uint8 (H, W, 3) RGB; ImageError if it is no such picture."""
-    pixel = _BYTES_PER_PIXEL.get(message.encoding)
-    if pixel is None:
-        raise ImageError(f'image encoding {message.encoding!r} is not supported')
-    width = message.width * pixel
-    if message.step < width or len(message.data) != message.step * message.height or not width:
-        raise ImageError(f'the image data does not fit its size, {len(message.data)} bytes')
-    if message.step > width:
-        # No cv_bridge gets padded rows right.
-        rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-        message.data, message.step = array('B', rows[:, :width].tobytes()), width
-    rgb: Rgb = bridge.imgmsg_to_cv2(message, 'rgb8')
-    return rgb
 
 
 def main(args: list[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from sim_bridge.cli.arguments import (
     check_cars,
     check_model,
     check_output_file,
+    check_output_folder,
     check_port,
     check_range,
     check_speed_limit,
@@ -83,3 +84,14 @@ def test_network_is_the_shipped_one_or_exists(tmp_path):
     check_model('--model', str(tmp_path))
     with pytest.raises(UsageError, match=r'^--model: there is no file .*none\.keras; name'):
         check_model('--model', str(tmp_path / 'none.keras'))
+
+
+def test_output_folder_is_checked_before_the_work_begins(tmp_path):
+    check_output_folder('--out', None)
+    check_output_folder('--out', tmp_path)
+    check_output_folder('--out', tmp_path / 'new' / 'inner')
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / 'file').touch()
+    for path in (tmp_path / 'file', tmp_path / 'file' / 'inner'):
+        with pytest.raises(UsageError, match=f'--out: {tmp_path}/file is a file; name a folder'):
+            check_output_folder('--out', path)

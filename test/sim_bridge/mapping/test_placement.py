@@ -127,6 +127,12 @@ def test_a_drive_somewhere_else_is_not_placed(steering, reason):
         on_map(recording_of(steering(count), np.full(count, SPEED_MPS)))
 
 
+def test_a_drive_on_hills_like_the_jungle_is_not_placed_there():
+    """The pieces of road are like those of the jungle, so that a short drive nearly fits."""
+    recording, *_ = driven(course_of(open_track('hills:44')), 360.0, 300.0, offset_m=0.0)
+    assert 'correlates with the driven one by' in placed(recording).reason
+
+
 def test_short_runs_and_recordings_without_speed_are_not_placed(courses):
     recording, *_ = driven(courses['jungle'], 0.0, 60.0)
     assert 'it is 59 m long' in placed(recording).reason
@@ -198,6 +204,6 @@ def test_locate_prints_why_a_recording_has_no_place(tmp_path):
     (tmp_path / 'frames.csv').write_text('\n'.join(rows), encoding='utf-8')
     done = run_verb('data', str(tmp_path), '--locate', '--json', str(tmp_path / 'out.json'))
     assert done.returncode == 0
-    assert 'on a map  rows 0-39 not placed: it is 35 m long; it must be 150 m' in done.stdout
+    assert 'on a map  rows 0-39 not placed: it is 35 m long; it must be 240 m' in done.stdout
     written = json.loads((tmp_path / 'out.json').read_text(encoding='utf-8'))
     assert written['sources'][0]['places'][0]['rows'] == [0, 40]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters that change while a node runs: their effect, and the reasons of refusals."""
 
+import time
 from functools import partial
 
 import pytest
@@ -8,8 +9,12 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Float32
 
 from helpers.ros import started_rclpy
+from helpers.talking_simulator import JPEG_HEADER
 from helpers.waiting import wait_for
 from sim_bridge.nodes import annotate, bridge, throttle
+from sim_bridge.nodes.qos import LATCHED
+from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
 
 
 @pytest.fixture
@@ -40,14 +45,22 @@ def test_law_and_gains_change_while_driving(throttle_node):
 
 def test_steering_is_subscribed_to_while_curves_have_a_limit(throttle_node):
     node, change = throttle_node
-    assert node.count_subscribers('vehicle/steering_angle') == 0
-    assert change(lateral_acceleration_limit=2.0) == []
-    assert node.count_subscribers('vehicle/steering_angle') == 1
     (car,) = node._cars
+
+    def wait_for_subscribers(number):
+        # The graph learns of a subscription a moment later.
+        topic = 'vehicle/steering_angle'
+        wait_for(lambda: node.count_subscribers(topic) == number, 5.0, f'{number} subscribers')
+
+    wait_for_subscribers(1)
+    assert change(lateral_acceleration_limit=0.0) == []
+    wait_for_subscribers(0)
+    assert change(lateral_acceleration_limit=2.0) == []
+    wait_for_subscribers(1)
     car.controller.steering_rad = 0.4
     assert car.controller.throttle(6.0, 0.0) < 0.0
     assert change(lateral_acceleration_limit=0.0) == []
-    assert node.count_subscribers('vehicle/steering_angle') == 0
+    wait_for_subscribers(0)
     assert car.controller.throttle(6.0, 0.0) > 0.0
 
 
@@ -102,15 +115,33 @@ def test_the_monitor_takes_a_share_of_the_limit_whatever_the_limit_becomes(throt
     assert node.get_parameter('speed_limit').value == 5.0
 
 
+def test_share_of_the_limit_ends_with_the_node_that_asked_for_it(throttle_node):
+    node, _ = throttle_node
+    (car,) = node._cars
+    monitor = node.create_publisher(Float32, 'speed_factor', LATCHED)
+    car._on_factor(Float32(data=0.4))
+
+    def limit_mps():
+        node._publish_diagnostics()
+        return car.controller.limit_mps
+
+    assert limit_mps() == pytest.approx(0.4 * 6.7), 'its publisher may not be known yet'
+    wait_for(lambda: node.count_publishers('speed_factor'), 5.0, 'its publisher')
+    assert limit_mps() == pytest.approx(0.4 * 6.7)
+    node.destroy_publisher(monitor)
+    wait_for(lambda: limit_mps() == pytest.approx(6.7), 5.0, 'the whole limit')
+
+
 def test_timeouts_of_the_bridge_change_while_it_drives():
     with started_rclpy('--log-level', 'error', '-p', 'port:=0'):
         node = bridge.BridgeNode()
         (session,) = node._sessions.sessions
         assert reasons(node, stop_timeout=0.8, command_timeout=0.2, joy_timeout=1.0) == []
-        wait_for(lambda: session._limits.command_timeout_s == 0.2, 5.0, 'the server')
+        # The parameters are set one after the other.
+        wait_for(lambda: session._arbiter.timeouts.joystick_s == 1.0, 5.0, 'the server')
+        assert session._limits.command_timeout_s == 0.2
         assert session._scheduler.limits is session._limits
         assert session._limits.stop_timeout_s == 0.8
-        assert session._arbiter.timeouts.joystick_s == 1.0
         (reason,) = reasons(node, stop_timeout=0.1)
         assert 'must not be shorter than command_timeout_s (0.2)' in reason
         assert node.get_parameter('stop_timeout').value == 0.8
@@ -122,4 +153,24 @@ def test_rate_of_drawings_changes():
         node = annotate.AnnotateNode()
         assert reasons(node, rate=50.0) == []
         assert node._period_s == 0.02
+        node.destroy_node()
+
+
+@pytest.mark.parametrize('cars', [1, 2])
+def test_frames_of_a_simulator_without_time_have_real_stamps_in_simulated_time(cars):
+    words = ('-p', 'port:=0', '-p', 'use_sim_time:=true', '-p', f'cars:={cars}')
+    with started_rclpy('--log-level', 'error', *words):
+        node = bridge.BridgeNode()
+        session = node._sessions.sessions[0]
+        link = UdacityLink(lambda *_: None)
+        payload = encode_telemetry(Telemetry(0.0, 0.0, 5.0, JPEG_HEADER), CULTURES['en-US'])
+
+        def connect_and_send(now_s):
+            node.connected(now_s, 'simulator', link, is_simulator=True)
+            node.telemetry(now_s, 'simulator', payload)
+
+        before_ns = time.time_ns()
+        node._server.call_soon(connect_and_send)
+        wait_for(lambda: session.stamp_ns, 5.0, 'a frame')
+        assert before_ns <= session.stamp_ns <= time.time_ns()
         node.destroy_node()

@@ -8,7 +8,7 @@ from sim_bridge.recording.bag import Offer, command_cdr
 from sim_bridge.recording.frame_folder import FrameFolder
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.recording.storage import BagError
-from sim_bridge.topics import STEERING_COMMAND, TOPICS
+from sim_bridge.topics import PERSON_COMMAND, STEERING_COMMAND, TOPICS
 
 
 def test_frames_are_named_by_time_and_the_log_has_their_commands(tmp_path):
@@ -32,6 +32,34 @@ def test_frames_are_named_by_time_and_the_log_has_their_commands(tmp_path):
         [steering_rad(number) for number in range(FRAMES - 1)], abs=1e-6
     )
     assert recording.frame_names[1] == images[1].name
+
+
+def test_a_command_that_is_read_before_its_frame_has_its_row(tmp_path):
+    """The recorder reads topic after topic, so a frame may come after its command."""
+    writer = FrameFolder(tmp_path)
+    for topic, _ in messages(0):
+        writer.add_topic(topic, TOPICS[topic].type, Offer())
+    for number in range(FRAMES):
+        for topic, cdr in reversed(list(messages(number))):
+            writer.write(topic, 0, cdr)
+    writer.close()
+    assert len(open_recording(tmp_path)) == FRAMES
+
+
+def test_the_log_has_the_commands_of_the_person_who_drove(tmp_path):
+    writer = FrameFolder(tmp_path)
+    for topic in (*(topic for topic, _ in messages(0)), PERSON_COMMAND):
+        writer.add_topic(topic, TOPICS[topic].type, Offer())
+    for number in range(4):
+        sent = list(messages(number))
+        person = (PERSON_COMMAND, command_cdr(START_NS + number * PERIOD_NS, 0.25))
+        if number in (1, 2):  # Before and after the command of the network.
+            sent.insert(len(sent) - number + 1, person)
+        for topic, cdr in sent:
+            writer.write(topic, 0, cdr)
+    writer.close()
+    wanted = [steering_rad(0), 0.25, 0.25, steering_rad(3)]
+    assert open_recording(tmp_path).steering_rad.tolist() == pytest.approx(wanted, abs=1e-6)
 
 
 def test_frames_of_one_millisecond_are_all_kept(tmp_path):

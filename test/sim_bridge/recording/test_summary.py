@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from helpers.processes import run_verb
-from sim_bridge.recording.summary import figures, lines, open_source, open_track, write_pictures
+from sim_bridge.recording.summary import (
+    figures,
+    lines,
+    open_source,
+    open_track,
+    stems_of,
+    write_pictures,
+)
 
 NAME = r'C:\Users\me\IMG\center_2020_01_01_00_00_00_{:03}.jpg'
 
@@ -50,13 +57,19 @@ def test_a_given_camera_is_not_looked_for(log):
 
 
 def test_pictures_show_what_there_is(log, tmp_path):
-    histogram, frames = write_pictures(open_source(log), tmp_path / 'out')
+    histogram, frames = write_pictures(open_source(log), tmp_path / 'out', 'log')
     assert cv2.imread(str(histogram)) is not None
     # Every frame is shown at twice its size, three in a row.
     assert cv2.imread(str(frames)).shape[1] == 3 * 640
     for image in (log.parent / 'IMG').iterdir():
         image.unlink()
-    assert len(write_pictures(open_source(log), tmp_path / 'out')) == 1
+    assert len(write_pictures(open_source(log), tmp_path / 'out', 'log')) == 1
+
+
+def test_recordings_in_folders_of_one_name_have_files_of_their_own(log):
+    twice = open_source(log).recording
+    stem = f'{log.parent.name}_driving_log'
+    assert stems_of([twice, twice, twice]) == [stem, f'{stem}_2', f'{stem}_3']
 
 
 def test_embedded_track_is_a_source():

@@ -122,6 +122,16 @@ def test_joystick_comes_before_a_topic_and_its_button_gives_the_car_back():
     assert drive.drivers == [Driver.TWIST, Driver.JOYSTICK, Driver.TWIST]
 
 
+def test_topic_begins_without_the_speed_error_of_before_the_joystick():
+    drive = Drive()
+    drive.frames(600, lambda: drive.say(Driver.TWIST, Motion(5.2)))
+    assert drive.sent[1] > 0.25
+    drive.frames(5, lambda: drive.say(Driver.JOYSTICK, Pedals(0.0, 0.0)))
+    drive.session.release_joystick(drive.now)
+    drive.frames(3, lambda: drive.say(Driver.TWIST, Motion(5.2)))
+    assert drive.sent[1] == pytest.approx(0.1, abs=0.02)
+
+
 def test_hold_comes_before_the_joystick():
     drive = Drive()
     drive.frames(5)
@@ -192,6 +202,15 @@ def test_stale_command_does_not_drive_after_the_server_was_late():
     drive.tokens -= 1
     drive.send()
     assert drive.session.driver is Driver.NETWORK
+
+
+def test_bad_telemetry_gets_the_last_steering_of_the_person_not_that_of_the_network():
+    drive = Drive(network_s=0.012)
+    drive.frames(20, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=-0.2)))
+    drive.tokens -= 1
+    drive.manager.telemetry(drive.now, 'simulator', {'speed': '11.0'}, drive.stamp + 1)
+    drive.until(drive.now + 0.012)
+    assert drive.sent == (-0.2, 0.0)
 
 
 def test_keys_of_the_simulator_come_first():

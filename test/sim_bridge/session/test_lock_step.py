@@ -9,6 +9,7 @@ from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command, encode_telemetry
+from sim_bridge.session.arbiter import SourceTimeouts
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
@@ -98,6 +99,15 @@ def test_car_is_braked_when_a_node_has_died_and_drives_on_with_the_next_one(driv
     drive.commands()
     drive.later(0.05)
     assert drive.sent() == [(0.1, 0.5)]
+
+
+def test_waiting_frame_is_answered_when_lock_step_is_switched_off(drive):
+    drive.frame()
+    drive.later(3.0)
+    assert drive.sent() == []
+    drive.session.set_limits(Limits(), SourceTimeouts())
+    drive.later(0.05)
+    assert len(drive.sent()) == 1
 
 
 def test_hold_does_not_wait(drive):

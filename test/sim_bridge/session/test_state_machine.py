@@ -53,11 +53,13 @@ class Traffic(RuleBasedStateMachine):
     """The world around the sessions: it keeps the tokens' books and reads every answer."""
 
     cars = 1
+    limits = LIMITS
+    waits = '0'
 
     @initialize()
     def start(self):
         self.now = 1000.0
-        self.manager = SessionManager(LIMITS, inspect_image, self.cars)
+        self.manager = SessionManager(self.limits, inspect_image, self.cars)
         self.simulators = {}
         self.connections = 0
         self.stamp = 0
@@ -140,7 +142,8 @@ class Traffic(RuleBasedStateMachine):
     def telemetry(self, name, speed):
         if name in self.simulators and self.simulators[name].tokens:
             self.simulators[name].speed_mps = speed
-        self.spend(name, ZEROS | {'speed': f'{speed / MPS_PER_MPH:.4f}', 'image': JPEG})
+        fields = {'speed': f'{speed / MPS_PER_MPH:.4f}', 'image': JPEG}
+        self.spend(name, ZEROS | fields | {'waits': self.waits})
 
     @rule(name=NAMES, payload=st.sampled_from([{}, [], 'x', 7, {'speed': 'nan'}, NO_JPEG]))
     def bad_packet(self, name, payload):
@@ -248,7 +251,8 @@ class Traffic(RuleBasedStateMachine):
         if getattr(self, 'simulators', None):
             driving = sum(session.state is not None for session in self.manager.sessions)
             assert driving == min(len(self.simulators), self.cars)
-            assert self.manager.next_deadline() < math.inf
+            is_lock_step = self.limits.lock_step
+            assert self.manager.next_deadline() < math.inf or is_lock_step
 
 
 class FleetTraffic(Traffic):
@@ -257,8 +261,25 @@ class FleetTraffic(Traffic):
     cars = 2
 
 
+class LockStepTraffic(Traffic):
+    """The same with two simulators that wait for the commands, until the nodes have died."""
+
+    cars = 2
+    limits = Limits(lock_step=True)
+    waits = '1'
+
+    @precondition(lambda self: self.simulators)
+    @rule()
+    def everybody_is_answered_in_the_end(self):
+        for session in self.manager.sessions:
+            session.set_nodes_ready(self.now, False)
+        super().everybody_is_answered_in_the_end()
+
+
 SETTINGS = settings(max_examples=150, stateful_step_count=60, deadline=None)
 TestTraffic = Traffic.TestCase
 TestTraffic.settings = SETTINGS
 TestFleetTraffic = FleetTraffic.TestCase
 TestFleetTraffic.settings = SETTINGS
+TestLockStepTraffic = LockStepTraffic.TestCase
+TestLockStepTraffic.settings = SETTINGS

@@ -36,3 +36,19 @@ def test_a_car_that_is_released_is_not_held_again_before_the_network_was_sure():
 def test_the_mode_limits_what_a_car_does(mode):
     most = {'off': Action.DRIVE, 'warn': Action.DRIVE, 'slow': Action.SLOW, 'hold': Action.HOLD}
     assert actions(mode, [(0.9, 3.0)]) == [most[mode]]
+
+
+def test_clock_that_is_set_back_delays_neither_the_hold_nor_its_end():
+    caution = Caution('hold')
+    caution.add(0.9, 5000.0)
+    held = [caution.add(0.9, 0.1 * step) for step in range(7)]
+    assert held[-1] is Action.HOLD
+    free = [caution.add(0.1, 0.1 * step) for step in range(23)]
+    assert free[-1] is Action.DRIVE
+
+
+def test_pause_is_neither_doubt_nor_certainty():
+    caution = Caution('hold')
+    assert caution.add(0.9, 1.0) is Action.SLOW
+    assert caution.add(0.9, 60.0) is Action.SLOW
+    assert caution.add(0.1, 120.0) is Action.SLOW

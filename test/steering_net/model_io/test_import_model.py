@@ -157,7 +157,7 @@ def test_an_import_replaces_one_before_but_not_if_it_fails(tmp_path, import_here
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     (tmp_path / 'bad.h5').write_bytes(b'\x89HDF\r\n\x1a\n')
     args = verb.argparse.Namespace(
-        sources=[tmp_path / 'bad.h5'], out=tmp_path / 'out.keras', profile=''
+        sources=[tmp_path / 'bad.h5'], out=tmp_path / 'out.keras', profile='', output=''
     )
     assert verb.run(args) == 2
     told = capsys.readouterr().err

@@ -27,7 +27,7 @@ from helpers.waiting import wait_for
 from steering_net.errors import ImageError
 from steering_net.inference.predictor import default_model, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.ros.steering_node import to_rgb
+from steering_net.ros.image_message import to_rgb
 from steering_net.vision.preprocessing import decode_jpeg
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the monitor does when the network is unsure, over real DDS in one process."""
+
+from itertools import count
+
+import pytest
+import rclpy
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool
+
+from helpers.ros import started_node
+from helpers.waiting import wait_for
+from steering_net.errors import ModelError
+from steering_net.inference.predictor import PredictionError
+from steering_net.ros.monitor import Monitor
+from steering_net.ros.readiness import LATCHED
+
+
+class Unsure:
+    """A check that finds every frame unknown, or fails."""
+
+    def __init__(self, error=None):
+        self.error = error
+
+    def uncertainty(self, _steering_rad, _now_s):
+        if self.error:
+            raise self.error
+        return 0.9
+
+
+class Bridge:
+    """The service `hold` and the topic `hold/active` of a bridge; deaf, it does not react."""
+
+    def __init__(self, node):
+        self.is_deaf, self.requests = True, []
+        self.active = node.create_publisher(Bool, 'hold/active', LATCHED)
+        self.service = node.create_service(SetBool, 'hold', self.hold)
+
+    def hold(self, request, response):
+        self.requests.append(request.data)
+        if not self.is_deaf:
+            self.active.publish(Bool(data=request.data))
+        return response
+
+
+@pytest.fixture
+def node():
+    with started_node('monitored') as started:
+        yield started
+
+
+def watching(node, check):
+    monitor = Monitor(node, [''], 'hold')
+    (car,) = monitor._cars
+    car.check = check
+    wait_for(car._hold.service_is_ready, 10.0, 'the service')
+    return monitor, car
+
+
+def spin(node, condition, what):
+    def spun():
+        rclpy.spin_once(node, timeout_sec=0.02)
+        return condition()
+
+    wait_for(spun, 10.0, what)
+
+
+def test_hold_is_asked_for_until_the_bridge_confirms_it_and_not_after_a_release(node):
+    bridge = Bridge(node)
+    monitor, car = watching(node, Unsure())
+    frames = count()
+
+    def frame():
+        monitor.add(0, 0.1, 0.05 * next(frames), False)
+
+    spin(node, lambda: frame() or len(bridge.requests) >= 2, 'a second request')
+    bridge.is_deaf = False
+    spin(node, lambda: frame() or car._is_held, 'the hold')
+    bridge.active.publish(Bool(data=False))
+    spin(node, lambda: not car._is_held, 'the release')
+    asked = len(bridge.requests)
+    for _ in range(100):
+        frame()
+        rclpy.spin_once(node, timeout_sec=0.001)
+    assert len(bridge.requests) == asked
+
+
+@pytest.mark.parametrize(
+    ('check', 'is_faulty'), [(Unsure(PredictionError('nan')), False), (None, True)]
+)
+def test_output_that_is_no_number_is_as_unsure_as_can_be(node, check, is_faulty):
+    Bridge(node)
+    monitor, car = watching(node, check or Unsure())
+    monitor.add(0, 0.0, 1.0, is_faulty)
+    assert car.uncertainty == 1.0
+
+
+def test_calibration_that_cannot_be_read_is_refused_before_the_network_drives(node, tmp_path):
+    model = tmp_path / 'net.keras'
+    model.with_suffix('.monitor.json').write_text('{')
+    with pytest.raises(ModelError, match='is no calibration of the monitor'):
+        Monitor(node, [''], 'warn').check(str(model))
+    Monitor(node, [''], 'off').check(str(model))
