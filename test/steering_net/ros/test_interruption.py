@@ -59,8 +59,8 @@ interruption.then(lambda: print('reaction'))
 
 def test_signal_ends_a_system_call_that_waits_as_long_as_it_raises():
     text = """
-print('started', flush=True)
 try:
+    print('started', flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print('interrupted')
