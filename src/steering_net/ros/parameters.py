@@ -39,6 +39,7 @@ class Parameter:
             name=self.name,
             description=self.description,
             read_only=self.read_only,
+            dynamic_typing='off' in self.choices,
             additional_constraints=f'one of {", ".join(self.choices)}' if self.choices else '',
         )
         if self.low is None or self.high is None:
@@ -109,5 +110,7 @@ def _declare(node: Node, parameter: Parameter) -> Any:
         raise ParameterError(
             f'parameter {parameter.name} must be in {parameter.low:g} .. {parameter.high:g}'
         ) from error
+    if value is False and 'off' in parameter.choices:
+        value = 'off'  # YAML reads the bare word as false.
     parameter.check_choice(value)
     return value

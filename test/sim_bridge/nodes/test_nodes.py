@@ -91,6 +91,13 @@ def test_bad_value_is_named(make_node, value, told):
         declare(make_node(level=value), [parameter])
 
 
+def test_bare_off_is_a_choice_although_yaml_reads_it_as_false(make_node):
+    parameter = Parameter('watch', 'on', 'Whether to watch.', choices=('on', 'off'))
+    assert declare(make_node(watch=False), [parameter]) == {'watch': 'off'}
+    with pytest.raises(ParameterError, match='watch is True, it must be one of on, off'):
+        declare(make_node(watch=True), [parameter])
+
+
 def test_value_that_is_no_choice_is_named(make_node):
     parameter = Parameter('law', 'a', 'A law.', choices=('a', 'b'))
     with pytest.raises(ParameterError, match="law is 'c', it must be one of a, b"):
