@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim_bridge.mapping.course import Course, Series
+from steering_net.statistics import correlation
 
 STEP_M = 2.0
 _HALF_WIDTH_M = 4.0
@@ -71,9 +72,7 @@ def correlation_of(along_m: Series, curvature_1pm: Series, s_m: Series, course: 
     driven = _resampled(along_m, curvature_1pm)
     at_m = along_m[0] + STEP_M * np.arange(len(driven))
     road = course.at(course.smoothed(_HALF_WIDTH_M), np.interp(at_m, along_m, s_m))
-    if min(np.std(driven), np.std(road)) < 1e-12:
-        return 0.0
-    return float(np.corrcoef(driven, road)[0, 1])
+    return correlation(driven, road) or 0.0
 
 
 def _resampled(along_m: Series, curvature_1pm: Series) -> Series:

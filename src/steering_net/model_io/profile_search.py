@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from steering_net.errors import ModelError
 from steering_net.model_io.labelled_frames import LabelledFrames, labelled_frames
+from steering_net.statistics import correlation
 from steering_net.vision.colours import colours_of
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 from steering_net.vision.preprocessing import (
@@ -224,13 +225,8 @@ def _score(answers_rad: NDArray[np.float64], frames: LabelledFrames) -> tuple[fl
     if not _GAINS[0] <= abs(gain) <= _GAINS[1]:
         return 0.0, gain, bias_rad
     looks = [frames.looks == look for look in np.unique(frames.looks)]
-    score = float(np.mean([_correlation(answers_rad[k], labels[k]) for k in looks]))
+    score = float(np.mean([correlation(answers_rad[k], labels[k]) or 0.0 for k in looks]))
     return score, gain, bias_rad
-
-
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    spread = float(np.std(one) * np.std(other))
-    return float(np.mean((one - one.mean()) * (other - other.mean()))) / spread if spread else 0.0
 
 
 def _profiles(shape: tuple[int, int, int], scales_pixels: bool | None) -> Iterator[Profile]:
