@@ -85,6 +85,9 @@ ARGUMENTS = [
         description='embedded track: a seed, lake, jungle or hills:SEED',
     ),
     DeclareLaunchArgument(
+        'weather', default_value='clear', description='embedded: clear, fog:1 to night:3'
+    ),
+    DeclareLaunchArgument(
         'laps', default_value='0', description='embedded: end after this number of laps; 0: never'
     ),
     DeclareLaunchArgument(
@@ -116,6 +119,12 @@ ARGUMENTS = [
         default_value='',
         choices=['', 'litert', 'keras'],
         description='litert or keras',
+    ),
+    DeclareLaunchArgument(
+        'monitor',
+        default_value='',
+        choices=['', 'off', 'warn', 'slow', 'hold'],
+        description='what happens where the network does not know the world',
     ),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
@@ -197,7 +206,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             parameters=[
                 file,
                 *cars,
-                *given(context, model=str, profile=str, camera=str, backend=str),
+                *given(context, model=str, profile=str, camera=str, backend=str, monitor=str),
             ],
             **revived,
         ),
@@ -242,6 +251,7 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
             '--when-recorded' if is_recorded else '--when-ready',
             *('--url', f'ws://{host}:{port}'),
             *('--track', LaunchConfiguration('track')),
+            *('--weather', LaunchConfiguration('weather')),
             *('--laps', LaunchConfiguration('laps')),
         ],
         name='simulator',

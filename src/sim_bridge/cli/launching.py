@@ -20,6 +20,7 @@ from sim_bridge.cli.arguments import (
 )
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import parse_track
+from sim_bridge.simulator.weather import parse_weather
 from sim_bridge.topics import MAX_CARS, namespaces_of_cars
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.vision.camera_model import find_camera
@@ -151,6 +152,7 @@ _CHECKS: dict[str, Check] = {
     'port': _whole(1, 65535),
     'laps': _whole(0, float('inf')),
     'track': _parsed(parse_track),
+    'weather': _parsed(parse_weather),
     'speed_limit': _real(0.0, MAX_SPEED_LIMIT_MPS, 'm/s'),
     'params_file': _file,
     'model': check_model,
