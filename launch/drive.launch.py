@@ -34,12 +34,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
-from sim_bridge.cli.launching import (
-    ENDS_WITH_LAUNCH,
-    check_arguments,
-    interrupts_blocked,
-    with_link_prefix,
-)
+from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupts_blocked
+from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
     DDS_PROFILES_FILE,
     DDS_PROFILES_VARIABLE,

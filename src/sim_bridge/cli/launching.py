@@ -6,7 +6,6 @@ This module does not know the package `launch`, so it can be tested where ROS 2 
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -55,14 +54,6 @@ def cars_in_bag(path: Path) -> int:
     except UsageError as error:
         raise UsageError(f'launch argument bag: {error}') from error
     return max(map(car_of, topics))
-
-
-def with_link_prefix(urdf: str, prefix: str) -> str:
-    """Return a URDF whose links, which are the transform frames of a car, begin with `prefix`.
-
-    Then RViz shows any car, because it finds the frames by the names of the links.
-    """
-    return re.sub(r'(<link name=|link=)"', rf'\g<1>"{prefix}', urdf)
 
 
 @cache
