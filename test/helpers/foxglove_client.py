@@ -6,6 +6,7 @@ It knows nothing of foxglove-sdk. The specification is docs/spec.md of foxglove/
 
 import itertools
 import json
+import socket
 import struct
 import threading
 from collections import defaultdict
@@ -47,8 +48,9 @@ class FoxgloveClient:
         return self
 
     def __exit__(self, *_):
-        self._socket.shutdown()
+        self._socket.sock.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        self._socket.shutdown()
 
     def _read(self):
         try:
