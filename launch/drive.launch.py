@@ -123,6 +123,11 @@ ARGUMENTS = [
         default_value=LaunchConfiguration('rviz'),
         description='publish the driven path; true by default if rviz is true',
     ),
+    DeclareLaunchArgument(
+        'foxglove',
+        default_value='false',
+        description='show the drive to the Foxglove app on port 8765; needs foxglove-sdk',
+    ),
 ]
 
 
@@ -203,21 +208,28 @@ def nodes(context: LaunchContext) -> list[Node]:
 
 
 def viewers(context: LaunchContext) -> list[Node]:
-    """Return the annotate and odometry nodes of each car; each runs if its argument is true."""
+    """Return the annotate and odometry nodes of each car, and the foxglove node of all.
+
+    Each runs if its argument is true.
+    """
+    of_cars = [
+        (name, prefix.rstrip('/'))
+        for name in ('annotate', 'odometry')
+        for prefix in prefixes(cars_of(context))
+    ]
     return [
         Node(
             package='sim_bridge',
             executable=name,
             name=name,
             exec_name=name,
-            namespace=prefix.rstrip('/'),
+            namespace=namespace,
             parameters=[LaunchConfiguration('params_file')],
             prefix=start_prefix(context),
             on_exit=fail_on_bad_input,
             condition=IfCondition(LaunchConfiguration(name)),
         )
-        for name in ('annotate', 'odometry')
-        for prefix in prefixes(cars_of(context))
+        for name, namespace in [*of_cars, ('foxglove', '')]
     ]
 
 

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import socket
 import threading
+from ipaddress import ip_address
 
 from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.handshake import ViewerCheck, headers_of
@@ -56,6 +57,11 @@ class Relay:
     def port(self) -> int:
         """TCP port that viewers connect to."""
         return int(self._listener.getsockname()[1])
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs of this machine can connect."""
+        return ip_address(self._listener.getsockname()[0]).is_loopback
 
     def start(self, server: tuple[str, int]) -> None:
         """Accept viewers and connect them to the Foxglove server at this address and port."""

@@ -46,8 +46,9 @@ class FoxgloveNode(Node):
         """Raises UsageError if the port cannot be opened."""
         super().__init__('foxglove')
         values = declare(self, PARAMETERS)
+        self._host: str = values['host']
         self._server = FoxgloveServer(
-            values['host'], values['port'], values['allowed_hosts'].split(','), 'sim_bridge'
+            self._host, values['port'], values['allowed_hosts'].split(','), 'sim_bridge'
         )
         self._channels = TopicChannels(self, self._server)
         self._cars = CarChannels(self, self._server)
@@ -62,7 +63,12 @@ class FoxgloveNode(Node):
             _Viewers(self._channels, self._cars, self._viewer_topics, self._graph_parameters)
         )
         steady_timer(self, _UPDATE_S, self._update)
-        self.get_logger().info(f'Foxglove connects to port {self.port}')
+        self.get_logger().info(f'listening on {self._host}:{self.port}')
+        if not self._server.relay.is_local:
+            self.get_logger().warning(
+                f'host {self._host}: all machines on the network can watch and drive; '
+                'host 127.0.0.1 keeps them out'
+            )
 
     @property
     def port(self) -> int:
