@@ -23,6 +23,7 @@ VIEWERS_AT_MOST = 16
 _HEAD_BYTES = 16 * 1024
 _HEAD_S = 5.0
 _CLOSE_S = 1.0
+_UNACKNOWLEDGED_MS = 10_000
 _BUFFER_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
 _END_OF_HEAD = b'\r\n\r\n'
@@ -73,6 +74,8 @@ class Relay:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join()
+        else:
+            self._loop.close()
         self._listener.close()
 
     def _run(self) -> None:
@@ -194,10 +197,13 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=VIEWERS_AT_MOST)
+        listener = socket.create_server((host, port), family=family, backlog=VIEWERS_AT_MOST)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             why = 'is in use: end the other program or choose another port'
         else:
             why = f'cannot be opened: {error.strerror or error}'
         raise UsageError(f'Foxglove: port {port} on {host} {why}') from error
+    # Connections inherit it. It ends that of a sleeping laptop, which acknowledges nothing.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
+    return listener

@@ -19,11 +19,10 @@ from sensor_msgs.msg import JointState
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.foxglove.urdf import Transform, car_urdf, joints_of, with_link_prefix
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.foxglove_topics import definition_of
+from sim_bridge.nodes.foxglove_topics import cars_of, definition_of
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.recording.bag import TYPES
 from sim_bridge.topics import (
-    COMPRESSED_FRAME,
     JOINT_STATES,
     ODOMETRY,
     STATIC_TRANSFORMS,
@@ -61,16 +60,13 @@ class CarChannels:
 
     def update(self) -> None:
         """Offer what is missing, and send what new viewers have subscribed to."""
-        frames = f'/{COMPRESSED_FRAME}'
-        for name, _ in self._node.get_topic_names_and_types():
-            namespace = name.removesuffix(frames)
-            if name.endswith(frames) and namespace not in self._cars:
-                self._updates[namespace] += 1
-                description = f'{namespace}/{DESCRIPTION}'
-                if self._node.count_publishers(description):
-                    self._updates[namespace] = 0
-                elif self._updates[namespace] >= _PATIENCE:
-                    self._add(namespace, description)
+        for namespace in cars_of(self._node) - self._cars.keys():
+            self._updates[namespace] += 1
+            description = f'{namespace}/{DESCRIPTION}'
+            if self._node.count_publishers(description):
+                self._updates[namespace] = 0
+            elif self._updates[namespace] >= _PATIENCE:
+                self._add(namespace, description)
         with self._lock:
             due, self._due = self._due, set()
         for topic in due & set(self._latched):

@@ -15,10 +15,11 @@ from rclpy.serialization import deserialize_message, serialize_message
 
 from sim_bridge.foxglove.server import ENCODING, FoxgloveServer
 from sim_bridge.nodes.bag_recorder import message_class
+from sim_bridge.nodes.foxglove_topics import cars_of, relative_name
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.recording.storage import BagError
 from sim_bridge.services import SERVICES
-from sim_bridge.topics import TOPICS, without_car
+from sim_bridge.topics import TOPICS
 
 PUBLISHABLE = tuple(name for name, topic in TOPICS.items() if not topic.publishers)
 """Topics on which viewers may publish: those that no node of a drive publishes."""
@@ -44,7 +45,8 @@ class ViewerTopics:
 
     def advertise(self, viewer: int, channel: Any) -> None:
         """Prepare to publish for a viewer; warn it if that is not possible."""
-        kind, trouble = _publishable(channel.topic, channel.schema_name, channel.encoding)
+        name = relative_name(channel.topic, cars_of(self._node))
+        kind, trouble = _publishable(name, channel.schema_name, channel.encoding)
         if not trouble:
             try:
                 message_type = message_class(kind)
@@ -81,9 +83,8 @@ class ViewerTopics:
                 self._node.destroy_publisher(publisher)
 
 
-def _publishable(topic: str, kind: str, encoding: str) -> tuple[str, str]:
+def _publishable(name: str, kind: str, encoding: str) -> tuple[str, str]:
     """Return the message type of a viewer's topic, and why it cannot be published or ''."""
-    name = without_car(topic).removeprefix('/')
     if name not in PUBLISHABLE:
         return '', f'it must be one of {", ".join(PUBLISHABLE)}'
     expected = TOPICS[name].type
@@ -104,10 +105,11 @@ class ServiceCalls:
 
     def update(self) -> None:
         """Offer the services that are new, and withdraw those that are gone."""
+        cars = cars_of(self._node)
         found = {
             name: kinds[0]
             for name, kinds in self._node.get_service_names_and_types()
-            if _is_ours(name, kinds)
+            if _is_ours(relative_name(name, cars), kinds)
         }
         for name in set(self._clients) - set(found):
             self._server.remove_service(name)
@@ -120,7 +122,7 @@ class ServiceCalls:
 
 
 def _is_ours(name: str, kinds: list[str]) -> bool:
-    service = SERVICES.get(without_car(name).removeprefix('/'))
+    service = SERVICES.get(name)
     return service is not None and kinds == [service.type]
 
 

@@ -16,7 +16,7 @@ from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.nodes.bag_recorder import message_class, offer_of, profile
 from sim_bridge.recording.bag import TYPES, Offer
 from sim_bridge.recording.storage import BagError
-from sim_bridge.topics import TOPICS, without_car
+from sim_bridge.topics import TOPICS, namespaces_of_cars, without_car
 
 _DEPTH = 100
 """Messages that wait in the middleware at most: a second and a half of frames."""
@@ -101,7 +101,7 @@ class TopicChannels:
         publishers = self._node.get_publishers_info_by_topic(topic)
         if publishers:
             return offer_of(publishers)
-        known = TOPICS.get(without_car(topic).removeprefix('/'))
+        known = TOPICS.get(relative_name(topic, cars_of(self._node)))
         return Offer(is_latched=known is not None and known.is_latched)
 
     def _pass_on(self, channel: Any, cdr: bytes) -> None:
@@ -109,6 +109,16 @@ class TopicChannels:
 
     def _count_lost(self, event: Any) -> None:
         self.lost += event.total_count_change
+
+
+def cars_of(node: Node) -> set[str]:
+    """Return the namespaces of the cars in the graph."""
+    return namespaces_of_cars(name for name, _ in node.get_topic_names_and_types())
+
+
+def relative_name(name: str, cars: set[str]) -> str:
+    """Return the name of a topic or service without the namespace of its car."""
+    return without_car(name, cars).removeprefix('/')
 
 
 def definition_of(kind: str) -> str:
