@@ -47,7 +47,7 @@ fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 attack: $(DEV_READY) ## Attack a driving car and count the deadlines it misses, beside peace
 	@$(WITH_HELPERS) benchmarks/attack.py $(ARGS)
 
-watching: $(DEV_READY) ## What open pages and a recording cost the drive, beside none
+watching: $(DEV_READY) ## What open pages, Foxglove and a recording cost the drive, beside none
 	@$(WITH_HELPERS) benchmarks/watching.py $(ARGS)
 
 soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MINUTES=60

@@ -59,7 +59,10 @@ setup(
             'protobuf>=4.21',
             'tensorflow-cpu>=2.18',
         ],
+        # To show a drive in the Foxglove app or in Lichtblick.
+        'foxglove': ['foxglove-sdk>=0.30'],
         'test': [
+            'foxglove-sdk>=0.30',
             'hypothesis',
             'packaging',
             'pytest',
@@ -67,6 +70,7 @@ setup(
             'python-socketio[client]',
             'pyyaml',
             'selenium',
+            'websocket-client',
         ],
         'docs': ['mkdocs'],
     },

@@ -34,12 +34,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
-from sim_bridge.cli.launching import (
-    ENDS_WITH_LAUNCH,
-    check_arguments,
-    interrupts_blocked,
-    with_link_prefix,
-)
+from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupts_blocked
+from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
     DDS_PROFILES_FILE,
     DDS_PROFILES_VARIABLE,
@@ -142,6 +138,11 @@ ARGUMENTS = [
         default_value=LaunchConfiguration('rviz'),
         description='publish the driven path; true by default if rviz is true',
     ),
+    DeclareLaunchArgument(
+        'foxglove',
+        default_value='false',
+        description='show the drive to the Foxglove app on port 8765; needs foxglove-sdk',
+    ),
 ]
 
 
@@ -222,21 +223,28 @@ def nodes(context: LaunchContext) -> list[Node]:
 
 
 def viewers(context: LaunchContext) -> list[Node]:
-    """Return the annotate and odometry nodes of each car; each runs if its argument is true."""
+    """Return the annotate and odometry nodes of each car, and the foxglove node of all.
+
+    Each runs if its argument is true.
+    """
+    of_cars = [
+        (name, prefix.rstrip('/'))
+        for name in ('annotate', 'odometry')
+        for prefix in prefixes(cars_of(context))
+    ]
     return [
         Node(
             package='sim_bridge',
             executable=name,
             name=name,
             exec_name=name,
-            namespace=prefix.rstrip('/'),
+            namespace=namespace,
             parameters=[LaunchConfiguration('params_file')],
             prefix=start_prefix(context),
             on_exit=fail_on_bad_input,
             condition=IfCondition(LaunchConfiguration(name)),
         )
-        for name in ('annotate', 'odometry')
-        for prefix in prefixes(cars_of(context))
+        for name, namespace in [*of_cars, ('foxglove', '')]
     ]
 
 

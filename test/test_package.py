@@ -31,6 +31,7 @@ KEYS = {
 }
 PIP_NAMES = {
     'ai_edge_litert': 'ai-edge-litert',
+    'foxglove': 'foxglove-sdk',
     'google': 'tensorflow',
     'h5py': 'tensorflow',
     'keras': 'tensorflow',
@@ -44,9 +45,11 @@ DISTRIBUTIONS = {
     'ai_edge_litert': 'ai-edge-litert',
     'cv2': 'opencv-python-headless',
     'engineio': 'python-engineio',
+    'foxglove': 'foxglove-sdk',
     'google': 'protobuf',
     'socketio': 'python-socketio',
     'tensorflow': 'tensorflow-cpu',
+    'websocket': 'websocket-client',
     'yaml': 'pyyaml',
 }
 
@@ -158,7 +161,7 @@ def distributions(imported):
 
 
 def test_setup_py_asks_for_every_import_and_for_no_other_package():
-    assert required('train') == distributions(imported_packages(SOURCE))
+    assert required('train', 'foxglove') == distributions(imported_packages(SOURCE))
 
 
 def test_setup_py_asks_for_what_the_tests_import():

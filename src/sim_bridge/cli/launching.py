@@ -73,14 +73,6 @@ def cars_in_bag(path: Path) -> dict[str, int]:
     return cars
 
 
-def with_link_prefix(urdf: str, prefix: str) -> str:
-    """Return a URDF whose links, which are the transform frames of a car, begin with `prefix`.
-
-    Then RViz shows any car, because it finds the frames by the names of the links.
-    """
-    return re.sub(r'(<link name=|link=)"', rf'\g<1>"{prefix}', urdf)
-
-
 @cache
 def interrupts_blocked() -> str:
     """Return the prefix of a command of this package that blocks SIGINT while it starts.
@@ -161,6 +153,6 @@ _CHECKS: dict[str, Check] = {
     'camera': _parsed(_camera),
     'rate': _positive,
     'threshold': _real(0.0, float('inf'), 'rad'),
-    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'check'), _truth),
+    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'foxglove', 'check'), _truth),
 }
 _OPTIONAL = {'port', 'speed_limit', 'model', 'namespace', 'profile', 'camera'}

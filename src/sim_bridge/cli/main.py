@@ -37,6 +37,10 @@ NODES = {
         'sim_bridge.nodes.odometry',
         'Node that publishes the path driven so far, by dead reckoning.',
     ),
+    'foxglove': (
+        'sim_bridge.nodes.foxglove',
+        'Node that shows the drive to the Foxglove app and to Lichtblick.',
+    ),
 }
 VERBS = {
     'drive': ('sim_bridge.cli.drive', 'Start all nodes and a simulator, and drive.'),
