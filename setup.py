@@ -59,7 +59,10 @@ setup(
             'protobuf>=4.21',
             'tensorflow-cpu>=2.18',
         ],
+        # The Gymnasium environment, sim_bridge.gym.
+        'gym': ['gymnasium>=1.0'],
         'test': [
+            'gymnasium>=1.0',
             'hypothesis',
             'packaging',
             'pytest',
