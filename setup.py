@@ -61,10 +61,13 @@ setup(
         ],
         # The Gymnasium environment, sim_bridge.gym.
         'gym': ['gymnasium>=1.0'],
+        # To export recordings as LeRobot datasets.
+        'lerobot': ['pyarrow>=15'],
         'test': [
             'gymnasium>=1.0',
             'hypothesis',
             'packaging',
+            'pyarrow>=15',
             'pytest',
             'pytest-xdist',
             'python-socketio[client]',

@@ -165,7 +165,7 @@ def export_video(
     writer: cv2.VideoWriter | None = None
     written = 0
     left_out = LeftOut(str(bag.path))
-    rate_hz = rate_hz or _frame_rate_hz(bag)
+    rate_hz = rate_hz or frame_rate_hz(bag)
     try:
         for frame in frames(bag):
             try:
@@ -173,7 +173,8 @@ def export_video(
             except ImageError as error:
                 left_out.add(str(frame.stamp_ns), error)
                 continue
-            writer = writer or _open_video(path, rate_hz, drawing)
+            height, width = drawing.shape[:2]
+            writer = writer or open_video(path, rate_hz, (width, height))
             writer.write(cv2.cvtColor(drawing, cv2.COLOR_RGB2BGR))
             written += 1
     finally:
@@ -197,7 +198,7 @@ def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8]:
     return overlay.draw(decode_jpeg(frame.jpeg), reading)
 
 
-def _frame_rate_hz(bag: Bag) -> float:
+def frame_rate_hz(bag: Bag) -> float:
     """Return the mean frame rate, 1/s, without pauses."""
     stamps = np.array([frame.stamp_ns for frame in frames(bag)], np.float64) * 1e-9
     gaps = np.diff(stamps)
@@ -205,10 +206,10 @@ def _frame_rate_hz(bag: Bag) -> float:
     return float(1.0 / gaps.mean()) if len(gaps) else 20.0
 
 
-def _open_video(path: Path, rate_hz: float, drawing: npt.NDArray[np.uint8]) -> cv2.VideoWriter:
-    height, width = drawing.shape[:2]
+def open_video(path: Path, rate_hz: float, size_px: tuple[int, int]) -> cv2.VideoWriter:
+    """Create an MP4 of frames with this width and height; BagError if OpenCV cannot."""
     codec = cv2.VideoWriter.fourcc(*'mp4v')
-    writer = cv2.VideoWriter(str(path), codec, rate_hz, (width, height))
+    writer = cv2.VideoWriter(str(path), codec, rate_hz, size_px)
     if not writer.isOpened():
         raise BagError(f'OpenCV cannot write {path}; install FFmpeg with MPEG-4')
     return writer
