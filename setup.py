@@ -63,6 +63,8 @@ setup(
         'gym': ['gymnasium>=1.0'],
         # To export recordings as LeRobot datasets.
         'lerobot': ['pyarrow>=15'],
+        # To show recordings and drives in Rerun.
+        'rerun': ['rerun-sdk>=0.23'],
         'test': [
             'gymnasium>=1.0',
             'hypothesis',

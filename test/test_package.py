@@ -41,6 +41,7 @@ PIP_NAMES = {
 MARKER = 'ament_index/resource_index/packages/sim_bridge'
 SPDX = '# SPDX-License-Identifier: Apache-2.0'
 DISTRIBUTIONS = {
+    'rerun': 'rerun-sdk',
     'ai_edge_litert': 'ai-edge-litert',
     'cv2': 'opencv-python-headless',
     'engineio': 'python-engineio',

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from sim_bridge.recording.bag import Bag, check_car, stamp_ns
 from sim_bridge.recording.frame_folder import unused_image
@@ -169,7 +168,8 @@ def export_video(
     try:
         for frame in frames(bag):
             try:
-                drawing = _drawing(frame, limit_mps)
+                reading = reading_of(frame, limit_mps)
+                drawing = overlay.draw(decode_jpeg(frame.jpeg), reading)
             except ImageError as error:
                 left_out.add(str(frame.stamp_ns), error)
                 continue
@@ -186,8 +186,9 @@ def export_video(
     return written
 
 
-def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8]:
-    reading = overlay.Reading(
+def reading_of(frame: Frame, limit_mps: float | None = None) -> overlay.Reading:
+    """Return the values at a frame, as drawings and viewers show them."""
+    return overlay.Reading(
         commanded_rad=frame.commanded_rad,
         recorded_rad=frame.steering_rad,
         speed_mps=frame.speed_mps,
@@ -195,7 +196,6 @@ def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8]:
         throttle=frame.throttle,
         latency_ms=frame.latency_ms,
     )
-    return overlay.draw(decode_jpeg(frame.jpeg), reading)
 
 
 def frame_rate_hz(bag: Bag) -> float:

@@ -178,7 +178,10 @@ def _write_tables(folder: Path, data: dict[str, NDArray[Any]], task: str, rate_h
     }
     _write_table(folder / f'data/{_FIRST_FILE}.parquet', pa.table(columns))
     # The name of the task is the index of a pandas table.
-    index = {'index_columns': ['task'], 'column_indexes': [], 'columns': []}
+    index = {'index_columns': ['task'], 'column_indexes': [], 'columns': [
+        {'name': 'task', 'field_name': 'task', 'pandas_type': 'unicode', 'numpy_type': 'object',
+         'metadata': None}
+    ]}  # fmt: skip
     tasks = pa.table({'task_index': pa.array([0], pa.int64()), 'task': [task]})
     _write_table(
         folder / 'meta/tasks.parquet', tasks.replace_schema_metadata({'pandas': json.dumps(index)})
