@@ -118,7 +118,7 @@ def _import_rerun() -> Any:
     try:
         import rerun
     except ImportError as error:
-        raise UsageError("this view needs rerun-sdk: pip install 'sim_bridge[rerun]'") from error
+        raise UsageError("rerun-sdk is missing: pip install 'sim_bridge[rerun]'") from error
     return rerun
 
 

@@ -85,6 +85,9 @@ def test_statistics_and_the_task(dataset):
     assert np.shape(stats[CAMERA]['mean']) == (3, 1, 1)
     assert stats[CAMERA]['max'][0][0][0] == pytest.approx(40 / 255, abs=0.01)
     assert table(dataset, 'meta/tasks.parquet') == {'task_index': [0], 'task': ['Keep left.']}
+    pandas = parquet.read_schema(dataset / 'meta/tasks.parquet').pandas_metadata
+    assert pandas['index_columns'] == [column['field_name'] for column in pandas['columns']]
+    assert pandas['index_columns'] == ['task']
 
 
 def test_lerobot_reads_it_back(dataset):
