@@ -32,6 +32,7 @@ MAY_IMPORT = {
         'net.inference', 'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training',
         'net.vision',
     },
+    'bridge.gym': {'bridge.control', 'bridge.simulator', 'net.vision'},
     'bridge.nodes': {
         'bridge.control', 'bridge.foxglove', 'bridge.protocol', 'bridge.recording',
         'bridge.server',
@@ -214,7 +215,7 @@ def test_the_network_package_stands_alone(path):
 
 @pytest.mark.parametrize('path', MODULES, ids=name_of)
 def test_heavy_libraries_are_imported_where_they_are_needed(path):
-    heavy = {'tensorflow', 'keras', 'matplotlib'}
+    heavy = {'tensorflow', 'keras', 'matplotlib', 'pyarrow', 'rerun'}
     assert not {name.split('.')[0] for name in imports(path, top_level_only=True)} & heavy
 
 
