@@ -295,7 +295,11 @@ def _limits(values: Mapping[str, Any]) -> Limits:
 
 
 def _timeouts(values: Mapping[str, Any]) -> SourceTimeouts:
-    return SourceTimeouts(values['joy_timeout'], values['cmd_vel_timeout'])
+    return SourceTimeouts(
+        joystick_s=values['joy_timeout'],
+        page_s=values['page_timeout'],
+        topic_s=values['cmd_vel_timeout'],
+    )
 
 
 def main(args: list[str] | None = None) -> int:
