@@ -164,6 +164,7 @@ class CarInterface:
             limit_mps=self.speed_limit_mps,
             throttle=command.throttle,
             latency_ms=1e3 * latencies_s[-1] if latencies_s else None,
+            driver=self._session.driver.value,
         )
 
     # Called on the executor's thread.

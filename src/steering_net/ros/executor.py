@@ -154,7 +154,7 @@ class QuickExecutor(PlainExecutor):
                     subscription.callback(taken[0])
         if any(subscription.handle.pointer in ready for subscription in self._slow):
             return False
-        return not (self._ready('timer') or self._ready('service'))
+        return not any(self._ready(kind) for kind in ('timer', 'client', 'service'))
 
     def _collect(self) -> None:
         """Build the wait set of the nodes' entities, and keep those from being destroyed."""
@@ -166,17 +166,19 @@ class QuickExecutor(PlainExecutor):
         subscriptions = self._hold([one for node in nodes for one in node.subscriptions])
         timers = self._hold([one for node in nodes for one in node.timers])
         services = self._hold([one for node in nodes for one in node.services])
+        clients = self._hold([one for node in nodes for one in node.clients])
         self._quick = [one for one in subscriptions if _takes_the_message_alone(one)]
         self._slow = [one for one in subscriptions if one not in self._quick]
         guards = [self._changed]
         self._wait_set = wait_set = private.WaitSet(
-            len(subscriptions), len(guards), len(timers), 0, len(services), 0,
+            len(subscriptions), len(guards), len(timers), len(clients), len(services), 0,
             self.context.handle,
         )  # fmt: skip
         self._adders = [
             *((wait_set.add_subscription, one.handle) for one in subscriptions),
             *((wait_set.add_guard_condition, one.handle) for one in guards),
             *((wait_set.add_timer, one.handle) for one in timers),
+            *((wait_set.add_client, one.handle) for one in clients),
             *((wait_set.add_service, one.handle) for one in services),
         ]
 
