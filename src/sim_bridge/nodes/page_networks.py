@@ -42,7 +42,7 @@ class PageNetworks:
     def choose(self, name: str) -> str:
         """Let the steering node load a network; the present one drives meanwhile.
 
-        Raises FieldError if there is no such network, RefusedError if the steering node refuses it.
+        Raises FieldError if there is no such network, RefusedError if the node refuses it.
         """
         paths = self._paths()
         if name != DEFAULT and name not in paths:
