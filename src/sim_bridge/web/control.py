@@ -88,6 +88,7 @@ def refuse_control(app: Flask) -> None:
 
     @app.route('/control/', defaults={'_rest': ''}, methods=['GET', 'POST'])
     @app.route('/control/<path:_rest>', methods=['GET', 'POST'])
+    @app.route('/control/wheel', defaults={'_rest': ''}, websocket=True)
     def refuse(_rest: str) -> tuple[str, int]:
         return f'{OFF}\n', 403
 
