@@ -45,7 +45,7 @@ PARAMETERS = (
     ),
     Parameter(
         'page_timeout',
-        0.25,
+        0.2,
         'Time after which a silent page no longer drives, s.',
         0.05,
         5.0,

@@ -83,18 +83,18 @@ class PageRecorder:
         seconds = self._seconds if self._is_ending else self._clock() - self._started_s
         return {
             'name': self._bag.name,
-            'state': self._state(code, size),
+            'state': self._state(code),
             'bytes': size,
             'seconds': round(seconds, 1),
             'result': self._result,
         }
 
-    def _state(self, code: int | None, size: int) -> str:
+    def _state(self, code: int | None) -> str:
         if code is not None:
             return 'failed' if code else 'done'
         if self._is_ending:
             return 'ending'
-        return 'recording' if size else 'starting'
+        return 'recording' if self._bag.exists() else 'starting'
 
     def close(self) -> None:
         """End the recorder, and wait until the bag is complete."""

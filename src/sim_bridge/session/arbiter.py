@@ -38,7 +38,7 @@ class SourceTimeouts:
     """Time after which a silent source drives no longer, s. ValueError names a wrong field."""
 
     joystick_s: float = 0.5
-    page_s: float = 0.25
+    page_s: float = 0.2
     topic_s: float = 0.5
 
     def __post_init__(self) -> None:
