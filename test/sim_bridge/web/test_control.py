@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control of a drive on the real server, over real sockets; the car is set by the test."""
 
-import http.client
 import json
 import time
 
 import pytest
 
-from helpers.page_socket import RawWheel
+from helpers.controlled_site import NETWORKS, ControlledSite
 from helpers.waiting import wait_for
-from sim_bridge.server.page_socket import open_page_socket
-from sim_bridge.server.simulator_server import SimulatorServer
-from sim_bridge.web.app import create_app
-from sim_bridge.web.control import Access, DriveControls, RefusedError
 
 TOKEN = 'right-token'
 REQUESTS = {
@@ -24,87 +19,11 @@ REQUESTS = {
 }
 
 
-class Car:
-    """A car that keeps what pages want of it."""
-
-    def __init__(self):
-        self.done = []
-
-    def hold(self, is_held):
-        return self.does(f'held {is_held}')
-
-    def reset(self):
-        raise RefusedError('this simulator has no reset')
-
-    def limit_speed(self, limit_mps):
-        return self.does(f'limit {limit_mps}')
-
-    def drive(self, steering, throttle):
-        self.does((steering, throttle))
-
-    def let_go(self):
-        self.does('let go')
-
-    def does(self, what):
-        self.done.append(what)
-        return str(what)
-
-
-class Site:
-    """A server whose pages control two cars."""
-
-    clock = staticmethod(time.monotonic)
-    open_socket = staticmethod(open_page_socket)
-
-    def __init__(self, token='', *, is_on=True):
-        self.access = Access(token)
-        self.cars, self.wheels = [Car(), Car()], []
-        self.drive = DriveControls(
-            networks=lambda: ['default', 'a.keras'],
-            choose_network=lambda name: f'loads {name}',
-            start_recording=lambda name: f'records {name}',
-            stop_recording=lambda: 'stopped',
-        )
-        pages = create_app(dict, (), self if is_on else None)
-        self.server = SimulatorServer(host='127.0.0.1', port=0, pages=pages)
-        self.server.start(Handler())
-
-    def request(self, action, body=None, *, method='POST', **headers):
-        """Return status and text of the answer to a request of a page."""
-        connection = http.client.HTTPConnection('127.0.0.1', self.server.port, timeout=5.0)
-        values = {'Content-Type': 'application/json', **headers}
-        text = None if body is None else json.dumps(body)
-        connection.request(method, f'/control/{action}', text, values)
-        reply = connection.getresponse()
-        answer = reply.status, reply.read().decode()
-        connection.close()
-        return answer
-
-    def wheel(self, **options):
-        self.wheels.append(RawWheel(self.server.port, **options))
-        return self.wheels[-1]
-
-    def tidy(self):
-        """Close the wheels, and forget what was wanted."""
-        while self.wheels:
-            self.wheels.pop().close()
-        wait_for(lambda: len(self.server.limiter) == 0, what='the end of all connections')
-        for car in self.cars:
-            car.done.clear()
-
-
-class Handler:
-    """A server without simulators."""
-
-    def next_deadline(self):
-        return float('inf')
-
-
 @pytest.fixture(scope='module')
 def with_token():
-    site = Site(TOKEN)
+    site = ControlledSite(TOKEN)
     yield site
-    site.server.stop(lambda: None)
+    site.close()
 
 
 @pytest.fixture
@@ -115,9 +34,9 @@ def site(with_token):
 
 @pytest.fixture(scope='module')
 def off():
-    site = Site(is_on=False)
+    site = ControlledSite(is_on=False)
     yield site
-    site.server.stop(lambda: None)
+    site.close()
 
 
 def bearer(token):
@@ -152,14 +71,14 @@ def test_requests_are_done_and_answered_with_a_line(site):
         'reset': (409, 'this simulator has no reset\n'),
         'speed_limit': (200, 'limit 5.0\n'),
         'network': (200, 'loads a.keras\n'),
-        'recording': (200, 'records lap\n'),
+        'recording': (200, "records 'lap'\n"),
     }
     assert site.request('recording', {'on': False}, **bearer(TOKEN)) == (200, 'stopped\n')
     assert site.request('hold?car=2', {'held': False}, **bearer(TOKEN))[0] == 200
     assert site.request('hold?car=3', {'held': False}, **bearer(TOKEN))[0] == 404
     assert site.cars[1].done == ['held False']
     names = site.request('networks', method='GET', **bearer(TOKEN))[1]
-    assert json.loads(names) == ['default', 'a.keras']
+    assert json.loads(names) == NETWORKS
 
 
 @pytest.mark.parametrize(
@@ -273,11 +192,11 @@ def test_wheel_needs_the_token(site):
 
 
 def test_no_token_is_needed_where_only_this_machine_reaches_the_server():
-    site = Site()
+    site = ControlledSite()
     try:
         assert site.request('hold', {'held': True})[0] == 200
         wheel = site.wheel()
         wheel.drive(0.0, 0.0)
         assert wheel.hear() == {'wheel': 'yours'}
     finally:
-        site.server.stop(lambda: None)
+        site.close()
