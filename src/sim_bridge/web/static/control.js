@@ -149,7 +149,7 @@ export function showDriver(name, speedMps) {
   if (isOn) showWheel();
 }
 
-const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)}\u00a0kB` : `${(bytes / 1e6).toFixed(1)}\u00a0MB`);
 
 function showRecording() {
   const isRunning = Boolean(recording) && ['starting', 'recording', 'ending'].includes(recording.state);
@@ -161,7 +161,9 @@ function showRecording() {
   const state = element('record-state');
   state.hidden = !recording;
   if (!recording) return;
-  const about = `${recording.name} · ${recording.seconds.toFixed(0)} s · ${size(recording.bytes)}`;
+  // The bag grows by whole megabytes.
+  const written = recording.bytes ? ` · ${size(recording.bytes)}` : '';
+  const about = `${recording.name} · ${recording.seconds.toFixed(0)}\u00a0s${written}`;
   state.textContent = isRunning ? about : recording.result;
 }
 
