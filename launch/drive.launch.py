@@ -29,7 +29,7 @@ from launch.substitutions import (
     LaunchConfiguration,
     PathJoinSubstitution,
 )
-from launch_ros.actions import Node
+from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
@@ -52,6 +52,7 @@ from sim_bridge.topics import (
     CAMERA_FRAME,
     CAMERA_INFO,
     OPTICAL_FRAME,
+    frame_prefix,
     prefixes,
 )
 from steering_net.process import PARENT_VARIABLE
@@ -88,6 +89,11 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument(
         'cars', default_value='1', description='number of cars, one simulator each'
+    ),
+    DeclareLaunchArgument(
+        'namespace',
+        default_value='',
+        description='namespace of all topics, and prefix of all transform frames, such as ego',
     ),
     DeclareLaunchArgument(
         'params_file',
@@ -267,9 +273,16 @@ def transforms(context: LaunchContext) -> list[Node]:
         return camera_transforms(context)
     urdf = Path(FindPackageShare('sim_bridge').perform(context), 'urdf', 'car.urdf')
     text = urdf.read_text(encoding='utf-8')
+    frames = frames_of(context)
     return [
-        car_model(prefix, with_link_prefix(text, prefix)) for prefix in prefixes(cars_of(context))
+        car_model(prefix, with_link_prefix(text, frames + prefix))
+        for prefix in prefixes(cars_of(context))
     ]
+
+
+def frames_of(context: LaunchContext) -> str:
+    """Return the prefix of all transform frames: that of the namespace of this launch."""
+    return frame_prefix(context.launch_configurations.get('ros_namespace', ''))
 
 
 def car_model(prefix: str, urdf: str) -> Node:
@@ -287,8 +300,9 @@ def car_model(prefix: str, urdf: str) -> Node:
 
 def camera_transforms(context: LaunchContext) -> list[Node]:
     """Return the static transforms from each car to its camera."""
+    frames = frames_of(context)
     return [
-        static_transform(prefix + parent, prefix + child, pose)
+        static_transform(frames + prefix + parent, frames + prefix + child, pose)
         for prefix in prefixes(cars_of(context))
         for parent, child, pose in (
             (BASE_FRAME, CAMERA_FRAME, CAMERA_ON_CAR),
@@ -301,12 +315,13 @@ def rviz(context: LaunchContext) -> Node:
     """Return RViz with the topics of the first car, in the namespace of this car."""
     file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
     first = prefixes(cars_of(context))[0]
+    frame = frames_of(context) + first + BASE_FRAME
     return Node(
         package='rviz2',
         executable='rviz2',
         exec_name='rviz2',
         namespace=first.rstrip('/'),
-        arguments=['-d', file, '--fixed-frame', first + BASE_FRAME],
+        arguments=['-d', file, '--fixed-frame', frame],
         # RViz makes an absolute name of `camera_info` from the relative name of the image.
         remappings=[(f'/{CAMERA_INFO}', CAMERA_INFO)],
         prefix=ENDS_WITH_LAUNCH,
@@ -340,6 +355,7 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
             SetEnvironmentVariable(DRIVE_VARIABLE, DRIVE_ID),
             SetEnvironmentVariable(DDS_PROFILES_VARIABLE, dds_profiles),
+            PushRosNamespace(LaunchConfiguration('namespace')),
             OpaqueFunction(
                 function=lambda context: [
                     *nodes(context),

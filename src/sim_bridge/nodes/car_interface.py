@@ -75,8 +75,9 @@ class CarInterface:
         self.prefix = prefix
         self._session = session
         self._feed = feed
-        self._frame_id = prefix + camera.frame_id
-        self._base_frame = prefix + topics.BASE_FRAME
+        frames = topics.frame_prefix(node.get_namespace()) + prefix
+        self._frame_id = frames + camera.frame_id
+        self._base_frame = frames + topics.BASE_FRAME
         self._vertical_fov_rad = camera.vertical_fov_rad
         self._call_soon = call_soon
         self._clock = clock

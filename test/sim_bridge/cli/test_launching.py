@@ -64,6 +64,7 @@ def test_what_has_its_default_in_the_parameters_file_may_be_empty():
         ('params_file', str(ROOT), 'there is no file'),
         ('model', '/none.keras', 'there is no file /none.keras'),
         ('track', 'moon', 'it must be one of'),
+        ('namespace', 'a b', "is 'a b'; it must be a name of ROS 2"),
         ('profile', 'none', 'unknown profile'),
         ('camera', 'none', 'it must be training'),
         ('record', 'maybe', "is 'maybe'; it must be true or false"),
@@ -113,7 +114,12 @@ def write_bag(path, *topics):
 
 @pytest.mark.parametrize(
     ('topics', 'cars'),
-    [(['/vehicle/speed'], 1), (['/car_1/vehicle/speed', '/car_3/odom', '/tf_static'], 3)],
+    [
+        (['/vehicle/speed', '/tf_static'], {'': 1}),
+        (['/car_1/vehicle/speed', '/car_3/vehicle/speed', '/other/odom'], {'': 3}),
+        (['/ego/vehicle/speed', '/lab/car_2/vehicle/speed'], {'/ego': 1, '/lab': 2}),
+        (['/map'], {'': 1}),
+    ],
 )
 def test_cars_of_a_bag_are_counted_by_their_topics(tmp_path, topics, cars):
     write_bag(tmp_path / 'bag', *topics)
