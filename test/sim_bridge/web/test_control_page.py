@@ -109,10 +109,14 @@ def test_keys_drive_while_the_space_bar_is_pressed(site, opened):
 def test_finger_drives_until_it_is_lifted(site, opened):
     driver = opened('phone')
     hands, pad = Hands(driver), one(driver, 'pad')
+    # The knob has a radius of 18 pixels and stays inside the pad.
+    across, along = (side / (side - 36) for side in (pad.rect['width'], pad.rect['height']))
     hands.touch(pad, -0.5, -0.75)
-    drives(site, lambda *command: command == pytest.approx((0.5, 0.75), abs=0.02))
+    drives(site, lambda *it: it == pytest.approx((0.5 * across, 0.75 * along), abs=0.02))
     hands.touch(pad, 0.25, 0.5)
-    drives(site, lambda *command: command == pytest.approx((-0.25, -0.5), abs=0.02))
+    drives(site, lambda *it: it == pytest.approx((-0.25 * across, -0.5 * along), abs=0.02))
+    hands.touch(pad, 0.0, -1.0)
+    drives(site, lambda *it: it == pytest.approx((0.0, 1.0), abs=0.02))
     hands.lift()
     has_let_go(site)
     assert (

@@ -1,6 +1,6 @@
 /** Control of the drive: hold, reset, speed limit, network, recording, and the wheel. */
 
-import { Inputs } from './inputs.js';
+import { Inputs, KNOB_PX } from './inputs.js';
 
 const PERIOD_MS = 50;
 const KEEP_ALIVE_MS = 10000;
@@ -123,8 +123,9 @@ function send(message, now) {
 function showKnob() {
   const { steering, throttle } = command || { steering: 0, throttle: 0 };
   const knob = element('knob');
-  knob.style.left = `${50 - 50 * steering}%`;
-  knob.style.top = `${50 - 50 * throttle}%`;
+  const place = (value) => `calc(50% - ${value.toFixed(3)} * (50% - ${KNOB_PX}px))`;
+  knob.style.left = place(steering);
+  knob.style.top = place(throttle);
 }
 
 function showWheel() {

@@ -5,6 +5,9 @@ const CENTRE_RATE = 5;
 const THROTTLE_RATE = 3;
 const DEAD_ZONE = 0.08;
 const DEADMAN = ' ';
+
+/** Radius of the knob, which stays inside the pad. */
+export const KNOB_PX = 18;
 const KEYS = {
   ArrowLeft: 'left', a: 'left', ArrowRight: 'right', d: 'right',
   ArrowUp: 'up', w: 'up', ArrowDown: 'down', s: 'down',
@@ -71,8 +74,8 @@ class Pointer {
   move(event) {
     if (event.pointerId !== this.id) return;
     const box = this.pad.getBoundingClientRect();
-    const right = within((event.clientX - box.left) / (box.width / 2) - 1);
-    const down = within((event.clientY - box.top) / (box.height / 2) - 1);
+    const right = within((event.clientX - box.left - box.width / 2) / (box.width / 2 - KNOB_PX));
+    const down = within((event.clientY - box.top - box.height / 2) / (box.height / 2 - KNOB_PX));
     this.command = { steering: -right, throttle: Math.abs(down) < DEAD_ZONE ? 0 : -down };
   }
 
