@@ -209,7 +209,7 @@ def test_buttons_ask_the_bridge_and_show_its_answer(site, opened):
     site.status['control']['recording'] = {
         'name': 'lap', 'state': 'recording', 'bytes': 2_500_000, 'seconds': 12.3, 'result': '',
     }  # fmt: skip
-    wait_for(lambda: one(driver, 'record-state').text == 'lap · 12\u00a0s · 2.5\u00a0MB')
+    wait_for(lambda: one(driver, 'record-state').text == 'lap · 12 s · 2.5 MB')
     one(driver, 'record').click()
     wait_for(lambda: said.text == 'stopped')
 
