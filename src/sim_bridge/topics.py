@@ -196,7 +196,8 @@ TOPICS = {
     SPEED_LIMIT: Topic(
         type='std_msgs/msg/Float32',
         publishers=(),
-        meaning='New speed limit, m/s; with a single car the parameter follows it.',
+        meaning='New speed limit, m/s; with a single car the parameter follows it. The bridge '
+        'publishes it too if its parameter control is true.',
         recording=Recording.FROM_THE_START,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
@@ -229,7 +230,7 @@ TOPICS = {
     DRIVER: Topic(
         type='std_msgs/msg/String',
         publishers=('bridge',),
-        meaning='What drives: `simulator` (its keys), `hold`, `joystick`, `cmd_vel`, '
+        meaning='What drives: `simulator` (its keys), `hold`, `joystick`, `page`, `cmd_vel`, '
         '`ackermann_cmd`, `network` or `nobody`.',
         recording=Recording.FROM_THE_START,
         is_latched=True,

@@ -28,12 +28,12 @@ from sim_bridge.cli.arguments import (
     check_cars,
     check_model,
     check_output_file,
-    check_port,
     check_range,
     check_speed_limit,
     check_weather,
 )
 from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
+from sim_bridge.cli.drive_server import add_server, check_server, server_parameters
 from sim_bridge.cli.drive_viewers import (
     QUIET,
     add_viewers,
@@ -70,19 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default='embedded',
         help='simulator that drives; external: one that you start, such as the Udacity simulator',
     )
-    add('--host', default='127.0.0.1', help='address to listen on')
-    add(
-        '--port',
-        type=int,
-        default=4567,
-        help='TCP port to listen on; the Udacity simulator connects only to 4567',
-    )
-    add(
-        '--allowed-hosts',
-        default='',
-        metavar='NAMES',
-        help='further host names of the page for browsers, as in a.lan,b.lan',
-    )
+    add_server(parser)
     add('--model', default='default', help='network: a file or folder, or `default`')
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
@@ -124,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raise UsageError for bad input, before anything is started."""
-    check_port(args.port)
+    check_server(args)
     check_cars(args.cars)
     check_speed_limit(args.speed_limit)
     for option in ('laps', 'seconds'):
@@ -191,11 +179,7 @@ class _Drive:
     def _start(self) -> None:
         args = self._args
         commands: dict[str, dict[str, Any]] = {
-            'bridge': {
-                'host': args.host,
-                'port': args.port,
-                'allowed_hosts': args.allowed_hosts,
-            },
+            'bridge': server_parameters(args),
             'steering': {
                 'model': args.model,
                 'profile': args.profile,

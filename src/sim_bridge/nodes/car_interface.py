@@ -21,7 +21,7 @@ from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.nodes.state_topics import StateTopics
 from sim_bridge.protocol.types import Telemetry
-from sim_bridge.session.arbiter import Driver
+from sim_bridge.session.arbiter import PERSONS
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
 from sim_bridge.web.live_stream import LiveFeed, Moment
@@ -165,6 +165,7 @@ class CarInterface:
             limit_mps=self.speed_limit_mps,
             throttle=command.throttle,
             latency_ms=1e3 * latencies_s[-1] if latencies_s else None,
+            driver=self._session.driver.value,
         )
 
     # Called on the executor's thread.
@@ -205,7 +206,7 @@ class CarInterface:
     def status(self) -> dict[str, Any]:
         """State of this car, for /state.json and diagnostics."""
         session, command = self._session, self._session.last_command
-        is_driven = session.driver in (Driver.JOYSTICK, Driver.TWIST, Driver.ACKERMANN)
+        is_driven = session.driver in PERSONS
         reason = '' if is_driven else ', '.join(self._monitor.reasons)
         missing = '' if self._has_planner else reason
         if session.lock_step_refused:

@@ -166,7 +166,18 @@ def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield key, value
 
 
-def network_of(message: DiagnosticArray) -> str:
-    """Return the name of the network in the diagnostics of a steering node; '' without one."""
-    models = (pair for status in message.status for pair in status.values if pair.key == 'model')
-    return next((str(pair.value) for pair in models), '')
+def network_of(message: DiagnosticArray) -> dict[str, str]:
+    """Return what the diagnostics of a steering node say about its network; {} of other nodes.
+
+    network: its name. network_loading: the file that is being loaded, or ''. network_refused: the
+    file that was refused last and why, or ''.
+    """
+    for status in message.status:
+        values = {pair.key: str(pair.value) for pair in status.values}
+        if 'model' in values:
+            return {
+                'network': values['model'],
+                'network_loading': values.get('loading', ''),
+                'network_refused': values.get('refused', ''),
+            }
+    return {}
