@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from helpers.graph import START_S, Graph, state_of, wait_until_driven
+from helpers.graph import Graph, state_of, wait_until_driven
 from helpers.network import own_port
 from helpers.paths import SOURCE
 from helpers.processes import (
@@ -106,7 +106,7 @@ def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_pa
     process = start(
         '--port', own_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
     )
-    (recorder,) = wait_for(lambda: children_running(process.pid, 'record'), 30.0, 'the recorder')
+    (recorder,) = wait_for(lambda: children_running(process.pid, 'record'), what='the recorder')
     os.kill(recorder, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -138,7 +138,7 @@ def test_killed_it_leaves_no_process_either(start):
     children = children_of(process.pid)
     assert len(children) >= 4
     process.kill()
-    wait_for(lambda: not any(map(is_alive, children)), 15.0, 'the end of the children')
+    wait_for(lambda: not any(map(is_alive, children)), what='the end of the children')
 
 
 def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
@@ -146,7 +146,7 @@ def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     port = own_port()
     process = start('--port', port, '--report', report, '--seconds', 15)
     wait_until_driven(port)
-    wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
+    wait_for(lambda: spares_of(process.pid), what='the spare')
     (bridge,) = children_running(process.pid, 'bridge')
     os.kill(bridge, signal.SIGKILL)
     wait_for(lambda: not is_alive(bridge), what='the end of the bridge')
@@ -164,7 +164,7 @@ def test_external_simulator_is_served(start, tmp_path):
     process = start(
         '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
     )  # fmt: skip
-    wait_for(lambda: (state_of(port) or {}).get('ready'), START_S, 'readiness')
+    wait_for(lambda: (state_of(port) or {}).get('ready'), what='readiness')
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(b'no picture, so no steering')
     simulator.leave()

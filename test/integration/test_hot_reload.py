@@ -71,7 +71,7 @@ class Drive:
             self.frame()
             return condition()
 
-        return wait_for(driven, 60.0, what)
+        return wait_for(driven, what=what)
 
     def set(self, **values):
         """Set parameters at once while driving on: (accepted, reason)."""
