@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import keras
 import pytest
 
+from helpers.lazy import keras
 from helpers.paths import SOURCE
 from helpers.waiting import wait_for
 from sim_bridge.cli.doctor_checks import Level, check_sandbox
