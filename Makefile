@@ -10,7 +10,9 @@ WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/py
 # process more than the two cores of a small machine, because many tests wait.
 IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-# Python compiles a module when it is first imported; to compile all of TensorFlow takes longer.
+# Python compiles a module when it is first imported; to compile all of TensorFlow takes longer. An
+# environment that forbids to keep the result would make the start of each process five times slower.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(PIP) install --no-compile --require-hashes
 
 .PHONY: docs drive test test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
@@ -106,4 +108,6 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 
 $(DEV_READY): $(READY) requirements/dev.txt
 	@$(INSTALL) -r requirements/dev.txt
+	@# TensorFlow is compiled here, because each parallel process of the tests would compile it.
+	@$(BIN)/python -c 'from steering_net.inference.predictor import load_predictor as load; load(backend="keras")'
 	@touch $@
