@@ -26,8 +26,8 @@ TOP_FILES = {
 MAY_IMPORT = {
     'bridge.cli': {
         'bridge.evaluation', 'bridge.mapping', 'bridge.nodes', 'bridge.protocol',
-        'bridge.recording', 'bridge.server', 'bridge.simulator', 'bridge.training', 'net.data',
-        'net.evaluation',
+        'bridge.recording', 'bridge.server', 'bridge.simulator', 'bridge.training',
+        'bridge.workers', 'net.data', 'net.evaluation',
         'net.inference', 'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training',
         'net.vision',
     },
@@ -37,7 +37,8 @@ MAY_IMPORT = {
     },
     'bridge.evaluation': {
         'bridge.control', 'bridge.mapping', 'bridge.recording', 'bridge.simulator',
-        'bridge.visualization', 'net.data', 'net.evaluation', 'net.inference', 'net.vision',
+        'bridge.visualization', 'bridge.workers', 'net.data', 'net.evaluation', 'net.inference',
+        'net.vision',
     },
     'bridge.mapping': {
         'bridge.simulator', 'bridge.simulator.worlds', 'bridge.visualization', 'net.data',
@@ -45,7 +46,8 @@ MAY_IMPORT = {
     },
     'bridge.recording': {'bridge.simulator', 'bridge.visualization', 'net.data', 'net.vision'},
     'bridge.training': {
-        'bridge.control', 'bridge.simulator', 'net.inference', 'net.training', 'net.vision',
+        'bridge.control', 'bridge.simulator', 'bridge.workers', 'net.inference', 'net.training',
+        'net.vision',
     },
     'bridge.visualization': {'net.vision'},
     'bridge.simulator': {'bridge.protocol', 'bridge.simulator.worlds', 'net.vision'},
@@ -55,6 +57,7 @@ MAY_IMPORT = {
     'bridge.control': set(),
     'bridge.protocol': set(),
     'bridge.web': set(),
+    'bridge.workers': set(),
     'bridge': set(),
     'net.ros': {'net.inference', 'net.vision'},
     'net.training': {'net.data', 'net.model_io', 'net.vision'},
