@@ -68,6 +68,8 @@ setup(
             'pyyaml',
             'selenium',
         ],
+        # For --ray: to share work by the machines of a cluster.
+        'scale': ['ray>=2.60'],
         'docs': ['mkdocs'],
     },
     zip_safe=False,

@@ -57,24 +57,29 @@ def in_processes(
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 place, index = running.pop(future)
-                try:
-                    outcome: Result | Failure | None = future.result()
-                except BrokenProcessPool:
+                outcome = _outcome(future)
+                if outcome is LOST:
                     workers[place].shutdown()
                     workers[place] = _worker()
                     losses[index] += 1
-                    outcome = LOST
                     if losses[index] < MAX_LOSSES:
                         waiting.appendleft(index)
-                        outcome = None
                 start(place)
-                if outcome is not None:
+                if outcome is not LOST or losses[index] == MAX_LOSSES:
                     yield index, outcome
     finally:
         for process in set(multiprocessing.active_children()) - before if running else ():
             process.terminate()
         for worker in workers:
             worker.shutdown(cancel_futures=True)
+
+
+def _outcome(future: Future[Result | Failure]) -> Result | Failure:
+    """Return the outcome of an attempt, LOST if its process died."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return LOST
 
 
 def _worker() -> ProcessPoolExecutor:

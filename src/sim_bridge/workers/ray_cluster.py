@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -48,8 +47,6 @@ def on_ray(
 
 def _connected(address: str) -> Any:
     """Return the module `ray`, connected to a cluster."""
-    # Ray 2 hides the accelerators of tasks that ask for none, and warns that this will change.
-    os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')
     try:
         import ray
     except ImportError as error:
