@@ -80,6 +80,8 @@ setup(
             'selenium',
             'websocket-client',
         ],
+        # For --ray: to share work by the machines of a cluster.
+        'scale': ['ray>=2.60'],
         'docs': ['mkdocs'],
     },
     zip_safe=False,
