@@ -64,6 +64,7 @@ def test_arguments_are_described():
         'rviz',
         'annotate',
         'odometry',
+        'foxglove',
     ):
         assert f"'{name}':" in listing
 
@@ -199,6 +200,22 @@ def test_bag_of_two_cars_in_a_new_folder_has_their_first_frames_and_is_replayed(
         for number, count in enumerate(seen, 1)
     )
     replay = launch(f'bag:={tmp_path / "bag_2"}', 'rate:=5', file='replay.launch.py')
+    output, _ = replay.communicate(timeout=60)
+    assert replay.returncode == 0
+    assert 'messages published' in output
+
+
+def test_a_drive_in_a_namespace_is_recorded_and_replayed_there(launch, tmp_path):
+    port, bag = own_port(), tmp_path / 'bag'
+    process = launch(f'port:={port}', 'namespace:=ego', 'record:=true', f'bag:={bag}')
+    wait_until_driven(port, 50)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    names = {record.topic for record in Bag(bag)}
+    assert f'/ego/{COMPRESSED_FRAME}' in names
+    assert all(name.startswith(('/ego/', '/tf', '/diagnostics')) for name in names)
+    replay = launch(f'bag:={bag}', 'rate:=5', file='replay.launch.py')
     output, _ = replay.communicate(timeout=60)
     assert replay.returncode == 0
     assert 'messages published' in output

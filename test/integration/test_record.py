@@ -104,9 +104,9 @@ def test_recording_that_broke_off_is_told(monkeypatch, capsys):
         trouble='No space left on device', messages=7, unit='messages', dropped={}
     )
     monkeypatch.setattr(bag_recorder, 'record', lambda *_: node)
-    monkeypatch.setattr(verb, '_lower_priority', lambda: None)
+    monkeypatch.setattr(verb, 'lower_priority', lambda: None)
     options = argparse.Namespace(
-        bag=Path('b'), topics=None, all=False, frames=False, cars=1, seconds=0.0
+        bag=Path('b'), topics=None, all=False, frames=False, cars=1, seconds=0.0, namespace=''
     )
     assert verb.run(options) == 1
     told = 'sim-bridge record: b ends after 7 messages: No space left on device'
