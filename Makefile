@@ -14,7 +14,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile --require-hashes
 
 .PHONY: docs drive test test-unit venv lint laps bench bench-training waterfall faults fuzz attack watching \
-  soak fleet worlds lock clean help
+  soak fleet worlds scale lock clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ worlds: $(READY) ## Measure frames/s of each kind of embedded track, beside flat
 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
 	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)
+
+scale: $(DEV_READY) ## Tracks driven per second by 1 worker and by 2. Options: ARGS="--ray"
+	@$(WITH_HELPERS) benchmarks/scale.py $(ARGS)
 
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)
