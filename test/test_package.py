@@ -166,7 +166,7 @@ def test_setup_py_asks_for_every_import_and_for_no_other_package():
 
 def test_setup_py_asks_for_what_the_tests_import():
     imported = imported_packages(ROOT / 'test') - {'helpers'}
-    assert distributions(imported) <= required('train', 'test')
+    assert distributions(imported) <= required('train', 'test', *OPTIONAL.values())
 
 
 def test_driving_imports_nothing_of_the_extra_for_training():
