@@ -10,10 +10,12 @@ WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/py
 # process more than the two cores of a small machine, because many tests wait.
 IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-# Python compiles a module when it is first imported; to compile all of TensorFlow takes longer.
+# Python compiles a module when it is first imported; to compile all of TensorFlow takes longer. An
+# environment that forbids to keep the result would make the start of each process five times slower.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(PIP) install --no-compile --require-hashes
 
-.PHONY: docs drive test test-unit venv lint laps bench bench-training waterfall faults fuzz attack watching \
+.PHONY: docs drive test test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
   soak fleet worlds scale lock clean help
 
 help: ## Say what there is to make
@@ -39,7 +41,8 @@ lint: $(DEV_READY) ## Check style and types
 faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs, with measured times
 	@$(BIN)/python -m pytest -m '' -rP \
 	  test/integration/test_faults.py test/integration/test_hardening.py test/integration/test_graph.py \
-	  test/integration/test_hold.py test/integration/test_controls.py test/integration/test_time.py $(ARGS)
+	  test/integration/test_hold.py test/integration/test_controls.py test/integration/test_time.py \
+	  test/integration/test_page_drive.py $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 	@$(WITH_HELPERS) -m helpers.fuzz_wire --inputs $(or $(N),100000) $(ARGS)
@@ -47,7 +50,7 @@ fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 attack: $(DEV_READY) ## Attack a driving car and count the deadlines it misses, beside peace
 	@$(WITH_HELPERS) benchmarks/attack.py $(ARGS)
 
-watching: $(DEV_READY) ## What open pages and a recording cost the drive, beside none
+watching: $(DEV_READY) ## What open pages, Foxglove and a recording cost the drive, beside none
 	@$(WITH_HELPERS) benchmarks/watching.py $(ARGS)
 
 soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MINUTES=60
@@ -55,6 +58,9 @@ soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MIN
 
 worlds: $(READY) ## Measure frames/s of each kind of embedded track, beside flat ones
 	@$(BIN)/python benchmarks/worlds.py $(ARGS)
+
+bench-gym: $(DEV_READY) ## Measure steps/s of the Gymnasium environment on each kind of track
+	@$(BIN)/python benchmarks/environment.py $(ARGS)
 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
 	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)
@@ -105,4 +111,6 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 
 $(DEV_READY): $(READY) requirements/dev.txt
 	@$(INSTALL) -r requirements/dev.txt
+	@# TensorFlow is compiled here, because each parallel process of the tests would compile it.
+	@$(BIN)/python -c 'from steering_net.inference.predictor import load_predictor as load; load(backend="keras")'
 	@touch $@

@@ -29,17 +29,13 @@ from launch.substitutions import (
     LaunchConfiguration,
     PathJoinSubstitution,
 )
-from launch_ros.actions import Node
+from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
-from sim_bridge.cli.launching import (
-    ENDS_WITH_LAUNCH,
-    check_arguments,
-    interrupts_blocked,
-    with_link_prefix,
-)
+from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupts_blocked
+from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
     DDS_PROFILES_FILE,
     DDS_PROFILES_VARIABLE,
@@ -52,6 +48,7 @@ from sim_bridge.topics import (
     CAMERA_FRAME,
     CAMERA_INFO,
     OPTICAL_FRAME,
+    frame_prefix,
     prefixes,
 )
 from steering_net.process import PARENT_VARIABLE
@@ -84,10 +81,18 @@ ARGUMENTS = [
         description='embedded track: a seed, lake, jungle or hills:SEED',
     ),
     DeclareLaunchArgument(
+        'weather', default_value='clear', description='embedded: clear, fog:1 to night:3'
+    ),
+    DeclareLaunchArgument(
         'laps', default_value='0', description='embedded: end after this number of laps; 0: never'
     ),
     DeclareLaunchArgument(
         'cars', default_value='1', description='number of cars, one simulator each'
+    ),
+    DeclareLaunchArgument(
+        'namespace',
+        default_value='',
+        description='namespace of all topics, and prefix of all transform frames, such as ego',
     ),
     DeclareLaunchArgument(
         'params_file',
@@ -111,6 +116,12 @@ ARGUMENTS = [
         choices=['', 'litert', 'keras'],
         description='litert or keras',
     ),
+    DeclareLaunchArgument(
+        'monitor',
+        default_value='',
+        choices=['', 'off', 'warn', 'slow', 'hold'],
+        description='what happens where the network does not know the world',
+    ),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
     DeclareLaunchArgument(
@@ -126,6 +137,11 @@ ARGUMENTS = [
         'odometry',
         default_value=LaunchConfiguration('rviz'),
         description='publish the driven path; true by default if rviz is true',
+    ),
+    DeclareLaunchArgument(
+        'foxglove',
+        default_value='false',
+        description='show the drive to the Foxglove app on port 8765; needs foxglove-sdk',
     ),
 ]
 
@@ -191,7 +207,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             parameters=[
                 file,
                 *cars,
-                *given(context, model=str, profile=str, camera=str, backend=str),
+                *given(context, model=str, profile=str, camera=str, backend=str, monitor=str),
             ],
             **revived,
         ),
@@ -207,21 +223,28 @@ def nodes(context: LaunchContext) -> list[Node]:
 
 
 def viewers(context: LaunchContext) -> list[Node]:
-    """Return the annotate and odometry nodes of each car; each runs if its argument is true."""
+    """Return the annotate and odometry nodes of each car, and the foxglove node of all.
+
+    Each runs if its argument is true.
+    """
+    of_cars = [
+        (name, prefix.rstrip('/'))
+        for name in ('annotate', 'odometry')
+        for prefix in prefixes(cars_of(context))
+    ]
     return [
         Node(
             package='sim_bridge',
             executable=name,
             name=name,
             exec_name=name,
-            namespace=prefix.rstrip('/'),
+            namespace=namespace,
             parameters=[LaunchConfiguration('params_file')],
             prefix=start_prefix(context),
             on_exit=fail_on_bad_input,
             condition=IfCondition(LaunchConfiguration(name)),
         )
-        for name in ('annotate', 'odometry')
-        for prefix in prefixes(cars_of(context))
+        for name, namespace in [*of_cars, ('foxglove', '')]
     ]
 
 
@@ -236,6 +259,7 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
             '--when-recorded' if is_recorded else '--when-ready',
             *('--url', f'ws://{host}:{port}'),
             *('--track', LaunchConfiguration('track')),
+            *('--weather', LaunchConfiguration('weather')),
             *('--laps', LaunchConfiguration('laps')),
         ],
         name='simulator',
@@ -267,9 +291,16 @@ def transforms(context: LaunchContext) -> list[Node]:
         return camera_transforms(context)
     urdf = Path(FindPackageShare('sim_bridge').perform(context), 'urdf', 'car.urdf')
     text = urdf.read_text(encoding='utf-8')
+    frames = frames_of(context)
     return [
-        car_model(prefix, with_link_prefix(text, prefix)) for prefix in prefixes(cars_of(context))
+        car_model(prefix, with_link_prefix(text, frames + prefix))
+        for prefix in prefixes(cars_of(context))
     ]
+
+
+def frames_of(context: LaunchContext) -> str:
+    """Return the prefix of all transform frames: that of the namespace of this launch."""
+    return frame_prefix(context.launch_configurations.get('ros_namespace', ''))
 
 
 def car_model(prefix: str, urdf: str) -> Node:
@@ -287,8 +318,9 @@ def car_model(prefix: str, urdf: str) -> Node:
 
 def camera_transforms(context: LaunchContext) -> list[Node]:
     """Return the static transforms from each car to its camera."""
+    frames = frames_of(context)
     return [
-        static_transform(prefix + parent, prefix + child, pose)
+        static_transform(frames + prefix + parent, frames + prefix + child, pose)
         for prefix in prefixes(cars_of(context))
         for parent, child, pose in (
             (BASE_FRAME, CAMERA_FRAME, CAMERA_ON_CAR),
@@ -301,12 +333,13 @@ def rviz(context: LaunchContext) -> Node:
     """Return RViz with the topics of the first car, in the namespace of this car."""
     file = PathJoinSubstitution([FindPackageShare('sim_bridge'), 'rviz', 'drive.rviz'])
     first = prefixes(cars_of(context))[0]
+    frame = frames_of(context) + first + BASE_FRAME
     return Node(
         package='rviz2',
         executable='rviz2',
         exec_name='rviz2',
         namespace=first.rstrip('/'),
-        arguments=['-d', file, '--fixed-frame', first + BASE_FRAME],
+        arguments=['-d', file, '--fixed-frame', frame],
         # RViz makes an absolute name of `camera_info` from the relative name of the image.
         remappings=[(f'/{CAMERA_INFO}', CAMERA_INFO)],
         prefix=ENDS_WITH_LAUNCH,
@@ -340,6 +373,7 @@ def generate_launch_description() -> LaunchDescription:
             SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
             SetEnvironmentVariable(DRIVE_VARIABLE, DRIVE_ID),
             SetEnvironmentVariable(DDS_PROFILES_VARIABLE, dds_profiles),
+            PushRosNamespace(LaunchConfiguration('namespace')),
             OpaqueFunction(
                 function=lambda context: [
                     *nodes(context),

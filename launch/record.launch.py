@@ -45,6 +45,7 @@ def record(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
             ExecutableInPackage('record', 'sim_bridge'),
             str(folder),
             *('--cars', context.launch_configurations['cars']),
+            *('--namespace', context.launch_configurations.get('ros_namespace', '')),
         ],
         name='recorder',
         prefix=interrupts_blocked(),

@@ -82,17 +82,21 @@ def replay(context: LaunchContext) -> list[Node | ExecuteProcess]:
     if IfCondition(LaunchConfiguration('check')).evaluate(context):
         words = ('--check', values['model'], '--threshold', values['threshold'])
         return [program('check', values['bag'], *words)]
-    steering = Node(
-        package='sim_bridge',
-        executable='steering',
-        name='steering',
-        exec_name='steering',
-        parameters=[{'model': values['model'], 'cars': cars, 'use_sim_time': True}],
-        prefix=interrupts_blocked(),
-        on_exit=end,
-    )
+    steering = [
+        Node(
+            package='sim_bridge',
+            executable='steering',
+            name='steering',
+            exec_name='steering',
+            namespace=namespace,
+            parameters=[{'model': values['model'], 'cars': number, 'use_sim_time': True}],
+            prefix=interrupts_blocked(),
+            on_exit=end,
+        )
+        for namespace, number in cars.items()
+    ]
     words = ('--clock', '--rate', values['rate'], '--when-subscribed', '--topics', *PLAYED)
-    return [steering, program('player', values['bag'], *words)]
+    return [*steering, program('player', values['bag'], *words)]
 
 
 def generate_launch_description() -> LaunchDescription:

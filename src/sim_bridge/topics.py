@@ -2,12 +2,13 @@
 """Topics and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the
-namespace of its car: see `prefixes`.
+namespace of its car: see `prefixes`. The whole drive may stand in a namespace too, such as /ego.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -195,7 +196,8 @@ TOPICS = {
     SPEED_LIMIT: Topic(
         type='std_msgs/msg/Float32',
         publishers=(),
-        meaning='New speed limit, m/s; with a single car the parameter follows it.',
+        meaning='New speed limit, m/s; with a single car the parameter follows it. The bridge '
+        'publishes it too if its parameter control is true.',
         recording=Recording.FROM_THE_START,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
@@ -228,7 +230,7 @@ TOPICS = {
     DRIVER: Topic(
         type='std_msgs/msg/String',
         publishers=('bridge',),
-        meaning='What drives: `simulator` (its keys), `hold`, `joystick`, `cmd_vel`, '
+        meaning='What drives: `simulator` (its keys), `hold`, `joystick`, `page`, `cmd_vel`, '
         '`ackermann_cmd`, `network` or `nobody`.',
         recording=Recording.FROM_THE_START,
         is_latched=True,
@@ -309,7 +311,7 @@ TOPICS = {
     ),
     DIAGNOSTICS: Topic(
         type='diagnostic_msgs/msg/DiagnosticArray',
-        publishers=('annotate', 'bridge', 'odometry', 'steering', 'throttle'),
+        publishers=('annotate', 'bridge', 'foxglove', 'odometry', 'steering', 'throttle'),
         meaning='State, rates, latency, drops and their reasons, once a second.',
         recording=Recording.FROM_THE_START,
     ),
@@ -358,9 +360,16 @@ def prefixes(cars: int) -> tuple[str, ...]:
 
 
 def frame_prefix(namespace: str) -> str:
-    """Prefix of the transform frames in a node's namespace: `car_1/` for /car_1, else empty."""
-    car = namespace.rpartition('/')[2]
-    return f'{car}/' if re.fullmatch(r'car_[0-9]+', car) else ''
+    """Prefix of the transform frames in a node's namespace: `ego/` for /ego, empty for /."""
+    return f'{namespace.strip("/")}/'.lstrip('/')
+
+
+def namespaces_of_cars(names: Iterable[str]) -> set[str]:
+    """Namespaces of the cars to which these full names of topics belong: /ego, or '' for none."""
+    endings = (f'/{COMPRESSED_FRAME}', f'/{SPEED}')
+    return {
+        name.removesuffix(ending) for name in names for ending in endings if name.endswith(ending)
+    }
 
 
 def car_of(topic: str) -> int:
@@ -369,6 +378,10 @@ def car_of(topic: str) -> int:
     return int(found[1]) if found else 1
 
 
-def without_car(topic: str) -> str:
-    """A topic's full name without the namespace of its car: /car_2/odom becomes /odom."""
-    return re.sub(r'/car_[0-9]+/', '/', topic, count=1)
+def without_car(topic: str, cars: Iterable[str]) -> str:
+    """A topic's full name without the namespace of its car: /ego/odom becomes /odom.
+
+    `cars` are the namespaces of the cars.
+    """
+    found = [car for car in cars if topic.startswith(f'{car}/')]
+    return topic.removeprefix(max(found, key=len, default=''))

@@ -195,6 +195,12 @@ def check_output_file(option: str, path: Path | None) -> None:
         raise UsageError(f'{option}: {path} cannot be written; change its permissions')
 
 
+def check_namespace(option: str, text: str) -> None:
+    """Raise UsageError unless the text is a namespace of ROS 2, such as /ego, or empty."""
+    if not re.fullmatch(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', text, re.ASCII):
+        raise UsageError(f'{option} is {text!r}; it must be a name of ROS 2, such as /ego')
+
+
 def check_output_folder(option: str, path: Path | None) -> None:
     """Raise UsageError unless the folder exists or can be created; for use before the work."""
     if path is None:

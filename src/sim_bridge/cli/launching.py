@@ -12,10 +12,16 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-from sim_bridge.cli.arguments import MAX_SPEED_LIMIT_MPS, check_model, check_range
+from sim_bridge.cli.arguments import (
+    MAX_SPEED_LIMIT_MPS,
+    check_model,
+    check_namespace,
+    check_range,
+)
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import parse_track
-from sim_bridge.topics import MAX_CARS, car_of
+from sim_bridge.simulator.weather import parse_weather
+from sim_bridge.topics import MAX_CARS, namespaces_of_cars
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.view import AS_TRAINED
@@ -45,8 +51,12 @@ def new_folder(path: Path) -> Path:
     return folder
 
 
-def cars_in_bag(path: Path) -> int:
-    """Return the number of cars whose topics are in a bag. Raises UsageError without a bag."""
+def cars_in_bag(path: Path) -> dict[str, int]:
+    """Return the number of cars by the namespace of the nodes that serve them.
+
+    Cars `/car_1` and `/car_2` are two of the root, ''; a car `/ego` is the only one of `/ego`.
+    Raises UsageError without a bag.
+    """
     from sim_bridge.recording.bag import Bag
 
     try:
@@ -54,15 +64,13 @@ def cars_in_bag(path: Path) -> int:
         topics = bag.offers() or {record.topic for record in bag}
     except UsageError as error:
         raise UsageError(f'launch argument bag: {error}') from error
-    return max(map(car_of, topics))
-
-
-def with_link_prefix(urdf: str, prefix: str) -> str:
-    """Return a URDF whose links, which are the transform frames of a car, begin with `prefix`.
-
-    Then RViz shows any car, because it finds the frames by the names of the links.
-    """
-    return re.sub(r'(<link name=|link=)"', rf'\g<1>"{prefix}', urdf)
+    cars: dict[str, int] = {}
+    for namespace in sorted(namespaces_of_cars(topics)) or ['']:
+        parent, _, name = namespace.rpartition('/')
+        is_counted = re.fullmatch(r'car_[0-9]+', name)
+        home, number = (parent, int(name[4:])) if is_counted else (namespace, 1)
+        cars[home] = max(number, cars.get(home, 0))
+    return cars
 
 
 @cache
@@ -136,13 +144,15 @@ _CHECKS: dict[str, Check] = {
     'port': _whole(1, 65535),
     'laps': _whole(0, float('inf')),
     'track': _parsed(parse_track),
+    'weather': _parsed(parse_weather),
     'speed_limit': _real(0.0, MAX_SPEED_LIMIT_MPS, 'm/s'),
     'params_file': _file,
     'model': check_model,
+    'namespace': check_namespace,
     'profile': _parsed(wished_profile),
     'camera': _parsed(_camera),
     'rate': _positive,
     'threshold': _real(0.0, float('inf'), 'rad'),
-    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'check'), _truth),
+    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'foxglove', 'check'), _truth),
 }
-_OPTIONAL = {'port', 'speed_limit', 'model', 'profile', 'camera'}
+_OPTIONAL = {'port', 'speed_limit', 'model', 'namespace', 'profile', 'camera'}

@@ -12,8 +12,9 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from sim_bridge.cli.arguments import check_cars, check_range
+from sim_bridge.cli.arguments import check_cars, check_namespace, check_range
 from sim_bridge.errors import UsageError
+from sim_bridge.process import lower_priority
 from sim_bridge.topics import RECORDED_TOPICS
 
 
@@ -47,6 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='cars to record from their first frame on; further cars are recorded once seen',
     )
+    add(
+        '--namespace',
+        default='',
+        metavar='NAME',
+        help='record only the cars in this namespace, such as /ego; if not given, all cars',
+    )
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
 
 
@@ -65,9 +72,10 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError('--frames is used without --all, --topics and --cars')
         check_range('--seconds', args.seconds, 0.0, unit='s')
         check_cars(args.cars)
-        _lower_priority()
+        check_namespace('--namespace', args.namespace)
+        lower_priority()
         make_writer = FrameFolder if args.frames else BagWriter
-        node = record(path, topics, args.seconds, args.cars, make_writer)
+        node = record(path, topics, args.seconds, args.cars, make_writer, args.namespace)
     except UsageError as error:
         print(f'sim-bridge record: {error}', file=sys.stderr)
         return 2
@@ -77,16 +85,6 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(f'{path}: {node.messages} {node.unit}, {_losses(node.dropped)}')
     return 0
-
-
-def _lower_priority() -> None:
-    """Let the drive run first when processors are short; meanwhile messages wait in a queue.
-
-    This must come before the middleware starts its threads, because they inherit the priority.
-    """
-    os.nice(10)
-    # A batch process does not interrupt others when a message wakes it up.
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _losses(dropped: dict[str, int]) -> str:

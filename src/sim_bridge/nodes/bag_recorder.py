@@ -36,6 +36,7 @@ from sim_bridge.topics import (
     RECORDED_TOPICS,
     RECORDER_READY,
     TOPICS,
+    namespaces_of_cars,
     prefixes,
     without_car,
 )
@@ -93,11 +94,15 @@ class _TakenByOwner(CallbackGroup):
 class RecorderNode(Node):
     """Records the topics of a drive from their first message, others once they are published.
 
-    A topic name stands for the topics of all cars.
+    A topic name stands for the topics of all cars in the namespace of this node.
     """
 
     def __init__(
-        self, writer: Writer, topics: tuple[str, ...] = RECORDED_TOPICS, cars: int = 1
+        self,
+        writer: Writer,
+        topics: tuple[str, ...] = RECORDED_TOPICS,
+        cars: int = 1,
+        namespace: str = '',
     ) -> None:
         """Record `topics` with `writer`; no topics: record all.
 
@@ -105,7 +110,7 @@ class RecorderNode(Node):
         message is missed.
         """
         self._writer = writer
-        super().__init__('recorder')
+        super().__init__('recorder', namespace=namespace)
         self.dropped: Counter[str] = Counter()
         self.trouble = ''
         self._recorded: list[tuple[str, Subscription]] = []
@@ -144,8 +149,15 @@ class RecorderNode(Node):
 
     def _subscribe_to_new(self) -> None:
         """Subscribe to topics that have a publisher now."""
-        for topic, types in self.get_topic_names_and_types():
-            names = {topic, without_car(topic)}
+        found = self.get_topic_names_and_types()
+        own = self.get_namespace().rstrip('/')
+        cars = {
+            car
+            for car in namespaces_of_cars(topic for topic, _ in found)
+            if car.startswith(f'{own}/')
+        }
+        for topic, types in found:
+            names = {topic, own + without_car(topic, cars)}
             if topic in self._settled or (self._wanted and not names & self._wanted):
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
@@ -244,6 +256,7 @@ def record(
     seconds: float,
     cars: int = 1,
     make_writer: Callable[[Path], Writer] = BagWriter,
+    namespace: str = '',
 ) -> RecorderNode:
     """Record until SIGINT or SIGTERM, or for `seconds` unless they are 0; return the node.
 
@@ -251,7 +264,7 @@ def record(
     if the writer of `path` cannot be made.
     """
     with interruptible() as keep_going, ros():
-        node = RecorderNode(make_writer(path), topics, cars)
+        node = RecorderNode(make_writer(path), topics, cars, namespace)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         until_s = time.monotonic() + (seconds or float('inf'))

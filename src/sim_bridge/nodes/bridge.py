@@ -21,12 +21,13 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from sim_bridge import topics
-from sim_bridge.nodes import conversions, driver_topics
+from sim_bridge.nodes import conversions, driver_topics, page_control
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.nodes.page_control import PageCar, PageControl
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.simulation_services import offer_simulation_services
 from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
@@ -70,6 +71,7 @@ PARAMETERS = (
     Parameter('frame_id', topics.OPTICAL_FRAME, 'frame_id of images and other stamped data.'),
     Parameter('vertical_fov', 1.0472, 'Vertical field of view of the camera, rad.', 0.1, 3.0),
     *driver_topics.PARAMETERS,
+    *page_control.PARAMETERS,
 )
 
 
@@ -80,7 +82,7 @@ class BridgeNode(Node):
         """`clock` returns monotonic seconds."""
         super().__init__('bridge')
         self._is_serving = False
-        self._network = ''
+        self._network = {'network': '', 'network_loading': '', 'network_refused': ''}
         self._values = values = declare(self, PARAMETERS)
         self._prefixes = topics.prefixes(values['cars'])
         limit = StreamLimit()
@@ -88,10 +90,11 @@ class BridgeNode(Node):
             LiveFeed(partial(self.status_of, number), limit, clock=clock, sleep=sleep)
             for number in range(values['cars'])
         ]
+        self._page_control = PageControl(self, values, clock) if values['control'] else None
         self._server = SimulatorServer(
             host=values['host'],
             port=values['port'],
-            pages=create_app(self.status, feeds),
+            pages=create_app(self.status, feeds, self._page_control),
             allowed_hosts=values['allowed_hosts'].split(','),
             clock=clock,
         )
@@ -132,11 +135,17 @@ class BridgeNode(Node):
         for number in held_cars():
             self._sessions.sessions[number - 1].set_held(clock(), True)
         services = {
-            car: (session, self._services_of(car.prefix, session).control)
-            for session, car in self._cars.items()
+            session: self._services_of(car.prefix, session) for session, car in self._cars.items()
         }
+        if self._page_control is not None:
+            self._page_control.cars += [
+                PageCar(self, car, session, services[session], self._server.call_now)
+                for session, car in self._cars.items()
+            ]
         self._end_simulation_services = offer_simulation_services(
-            self, services, self._server.call_soon
+            self,
+            {car: (session, services[session].control) for session, car in self._cars.items()},
+            self._server.call_soon,
         )
         self._diagnostics = Diagnostics(self, self._prefixes)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
@@ -161,6 +170,8 @@ class BridgeNode(Node):
                 f'host {host}: all machines on the network can watch and drive; '
                 'host 127.0.0.1 keeps them out'
             )
+        if self._page_control is not None:
+            self._page_control.show_address(self._server.port)
 
     # Called on the server's thread, see `sim_bridge.server.simulator_server.Handler`.
 
@@ -229,7 +240,7 @@ class BridgeNode(Node):
         self._server.call_soon(apply)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        """Keep the name of the network, which the steering node publishes, for the pages."""
+        """Keep the state of the network, which the steering node publishes, for the pages."""
         self._network = conversions.network_of(message) or self._network
 
     def _update_readiness(self) -> None:
@@ -242,7 +253,14 @@ class BridgeNode(Node):
         cars = [
             {'car': number, **car.status()} for number, car in enumerate(self._cars.values(), 1)
         ]
-        return {**together(cars), **self._common(), 'drive': DRIVE_ID, 'cars': cars}
+        return {
+            **together(cars),
+            **self._common(),
+            **self._network,
+            'control': self._page_control.status() if self._page_control else {'on': False},
+            'drive': DRIVE_ID,
+            'cars': cars,
+        }
 
     def status_of(self, number: int) -> dict[str, Any]:
         """State of the bridge with the values of car `number`, from 0."""
@@ -252,7 +270,7 @@ class BridgeNode(Node):
     def _common(self) -> dict[str, Any]:
         return {
             'simulators': self._sessions.simulators,
-            'network': self._network,
+            'network': self._network['network'],
             **self._server.refusals,
         }
 
@@ -270,6 +288,8 @@ class BridgeNode(Node):
         if self._is_serving:
             self._end_simulation_services()
             self._server.stop(self._sessions.close)
+            if self._page_control is not None:
+                self._page_control.close()
         super().destroy_node()
 
 
@@ -295,7 +315,11 @@ def _limits(values: Mapping[str, Any]) -> Limits:
 
 
 def _timeouts(values: Mapping[str, Any]) -> SourceTimeouts:
-    return SourceTimeouts(values['joy_timeout'], values['cmd_vel_timeout'])
+    return SourceTimeouts(
+        joystick_s=values['joy_timeout'],
+        page_s=values['page_timeout'],
+        topic_s=values['cmd_vel_timeout'],
+    )
 
 
 def main(args: list[str] | None = None) -> int:

@@ -23,7 +23,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from sim_bridge.errors import UsageError
-from sim_bridge.nodes.standby import BEAT_VARIABLE, HELD_VARIABLE, STANDBY_VARIABLE
+from sim_bridge.nodes.standby import (
+    BEAT_VARIABLE,
+    HELD_VARIABLE,
+    STANDBY_VARIABLE,
+    control_token,
+)
 from sim_bridge.process import REFUSED, ManagedProcess, RestartLimit, RestartLimitError
 from steering_net.process import end_with_parent
 
@@ -46,6 +51,7 @@ class GuardedBridge(ManagedProcess):
     def __init__(
         self, arguments: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
+        control_token()  # So that the bridge and its spares have the same.
         self._spare: subprocess.Popen[str] | None = None
         self._spare_limit = RestartLimit()
         self._heartbeats: dict[int, int] = {}

@@ -21,7 +21,7 @@ from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.nodes.state_topics import StateTopics
 from sim_bridge.protocol.types import Telemetry
-from sim_bridge.session.arbiter import Driver
+from sim_bridge.session.arbiter import PERSONS
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
 from sim_bridge.web.live_stream import LiveFeed, Moment
@@ -75,8 +75,9 @@ class CarInterface:
         self.prefix = prefix
         self._session = session
         self._feed = feed
-        self._frame_id = prefix + camera.frame_id
-        self._base_frame = prefix + topics.BASE_FRAME
+        frames = topics.frame_prefix(node.get_namespace()) + prefix
+        self._frame_id = frames + camera.frame_id
+        self._base_frame = frames + topics.BASE_FRAME
         self._vertical_fov_rad = camera.vertical_fov_rad
         self._call_soon = call_soon
         self._clock = clock
@@ -164,6 +165,7 @@ class CarInterface:
             limit_mps=self.speed_limit_mps,
             throttle=command.throttle,
             latency_ms=1e3 * latencies_s[-1] if latencies_s else None,
+            driver=self._session.driver.value,
         )
 
     # Called on the executor's thread.
@@ -204,7 +206,7 @@ class CarInterface:
     def status(self) -> dict[str, Any]:
         """State of this car, for /state.json and diagnostics."""
         session, command = self._session, self._session.last_command
-        is_driven = session.driver in (Driver.JOYSTICK, Driver.TWIST, Driver.ACKERMANN)
+        is_driven = session.driver in PERSONS
         reason = '' if is_driven else ', '.join(self._monitor.reasons)
         missing = '' if self._has_planner else reason
         if session.lock_step_refused:

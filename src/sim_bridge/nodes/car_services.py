@@ -57,7 +57,7 @@ class CarServices:
 
     def _hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         is_held = bool(request.data)
-        return self._reply(response, lambda now_s: self._set_held(now_s, is_held))
+        return self._reply(response, lambda now_s: self.set_held(now_s, is_held))
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._reply(response, lambda now_s: self.control(now_s, Control.RESET))
@@ -91,7 +91,8 @@ class CarServices:
 
     # Called on the server's thread.
 
-    def _set_held(self, now_s: float, is_held: bool) -> str:
+    def set_held(self, now_s: float, is_held: bool) -> str:
+        """Hold or release the car; return what was done."""
         self._session.set_held(now_s, is_held)
         self._on_held()
         self._publish_held()

@@ -23,6 +23,7 @@ BRIDGE_STATUS = 'sim_bridge: bridge'
 THROTTLE_STATUS = 'sim_bridge: throttle'
 ANNOTATE_STATUS = 'sim_bridge: annotate'
 ODOMETRY_STATUS = 'sim_bridge: odometry'
+FOXGLOVE_STATUS = 'sim_bridge: foxglove'
 
 _UNMEASURED = 1e6
 """Variance of a value that is not measured, m^2 or rad^2."""
@@ -165,7 +166,18 @@ def _flat(values: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield key, value
 
 
-def network_of(message: DiagnosticArray) -> str:
-    """Return the name of the network in the diagnostics of a steering node; '' without one."""
-    models = (pair for status in message.status for pair in status.values if pair.key == 'model')
-    return next((str(pair.value) for pair in models), '')
+def network_of(message: DiagnosticArray) -> dict[str, str]:
+    """Return what the diagnostics of a steering node say about its network; {} of other nodes.
+
+    network: its name. network_loading: the file that is being loaded, or ''. network_refused: the
+    file that was refused last and why, or ''.
+    """
+    for status in message.status:
+        values = {pair.key: str(pair.value) for pair in status.values}
+        if 'model' in values:
+            return {
+                'network': values['model'],
+                'network_loading': values.get('loading', ''),
+                'network_refused': values.get('refused', ''),
+            }
+    return {}

@@ -43,6 +43,14 @@ PARAMETERS = (
         5.0,
         read_only=False,
     ),
+    Parameter(
+        'page_timeout',
+        0.2,
+        'Time after which a silent page no longer drives, s.',
+        0.05,
+        5.0,
+        read_only=False,
+    ),
     Parameter('joy_steering_axis', 0, 'Axis of the joystick that steers, left is 1.', 0, 63),
     Parameter('joy_throttle_axis', 1, 'Axis of the throttle; a negative value brakes.', 0, 63),
     Parameter('joy_deadman_button', 0, 'Button that must be pressed to drive.', 0, 63),
@@ -160,7 +168,7 @@ class DriverTopics:
         if pedals is not None:
             self._hear(Driver.JOYSTICK, pedals)
         elif self._joystick_drives:
-            self._call_soon(self._session.release_joystick)
+            self._call_soon(lambda now_s: self._session.let_go(now_s, Driver.JOYSTICK))
         self._joystick_drives = pedals is not None
 
     def _hear(self, source: Driver, command: Motion | Pedals) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterable
 
@@ -19,6 +20,9 @@ BEAT_VARIABLE = 'SIM_BRIDGE_BEAT_FD'
 
 HELD_VARIABLE = 'SIM_BRIDGE_HELD'
 """Environment variable: numbers of the cars that the bridge before held, with commas."""
+
+TOKEN_VARIABLE = 'SIM_BRIDGE_CONTROL_TOKEN'
+"""Environment variable: token of pages that control the drive, the same for the next bridge."""
 
 BEAT_PERIOD_S = 0.25
 
@@ -40,6 +44,11 @@ def wait_for_start() -> bool:
 def held_cars() -> list[int]:
     """Return the numbers, counted from 1, of the cars that the bridge before this one held."""
     return [int(number) for number in os.environ.get(HELD_VARIABLE, '').split(',') if number]
+
+
+def control_token() -> str:
+    """Return the token of the environment, or a new one, which child processes get too."""
+    return os.environ.setdefault(TOKEN_VARIABLE, secrets.token_urlsafe(16))
 
 
 def heartbeat(held: Callable[[], Iterable[int]]) -> Callable[[], None] | None:

@@ -67,8 +67,9 @@ class StateTopics:
 
     def __init__(self, node: Node, prefix: str, session: CarSession) -> None:
         self._node, self._prefix, self._session = node, prefix, session
-        self._map_frame = prefix + topics.MAP_FRAME
-        self._base_frame = prefix + topics.BASE_FRAME
+        frames = topics.frame_prefix(node.get_namespace()) + prefix
+        self._map_frame = frames + topics.MAP_FRAME
+        self._base_frame = frames + topics.BASE_FRAME
         self._rolled_m = 0.0
         self._stamp_ns = 0
         self._joints = self._publisher(JointState, topics.JOINT_STATES)

@@ -24,10 +24,10 @@ from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
 
-_MAX_LIMIT_MPS = 60.0
+MAX_LIMIT_MPS = 60.0
 
 PARAMETERS = (
-    Parameter('speed_limit', 6.7, 'Speed limit, m/s.', 0.0, _MAX_LIMIT_MPS, read_only=False),
+    Parameter('speed_limit', 6.7, 'Speed limit, m/s.', 0.0, MAX_LIMIT_MPS, read_only=False),
     Parameter(
         'law',
         'proportional',
@@ -143,11 +143,11 @@ class CarThrottle:
             self.controller.steering_rad = float(message.data)
 
     def _on_limit(self, message: Float32) -> None:
-        if 0.0 <= message.data <= _MAX_LIMIT_MPS:
+        if 0.0 <= message.data <= MAX_LIMIT_MPS:
             self._take_limit(round(float(message.data), 6))
         else:
             self._node.get_logger().warning(
-                f'speed_limit {message.data} ignored: it must be 0..{_MAX_LIMIT_MPS:g} m/s',
+                f'speed_limit {message.data} ignored: it must be 0..{MAX_LIMIT_MPS:g} m/s',
                 throttle_duration_sec=5.0,
             )
 

@@ -115,13 +115,18 @@ class Record:
 
     def is_of(self, name: str) -> bool:
         """Return whether the topic has this relative name in any namespace."""
-        return f'/{self.topic.lstrip("/")}'.endswith(f'/{name}')
+        return is_named(self.topic, name)
 
     def is_of_car(self, car: int | str) -> bool:
         """Return whether the topic is that of the car with this number or this namespace."""
         if isinstance(car, int):
             return car_of(self.topic) == car
         return f'/{car.strip("/")}/' in f'/{self.topic.lstrip("/")}'
+
+
+def is_named(topic: str, name: str) -> bool:
+    """Return whether a full name of a topic is this relative name in any namespace."""
+    return f'/{topic.lstrip("/")}'.endswith(f'/{name}')
 
 
 def stamp_ns(message: Any) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sim_bridge.recording.bag import Offer, Record, stamp_ns
+from sim_bridge.recording.bag import Offer, Record, is_named, stamp_ns
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -15,7 +15,6 @@ from sim_bridge.topics import (
     SPEED,
     STEERING_COMMAND,
     THROTTLE,
-    without_car,
 )
 from steering_net.data.driving_log import recorder_row
 
@@ -86,7 +85,8 @@ class FrameFolder:
 
     def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
         """Add a topic. Raises BagError for a topic of a second car."""
-        if without_car(name) in map(without_car, self._types):
+        relative = next((topic for topic in FRAME_TOPICS if is_named(name, topic)), name)
+        if any(is_named(other, relative) for other in self._types):
             raise BagError(f'{name} is not recorded: a folder holds the frames of one car')
         self._types[name] = message_type
 

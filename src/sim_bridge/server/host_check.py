@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks Host and Origin headers: by which names browsers may call the server.
+"""Checks Host and Origin headers: by which names and from which pages browsers may call.
 
 Another site can point its own name at this machine (DNS rebinding). A browser then lets the pages
 of that site read the bridge's answers, the camera's frames too. Such requests still carry the name
 of the site. Addresses and `localhost` cannot be forged in this way.
+
+A page of another site can also send requests that change something, without reading the answers.
+Browsers name the site in the Origin header of each of them.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from urllib.parse import urlsplit
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _logger = logging.getLogger('sim_bridge.server')
+_READING = ('GET', 'HEAD', 'OPTIONS')
 _SHOWN_AT_MOST = 100
 _LOG_EVERY_S = 5.0
 
@@ -44,9 +48,21 @@ class HostCheck:
                 return app(environ, start_response)
             refusal = _not_known(environ['HTTP_HOST'])
             self._log(f'a request was refused: {refusal}')
-            headers = [('Content-Type', 'text/plain; charset=utf-8'), ('Connection', 'close')]
-            start_response('403 Forbidden', headers)
-            return [f'{refusal}\n'.encode()]
+            return _refuse(start_response, refusal)
+
+        return checked
+
+    def keep_out_others(self, app: WsgiApp) -> WsgiApp:
+        """Return `app` for requests that change nothing or that no page of another site sent."""
+
+        def checked(
+            environ: dict[str, Any], start_response: Callable[..., Any]
+        ) -> Iterable[bytes]:
+            if _can_change(environ) and not self.allows_origin(
+                environ.get('HTTP_ORIGIN'), environ
+            ):
+                return _refuse(start_response, 'only pages of this bridge may send this request')
+            return app(environ, start_response)
 
         return checked
 
@@ -80,9 +96,24 @@ class HostCheck:
             _logger.warning(line)
 
 
+def _refuse(start_response: Callable[..., Any], refusal: str) -> Iterable[bytes]:
+    headers = [('Content-Type', 'text/plain; charset=utf-8'), ('Connection', 'close')]
+    start_response('403 Forbidden', headers)
+    return [f'{refusal}\n'.encode()]
+
+
+def _can_change(environ: Mapping[str, Any]) -> bool:
+    """Whether a request can change something: all but reading, and each WebSocket."""
+    return environ['REQUEST_METHOD'] not in _READING or _is_websocket(environ)
+
+
+def _is_websocket(environ: Mapping[str, Any]) -> bool:
+    return bool(environ.get('HTTP_UPGRADE', '').lower() == 'websocket')
+
+
 def _is_plain_websocket(environ: Mapping[str, Any]) -> bool:
     """Whether a request opens a WebSocket and comes from no browser, as the simulator's does."""
-    return environ.get('HTTP_UPGRADE', '').lower() == 'websocket' and 'HTTP_ORIGIN' not in environ
+    return _is_websocket(environ) and 'HTTP_ORIGIN' not in environ
 
 
 def _not_known(host: str) -> str:

@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sim_bridge.errors import UsageError
 from sim_bridge.protocol.types import Link
@@ -36,6 +36,8 @@ from sim_bridge.server.eventlet_imports import eventlet, socketio
 from sim_bridge.server.host_check import HostCheck, WsgiApp
 from sim_bridge.server.socketio_server import BoundedSocketio, CountingLogger
 from sim_bridge.server.websocket import OWNER, HttpProtocol, Listener
+
+T = TypeVar('T')
 
 _logger = logging.getLogger('sim_bridge.server')
 
@@ -102,7 +104,7 @@ class SimulatorServer:
         self._handler: Handler | None = None
         self._socket = _bind(host, port)
         self.port: int = self._socket.getsockname()[1]
-        self.is_local = _is_loopback(self._socket.getsockname()[0])
+        self.is_local = is_loopback(self._socket.getsockname()[0])
         self.malformed = 0
         self.unsent = 0
         self.limiter: ConnectionLimiter[Any] = ConnectionLimiter(self._drives)
@@ -119,7 +121,7 @@ class SimulatorServer:
             logger=quiet,
             engineio_logger=quiet,
         )
-        self._app = hosts.wrap(socketio.WSGIApp(self._sio, pages))
+        self._app = hosts.wrap(socketio.WSGIApp(self._sio, hosts.keep_out_others(pages)))
         self._calls: deque[Callable[[float], object]] = deque()
         self._wake_reader, writer = os.pipe()
         self._wake_writer = os.fdopen(writer, 'wb', buffering=0)
@@ -153,6 +155,14 @@ class SimulatorServer:
         self._calls.append(function)
         with contextlib.suppress(ValueError):  # The file is closed after the end.
             self._wake_writer.write(b'.')
+
+    def call_now(self, function: Callable[[float], T]) -> T:
+        """Call `function` with the time and return its value. Only for the server's thread."""
+        try:
+            return function(self._clock())
+        finally:
+            if self._handler:
+                self._set_timer(self._handler)
 
     def repeat(self, period_s: float, function: Callable[[], object]) -> None:
         """Let the server's thread call `function` soon, and again after each period."""
@@ -315,8 +325,12 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _is_loopback(address: str) -> bool:
-    return ip_address(address).is_loopback
+def is_loopback(host: str) -> bool:
+    """Whether a host is `localhost` or an address that only programs of this machine reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == 'localhost'
 
 
 class _Discard:

@@ -132,12 +132,17 @@ class QuickWebSocketWSGI(WebSocketWSGI):  # type: ignore[misc]
 
 def wrap_websocket(ws: Any) -> Eio3Adapter:
     """Return a WebSocket with quick and bounded reading that understands Engine.IO 3."""
+    return Eio3Adapter(ws, prepared(ws).count_malformed)
+
+
+def prepared(ws: Any) -> Owner:
+    """Give a WebSocket quick and bounded reading; return the server that it belongs to."""
     owner: Owner = ws.environ[OWNER]
     ws.socket = _QuickSocket(ws.socket, owner.limiter)
     ws.Message = _BoundedMessage
     ws._apply_mask = apply_mask
     ws._recv_frame = partial(_receive_frames, ws)
-    return Eio3Adapter(ws, owner.count_malformed)
+    return owner
 
 
 def _receive_frames(ws: Any, message: Any = None) -> Any:

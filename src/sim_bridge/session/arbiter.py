@@ -2,7 +2,7 @@
 """Which source of commands drives a car: a hold, a person, a planner or the network.
 
 The first of this list that applies drives: a person with the keys of the simulator, because it
-ignores commands then; the hold; the joystick; a topic of a person or planner; the network.
+ignores commands then; the hold; the joystick; a page; a topic of a person or planner; the network.
 
 Pure: the clock is an argument. Times are seconds of any monotonic clock.
 """
@@ -24,6 +24,8 @@ class Driver(Enum):
     """A person with the keys of the simulator."""
     HOLD = 'hold'
     JOYSTICK = 'joystick'
+    PAGE = 'page'
+    """A person on a page of the bridge."""
     TWIST = 'cmd_vel'
     ACKERMANN = 'ackermann_cmd'
     NETWORK = 'network'
@@ -36,6 +38,7 @@ class SourceTimeouts:
     """Time after which a silent source drives no longer, s. ValueError names a wrong field."""
 
     joystick_s: float = 0.5
+    page_s: float = 0.2
     topic_s: float = 0.5
 
     def __post_init__(self) -> None:
@@ -44,8 +47,20 @@ class SourceTimeouts:
                 raise ValueError(f'{name} is {value}, it must be a positive number of seconds')
 
 
+_KINDS = {
+    Driver.JOYSTICK: 'joystick_s',
+    Driver.PAGE: 'page_s',
+    Driver.TWIST: 'topic_s',
+    Driver.ACKERMANN: 'topic_s',
+}
+"""Kinds of sources by the name of their timeout, the first in rank first."""
+
+PERSONS = tuple(_KINDS)
+"""Persons and planners that drive in place of the network."""
+
+
 class _Heard(NamedTuple):
-    """Newest command of the joystick or of the topics."""
+    """Newest command of a kind of source."""
 
     source: Driver
     command: DriverCommand
@@ -53,7 +68,7 @@ class _Heard(NamedTuple):
 
 
 class Arbiter:
-    """The newest commands of the joystick and of the topics, until they time out.
+    """The newest command of each kind of source, until it times out.
 
     Of several topics the one with the newest message counts. `next_timeout_s` is the time at which
     `expire` has to be called; infinity without a command. `timeouts` may be changed; they apply to
@@ -62,44 +77,37 @@ class Arbiter:
 
     def __init__(self, timeouts: SourceTimeouts) -> None:
         self.timeouts = timeouts
-        self._joystick: _Heard | None = None
-        self._topic: _Heard | None = None
+        self._heard: dict[str, _Heard] = {}
         self.next_timeout_s = math.inf
 
     @property
     def active(self) -> tuple[Driver, DriverCommand] | None:
         """Source and command that drive in place of the network; None if there is no command."""
-        heard = self._joystick or self._topic
-        return None if heard is None else (heard.source, heard.command)
+        for kind in _KINDS.values():
+            if kind in self._heard:
+                return self._heard[kind][:2]
+        return None
 
     def hear(self, now_s: float, source: Driver, command: DriverCommand) -> None:
         """Take a command."""
-        if source is Driver.JOYSTICK:
-            self._joystick = _Heard(source, command, now_s + self.timeouts.joystick_s)
-        else:
-            self._topic = _Heard(source, command, now_s + self.timeouts.topic_s)
+        kind = _KINDS[source]
+        self._heard[kind] = _Heard(source, command, now_s + getattr(self.timeouts, kind))
         self._find_next_timeout()
 
-    def release_joystick(self) -> None:
-        """Forget the joystick, because its dead-man button was released."""
-        self._joystick = None
+    def let_go(self, source: Driver) -> None:
+        """Forget the command of a source, because its dead-man button was released."""
+        self._heard.pop(_KINDS[source], None)
         self._find_next_timeout()
 
     def forget(self) -> None:
         """Forget all commands."""
-        self._joystick = self._topic = None
-        self.next_timeout_s = math.inf
+        self._heard.clear()
+        self._find_next_timeout()
 
     def expire(self, now_s: float) -> None:
         """Forget the commands that have timed out."""
-        if self._joystick is not None and now_s >= self._joystick.until_s:
-            self._joystick = None
-        if self._topic is not None and now_s >= self._topic.until_s:
-            self._topic = None
+        self._heard = {kind: one for kind, one in self._heard.items() if now_s < one.until_s}
         self._find_next_timeout()
 
     def _find_next_timeout(self) -> None:
-        heard = (self._joystick, self._topic)
-        self.next_timeout_s = min(
-            (one.until_s for one in heard if one is not None), default=math.inf
-        )
+        self.next_timeout_s = min((one.until_s for one in self._heard.values()), default=math.inf)

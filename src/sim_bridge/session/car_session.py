@@ -209,9 +209,9 @@ class CarSession:
         self._arbiter.hear(now_s, source, command)
         self._arbitrate(now_s)
 
-    def release_joystick(self, now_s: float) -> None:
-        """Let the next source drive, because the dead-man button of the joystick is released."""
-        self._arbiter.release_joystick()
+    def let_go(self, now_s: float, source: Driver) -> None:
+        """Let the next source drive, because the dead-man button of this one is released."""
+        self._arbiter.let_go(source)
         self._arbitrate(now_s)
 
     def control(self, now_s: float, control: Control) -> None:

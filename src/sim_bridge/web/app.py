@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages of the bridge, for browsers and scripts. Read-only."""
+"""The pages of the bridge, for browsers and scripts. They only show, unless control is on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Flask, Response, abort, jsonify, request
 
+from sim_bridge.web.control import (
+    Access,
+    CarControls,
+    DriveControls,
+    add_control,
+    refuse_control,
+)
 from sim_bridge.web.live_stream import BOUNDARY, LiveFeed, StreamsFullError
 from sim_bridge.web.metrics import exposition
+from sim_bridge.web.wheel import OpenSocket, WsgiApp, with_wheels
 
 _HEADERS = {
     'Cache-Control': 'no-store',
@@ -19,12 +27,32 @@ _HEADERS = {
 }
 
 
-def create_app(status: Callable[[], dict[str, Any]], feeds: Sequence[LiveFeed]) -> Flask:
+class Control(Protocol):
+    """What pages can control: the drive, and each car, which may be added later.
+
+    `open_socket` answers requests for WebSockets. `clock` returns monotonic seconds.
+    """
+
+    access: Access
+    drive: DriveControls
+    open_socket: OpenSocket
+    clock: Callable[[], float]
+
+    @property
+    def cars(self) -> Sequence[CarControls]:
+        """The cars, by their numbers."""
+
+
+def create_app(
+    status: Callable[[], dict[str, Any]],
+    feeds: Sequence[LiveFeed],
+    control: Control | None = None,
+) -> Flask:
     """Return the application. `status` returns the content of /state.json; one feed per car.
 
     `/` is the page. `/events` and `/camera.mjpg` are its streams: of car N with `?car=N`, without
     it of the first car. `/healthz` is 200, or 503 with the fault in one line. `/metrics` is for
-    Prometheus.
+    Prometheus. Without `control` the routes below /control are refused.
     """
     app = Flask('sim_bridge.web')
     metrics = exposition(status)
@@ -72,4 +100,16 @@ def create_app(status: Callable[[], dict[str, Any]], feeds: Sequence[LiveFeed]) 
     def full(error: StreamsFullError) -> tuple[str, int]:
         return f'{error}\n', 503
 
+    def refresh() -> None:
+        for feed in feeds:
+            feed.refresh()
+
+    if control is None:
+        refuse_control(app)
+        return app
+    add_control(app, control.access, control.drive, control.cars, refresh)
+    routes: WsgiApp = app.wsgi_app
+    app.wsgi_app = with_wheels(  # type: ignore[method-assign, assignment]
+        routes, control.access, control.cars, control.clock, control.open_socket
+    )
     return app

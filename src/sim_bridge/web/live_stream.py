@@ -30,6 +30,7 @@ class Moment:
 
     at_s: the server's monotonic clock. recorded_rad: angle of the wheels, left positive.
     commanded_rad, throttle (-1..1), latency_ms: of the newest answer. limit_mps: None if unknown.
+    driver: what drives, as the topic `driver/active` names it.
     """
 
     at_s: float
@@ -39,6 +40,7 @@ class Moment:
     limit_mps: float | None
     throttle: float
     latency_ms: float | None
+    driver: str = ''
 
 
 class StreamsFullError(RuntimeError):
@@ -101,6 +103,10 @@ class LiveFeed:
         """Add a point to the plots."""
         self._moments.append(moment)
         self._moment_message = _event('moment', rounded(moment))
+
+    def refresh(self) -> None:
+        """Send the status to the pages at once."""
+        self._status_due_s = float('-inf')
 
     def events(self) -> Stream:
         """Server-sent events: `history` at once, then `moment`s, and each second `status`.
@@ -174,10 +180,11 @@ class Stream:
             self._closed = None
 
 
-def rounded(moment: Moment) -> dict[str, float | None]:
-    """Return the fields of a moment, rounded to four decimals to keep messages short."""
+def rounded(moment: Moment) -> dict[str, float | str | None]:
+    """Return the fields of a moment, numbers rounded to four decimals to keep messages short."""
     return {
-        name: None if value is None else round(value, 4) for name, value in asdict(moment).items()
+        name: round(value, 4) if isinstance(value, float) else value
+        for name, value in asdict(moment).items()
     }
 
 

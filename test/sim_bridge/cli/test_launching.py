@@ -64,6 +64,8 @@ def test_what_has_its_default_in_the_parameters_file_may_be_empty():
         ('params_file', str(ROOT), 'there is no file'),
         ('model', '/none.keras', 'there is no file /none.keras'),
         ('track', 'moon', 'it must be one of'),
+        ('weather', 'hail:2', 'it must be'),
+        ('namespace', 'a b', "is 'a b'; it must be a name of ROS 2"),
         ('profile', 'none', 'unknown profile'),
         ('camera', 'none', 'it must be training'),
         ('record', 'maybe', "is 'maybe'; it must be true or false"),
@@ -88,7 +90,7 @@ def declared_arguments(name):
 
 
 def test_every_number_and_file_that_drive_takes_is_checked():
-    free = {'simulator', 'host', 'backend', 'bag'}
+    free = {'simulator', 'host', 'backend', 'bag', 'monitor'}
     for name in declared_arguments('drive.launch.py') - free:
         with pytest.raises(UsageError, match=name):
             check_arguments({name: '\0'})
@@ -113,7 +115,12 @@ def write_bag(path, *topics):
 
 @pytest.mark.parametrize(
     ('topics', 'cars'),
-    [(['/vehicle/speed'], 1), (['/car_1/vehicle/speed', '/car_3/odom', '/tf_static'], 3)],
+    [
+        (['/vehicle/speed', '/tf_static'], {'': 1}),
+        (['/car_1/vehicle/speed', '/car_3/vehicle/speed', '/other/odom'], {'': 3}),
+        (['/ego/vehicle/speed', '/lab/car_2/vehicle/speed'], {'/ego': 1, '/lab': 2}),
+        (['/map'], {'': 1}),
+    ],
 )
 def test_cars_of_a_bag_are_counted_by_their_topics(tmp_path, topics, cars):
     write_bag(tmp_path / 'bag', *topics)
@@ -142,7 +149,7 @@ def test_foreign_program_ends_with_the_process_that_started_it():
         [sys.executable, '-c', text], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     pid = int(starter.stdout.readline())
-    wait_for(lambda: words_of(pid)[:1] == ['sleep'], 5.0, 'the start of the child')
+    wait_for(lambda: words_of(pid)[:1] == ['sleep'], what='the start of the child')
     starter.send_signal(signal.SIGKILL)
     starter.wait()
-    wait_for(lambda: not is_alive(pid), 5.0, 'the end of the child')
+    wait_for(lambda: not is_alive(pid), what='the end of the child')

@@ -116,7 +116,7 @@ def test_joystick_comes_before_a_topic_and_its_button_gives_the_car_back():
 
     drive.frames(10, both)
     assert drive.sent == (-0.3, 0.6)
-    drive.session.release_joystick(drive.now)
+    drive.session.let_go(drive.now, Driver.JOYSTICK)
     drive.frames(2)
     assert drive.sent[0] == 0.1
     assert drive.drivers == [Driver.TWIST, Driver.JOYSTICK, Driver.TWIST]
@@ -127,7 +127,7 @@ def test_topic_begins_without_the_speed_error_of_before_the_joystick():
     drive.frames(600, lambda: drive.say(Driver.TWIST, Motion(5.2)))
     assert drive.sent[1] > 0.25
     drive.frames(5, lambda: drive.say(Driver.JOYSTICK, Pedals(0.0, 0.0)))
-    drive.session.release_joystick(drive.now)
+    drive.session.let_go(drive.now, Driver.JOYSTICK)
     drive.frames(3, lambda: drive.say(Driver.TWIST, Motion(5.2)))
     assert drive.sent[1] == pytest.approx(0.1, abs=0.02)
 

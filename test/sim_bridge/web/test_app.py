@@ -3,13 +3,13 @@
 
 import http.client
 import json
-import shutil
 import socket
 import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from helpers.browser import SIZES, become, started_chromium
 from helpers.paths import PROBE_FRAMES
 from helpers.waiting import wait_for
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
@@ -17,8 +17,6 @@ from sim_bridge.session.status import Counters
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import STREAMS_AT_MOST, LiveFeed, Moment, StreamLimit
 
-CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
-CHROMEDRIVER = shutil.which('chromedriver')
 JPEG = (PROBE_FRAMES / 'track_2000.jpg').read_bytes()
 
 
@@ -237,24 +235,11 @@ def test_cars_have_streams_and_metrics_of_their_own(site):
 # The page in a browser.
 
 
-def size(name):
-    return {'desktop': (1280, 800, 1.0), 'phone': (390, 844, 2.0)}[name]
-
-
 @pytest.fixture(scope='module')
 def chromium():
     """A headless Chromium for all tests here: it takes seconds to start."""
-    if not (CHROMIUM and CHROMEDRIVER):
-        pytest.skip('needs chromium and chromedriver: apt-get install chromium chromium-driver')
-    webdriver = pytest.importorskip('selenium.webdriver')
-    options = webdriver.ChromeOptions()
-    for switch in ('headless=new', 'no-sandbox', 'disable-gpu', 'disable-dev-shm-usage'):
-        options.add_argument(f'--{switch}')
-    options.binary_location = CHROMIUM
-    options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
+    with started_chromium() as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -262,14 +247,7 @@ def browse(chromium):
     """Make Chromium a device: `browse('phone', dark=True)` returns its driver, with no page."""
 
     def browse(device='desktop', dark=False):
-        width, height, ratio = size(device)
-        metrics = {'width': width, 'height': height, 'deviceScaleFactor': ratio}
-        chromium.execute_cdp_cmd(
-            'Emulation.setDeviceMetricsOverride', metrics | {'mobile': device == 'phone'}
-        )
-        scheme = {'name': 'prefers-color-scheme', 'value': 'dark' if dark else 'light'}
-        chromium.execute_cdp_cmd('Emulation.setEmulatedMedia', {'features': [scheme]})
-        chromium.get_log('browser')  # What the tests before have left.
+        become(chromium, device, dark)
         return chromium
 
     yield browse
@@ -301,7 +279,7 @@ def test_page_shows_the_drive(site, browse, device):
     )  # fmt: skip
     assert text(driver, 'count-timeouts') == '3'
     wait_for(lambda: script(driver, 'document.getElementById("frame").naturalWidth') == 320)
-    assert script(driver, 'document.documentElement.scrollWidth') <= size(device)[0]
+    assert script(driver, 'document.documentElement.scrollWidth') <= SIZES[device][0]
     assert driver.get_log('browser') == [], 'no error, and nothing fetched from elsewhere'
 
 

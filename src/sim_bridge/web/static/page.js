@@ -1,4 +1,4 @@
-'use strict';
+import { enterWheel, leaveWheel, showControl, showDriver } from './control.js';
 
 const MINUTE_S = 60;
 const DEGREES = 180 / Math.PI;
@@ -27,6 +27,8 @@ const PLOTS = [
   { id: 'plot-latency', least: 10, lines: [['--commanded', (m) => m.latency_ms]] },
 ];
 
+const BY_HAND = ['page', 'joystick', 'cmd_vel', 'ackermann_cmd', 'simulator'];
+
 /** Number of the car on this page, from the address. */
 const CAR = Number(new URLSearchParams(location.search).get('car')) || 1;
 
@@ -50,6 +52,7 @@ function angle(rad) {
 }
 
 function showMoment(m) {
+  showDriver(m.driver, m.speed_mps);
   setText('recorded', angle(m.recorded_rad));
   setText('commanded', angle(m.commanded_rad));
   // Full lock, 25 degrees, turns the needle by 70 degrees, so that small angles are visible.
@@ -97,6 +100,7 @@ function showStatus(status) {
   showCars(status.cars);
   setText('state-text', status.state);
   setText('driver', `driver: ${status.driver}`);
+  showControl(status, CAR);
   setText('reason', status.reason || '');
   setText('latency', fixed(status.latency_ms.p50, 1));
   setText('p99', fixed(status.latency_ms.p99, 1));
@@ -147,6 +151,7 @@ function axisEnd(value) {
 function draw() {
   drawing = false;
   const style = getComputedStyle(document.documentElement);
+  element('by-hand').hidden = !moments.some((m) => BY_HAND.includes(m.driver));
   for (const plot of PLOTS) drawPlot(plot, style);
 }
 
@@ -165,6 +170,7 @@ function drawPlot(plot, style) {
   const left = 30, right = width - 6, top = 8, bottom = height - 16;
   const x = (at) => right - ((right - left) * (now() - at)) / MINUTE_S;
   const y = (value) => bottom - ((bottom - top) * (value - low)) / (high - low);
+  drawHands(pen, style.getPropertyValue('--by-hand'), x, top, bottom);
   drawAxes(pen, style, { left, right, bottom, x, y, marks: [low, (low + high) / 2, high] });
   pen.save();
   pen.beginPath();
@@ -172,6 +178,16 @@ function drawPlot(plot, style) {
   pen.clip();
   for (const [colour, pick] of plot.lines) drawLine(pen, style.getPropertyValue(colour), pick, x, y);
   pen.restore();
+}
+
+/** Shade the times at which a person or planner drove. */
+function drawHands(pen, colour, x, top, bottom) {
+  pen.fillStyle = colour;
+  moments.forEach((m, i) => {
+    if (!BY_HAND.includes(m.driver)) return;
+    const until = i + 1 < moments.length ? Math.min(moments[i + 1].at_s, m.at_s + 1) : m.at_s;
+    pen.fillRect(x(m.at_s), top, x(until) - x(m.at_s) + 1, bottom - top);
+  });
 }
 
 function drawAxes(pen, style, { left, right, bottom, x, y, marks }) {
@@ -220,6 +236,7 @@ function messageArrived() {
 }
 
 function connect() {
+  enterWheel();
   stream = new EventSource(`events?car=${CAR}`);
   stream.addEventListener('history', (event) => {
     moments = JSON.parse(event.data);
@@ -260,6 +277,7 @@ function showLost(reason) {
 }
 
 function disconnect() {
+  leaveWheel();
   stream.close();
   hideCamera();
 }

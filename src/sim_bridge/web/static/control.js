@@ -1,0 +1,233 @@
+/** Control of the drive: hold, reset, speed limit, network, recording, and the wheel. */
+
+import { Inputs, KNOB_PX } from './inputs.js';
+
+const PERIOD_MS = 50;
+const KEEP_ALIVE_MS = 10000;
+const RETRY_MS = 1000;
+const LETTING_GO_MS = 500;
+const TOKEN = 'sim_bridge token';
+
+const element = (id) => document.getElementById(id);
+
+let car = 1;
+let isOn = false;
+let held = false;
+let recording = null;
+let inputs = null;
+let socket = null;
+let sentAt = 0;
+let tickedAt = 0;
+let command = null;
+let wheel = 'free';
+let droveAt = -Infinity;
+let driver = '';
+let speed = 0;
+
+/** Keep the token of the address for this tab, and take it out of the address. */
+function keepToken() {
+  const found = location.hash.match(/^#token=(.+)$/);
+  if (!found) return;
+  sessionStorage.setItem(TOKEN, decodeURIComponent(found[1]));
+  history.replaceState(null, '', location.pathname + location.search);
+}
+
+const token = () => sessionStorage.getItem(TOKEN) || '';
+
+function say(text, isBad = false) {
+  element('control-said').textContent = text;
+  element('control-said').classList.toggle('bad', isBad);
+}
+
+/** Send a request; show what the bridge answers, and return whether it was done. */
+async function request(action, body) {
+  const options = { headers: { Authorization: `Bearer ${token()}` } };
+  if (body) {
+    options.method = 'POST';
+    options.headers['Content-Type'] = 'application/json';
+    options.body = JSON.stringify(body);
+  }
+  try {
+    const reply = await fetch(`control/${action}?car=${car}`, options);
+    const text = await reply.text();
+    if (!reply.ok) say(text.trim(), true);
+    else if (body) say(text.trim());
+    return reply.ok ? text : null;
+  } catch {
+    say('the bridge does not answer', true);
+    return null;
+  }
+}
+
+async function listNetworks() {
+  const text = await request('networks');
+  if (text === null) return;
+  const list = element('network-choice');
+  const chosen = list.value;
+  list.replaceChildren(new Option('choose …', ''), ...JSON.parse(text).map((name) => new Option(name)));
+  list.value = chosen;
+}
+
+function openWheel() {
+  const url = new URL(`control/wheel?car=${car}`, location.href);
+  url.protocol = url.protocol.replace('http', 'ws');
+  const opened = socket = new WebSocket(url);
+  opened.onopen = () => {
+    opened.send(JSON.stringify({ token: token() }));
+    sentAt = performance.now();
+  };
+  opened.onmessage = (event) => {
+    const message = JSON.parse(event.data);
+    if (message.error) say(message.error, true);
+    wheel = message.wheel || 'free';
+    showWheel();
+  };
+  opened.onclose = () => {
+    if (socket !== opened) return;
+    socket = null;
+    wheel = 'free';
+    showWheel();
+    if (isOn && !document.hidden) setTimeout(() => socket || openWheel(), RETRY_MS);
+  };
+}
+
+/** Give the car back and close the wheel; a hidden page must not drive. */
+export function leaveWheel() {
+  if (inputs) inputs.letGo();
+  if (!socket) return;
+  const closing = socket;
+  socket = null;
+  closing.close();
+}
+
+/** Send what the inputs want, twenty times a second while a dead-man's key is pressed. */
+function tick() {
+  const now = performance.now();
+  const seconds = Math.min(0.1, (now - tickedAt) / 1000);
+  tickedAt = now;
+  const before = command;
+  command = inputs.read(seconds);
+  if (command) droveAt = now;
+  showKnob();
+  if (!socket || socket.readyState !== WebSocket.OPEN) return;
+  // A network that is stuck must not store commands, because they would drive the car later.
+  if (command && socket.bufferedAmount === 0) send(command, now);
+  else if ((before && !command) || now - sentAt > KEEP_ALIVE_MS) send({}, now);
+}
+
+function send(message, now) {
+  socket.send(JSON.stringify(message));
+  sentAt = now;
+}
+
+function showKnob() {
+  const { steering, throttle } = command || { steering: 0, throttle: 0 };
+  const knob = element('knob');
+  const place = (value) => `calc(50% - ${value.toFixed(3)} * (50% - ${KNOB_PX}px))`;
+  knob.style.left = place(steering);
+  knob.style.top = place(throttle);
+}
+
+function showWheel() {
+  const isMine = wheel === 'yours' && driver === 'page';
+  element('pad').classList.toggle('driving', isMine);
+  const others = {
+    page: 'another page drives', joystick: 'a joystick drives', simulator: 'driven by the simulator’s keys',
+    cmd_vel: 'a planner drives', ackermann_cmd: 'a planner drives', hold: 'held', nobody: 'no driver',
+  };
+  let text = isMine ? `you drive · ${speed.toFixed(1)} m/s` : others[driver] || '';
+  // The newest moment is still from before this page let go.
+  if (driver === 'page' && wheel === 'free' && performance.now() - droveAt < LETTING_GO_MS) text = '';
+  element('who').textContent = text;
+  element('who').hidden = !isOn || !text;
+  element('who').classList.toggle('mine', isMine);
+}
+
+/** Show what drives now, and how fast, m/s. */
+export function showDriver(name, speedMps) {
+  driver = name;
+  speed = speedMps;
+  if (isOn) showWheel();
+}
+
+const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)}\u00a0kB` : `${(bytes / 1e6).toFixed(1)}\u00a0MB`);
+
+function showRecording() {
+  const isRunning = Boolean(recording) && ['starting', 'recording', 'ending'].includes(recording.state);
+  const button = element('record');
+  button.textContent = isRunning ? 'Stop' : 'Record';
+  button.classList.toggle('running', isRunning);
+  button.disabled = isRunning && recording.state === 'ending';
+  element('record-name').hidden = isRunning;
+  const state = element('record-state');
+  state.hidden = !recording;
+  if (!recording) return;
+  // The bag grows by whole megabytes.
+  const written = recording.bytes ? ` · ${size(recording.bytes)}` : '';
+  const about = `${recording.name} · ${recording.seconds.toFixed(0)}\u00a0s${written}`;
+  state.textContent = isRunning ? about : recording.result;
+}
+
+/** Show the state that the bridge reports once a second; `number` is that of this page's car. */
+export function showControl(status, number) {
+  if (!status.control || !status.control.on) return;
+  car = number;
+  if (!isOn) start();
+  element('token-form').hidden = !status.control.needs_token || Boolean(token());
+  held = status.held;
+  element('hold').textContent = held ? 'Release' : 'Hold';
+  element('hold').classList.toggle('held', held);
+  const limit = element('limit-choice');
+  if (document.activeElement !== limit && status.speed_limit_mps !== null) {
+    limit.value = status.speed_limit_mps;
+    showLimit();
+  }
+  element('network-state').textContent = networkState(status);
+  recording = status.control.recording;
+  showRecording();
+}
+
+function networkState(status) {
+  if (status.network_loading) return `loading ${status.network_loading.split('/').pop()} …`;
+  if (status.network_refused) return `refused: ${status.network_refused.split('/').pop()}`;
+  return status.network ? `${status.network} drives` : '';
+}
+
+function showLimit() {
+  element('limit-chosen').textContent = `${Number(element('limit-choice').value).toFixed(1)} m/s`;
+}
+
+function start() {
+  isOn = true;
+  element('control').hidden = false;
+  inputs = new Inputs(element('pad'));
+  element('hold').onclick = () => request('hold', { held: !held });
+  element('reset').onclick = () => request('reset', {});
+  element('limit-choice').oninput = showLimit;
+  element('limit-choice').onchange = (event) => request('speed_limit', { mps: Number(event.target.value) });
+  element('network-choice').onfocus = listNetworks;
+  element('network-choice').onchange = (event) => event.target.value && request('network', { name: event.target.value });
+  element('record-form').onsubmit = (event) => {
+    event.preventDefault();
+    const isRunning = element('record').classList.contains('running');
+    request('recording', { on: !isRunning, name: element('record-name').value.trim() });
+  };
+  element('token-form').onsubmit = (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(TOKEN, element('token').value.trim());
+    element('token-form').hidden = true;
+    leaveWheel();
+    enterWheel();
+  };
+  setInterval(tick, PERIOD_MS);
+  enterWheel();
+}
+
+/** Open the wheel of a page that is shown. */
+export function enterWheel() {
+  if (!isOn || socket || document.hidden) return;
+  openWheel();
+  listNetworks();
+}
+
+keepToken();

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Control from pages on a real bridge: wheel, hold, speed limit, networks and recordings."""
+
+import http.client
+import json
+import threading
+import time
+
+import pytest
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.node import Node
+from std_msgs.msg import Float32, String
+
+from helpers.graph import state_of
+from helpers.page_socket import RawWheel
+from helpers.ros import started_rclpy
+from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
+from helpers.waiting import wait_for
+from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
+from sim_bridge.nodes import page_networks, standby
+from sim_bridge.nodes.bridge import BridgeNode
+from sim_bridge.nodes.page_control import command_of
+from sim_bridge.nodes.page_recorder import PageRecorder
+from sim_bridge.nodes.qos import LATCHED
+from sim_bridge.recording.bag import Bag
+from sim_bridge.web.control import FieldError, RefusedError
+from steering_net.model_io.reader import SUFFIXES
+from steering_net.ros.executor import executor_for
+from steering_net.vehicle import MAX_STEERING_RAD
+
+pytestmark = pytest.mark.real_time
+
+LETS_GO_S = 0.3
+"""Time within which a page that vanishes lets go of the car."""
+
+
+def test_throttle_of_a_page_is_a_share_of_the_speed_limit_or_the_brake():
+    assert command_of(-0.5, 0.5, 6.0) == Motion(3.0, steering_rad=-0.5 * MAX_STEERING_RAD)
+    assert command_of(1.0, 0.0, 6.0) == Pedals(MAX_STEERING_RAD, 0.0)
+    assert command_of(0.0, -1.0, 6.0) == Motion(-REVERSE_AT_MOST_MPS, steering_rad=0.0)
+
+
+def test_networks_that_can_be_chosen_are_those_that_can_be_read():
+    assert set(page_networks.SUFFIXES) == set(SUFFIXES) - {'.json'}
+
+
+def test_token_is_that_of_the_environment_or_stays_the_same(monkeypatch):
+    monkeypatch.setenv(standby.TOKEN_VARIABLE, 'chosen')
+    assert standby.control_token() == 'chosen'
+    monkeypatch.delenv(standby.TOKEN_VARIABLE)
+    made = standby.control_token()
+    assert len(made) >= 20
+    assert standby.control_token() == made
+
+
+@pytest.mark.parametrize('name', ['../lap', 'a/b', '.hidden', '-x', 'x' * 65, 'a\n', 'ä'])
+def test_name_of_a_recording_cannot_lead_elsewhere(tmp_path, name):
+    recorder = PageRecorder(tmp_path, 1, time.monotonic)
+    with pytest.raises(FieldError, match=r'^name is .*; it must be 1\.\.64 letters'):
+        recorder.start(name)
+    assert recorder.status() is None
+
+
+def test_recording_that_cannot_start_says_why(tmp_path):
+    recorder = PageRecorder(tmp_path, 1, time.monotonic)
+    (tmp_path / 'lap').mkdir()
+    with pytest.raises(RefusedError, match='lap already exists; choose another name'):
+        recorder.start('lap')
+    with pytest.raises(RefusedError, match='nothing is being recorded'):
+        recorder.stop()
+    (tmp_path / 'file').touch()
+    with pytest.raises(RefusedError, match=r'file cannot be made: File exists'):
+        PageRecorder(tmp_path / 'file', 1, time.monotonic).start('lap')
+
+
+class Steering(Node):
+    """A steering node of which only the parameters are there; it refuses `bad.keras`."""
+
+    def __init__(self):
+        super().__init__('steering')
+        self.declare_parameter('model', 'default')
+        self.declare_parameter('profile', 'nvidia')
+        self.add_on_set_parameters_callback(self.check)
+
+    def check(self, changed):
+        is_bad = any('bad' in str(one.value) for one in changed)
+        return SetParametersResult(successful=not is_bad, reason='it is broken' if is_bad else '')
+
+
+class Drive:
+    """A bridge with control, a simulator without a world, and a node that listens."""
+
+    def __init__(self, folder):
+        words = {'port': 0, 'control': 'true', 'recordings': folder / 'bags', 'networks': folder}
+        arguments = [word for pair in words.items() for word in ('-p', '{}:={}'.format(*pair))]
+        self.ros = started_rclpy(*arguments)
+        self.ros.__enter__()
+        self.bridge, self.steering = BridgeNode(), Steering()
+        self.limits, self.drivers = [], []
+        self.steering.create_subscription(
+            Float32, 'speed_limit', lambda it: self.limits.append(it.data), 10
+        )
+        self.steering.create_subscription(
+            String, 'driver/active', lambda it: self.drivers.append(it.data), LATCHED
+        )
+        self.executor = executor_for(self.bridge, self.steering)
+        self.thread = threading.Thread(target=self.executor.spin)
+        self.thread.start()
+        self.port = self.bridge._server.port
+        self.simulator = TalkingSimulator(f'ws://127.0.0.1:{self.port}')
+        self.is_over = False
+        self.frames = threading.Thread(target=self.send_frames)
+        self.frames.start()
+
+    def send_frames(self):
+        while not self.is_over:
+            if self.simulator.client.tokens:
+                self.simulator.send(JPEG_HEADER, speed_mps=3.0)
+            self.simulator.pump(0.02)
+
+    def close(self):
+        self.is_over = True
+        self.frames.join()
+        self.simulator.leave()
+        self.executor.end()
+        self.thread.join()
+        for node in (self.bridge, self.steering):
+            node.destroy_node()
+        self.ros.__exit__(None, None, None)
+
+    def state(self):
+        return state_of(self.port)
+
+    def does(self, action, **body):
+        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=5.0)
+        connection.request(
+            'POST', f'/control/{action}', json.dumps(body), {'Content-Type': 'application/json'}
+        )
+        reply = connection.getresponse()
+        answer = reply.status, reply.read().decode().strip()
+        connection.close()
+        return answer
+
+    def wheel(self):
+        return RawWheel(self.port)
+
+
+@pytest.fixture(scope='module')
+def drive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('drive')
+    for name in ('good.keras', 'bad.keras', 'notes.txt'):
+        (folder / name).touch()
+    started = Drive(folder)
+    yield started
+    started.close()
+
+
+def measured_end_s(drive):
+    """Time until another source than the page drives, s, from now on."""
+    started_s = time.monotonic()
+    wait_for(lambda: drive.bridge._sessions.sessions[0].driver.value != 'page', 5.0)
+    return time.monotonic() - started_s
+
+
+@pytest.mark.parametrize('way', ['falls silent', 'closes', 'lets go'])
+def test_page_drives_and_lets_go_in_time_when_it_vanishes(drive, way):
+    wheel = drive.wheel()
+    wheel.drive(0.5, 0.0, seconds=1.0)
+    state = drive.state()
+    assert (state['driver'], state['state'], state['reason']) == ('page', 'driving', '')
+    assert state['commanded_rad'] == pytest.approx(0.5 * MAX_STEERING_RAD, abs=1e-4)
+    wheel.drive(0.5, 0.0)
+    if way == 'closes':
+        wheel.close()
+    elif way == 'lets go':
+        wheel.send({})
+    took_s = measured_end_s(drive)
+    print(f'measured: a page that {way} lets go after {1e3 * took_s:.0f} ms')
+    assert took_s < LETS_GO_S
+    if way == 'falls silent':
+        assert took_s > 0.15, 'a short pause of the network is no silence'
+    wheel.close()
+
+
+def test_hold_speed_limit_and_reset_go_the_way_of_the_topics(drive):
+    assert drive.does('hold', held=True) == (200, 'held')
+    assert drive.state()['driver'] == 'hold'
+    wheel = drive.wheel()
+    wheel.drive(0.0, 1.0, seconds=0.3)
+    assert drive.state()['driver'] == 'hold', 'the hold comes before a page'
+    wheel.close()
+    assert drive.does('hold', held=False)[0] == 200
+    wait_for(lambda: drive.drivers[-2:] == ['hold', 'nobody'])
+    assert drive.does('speed_limit', mps=4.5) == (200, 'the speed limit is 4.5 m/s')
+    wait_for(lambda: drive.limits == [4.5])
+    assert drive.does('speed_limit', mps=61) == (400, 'mps is 61; it must be 0..60 m/s')
+    status, line = drive.does('reset')
+    assert (status, line.partition(';')[0]) == (409, 'this simulator has no reset')
+
+
+def test_network_is_chosen_by_name_and_a_refusal_says_why(drive):
+    assert drive.does('network', name='good.keras') == (200, 'good.keras is being loaded')
+    values = drive.steering.get_parameters(['model', 'profile'])
+    assert values[0].value.endswith('/good.keras')
+    assert values[1].value == '', 'the new network brings its own preprocessing'
+    assert drive.does('network', name='bad.keras') == (409, 'it is broken')
+    for name in ('notes.txt', '../good.keras', '/etc/passwd', ''):
+        status, line = drive.does('network', name=name)
+        assert (status, line) == (
+            400,
+            f'name is {name!r}; it must be one of default, bad.keras, good.keras',
+        )
+
+
+def test_bag_of_a_page_has_the_source_of_every_command(drive):
+    assert drive.does('recording', on=True, name='lap')[0] == 200
+    assert drive.does('recording', on=True, name='other')[0] == 409
+    wait_for(lambda: drive.bridge.count_subscribers('driver/command'), what='the recorder')
+    recording = drive.state()['control']['recording']
+    assert (recording['name'], recording['state']) == ('lap', 'recording')
+    wheel = drive.wheel()
+    wheel.drive(0.25, 0.0, seconds=1.5)
+    wheel.close()
+    assert drive.does('hold', held=True)[0] == 200
+    time.sleep(0.3)
+    assert drive.does('hold', held=False)[0] == 200
+    assert drive.does('recording', on=False)[0] == 200
+    done = wait_for(
+        lambda: (one := drive.state()['control']['recording'])['state'] == 'done' and one
+    )
+    assert 'none dropped' in done['result']
+    assert done['bytes'] > 1000
+    bag = list(Bag(drive.bridge._page_control._recorder._bag))
+    drivers = [one.decoded().data for one in bag if one.is_of('driver/active')]
+    assert [driver for driver in drivers if driver != 'nobody'] == ['page', 'hold']
+    commands = [one.decoded() for one in bag if one.is_of('driver/command')]
+    assert len(commands) > 20
+    assert commands[-1].position[0] == pytest.approx(0.25 * MAX_STEERING_RAD)

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page that controls a drive, in a real browser with synthetic keys, fingers and gamepads."""
+
+import time
+
+import pytest
+
+from helpers.browser import GAMEPAD, SIZES, Hands, become, hold_gamepad, started_chromium
+from helpers.controlled_site import NETWORKS, ControlledSite
+from helpers.waiting import wait_for
+from sim_bridge.web.live_stream import Moment
+
+TOKEN = 'right-token'
+SHADES = """
+return ['.row label', '.pad-box .small', '#reset', '#hold', '.edge'].map((selector) => {
+  const one = document.querySelector(selector);
+  const shade = (element) => getComputedStyle(element).backgroundColor;
+  let ground = one;
+  while (shade(ground) === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
+  return [selector, getComputedStyle(one).color, shade(ground)];
+});"""
+
+
+@pytest.fixture(scope='module')
+def chromium():
+    with started_chromium() as driver:
+        script = {'source': GAMEPAD}
+        driver.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', script)
+        yield driver
+
+
+@pytest.fixture
+def site(chromium):
+    site = ControlledSite()
+    yield site
+    chromium.get('about:blank')
+    site.close()
+
+
+@pytest.fixture
+def opened(site, chromium):
+    """Open the page as a device; return the driver once the wheel is connected."""
+
+    def opened(device='desktop', dark=False):
+        become(chromium, device, dark)
+        chromium.get(site.url)
+        wait_for(lambda: one(chromium, 'control').is_displayed())
+        wait_for(lambda: len(one(chromium, 'network-choice').find_elements('tag name', 'option')))
+        return chromium
+
+    return opened
+
+
+def one(driver, name):
+    return driver.find_element('id', name)
+
+
+def newest(site):
+    """What the first car was told last."""
+    return site.cars[0].done[-1] if site.cars[0].done else None
+
+
+def drives(site, fits):
+    """Wait until the newest command (steering, throttle) fits."""
+    wait_for(lambda: isinstance(newest(site), tuple) and fits(*newest(site)), what='the command')
+
+
+def has_let_go(site):
+    wait_for(lambda: newest(site) == 'let go', what='letting go')
+
+
+def test_page_without_control_shows_none_of_it(chromium):
+    site = ControlledSite(is_on=False)
+    try:
+        become(chromium)
+        chromium.get(site.url)
+        wait_for(lambda: one(chromium, 'state-text').text == 'driving')
+        assert not one(chromium, 'control').is_displayed()
+        assert chromium.get_log('browser') == []
+    finally:
+        chromium.get('about:blank')
+        site.close()
+
+
+def test_keys_drive_while_the_space_bar_is_pressed(site, opened):
+    driver = opened()
+    hands = Hands(driver)
+    driver.execute_script("document.getElementById('pad').focus()")
+    hands.key('ArrowLeft', down=True)
+    time.sleep(0.2)
+    assert site.cars[0].done == [], 'an arrow key alone drives nothing'
+    hands.key(' ', down=True)
+    drives(site, lambda steering, throttle: (steering, throttle) == (1, 0))
+    steps = [command[0] for command in site.cars[0].done]
+    assert 0.0 < steps[0] < 1.0, 'a key turns the wheel, and does not throw it'
+    assert steps == sorted(steps)
+    hands.key('ArrowLeft', down=False)
+    hands.key('ArrowUp', down=True)
+    drives(site, lambda steering, throttle: (steering, throttle) == (0, 1))
+    hands.key(' ', down=False)
+    has_let_go(site)
+    hands.key(' ', down=True)
+    drives(site, lambda _, throttle: throttle > 0.5)
+    driver.execute_script("document.getElementById('reset').focus()")
+    has_let_go(site)
+    assert driver.get_log('browser') == []
+
+
+def test_finger_drives_until_it_is_lifted(site, opened):
+    driver = opened('phone')
+    hands, pad = Hands(driver), one(driver, 'pad')
+    # The knob has a radius of 18 pixels and stays inside the pad.
+    across, along = (side / (side - 36) for side in (pad.rect['width'], pad.rect['height']))
+    hands.touch(pad, -0.5, -0.75)
+    drives(site, lambda *it: it == pytest.approx((0.5 * across, 0.75 * along), abs=0.02))
+    hands.touch(pad, 0.25, 0.5)
+    drives(site, lambda *it: it == pytest.approx((-0.25 * across, -0.5 * along), abs=0.02))
+    hands.touch(pad, 0.0, -1.0)
+    drives(site, lambda *it: it == pytest.approx((0.0, 1.0), abs=0.02))
+    hands.lift()
+    has_let_go(site)
+    assert (
+        driver.execute_script('return document.documentElement.scrollWidth') <= SIZES['phone'][0]
+    )
+
+
+def test_gamepad_drives_while_a_shoulder_button_is_pressed(site, opened):
+    driver = opened()
+    hold_gamepad(driver, stick=-0.5, drive=1.0, shoulder=False)
+    time.sleep(0.2)
+    assert site.cars[0].done == []
+    hold_gamepad(driver, stick=-0.5, drive=1.0)
+    drives(site, lambda *command: command == (0.5, 1))
+    hold_gamepad(driver, stick=0.05, brake=0.75)
+    drives(site, lambda *command: command == (0, -0.75))
+    hold_gamepad(driver, shoulder=False)
+    has_let_go(site)
+
+
+@pytest.mark.parametrize('way', ['leaves', 'is hidden'])
+def test_page_that_goes_away_lets_go_at_once(site, opened, way):
+    driver = opened()
+    hold_gamepad(driver, stick=0.5)
+    drives(site, lambda *command: command == (-0.5, 0))
+    if way == 'leaves':
+        driver.get('about:blank')
+    else:
+        driver.execute_script(
+            "Object.defineProperty(document, 'hidden', { value: true });"
+            "document.dispatchEvent(new Event('visibilitychange'));"
+        )
+    has_let_go(site)
+    *_, command_s, let_go_s = site.cars[0].times_s
+    took_s = let_go_s - command_s
+    print(f'measured: a page that {way} lets go {1e3 * took_s:.0f} ms after its last command')
+    assert took_s < 0.3
+
+
+def show_driver(site, name):
+    moment = Moment(
+        at_s=time.monotonic(), recorded_rad=0.0, commanded_rad=0.0, speed_mps=3.0, limit_mps=6.7,
+        throttle=0.0, latency_ms=2.0, driver=name,
+    )  # fmt: skip
+    site.server.call_soon(lambda _now_s: site.feeds[0].add(moment))
+
+
+def test_page_shows_who_drives(site, opened):
+    driver = opened()
+    who = one(driver, 'who')
+    show_driver(site, 'joystick')
+    wait_for(lambda: who.text == 'a joystick drives')
+    other = site.wheel()
+    other.drive(0.1, 0.0)
+    other.hear()
+    show_driver(site, 'page')
+    wait_for(lambda: who.text == 'another page drives')
+    other.send({})
+    hold_gamepad(driver, stick=0.5)
+    wait_for(lambda: who.text == 'you drive · 3.0 m/s')
+    assert 'driving' in one(driver, 'pad').get_attribute('class')
+    hold_gamepad(driver, shoulder=False)
+    show_driver(site, 'network')
+    wait_for(lambda: not who.is_displayed())
+
+
+def test_buttons_ask_the_bridge_and_show_its_answer(site, opened):
+    driver = opened()
+    said = one(driver, 'control-said')
+    one(driver, 'hold').click()
+    wait_for(lambda: said.text == 'held True')
+    site.status['held'] = True
+    wait_for(lambda: one(driver, 'hold').text == 'Release')
+    one(driver, 'hold').click()
+    wait_for(lambda: said.text == 'held False')
+    one(driver, 'reset').click()
+    wait_for(lambda: said.text == 'this simulator has no reset')
+    assert 'bad' in said.get_attribute('class')
+    driver.execute_script(
+        "const one = document.getElementById('limit-choice'); one.value = 4.5;"
+        "one.dispatchEvent(new Event('change'));"
+    )
+    wait_for(lambda: said.text == 'limit 4.5')
+    options = one(driver, 'network-choice').find_elements('tag name', 'option')
+    assert [option.text for option in options] == ['choose …', *NETWORKS]
+    options[2].click()
+    wait_for(lambda: said.text == 'loads a.keras')
+    one(driver, 'record-name').send_keys('lap\n')
+    wait_for(lambda: said.text == "records 'lap'")
+    site.status['control']['recording'] = {
+        'name': 'lap', 'state': 'recording', 'bytes': 2_500_000, 'seconds': 12.3, 'result': '',
+    }  # fmt: skip
+    wait_for(lambda: one(driver, 'record-state').text == 'lap · 12 s · 2.5 MB')
+    one(driver, 'record').click()
+    wait_for(lambda: said.text == 'stopped')
+
+
+@pytest.mark.parametrize('dark', [False, True])
+def test_control_can_be_read_in_the_light_and_in_the_dark(site, opened, dark):
+    driver = opened(dark=dark)
+    for selector, ink, ground in driver.execute_script(SHADES):
+        ratio = (max(map(luminance, (ink, ground))) + 0.05) / (
+            min(map(luminance, (ink, ground))) + 0.05
+        )
+        assert ratio >= 4.5, selector
+
+
+def luminance(colour):
+    channels = [int(part) / 255 for part in colour[4:-1].split(',')]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_token_comes_with_the_address_or_is_typed(chromium):
+    site = ControlledSite(TOKEN)
+    try:
+        become(chromium)
+        chromium.get(site.url)
+        wait_for(lambda: one(chromium, 'token').is_displayed())
+        wait_for(lambda: 'the token is missing or wrong' in one(chromium, 'control-said').text)
+        one(chromium, 'token').send_keys(TOKEN + '\n')
+        wait_for(lambda: not one(chromium, 'token').is_displayed())
+        one(chromium, 'hold').click()
+        wait_for(lambda: newest(site) == 'held True')
+        chromium.execute_script('sessionStorage.clear()')
+        chromium.get('about:blank')
+        chromium.get(f'{site.url}/#token={TOKEN}')
+        wait_for(lambda: one(chromium, 'control').is_displayed())
+        assert TOKEN not in chromium.current_url
+        hold_gamepad(chromium, stick=1.0)
+        drives(site, lambda *command: command == (-1, 0))
+    finally:
+        chromium.get('about:blank')
+        site.close()
