@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(PIP) install --no-compile --require-hashes
 
 .PHONY: docs drive test test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
-  soak fleet worlds lock clean help
+  soak fleet worlds scale lock clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ bench-gym: $(DEV_READY) ## Measure steps/s of the Gymnasium environment on each 
 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
 	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)
+
+scale: $(DEV_READY) ## Tracks driven per second by 1 worker and by 2. Options: ARGS="--ray"
+	@$(WITH_HELPERS) benchmarks/scale.py $(ARGS)
 
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)
