@@ -13,7 +13,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Python compiles a module when it is first imported; to compile all of TensorFlow takes longer.
 INSTALL := $(PIP) install --no-compile --require-hashes
 
-.PHONY: docs drive test test-unit venv lint laps bench bench-training waterfall faults fuzz attack watching \
+.PHONY: docs drive test test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
   soak fleet worlds lock clean help
 
 help: ## Say what there is to make
@@ -48,7 +48,7 @@ fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 attack: $(DEV_READY) ## Attack a driving car and count the deadlines it misses, beside peace
 	@$(WITH_HELPERS) benchmarks/attack.py $(ARGS)
 
-watching: $(DEV_READY) ## What open pages and a recording cost the drive, beside none
+watching: $(DEV_READY) ## What open pages, Foxglove and a recording cost the drive, beside none
 	@$(WITH_HELPERS) benchmarks/watching.py $(ARGS)
 
 soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MINUTES=60
@@ -56,6 +56,9 @@ soak: $(DEV_READY) ## Drive for an hour and fail on whatever grows. Options: MIN
 
 worlds: $(READY) ## Measure frames/s of each kind of embedded track, beside flat ones
 	@$(BIN)/python benchmarks/worlds.py $(ARGS)
+
+bench-gym: $(DEV_READY) ## Measure steps/s of the Gymnasium environment on each kind of track
+	@$(BIN)/python benchmarks/environment.py $(ARGS)
 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
 	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)

@@ -59,14 +59,26 @@ setup(
             'protobuf>=4.21',
             'tensorflow-cpu>=2.18',
         ],
+        # To show a drive in the Foxglove app or in Lichtblick.
+        'foxglove': ['foxglove-sdk>=0.30'],
+        # The Gymnasium environment, sim_bridge.gym.
+        'gym': ['gymnasium>=1.0'],
+        # To export recordings as LeRobot datasets.
+        'lerobot': ['pyarrow>=15'],
+        # To show recordings and drives in Rerun.
+        'rerun': ['rerun-sdk>=0.23'],
         'test': [
+            'foxglove-sdk>=0.30',
+            'gymnasium>=1.0',
             'hypothesis',
             'packaging',
+            'pyarrow>=15',
             'pytest',
             'pytest-xdist',
             'python-socketio[client]',
             'pyyaml',
             'selenium',
+            'websocket-client',
         ],
         'docs': ['mkdocs'],
     },

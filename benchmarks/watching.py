@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cost of watching a drive: round trips alone, with open pages, and with a recording.
+"""Cost of watching a drive: round trips alone, and with open pages, Foxglove and a recording.
 
     make watching ARGS="--pages 4 --frames 500 --rounds 3"
 
-The three take turns, so that other load on the machine affects them alike. The output has the
-round trips, their ratio to the round trips alone, and the processor time of the watcher and the
-bridge. A page is two streams that a separate process reads. The drawing of a browser is not
-included.
+They take turns, so that other load on the machine affects them alike; in the last turn all watch
+at once. The output has the round trips, their ratio to the round trips alone, and the processor
+time of the watchers and the bridge. A page is two streams that a separate process reads. Foxglove
+is the foxglove node, the odometry node and a client, which subscribes to what
+layouts/foxglove.json shows. The drawing of a browser is not included.
 """
 
 import argparse
+import contextlib
 import http.client
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,11 +25,17 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.foxglove_client import FoxgloveClient
 from helpers.graph import Graph
+from helpers.network import own_port
 from helpers.talking_simulator import TalkingSimulator
+from sim_bridge.foxglove.server import foxglove_sdk
+from sim_bridge.topics import COMPRESSED_FRAME, TOPICS
 from steering_net.statistics import percentiles_ms
 
+ROOT = Path(__file__).parents[1]
 FRAME_PERIOD_S = 1 / 50
+STARTING_FRAMES = 150
 STREAMS = ('/events', '/camera.mjpg')
 
 
@@ -56,59 +66,126 @@ def round_trips_s(simulator, jpeg, frames):
     return times_s
 
 
-def watchers(graph, pages, folder):
-    """Return the commands of the watchers by name; None for no watcher."""
-    reader = [sys.executable, __file__, '--read', str(graph.port), '--pages', str(pages)]
-    recorder = [sys.executable, '-m', 'sim_bridge.cli', 'record']
+def shown_topics():
+    """Return the topics that the layout for Foxglove shows, and those of the transforms."""
+    text = (ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8')
+    panels = json.loads(text)['configById']
+    shown = json.dumps({name: panels[name] for name in panels if 'annotated' not in name})
+    known = {f'/{name}' for name, topic in TOPICS.items() if topic.publishers and name[0] != '/'}
+    named = set(re.findall(r'"(/[a-z_/]+)[".]', shown))
+    return [*sorted(named & known), '/robot_description', '/tf', '/tf_static']
+
+
+def view(port, ready):
+    """Read what the layout shows until killed; create the file `ready` at the first frame."""
+    while True:
+        with contextlib.suppress(OSError):
+            viewer = FoxgloveClient(port)
+            break
+        time.sleep(0.1)
+    for topic in shown_topics():
+        viewer.subscribe(topic)
+    viewer.message(f'/{COMPRESSED_FRAME}')
+    Path(ready).touch()
+    while True:
+        time.sleep(0.1)
+        for messages in viewer.messages.values():
+            messages.clear()
+
+
+def watchers(graph, pages):
+    """Return functions by the name of the watcher; each returns commands for a new folder."""
+    verb = [sys.executable, '-m', 'sim_bridge.cli']
+    own = [sys.executable, __file__]
+    port = own_port()
+
+    def none(_):
+        return []
+
+    def read(_):
+        return [[*own, '--read', str(graph.port), '--pages', str(pages)]]
+
+    def show(folder):
+        return [
+            [*verb, 'foxglove', '--ros-args', '-p', f'port:={port}'],
+            [*verb, 'odometry'],
+            [*own, '--view', str(port), '--ready', f'{folder}/ready'],
+        ]
+
+    def record(folder):
+        return [[*verb, 'record', f'{folder}/bag']]
+
+    def all_at_once(folder):
+        return [*read(folder), *show(folder), *record(folder)]
+
     return {
-        'alone': lambda _: None,
-        f'{pages} pages': lambda _: reader,
-        'recorded': lambda number: [*recorder, f'{folder}/{number}'],
+        'alone': none,
+        f'{pages} pages': read,
+        'Foxglove': show,
+        'recorded': record,
+        'all': all_at_once,
     }
 
 
 class Load:
-    """Processor time of a process from now on; 0 for none."""
+    """Processor time of some processes from now on."""
 
-    def __init__(self, pid):
-        self._pid = pid
+    def __init__(self, pids):
+        self._pids = pids
         self._started_s, self._before_s = time.monotonic(), self._used_s()
 
     def _used_s(self):
-        if not self._pid:
-            return 0.0
-        stat = Path(f'/proc/{self._pid}/stat').read_text(encoding='ascii')
-        fields = stat.rpartition(')')[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+        return sum(map(used_s, self._pids))
 
     def percent(self):
         """Of one processor."""
         return 100.0 * (self._used_s() - self._before_s) / (time.monotonic() - self._started_s)
 
 
+def used_s(pid):
+    """Return the processor time that a process has used, s."""
+    stat = Path(f'/proc/{pid}/stat').read_text(encoding='ascii')
+    fields = stat.rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
 def measure(graph, jpeg, args, folder):
-    """Return by watcher: round trips, s, and the load of the watcher and of the bridge."""
+    """Return by watcher: round trips, s, and the load of the watchers and of the bridge."""
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
     round_trips_s(simulator, jpeg, 100)
     bridge = graph.nodes['bridge'].pid
-    seen = {name: ([], [], []) for name in watchers(graph, args.pages, folder)}
+    commands_of = watchers(graph, args.pages)
+    seen = {name: ([], [], []) for name in commands_of}
     for number in range(args.rounds):
-        for name, command_of in watchers(graph, args.pages, folder).items():
-            command = command_of(number)
-            watcher = command and subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            round_trips_s(simulator, jpeg, 150)  # It starts meanwhile.
-            loads = Load(watcher and watcher.pid), Load(bridge)
+        for name, commands in commands_of.items():
+            own = Path(folder, f'{name} {number}')
+            own.mkdir()
+            watching = [
+                subprocess.Popen(words, stdout=subprocess.DEVNULL) for words in commands(own)
+            ]
+            round_trips_s(simulator, jpeg, STARTING_FRAMES)
+            while any('--ready' in one.args for one in watching) and not (own / 'ready').exists():
+                round_trips_s(simulator, jpeg, 10)
+                check(name, watching)
+            loads = Load([one.pid for one in watching]), Load([bridge])
             times_s, *percents = seen[name]
             times_s += round_trips_s(simulator, jpeg, args.frames)
             for percent, load in zip(percents, loads, strict=True):
                 percent.append(load.percent())
-            if watcher:
-                assert watcher.poll() is None, f'{name} ended early'
-                watcher.terminate()
-                watcher.wait()
+            check(name, watching)
+            for one in watching:
+                one.terminate()
+            for one in watching:
+                one.wait()
     simulator.leave()
     return seen
+
+
+def check(name, watching):
+    """Fail if a process of a watcher has ended."""
+    for one in watching:
+        assert one.poll() is None, f'{name}: {one.args} ended early'
 
 
 def table(seen):
@@ -131,13 +208,18 @@ def main():
     parser.add_argument('--frames', type=int, default=500, help='frames of each turn')
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--read', type=int, metavar='PORT', help=argparse.SUPPRESS)
+    parser.add_argument('--view', type=int, metavar='PORT', help=argparse.SUPPRESS)
+    parser.add_argument('--ready', metavar='FILE', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.read:
         read_pages(args.read, args.pages)
         return
+    if args.view:
+        view(args.view, args.ready)
+    foxglove_sdk()
     os.environ.setdefault('ROS_DOMAIN_ID', '98')
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    frames = Path(__file__).parents[1] / 'src' / 'steering_net' / 'probe_frames'
+    frames = ROOT / 'src' / 'steering_net' / 'probe_frames'
     jpeg = (frames / 'track_2000.jpg').read_bytes()
     with Graph() as graph, tempfile.TemporaryDirectory() as folder:
         table(measure(graph, jpeg, args, folder))

@@ -7,6 +7,7 @@ The script creates every node, reads what it declares, and destroys it. The mean
 and service is in `sim_bridge.topics`.
 """
 
+import importlib
 import os
 import time
 from collections import defaultdict
@@ -20,6 +21,7 @@ from rclpy.qos import DurabilityPolicy
 
 from sim_bridge.nodes.annotate import AnnotateNode
 from sim_bridge.nodes.bridge import BridgeNode
+from sim_bridge.nodes.foxglove import FoxgloveNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
 from sim_bridge.services import SERVICES
@@ -28,7 +30,7 @@ from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')
 OF_ROS = ('/rosout', '/parameter_events')
-NODES = (BridgeNode, SteeringNode, ThrottleNode, AnnotateNode, OdometryNode)
+NODES = (BridgeNode, SteeringNode, ThrottleNode, AnnotateNode, OdometryNode, FoxgloveNode)
 LISTENING_S = 20.0
 HEAD = """# Topics, services and parameters
 
@@ -126,11 +128,10 @@ def parameters(node: Node) -> list[str]:
 
 
 def default_of(node: Node, name: str) -> str:
-    """Default value of a parameter as text. Only the port is overridden by this script."""
-    if (node.get_name(), name) == ('bridge', 'port'):
-        from sim_bridge.nodes import bridge
-
-        return str(next(p.default for p in bridge.PARAMETERS if p.name == name))
+    """Default value of a parameter as text. Only ports are overridden by this script."""
+    if name == 'port':
+        declared = importlib.import_module(f'sim_bridge.nodes.{node.get_name()}').PARAMETERS
+        return str(next(one.default for one in declared if one.name == name))
     value = node.get_parameter(name).value
     return f'`{value}`' if value != '' else 'empty'
 

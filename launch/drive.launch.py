@@ -34,12 +34,8 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
-from sim_bridge.cli.launching import (
-    ENDS_WITH_LAUNCH,
-    check_arguments,
-    interrupts_blocked,
-    with_link_prefix,
-)
+from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupts_blocked
+from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
     DDS_PROFILES_FILE,
     DDS_PROFILES_VARIABLE,
@@ -85,6 +81,9 @@ ARGUMENTS = [
         description='embedded track: a seed, lake, jungle or hills:SEED',
     ),
     DeclareLaunchArgument(
+        'weather', default_value='clear', description='embedded: clear, fog:1 to night:3'
+    ),
+    DeclareLaunchArgument(
         'laps', default_value='0', description='embedded: end after this number of laps; 0: never'
     ),
     DeclareLaunchArgument(
@@ -117,6 +116,12 @@ ARGUMENTS = [
         choices=['', 'litert', 'keras'],
         description='litert or keras',
     ),
+    DeclareLaunchArgument(
+        'monitor',
+        default_value='',
+        choices=['', 'off', 'warn', 'slow', 'hold'],
+        description='what happens where the network does not know the world',
+    ),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
     DeclareLaunchArgument(
@@ -132,6 +137,11 @@ ARGUMENTS = [
         'odometry',
         default_value=LaunchConfiguration('rviz'),
         description='publish the driven path; true by default if rviz is true',
+    ),
+    DeclareLaunchArgument(
+        'foxglove',
+        default_value='false',
+        description='show the drive to the Foxglove app on port 8765; needs foxglove-sdk',
     ),
 ]
 
@@ -197,7 +207,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             parameters=[
                 file,
                 *cars,
-                *given(context, model=str, profile=str, camera=str, backend=str),
+                *given(context, model=str, profile=str, camera=str, backend=str, monitor=str),
             ],
             **revived,
         ),
@@ -213,21 +223,28 @@ def nodes(context: LaunchContext) -> list[Node]:
 
 
 def viewers(context: LaunchContext) -> list[Node]:
-    """Return the annotate and odometry nodes of each car; each runs if its argument is true."""
+    """Return the annotate and odometry nodes of each car, and the foxglove node of all.
+
+    Each runs if its argument is true.
+    """
+    of_cars = [
+        (name, prefix.rstrip('/'))
+        for name in ('annotate', 'odometry')
+        for prefix in prefixes(cars_of(context))
+    ]
     return [
         Node(
             package='sim_bridge',
             executable=name,
             name=name,
             exec_name=name,
-            namespace=prefix.rstrip('/'),
+            namespace=namespace,
             parameters=[LaunchConfiguration('params_file')],
             prefix=start_prefix(context),
             on_exit=fail_on_bad_input,
             condition=IfCondition(LaunchConfiguration(name)),
         )
-        for name in ('annotate', 'odometry')
-        for prefix in prefixes(cars_of(context))
+        for name, namespace in [*of_cars, ('foxglove', '')]
     ]
 
 
@@ -242,6 +259,7 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
             '--when-recorded' if is_recorded else '--when-ready',
             *('--url', f'ws://{host}:{port}'),
             *('--track', LaunchConfiguration('track')),
+            *('--weather', LaunchConfiguration('weather')),
             *('--laps', LaunchConfiguration('laps')),
         ],
         name='simulator',

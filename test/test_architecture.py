@@ -25,14 +25,17 @@ TOP_FILES = {
 # Every room may also import its own modules and the top of its own package and of the network.
 MAY_IMPORT = {
     'bridge.cli': {
-        'bridge.evaluation', 'bridge.mapping', 'bridge.nodes', 'bridge.protocol',
+        'bridge.evaluation', 'bridge.foxglove', 'bridge.mapping', 'bridge.nodes',
+        'bridge.protocol',
         'bridge.recording', 'bridge.server', 'bridge.simulator', 'bridge.training', 'net.data',
         'net.evaluation',
         'net.inference', 'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training',
         'net.vision',
     },
+    'bridge.gym': {'bridge.control', 'bridge.simulator', 'net.vision'},
     'bridge.nodes': {
-        'bridge.control', 'bridge.protocol', 'bridge.recording', 'bridge.server',
+        'bridge.control', 'bridge.foxglove', 'bridge.protocol', 'bridge.recording',
+        'bridge.server',
         'bridge.session', 'bridge.visualization', 'bridge.web', 'net.ros', 'net.vision',
     },
     'bridge.evaluation': {
@@ -50,6 +53,7 @@ MAY_IMPORT = {
     'bridge.visualization': {'net.vision'},
     'bridge.simulator': {'bridge.protocol', 'bridge.simulator.worlds', 'net.vision'},
     'bridge.simulator.worlds': set(),
+    'bridge.foxglove': {'bridge.server'},
     'bridge.server': {'bridge.protocol'},
     'bridge.session': {'bridge.control', 'bridge.protocol'},
     'bridge.control': set(),
@@ -211,7 +215,7 @@ def test_the_network_package_stands_alone(path):
 
 @pytest.mark.parametrize('path', MODULES, ids=name_of)
 def test_heavy_libraries_are_imported_where_they_are_needed(path):
-    heavy = {'tensorflow', 'keras', 'matplotlib'}
+    heavy = {'tensorflow', 'keras', 'matplotlib', 'pyarrow', 'rerun'}
     assert not {name.split('.')[0] for name in imports(path, top_level_only=True)} & heavy
 
 

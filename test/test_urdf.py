@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from helpers.paths import ROOT
-from sim_bridge.cli.launching import with_link_prefix
+from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.nodes.state_topics import LIMITS, STEERING_JOINTS, WHEELS_M
 from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, TRACK_M, WHEELBASE_M

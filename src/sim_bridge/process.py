@@ -183,3 +183,13 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
         DRIVE_VARIABLE: DRIVE_ID,
         PARENT_VARIABLE: str(os.getpid()),
     }
+
+
+def lower_priority() -> None:
+    """Let the drive run before this process when processors are short.
+
+    This must come before the middleware starts its threads, because they inherit the priority.
+    """
+    os.nice(10)
+    # A batch process does not interrupt others when a message wakes it up.
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

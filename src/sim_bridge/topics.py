@@ -311,7 +311,7 @@ TOPICS = {
     ),
     DIAGNOSTICS: Topic(
         type='diagnostic_msgs/msg/DiagnosticArray',
-        publishers=('annotate', 'bridge', 'odometry', 'steering', 'throttle'),
+        publishers=('annotate', 'bridge', 'foxglove', 'odometry', 'steering', 'throttle'),
         meaning='State, rates, latency, drops and their reasons, once a second.',
         recording=Recording.FROM_THE_START,
     ),

@@ -64,6 +64,7 @@ def test_arguments_are_described():
         'rviz',
         'annotate',
         'odometry',
+        'foxglove',
     ):
         assert f"'{name}':" in listing
 

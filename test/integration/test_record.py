@@ -104,7 +104,7 @@ def test_recording_that_broke_off_is_told(monkeypatch, capsys):
         trouble='No space left on device', messages=7, unit='messages', dropped={}
     )
     monkeypatch.setattr(bag_recorder, 'record', lambda *_: node)
-    monkeypatch.setattr(verb, '_lower_priority', lambda: None)
+    monkeypatch.setattr(verb, 'lower_priority', lambda: None)
     options = argparse.Namespace(
         bag=Path('b'), topics=None, all=False, frames=False, cars=1, seconds=0.0, namespace=''
     )

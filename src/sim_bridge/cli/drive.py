@@ -34,6 +34,13 @@ from sim_bridge.cli.arguments import (
 )
 from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
 from sim_bridge.cli.drive_server import add_server, check_server, server_parameters
+from sim_bridge.cli.drive_viewers import (
+    QUIET,
+    add_viewers,
+    check_viewers,
+    parameters,
+    viewer_words,
+)
 from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
@@ -43,7 +50,6 @@ from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.tracks import parse_track
 from sim_bridge.simulator.weather import CLEAR
-from sim_bridge.topics import prefixes
 
 _POLL_S = 0.05
 _SHOW_S = 0.25
@@ -89,8 +95,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
     add('--one-process', action='store_true', help='run the three nodes in one process')
-    add('--annotate', action='store_true', help='also draw the predicted path on the frames')
-    add('--odometry', action='store_true', help='also publish the path driven so far')
+    add_viewers(parser)
     add('--report', type=Path, metavar='FILE', help='write the report to this JSON file')
 
 
@@ -128,6 +133,7 @@ def _check(args: argparse.Namespace) -> None:
     args.model = args.network or args.model
     check_model('MODEL' if args.network else '--model', args.model)
     check_recording(args)
+    check_viewers(args)
     check_output_file('--report', args.report)
 
 
@@ -171,7 +177,6 @@ class _Drive:
         return 1 if self._recording_failed else 0
 
     def _start(self) -> None:
-        quiet = ['--ros-args', '--log-level', 'warn']
         args = self._args
         commands: dict[str, dict[str, Any]] = {
             'bridge': server_parameters(args),
@@ -191,24 +196,16 @@ class _Drive:
         if words := recorder_words(args):
             self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
-            arguments = [argument for pair in commands.items() for argument in _parameters(*pair)]
-            self._nodes.append(GuardedBridge(['together', *quiet, *arguments]))
+            arguments = [argument for pair in commands.items() for argument in parameters(*pair)]
+            self._nodes.append(GuardedBridge(['together', *QUIET, *arguments]))
         else:
             for node, values in commands.items():
-                arguments = [node, *quiet, *_parameters(node, values)]
+                arguments = [node, *QUIET, *parameters(node, values)]
                 is_bridge = node == 'bridge'
                 self._nodes.append(
                     GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
-        self._nodes += [
-            ManagedProcess(
-                viewer,
-                [viewer, *quiet, '-r', f'__ns:=/{prefix.rstrip("/")}', *_parameters(viewer, time)],
-            )
-            for viewer in ('annotate', 'odometry')
-            for prefix in prefixes(args.cars)
-            if getattr(args, viewer)
-        ]
+        self._nodes += [ManagedProcess(*viewer) for viewer in viewer_words(args, time)]
         if self._recorder:
             self._wait_until_ready()  # So that the first frames are recorded.
         if args.simulator == 'embedded':
@@ -310,12 +307,6 @@ class _Drive:
         if self._args.report:
             write_json(self._args.report, report)
         print(_summary(report))
-
-
-def _parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
-    """Return ROS arguments that set parameters of a node; an empty text keeps the default."""
-    pairs = [f'{node}:{name}:={value}' for name, value in values.items() if value != '']
-    return [argument for pair in pairs for argument in ('-p', pair)]
 
 
 def _simulate(args: argparse.Namespace, host: str) -> list[str]:

@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         raise UsageError('--compare cannot be used with monitor; judge one network at a time')
     if args.recording and not args.calibrate:
         raise UsageError('--recording needs --calibrate')
+    if args.json and args.calibrate:
+        raise UsageError('--json cannot be used with --calibrate, which writes a file of its own')
     mutants = _mutants(args.mutants)
     if args.calibrate:
         _calibrate(args, known)

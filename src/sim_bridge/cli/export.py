@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Export a recording as the simulator's driving log, which training reads, or as a video."""
+"""Export a recording: driving log of the simulator, which training reads, video, or LeRobot."""
 
 from __future__ import annotations
 
@@ -33,7 +33,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='write a video with the overlay; without FILE beside PATH, as in PATH.mp4',
     )
     add(
-        '--fps', type=float, metavar='HZ', help='--mp4: frame rate; if not given, the recorded one'
+        '--lerobot',
+        type=Path,
+        metavar='DIR',
+        help='write a LeRobot dataset (version 3.0) into this new folder; needs the extra lerobot',
+    )
+    add(
+        '--task',
+        metavar='TEXT',
+        help='--lerobot: sentence that says what the driver does; if not given, "Drive along the '
+        'road."',
+    )
+    add(
+        '--fps',
+        type=float,
+        metavar='HZ',
+        help='--mp4, --lerobot: frame rate; if not given, the recorded one. --lerobot needs a '
+        'whole number, and takes the frame nearest in time',
     )
     add('--speed-limit', type=float, metavar='M/S', help='--mp4: speed limit to show, m/s')
 
@@ -41,24 +57,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export; 0 on success, 2 with one line on stderr for bad input."""
     from sim_bridge.recording.export import export_log, export_video
+    from sim_bridge.recording.lerobot import TASK, export_lerobot
     from sim_bridge.recording.sources import open_bag
 
     try:
-        if not (args.csv or args.mp4):
-            raise UsageError('there is no output; name --csv DIR, --mp4 FILE, or both')
+        if not (args.csv or args.mp4 or args.lerobot):
+            raise UsageError('there is no output; name --csv DIR, --mp4 FILE or --lerobot DIR')
         video = _beside(args.recording) if args.mp4 == _BESIDE else args.mp4
         if video and video.suffix.lower() != '.mp4':
             raise UsageError(f'--mp4 is {video}; it must end with .mp4')
         check_output_file('--mp4', video)
         check_output_folder('--csv', args.csv)
+        check_output_folder('--lerobot', args.lerobot)
         if args.fps is not None:
             check_range('--fps', args.fps, 1.0, 240.0, '1/s')
+        rate_hz = None if args.fps is None else round(args.fps)
+        if args.lerobot and args.fps != rate_hz:
+            raise UsageError(f'--fps is {args.fps}; for --lerobot it must be a whole number')
         bag = open_bag(args.recording, args.car, args.steering_unit)
         if args.csv:
             print(f'{args.csv}: {export_log(bag, args.csv)} rows')
         if video:
             frames = export_video(bag, video, args.speed_limit, args.fps)
             print(f'{video}: {frames} frames')
+        if args.lerobot:
+            size = export_lerobot(bag, args.lerobot, args.task or TASK, rate_hz)
+            print(f'{args.lerobot}: {size.frames} frames in {size.episodes} episodes')
     except (UsageError, OSError, ValueError) as error:
         print(f'sim-bridge export: {error}', file=sys.stderr)
         return 2

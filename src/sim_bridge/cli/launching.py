@@ -20,6 +20,7 @@ from sim_bridge.cli.arguments import (
 )
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import parse_track
+from sim_bridge.simulator.weather import parse_weather
 from sim_bridge.topics import MAX_CARS, namespaces_of_cars
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.vision.camera_model import find_camera
@@ -70,14 +71,6 @@ def cars_in_bag(path: Path) -> dict[str, int]:
         home, number = (parent, int(name[4:])) if is_counted else (namespace, 1)
         cars[home] = max(number, cars.get(home, 0))
     return cars
-
-
-def with_link_prefix(urdf: str, prefix: str) -> str:
-    """Return a URDF whose links, which are the transform frames of a car, begin with `prefix`.
-
-    Then RViz shows any car, because it finds the frames by the names of the links.
-    """
-    return re.sub(r'(<link name=|link=)"', rf'\g<1>"{prefix}', urdf)
 
 
 @cache
@@ -151,6 +144,7 @@ _CHECKS: dict[str, Check] = {
     'port': _whole(1, 65535),
     'laps': _whole(0, float('inf')),
     'track': _parsed(parse_track),
+    'weather': _parsed(parse_weather),
     'speed_limit': _real(0.0, MAX_SPEED_LIMIT_MPS, 'm/s'),
     'params_file': _file,
     'model': check_model,
@@ -159,6 +153,6 @@ _CHECKS: dict[str, Check] = {
     'camera': _parsed(_camera),
     'rate': _positive,
     'threshold': _real(0.0, float('inf'), 'rad'),
-    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'check'), _truth),
+    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'foxglove', 'check'), _truth),
 }
 _OPTIONAL = {'port', 'speed_limit', 'model', 'namespace', 'profile', 'camera'}

@@ -37,6 +37,10 @@ NODES = {
         'sim_bridge.nodes.odometry',
         'Node that publishes the path driven so far, by dead reckoning.',
     ),
+    'foxglove': (
+        'sim_bridge.nodes.foxglove',
+        'Node that shows the drive to the Foxglove app and to Lichtblick.',
+    ),
 }
 VERBS = {
     'drive': ('sim_bridge.cli.drive', 'Start all nodes and a simulator, and drive.'),
@@ -52,12 +56,13 @@ VERBS = {
     'evaluate': ('sim_bridge.cli.evaluate', 'Measure how well a network steers.'),
     'record': ('sim_bridge.cli.record', 'Record topics to a bag (MCAP).'),
     'replay': ('sim_bridge.cli.replay', 'Publish a bag again, or check a network on it.'),
-    'export': ('sim_bridge.cli.export', 'Export a bag as driving log or video.'),
+    'export': ('sim_bridge.cli.export', 'Export a recording: driving log, video, LeRobot.'),
+    'view': ('sim_bridge.cli.view', 'Show a recording or a drive in the Rerun viewer.'),
     'doctor': ('sim_bridge.cli.doctor', 'Find out why a drive fails, and what to do.'),
 }
 _NETWORK_SUFFIXES = ('.keras', '.h5', '.hdf5', '.tflite', '.onnx')
 INTERRUPTED = 128 + signal.SIGINT
-_END_CLEANLY = {*NODES, 'simulate', 'record', 'replay'}
+_END_CLEANLY = {*NODES, 'simulate', 'record', 'replay', 'view'}
 """Programs whose exit code is 0 after SIGINT, because they run until they are interrupted."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sim_bridge.cli.arguments import check_cars, check_namespace, check_range
 from sim_bridge.errors import UsageError
+from sim_bridge.process import lower_priority
 from sim_bridge.topics import RECORDED_TOPICS
 
 
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         check_range('--seconds', args.seconds, 0.0, unit='s')
         check_cars(args.cars)
         check_namespace('--namespace', args.namespace)
-        _lower_priority()
+        lower_priority()
         make_writer = FrameFolder if args.frames else BagWriter
         node = record(path, topics, args.seconds, args.cars, make_writer, args.namespace)
     except UsageError as error:
@@ -84,16 +85,6 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(f'{path}: {node.messages} {node.unit}, {_losses(node.dropped)}')
     return 0
-
-
-def _lower_priority() -> None:
-    """Let the drive run first when processors are short; meanwhile messages wait in a queue.
-
-    This must come before the middleware starts its threads, because they inherit the priority.
-    """
-    os.nice(10)
-    # A batch process does not interrupt others when a message wakes it up.
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _losses(dropped: dict[str, int]) -> str:

@@ -53,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Simulate; 0 at the end or when interrupted, 2 with one line on stderr for bad input."""
-    from sim_bridge.simulator import simulator
+    from sim_bridge.simulator import drive_loop, simulator
 
     if args.list_tracks:
         print('\n'.join(list_tracks()))
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         signal.signal(signum, on_signal)
     end_with_parent()
     line = StatusLine()
-    report = simulator.run(
+    report = drive_loop.run(
         options,
         _print_json if args.status else _show_on(line),
         lambda: bool(signals),

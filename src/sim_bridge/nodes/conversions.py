@@ -23,6 +23,7 @@ BRIDGE_STATUS = 'sim_bridge: bridge'
 THROTTLE_STATUS = 'sim_bridge: throttle'
 ANNOTATE_STATUS = 'sim_bridge: annotate'
 ODOMETRY_STATUS = 'sim_bridge: odometry'
+FOXGLOVE_STATUS = 'sim_bridge: foxglove'
 
 _UNMEASURED = 1e6
 """Variance of a value that is not measured, m^2 or rad^2."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from sim_bridge.recording.bag import Bag, check_car, stamp_ns
 from sim_bridge.recording.frame_folder import unused_image
@@ -165,15 +164,17 @@ def export_video(
     writer: cv2.VideoWriter | None = None
     written = 0
     left_out = LeftOut(str(bag.path))
-    rate_hz = rate_hz or _frame_rate_hz(bag)
+    rate_hz = rate_hz or frame_rate_hz(bag)
     try:
         for frame in frames(bag):
             try:
-                drawing = _drawing(frame, limit_mps)
+                reading = reading_of(frame, limit_mps)
+                drawing = overlay.draw(decode_jpeg(frame.jpeg), reading)
             except ImageError as error:
                 left_out.add(str(frame.stamp_ns), error)
                 continue
-            writer = writer or _open_video(path, rate_hz, drawing)
+            height, width = drawing.shape[:2]
+            writer = writer or open_video(path, rate_hz, (width, height))
             writer.write(cv2.cvtColor(drawing, cv2.COLOR_RGB2BGR))
             written += 1
     finally:
@@ -185,8 +186,9 @@ def export_video(
     return written
 
 
-def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8]:
-    reading = overlay.Reading(
+def reading_of(frame: Frame, limit_mps: float | None = None) -> overlay.Reading:
+    """Return the values at a frame, as drawings and viewers show them."""
+    return overlay.Reading(
         commanded_rad=frame.commanded_rad,
         recorded_rad=frame.steering_rad,
         speed_mps=frame.speed_mps,
@@ -194,10 +196,9 @@ def _drawing(frame: Frame, limit_mps: float | None) -> npt.NDArray[np.uint8]:
         throttle=frame.throttle,
         latency_ms=frame.latency_ms,
     )
-    return overlay.draw(decode_jpeg(frame.jpeg), reading)
 
 
-def _frame_rate_hz(bag: Bag) -> float:
+def frame_rate_hz(bag: Bag) -> float:
     """Return the mean frame rate, 1/s, without pauses."""
     stamps = np.array([frame.stamp_ns for frame in frames(bag)], np.float64) * 1e-9
     gaps = np.diff(stamps)
@@ -205,10 +206,10 @@ def _frame_rate_hz(bag: Bag) -> float:
     return float(1.0 / gaps.mean()) if len(gaps) else 20.0
 
 
-def _open_video(path: Path, rate_hz: float, drawing: npt.NDArray[np.uint8]) -> cv2.VideoWriter:
-    height, width = drawing.shape[:2]
+def open_video(path: Path, rate_hz: float, size_px: tuple[int, int]) -> cv2.VideoWriter:
+    """Create an MP4 of frames with this width and height; BagError if OpenCV cannot."""
     codec = cv2.VideoWriter.fourcc(*'mp4v')
-    writer = cv2.VideoWriter(str(path), codec, rate_hz, (width, height))
+    writer = cv2.VideoWriter(str(path), codec, rate_hz, size_px)
     if not writer.isOpened():
         raise BagError(f'OpenCV cannot write {path}; install FFmpeg with MPEG-4')
     return writer

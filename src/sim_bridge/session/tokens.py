@@ -50,8 +50,8 @@ class Limits:
                 raise ValueError(f'{name} is {value}, it must be a positive number of seconds')
         if self.stop_timeout_s < self.command_timeout_s:
             raise ValueError(
-                f'stop_timeout_s is {self.stop_timeout_s}, it must not be shorter than '
-                f'command_timeout_s ({self.command_timeout_s})'
+                f'stop_timeout is {self.stop_timeout_s}, it must not be shorter than '
+                f'command_timeout ({self.command_timeout_s})'
             )
 
 

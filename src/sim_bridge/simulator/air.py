@@ -49,14 +49,13 @@ class Scene:
     frame: int
 
     @staticmethod
-    def maker(camera: Pinhole) -> Callable[[NDArray[np.uint8], NDArray[Any], Pose], Scene]:
-        """Return the function that makes successive scenes of one camera."""
+    def maker(camera: Pinhole) -> Callable[[NDArray[np.uint8], NDArray[Any], Pose, int], Scene]:
+        """Return the function that makes the scenes of one camera."""
         ahead, left, down = _rays(camera)
         across = (left / ahead).astype(np.float32)
         stretch = np.sqrt(1.0 + (left**2 + down**2) / ahead**2).astype(np.float32)
-        count = iter(range(1 << 62))
 
-        def make(image: NDArray[np.uint8], depth_m: NDArray[Any], pose: Pose) -> Scene:
+        def make(image: NDArray[np.uint8], depth_m: NDArray[Any], pose: Pose, frame: int) -> Scene:
             depth = np.asarray(depth_m, np.float32)
             near_m, far_m = _GROUND_M
             return Scene(
@@ -66,7 +65,7 @@ class Scene:
                 depth * across,
                 ((depth > near_m) & (depth < far_m)).astype(np.float32),
                 pose,
-                next(count),
+                frame,
             )
 
         return make

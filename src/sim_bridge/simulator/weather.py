@@ -75,13 +75,19 @@ class WeatherEffect:
         rng = np.random.default_rng([seed, list(KINDS).index(weather.kind), 11])
         self._apply = KINDS[weather.kind](camera, weather.strength - 1, rng)
         self._scenes = Scene.maker(camera)
+        self._frame = 0
+
+    def restart(self) -> None:
+        """Begin anew with the first frame."""
+        self._frame = 0
 
     def __call__(self, image: Image, depth_m: Floats, pose: Pose) -> Image:
         """Return the frame, uint8 (height, width, 3) RGB, in this weather.
 
         `depth_m` (height, width) is how far ahead of the camera each pixel is, FAR_M for the sky.
         """
-        scene = self._scenes(image, depth_m, pose)
+        scene = self._scenes(image, depth_m, pose, self._frame)
+        self._frame += 1
         self._apply(scene)
         rounded = cv2.addWeighted(scene.image, 1.0, scene.image, 0.0, 0.0, dtype=cv2.CV_8U)
         return np.asarray(rounded, np.uint8)

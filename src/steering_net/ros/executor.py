@@ -78,8 +78,8 @@ class QuickExecutor(PlainExecutor):
     """Calls the callbacks of its nodes on the thread that spins it, messages first.
 
     Callbacks that take only the message are called directly, and without regard to callback
-    groups, because there is one thread. Raw subscriptions, coroutines and callbacks that take a
-    MessageInfo are left to rclpy.
+    groups, because there is one thread. Coroutines and callbacks that take a MessageInfo are left
+    to rclpy.
     """
 
     # rclpy needs it in __del__, even of an executor whose __init__ failed after a shutdown.
@@ -149,12 +149,12 @@ class QuickExecutor(PlainExecutor):
         ready = self._ready('subscription')
         for subscription in self._quick:
             if subscription.handle.pointer in ready:
-                taken = subscription.handle.take_message(subscription.msg_type, False)
+                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
                 if taken is not None:
                     subscription.callback(taken[0])
         if any(subscription.handle.pointer in ready for subscription in self._slow):
             return False
-        return not any(self._ready(kind) for kind in ('timer', 'client', 'service'))
+        return not any(map(self._ready, ('timer', 'client', 'service')))
 
     def _collect(self) -> None:
         """Build the wait set of the nodes' entities, and keep those from being destroyed."""
@@ -165,8 +165,8 @@ class QuickExecutor(PlainExecutor):
         nodes = self.get_nodes()
         subscriptions = self._hold([one for node in nodes for one in node.subscriptions])
         timers = self._hold([one for node in nodes for one in node.timers])
-        services = self._hold([one for node in nodes for one in node.services])
         clients = self._hold([one for node in nodes for one in node.clients])
+        services = self._hold([one for node in nodes for one in node.services])
         self._quick = [one for one in subscriptions if _takes_the_message_alone(one)]
         self._slow = [one for one in subscriptions if one not in self._quick]
         guards = [self._changed]
@@ -197,7 +197,7 @@ class QuickExecutor(PlainExecutor):
 def _takes_the_message_alone(subscription: Any) -> bool:
     """Whether a callback is a plain function of the message alone."""
     callback = subscription.callback
-    if subscription.raw or inspect.iscoroutinefunction(callback):
+    if inspect.iscoroutinefunction(callback):
         return False
     try:
         inspect.signature(callback).bind(object())

@@ -64,6 +64,7 @@ def test_what_has_its_default_in_the_parameters_file_may_be_empty():
         ('params_file', str(ROOT), 'there is no file'),
         ('model', '/none.keras', 'there is no file /none.keras'),
         ('track', 'moon', 'it must be one of'),
+        ('weather', 'hail:2', 'it must be'),
         ('namespace', 'a b', "is 'a b'; it must be a name of ROS 2"),
         ('profile', 'none', 'unknown profile'),
         ('camera', 'none', 'it must be training'),
@@ -89,7 +90,7 @@ def declared_arguments(name):
 
 
 def test_every_number_and_file_that_drive_takes_is_checked():
-    free = {'simulator', 'host', 'backend', 'bag'}
+    free = {'simulator', 'host', 'backend', 'bag', 'monitor'}
     for name in declared_arguments('drive.launch.py') - free:
         with pytest.raises(UsageError, match=name):
             check_arguments({name: '\0'})

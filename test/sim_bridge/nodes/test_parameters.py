@@ -104,7 +104,7 @@ def test_every_parameter_refuses_bad_values_at_run_time(declared):
     ('node', 'setting', 'told'),
     [
         ('throttle', 'speed_limit:=-1.0', 'parameter speed_limit must be in 0 .. 60'),
-        ('bridge', 'stop_timeout:=0.05', 'stop_timeout_s is 0.05, it must not be shorter'),
+        ('bridge', 'stop_timeout:=0.05', 'stop_timeout is 0.05, it must not be shorter'),
         ('steering', 'threads:=0', 'parameter threads must be in 1 .. 16'),
     ],
 )

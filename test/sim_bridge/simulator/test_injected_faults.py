@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from helpers.raw_server import OPEN, AnsweringServer, server_text
+from sim_bridge.simulator.drive_loop import run as simulate
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.simulator import SimulatorOptions
-from sim_bridge.simulator.simulator import run as simulate
 
 pytestmark = pytest.mark.real_time
 

@@ -12,10 +12,10 @@ import pytest
 
 from helpers.raw_server import OPEN, AnsweringServer, RawServer, server_text
 from sim_bridge.cli import simulate as verb
+from sim_bridge.simulator.drive_loop import run as simulate
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
-from sim_bridge.simulator.simulator import run as simulate
 from sim_bridge.simulator.track import make_track
 
 

@@ -80,9 +80,9 @@ def test_snow_lies_still_while_the_car_moves():
     tile = GroundTile.blotches(np.random.default_rng(0), texel_m=0.3, scales=(6,), stretch=2.0)
     scenes = Scene.maker(AUTONOMOUS_CAMERA)
     yaw_rad = 0.7
-    there = tile.at(scenes(GREY, FLAT, Pose(4.0, -3.0, yaw_rad)))
+    there = tile.at(scenes(GREY, FLAT, Pose(4.0, -3.0, yaw_rad), 0))
     moved = Pose(4.0 + 5.0 * np.cos(yaw_rad), -3.0 + 5.0 * np.sin(yaw_rad), yaw_rad)
-    closer = scenes(GREY, FLAT - 5.0, moved)
+    closer = scenes(GREY, FLAT - 5.0, moved, 1)
     closer.left_m = closer.left_m * (20.0 / 15.0)
     assert np.allclose(tile.at(closer), there, atol=0.02)
     assert there.std() > 0.03

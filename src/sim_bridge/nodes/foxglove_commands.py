@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What viewers of a Foxglove server can do: publish on the topics of people, call services."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from functools import partial
+from typing import Any
+
+from rclpy.client import Client
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.serialization import deserialize_message, serialize_message
+
+from sim_bridge.foxglove.server import ENCODING, FoxgloveServer
+from sim_bridge.nodes.bag_recorder import message_class
+from sim_bridge.nodes.foxglove_topics import cars_of, relative_name
+from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.recording.storage import BagError
+from sim_bridge.services import SERVICES
+from sim_bridge.topics import TOPICS
+
+PUBLISHABLE = tuple(name for name, topic in TOPICS.items() if not topic.publishers)
+"""Topics on which viewers may publish: those that no node of a drive publishes."""
+
+_REPLY_S = 3.0
+_IDL_TYPES = {'boolean': 'bool', 'float': 'float32', 'double': 'float64', 'octet': 'byte'}
+
+
+class ServiceError(RuntimeError):
+    """A service that did not answer; the message is shown to the viewer."""
+
+
+class ViewerTopics:
+    """Publishes what viewers publish. All methods are thread-safe."""
+
+    def __init__(self, node: Node, server: FoxgloveServer) -> None:
+        self._node = node
+        self._server = server
+        self._lock = threading.Lock()
+        self._publishers: dict[tuple[int, int], Publisher] = {}
+        self.published = 0
+        self.bad = 0
+
+    def advertise(self, viewer: int, channel: Any) -> None:
+        """Prepare to publish for a viewer; warn it if that is not possible."""
+        name = relative_name(channel.topic, cars_of(self._node))
+        kind, trouble = _publishable(name, channel.schema_name, channel.encoding)
+        if not trouble:
+            try:
+                message_type = message_class(kind)
+            except BagError as error:
+                trouble = str(error)
+        if trouble:
+            self._server.warn(f'{channel.topic} is not published: {trouble}')
+            return
+        with self._lock:
+            self._publishers[viewer, channel.id] = self._node.create_publisher(
+                message_type, channel.topic, NEWEST
+            )
+
+    def publish(self, viewer: int, channel: int, cdr: bytes) -> None:
+        """Publish a message, unless it cannot be decoded, which would end its subscribers."""
+        with self._lock:
+            publisher = self._publishers.get((viewer, channel))
+            if publisher is None:
+                return
+            try:
+                message = deserialize_message(cdr, publisher.msg_type)
+            except Exception as error:  # noqa: BLE001 - rclpy's error for bad bytes is not public
+                self.bad += 1
+                self._server.warn(f'{publisher.topic_name}: a message cannot be decoded: {error}')
+                return
+            publisher.publish(message)
+            self.published += 1
+
+    def unadvertise(self, viewer: int, channel: int) -> None:
+        """End the publisher of a viewer, which it asked for or whose connection ended."""
+        with self._lock:
+            publisher = self._publishers.pop((viewer, channel), None)
+            if publisher is not None:
+                self._node.destroy_publisher(publisher)
+
+
+def _publishable(name: str, kind: str, encoding: str) -> tuple[str, str]:
+    """Return the message type of a viewer's topic, and why it cannot be published or ''."""
+    if name not in PUBLISHABLE:
+        return '', f'it must be one of {", ".join(PUBLISHABLE)}'
+    expected = TOPICS[name].type
+    if kind not in (expected, expected.replace('/msg/', '/')):
+        return '', f'its type is {kind}; it must be {expected}'
+    if encoding != ENCODING:
+        return '', f'its encoding is {encoding}; it must be {ENCODING}'
+    return expected, ''
+
+
+class ServiceCalls:
+    """Offers the services of this package to viewers."""
+
+    def __init__(self, node: Node, server: FoxgloveServer) -> None:
+        self._node = node
+        self._server = server
+        self._clients: dict[str, Client] = {}
+
+    def update(self) -> None:
+        """Offer the services that are new, and withdraw those that are gone."""
+        cars = cars_of(self._node)
+        found = {
+            name: kinds[0]
+            for name, kinds in self._node.get_service_names_and_types()
+            if _is_ours(relative_name(name, cars), kinds)
+        }
+        for name in set(self._clients) - set(found):
+            self._server.remove_service(name)
+            self._node.destroy_client(self._clients.pop(name))
+        for name in set(found) - set(self._clients):
+            kind = _service_class(found[name])
+            self._clients[name] = client = self._node.create_client(kind, name)
+            definitions = (flat_definition(kind.Request), flat_definition(kind.Response))
+            self._server.add_service(name, found[name], definitions, partial(_call, client))
+
+
+def _is_ours(name: str, kinds: list[str]) -> bool:
+    service = SERVICES.get(name)
+    return service is not None and kinds == [service.type]
+
+
+def _service_class(kind: str) -> Any:
+    package, _, name = kind.split('/')
+    return getattr(importlib.import_module(f'{package}.srv'), name)
+
+
+def flat_definition(kind: Any) -> str:
+    """Return the definition of a request or response without nested messages."""
+    fields = kind.get_fields_and_field_types()
+    return '\n'.join(f'{_IDL_TYPES.get(type_, type_)} {name}' for name, type_ in fields.items())
+
+
+def _call(client: Client, request: Any) -> bytes:
+    """Call a service on a thread of foxglove-sdk; return the response in CDR."""
+    kind = client.srv_type
+    is_empty = not kind.Request.get_fields_and_field_types()
+    message = kind.Request() if is_empty else deserialize_message(request.payload, kind.Request)
+    answered = threading.Event()
+    future = client.call_async(message)
+    future.add_done_callback(lambda _: answered.set())
+    if not answered.wait(_REPLY_S):
+        client.remove_pending_request(future)
+        raise ServiceError(f'{client.srv_name} did not answer within {_REPLY_S:g} s')
+    return bytes(serialize_message(future.result()))

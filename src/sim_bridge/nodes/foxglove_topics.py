@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Topics of the graph as channels of a Foxglove server, their bytes unchanged."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from functools import partial
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+
+from sim_bridge.foxglove.server import FoxgloveServer
+from sim_bridge.nodes.bag_recorder import message_class, offer_of, profile
+from sim_bridge.recording.bag import TYPES, Offer
+from sim_bridge.recording.storage import BagError
+from sim_bridge.topics import TOPICS, namespaces_of_cars, without_car
+
+_DEPTH = 100
+"""Messages that wait in the middleware at most: a second and a half of frames."""
+
+
+class TopicChannels:
+    """Offers each topic as a channel. A topic is subscribed to while a viewer has its channel.
+
+    A channel stays when its topic has no publisher any more, because nodes may be restarted.
+    """
+
+    def __init__(self, node: Node, server: FoxgloveServer) -> None:
+        self._node = node
+        self._server = server
+        self._lock = threading.RLock()
+        self._kinds: dict[str, str] = {}
+        self._channels: dict[str, Any] = {}
+        self._viewers: dict[str, Counter[int]] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self.lost = 0
+
+    @property
+    def offered(self) -> int:
+        """Number of channels."""
+        return len(self._channels)
+
+    @property
+    def subscribed(self) -> int:
+        """Number of topics that are subscribed to."""
+        return len(self._subscriptions)
+
+    def update(self) -> None:
+        """Offer the topics that are new."""
+        for topic, kinds in self._node.get_topic_names_and_types():
+            if topic not in self._kinds:
+                self._kinds[topic] = kinds[0]
+                try:
+                    message_class(kinds[0])
+                    definition = definition_of(kinds[0])
+                except BagError as error:
+                    self._node.get_logger().warning(f'{topic} is not offered: {error}')
+                else:
+                    self._channels[topic] = self._server.add_channel(topic, kinds[0], definition)
+
+    def subscribe(self, topic: str, viewer: int) -> None:
+        """Note that a viewer has the channel of a topic now; thread-safe."""
+        with self._lock:
+            if topic not in self._channels:
+                return
+            self._viewers.setdefault(topic, Counter())[viewer] += 1
+            # A further viewer gets the last message of a latched topic by a new subscription.
+            self._unsubscribe(topic)
+            self._subscriptions[topic] = self._subscription(topic)
+
+    def unsubscribe(self, topic: str, viewer: int) -> None:
+        """Note that a viewer no longer has the channel of a topic; thread-safe."""
+        with self._lock:
+            viewers = self._viewers.get(topic, Counter())
+            viewers[viewer] -= 1
+            if not +viewers:
+                self._viewers.pop(topic, None)
+                self._unsubscribe(topic)
+
+    def _unsubscribe(self, topic: str) -> None:
+        if subscription := self._subscriptions.pop(topic, None):
+            self._node.destroy_subscription(subscription)
+
+    def _subscription(self, topic: str) -> Subscription:
+        return self._node.create_subscription(
+            message_class(self._kinds[topic]),
+            topic,
+            partial(self._pass_on, self._channels[topic]),
+            profile(self._offer(topic), _DEPTH),
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=self._count_lost, use_default_callbacks=False
+            ),
+            raw=True,
+        )
+
+    def _offer(self, topic: str) -> Offer:
+        """Quality that the publishers of a topic offer, or, without publishers, will offer."""
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        if publishers:
+            return offer_of(publishers)
+        known = TOPICS.get(relative_name(topic, cars_of(self._node)))
+        return Offer(is_latched=known is not None and known.is_latched)
+
+    def _pass_on(self, channel: Any, cdr: bytes) -> None:
+        channel.log(cdr, log_time=self._node.get_clock().now().nanoseconds)
+
+    def _count_lost(self, event: Any) -> None:
+        self.lost += event.total_count_change
+
+
+def cars_of(node: Node) -> set[str]:
+    """Return the namespaces of the cars in the graph."""
+    return namespaces_of_cars(name for name, _ in node.get_topic_names_and_types())
+
+
+def relative_name(name: str, cars: set[str]) -> str:
+    """Return the name of a topic or service without the namespace of its car."""
+    return without_car(name, cars).removeprefix('/')
+
+
+def definition_of(kind: str) -> str:
+    """Return the definition of a message type with those of its fields, as in a bag.
+
+    Raises BagError if it is unknown.
+    """
+    if kind not in TYPES.fielddefs:
+        raise BagError(f'the definition of {kind} is unknown')
+    return TYPES.generate_msgdef(kind, ros_version=2)[0]

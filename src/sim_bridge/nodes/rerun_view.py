@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""View of a running drive in Rerun.
+
+A frame is shown with its command, or without one when the next frame comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, JointState
+from std_msgs.msg import Float32
+
+from sim_bridge import topics
+from sim_bridge.nodes import conversions
+from sim_bridge.nodes.qos import LATCHED, NEWEST
+from sim_bridge.nodes.runner import interruptible, ros
+from sim_bridge.visualization.overlay import Reading
+from sim_bridge.visualization.rerun_log import RerunLog
+
+_CHECK_S = 0.1
+
+
+class RerunViewNode(Node):
+    """Passes frames, commands and values of one car on to a RerunLog."""
+
+    def __init__(self, log: RerunLog, prefix: str = '') -> None:
+        """`prefix` of the car's topics, as in `car_2/`."""
+        super().__init__('rerun_view')
+        self._log = log
+        self._frame: CompressedImage | None = None
+        self._values: dict[str, float] = {}
+        for topic, kind, callback, quality in (
+            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame, NEWEST),
+            (topics.STEERING_COMMAND, JointState, self._on_command, NEWEST),
+            (topics.PERSON_COMMAND, JointState, self._on_command, NEWEST),
+            (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad'), NEWEST),
+            (topics.SPEED, Float32, self._keep('speed_mps'), NEWEST),
+            (topics.THROTTLE_COMMAND, Float32, self._keep('throttle'), NEWEST),
+            (topics.ACTIVE_SPEED_LIMIT, Float32, self._keep('limit_mps'), LATCHED),
+        ):
+            self.create_subscription(kind, prefix + topic, callback, quality)
+
+    def _keep(self, name: str) -> Callable[[Float32], None]:
+        def keep(message: Float32) -> None:
+            self._values[name] = float(message.data)
+
+        return keep
+
+    def _on_frame(self, message: CompressedImage) -> None:
+        self._show(None)
+        self._frame = message
+
+    def _on_command(self, message: JointState) -> None:
+        if self._frame is not None and self._frame.header.stamp == message.header.stamp:
+            self._show(conversions.steering_of(message))
+
+    def _show(self, commanded_rad: float | None) -> None:
+        frame, self._frame = self._frame, None
+        if frame is not None:
+            reading = Reading(commanded_rad=commanded_rad, **self._values)
+            self._log.add(conversions.stamp_ns(frame.header.stamp), bytes(frame.data), reading)
+
+
+def view(save: Path | None, car: int | str) -> int:
+    """Show a drive until SIGINT or SIGTERM, or write it to the .rrd file `save`.
+
+    `car` is the number or the namespace of a car; 0: the only car. Returns the number of frames.
+    Raises UsageError without rerun-sdk.
+    """
+    log = RerunLog(save)
+    prefix = f'car_{car}/' if isinstance(car, int) and car else f'{car}/' if car else ''
+    with ros(), interruptible() as running:
+        node = RerunViewNode(log, prefix)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while running():
+            executor.spin_once(_CHECK_S)
+        node.destroy_node()
+    log.close()
+    return log.frames

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Export of a recording as a LeRobot dataset, version 3.0: Parquet, MP4 and JSON. No ROS.
+
+A dataset has one camera, a state, an action, and a constant frame rate. LeRobot itself is not
+needed to write it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_bridge.recording.bag import Bag
+from sim_bridge.recording.export import Frame, frame_rate_hz, frames, open_video
+from sim_bridge.recording.frame_folder import check_empty
+from sim_bridge.recording.storage import BagError
+from sim_bridge.topics import STEERING_ANGLE
+from steering_net.data.frame_files import LeftOut
+from steering_net.errors import ImageError
+from steering_net.vision.camera_model import Rgb
+from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_SHAPE, FRAME_WIDTH, as_frame
+from steering_net.vision.preprocessing import decode_jpeg
+
+CAMERA, STATE, ACTION = 'observation.images.front', 'observation.state', 'action'
+TASK = 'Drive along the road.'
+
+_NAMES = {STATE: ('speed_mps', 'steering_rad'), ACTION: ('steering_rad', 'throttle')}
+_FILE = 'chunk-{chunk_index:03d}/file-{file_index:03d}'
+_FIRST_FILE = _FILE.format(chunk_index=0, file_index=0)
+_LONGEST_GAP_NS = 500_000_000
+_SAMPLED_EVERY = 20
+"""Frames of which one gives the statistics of the images."""
+_QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
+
+Decoded = tuple[Frame, Rgb]
+
+
+class Size(NamedTuple):
+    """What a dataset holds."""
+
+    frames: int
+    episodes: int
+    rate_hz: int
+
+
+class _Columns:
+    """Values of the dataset, one row for each frame, and sampled images."""
+
+    def __init__(self) -> None:
+        self.episode: list[int] = []
+        self.numbers: dict[str, list[tuple[float, float]]] = {STATE: [], ACTION: []}
+        self.images: list[Rgb] = []
+
+    def add(self, episode: int, frame: Frame, rgb: Rgb) -> None:
+        """Append a row. Values that the recording lacks are 0."""
+        wheels_rad = frame.steering_rad or 0.0
+        wanted_rad = wheels_rad if frame.commanded_rad is None else frame.commanded_rad
+        if len(self.episode) % _SAMPLED_EVERY == 0:
+            self.images.append(rgb)
+        self.episode.append(episode)
+        self.numbers[STATE].append((frame.speed_mps or 0.0, wheels_rad))
+        self.numbers[ACTION].append((wanted_rad, frame.throttle or 0.0))
+
+    def arrays(self, rate_hz: int) -> dict[str, NDArray[Any]]:
+        """Return the columns of the data: (N, 2) float32 and (N,)."""
+        episode = np.array(self.episode, np.int64)
+        index = np.arange(len(episode), dtype=np.int64)
+        first = np.searchsorted(episode, episode)
+        return {
+            **{name: np.array(rows, np.float32) for name, rows in self.numbers.items()},
+            'timestamp': ((index - first) / rate_hz).astype(np.float32),
+            'frame_index': index - first,
+            'episode_index': episode,
+            'index': index,
+            'task_index': np.zeros(len(episode), np.int64),
+        }
+
+
+def export_lerobot(bag: Bag, folder: Path, task: str = TASK, rate_hz: int | None = None) -> Size:
+    """Write a LeRobot dataset into a new or empty folder; return its size.
+
+    The state is the measured speed and steering of the wheels; the action is the steering that was
+    commanded, or else measured, and the measured throttle. SI units, left is positive. `rate_hz`
+    is the frame rate, by default the mean one: for each tick the frame nearest in time is taken. A
+    pause of more than 0.5 s ends an episode. `task` describes it. Frames that cannot be decoded
+    are left out with a warning. Raises BagError if there is no frame or no steering, and
+    ImportError without pyarrow.
+    """
+    check_pyarrow()
+    check_empty(folder)
+    if next(frames(bag)).steering_rad is None:
+        raise BagError(
+            f'{bag.path} holds no steering: a bag needs {STEERING_ANGLE}, a log a column steering'
+        )
+    rate_hz = rate_hz or max(1, round(frame_rate_hz(bag)))
+    left_out = LeftOut(str(bag.path))
+    video = folder / 'videos' / CAMERA / f'{_FIRST_FILE}.mp4'
+    video.parent.mkdir(parents=True, exist_ok=True)
+    columns = _Columns()
+    writer = open_video(video, rate_hz, (FRAME_WIDTH, FRAME_HEIGHT))
+    try:
+        for episode, (frame, rgb) in _ticks(_decoded(bag, left_out), rate_hz):
+            writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+            columns.add(episode, frame, rgb)
+    finally:
+        writer.release()
+    if not columns.episode:
+        raise BagError(f'no frame of {bag.path} can be decoded{left_out.last_reason}')
+    left_out.warn()
+    data = columns.arrays(rate_hz)
+    _write_tables(folder, data, task, rate_hz)
+    _write_json(folder / 'meta/stats.json', _statistics(data, columns.images))
+    size = Size(len(columns.episode), columns.episode[-1] + 1, rate_hz)
+    # Last, because LeRobot reads it first: a dataset without it is not finished.
+    _write_json(folder / 'meta/info.json', _info(size))
+    return size
+
+
+def check_pyarrow() -> None:
+    """Raise BagError, which names the extra, if pyarrow is not installed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise BagError(
+            "a LeRobot dataset needs pyarrow: pip install 'sim_bridge[lerobot]'"
+        ) from error
+
+
+def _decoded(bag: Bag, left_out: LeftOut) -> Iterator[Decoded]:
+    for frame in frames(bag):
+        try:
+            yield frame, as_frame(decode_jpeg(frame.jpeg))
+        except ImageError as error:
+            left_out.add(str(frame.stamp_ns), error)
+
+
+def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decoded]]:
+    """Yield for each tick of a constant rate the number of its episode and the nearest frame."""
+    period_ns = 1e9 / rate_hz
+    episode, tick, start_ns = 0, 0, 0
+    last: Decoded | None = None
+    for one in found:
+        stamp_ns = one[0].stamp_ns
+        if last is None:
+            start_ns = stamp_ns
+        elif stamp_ns <= last[0].stamp_ns:
+            continue
+        else:
+            is_pause = stamp_ns - last[0].stamp_ns > _LONGEST_GAP_NS
+            until_ns = last[0].stamp_ns + (
+                period_ns / 2 if is_pause else (stamp_ns - last[0].stamp_ns) / 2
+            )
+            while start_ns + tick * period_ns < until_ns:
+                yield episode, last
+                tick += 1
+            if is_pause:
+                episode, tick, start_ns = episode + 1, 0, stamp_ns
+        last = one
+    while last and start_ns + tick * period_ns < last[0].stamp_ns + period_ns / 2:
+        yield episode, last
+        tick += 1
+
+
+def _write_tables(folder: Path, data: dict[str, NDArray[Any]], task: str, rate_hz: int) -> None:
+    import pyarrow as pa
+
+    columns = {
+        name: pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
+        if values.ndim == 2
+        else pa.array(values)
+        for name, values in data.items()
+    }
+    _write_table(folder / f'data/{_FIRST_FILE}.parquet', pa.table(columns))
+    # The name of the task is the index of a pandas table.
+    index = {'index_columns': ['task'], 'column_indexes': [], 'columns': [
+        {'name': 'task', 'field_name': 'task', 'pandas_type': 'unicode', 'numpy_type': 'object',
+         'metadata': None}
+    ]}  # fmt: skip
+    tasks = pa.table({'task_index': pa.array([0], pa.int64()), 'task': [task]})
+    _write_table(
+        folder / 'meta/tasks.parquet', tasks.replace_schema_metadata({'pandas': json.dumps(index)})
+    )
+    episode = data['episode_index']
+    starts = np.flatnonzero(np.diff(episode, prepend=-1))
+    ends = np.append(starts[1:], len(episode))
+    in_first_file = {
+        f'{place}/{kind}_index': [0] * len(starts)
+        for place in ('data', f'videos/{CAMERA}', 'meta/episodes')
+        for kind in ('chunk', 'file')
+    }
+    episodes = {
+        'episode_index': episode[starts],
+        'tasks': [[task]] * len(starts),
+        'length': ends - starts,
+        'dataset_from_index': starts,
+        'dataset_to_index': ends,
+        **in_first_file,
+        f'videos/{CAMERA}/from_timestamp': starts / rate_hz,
+        f'videos/{CAMERA}/to_timestamp': ends / rate_hz,
+    }
+    _write_table(folder / f'meta/episodes/{_FIRST_FILE}.parquet', pa.table(episodes))
+
+
+def _write_table(path: Path, table: Any) -> None:
+    from pyarrow import parquet
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table, path)
+
+
+def _statistics(
+    data: dict[str, NDArray[Any]], images: list[Rgb]
+) -> dict[str, dict[str, list[Any]]]:
+    """Return the statistics of each feature; those of images are for each colour, 0..1."""
+    pixels = np.stack(images).reshape(-1, 3) / np.float32(255.0)
+    colours = {name: [[[value]] for value in values] for name, values in _spread(pixels).items()}
+    return {
+        **{name: {**_spread(values), 'count': [len(values)]} for name, values in data.items()},
+        CAMERA: {**colours, 'count': [len(images)]},
+    }
+
+
+def _spread(values: NDArray[Any]) -> dict[str, list[float]]:
+    """Return min, max, mean, standard deviation and quantiles of each column."""
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    found = {
+        'min': rows.min(axis=0),
+        'max': rows.max(axis=0),
+        'mean': rows.mean(axis=0),
+        'std': rows.std(axis=0),
+        **{f'q{round(100 * q):02d}': np.quantile(rows, q, axis=0) for q in _QUANTILES},
+    }
+    return {name: column.tolist() for name, column in found.items()}
+
+
+def _info(size: Size) -> dict[str, Any]:
+    height, width, channels = FRAME_SHAPE
+    video = {
+        'video.height': height,
+        'video.width': width,
+        'video.codec': 'mpeg4',
+        'video.pix_fmt': 'yuv420p',
+        'video.is_depth_map': False,
+        'video.fps': size.rate_hz,
+        'video.channels': channels,
+        'has_audio': False,
+    }
+    integers = ('frame_index', 'episode_index', 'index', 'task_index')
+    return {
+        'codebase_version': 'v3.0',
+        'robot_type': 'sim_bridge',
+        'total_episodes': size.episodes,
+        'total_frames': size.frames,
+        'total_tasks': 1,
+        'chunks_size': 1000,
+        'data_files_size_in_mb': 100,
+        'video_files_size_in_mb': 500,
+        'fps': size.rate_hz,
+        'splits': {'train': f'0:{size.episodes}'},
+        'data_path': f'data/{_FILE}.parquet',
+        'video_path': f'videos/{{video_key}}/{_FILE}.mp4',
+        'features': {
+            CAMERA: {
+                'dtype': 'video',
+                'shape': [height, width, channels],
+                'names': ['height', 'width', 'channels'],
+                'info': video,
+            },
+            **{
+                name: {'dtype': 'float32', 'shape': [len(names)], 'names': list(names)}
+                for name, names in _NAMES.items()
+            },
+            'timestamp': {'dtype': 'float32', 'shape': [1], 'names': None},
+            **{name: {'dtype': 'int64', 'shape': [1], 'names': None} for name in integers},
+        },
+    }
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=4) + '\n', encoding='utf-8')

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The foxglove node beside a graph, seen by an independent client of the protocol."""
+
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websocket
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from helpers.foxglove_client import FoxgloveClient
+from helpers.graph import Graph
+from helpers.network import own_port
+from helpers.paths import SOURCE
+from helpers.processes import run_verb
+from helpers.ros import started_node
+from helpers.talking_simulator import TalkingSimulator
+from helpers.waiting import wait_for
+from sim_bridge.cli.main import main
+from sim_bridge.process import ManagedProcess
+from sim_bridge.topics import TOPICS
+
+pytestmark = [pytest.mark.real_time, pytest.mark.slow]
+
+FRAMES = '/camera/image_raw/compressed'
+FRAME_PERIOD_S = 1 / 60
+JPEG = Path(SOURCE, 'steering_net/probe_frames/track_2000.jpg').read_bytes()
+EMPTY = b'\x00\x01\x00\x00'
+TRUE, FALSE = EMPTY + b'\x01', EMPTY + b'\x00'
+
+
+def number(value):
+    """CDR of a std_msgs/Float32."""
+    return EMPTY + struct.pack('<f', value)
+
+
+class Numbered:
+    """A simulator whose frames end with their number, at 60 a second."""
+
+    def __init__(self, url):
+        self._simulator = TalkingSimulator(url)
+        self._simulator.open(JPEG)
+        self.sent = []
+
+    def drive(self, frames):
+        for frame in range(frames):
+            started_s = time.monotonic()
+            self.sent.append(JPEG + len(self.sent).to_bytes(4))
+            self._simulator.ask(self.sent[-1])
+            if frame + 1 < frames:
+                time.sleep(max(0.0, FRAME_PERIOD_S - (time.monotonic() - started_s)))
+
+    def leave(self):
+        self._simulator.leave()
+
+
+@dataclass
+class Served:
+    """What the tests share: all of it runs until the last one."""
+
+    graph: Graph
+    port: int
+    simulator: Numbered
+    node: Any
+
+
+@pytest.fixture(scope='module')
+def served():
+    pytest.importorskip('foxglove', reason='needs foxglove-sdk')
+    port = own_port()
+    with Graph() as graph, started_node('counter') as node:
+        words = ['foxglove', '--ros-args', '-p', f'port:={port}']
+        nodes = [ManagedProcess('foxglove', words), ManagedProcess('odometry', ['odometry'])]
+        simulator = Numbered(graph.url())
+        try:
+            wait_for(lambda: is_open(port), 20.0, 'the start of the node')
+            yield Served(graph, port, simulator, node)
+        finally:
+            simulator.leave()
+            for process in nodes:
+                process.ask_to_end()
+            codes = [process.wait(10.0) for process in nodes]
+        assert codes == [0, 0]
+
+
+def is_open(port):
+    try:
+        FoxgloveClient(port).__exit__()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def viewer(served):
+    with FoxgloveClient(served.port) as client:
+        yield client
+
+
+def test_every_topic_is_a_channel_whose_schema_decodes_its_messages(served, viewer):
+    published = {
+        f'/{name}': topic
+        for name, topic in TOPICS.items()
+        if {'bridge', 'steering', 'throttle'} & set(topic.publishers) and name[0] != '/'
+    }
+    wait_for(lambda: published.keys() <= viewer.channels.keys(), 20.0, 'all channels')
+    assert '/cmd_vel' in viewer.channels, 'a topic that only has a subscription'
+    for topic in published:
+        viewer.subscribe(topic)
+    wait_for(lambda: viewer.messages['/vehicle/limits'], 20.0, 'the subscriptions')
+    served.simulator.drive(20)
+    heard = [topic for topic in published if viewer.messages[topic]]
+    assert len(heard) > 12
+    for topic in heard:
+        channel = viewer.channels[topic]
+        assert (channel['encoding'], channel['schemaEncoding']) == ('cdr', 'ros2msg')
+        assert channel['schemaName'] == published[topic].type
+        types = get_typestore(Stores.EMPTY)
+        types.register(get_types_from_msg(channel['schema'], channel['schemaName']))
+        time_ns, cdr = viewer.messages[topic][-1]
+        message = types.deserialize_cdr(cdr, channel['schemaName'])
+        assert message.__msgtype__ == published[topic].type
+        assert abs(time.time_ns() - time_ns) < 60e9
+
+
+@pytest.mark.parametrize(
+    'seconds', [2, pytest.param(10, marks=pytest.mark.faults, id='ten seconds')]
+)
+def test_no_frame_is_lost_at_60_hz_and_none_is_changed(served, viewer, seconds):
+    subscribe(served, viewer, FRAMES)
+    before, frames = len(served.simulator.sent), seconds * 60
+    served.simulator.drive(frames)
+    wait_for(lambda: len(viewer.messages[FRAMES]) >= frames, 5.0, 'every frame')
+    got = [cdr for _, cdr in viewer.messages[FRAMES]]
+    for sent, cdr in zip(served.simulator.sent[before:], got, strict=True):
+        assert sent in cdr
+
+
+def subscribe(served, viewer, topic):
+    """Subscribe to a topic, and wait until the node has done so too."""
+    before = served.node.count_subscribers(topic)
+    subscription = viewer.subscribe(topic)
+    wait_for(lambda: served.node.count_subscribers(topic) > before, 10.0, 'the subscription')
+    return subscription
+
+
+def test_a_topic_is_subscribed_to_only_while_a_viewer_wants_it(served, viewer):
+    topic = '/camera/image_raw'
+    wait_for(lambda: topic in viewer.channels, 20.0, 'the channel')
+    assert served.node.count_subscribers(topic) == 0
+    subscription = subscribe(served, viewer, topic)
+    viewer.unsubscribe(subscription)
+    wait_for(lambda: served.node.count_subscribers(topic) == 0, 10.0, 'the end')
+    with FoxgloveClient(served.port) as another:
+        subscribe(served, another, topic)
+    wait_for(lambda: served.node.count_subscribers(topic) == 0, 10.0, 'the end of a gone viewer')
+
+
+def test_every_viewer_gets_the_last_message_of_a_latched_topic(served, viewer):
+    viewer.subscribe('/hold/active')
+    assert viewer.message('/hold/active').startswith(FALSE)
+    with FoxgloveClient(served.port) as another:
+        another.subscribe('/hold/active')
+        assert another.message('/hold/active').startswith(FALSE)
+
+
+def test_car_and_transforms_are_there_without_robot_state_publisher(served, viewer):
+    for topic in ('/robot_description', '/tf_static', '/tf'):
+        viewer.subscribe(topic)
+    assert b'<robot name="car">' in viewer.message('/robot_description')
+    assert b'camera_optical_frame' in viewer.message('/tf_static')
+    wait_for(lambda: served.node.count_subscribers('/odom'), 10.0, 'the subscription to odom')
+    served.simulator.drive(5)
+    frames = {b'front_left_knuckle', b'odom\0'}
+    wait_for(
+        lambda: all(any(frame in cdr for _, cdr in viewer.messages['/tf']) for frame in frames),
+        10.0,
+        'pose and joints',
+    )
+
+
+def test_hold_and_release_by_service(served, viewer):
+    viewer.subscribe('/hold/active')
+    assert b'held' in viewer.call('/hold', TRUE)
+    wait_for(lambda: viewer.message('/hold/active').startswith(TRUE), 5.0, 'the hold')
+    assert served.graph.state()['held']
+    assert b'released' in viewer.call('/hold', FALSE)
+    assert not served.graph.state()['held']
+    assert {'/reset', '/pause', '/step'} < viewer.services.keys()
+    assert viewer.call('/step', EMPTY)[4:5] == b'\0', 'this simulator cannot step'
+    with pytest.raises(RuntimeError, match='deserialize'):
+        viewer.call('/hold', b'\0')
+
+
+def test_speed_limit_is_published_back(served, viewer):
+    channel = viewer.advertise('/speed_limit', 'std_msgs/msg/Float32')
+    viewer.subscribe('/speed_limit/active')
+    wait_for(lambda: served.node.count_publishers('/speed_limit'), 10.0, 'the publisher')
+    viewer.publish(channel, number(3.5))
+    wait_for(lambda: viewer.message('/speed_limit/active') == number(3.5), 10.0, 'the limit')
+    assert viewer.get_parameters('/throttle.speed_limit') == {'/throttle.speed_limit': 3.5}
+
+
+def test_bytes_that_are_no_message_reach_no_node(served, viewer):
+    channel = viewer.advertise('/speed_limit', 'std_msgs/Float32')
+    for cdr in (b'', b'\0', EMPTY, EMPTY + b'\0\0'):
+        viewer.publish(channel, cdr)
+    wait_for(lambda: len(viewer.statuses) == 4, 10.0, 'four warnings')
+    assert all('/speed_limit: a message cannot be decoded' in told for told in viewer.statuses)
+    assert served.graph.nodes['throttle'].exit_code is None
+
+
+@pytest.mark.parametrize(
+    ('topic', 'kind', 'encoding', 'told'),
+    [
+        ('/cmd/steering', 'sensor_msgs/msg/JointState', 'cdr', 'must be one of speed_limit, '),
+        ('/cmd_vel', 'std_msgs/msg/Float32', 'cdr', 'it must be geometry_msgs/msg/Twist'),
+        ('/cmd_vel', 'geometry_msgs/msg/Twist', 'json', 'its encoding is json; it must be cdr'),
+    ],
+)
+def test_what_viewers_may_not_publish_is_refused_and_told(viewer, topic, kind, encoding, told):
+    viewer.advertise(topic, kind, encoding)
+    wait_for(lambda: viewer.statuses, 10.0, 'a warning')
+    assert viewer.statuses[0].startswith(f'{topic} is not published: ')
+    assert told in viewer.statuses[0]
+
+
+def test_the_publisher_of_a_viewer_ends_with_its_connection(served):
+    with FoxgloveClient(served.port) as viewer:
+        viewer.advertise('/cmd_vel', 'geometry_msgs/Twist')
+        wait_for(lambda: served.node.count_publishers('/cmd_vel'), 10.0, 'the publisher')
+    wait_for(lambda: not served.node.count_publishers('/cmd_vel'), 10.0, 'its end')
+
+
+def test_parameters_are_read_set_and_refused_with_the_reason(viewer):
+    def known():
+        return '/throttle.kp' in viewer.get_parameters()
+
+    wait_for(known, 20.0, 'the parameters of the throttle node')
+    assert {'/bridge.port', '/steering.model', '/odometry.path_step'} < viewer.parameters.keys()
+    # A whole number, as JavaScript sends it, sets a parameter of floating point.
+    assert viewer.set_parameter('/throttle.kp', 1) == 1.0
+    assert viewer.set_parameter('/throttle.kp', 0.5) == 0.5
+    for name, value, told in (
+        ('/throttle.speed_limit', 999.0, 'out of range'),
+        ('/throttle.law', 'nonsense', 'must be one of'),
+        ('/throttle.kp', 'nonsense', 'could not convert'),
+        ('/bridge.port', 1, 'read-only'),
+        ('/bridge.nothing', 1, 'there is no such parameter'),
+    ):
+        viewer.statuses.clear()
+        assert viewer.set_parameter(name, value) != value
+        wait_for(lambda: viewer.statuses, 5.0, 'a warning')
+        assert viewer.statuses[0].startswith(f'{name} was not set: ')
+        assert told in viewer.statuses[0]
+
+
+def test_pages_of_foxglove_may_connect_and_those_of_other_sites_not(served):
+    with FoxgloveClient(served.port, origin='https://app.foxglove.dev') as viewer:
+        wait_for(lambda: viewer.info, 5.0, 'the greeting')
+    for headers in (
+        {'origin': 'http://evil.example'},
+        {'origin': 'http://a.lan', 'host': 'a.lan'},
+    ):
+        with pytest.raises(websocket.WebSocketBadStatusException, match='403'):
+            FoxgloveClient(served.port, **headers)
+
+
+def test_a_port_in_use_ends_the_node_with_one_line(served):
+    result = run_verb('foxglove', '--ros-args', '-p', f'port:={served.port}')
+    assert result.returncode == 2
+    assert result.stderr == (
+        f'sim_bridge: Foxglove: port {served.port} on 127.0.0.1 is in use: end the other program '
+        'or choose another port\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['--foxglove', '0'], '--foxglove is 0; it must be 1..65535'),
+        (['--foxglove', '4567'], '--foxglove 4567 is the --port of the bridge; choose another'),
+        (['--foxglove'], 'install it with: pip install foxglove-sdk'),
+    ],
+)
+def test_drive_refuses_what_cannot_be_served(monkeypatch, words, told, capsys):
+    monkeypatch.setitem(sys.modules, 'foxglove', None)
+    assert main(['drive', *words]) == 2
+    text = capsys.readouterr().err
+    assert text.startswith('sim-bridge drive: ')
+    assert told in text
+    assert text.count('\n') == 1
