@@ -10,11 +10,13 @@ WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/py
 # process more than the two cores of a small machine, because many tests wait.
 IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
-# Python compiles a module when it is first imported; to compile all of TensorFlow takes longer.
+# Python compiles a module when it is first imported; to compile all of TensorFlow takes longer. An
+# environment that forbids to keep the result would make the start of each process five times slower.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(PIP) install --no-compile --require-hashes
 
 .PHONY: docs drive test test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
-  soak fleet worlds lock clean help
+  soak fleet worlds scale lock clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +65,9 @@ bench-gym: $(DEV_READY) ## Measure steps/s of the Gymnasium environment on each 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
 	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)
 
+scale: $(DEV_READY) ## Tracks driven per second by 1 worker and by 2. Options: ARGS="--ray"
+	@$(WITH_HELPERS) benchmarks/scale.py $(ARGS)
+
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)
 
@@ -106,4 +111,6 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 
 $(DEV_READY): $(READY) requirements/dev.txt
 	@$(INSTALL) -r requirements/dev.txt
+	@# TensorFlow is compiled here, because each parallel process of the tests would compile it.
+	@$(BIN)/python -c 'from steering_net.inference.predictor import load_predictor as load; load(backend="keras")'
 	@touch $@

@@ -32,7 +32,7 @@ def pytest_sessionfinish(session):
 
 def pytest_collection_modifyitems(items):
     """Put files with slow tests first, and those with real deadlines last."""
-    items.sort(key=lambda item: (is_real_time(item), item.get_closest_marker('slow') is None))
+    items.sort(key=lambda item: (is_real_time(item), not is_slow(item)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -44,6 +44,10 @@ def pytest_runtest_protocol(item, nextitem):
     finally:
         if nextitem is None or is_real_time(nextitem) != is_real_time(item):
             machine.leave()
+
+
+def is_slow(item):
+    return item.get_closest_marker('slow') is not None or 'integration' in item.path.parts
 
 
 def is_real_time(item):

@@ -26,9 +26,8 @@ TOP_FILES = {
 MAY_IMPORT = {
     'bridge.cli': {
         'bridge.evaluation', 'bridge.foxglove', 'bridge.mapping', 'bridge.nodes',
-        'bridge.protocol',
-        'bridge.recording', 'bridge.server', 'bridge.simulator', 'bridge.training', 'net.data',
-        'net.evaluation',
+        'bridge.protocol', 'bridge.recording', 'bridge.server', 'bridge.simulator',
+        'bridge.training', 'bridge.workers', 'net.data', 'net.evaluation',
         'net.inference', 'net.model_io', 'net.model_io.importers', 'net.ros', 'net.training',
         'net.vision',
     },
@@ -40,7 +39,8 @@ MAY_IMPORT = {
     },
     'bridge.evaluation': {
         'bridge.control', 'bridge.mapping', 'bridge.recording', 'bridge.simulator',
-        'bridge.visualization', 'net.data', 'net.evaluation', 'net.inference', 'net.vision',
+        'bridge.visualization', 'bridge.workers', 'net.data', 'net.evaluation', 'net.inference',
+        'net.vision',
     },
     'bridge.mapping': {
         'bridge.simulator', 'bridge.simulator.worlds', 'bridge.visualization', 'net.data',
@@ -48,7 +48,8 @@ MAY_IMPORT = {
     },
     'bridge.recording': {'bridge.simulator', 'bridge.visualization', 'net.data', 'net.vision'},
     'bridge.training': {
-        'bridge.control', 'bridge.simulator', 'net.inference', 'net.training', 'net.vision',
+        'bridge.control', 'bridge.simulator', 'bridge.workers', 'net.inference', 'net.training',
+        'net.vision',
     },
     'bridge.visualization': {'net.vision'},
     'bridge.simulator': {'bridge.protocol', 'bridge.simulator.worlds', 'net.vision'},
@@ -59,6 +60,7 @@ MAY_IMPORT = {
     'bridge.control': set(),
     'bridge.protocol': set(),
     'bridge.web': set(),
+    'bridge.workers': set(),
     'bridge': set(),
     'net.ros': {'net.inference', 'net.vision'},
     'net.training': {'net.data', 'net.model_io', 'net.vision'},

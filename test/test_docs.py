@@ -53,7 +53,7 @@ def test_simulator_in_the_docs_is_answered_frame_after_frame(echo):
     words = [sys.executable, '-c', program.replace(':4567', f':{echo.server.port}')]
     with subprocess.Popen(words, cwd=DOCS.parent, stdout=subprocess.PIPE, text=True) as simulator:
         try:
-            wait_for(lambda: len(echo.payloads) > 10, seconds=20.0)
+            wait_for(lambda: len(echo.payloads) > 10)
         finally:
             simulator.kill()
         told = simulator.stdout.readline()

@@ -96,7 +96,7 @@ class ManagedProcess:
         environment = child_environment(os.environ)
         if self._environment is not None:
             environment = {**self._environment, PARENT_VARIABLE: str(os.getpid())}
-        with _interrupts_blocked():
+        with interrupts_blocked():
             return subprocess.Popen(
                 [sys.executable, '-m', 'sim_bridge.cli', *self._arguments],
                 env={**environment, **variables},
@@ -157,7 +157,7 @@ class ManagedProcess:
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[None]:
+def interrupts_blocked() -> Iterator[None]:
     """Block SIGINT, also in processes that are started meanwhile.
 
     A SIGINT in the first moments of a Python program gives a traceback. `sim-bridge` unblocks it

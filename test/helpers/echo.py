@@ -4,6 +4,7 @@
 import threading
 import time
 
+from helpers.waiting import PATIENCE_S
 from sim_bridge.protocol.types import Command
 from sim_bridge.protocol.udacity import encode_command
 
@@ -58,8 +59,8 @@ def page(environ, start_response):
     return [b'a page']
 
 
-def poll_until(client, condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
+def poll_until(client, condition):
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, 'it did not happen in time'
         client.poll(0.02)

@@ -6,13 +6,11 @@ import urllib.error
 import urllib.request
 
 from helpers.network import own_port
-from helpers.waiting import wait_for
+from helpers.waiting import PATIENCE_S, wait_for
 from sim_bridge.process import ManagedProcess
 
-START_S = 60.0
 
-
-def state_of(port, timeout_s=2.0):
+def state_of(port, timeout_s=10.0):
     """What the bridge on a port says about itself; None if no bridge answers."""
     try:
         url = f'http://127.0.0.1:{port}/state.json'
@@ -22,7 +20,7 @@ def state_of(port, timeout_s=2.0):
         return None
 
 
-def wait_until_driven(port, answers=50, seconds=START_S):
+def wait_until_driven(port, answers=50, seconds=PATIENCE_S):
     """Wait until the bridge on a port has answered so many frames; return what it says."""
 
     def driven():
@@ -48,7 +46,7 @@ class Graph:
         for name in self._words:
             self.start(name)
         try:
-            wait_for(lambda: (self.state() or {}).get('ready'), START_S, 'readiness')
+            wait_for(lambda: (self.state() or {}).get('ready'), what='readiness')
         except BaseException:
             self.__exit__()
             raise

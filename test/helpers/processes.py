@@ -14,6 +14,8 @@ REPORT_FIELDS = {
     'rms_cross_track_m', 'max_cross_track_m', 'max_speed_mps', 'steering_rms_rate_radps', 'frames',
     'answers', 'timeouts', 'late_commands', 'latency_ms', 'telemetry_hz',
 }  # fmt: skip
+TIMINGS = {'latency_ms', 'telemetry_hz'}
+"""Fields of a report that a clock measures, so that no two runs have the same."""
 
 
 def run_verb(*words, timeout=120.0, **options):

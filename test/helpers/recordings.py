@@ -2,6 +2,7 @@
 """One small recording in every kind of file that there is, made in code."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,13 @@ def write_ros1(folder):
     path = folder / 'drive.bag'
     path.write_bytes(b'#ROSBAG V2.0\n')
     return path
+
+
+def every(step, recording):
+    """A recording of each `step`-th frame of another one."""
+    series = ('times_s', 'steering_rad', 'target_rad', 'speed_mps', 'frame_names')
+    kept = {name: getattr(recording, name)[::step] for name in series}
+    return replace(recording, load=lambda index: recording.load(step * index), **kept)
 
 
 def packed(path: Path):

@@ -3,6 +3,7 @@
 
 import time
 
+from helpers.waiting import PATIENCE_S
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.client import Client
@@ -19,11 +20,11 @@ class TalkingSimulator:
         self.client = Client(url, self.culture)
         self.pump_until(lambda: self.client.tokens == 2)
 
-    def pump_until(self, condition, seconds=10.0):
+    def pump_until(self, condition):
         """Serve the socket until `condition()` is true."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < deadline, f'nothing came within {seconds} s'
+            assert time.monotonic() < deadline, f'nothing came within {PATIENCE_S} s'
             self.client.poll(0.01)
 
     def pump(self, seconds):

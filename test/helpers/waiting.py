@@ -3,9 +3,15 @@
 
 import time
 
+PATIENCE_S = 60.0
+"""How long a test waits for what has no deadline: longer than the busiest machine needs, s."""
 
-def wait_for(condition, seconds=10.0, what='it'):
-    """Wait until `condition()` is true and return its value."""
+
+def wait_for(condition, seconds=PATIENCE_S, what='it'):
+    """Wait until `condition()` is true and return its value.
+
+    Give `seconds` only where the product has a deadline. Nothing else may fail on a busy machine.
+    """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f'{what} did not happen within {seconds} s'

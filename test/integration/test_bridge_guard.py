@@ -50,7 +50,7 @@ class Guarded:
     def wait_for_spare(self):
         """The process ids of bridge and spare, once the spare is known to DDS too."""
         with started_node('witness') as node:
-            wait_for(lambda: '_spare' in node.get_node_names(), 30.0, 'a spare')
+            wait_for(lambda: '_spare' in node.get_node_names(), what='a spare')
         (bridge,) = children_running(self.process.pid, 'bridge')
         (spare,) = spares_of(self.process.pid)
         return bridge, spare
@@ -65,7 +65,7 @@ class Guarded:
 @pytest.fixture
 def guarded():
     started = Guarded()
-    wait_for(started.answers, 30.0, 'an answer')
+    wait_for(started.answers, what='an answer')
     yield started
     if started.process.poll() is None:
         started.process.kill()
@@ -76,7 +76,7 @@ def test_spare_takes_over_from_a_killed_bridge_at_once(guarded):
     bridge, spare = guarded.wait_for_spare()
     os.kill(bridge, signal.SIGKILL)
     killed = time.monotonic()
-    wait_for(guarded.answers, 10.0, 'an answer')
+    wait_for(guarded.answers, what='an answer')
     assert time.monotonic() - killed < 2.0
     assert guarded.children() == [spare]
     told = guarded.end()
@@ -88,7 +88,7 @@ def test_frozen_bridge_is_killed_and_replaced_although_it_holds_the_port(guarded
     bridge, _ = guarded.wait_for_spare()
     os.kill(bridge, signal.SIGSTOP)
     frozen = time.monotonic()
-    wait_for(guarded.answers, 10.0, 'an answer')
+    wait_for(guarded.answers, what='an answer')
     assert SILENCE_S - 0.5 < time.monotonic() - frozen < SILENCE_S + 2.0
     assert not is_alive(bridge)
     assert 'the bridge node sends no heartbeats any more; it is killed' in guarded.end()
@@ -107,7 +107,7 @@ def test_spare_that_is_frozen_when_it_has_to_take_over_is_killed_too(guarded):
     for process in (spare, bridge):
         os.kill(process, signal.SIGSTOP)
     wait_for(lambda: is_stopped(spare) and is_stopped(bridge), what='the freeze')
-    wait_for(guarded.answers, 30.0, 'an answer')
+    wait_for(guarded.answers, what='an answer')
     told = guarded.end()
     assert told.count('sends no heartbeats any more; it is killed') == 2
 
@@ -129,7 +129,7 @@ def test_signal_ends_it_without_leftovers_and_halts_the_car(guarded, number):
 def test_killed_it_leaves_no_process_either(guarded):
     children = guarded.wait_for_spare()
     guarded.process.kill()
-    wait_for(lambda: not any(map(is_alive, children)), 5.0, 'the end of the children')
+    wait_for(lambda: not any(map(is_alive, children)), what='the end of the children')
 
 
 def test_parameters_that_the_bridge_refuses_end_it_with_2():
@@ -150,7 +150,7 @@ def test_arguments_of_a_launch_reach_the_bridge(tmp_path):
     guarded = Guarded(*words)
     guarded.port = port
     try:
-        assert len(wait_for(guarded.answers, 30.0, 'an answer')['cars']) == 3
+        assert len(wait_for(guarded.answers, what='an answer')['cars']) == 3
     finally:
         guarded.end()
 
@@ -160,7 +160,7 @@ def test_pause_of_the_guard_itself_is_no_silence_of_the_bridge():
     said = []
     bridge = GuardedBridge(['bridge', '--ros-args', '-p', f'port:={own_port()}'])
     try:
-        wait_for(lambda: bridge.supervise(said.append) or bridge._beats, 30.0, 'a beat')
+        wait_for(lambda: bridge.supervise(said.append) or bridge._beats, what='a beat')
         os.kill(bridge.pid, signal.SIGSTOP)
         with suppress(BlockingIOError):  # What it had beaten before is not to excuse it.
             os.read(bridge._heartbeats[bridge.pid], 4096)

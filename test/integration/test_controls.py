@@ -17,7 +17,7 @@ from std_srvs.srv import SetBool, Trigger
 from helpers.graph import Graph
 from helpers.ros import started_node
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
-from helpers.waiting import wait_for
+from helpers.waiting import PATIENCE_S, wait_for
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
 
@@ -45,7 +45,7 @@ def simulated(graph, report, *words):
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        wait_for(lambda: graph.state()['speed_mps'] > 2.0, 60.0, 'a driving car')
+        wait_for(lambda: graph.state()['speed_mps'] > 2.0, what='a driving car')
         yield
     finally:
         process.send_signal(signal.SIGINT)
@@ -56,10 +56,10 @@ def ask(node, service, is_on=None):
     """Call a service; its success and message."""
     kind = Trigger if is_on is None else SetBool
     client = node.create_client(kind, service)
-    assert client.wait_for_service(10.0)
+    assert client.wait_for_service(PATIENCE_S)
     request = Trigger.Request() if is_on is None else SetBool.Request(data=is_on)
     reply = client.call_async(request)
-    rclpy.spin_until_future_complete(node, reply, timeout_sec=5.0)
+    rclpy.spin_until_future_complete(node, reply, timeout_sec=PATIENCE_S)
     node.destroy_client(client)
     return reply.result().success, reply.result().message
 
@@ -70,7 +70,7 @@ def test_hundred_resets_in_mid_drive(graph, node, tmp_path):
         for _ in range(100):
             assert ask(node, 'reset') == (True, 'reset sent to the simulator')
             time.sleep(rng.uniform(0.0, 0.1))
-        wait_for(lambda: graph.state()['speed_mps'] > 3.0, 20.0, 'a driving car')
+        wait_for(lambda: graph.state()['speed_mps'] > 3.0, what='a driving car')
         first = graph.state()
         time.sleep(1.0)
         state = graph.state()
@@ -98,10 +98,10 @@ def test_odometry_starts_anew(graph, node, tmp_path):
             return xs[-1] if xs else 0.0
 
         with simulated(graph, tmp_path / 'report.json'):
-            wait_for(lambda: newest() > 5.0, 30.0, 'five metres')
+            wait_for(lambda: newest() > 5.0, what='five metres')
             ask(node, 'reset')
             wait_for(lambda: abs(newest()) < 1.0, 2.0, 'the start')
-            wait_for(lambda: newest() > 2.0, 20.0, 'two metres')
+            wait_for(lambda: newest() > 2.0, what='two metres')
     finally:
         process.ask_to_end()
         process.wait(10.0)

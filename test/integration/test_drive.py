@@ -13,11 +13,10 @@ import time
 
 import pytest
 
-from helpers.graph import START_S, Graph, state_of, wait_until_driven
+from helpers.graph import Graph, state_of, wait_until_driven
 from helpers.network import own_port
 from helpers.paths import SOURCE
 from helpers.processes import (
-    REPORT_FIELDS,
     children_of,
     children_running,
     is_alive,
@@ -27,7 +26,6 @@ from helpers.processes import (
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.recording.sources import open_recording
-from sim_bridge.simulator.expert import TEST_SEEDS
 
 pytestmark = pytest.mark.real_time
 
@@ -41,20 +39,6 @@ def drive(tmp_path, *words):
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1, 'one summary line, no live line'
     return json.loads(report.read_text(encoding='utf-8'))
-
-
-def test_two_laps_of_an_unseen_track_without_leaving_the_lane(tmp_path):
-    report = drive(
-        tmp_path, '--track', TEST_SEEDS[4], '--laps', 2, '--speed-limit', 13.4, '--fast'
-    )
-    assert set(report) >= REPORT_FIELDS
-    assert report['laps'] == 2
-    assert report['lane_departures'] == 0
-    assert report['interventions'] == 0
-    assert report['autonomy_percent'] == 100.0
-    assert 10.0 < report['max_speed_mps'] <= 13.4
-    assert report['frames'] > 1000
-    assert 0 <= report['frames'] - report['answers'] <= 2
 
 
 @pytest.fixture(scope='module')
@@ -106,7 +90,7 @@ def test_a_recording_that_breaks_off_is_told_and_the_drive_goes_on(start, tmp_pa
     process = start(
         '--port', own_port(), '--record', tmp_path / 'bag', '--report', report, '--seconds', 6
     )
-    (recorder,) = wait_for(lambda: children_running(process.pid, 'record'), 30.0, 'the recorder')
+    (recorder,) = wait_for(lambda: children_running(process.pid, 'record'), what='the recorder')
     os.kill(recorder, signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -138,7 +122,7 @@ def test_killed_it_leaves_no_process_either(start):
     children = children_of(process.pid)
     assert len(children) >= 4
     process.kill()
-    wait_for(lambda: not any(map(is_alive, children)), 15.0, 'the end of the children')
+    wait_for(lambda: not any(map(is_alive, children)), what='the end of the children')
 
 
 def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
@@ -146,7 +130,7 @@ def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     port = own_port()
     process = start('--port', port, '--report', report, '--seconds', 15)
     wait_until_driven(port)
-    wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
+    wait_for(lambda: spares_of(process.pid), what='the spare')
     (bridge,) = children_running(process.pid, 'bridge')
     os.kill(bridge, signal.SIGKILL)
     wait_for(lambda: not is_alive(bridge), what='the end of the bridge')
@@ -164,7 +148,7 @@ def test_external_simulator_is_served(start, tmp_path):
     process = start(
         '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
     )  # fmt: skip
-    wait_for(lambda: (state_of(port) or {}).get('ready'), START_S, 'readiness')
+    wait_for(lambda: (state_of(port) or {}).get('ready'), what='readiness')
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(b'no picture, so no steering')
     simulator.leave()

@@ -108,7 +108,7 @@ def person():
     url = f'ws://127.0.0.1:{port}'
     words = ['simulate', '--url', url, '--when-ready', '--track', str(TRACK)]
     try:
-        wait_for(lambda: state_of(port), 30.0, 'an answer')
+        wait_for(lambda: state_of(port), what='an answer')
         with started_node('person') as node:
             person = Person(node, port)
             simulator = subprocess.Popen(
@@ -116,7 +116,7 @@ def person():
             )
             try:
                 # The car is ready because a planner can drive: no node takes its frames.
-                wait_for(lambda: person.state()['simulators'], 30.0, 'the simulator')
+                wait_for(lambda: person.state()['simulators'], what='the simulator')
                 yield person
             finally:
                 simulator.send_signal(signal.SIGINT)
@@ -137,9 +137,9 @@ def test_car_follows_a_twist_until_it_is_silent_and_then_stops(person):
     assert stamps == sorted(set(stamps)), 'one command for each frame'
     assert person.commands[-1].name == ['steering', 'throttle']
     silent_s = time.monotonic()
-    wait_for(lambda: person.state()['driver'] == 'nobody', 5.0, 'the timeout')
+    wait_for(lambda: person.state()['driver'] == 'nobody', what='the timeout')
     assert 0.3 < time.monotonic() - silent_s < 1.5
-    wait_for(lambda: person.state()['speed_mps'] < 0.1, 10.0, 'a standing car')
+    wait_for(lambda: person.state()['speed_mps'] < 0.1, what='a standing car')
     person.hears(0.2)
     assert person.drivers[-1] == 'nobody'
 
@@ -185,9 +185,9 @@ def test_planner_that_knows_only_twist_drives_a_stretch_by_the_true_odometry(per
     person.node.create_subscription(JointState, 'joint_states', joints.append, 10)
     person.node.create_subscription(DiagnosticStatus, 'vehicle/limits', limits.append, LATCHED)
     planner = PurePursuit(person.node)
-    wait_for(lambda: person.hears(0.1) or planner.heard, 10.0, 'odometry')
+    wait_for(lambda: person.hears(0.1) or planner.heard, what='odometry')
     start_m = planner.s_m
-    wait_for(lambda: person.hears(0.1) or planner.s_m - start_m > 20.0, 60.0, 'a stretch')
+    wait_for(lambda: person.hears(0.1) or planner.s_m - start_m > 20.0, what='a stretch')
     person.node.destroy_subscription(planner.subscription)
     odometry = planner.heard[-1]
     assert odometry.twist.twist.linear.x == pytest.approx(planner.SPEED_MPS, abs=0.5)

@@ -20,7 +20,7 @@ import pytest
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CompressedImage, JointState
 
-from helpers.graph import START_S, Graph, state_of
+from helpers.graph import Graph, state_of
 from helpers.network import own_domain_id, own_port
 from helpers.processes import children_running, run_verb, spares_of
 from helpers.ros import started_node
@@ -197,7 +197,7 @@ def start_drive(start, jpeg):
     """`sim-bridge drive`, the process id of its bridge, and a simulator that it drives."""
     port = own_port()
     process = start('--simulator', 'external', '--port', port, stderr=subprocess.DEVNULL)
-    wait_for(lambda: (state_of(port) or {}).get('ready'), START_S, 'readiness')
+    wait_for(lambda: (state_of(port) or {}).get('ready'), what='readiness')
     (bridge,) = children_running(process.pid, 'bridge')
     simulator = TalkingSimulator(f'ws://127.0.0.1:{port}')
     simulator.open(jpeg)
@@ -254,12 +254,12 @@ def test_killed_steering_on_a_hill(jpeg, grade, monkeypatch):
 def test_killed_bridge_is_started_again_and_drives_the_waiting_simulator(start, jpeg):
     process, bridge, simulator = start_drive(start, jpeg)
     Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
-    wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
+    wait_for(lambda: spares_of(process.pid), what='the spare')
     simulator.pump(3.0)
     os.kill(bridge, signal.SIGKILL)
     killed = time.monotonic()
     simulator.pump_until(lambda: not simulator.client.connected)
-    simulator.pump_until(lambda: simulator.client.tokens == 2, 20.0)
+    simulator.pump_until(lambda: simulator.client.tokens == 2)
     connected_s = time.monotonic() - killed
     simulator.open(jpeg)
     Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
@@ -275,8 +275,8 @@ def test_frozen_bridge_is_killed_and_replaced(start, jpeg):
     simulator.pump(5.0)
     os.kill(bridge, signal.SIGSTOP)
     frozen = time.monotonic()
-    simulator.pump_until(lambda: not simulator.client.connected, 20.0)
-    simulator.pump_until(lambda: simulator.client.tokens == 2, 20.0)
+    simulator.pump_until(lambda: not simulator.client.connected)
+    simulator.pump_until(lambda: simulator.client.tokens == 2)
     simulator.open(jpeg)
     Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
     tell(fault='bridge frozen', driven_s=time.monotonic() - frozen)
@@ -480,14 +480,14 @@ def test_bad_images_alone_brake_the_car(graph, car):
 @pytest.mark.faults
 def test_spare_bridge_that_dies_is_replaced(start, jpeg):
     process, bridge, simulator = start_drive(start, jpeg)
-    (spare,) = wait_for(lambda: spares_of(process.pid), 15.0, 'the spare')
+    (spare,) = wait_for(lambda: spares_of(process.pid), what='the spare')
     os.kill(spare, signal.SIGKILL)
-    wait_for(lambda: set(spares_of(process.pid)) - {spare}, 20.0, 'another spare')
+    wait_for(lambda: set(spares_of(process.pid)) - {spare}, what='another spare')
     simulator.pump(3.0)
     os.kill(bridge, signal.SIGKILL)
     killed = time.monotonic()
     simulator.pump_until(lambda: not simulator.client.connected)
-    simulator.pump_until(lambda: simulator.client.tokens == 2, 20.0)
+    simulator.pump_until(lambda: simulator.client.tokens == 2)
     simulator.open(jpeg)
     Car(simulator, jpeg).until(lambda throttle: throttle > 0.0, 10.0)
     simulator.leave()

@@ -7,11 +7,11 @@ from helpers import fuzz_wire
 from sim_bridge.session.car_session import CarSession
 
 
-def test_some_thousand_inputs_are_answered_once_and_raise_nothing():
-    seen = fuzz_wire.fuzz(2000, seed=2)
-    assert seen['accepted'] > 200
-    assert seen['refused'] > 200
-    assert seen['malformed'] > 200
+def test_a_thousand_inputs_are_answered_once_and_raise_nothing():
+    seen = fuzz_wire.fuzz(1000, seed=2)
+    assert seen['accepted'] > 100
+    assert seen['refused'] > 100
+    assert seen['malformed'] > 100
     assert seen['undecodable'] > 0, 'what their header shows is refused before'
     assert seen['corpus'] > len(fuzz_wire.real_messages())
 

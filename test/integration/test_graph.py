@@ -13,11 +13,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 
 from helpers.graph import Graph
+from helpers.network import own_domain_id
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
-from helpers.waiting import wait_for
+from helpers.waiting import PATIENCE_S, wait_for
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.nodes.qos import NEWEST
+from sim_bridge.session.status import Counters
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.inference.predictor import load_predictor
@@ -38,9 +40,20 @@ def predictor():
 
 @pytest.fixture
 def simulator(graph):
+    wait_for(lambda: graph.state()['simulators'] == 0, what='the end of the one before')
     talking = TalkingSimulator(graph.url())
     yield talking
     talking.leave()
+
+
+def counted(graph, before):
+    """What the bridge has counted since then."""
+    return {name: value - before[name] for name, value in counters(graph).items()}
+
+
+def counters(graph):
+    state = graph.state()
+    return {name: state[name] for name in vars(Counters())}
 
 
 class Listener:
@@ -63,8 +76,8 @@ class Listener:
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.01)
 
-    def spin_until(self, condition, seconds=10.0):
-        deadline = time.monotonic() + seconds
+    def spin_until(self, condition):
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline, 'nothing heard in time'
             self._executor.spin_once(timeout_sec=0.01)
@@ -84,7 +97,7 @@ class Listener:
 PATIENCE = ('command_timeout:=0.9', 'stop_timeout:=2.0')
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def graph():
     """The three nodes with patience: a busy machine must not fail what is not about deadlines."""
     with Graph(bridge=PATIENCE) as started:
@@ -97,30 +110,32 @@ def test_recorded_lap_is_steered_as_the_network_alone_steers_it(
     lap = shared_data / 'lake_lap_a'
     with (lap / 'frames.csv').open(encoding='utf-8', newline='') as file:
         names = [row['frame'] for row in csv.DictReader(file)]
-    jpegs = [Path(lap, 'IMG', name).read_bytes() for name in names]
-    assert len(jpegs) == 1000
-    answered = [simulator.open(jpegs[0]), *(simulator.ask(jpeg) for jpeg in jpegs[1:])]
+    jpegs = [Path(lap, 'IMG', name).read_bytes() for name in names[::2]]
+    assert len(jpegs) == 500
+    before = counters(graph)
+    answered = [simulator.ask(jpeg) for jpeg in jpegs]
     simulator.pump(0.2)
     expected = [predictor.predict(decode_jpeg(jpeg)) for jpeg in jpegs]
     assert [order.steering_rad for order in answered] == pytest.approx(expected, abs=1e-3)
-    assert len(simulator.client.commands) == 1000, 'none is answered twice'
-    state = graph.state()
-    assert (state['answers'], state['timeouts'], state['late_commands']) == (1000, 0, 0)
+    assert len(simulator.client.commands) == 500, 'none is answered twice'
+    count = counted(graph, before)
+    assert (count['answers'], count['timeouts'], count['late_commands']) == (500, 0, 0)
 
 
-@pytest.mark.parametrize('count', [2000, pytest.param(10_000, marks=pytest.mark.faults)])
+@pytest.mark.parametrize('count', [1000, pytest.param(10_000, marks=pytest.mark.faults)])
 def test_one_token_circulates_and_none_is_lost(graph, simulator, frames, count):
+    before = counters(graph)
     simulator.open(frames[0])
     for number in range(count):
         simulator.ask(frames[number % len(frames)])
     simulator.pump(0.2)
-    assert simulator.client.answers == count + 1
     assert simulator.client.lost == 0
-    state = graph.state()
-    assert state['telemetry'] == count + 2
-    assert state['answers'] == count + 1
-    assert state['superseded'] == 1
-    assert state['keepalives'] == 0
+    found = counted(graph, before)
+    assert found['telemetry'] == count + 2
+    # On a busy machine the first frame may be answered before the second one comes.
+    assert found['superseded'] in (0, 1)
+    assert found['answers'] == simulator.client.answers == count + 2 - found['superseded']
+    assert found['keepalives'] == 0
 
 
 def test_everything_of_a_frame_has_its_stamp_and_si_units(graph, frames):
@@ -135,14 +150,20 @@ def test_everything_of_a_frame_has_its_stamp_and_si_units(graph, frames):
     }
     with Listener(**topics) as listener:
         simulator = TalkingSimulator(graph.url())
-        order = simulator.open(frames[0])
+        simulator.open(frames[0])
+        # DDS may find a subscription after the first messages.
+        listener.spin_until(lambda: simulator.ask(frames[0]) and all(listener.heard.values()))
+        listener.spin(0.2)
+        for messages in listener.heard.values():
+            messages.clear()
+        order = simulator.ask(frames[0])
         listener.spin_until(lambda: all(listener.heard.values()))
         listener.spin(0.2)
         newest = {name: messages[-1] for name, messages in listener.heard.items()}
         simulator.leave()
     stamps = {stamp_ns(newest[name].header.stamp) for name in ('jpeg', 'image', 'info', 'command')}
     assert len(stamps) == 1
-    assert abs(stamps.pop() * 1e-9 - time.time()) < 10.0
+    assert abs(stamps.pop() * 1e-9 - time.time()) < 60.0
     assert bytes(newest['jpeg'].data) == frames[0]
     assert newest['jpeg'].header.frame_id == 'camera_optical_frame'
     image = newest['image']
@@ -167,6 +188,8 @@ def test_speed_limit_topic_works_at_run_time(graph, simulator, frames):
         publisher.publish(Float32(data=-3.0))
         time.sleep(0.2)
         assert simulator.ask(frames[0]).throttle == pytest.approx(0.75, abs=1e-3)
+        publisher.publish(Float32(data=6.7))
+        wait_for(lambda: simulator.ask(frames[0]).throttle == pytest.approx(1 - 5 / 6.7, abs=1e-3))
 
 
 def test_bad_frame_is_answered_and_driving_goes_on(graph, simulator, frames):
@@ -175,7 +198,13 @@ def test_bad_frame_is_answered_and_driving_goes_on(graph, simulator, frames):
     assert simulator.ask(frames[0]).throttle > 0.0
 
 
-def test_raw_image_transport_steers_like_the_compressed_one(frames, predictor):
+@pytest.fixture
+def own_domain(monkeypatch):
+    """Keep another graph apart from the one of the other tests."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(own_domain_id()))
+
+
+def test_raw_image_transport_steers_like_the_compressed_one(frames, predictor, own_domain):
     with Graph(bridge=PATIENCE, steering=['image_transport:=raw']) as graph:
         simulator = TalkingSimulator(graph.url())
         orders = [simulator.open(frames[0]), *(simulator.ask(jpeg) for jpeg in frames[1:])]
@@ -184,9 +213,11 @@ def test_raw_image_transport_steers_like_the_compressed_one(frames, predictor):
     assert [order.steering_rad for order in orders] == pytest.approx(expected, abs=1e-3)
 
 
-def test_car_halts_when_the_bridge_ends(graph, simulator, frames):
-    simulator.open(frames[0])
-    simulator.ask(frames[0])
-    graph.nodes['bridge'].ask_to_end()
-    simulator.pump_until(lambda: not simulator.client.connected)
+def test_car_halts_when_the_bridge_ends(frames, own_domain):
+    with Graph(bridge=PATIENCE) as graph:
+        simulator = TalkingSimulator(graph.url())
+        simulator.open(frames[0])
+        simulator.ask(frames[0])
+        graph.nodes['bridge'].ask_to_end()
+        simulator.pump_until(lambda: not simulator.client.connected)
     assert simulator.client.commands[-1] == (0.0, 0.0)

@@ -354,7 +354,7 @@ def test_500_idle_connections_leave_room_for_the_simulator(echo, simulator):
         crowd = [stack.enter_context(connect(echo)) for _ in range(500)]
         for plain in crowd[::2]:
             plain.sendall(b'GET / HTTP/1.1\r\n')
-        wait_for(lambda: echo.server.limiter.evicted > 300, seconds=20.0)
+        wait_for(lambda: echo.server.limiter.evicted > 300)
         drive_a_frame(simulator)
         assert len(echo.server.limiter) <= 128
         simulator.quit()

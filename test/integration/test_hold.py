@@ -17,7 +17,7 @@ from helpers.graph import Graph, state_of
 from helpers.network import own_domain_id, own_port
 from helpers.processes import children_running, run_verb, spares_of
 from helpers.ros import started_node
-from helpers.waiting import wait_for
+from helpers.waiting import PATIENCE_S, wait_for
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 
@@ -50,10 +50,10 @@ def simulated(graph, faults=''):
 def ask(node, is_held):
     """Call the service; its reply and how long that took, s."""
     client = node.create_client(SetBool, 'hold')
-    assert client.wait_for_service(10.0)
+    assert client.wait_for_service(PATIENCE_S)
     started = time.monotonic()
     reply = client.call_async(SetBool.Request(data=is_held))
-    rclpy.spin_until_future_complete(node, reply, timeout_sec=5.0)
+    rclpy.spin_until_future_complete(node, reply, timeout_sec=PATIENCE_S)
     return reply.result(), time.monotonic() - started
 
 
@@ -72,7 +72,7 @@ def speeds_of(graph, seconds):
 )
 def test_held_car_stands_until_it_is_released(graph, faults):
     with simulated(graph, faults), started_node('person') as node:
-        wait_for(lambda: graph.state()['speed_mps'] > 3.0, 60.0, 'a driving car')
+        wait_for(lambda: graph.state()['speed_mps'] > 3.0, what='a driving car')
         before = graph.state()
         reply, reply_s = ask(node, True)
         assert (reply.success, reply.message) == (True, 'held')
@@ -85,7 +85,7 @@ def test_held_car_stands_until_it_is_released(graph, faults):
         released = time.monotonic()
         wait_for(lambda: graph.state()['state'] == 'driving', 2.0, 'driving')
         driving_s = time.monotonic() - released
-        wait_for(lambda: graph.state()['speed_mps'] > 2.0, 10.0, 'a driving car')
+        wait_for(lambda: graph.state()['speed_mps'] > 2.0, what='a driving car')
     figures = {'reply_s': reply_s, 'stood_s': stood_s, 'driving_s': driving_s, 'most': max(rest)}
     print('measured:', faults or 'level', figures)
     assert max(rest) < 0.3
@@ -103,17 +103,17 @@ def test_simulator_that_connects_to_a_held_car_is_held(graph):
             rclpy.spin_once(node, timeout_sec=0.1)
             return heard[-1:] == [value]
 
-        wait_for(lambda: hears(False), 10.0, 'the latched topic')
+        wait_for(lambda: hears(False), what='the latched topic')
         assert run_verb('hold').stdout == '/hold: held\n'
         assert graph.state()['state'] == 'no simulator connected (held)'
-        wait_for(lambda: hears(True), 10.0, 'the topic')
+        wait_for(lambda: hears(True), what='the topic')
         with simulated(graph):
-            wait_for(lambda: graph.state()['state'] == HELD, 30.0, 'the hold')
+            wait_for(lambda: graph.state()['state'] == HELD, what='the hold')
             assert max(speed for _, speed in speeds_of(graph, 2.0)) < STANDING_MPS
             released = run_verb('hold', '--release', '--car', 1)
             assert released.stdout.startswith('/hold: released'), released.stderr
-            wait_for(lambda: graph.state()['speed_mps'] > 1.0, 10.0, 'a driving car')
-        wait_for(lambda: hears(False), 10.0, 'the topic')
+            wait_for(lambda: graph.state()['speed_mps'] > 1.0, what='a driving car')
+        wait_for(lambda: hears(False), what='the topic')
 
 
 def test_hold_outlives_a_killed_bridge():
@@ -121,14 +121,14 @@ def test_hold_outlives_a_killed_bridge():
     words = ['guarded-bridge', '--ros-args', '-p', f'port:={port}', '-r', '__ns:=/other']
     process = subprocess.Popen([sys.executable, '-m', 'sim_bridge.cli', *words])
     try:
-        wait_for(lambda: state_of(port), 30.0, 'an answer')
-        (spare,) = wait_for(lambda: spares_of(process.pid), 30.0, 'the spare')
+        wait_for(lambda: state_of(port), what='an answer')
+        (spare,) = wait_for(lambda: spares_of(process.pid), what='the spare')
         for bridge in (children_running(process.pid, 'bridge')[0], spare):
             with started_node('person', namespace='/other') as node:
                 ask(node, True)
             os.kill(bridge, signal.SIGKILL)
-            wait_for(lambda: state_of(port, 0.5) is None, 5.0, 'the end')
-            assert wait_for(lambda: state_of(port, 0.5), 30.0, 'an answer')['held']
+            wait_for(lambda: state_of(port, 0.5) is None, what='the end')
+            assert wait_for(lambda: state_of(port, 0.5), what='an answer')['held']
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20.0)
@@ -140,7 +140,7 @@ def test_verb_holds_every_car_or_one(monkeypatch):
     words = ['bridge', '--ros-args', '-p', 'cars:=3', '-p', f'port:={port}']
     bridge = ManagedProcess('bridge', words)
     try:
-        wait_for(lambda: state_of(port), 30.0, 'an answer')
+        wait_for(lambda: state_of(port), what='an answer')
         held = run_verb('hold')
         assert sorted(held.stdout.splitlines()) == [f'/car_{n}/hold: held' for n in (1, 2, 3)]
         assert run_verb('hold', '--release', '--car', 2).returncode == 0

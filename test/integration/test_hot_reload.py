@@ -4,7 +4,6 @@
 import time
 from contextlib import ExitStack
 
-import keras
 import numpy as np
 import pytest
 import rclpy
@@ -13,6 +12,7 @@ from rclpy.parameter import Parameter
 from rclpy.parameter_client import AsyncParameterClient
 
 from helpers.graph import Graph
+from helpers.lazy import keras
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
@@ -71,7 +71,7 @@ class Drive:
             self.frame()
             return condition()
 
-        return wait_for(driven, 60.0, what)
+        return wait_for(driven, what=what)
 
     def set(self, **values):
         """Set parameters at once while driving on: (accepted, reason)."""

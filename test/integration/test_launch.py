@@ -118,10 +118,10 @@ def test_bridge_that_dies_or_freezes_is_replaced_by_its_spare(launch, number):
     process = launch(f'port:={port}')
     wait_until_driven(port, 100)
     with started_node('witness') as node:
-        wait_for(lambda: '_spare' in node.get_node_names(), 30.0, 'a spare')
+        wait_for(lambda: '_spare' in node.get_node_names(), what='a spare')
     bridge, spare = bridges(process.pid)
     os.kill(bridge, number)
-    wait_for(lambda: not is_alive(bridge), 10.0, 'the end of the bridge')
+    wait_for(lambda: not is_alive(bridge), what='the end of the bridge')
     assert spare in bridges(process.pid)
     wait_until_driven(port, 100, 10.0)
     process.send_signal(signal.SIGINT)
@@ -133,11 +133,11 @@ def test_bridge_that_dies_or_freezes_is_replaced_by_its_spare(launch, number):
 def test_killed_it_leaves_no_process(launch):
     port = own_port()
     process = launch(f'port:={port}')
-    wait_for(lambda: len(bridges(process.pid)) == 2, 60.0, 'a spare')
+    wait_for(lambda: len(bridges(process.pid)) == 2, what='a spare')
     ours = [one for one in descendants(process.pid) if 'sim_bridge' in ' '.join(words_of(one))]
     assert len(ours) >= 6
     process.kill()
-    wait_for(lambda: not any(map(is_alive, ours)), 10.0, 'the end of the nodes')
+    wait_for(lambda: not any(map(is_alive, ours)), what='the end of the nodes')
 
 
 @pytest.mark.parametrize('after_s', [0.2, 0.5, 1.0, 2.0])
@@ -162,7 +162,7 @@ def test_terminated_it_leaves_no_process_and_a_whole_bag(launch, tmp_path):
     started = descendants(process.pid)
     process.terminate()
     process.communicate(timeout=30)
-    wait_for(lambda: not any(map(is_alive, started)), 10.0, 'the end of all processes')
+    wait_for(lambda: not any(map(is_alive, started)), what='the end of all processes')
     recorded = Bag(bag)
     assert len(list(recorded)) > 50
     assert not recorded.trouble

@@ -23,7 +23,7 @@ def bridge():
     """A bridge without any other node."""
     graph = Graph()
     graph.start('bridge')
-    wait_for(graph.state, 30.0, 'the bridge')
+    wait_for(graph.state, what='the bridge')
     yield graph
     graph.__exit__()
 
@@ -33,7 +33,7 @@ def car(bridge):
 
 
 def wait_for_reason(bridge, reason):
-    wait_for(lambda: car(bridge)['reason'] == reason, 5.0, repr(reason))
+    wait_for(lambda: car(bridge)['reason'] == reason, what=repr(reason))
 
 
 def test_nodes_that_know_nothing_of_readiness_are_ready_with_their_publishers(bridge, ros_node):
@@ -65,15 +65,15 @@ def test_recorder_is_who_says_so_and_no_viewer_of_frames(bridge, ros_node):
     viewer = ros_node.create_subscription(
         CompressedImage, 'camera/image_raw/compressed', lambda _: None, NEWEST
     )
-    wait_for(lambda: ros_node.count_publishers(viewer.topic_name), 5.0)
+    wait_for(lambda: ros_node.count_publishers(viewer.topic_name))
     ros_node.create_publisher(Bool, 'ready/steering', LATCHED)
     assert car(bridge)['nodes']['recorder'] == 'missing'
     recorder = ros_node.create_publisher(Bool, 'ready/recorder', LATCHED)
-    wait_for(lambda: car(bridge)['nodes']['recorder'] == 'starting', 5.0)
+    wait_for(lambda: car(bridge)['nodes']['recorder'] == 'starting')
     recorder.publish(Bool(data=True))
-    wait_for(lambda: car(bridge)['nodes']['recorder'] == 'ready', 5.0)
+    wait_for(lambda: car(bridge)['nodes']['recorder'] == 'ready')
     ros_node.destroy_publisher(recorder)
-    wait_for(lambda: car(bridge)['nodes']['recorder'] == 'missing', 5.0)
+    wait_for(lambda: car(bridge)['nodes']['recorder'] == 'missing')
 
 
 def test_health_names_what_is_missing(bridge):

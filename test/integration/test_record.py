@@ -226,7 +226,7 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
 def start_recording(graph, bag, jpeg):
     """A recorder that the bridge knows, and a simulator that drives."""
     bag_recorder = ManagedProcess('recorder', ['record', str(bag)])
-    wait_for(lambda: graph.state()['cars'][0]['nodes']['recorder'] == 'ready', 30.0)
+    wait_for(lambda: graph.state()['cars'][0]['nodes']['recorder'] == 'ready')
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
     return bag_recorder, simulator
@@ -309,22 +309,22 @@ def test_annotated_frames_come_while_somebody_looks_and_cost_nothing_otherwise(
     def readers():
         return ros_node.count_subscribers('camera/image_raw/compressed')
 
-    wait_for(lambda: ros_node.count_publishers('camera/image_annotated/compressed'), 30.0)
-    wait_for(readers, 30.0, 'the steering node')
+    wait_for(lambda: ros_node.count_publishers('camera/image_annotated/compressed'))
+    wait_for(readers, what='the steering node')
     assert readers() == 1, 'nobody looks, so nobody listens'
     viewer = ros_node.create_subscription(
         CompressedImage, 'camera/image_annotated/compressed', seen.append, NEWEST
     )
-    wait_for(lambda: readers() == 2, 30.0)
+    wait_for(lambda: readers() == 2)
 
     def a_frame_is_seen():
         simulator.ask(frames[1])
         rclpy.spin_once(ros_node, timeout_sec=0.01)
         return seen
 
-    wait_for(a_frame_is_seen, 20.0, 'an annotated frame')
+    wait_for(a_frame_is_seen, what='an annotated frame')
     ros_node.destroy_subscription(viewer)
-    wait_for(lambda: readers() == 1, 30.0)
+    wait_for(lambda: readers() == 1)
     simulator.leave()
     assert decode_jpeg(bytes(seen[0].data)).shape == (320, 640, 3)
     assert seen[0].header.frame_id == 'camera_optical_frame'

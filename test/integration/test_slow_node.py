@@ -49,16 +49,16 @@ def test_lock_step_waits_for_slow_commands_if_the_simulator_waits(options, is_re
     words = ['-p', f'port:={port}', '-p', 'command_timeout:=0.0']
     bridge = ManagedProcess('bridge', ['bridge', '--ros-args', *words])
     try:
-        wait_for(lambda: state_of(port), 30.0, 'an answer')
+        wait_for(lambda: state_of(port), what='an answer')
         with started_node('nodes') as node:
             nodes = SlowNodes(node)
-            wait_for(lambda: state_of(port)['ready'], 30.0, 'readiness')
+            wait_for(lambda: state_of(port)['ready'], what='readiness')
             words = ['simulate', '--url', f'ws://127.0.0.1:{port}', *options]
             simulator = subprocess.Popen(
                 [sys.executable, '-m', 'sim_bridge.cli', *words], stdout=subprocess.DEVNULL
             )
             try:
-                wait_for(lambda: rclpy.spin_once(node, timeout_sec=1.0) or nodes.frames > 40, 60.0)
+                wait_for(lambda: rclpy.spin_once(node, timeout_sec=1.0) or nodes.frames > 40)
                 state = state_of(port)
             finally:
                 simulator.send_signal(signal.SIGINT)

@@ -31,7 +31,7 @@ def odometry(*words):
     try:
         with started_node('witness') as node:
             node.create_subscription(Odometry, 'odom', heard.append, QoSProfile(depth=1000))
-            wait_for(lambda: node.count_publishers('odom'), 30.0, 'the odometry node')
+            wait_for(lambda: node.count_publishers('odom'), what='the odometry node')
             yield node, heard
     finally:
         process.ask_to_end()
@@ -66,9 +66,9 @@ def driven(report, words, *options, bag=None):
     with Graph(bridge=parameters, steering=parameters, throttle=throttle) as graph:
         recorder = bag and ManagedProcess('recorder', ['record', str(bag)])
         with odometry(*words) as (node, heard):
-            wait_for(lambda: node.count_subscribers('vehicle/twist'), 10.0)
+            wait_for(lambda: node.count_subscribers('vehicle/twist'))
             if bag:
-                wait_for(lambda: graph.state()['cars'][0]['nodes']['recorder'] == 'ready', 30.0)
+                wait_for(lambda: graph.state()['cars'][0]['nodes']['recorder'] == 'ready')
             time.sleep(1.0)
             command = ['simulate', '--url', graph.url(), '--report', str(report), *options]
             finish(node, ManagedProcess('simulator', command), heard)

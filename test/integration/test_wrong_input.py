@@ -140,6 +140,6 @@ def test_wrong_input_is_named_everywhere_and_brakes_the_car(graph):
     finding = doctor_checks.check_port(graph.port)
     assert (finding.level, finding.check, finding.found) == (Level.BROKEN, 'simulator', line)
     payload = GOOD | {'speed': '0.0000'}
-    wait_for(lambda: send() or graph.state()['state'] != line, 2.0)
+    wait_for(lambda: send() or graph.state()['state'] != line)
     assert healthz(graph) == (200, 'ready\n')
     simulator.leave()

@@ -83,5 +83,5 @@ def test_real_process_that_keeps_ending_is_given_up():
             return True
         return False
 
-    wait_for(given_up, 60.0, 'the sixth end')
+    wait_for(given_up, what='the sixth end')
     assert said == ['the help node ended with code 0; it is restarted'] * 5

@@ -103,13 +103,13 @@ def test_spare_bridge_is_known_but_listens_only_when_it_is_told(ros_node, word):
         text=True,
     )
     try:
-        wait_for(lambda: '_spare' in ros_node.get_node_names(), 30.0, 'the spare')
+        wait_for(lambda: '_spare' in ros_node.get_node_names(), what='the spare')
         assert not listens(port)
         spare.stdin.write(word)
         spare.stdin.close()
         if word:
-            wait_for(lambda: listens(port), 10.0, 'listening')
-            wait_for(lambda: '_spare' not in ros_node.get_node_names(), 10.0)
+            wait_for(lambda: listens(port), what='listening')
+            wait_for(lambda: '_spare' not in ros_node.get_node_names())
             spare.send_signal(signal.SIGINT)
         assert spare.wait(10.0) == 0
     finally:

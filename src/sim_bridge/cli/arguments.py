@@ -11,6 +11,7 @@ from sim_bridge.errors import UsageError
 from sim_bridge.simulator.tracks import TrackName, parse_tracks
 from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
 from sim_bridge.topics import MAX_CARS
+from sim_bridge.workers.spread import MAX_WORKERS, Workers, cores
 from steering_net.data.driving_log import STEERING_UNITS
 from steering_net.inference.caution import MODES
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
@@ -89,6 +90,32 @@ def add_json(parser: argparse.ArgumentParser, content: str) -> None:
     parser.add_argument(
         '--json', type=Path, metavar='FILE', help=f'also write {content} to this JSON file'
     )
+
+
+def add_workers(parser: argparse.ArgumentParser | argparse._ArgumentGroup, work: str) -> None:
+    """Add --workers and --ray, which share `work`; see `workers_of`."""
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        help=f'processes on this machine that share {work}; if not given, one for each processor',
+    )
+    parser.add_argument(
+        '--ray',
+        default='',
+        metavar='ADDRESS',
+        help=f'let a Ray cluster share {work}: auto, HOST:PORT, or ray://HOST:PORT; each of its '
+        'machines needs sim_bridge of the same version',
+    )
+
+
+def workers_of(args: argparse.Namespace) -> Workers:
+    """Return the workers of --workers and --ray; UsageError for bad values."""
+    if args.ray and args.workers is not None:
+        raise UsageError('--workers cannot be used with --ray; the cluster has its own processors')
+    count = cores() if args.workers is None else args.workers
+    check_range('--workers', count, 1, MAX_WORKERS)
+    return Workers(count, args.ray)
 
 
 def seed_range(text: str) -> range:

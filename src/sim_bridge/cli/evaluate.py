@@ -19,12 +19,14 @@ from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
     add_speed_limit,
+    add_workers,
     check_output_file,
     check_output_folder,
     check_range,
     check_speed_limit,
     check_weather,
     track_names,
+    workers_of,
 )
 from sim_bridge.cli.output import write_json
 from sim_bridge.evaluation.evaluator import Network, Trial
@@ -49,9 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate; 1 if a requirement is not met, 2 with one line on stderr for bad input."""
+    """Evaluate; 1 if a track or a requirement failed, 2 with one line on stderr for bad input."""
     from sim_bridge.evaluation.evaluator import evaluate_all, parse_networks
-    from sim_bridge.evaluation.report import parse_requirement, table, unmet
+    from sim_bridge.evaluation.report import failed_tracks, parse_requirement, table, unmet
 
     try:
         required = dict(map(parse_requirement, args.require))
@@ -70,8 +72,13 @@ def run(args: argparse.Namespace) -> int:
             named = [{'model': name, **report} for name, report in reports.items()]
             content = {'models': named} if args.compare else next(iter(reports.values()))
             write_json(args.json, content)
+        failed = {name: failed_tracks(report) for name, report in reports.items()}
+        if args.json and not any(failed.values()):
+            _partial_results(args.json).unlink(missing_ok=True)
         # Last, so that an unknown field does not discard the evaluation.
-        failures = {name: unmet(report, required) for name, report in reports.items()}
+        failures = {
+            name: failed[name] + unmet(report, required) for name, report in reports.items()
+        }
     except (OSError, ValueError, RuntimeError) as error:
         print(f'sim-bridge evaluate: {error}', file=sys.stderr)
         return 2
@@ -132,7 +139,15 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
     )
     add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
+    add(
+        '--seconds',
+        type=float,
+        default=600.0,
+        metavar='S',
+        help='end a drive after S simulated seconds, even in the middle of a lap',
+    )
     add_speed_limit(parser)
+    add_workers(parser, 'the tracks')
     _add_common(parser)
 
 
@@ -204,5 +219,13 @@ def _closed_loop(args: argparse.Namespace) -> Trial:
 
     check_range('--laps', args.laps, 1)
     check_speed_limit(args.speed_limit)
-    weather = check_weather(args.weather)
-    return on_tracks(args.tracks, args.laps, args.speed_limit, weather)
+    check_range('--seconds', args.seconds, 1.0, unit='s')
+    weather, workers = check_weather(args.weather), workers_of(args)
+    conditions = args.laps, args.speed_limit, weather, args.seconds
+    kept = _partial_results(args.json) if args.json else None
+    return on_tracks(args.tracks, *conditions, workers, kept)
+
+
+def _partial_results(report: Path) -> Path:
+    """Return the file beside a report that keeps the results of single tracks until it is done."""
+    return report.with_name(f'{report.name}.partial')

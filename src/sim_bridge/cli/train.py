@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
+    add_workers,
     check_output_folder,
     check_range,
     track_names,
+    workers_of,
 )
 from sim_bridge.errors import UsageError
 
@@ -113,6 +115,7 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         metavar='N',
         help='frames per track that each round adds',
     )
+    add_workers(data, 'the tracks to render')
     add('--note', action='append', default=[], metavar='TEXT', help='paragraph for the model card')
     add(
         '--keep-straight',
@@ -260,6 +263,7 @@ def run(args: argparse.Namespace) -> int:
     from sim_bridge.recording.sources import log_camera, open_recording
     from sim_bridge.recording.storage import is_bag
     from sim_bridge.training.dagger import Tracks, train_in_rounds
+    from sim_bridge.workers.attempt import WorkError
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
     from steering_net.training.config import TrainConfig
@@ -275,6 +279,7 @@ def run(args: argparse.Namespace) -> int:
         if args.rounds and not args.tracks:
             raise UsageError('--rounds needs --tracks: the network drives there')
         check_output_folder('--out', args.out)
+        workers = workers_of(args)
         config = TrainConfig(
             out=args.out,
             name=args.name,
@@ -335,8 +340,9 @@ def run(args: argparse.Namespace) -> int:
         for line in _corrections(bags):
             print(line)
         tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)
-        trained = train_in_rounds(config, recorded_for(config, logs, bags), tracks, args.note)
-    except (OSError, ValueError, UsageError) as error:
+        recorded = recorded_for(config, logs, bags)
+        trained = train_in_rounds(config, recorded, tracks, args.note, workers)
+    except (OSError, ValueError, UsageError, WorkError) as error:
         print(f'sim-bridge train: {error}', file=sys.stderr)
         return 2
     print(f'{trained.model_path}: RMSE on held-out frames, rad:', end=' ')

@@ -26,7 +26,7 @@ from steering_net.statistics import autonomy_percent, percentiles_ms
 Steer = Callable[[bytes], float]
 """Function from a frame's JPEG bytes to a steering angle, rad, left positive."""
 
-_LONGEST_DRIVE_S = 600.0
+LONGEST_DRIVE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,14 @@ class Drive:
 
 
 def drive(
-    track: TrackName, laps: int, speed_limit_mps: float, steer: Steer, weather: Weather = CLEAR
+    track: TrackName,
+    laps: int,
+    speed_limit_mps: float,
+    steer: Steer,
+    weather: Weather = CLEAR,
+    longest_s: float = LONGEST_DRIVE_S,
 ) -> Drive:
-    """Drive `laps` laps of the track with this name, for at most ten simulated minutes.
+    """Drive `laps` laps of the track with this name, for at most `longest_s` simulated seconds.
 
     The throttle is that of the throttle node with its default parameters.
     """
@@ -50,7 +55,7 @@ def drive(
     latencies_s: list[float] = []
     path: list[tuple[float, float]] = []
     started_s = time.perf_counter()
-    while simulator.score.laps < laps and simulator.time_s < _LONGEST_DRIVE_S:
+    while simulator.score.laps < laps and simulator.time_s < longest_s:
         jpeg = _jpeg(simulator)
         requested_s = time.perf_counter()
         steering_rad = steer(jpeg)
@@ -82,8 +87,13 @@ def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """Return one report of several drives; its field `tracks` holds the report of each drive.
 
     Counts, distances and durations are sums, root mean squares are weighted by duration, latency
-    and rate are those of the worst drive.
+    and rate are those of the worst drive. A drive with the field `error` counts as failed, and in
+    nothing else. Raises RuntimeError if every drive failed.
     """
+    tracks = reports
+    reports = [report for report in tracks if 'error' not in report]
+    if not reports:
+        raise RuntimeError(f'no track could be driven: {tracks[0]["error"]}')
     duration_s = sum(report['duration_s'] for report in reports)
     total = {
         name: sum(report[name] for report in reports)
@@ -107,7 +117,8 @@ def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
         'autonomy_percent': autonomy_percent(total['interventions'], duration_s),
         'latency_ms': max((r['latency_ms'] for r in reports), key=lambda ms: ms['p99']),
         'telemetry_hz': min(r['telemetry_hz'] for r in reports),
-        'tracks': reports,
+        'failed_tracks': len(tracks) - len(reports),
+        'tracks': tracks,
     }
 
 

@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from sim_bridge.evaluation.closed_loop import drive as drive_track
-from sim_bridge.evaluation.closed_loop import summarise
+from sim_bridge.evaluation.closed_loop import LONGEST_DRIVE_S
 from sim_bridge.simulator.tracks import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
+from sim_bridge.workers.spread import ONE_PROCESS, Workers
 from steering_net.data.recording import Recording
 from steering_net.evaluation.data_driven import Line, See
 from steering_net.inference.predictor import Predictor, load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS
-from steering_net.vision.preprocessing import decode_jpeg
 
 Report = dict[str, Any]
 
@@ -132,16 +129,25 @@ def _scene(recording: Recording, reference: str) -> tuple[Line, See]:
 
 
 def on_tracks(
-    names: Sequence[TrackName], laps: int, speed_limit_mps: float, weather: Weather = CLEAR
+    names: Sequence[TrackName],
+    laps: int,
+    speed_limit_mps: float,
+    weather: Weather = CLEAR,
+    longest_s: float = LONGEST_DRIVE_S,
+    workers: Workers = ONE_PROCESS,
+    kept: Path | None = None,
 ) -> Trial:
-    """Return the trial that drives `laps` laps of each embedded track in this weather."""
+    """Return the trial that drives `laps` laps of each embedded track in this weather.
+
+    A drive ends after `longest_s` simulated seconds. The workers share the tracks. Results of
+    finished tracks are in the file `kept` until the caller removes it; a later trial of the same
+    kind does not drive these tracks again.
+    """
+    from sim_bridge.evaluation.track_drives import TrackDrives, drive_tracks
+    from steering_net.inference.packed_network import pack
 
     def evaluate(predictor: Predictor, name: str) -> Report:
-        def steer(jpeg: bytes) -> float:
-            return predictor.predict(decode_jpeg(jpeg))
-
-        tracks = tqdm(names, desc=f'driving {name}', unit='track', disable=None)
-        drives = [drive_track(track, laps, speed_limit_mps, steer, weather) for track in tracks]
-        return summarise([drive.report for drive in drives])
+        drives = TrackDrives(pack(predictor), laps, speed_limit_mps, weather, longest_s)
+        return drive_tracks(drives, names, workers, kept, f'driving {name}')
 
     return Trial(evaluate, AUTONOMOUS)

@@ -45,6 +45,15 @@ def unmet(report: Report, requirements: Mapping[str, float]) -> list[str]:
     return lines
 
 
+def failed_tracks(report: Report) -> list[str]:
+    """Return a line for each track of a report that could not be driven."""
+    return [
+        f'track {track["track"]} failed: {track["error"]}'
+        for track in report.get('tracks', ())
+        if 'error' in track
+    ]
+
+
 def table(reports: Mapping[str, Report]) -> list[str]:
     """Return the lines of a table: one row per field, one column per network."""
     if len(reports) == 1:
@@ -77,10 +86,15 @@ def _short(value: Any) -> str:
 
 
 def _tracks(reports: list[Report]) -> list[str]:
-    return [
-        f'track {report["track"]:<4} {report["laps"]} laps, '
+    return [f'track {report["track"]:<4} {_track(report)}' for report in reports]
+
+
+def _track(report: Report) -> str:
+    if 'error' in report:
+        return f'failed: {report["error"]}'
+    return (
+        f'{report["laps"]} laps, '
         f'{report["lane_departures"]} lane departures, '
         f'{report["interventions"]} interventions, '
         f'{report["rms_cross_track_m"]:.3f} m RMS, {report["max_speed_mps"]:.1f} m/s at most'
-        for report in reports
-    ]
+    )

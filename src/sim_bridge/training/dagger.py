@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sim_bridge.simulator.expert import samples
 from sim_bridge.simulator.tracks import TrackName
-from sim_bridge.training.visits import visited
+from sim_bridge.training.rendering import AtRandom, Driven, rendered
+from sim_bridge.workers.spread import ONE_PROCESS, Workers
+from steering_net.inference.packed_network import pack
 from steering_net.inference.predictor import load_predictor
 from steering_net.training.config import TrainConfig
 from steering_net.training.dataset import Frames
@@ -28,9 +27,7 @@ from steering_net.training.trainer import (
     rendered_for,
     train_on,
 )
-from steering_net.vision.camera_model import AUTONOMOUS, AUTONOMOUS_CAMERA, find_camera, turned
-
-Rendered = Iterator[tuple[NDArray[np.uint8], float]]
+from steering_net.vision.camera_model import AUTONOMOUS
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,11 @@ class Tracks:
 
 
 def train_in_rounds(
-    config: TrainConfig, recorded: Frames, tracks: Tracks, notes: Sequence[str] = ()
+    config: TrainConfig,
+    recorded: Frames,
+    tracks: Tracks,
+    notes: Sequence[str] = (),
+    workers: Workers = ONE_PROCESS,
 ) -> Trained:
     """Train on recorded frames and tracks; write the last network, and those of earlier rounds.
 
@@ -60,7 +61,8 @@ def train_in_rounds(
     track, which adds frames, and the training goes on from that network. Networks of earlier
     rounds are written to `round-0`, `round-1` and so on in the folder `config.out`. The order of
     the tracks is random, because the last tenth of them validates. `config.resume` keeps the
-    networks of earlier rounds that are finished.
+    networks of earlier rounds that are finished. The workers share the tracks to render. Raises
+    WorkError if a track cannot be rendered.
     """
     notes = [*notes, *_note(tracks)]
     order = np.random.default_rng(config.seed).permutation(len(tracks.names))
@@ -71,13 +73,16 @@ def train_in_rounds(
     # A later round cannot be finished if this one is not.
     finished = sum(1 for _ in takewhile(_is_finished, stages[:-1])) if config.resume else 0
     count = len(tracks.names) * tracks.random_frames
-    pool = rendered_for(config, _at_random(config, tracks), count)
+    at_random = AtRandom(tracks.random_frames, config.seed, config.camera)
+    pool = rendered_for(config, rendered(at_random, tracks.names, workers), count)
     for number, stage in enumerate(stages[:-1], 1):
         if number > finished:
             train_on(stage, recorded, pool, notes)
         model = stage.model_path
         count = len(tracks.names) * tracks.driven_frames
-        frames = rendered_for(config, _driven(config, tracks, model, number), count)
+        network = pack(load_predictor(model, camera=AUTONOMOUS))
+        driven = Driven(network, number, tracks.driven_frames, config.seed, config.camera)
+        frames = rendered_for(config, rendered(driven, tracks.names, workers), count)
         pool = Frames.joined([pool, frames])
         stages[number] = replace(stages[number], start_from=(model,))
     return train_on(stages[-1], recorded, pool, notes)
@@ -109,25 +114,3 @@ def _note(tracks: Tracks) -> Iterator[str]:
             'of where the network came when it drove'
         )
     yield f'{note}.'
-
-
-def _at_random(config: TrainConfig, tracks: Tracks) -> Rendered:
-    seen_by = find_camera(config.camera)
-    for number, name in enumerate(tracks.names):
-        rng = np.random.default_rng([config.seed, number])
-        for sample in samples(name, tracks.random_frames, rng, seen_by):
-            yield sample.rgb, sample.steering_rad
-
-
-def _driven(config: TrainConfig, tracks: Tracks, model: Path, number: int) -> Rendered:
-    """Yield the frames of one round as the network sees them while it drives.
-
-    The expert's share halves with each round, because the first networks leave the road often.
-    """
-    network = load_predictor(model, camera=AUTONOMOUS)
-    seen_by = find_camera(config.camera)
-    for index, name in enumerate(tracks.names):
-        rng = np.random.default_rng([config.seed, number, index])
-        ways = visited(name, tracks.driven_frames, network.predict, 0.5**number, rng)
-        for sample in ways:
-            yield turned(sample.rgb, AUTONOMOUS_CAMERA, seen_by), sample.steering_rad

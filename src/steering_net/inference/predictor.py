@@ -35,8 +35,9 @@ class PredictionError(RuntimeError):
 
 
 class Predictor(Protocol):
-    """A network as the steering node and the evaluation use it."""
+    """A network as the steering node and the evaluation use it; `path` is the file it runs."""
 
+    path: Path
     name: str
     sha256: str
     backend: str
@@ -91,6 +92,7 @@ class LiteRtPredictor:
         number.
         """
         source = source or path
+        self.path = path
         self.name, self.sha256 = source.name, sha256_of(source)
         self._model = LiteRtModel(path, self.name, threads)
         origin = read_origin(path)
@@ -125,7 +127,7 @@ class KerasPredictor:
 
         Raises ModelError if the file is no network from one frame to one number.
         """
-        self.name, self.sha256 = path.name, sha256_of(path)
+        self.path, self.name, self.sha256 = path, path.name, sha256_of(path)
         is_first = 'tensorflow' not in sys.modules
         with without_notices():
             import tensorflow as tf

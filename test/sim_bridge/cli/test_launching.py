@@ -149,7 +149,7 @@ def test_foreign_program_ends_with_the_process_that_started_it():
         [sys.executable, '-c', text], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     pid = int(starter.stdout.readline())
-    wait_for(lambda: words_of(pid)[:1] == ['sleep'], 5.0, 'the start of the child')
+    wait_for(lambda: words_of(pid)[:1] == ['sleep'], what='the start of the child')
     starter.send_signal(signal.SIGKILL)
     starter.wait()
-    wait_for(lambda: not is_alive(pid), 5.0, 'the end of the child')
+    wait_for(lambda: not is_alive(pid), what='the end of the child')

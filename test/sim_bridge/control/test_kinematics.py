@@ -132,7 +132,7 @@ def test_node_publishes_odometry_path_and_prediction(car):
                 rclpy.spin_once(node, timeout_sec=0.0)
             return all(heard.values()) and heard['odom'][-1].pose.pose.position.x > 3.0
 
-        wait_for(driven, 30.0, 'three metres of odometry')
+        wait_for(driven, what='three metres of odometry')
         odometry, path = heard['odom'][-1], heard['path'][-1]
     assert (odometry.header.frame_id, odometry.child_frame_id) == (
         f'{prefix}odom',

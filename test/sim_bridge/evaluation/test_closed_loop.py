@@ -20,7 +20,7 @@ def test_shipped_network_drives_an_unseen_track(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     report = json.loads(file.read_text(encoding='utf-8'))
-    assert set(report) == REPORT_FIELDS | {'tracks'}
+    assert set(report) == REPORT_FIELDS | {'failed_tracks', 'tracks'}
     assert (report['laps'], report['lane_departures']) == (1, 0)
     assert report['autonomy_percent'] == 100.0
     assert set(report['tracks'][0]) == REPORT_FIELDS | {'track', 'weather'}

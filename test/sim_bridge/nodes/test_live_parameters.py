@@ -50,7 +50,7 @@ def test_steering_is_subscribed_to_while_curves_have_a_limit(throttle_node):
     def wait_for_subscribers(number):
         # The graph learns of a subscription a moment later.
         topic = 'vehicle/steering_angle'
-        wait_for(lambda: node.count_subscribers(topic) == number, 5.0, f'{number} subscribers')
+        wait_for(lambda: node.count_subscribers(topic) == number, what=f'{number} subscribers')
 
     wait_for_subscribers(1)
     assert change(lateral_acceleration_limit=0.0) == []
@@ -126,10 +126,10 @@ def test_share_of_the_limit_ends_with_the_node_that_asked_for_it(throttle_node):
         return car.controller.limit_mps
 
     assert limit_mps() == pytest.approx(0.4 * 6.7), 'its publisher may not be known yet'
-    wait_for(lambda: node.count_publishers('speed_factor'), 5.0, 'its publisher')
+    wait_for(lambda: node.count_publishers('speed_factor'), what='its publisher')
     assert limit_mps() == pytest.approx(0.4 * 6.7)
     node.destroy_publisher(monitor)
-    wait_for(lambda: limit_mps() == pytest.approx(6.7), 5.0, 'the whole limit')
+    wait_for(lambda: limit_mps() == pytest.approx(6.7), what='the whole limit')
 
 
 def test_timeouts_of_the_bridge_change_while_it_drives():
@@ -138,7 +138,7 @@ def test_timeouts_of_the_bridge_change_while_it_drives():
         (session,) = node._sessions.sessions
         assert reasons(node, stop_timeout=0.8, command_timeout=0.2, joy_timeout=1.0) == []
         # The parameters are set one after the other.
-        wait_for(lambda: session._arbiter.timeouts.joystick_s == 1.0, 5.0, 'the server')
+        wait_for(lambda: session._arbiter.timeouts.joystick_s == 1.0, what='the server')
         assert session._limits.command_timeout_s == 0.2
         assert session._scheduler.limits is session._limits
         assert session._limits.stop_timeout_s == 0.8
@@ -171,6 +171,6 @@ def test_frames_of_a_simulator_without_time_have_real_stamps_in_simulated_time(c
 
         before_ns = time.time_ns()
         node._server.call_soon(connect_and_send)
-        wait_for(lambda: session.stamp_ns, 5.0, 'a frame')
+        wait_for(lambda: session.stamp_ns, what='a frame')
         assert before_ns <= session.stamp_ns <= time.time_ns()
         node.destroy_node()

@@ -276,7 +276,7 @@ class LockStepTraffic(Traffic):
         super().everybody_is_answered_in_the_end()
 
 
-SETTINGS = settings(max_examples=150, stateful_step_count=60, deadline=None)
+SETTINGS = settings(max_examples=100, stateful_step_count=60, deadline=None)
 TestTraffic = Traffic.TestCase
 TestTraffic.settings = SETTINGS
 TestFleetTraffic = FleetTraffic.TestCase

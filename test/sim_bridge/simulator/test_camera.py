@@ -7,13 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.lazy import Lazy
 from sim_bridge.simulator.camera import Camera, encode_jpeg
 from sim_bridge.simulator.look import make_look
 from sim_bridge.simulator.track import make_track
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 
-TRACK = make_track(0)
+TRACK = Lazy(lambda: make_track(0))
 
 
 def project_ground(forward_m: float, left_m: float) -> tuple[float, float]:
@@ -42,7 +43,7 @@ def plain_camera() -> Camera:
     return Camera(TRACK, look=look)
 
 
-PLAIN = plain_camera()
+PLAIN = Lazy(plain_camera)
 
 
 def beside_edge(pose: Pose, side: float, outside_m: float) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from helpers.raw_server import OPEN, RawServer, Seen, server_text, unmask
+from helpers.waiting import PATIENCE_S
 from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.protocol.websocket_frames import encode_frame
@@ -193,9 +194,9 @@ def make_client(url: str, culture: str = 'en-US') -> Client:
 
 
 def poll_until(client: Client, condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 5.0
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline_s, 'nothing happened for 5 s'
+        assert time.monotonic() < deadline_s, 'it did not happen in time'
         client.poll(0.01)
 
 

@@ -2,10 +2,12 @@
 """The camera of tracks with hills: geometry against the pinhole formula, and what hides what."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
 
+from helpers.lazy import HILLS, JUNGLE, LAKE
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
@@ -13,12 +15,14 @@ from sim_bridge.simulator.tracks import open_track
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA
 
-LAKE, JUNGLE, HILLS = (open_track(name) for name in ('lake', 'jungle', 'hills:0'))
-CAMERAS = {track.seed: ReliefCamera(track) for track in (LAKE, JUNGLE, HILLS)}
+
+@cache
+def camera_of(track) -> ReliefCamera:
+    return ReliefCamera(track)
 
 
 def render(track, pose: Pose, s_m: float) -> np.ndarray:
-    return CAMERAS[track.seed].render(pose, s_m).astype(float)
+    return camera_of(track).render(pose, s_m).astype(float)
 
 
 def pixel_of(track, pose: Pose, s_m: float, point: tuple[float, float, float]) -> tuple[int, int]:
@@ -112,7 +116,7 @@ def test_nose_up_shows_more_sky_than_nose_down() -> None:
     assert climbing.pitch_rad > 0.2 > -0.2 > falling.pitch_rad
     far = LAKE.pose(300.0)
     skies = [
-        (CAMERAS[LAKE.seed].render_from(far, posture._replace(height_m=1.66))[:, :, 2] > 170).sum()
+        (camera_of(LAKE).render_from(far, posture._replace(height_m=1.66))[:, :, 2] > 170).sum()
         for posture in (climbing, falling)
     ]
     assert skies[0] > 2 * skies[1]
@@ -122,7 +126,7 @@ def test_the_bridge_carries_the_car_and_is_seen_from_below() -> None:
     on_top = render(JUNGLE, JUNGLE.pose(830.0), 830.0)
     row, column = pixel_of(JUNGLE, JUNGLE.pose(830.0), 830.0, on_road(JUNGLE, 840.0, 1.5))
     assert np.ptp(on_top[row, column]) < 25.0
-    bridge = CAMERAS[HILLS.seed]._bridges[0]
+    bridge = camera_of(HILLS)._bridges[0]
     middle = np.array([bridge.x_m + 20 * bridge.cos, bridge.y_m + 20 * bridge.sin])
     away = np.hypot(*(HILLS.centre_m - middle).T)
     away[np.abs(HILLS.height_m - bridge.z_m) < 5.0] = 99.0
@@ -130,14 +134,14 @@ def test_the_bridge_carries_the_car_and_is_seen_from_below() -> None:
     s_m = below_m - 18.0
     posture = HILLS.posture(HILLS.project(*HILLS.pose(s_m)[:2], s_m), HILLS.pose(s_m).yaw_rad)
     looking_up = posture._replace(pitch_rad=0.7)
-    image = CAMERAS[HILLS.seed].render_from(HILLS.pose(s_m), looking_up)
+    image = camera_of(HILLS).render_from(HILLS.pose(s_m), looking_up)
     assert (image[:130] == (62, 62, 66)).all(axis=2).sum() > 500
 
 
 @pytest.mark.parametrize('track', [LAKE, JUNGLE, HILLS], ids=['lake', 'jungle', 'hills'])
 def test_frames_are_rgb_and_compress_like_the_real_ones(track) -> None:
     for s_m in np.arange(0.0, track.length_m, track.length_m / 7):
-        image = CAMERAS[track.seed].render(track.pose(float(s_m)), float(s_m))
+        image = camera_of(track).render(track.pose(float(s_m)), float(s_m))
         assert (image.shape, image.dtype) == ((160, 320, 3), np.uint8)
         assert 5_000 < len(encode_jpeg(image)) < 18_000
 
@@ -148,20 +152,20 @@ def test_every_pose_beside_and_across_the_road_can_be_rendered() -> None:
         for _ in range(25):
             s_m = float(rng.uniform(0.0, track.length_m))
             pose = track.pose(s_m, float(rng.uniform(-6.0, 6.0)), float(rng.uniform(-3.1, 3.1)))
-            assert CAMERAS[track.seed].render(pose, s_m).std() > 10.0
+            assert camera_of(track).render(pose, s_m).std() > 10.0
 
 
 def test_the_same_world_renders_the_same_bytes_and_another_does_not() -> None:
     again, other = ReliefCamera(open_track('hills:0')), open_track('hills:1')
     pose = HILLS.pose(100.0)
-    assert np.array_equal(again.render(pose), CAMERAS[HILLS.seed].render(pose))
+    assert np.array_equal(again.render(pose), camera_of(HILLS).render(pose))
     assert not np.array_equal(again.render(pose), ReliefCamera(other).render(other.pose(100.0)))
 
 
 def test_the_training_camera_sees_the_horizon_lower() -> None:
     training = ReliefCamera(LAKE, TRAINING_CAMERA)
     pose = LAKE.pose(300.0)
-    one, other = training.render(pose), CAMERAS[LAKE.seed].render(pose)
+    one, other = training.render(pose), camera_of(LAKE).render(pose)
     assert not np.array_equal(one, other)
     rows = [int((image[:, 40, 2] > image[:, 40, 0] + 40).sum()) for image in (one, other)]
     assert rows[0] >= rows[1] + 2

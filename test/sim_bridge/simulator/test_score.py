@@ -5,11 +5,12 @@ import math
 
 import pytest
 
+from helpers.lazy import Lazy
 from sim_bridge.simulator.score import Score
 from sim_bridge.simulator.track import Projection, make_track
 from sim_bridge.simulator.vehicle_dynamics import CarState
 
-TRACK = make_track(0)
+TRACK = Lazy(lambda: make_track(0))
 KEYS = [
     'laps',
     'distance_m',

@@ -3,13 +3,12 @@
 
 import numpy as np
 
+from helpers.lazy import JUNGLE, Lazy
 from sim_bridge.simulator.relief_camera import ReliefCamera
 from sim_bridge.simulator.sprites import Sprites
-from sim_bridge.simulator.tracks import open_track
 
-JUNGLE = open_track('jungle')
-CAMERA = ReliefCamera(JUNGLE)
-SPRITES = CAMERA._sprites
+CAMERA = Lazy(lambda: ReliefCamera(JUNGLE))
+SPRITES = Lazy(lambda: CAMERA._sprites)
 
 
 def is_red(image: np.ndarray) -> np.ndarray:

@@ -2,21 +2,24 @@
 """The ground of worlds: heights, the nearest road, light, and the road's texture."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
 
+from helpers.lazy import JUNGLE, LAKE, Lazy
 from sim_bridge.simulator.bridges import bridges_of
 from sim_bridge.simulator.shadows import cast_shadows
 from sim_bridge.simulator.strip import ACROSS_M, ASPHALT, PAD_M, REACH_M, Strip, paint_strip
 from sim_bridge.simulator.terrain import CELL_M, Terrain, make_terrain
 from sim_bridge.simulator.tracks import open_track
 
-LAKE, JUNGLE = open_track('lake'), open_track('jungle')
-TERRAINS = {
-    track.seed: make_terrain(track, track.surface.world) for track in (LAKE, JUNGLE)
-}  # fmt: skip
-STRIP = paint_strip(JUNGLE, JUNGLE.surface.world)
+STRIP = Lazy(lambda: paint_strip(JUNGLE, JUNGLE.surface.world))
+
+
+@cache
+def terrain_of(track) -> Terrain:
+    return make_terrain(track, track.surface.world)
 
 
 def cell(terrain: Terrain, x_m: float, y_m: float) -> tuple[int, int]:
@@ -25,7 +28,7 @@ def cell(terrain: Terrain, x_m: float, y_m: float) -> tuple[int, int]:
 
 @pytest.mark.parametrize('track', [LAKE, JUNGLE], ids=['lake', 'jungle'])
 def test_the_ground_carries_the_road(track) -> None:
-    terrain = TERRAINS[track.seed]
+    terrain = terrain_of(track)
     for s_m in np.arange(2.0, track.length_m, 9.7):
         if any(a - 5.0 < s_m < b + 5.0 for a, b in track.surface.world.bridges):
             continue
@@ -36,7 +39,7 @@ def test_the_ground_carries_the_road(track) -> None:
 
 
 def test_the_ground_below_the_bridge_is_that_of_the_lower_road() -> None:
-    terrain = TERRAINS[JUNGLE.seed]
+    terrain = terrain_of(JUNGLE)
     place = JUNGLE.pose(844.0)
     where = cell(terrain, place.x_m, place.y_m)
     assert terrain.height[where] == pytest.approx(-94.75, abs=0.2)
@@ -44,14 +47,14 @@ def test_the_ground_below_the_bridge_is_that_of_the_lower_road() -> None:
 
 
 def test_the_lake_is_level_water() -> None:
-    terrain = TERRAINS[LAKE.seed]
+    terrain = terrain_of(LAKE)
     middle = terrain.height[cell(terrain, 0.0, 30.0)]
     assert middle == np.float32(-0.5)
     assert terrain.height.min() == np.float32(-0.5)
 
 
 def test_the_parapets_of_the_lakes_bridge_stand_0_73_m_above_it() -> None:
-    terrain = TERRAINS[LAKE.seed]
+    terrain = terrain_of(LAKE)
     heights = []
     for s_m in np.arange(700.0, 780.0, 5.0):
         place = LAKE.pose(float(s_m), float(LAKE.left_m[int(s_m / LAKE.step_m)]) + 0.8)
@@ -62,12 +65,12 @@ def test_the_parapets_of_the_lakes_bridge_stand_0_73_m_above_it() -> None:
 
 def test_the_same_world_gives_the_same_terrain() -> None:
     again = make_terrain(JUNGLE, JUNGLE.surface.world)
-    for one, other in zip(again, TERRAINS[JUNGLE.seed], strict=True):
+    for one, other in zip(again, terrain_of(JUNGLE), strict=True):
         assert np.array_equal(one, other)
 
 
 def test_ground_that_faces_the_sun_is_brighter_than_ground_that_does_not() -> None:
-    terrain = TERRAINS[JUNGLE.seed]
+    terrain = terrain_of(JUNGLE)
     light = JUNGLE.surface.world.light
     dy, dx = np.gradient(terrain.height, CELL_M)
     towards = -(dx * math.cos(light.azimuth_rad) + dy * math.sin(light.azimuth_rad))

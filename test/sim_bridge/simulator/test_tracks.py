@@ -4,11 +4,10 @@
 import numpy as np
 import pytest
 
+from helpers.lazy import HILLS, JUNGLE, LAKE
 from sim_bridge.simulator.track import LEVEL
 from sim_bridge.simulator.tracks import list_tracks, open_track, parse_track, parse_tracks
 from sim_bridge.simulator.worlds import jungle, lake
-
-LAKE, JUNGLE = open_track('lake'), open_track('jungle')
 
 
 def test_lists_of_names_and_ranges_are_understood() -> None:
@@ -75,7 +74,7 @@ def test_a_place_is_found_on_the_stretch_that_the_car_is_on() -> None:
         assert place.cross_track_m == pytest.approx(1.5, abs=0.02)
 
 
-@pytest.mark.parametrize('track', [LAKE, JUNGLE, open_track('hills:0')])
+@pytest.mark.parametrize('track', [LAKE, JUNGLE, HILLS])
 def test_poses_and_projections_agree_all_round_the_lap(track) -> None:
     for s_m in np.arange(0.0, track.length_m, 7.3):
         pose = track.pose(float(s_m), -1.0)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.training import run_eagerly
 from sim_bridge.simulator.expert import TRAIN_SEEDS
 from sim_bridge.training import dagger
 from sim_bridge.training.dagger import Tracks, train_in_rounds
@@ -25,7 +26,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope='module')
 def trained(folder):
     config = TrainConfig(folder, epochs=1, steps_per_epoch=1, batch_size=4)
-    return train_in_rounds(config, recorded_for(config, [], []), TRACKS, ['A note.'])
+    with run_eagerly():
+        return train_in_rounds(config, recorded_for(config, [], []), TRACKS, ['A note.'])
 
 
 def test_each_round_goes_on_from_the_network_of_the_last_one(trained, folder):

@@ -14,7 +14,6 @@ from sim_bridge.simulator.camera import encode_jpeg
 from steering_net.data.driving_log import LogError, smooth
 from steering_net.data.recording import Recording, read_folder
 from steering_net.evaluation.data_driven import Line, Offset, advance, drive, road_middle, view
-from steering_net.evaluation.open_loop import open_loop
 from steering_net.inference.predictor import load_predictor
 from steering_net.vehicle import WHEELBASE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
@@ -204,7 +203,6 @@ def test_the_verb_compares_and_requires(shared_data, tmp_path):
 def test_the_shipped_network_drives_a_real_lap_within_a_metre_of_the_middle(shared_data):
     lap = read_folder(shared_data / 'lake_lap_a')
     network = load_predictor('default')
-    assert open_loop(network, lap).report['correlation_smoothed'] > 0.8
     middle = road_middle(lap)
     driven = drive(network.predict, lap, middle)
     assert (driven.report['reference'], driven.report['frames']) == ('middle', 976)

@@ -3,10 +3,10 @@ import os
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
+from helpers.lazy import keras
 from helpers.paths import SOURCE
 from steering_net.errors import ImageError, ModelError
 from steering_net.inference import predictor as predictor_module

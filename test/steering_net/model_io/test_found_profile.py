@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The profile of a network without a sidecar is measured once, and kept in the cache."""
 
-import keras
 import pytest
 
+from helpers.lazy import keras
 from steering_net.errors import ModelError
 from steering_net.inference import hot_reload
 from steering_net.inference.predictor import load_predictor

@@ -6,10 +6,10 @@ import json
 import shutil
 import sys
 
-import keras
 import numpy as np
 import pytest
 
+from helpers.lazy import keras
 from helpers.paths import SHARED_DATA
 from helpers.processes import run_verb
 from sim_bridge.cli import import_model as verb

@@ -4,10 +4,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
+from helpers.lazy import keras
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import KerasPredictor, LiteRtPredictor
 from steering_net.model_io import litert_converter as converter

@@ -3,10 +3,11 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
+from helpers.lazy import keras
+from helpers.lazy import layers as L
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import LiteRtPredictor
 from steering_net.model_io.litert_converter import convert
@@ -15,7 +16,6 @@ from steering_net.vision.colours import COLOURS, channels, converted
 from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, find_profile, preprocess
 
 pytestmark = pytest.mark.slow
-L = keras.layers
 SHAPE = (4, 6, 3)
 
 
@@ -81,13 +81,13 @@ def test_probabilities_of_angles_become_their_mean(tmp_path):
 @pytest.mark.parametrize(
     ('heads', 'output', 'message'),
     [
-        ([L.Dense(7, name='many')], '', 'many of 7 values; .* choose one with .*--output NUMBER'),
-        ([L.Dense(1, name='a'), L.Dense(1, name='b')], 'c', 'has no output c; it has a, b'),
-        ([L.Dense(2, name='a')], '2', 'has 2 values, none with the number 2'),
+        ({'many': 7}, '', 'many of 7 values; .* choose one with .*--output NUMBER'),
+        ({'a': 1, 'b': 1}, 'c', 'has no output c; it has a, b'),
+        ({'a': 2}, '2', 'has 2 values, none with the number 2'),
     ],
 )
 def test_a_refusal_names_the_way_out(tmp_path, heads, output, message):
-    saved(tmp_path / 'net.keras', *heads)
+    saved(tmp_path / 'net.keras', *(L.Dense(size, name=name) for name, size in heads.items()))
     with pytest.raises(ModelError, match=message):
         load_keras(tmp_path / 'net.keras', output=output)
 

@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-import keras
 import pytest
 
+from helpers.lazy import keras
 from helpers.paths import SOURCE
 from helpers.waiting import wait_for
 from sim_bridge.cli.doctor_checks import Level, check_sandbox
@@ -175,12 +175,12 @@ def test_process_ends_with_the_one_that_wanted_it(place):
         [sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': paths}
     )
     children = Path(f'/proc/{importer.pid}/task/{importer.pid}/children')
-    (reader,) = wait_for(lambda: children.read_text().split(), 10.0, 'a child')
+    (reader,) = wait_for(lambda: children.read_text().split(), what='a child')
     wait_for(lambda: b'waits' in Path(f'/proc/{reader}/cmdline').read_bytes())
     time.sleep(0.5)
     importer.kill()
     importer.wait()
-    wait_for(lambda: not Path(f'/proc/{reader}/exe').exists(), 5.0, 'the end')
+    wait_for(lambda: not Path(f'/proc/{reader}/exe').exists(), what='the end')
 
 
 @sandboxed

@@ -53,7 +53,7 @@ def watching(node, check):
     monitor = Monitor(node, [''], 'hold')
     (car,) = monitor._cars
     car.check = check
-    wait_for(car._hold.service_is_ready, 10.0, 'the service')
+    wait_for(car._hold.service_is_ready, what='the service')
     return monitor, car
 
 
@@ -62,7 +62,7 @@ def spin(node, condition, what):
         rclpy.spin_once(node, timeout_sec=0.02)
         return condition()
 
-    wait_for(spun, 10.0, what)
+    wait_for(spun, what=what)
 
 
 def test_hold_is_asked_for_until_the_bridge_confirms_it_and_not_after_a_release(node):

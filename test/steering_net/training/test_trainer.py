@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.training import run_eagerly
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
 from steering_net.data.driving_log import LogError
@@ -69,12 +70,8 @@ def samples(count=160, seed=0):
 
 @pytest.fixture
 def eager():
-    """Run the few steps of a small training one by one: to compile them first takes seconds."""
-    import tensorflow as tf
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with run_eagerly():
+        yield
 
 
 @pytest.fixture
@@ -485,7 +482,7 @@ def test_a_batch_is_shared_out_as_the_config_says(tmp_path, recording):
 def test_a_training_learns_and_leaves_its_papers(tmp_path):
     config = TrainConfig(
         out=tmp_path / 'out',
-        epochs=3,
+        epochs=2,
         steps_per_epoch=25,
         batch_size=32,
         augmentation=Augmentation(**(vars(PLAIN) | {'flip': True})),
@@ -550,7 +547,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path
         config = TrainConfig(
             out=tmp_path / str(average),
             epochs=1,
-            steps_per_epoch=8,
+            steps_per_epoch=4,
             batch_size=2,
             average=average,
             start_from=(tmp_path / 'first.keras',),
@@ -563,7 +560,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path
 
 
 @pytest.mark.slow
-def test_an_unfinished_training_is_resumed(tmp_path, monkeypatch):
+def test_an_unfinished_training_is_resumed(eager, tmp_path, monkeypatch):
     import tensorflow as tf
 
     config = TrainConfig(out=tmp_path, epochs=2, steps_per_epoch=2, batch_size=4)

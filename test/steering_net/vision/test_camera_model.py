@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from helpers.lazy import Lazy
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
 from steering_net.vision.camera_model import (
@@ -19,8 +20,8 @@ from steering_net.vision.camera_model import (
     turned,
 )
 
-TRACK = make_track(3)
-CAMERA = Camera(TRACK, TRAINING_CAMERA)
+TRACK = Lazy(lambda: make_track(3))
+CAMERA = Lazy(lambda: Camera(TRACK, TRAINING_CAMERA))
 PLACE_M = 60.0
 # Where both frames show ground that neither the frame's edge nor the bonnet hides.
 SEEN = (slice(80, 130), slice(100, 220))

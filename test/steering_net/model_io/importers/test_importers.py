@@ -12,10 +12,10 @@ import zipfile
 import zlib
 
 import h5py
-import keras
 import numpy as np
 import pytest
 
+from helpers.lazy import keras
 from helpers.paths import SOURCE
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError

@@ -6,10 +6,10 @@ import json
 import marshal
 
 import h5py
-import keras
 import numpy as np
 import pytest
 
+from helpers.lazy import keras
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
 from steering_net.model_io.importers.lambda_meaning import (

@@ -8,17 +8,17 @@ with the description of the layers changed to the one of tf.keras 2.15.
 import json
 
 import h5py
-import keras
 import numpy as np
 import pytest
 
+from helpers.lazy import keras
+from helpers.lazy import layers as L
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.keras_layers import _WHILE_TRAINING
 from steering_net.model_io.importers.layers import INTERNAL, KINDS, MERGING
 from steering_net.model_io.reader import load_keras
 
 pytestmark = pytest.mark.slow
-L = keras.layers
 SHAPE = (12, 16, 3)
 
 CHAINS = {
