@@ -59,7 +59,7 @@ class PageControl:
         self.clock = clock
         networks = PageNetworks(node, values['networks'], sleep=sleep, clock=clock)
         folder = Path(values['recordings']).expanduser()
-        self._recorder = PageRecorder(folder, values['cars'], clock)
+        self._recorder = PageRecorder(folder, values['cars'], clock, node.get_namespace())
         self.drive = DriveControls(
             networks=networks.names,
             choose_network=networks.choose,
