@@ -39,7 +39,7 @@ from steering_net.vision.preprocessing import Profile, find_profile
 
 _LOG = logging.getLogger(__name__)
 # Huber loss, because a squared error gives the pulses of keyboard steering too much weight.
-_HUBER_DELTA = 0.1
+_HUBER_DELTA = 0.05
 
 
 @dataclass(frozen=True)
