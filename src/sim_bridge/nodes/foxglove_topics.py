@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -31,7 +30,6 @@ class TopicChannels:
     def __init__(self, node: Node, server: FoxgloveServer) -> None:
         self._node = node
         self._server = server
-        self._lock = threading.RLock()
         self._kinds: dict[str, str] = {}
         self._channels: dict[str, Any] = {}
         self._viewers: dict[str, Counter[int]] = {}
@@ -62,23 +60,20 @@ class TopicChannels:
                     self._channels[topic] = self._server.add_channel(topic, kinds[0], definition)
 
     def subscribe(self, topic: str, viewer: int) -> None:
-        """Note that a viewer has the channel of a topic now; thread-safe."""
-        with self._lock:
-            if topic not in self._channels:
-                return
+        """Note that a viewer has the channel of a topic now."""
+        if topic in self._channels:
             self._viewers.setdefault(topic, Counter())[viewer] += 1
             # A further viewer gets the last message of a latched topic by a new subscription.
             self._unsubscribe(topic)
             self._subscriptions[topic] = self._subscription(topic)
 
     def unsubscribe(self, topic: str, viewer: int) -> None:
-        """Note that a viewer no longer has the channel of a topic; thread-safe."""
-        with self._lock:
-            viewers = self._viewers.get(topic, Counter())
-            viewers[viewer] -= 1
-            if not +viewers:
-                self._viewers.pop(topic, None)
-                self._unsubscribe(topic)
+        """Note that a viewer no longer has the channel of a topic."""
+        viewers = self._viewers.get(topic, Counter())
+        viewers[viewer] -= 1
+        if not +viewers:
+            self._viewers.pop(topic, None)
+            self._unsubscribe(topic)
 
     def _unsubscribe(self, topic: str) -> None:
         if subscription := self._subscriptions.pop(topic, None):
