@@ -61,11 +61,14 @@ class TopicChannels:
 
     def subscribe(self, topic: str, viewer: int) -> None:
         """Note that a viewer has the channel of a topic now."""
-        if topic in self._channels:
-            self._viewers.setdefault(topic, Counter())[viewer] += 1
-            # A further viewer gets the last message of a latched topic by a new subscription.
-            self._unsubscribe(topic)
-            self._subscriptions[topic] = self._subscription(topic)
+        if topic not in self._channels:
+            return
+        self._viewers.setdefault(topic, Counter())[viewer] += 1
+        offer = self._offer(topic)
+        if offer.is_latched:
+            self._unsubscribe(topic)  # A new subscription brings the last message once more.
+        if topic not in self._subscriptions:
+            self._subscriptions[topic] = self._subscription(topic, offer)
 
     def unsubscribe(self, topic: str, viewer: int) -> None:
         """Note that a viewer no longer has the channel of a topic."""
@@ -79,12 +82,12 @@ class TopicChannels:
         if subscription := self._subscriptions.pop(topic, None):
             self._node.destroy_subscription(subscription)
 
-    def _subscription(self, topic: str) -> Subscription:
+    def _subscription(self, topic: str, offer: Offer) -> Subscription:
         return self._node.create_subscription(
             message_class(self._kinds[topic]),
             topic,
             partial(self._pass_on, self._channels[topic]),
-            profile(self._offer(topic), _DEPTH),
+            profile(offer, _DEPTH),
             event_callbacks=SubscriptionEventCallbacks(
                 message_lost=self._count_lost, use_default_callbacks=False
             ),
