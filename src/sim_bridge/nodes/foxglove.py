@@ -145,12 +145,14 @@ class _Viewers:
 
     def on_subscribe(self, client: Any, channel: Any) -> None:
         """A viewer wants the messages of a channel."""
-        self._call_soon(partial(self._topics.subscribe, channel.topic, client.id))
+        self._topics.subscribe(channel.topic, client.id)
+        self._call_soon(self._topics.settle)
         self._call_soon(partial(self._cars.subscribe, channel.topic))
 
     def on_unsubscribe(self, client: Any, channel: Any) -> None:
         """A viewer no longer wants the messages of a channel, or is gone."""
-        self._call_soon(partial(self._topics.unsubscribe, channel.topic, client.id))
+        self._topics.unsubscribe(channel.topic, client.id)
+        self._call_soon(self._topics.settle)
         self._call_soon(partial(self._cars.unsubscribe, channel.topic))
 
     def on_client_advertise(self, client: Any, channel: Any) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from functools import partial
 from typing import Any
@@ -32,7 +33,9 @@ class TopicChannels:
         self._server = server
         self._kinds: dict[str, str] = {}
         self._channels: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self._viewers: dict[str, Counter[int]] = {}
+        self._changed: dict[str, bool] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self.lost = 0
 
@@ -60,23 +63,35 @@ class TopicChannels:
                     self._channels[topic] = self._server.add_channel(topic, kinds[0], definition)
 
     def subscribe(self, topic: str, viewer: int) -> None:
-        """Note that a viewer has the channel of a topic now."""
-        if topic not in self._channels:
-            return
-        self._viewers.setdefault(topic, Counter())[viewer] += 1
+        """Note that a viewer has the channel of a topic now; thread-safe."""
+        with self._lock:
+            self._viewers.setdefault(topic, Counter())[viewer] += 1
+            self._changed[topic] = True
+
+    def unsubscribe(self, topic: str, viewer: int) -> None:
+        """Note that a viewer no longer has the channel of a topic; thread-safe."""
+        with self._lock:
+            self._viewers.setdefault(topic, Counter())[viewer] -= 1
+            self._viewers[topic] = +self._viewers[topic]
+            self._changed.setdefault(topic, False)
+
+    def settle(self) -> None:
+        """Subscribe to the topics that viewers want now, and to no others."""
+        with self._lock:
+            changed, self._changed = self._changed, {}
+            wanted = {topic for topic, viewers in self._viewers.items() if viewers}
+        for topic, has_new_viewer in changed.items():
+            if topic not in wanted:
+                self._unsubscribe(topic)
+            elif topic in self._channels:
+                self._subscribe(topic, has_new_viewer=has_new_viewer)
+
+    def _subscribe(self, topic: str, *, has_new_viewer: bool) -> None:
         offer = self._offer(topic)
-        if offer.is_latched:
+        if offer.is_latched and has_new_viewer:
             self._unsubscribe(topic)  # A new subscription brings the last message once more.
         if topic not in self._subscriptions:
             self._subscriptions[topic] = self._subscription(topic, offer)
-
-    def unsubscribe(self, topic: str, viewer: int) -> None:
-        """Note that a viewer no longer has the channel of a topic."""
-        viewers = self._viewers.get(topic, Counter())
-        viewers[viewer] -= 1
-        if not +viewers:
-            self._viewers.pop(topic, None)
-            self._unsubscribe(topic)
 
     def _unsubscribe(self, topic: str) -> None:
         if subscription := self._subscriptions.pop(topic, None):
