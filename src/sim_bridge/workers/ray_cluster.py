@@ -42,7 +42,8 @@ def on_ray(
             except ray.exceptions.WorkerCrashedError:
                 outcome = LOST
             except ray.exceptions.RayError as error:
-                outcome = Failure(f'{type(error).__name__}: {str(error).strip().splitlines()[0]}')
+                # The lines before the last one are a traceback.
+                outcome = Failure(str(error).strip().splitlines()[-1])
             yield index, outcome
     finally:
         ray.shutdown()

@@ -215,6 +215,7 @@ function showLimit() {
 function start() {
   isOn = true;
   element('control').hidden = false;
+  document.body.classList.add('controls');
   inputs = new Inputs(element('pad'));
   element('hold').onclick = () => request('hold', { held: !held });
   element('reset').onclick = () => request('reset', {});
