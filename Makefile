@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(PIP) install --no-compile --require-hashes
 
 .PHONY: docs drive test test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
-  soak fleet worlds lock clean help
+  soak fleet worlds scale lock clean help
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs, with meas
 	@$(BIN)/python -m pytest -m '' -rP \
 	  test/integration/test_faults.py test/integration/test_hardening.py test/integration/test_graph.py \
 	  test/integration/test_hold.py test/integration/test_controls.py test/integration/test_time.py \
-	  test/integration/test_page_drive.py $(ARGS)
+	  test/integration/test_page_drive.py test/integration/test_foxglove.py $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 	@$(WITH_HELPERS) -m helpers.fuzz_wire --inputs $(or $(N),100000) $(ARGS)
@@ -64,6 +64,9 @@ bench-gym: $(DEV_READY) ## Measure steps/s of the Gymnasium environment on each 
 
 fleet: $(DEV_READY) ## Drive 1, 2, 4, 8 and 16 cars at once and print the table. Options: ARGS="--seconds 30"
 	@$(WITH_HELPERS) benchmarks/fleet.py $(ARGS)
+
+scale: $(DEV_READY) ## Tracks driven per second by 1 worker and by 2. Options: ARGS="--ray"
+	@$(WITH_HELPERS) benchmarks/scale.py $(ARGS)
 
 laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the table
 	@$(BIN)/python benchmarks/laps.py $(ARGS)

@@ -67,6 +67,8 @@ setup(
         'lerobot': ['pyarrow>=15'],
         # To show recordings and drives in Rerun.
         'rerun': ['rerun-sdk>=0.23'],
+        # For --ray: to share work by the machines of a cluster.
+        'scale': ['ray>=2.60'],
         'test': [
             'foxglove-sdk>=0.30',
             'gymnasium>=1.0',
@@ -80,8 +82,6 @@ setup(
             'selenium',
             'websocket-client',
         ],
-        # For --ray: to share work by the machines of a cluster.
-        'scale': ['ray>=2.60'],
         'docs': ['mkdocs'],
     },
     zip_safe=False,

@@ -7,7 +7,6 @@ import argparse
 from pathlib import Path
 
 from sim_bridge.errors import UsageError
-from sim_bridge.recording.frame_folder import check_empty
 
 
 def add_recording(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +33,9 @@ def check_recording(args: argparse.Namespace) -> None:
             raise UsageError(f'either {args.frames} or --record {args.record} can be recorded')
         if args.cars > 1:
             raise UsageError(f'{args.frames}: frames of one car are recorded; use --record')
+        # Here, because the libraries that read bags take longer to import than all others.
+        from sim_bridge.recording.frame_folder import check_empty
+
         check_empty(args.frames)
 
 

@@ -11,6 +11,7 @@ import math
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim_bridge.cli import evaluate_monitor
 from sim_bridge.cli.arguments import (
@@ -29,7 +30,9 @@ from sim_bridge.cli.arguments import (
     workers_of,
 )
 from sim_bridge.cli.output import write_json
-from sim_bridge.evaluation.evaluator import Network, Trial
+
+if TYPE_CHECKING:
+    from sim_bridge.evaluation.evaluator import Network, Trial
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.driver_topics import CallSoon, DriverTopics, JoyLayout
 from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
+from sim_bridge.nodes.raw_image import raw_image
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.nodes.state_topics import StateTopics
 from sim_bridge.protocol.types import Telemetry
@@ -151,7 +152,7 @@ class CarInterface:
             size = jpeg_size(jpeg)
             self._info.publish(conversions.camera_info(head, *size, self._vertical_fov_rad))
         if self._raw.get_subscription_count():
-            self._raw.publish(conversions.raw_image(head, decode_jpeg(jpeg)))
+            self._raw.publish(raw_image(head, decode_jpeg(jpeg)))
 
     def _moment(self, now_s: float, frame: Telemetry) -> Moment:
         """Return the values for the plots of the page."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversions between values and ROS messages."""
+"""Conversions between values and ROS messages, without OpenCV; see also `raw_image`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import Quaternion, TwistStamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from std_msgs.msg import Float32, Header
 
 from steering_net.vehicle import Pose
@@ -28,7 +27,6 @@ FOXGLOVE_STATUS = 'sim_bridge: foxglove'
 _UNMEASURED = 1e6
 """Variance of a value that is not measured, m^2 or rad^2."""
 _NANOSECONDS = 1_000_000_000
-_cv_bridge = CvBridge()
 
 
 def time_message(stamp_ns: int) -> Time:
@@ -97,13 +95,6 @@ def compressed_image(head: Header, jpeg: bytes) -> CompressedImage:
     return CompressedImage(
         header=head, format='rgb8; jpeg compressed bgr8', data=array.array('B', jpeg)
     )
-
-
-def raw_image(head: Header, rgb: npt.NDArray[np.uint8]) -> Image:
-    """Return an rgb8 image from uint8 (height, width, 3), RGB."""
-    message = _cv_bridge.cv2_to_imgmsg(rgb, encoding='rgb8')
-    message.header = head
-    return message
 
 
 def camera_info(head: Header, width: int, height: int, vertical_fov_rad: float) -> CameraInfo:

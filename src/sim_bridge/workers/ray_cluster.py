@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from sim_bridge.workers.attempt import (
     Result,
     attempt_on_one_thread,
 )
+
+_PATIENCE_S = 5.0
 
 
 def on_ray(
@@ -39,7 +42,8 @@ def on_ray(
             except ray.exceptions.WorkerCrashedError:
                 outcome = LOST
             except ray.exceptions.RayError as error:
-                outcome = Failure(f'{type(error).__name__}: {str(error).strip().splitlines()[0]}')
+                # The lines before the last one are a traceback.
+                outcome = Failure(str(error).strip().splitlines()[-1])
             yield index, outcome
     finally:
         ray.shutdown()
@@ -51,9 +55,23 @@ def _connected(address: str) -> Any:
         import ray
     except ImportError as error:
         raise UsageError("--ray needs Ray; install it: pip install 'sim_bridge[scale]'") from error
+    _check_reachable(address)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UsageError(f'--ray: there is no Ray cluster at {address}: {reason}') from error
+        raise UsageError(f'--ray: {address} is no Ray cluster: {reason}') from error
     return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Raise UsageError if nothing listens at HOST:PORT, because Ray itself tries for minutes."""
+    host, colon, port = address.removeprefix('ray://').rpartition(':')
+    if not (colon and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host, int(port)), _PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f'--ray: there is no Ray cluster at {address}: {error}; start one: ray start --head'
+        ) from error

@@ -12,6 +12,7 @@ from sensor_msgs.msg import JointState
 
 from helpers.ros import started_rclpy
 from sim_bridge.nodes import bridge, conversions, throttle
+from sim_bridge.nodes.raw_image import raw_image
 from steering_net.ros.parameters import Parameter, ParameterError, declare
 
 STAMP = 1_700_000_000_123_456_789
@@ -47,7 +48,7 @@ def test_compressed_image_holds_the_bytes_untouched():
 
 def test_raw_image_is_rgb8():
     rgb = np.random.default_rng(0).integers(0, 256, (160, 320, 3), np.uint8)
-    message = conversions.raw_image(conversions.header(STAMP, 'f'), rgb)
+    message = raw_image(conversions.header(STAMP, 'f'), rgb)
     assert (message.height, message.width, message.step) == (160, 320, 960)
     assert message.encoding == 'rgb8'
     assert bytes(message.data) == rgb.tobytes()
