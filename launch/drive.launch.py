@@ -10,6 +10,7 @@ node rejects its parameters or the simulator fails. Arguments are checked before
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -103,6 +104,9 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument('host', default_value='', description='address to listen on'),
     DeclareLaunchArgument('port', default_value='', description='TCP port to listen on'),
+    DeclareLaunchArgument(
+        'control', default_value='', description='true: the page can drive, hold, reset and record'
+    ),
     DeclareLaunchArgument('model', default_value='', description='network file, or `default`'),
     DeclareLaunchArgument('profile', default_value='', description='preprocessing of the network'),
     DeclareLaunchArgument(
@@ -146,10 +150,15 @@ ARGUMENTS = [
 ]
 
 
-def given(context: LaunchContext, **kinds: type) -> list[dict]:
+def given(context: LaunchContext, **kinds: Callable[[str], object]) -> list[dict]:
     """Return the launch arguments that are not empty as parameters, converted to their types."""
     values = {name: context.launch_configurations[name] for name in kinds}
     return [{name: kinds[name](text)} for name, text in values.items() if text]
+
+
+def is_true(text: str) -> bool:
+    """Return the value of an argument that is true or false."""
+    return text.strip().lower() in ('true', '1')
 
 
 def check(context: LaunchContext) -> None:
@@ -196,7 +205,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             executable='guarded-bridge',
             name='bridge',
             exec_name='bridge',
-            parameters=[file, *cars, *given(context, host=str, port=int)],
+            parameters=[file, *cars, *given(context, host=str, port=int, control=is_true)],
             **revived,
         ),
         Node(

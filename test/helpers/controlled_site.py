@@ -88,10 +88,10 @@ class ControlledSite:
         self.url = f'http://127.0.0.1:{self.server.port}'
 
     def request(self, action, body=None, *, method='POST', **headers):
-        """Return status and text of the answer to a request of a page."""
+        """Return status and text of the answer to a request of a page; a text is sent as it is."""
         connection = http.client.HTTPConnection('127.0.0.1', self.server.port, timeout=5.0)
         values = {'Content-Type': 'application/json', **headers}
-        text = None if body is None else json.dumps(body)
+        text = body if body is None or isinstance(body, str) else json.dumps(body)
         connection.request(method, f'/control/{action}', text, values)
         reply = connection.getresponse()
         answer = reply.status, reply.read().decode()

@@ -138,7 +138,7 @@ def write_ros1(folder):
 
 
 def every(step, recording):
-    """A recording of every so-manieth frame of another one."""
+    """A recording of each `step`-th frame of another one."""
     series = ('times_s', 'steering_rad', 'target_rad', 'speed_mps', 'frame_names')
     kept = {name: getattr(recording, name)[::step] for name in series}
     return replace(recording, load=lambda index: recording.load(step * index), **kept)

@@ -153,6 +153,8 @@ _CHECKS: dict[str, Check] = {
     'camera': _parsed(_camera),
     'rate': _positive,
     'threshold': _real(0.0, float('inf'), 'rad'),
-    **dict.fromkeys(('record', 'rviz', 'annotate', 'odometry', 'foxglove', 'check'), _truth),
+    **dict.fromkeys(
+        ('record', 'rviz', 'annotate', 'odometry', 'foxglove', 'control', 'check'), _truth
+    ),
 }
-_OPTIONAL = {'port', 'speed_limit', 'model', 'namespace', 'profile', 'camera'}
+_OPTIONAL = {'control', 'port', 'speed_limit', 'model', 'namespace', 'profile', 'camera'}

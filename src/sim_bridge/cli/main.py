@@ -52,6 +52,7 @@ VERBS = {
     ),
     'data': ('sim_bridge.cli.data', 'Show what training data holds, with pictures.'),
     'train': ('sim_bridge.cli.train', 'Train a network.'),
+    'improve': ('sim_bridge.cli.improve', 'Let a network learn from its own mistakes, in rounds.'),
     'mutate': ('sim_bridge.cli.mutate', 'Write faulty copies of a network, to test the monitor.'),
     'evaluate': ('sim_bridge.cli.evaluate', 'Measure how well a network steers.'),
     'record': ('sim_bridge.cli.record', 'Record topics to a bag (MCAP).'),

@@ -5,7 +5,9 @@ import argparse
 import math
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sim_bridge.cli.arguments import (
     add_recorded_with,
@@ -17,6 +19,9 @@ from sim_bridge.cli.arguments import (
     workers_of,
 )
 from sim_bridge.errors import UsageError
+
+if TYPE_CHECKING:
+    from steering_net.data.recording import Recording
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +58,16 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar='BAG',
         help='as --log; a bag frame is labelled with the command of its stamp; may be repeated',
+    )
+    add(
+        '--corrections',
+        type=int,
+        nargs='?',
+        const=4,
+        default=1,
+        metavar='N',
+        help='train N times (4 if not given) on each frame of a bag that a person drove in place '
+        'of the network, and not on the second before, in which the network erred',
     )
     add(
         '--label-log',
@@ -260,6 +275,7 @@ def run(args: argparse.Namespace) -> int:
         check_range('--samples-per-track', args.samples_per_track, 1)
         check_range('--samples-per-round', args.samples_per_round, 1)
         check_range('--rounds', args.rounds, 0)
+        check_range('--corrections', args.corrections, 1, 100)
         if args.rounds and not args.tracks:
             raise UsageError('--rounds needs --tracks: the network drives there')
         check_output_folder('--out', args.out)
@@ -315,8 +331,14 @@ def run(args: argparse.Namespace) -> int:
             for path in args.log_as_steered
         ]
         bags = [
-            open_recording(path, args.recorded_with, car=args.car) for path in data if is_bag(path)
+            open_recording(path, args.recorded_with, car=args.car, corrections=args.corrections)
+            for path in data
+            if is_bag(path)
         ]
+        if args.corrections > 1 and not bags:
+            raise UsageError('--corrections needs a bag: in it a person took the wheel')
+        for line in _corrections(bags):
+            print(line)
         tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)
         recorded = recorded_for(config, logs, bags)
         trained = train_in_rounds(config, recorded, tracks, args.note, workers)
@@ -327,6 +349,18 @@ def run(args: argparse.Namespace) -> int:
     print(f'recorded {_shown(trained.recorded_rmse_rad)}', end=', ')
     print(f'rendered {_shown(trained.rendered_rmse_rad)}')
     return 0
+
+
+def _corrections(bags: 'list[Recording]') -> Iterator[str]:
+    """Yield one line about the corrections in each bag, for bags read with corrections."""
+    for bag in bags:
+        times = bag.times_to_train
+        if times is not None:
+            corrected, mistakes = int((times > 1).sum()), int((times == 0).sum())
+            yield (
+                f'{bag.name}: a person corrected {corrected} of {len(bag)} frames; {mistakes} '
+                'frames before that are left out'
+            )
 
 
 def _shown(rmse_rad: float) -> str:

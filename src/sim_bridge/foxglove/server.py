@@ -42,11 +42,11 @@ class FoxgloveServer:
         self._context: Any = None
         self._server: Any = None
 
-    def start(self, listener: object) -> None:
+    def start(self, listener: object, *, can_control: bool) -> None:
         """Accept viewers; `listener` is a ServerListener of foxglove-sdk.
 
-        Its methods are called on threads of foxglove-sdk. Raises UsageError if that is not
-        installed.
+        Its methods are called on threads of foxglove-sdk. can_control: whether viewers may publish
+        and call services. Raises UsageError if foxglove-sdk is not installed.
         """
         self._sdk = foxglove_sdk()
         # It calls every viewer that leaves without a closing handshake an error.
@@ -54,11 +54,12 @@ class FoxgloveServer:
         self._context = self._sdk.Context()
         address = _unguessable_address()
         offered = self._sdk.Capability
+        control = [offered.ClientPublish, offered.Services] if can_control else []
         self._server = self._sdk.start_server(
             name=self._name,
             host=address,
             port=0,
-            capabilities=[offered.ClientPublish, offered.Parameters, offered.Services],
+            capabilities=[offered.Parameters, *control],
             server_listener=listener,
             supported_encodings=[ENCODING],
             context=self._context,

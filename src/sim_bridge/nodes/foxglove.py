@@ -28,9 +28,15 @@ from steering_net.ros.timers import steady_timer
 
 PARAMETERS = (
     Parameter(
-        'host', '127.0.0.1', 'Address to listen on. If it is not loopback, any machine can drive.'
+        'host', '127.0.0.1', 'Address to listen on. If it is not loopback, any machine can watch.'
     ),
     Parameter('port', DEFAULT_PORT, 'TCP port that Foxglove connects to; 0: any.', 0, 65535),
+    Parameter(
+        'control',
+        'local',
+        'When viewers may hold, publish and set parameters; local: if host is loopback.',
+        choices=('local', 'always', 'never'),
+    ),
     Parameter(
         'allowed_hosts', '', 'Names of further pages that may connect, such as a.lan,b.lan.'
     ),
@@ -50,23 +56,27 @@ class FoxgloveNode(Node):
         self._server = FoxgloveServer(
             self._host, values['port'], values['allowed_hosts'].split(','), 'sim_bridge'
         )
+        is_local = self._server.relay.is_local
+        self._can_control = values['control'] == 'always' or (
+            values['control'] == 'local' and is_local
+        )
         self._channels = TopicChannels(self, self._server)
         self._cars = CarChannels(self, self._server)
         self._viewer_topics = ViewerTopics(self, self._server)
         self._service_calls = ServiceCalls(self, self._server)
-        self._graph_parameters = GraphParameters(self, self._server)
+        self._graph_parameters = GraphParameters(self, self._server, can_set=self._can_control)
         publish_health(self, conversions.FOXGLOVE_STATUS, self._health)
 
     def start(self) -> None:
         """Accept viewers. Raises UsageError without foxglove-sdk."""
-        self._server.start(
-            _Viewers(self._channels, self._cars, self._viewer_topics, self._graph_parameters)
-        )
+        viewers = _Viewers(self._channels, self._cars, self._viewer_topics, self._graph_parameters)
+        self._server.start(viewers, can_control=self._can_control)
         steady_timer(self, _UPDATE_S, self._update)
         self.get_logger().info(f'listening on {self._host}:{self.port}')
         if not self._server.relay.is_local:
+            can = 'watch and drive' if self._can_control else 'watch'
             self.get_logger().warning(
-                f'host {self._host}: all machines on the network can watch and drive; '
+                f'host {self._host}: all machines on the network can {can}; '
                 'host 127.0.0.1 keeps them out'
             )
 
@@ -79,7 +89,8 @@ class FoxgloveNode(Node):
         """Offer what is new in the graph."""
         self._channels.update()
         self._cars.update()
-        self._service_calls.update()
+        if self._can_control:
+            self._service_calls.update()
         self._graph_parameters.update()
 
     def _health(self) -> Health:

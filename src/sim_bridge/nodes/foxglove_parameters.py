@@ -29,9 +29,11 @@ class GraphParameters:
     `get` and `set` are called on threads of foxglove-sdk, all else on the executor's thread.
     """
 
-    def __init__(self, node: Node, server: FoxgloveServer) -> None:
+    def __init__(self, node: Node, server: FoxgloveServer, *, can_set: bool) -> None:
+        """can_set: whether viewers may set parameters."""
         self._node = node
         self._server = server
+        self._can_set = can_set
         self._nodes: dict[str, _RemoteNode] = {}
         self._values: dict[str, ParameterMessage] = {}
         node.create_subscription(
@@ -81,8 +83,10 @@ class GraphParameters:
     def _message(self, node: str, name: str, value: Any) -> ParameterMessage:
         """Return the message that sets a parameter to a value, in the type that it has.
 
-        Raises LookupError for an unknown parameter, and TypeError or ValueError for a bad value.
+        Raises LookupError for an unknown parameter, TypeError or ValueError if it cannot be set.
         """
+        if not self._can_set:
+            raise ValueError('the parameter control of the foxglove node forbids it')
         known = self._values.get(node + _SEPARATOR + name)
         if known is None or node not in self._nodes:
             raise LookupError('there is no such parameter')

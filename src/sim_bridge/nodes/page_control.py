@@ -59,7 +59,7 @@ class PageControl:
         self.clock = clock
         networks = PageNetworks(node, values['networks'], sleep=sleep, clock=clock)
         folder = Path(values['recordings']).expanduser()
-        self._recorder = PageRecorder(folder, values['cars'], clock)
+        self._recorder = PageRecorder(folder, values['cars'], clock, node.get_namespace())
         self.drive = DriveControls(
             networks=networks.names,
             choose_network=networks.choose,
@@ -69,13 +69,13 @@ class PageControl:
         self._host = values['host']
 
     def show_address(self, port: int) -> None:
-        """Print the address by which pages of other machines get the token, if they need one.
+        """Print the address of the page, with the token that it needs, if any.
 
         It is printed and not logged, because log messages are a topic, which bags may have.
         """
-        if self.access.token:
-            address = f'http://{_reachable(self._host)}:{port}/#token={self.access.token}'
-            print(f'to control the drive, open {address}', file=sys.stderr, flush=True)
+        token = f'#token={self.access.token}' if self.access.token else ''
+        address = f'http://{_reachable(self._host)}:{port}/{token}'
+        print(f'to control the drive, open {address}', file=sys.stderr, flush=True)
 
     def status(self) -> dict[str, Any]:
         """Whether pages need a token, and the newest recording of a page, for /state.json."""

@@ -24,10 +24,17 @@ class PageRecorder:
     for each frame while a person drives (`driver/command`) among them.
     """
 
-    def __init__(self, folder: Path, cars: int, clock: Callable[[], float]) -> None:
-        """Record the topics of `cars` cars into `folder`, which is created when it is needed."""
+    def __init__(
+        self, folder: Path, cars: int, clock: Callable[[], float], namespace: str = '/'
+    ) -> None:
+        """Record the topics of `cars` cars into `folder`, which is created when it is needed.
+
+        `namespace` is that of the bridge.
+        """
         self._folder = folder
-        self._cars = cars
+        self._options = ['--cars', str(cars)]
+        if namespace != '/':
+            self._options += ['--namespace', namespace]
         self._clock = clock
         self._process: ManagedProcess | None = None
         self._bag = folder
@@ -53,7 +60,7 @@ class PageRecorder:
             raise RefusedError(f'{self._folder} cannot be made: {error.strerror}') from error
         self._process = ManagedProcess(
             'recorder',
-            ['record', str(self._bag), '--cars', str(self._cars)],
+            ['record', str(self._bag), *self._options],
             pipe_output=True,
             environment=os.environ,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sim_bridge.recording.bag import Bag
+from sim_bridge.recording.corrections import times_to_train
 from sim_bridge.recording.export import frames
 from sim_bridge.recording.log_bag import LogBag
 from sim_bridge.recording.storage import BagError, is_bag
@@ -27,18 +28,23 @@ _QUALITY = 92
 
 
 def open_recording(
-    path: Path, recorded_with: str = '', steering_unit: str = '', car: int | str = 0
+    path: Path,
+    recorded_with: str = '',
+    steering_unit: str = '',
+    car: int | str = 0,
+    corrections: int = 1,
 ) -> Recording:
     """Open a bag, a log, or a folder with IMG/ and a log.
 
     `recorded_with` is the camera of its frames, in the notation of `find_camera`; see
     `know_camera` for an empty one. `steering_unit` is the unit of a log, as `read_log` takes it.
-    `car` is the number or the namespace of the car of a bag with several; 0: the only one. Raises
-    LogError or BagError if there is no recording.
+    `car` is the number or the namespace of the car of a bag with several; 0: the only one.
+    `corrections` is how often to train on a frame of a bag that a person drove in place of the
+    network. Raises LogError or BagError if there is no recording.
     """
     if is_bag(path):
         reason = 'as given' if recorded_with else 'because it is a bag'
-        recording = read_bag(path, recorded_with or AUTONOMOUS, car)
+        recording = read_bag(path, recorded_with or AUTONOMOUS, car, corrections)
         return replace(recording, camera_reason=reason)
     return know_camera(read_folder(path, steering_unit=steering_unit), recorded_with)
 
@@ -88,7 +94,9 @@ def turned_down(recording: Recording, angle_rad: float) -> Recording:
     return replace(recording, load=load)
 
 
-def read_bag(path: Path, camera: str = AUTONOMOUS, car: int | str = 0) -> Recording:
+def read_bag(
+    path: Path, camera: str = AUTONOMOUS, car: int | str = 0, corrections: int = 1
+) -> Recording:
     """Read the frames of a bag, each with the command that carries its stamp.
 
     While a person or planner drove, it is the command that was sent, not that of the network. Its
@@ -96,7 +104,7 @@ def read_bag(path: Path, camera: str = AUTONOMOUS, car: int | str = 0) -> Record
     is one of manual driving: the steering is the wheels' angle at each frame, and the target is
     such a mean too. Frames without steering are left out with a warning. The JPEG bytes are kept
     in memory, about 10 kB per frame. `camera` took the frames. `car` is the car, as
-    `open_recording` takes it.
+    `open_recording` takes it. With `corrections` above 1 see `times_to_train`.
     """
     bag = Bag(path, car)
     found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
@@ -116,6 +124,10 @@ def read_bag(path: Path, camera: str = AUTONOMOUS, car: int | str = 0) -> Record
     steering_rad = np.array([rad for _, rad in steered], np.float64)
     is_steered_by_hand = [frame.is_by_person or not is_commanded for frame, _ in steered]
     jpegs = [frame.jpeg for frame, _ in steered]
+    times = None
+    if corrections > 1:
+        is_by_person = np.array([frame.is_by_person for frame, _ in steered])
+        times = times_to_train(times_s, is_by_person, corrections)
     return Recording(
         name=str(path),
         times_s=times_s,
@@ -125,6 +137,7 @@ def read_bag(path: Path, camera: str = AUTONOMOUS, car: int | str = 0) -> Record
         frame_names=[str(frame.stamp_ns) for frame, _ in steered],
         load=jpegs.__getitem__,
         camera=camera,
+        times_to_train=times,
     )
 
 

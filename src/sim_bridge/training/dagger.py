@@ -7,9 +7,10 @@ Online Learning, 2011. The expert is that of the embedded simulator, so its labe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from pathlib import Path
 
 import numpy as np
 
@@ -54,6 +55,7 @@ def train_in_rounds(
     tracks: Tracks,
     notes: Sequence[str] = (),
     workers: Workers = ONE_PROCESS,
+    on_network: Callable[[Path], None] = lambda _: None,
 ) -> Trained:
     """Train on recorded frames and tracks; write the last network, and those of earlier rounds.
 
@@ -61,8 +63,9 @@ def train_in_rounds(
     track, which adds frames, and the training goes on from that network. Networks of earlier
     rounds are written to `round-0`, `round-1` and so on in the folder `config.out`. The order of
     the tracks is random, because the last tenth of them validates. `config.resume` keeps the
-    networks of earlier rounds that are finished. The workers share the tracks to render. Raises
-    WorkError if a track cannot be rendered.
+    networks of earlier rounds that are finished. The workers share the tracks to render.
+    `on_network` gets the file of each network, the last one too. Raises WorkError if a track
+    cannot be rendered.
     """
     notes = [*notes, *_note(tracks)]
     order = np.random.default_rng(config.seed).permutation(len(tracks.names))
@@ -79,13 +82,16 @@ def train_in_rounds(
         if number > finished:
             train_on(stage, recorded, pool, notes)
         model = stage.model_path
+        on_network(model)
         count = len(tracks.names) * tracks.driven_frames
         network = pack(load_predictor(model, camera=AUTONOMOUS))
         driven = Driven(network, number, tracks.driven_frames, config.seed, config.camera)
         frames = rendered_for(config, rendered(driven, tracks.names, workers), count)
         pool = Frames.joined([pool, frames])
         stages[number] = replace(stages[number], start_from=(model,))
-    return train_on(stages[-1], recorded, pool, notes)
+    trained = train_on(stages[-1], recorded, pool, notes)
+    on_network(trained.model_path)
+    return trained
 
 
 def _is_finished(stage: TrainConfig) -> bool:

@@ -75,7 +75,8 @@ class Access:
 
     def refusal(self, given: str) -> str:
         """Return why a request with this token is refused; '' if it is allowed."""
-        is_right = hmac.compare_digest(given.encode(), self.token.encode())
+        given_bytes = given.encode(errors='backslashreplace')
+        is_right = hmac.compare_digest(given_bytes, self.token.encode())
         return '' if is_right or not self.token else WRONG_TOKEN
 
 
@@ -163,7 +164,10 @@ def add_control(
 
 def _field(name: str, kind: type | tuple[type, ...], allowed: str) -> Any:
     """Return a field of the request's JSON object. Raises FieldError for another type."""
-    body = request.get_json(silent=True)
+    try:
+        body = request.get_json(silent=True)
+    except RecursionError:
+        body = None
     value = body.get(name) if isinstance(body, dict) else None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise FieldError(f'{name} is {json.dumps(value)}; it must be {allowed}')

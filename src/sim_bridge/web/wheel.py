@@ -109,7 +109,7 @@ def _axis(message: dict[str, Any], name: str) -> float:
 def _read(message: str | bytes) -> dict[str, Any]:
     try:
         value = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise MessageError('a message is no JSON object')

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steering_net.data.driving_log import (
     Log,
@@ -37,7 +38,8 @@ class Recording:
     `target_rad` is the steering that a network should output: the recorded steering where it is
     smooth, its centred one-second mean where it came from a keyboard. `load(i)` returns frame i's
     JPEG bytes or raises ImageError. `camera` is the camera of the frames, as `find_camera` takes
-    it, and `camera_reason` tells people how it is known.
+    it, and `camera_reason` tells people how it is known. `times_to_train` is how often a training
+    uses each frame, int (n,); None means once.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Recording:
     load: Callable[[int], bytes]
     camera: str = TRAINING
     camera_reason: str = ''
+    times_to_train: NDArray[np.int64] | None = None
     _notice: SizeNotice = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

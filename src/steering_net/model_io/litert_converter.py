@@ -7,6 +7,8 @@ reads files of unknown origin.
 """
 
 import argparse
+import contextlib
+import io
 import os
 import sys
 import tempfile
@@ -174,7 +176,9 @@ def _to_litert(model: Any, shape: tuple[int, int, int], name: str) -> bytes:
     frame = keras.Input(batch_shape=(1, *shape))
     try:
         single = keras.Model(frame, model(frame))
-        return bytes(tf.lite.TFLiteConverter.from_keras_model(single).convert())
+        # Keras prints the signature of the network on stdout, between the lines of the command.
+        with contextlib.redirect_stdout(io.StringIO()):
+            return bytes(tf.lite.TFLiteConverter.from_keras_model(single).convert())
     except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError(f'{name} cannot be converted: {one_line(error)}') from error
 

@@ -262,11 +262,16 @@ def _of_log(
 
 
 def _of_recording(recording: Recording, labels: Series, thinning: _Thinning) -> Iterator[_Wanted]:
+    times = recording.times_to_train
     for index, label in enumerate(labels.tolist()):
         held_out = is_held_out(index)
-        if thinning.keeps(label, held_out):
-            load = functools.partial(recording.frame, index)
-            yield _Wanted(recording.frame_names[index], load, recording.camera, label, held_out)
+        wanted = 1 if times is None else int(times[index])
+        # A frame validates once at most, because it would count more than others otherwise.
+        for _ in range(min(wanted, 1) if held_out else wanted):
+            if thinning.keeps(label, held_out):
+                load = functools.partial(recording.frame, index)
+                name = recording.frame_names[index]
+                yield _Wanted(name, load, recording.camera, label, held_out)
 
 
 def is_held_out(index: int) -> bool:

@@ -39,6 +39,17 @@ def test_the_camera_looks_down_by_the_pitch_of_the_description():
     assert (rest.parent, rest.child) == (BASE_FRAME, CAMERA_FRAME)
 
 
+def test_roll_pitch_and_yaw_are_about_fixed_axes_in_this_order():
+    urdf = """<robot name="r"><joint name="j" type="fixed"><parent link="a"/><child link="b"/>
+      <origin rpy="0.5 -0.7 1.1"/></joint></robot>"""
+    (joint,) = joints_of(urdf)
+    (sr, sp, sy), (cr, cp, cy) = np.sin([0.5, -0.7, 1.1]), np.cos([0.5, -0.7, 1.1])
+    roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    assert matrix(joint.rest.rotation) == pytest.approx(yaw @ pitch @ roll)
+
+
 @pytest.mark.parametrize('angle_rad', [-0.4, 0.0, 0.3])
 def test_a_steered_wheel_turns_to_the_left_for_a_positive_angle(angle_rad):
     turned = JOINTS['front_left_steering'].at(angle_rad)

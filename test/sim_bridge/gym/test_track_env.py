@@ -64,11 +64,10 @@ def test_same_seed_gives_the_same_run_whatever_was_before():
     assert run(other, 7) == first
 
 
-def test_world_is_that_of_the_closed_loop(monkeypatch):
-    monkeypatch.setattr(closed_loop, '_LONGEST_DRIVE_S', 3.99)
+def test_world_is_that_of_the_closed_loop():
     actions = 0.2 * np.sin(np.arange(240, dtype=np.float32) / 20)
     angles = iter(MAX_STEERING_RAD * actions.astype(np.float64))
-    driven = closed_loop.drive(3, 1, 8.0, lambda jpeg: next(angles))
+    driven = closed_loop.drive(3, 1, 8.0, lambda jpeg: next(angles), longest_s=3.99)
     env = make(tracks=3, hz=60.0, speed_limit_mps=8.0, random_start=False)
     env.reset(seed=0)
     path = []

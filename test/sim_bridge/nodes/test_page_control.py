@@ -3,6 +3,7 @@
 
 import http.client
 import json
+import re
 import threading
 import time
 
@@ -19,7 +20,7 @@ from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
 from sim_bridge.nodes import page_networks, standby
 from sim_bridge.nodes.bridge import BridgeNode
-from sim_bridge.nodes.page_control import command_of
+from sim_bridge.nodes.page_control import PageControl, command_of
 from sim_bridge.nodes.page_recorder import PageRecorder
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.recording.bag import Bag
@@ -51,6 +52,25 @@ def test_token_is_that_of_the_environment_or_stays_the_same(monkeypatch):
     made = standby.control_token()
     assert len(made) >= 20
     assert standby.control_token() == made
+
+
+@pytest.mark.parametrize(
+    ('values', 'shown'),
+    [
+        ({'host': '127.0.0.1'}, r'http://127\.0\.0\.1:4567/'),
+        ({'host': '10.1.2.3'}, r'http://10\.1\.2\.3:4567/#token=chosen'),
+        ({'host': '0.0.0.0'}, r'http://[a-z0-9.-]+:4567/#token=chosen'),
+        ({'host': 'localhost', 'allowed_hosts': 'a.lan'}, r'http://localhost:4567/#token=chosen'),
+    ],
+)
+def test_address_is_shown_with_a_token_where_others_reach_the_page(
+    ros_node, monkeypatch, capsys, values, shown
+):
+    monkeypatch.setenv(standby.TOKEN_VARIABLE, 'chosen')
+    defaults = {'allowed_hosts': '', 'cars': 1, 'networks': '', 'recordings': 'recordings'}
+    PageControl(ros_node, defaults | values, time.monotonic).show_address(4567)
+    line = capsys.readouterr().err
+    assert re.fullmatch(f'to control the drive, open {shown}\n', line)
 
 
 @pytest.mark.parametrize('name', ['../lap', 'a/b', '.hidden', '-x', 'x' * 65, 'a\n', 'ä'])
@@ -88,12 +108,12 @@ class Steering(Node):
 
 
 class Drive:
-    """A bridge with control, a simulator without a world, and a node that listens."""
+    """A bridge with control in a namespace, a simulator without a world, and a listening node."""
 
     def __init__(self, folder):
         words = {'port': 0, 'control': 'true', 'recordings': folder / 'bags', 'networks': folder}
         arguments = [word for pair in words.items() for word in ('-p', '{}:={}'.format(*pair))]
-        self.ros = started_rclpy(*arguments)
+        self.ros = started_rclpy('-r', '__ns:=/ego', *arguments)
         self.ros.__enter__()
         self.bridge, self.steering = BridgeNode(), Steering()
         self.limits, self.drivers = [], []

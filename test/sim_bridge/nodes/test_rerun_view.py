@@ -26,7 +26,7 @@ def frame(stamp_ns):
 
 
 def command(stamp_ns, steering_rad):
-    return JointState(header=header(stamp_ns, ''), position=[steering_rad])
+    return JointState(header=header(stamp_ns, ''), name=['steering'], position=[steering_rad])
 
 
 @pytest.mark.parametrize('prefix', ['', 'car_2/'])

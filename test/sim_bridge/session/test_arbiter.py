@@ -122,6 +122,25 @@ def test_joystick_comes_before_a_topic_and_its_button_gives_the_car_back():
     assert drive.drivers == [Driver.TWIST, Driver.JOYSTICK, Driver.TWIST]
 
 
+def test_page_comes_after_the_joystick_and_before_a_topic():
+    drive = Drive()
+
+    def all_three():
+        drive.say(Driver.TWIST, Motion(5.0, steering_rad=0.1))
+        drive.say(Driver.PAGE, Pedals(0.2, 0.4))
+        drive.say(Driver.JOYSTICK, Pedals(-0.3, 0.6))
+
+    drive.frames(5, all_three)
+    assert drive.sent == (-0.3, 0.6)
+    drive.session.let_go(drive.now, Driver.JOYSTICK)
+    drive.frames(2)
+    assert drive.sent == (0.2, 0.4)
+    drive.session.let_go(drive.now, Driver.PAGE)
+    drive.frames(2)
+    assert drive.sent[0] == 0.1
+    assert drive.drivers[-3:] == [Driver.JOYSTICK, Driver.PAGE, Driver.TWIST]
+
+
 def test_topic_begins_without_the_speed_error_of_before_the_joystick():
     drive = Drive()
     drive.frames(600, lambda: drive.say(Driver.TWIST, Motion(5.2)))
@@ -146,12 +165,14 @@ def test_hold_comes_before_the_joystick():
 
 
 @pytest.mark.parametrize(
-    ('source', 'timeout_s'), [(Driver.JOYSTICK, 0.3), (Driver.TWIST, 0.5)], ids=lambda it: str(it)
+    ('source', 'timeout_s'),
+    [(Driver.JOYSTICK, 0.3), (Driver.PAGE, 0.2), (Driver.TWIST, 0.5)],
+    ids=lambda it: str(it),
 )
 def test_network_drives_on_when_a_source_falls_silent(source, timeout_s):
     drive = Drive()
     drive.frames(10)
-    command = Pedals(0.2, 0.5) if source is Driver.JOYSTICK else Motion(5.0, steering_rad=0.2)
+    command = Motion(5.0, steering_rad=0.2) if source is Driver.TWIST else Pedals(0.2, 0.5)
     drive.frames(10, lambda: drive.say(source, command))
     silent = drive.now - FRAME_S
     while drive.sent[0] == 0.2:

@@ -38,6 +38,10 @@ def test_each_round_goes_on_from_the_network_of_the_last_one(trained, folder):
     assert not (folder / 'round-1').exists()
 
 
+def test_each_network_is_handed_on_when_it_is_written(trained, networks, folder):
+    assert networks == [folder / 'round-0' / 'pilotnet.keras', trained.model_path]
+
+
 def test_each_round_adds_frames_and_the_card_says_from_where(trained):
     before = Path(trained.model_path.parent, 'round-0', 'pilotnet.md').read_text(encoding='utf-8')
     after = trained.model_path.with_suffix('.md').read_text(encoding='utf-8')

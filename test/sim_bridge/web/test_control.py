@@ -100,6 +100,9 @@ def test_forms_and_floods_are_refused(site):
     form = {'Content-Type': 'text/plain'}
     assert site.request('hold', {'held': True}, **bearer(TOKEN), **form)[0] == 415
     assert site.request('recording', {'on': True, 'name': 'x' * 5000}, **bearer(TOKEN))[0] == 413
+    for broken in ('{', '[' * 2000 + ']' * 2000, '\x00'):
+        status, line = site.request('hold', broken, **bearer(TOKEN))
+        assert (status, line) == (400, 'held is null; it must be true or false\n')
     assert site.cars[0].done == []
 
 
@@ -171,6 +174,7 @@ def test_one_page_at_a_time_holds_the_wheel(site):
         ('{"steering": NaN, "throttle": 0}', 'steering is NaN; it must be -1..1'),
         ('{"steering": true, "throttle": 0}', 'steering is true; it must be -1..1'),
         ('[1, 2]', 'a message is no JSON object'),
+        ('[' * 4000, 'a message is no JSON object'),
         ('\x00', 'a message is no JSON object'),
     ],
 )
@@ -188,6 +192,7 @@ def test_wheel_needs_the_token(site):
     wheel = site.wheel(token='wrong')
     assert 'the token is missing or wrong' in wheel.hear()['error']
     assert wheel.hear() is None
+    assert 'the token is missing' in site.wheel(token='\ud800').hear()['error']
     assert site.cars[0].done == []
 
 

@@ -236,7 +236,11 @@ def test_token_comes_with_the_address_or_is_typed(chromium):
         become(chromium)
         chromium.get(site.url)
         wait_for(lambda: one(chromium, 'token').is_displayed())
+        assert chromium.get_log('browser') == []
+        one(chromium, 'token').send_keys('wrong\n')
         wait_for(lambda: 'the token is missing or wrong' in one(chromium, 'control-said').text)
+        wait_for(lambda: one(chromium, 'token').is_displayed())
+        one(chromium, 'token').clear()
         one(chromium, 'token').send_keys(TOKEN + '\n')
         wait_for(lambda: not one(chromium, 'token').is_displayed())
         one(chromium, 'hold').click()

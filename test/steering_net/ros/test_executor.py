@@ -66,6 +66,24 @@ def test_messages_timers_and_services_are_served_when_they_come_later(ros_node, 
     assert len(future.result().values) == 1
 
 
+def test_answer_of_a_service_is_served_where_nothing_else_wakes_the_node(ros_node, spinning):
+    answering = rclpy.create_node('answering')
+    plain = PlainExecutor()
+    plain.add_node(answering)
+    thread = threading.Thread(target=plain.spin)
+    thread.start()
+    try:
+        client = ros_node.create_client(GetParameters, '/answering/get_parameters')
+        assert client.wait_for_service(PATIENCE_S)
+        future = client.call_async(GetParameters.Request(names=['use_sim_time']))
+        wait_for(future.done, what='the answer')
+        assert len(future.result().values) == 1
+    finally:
+        plain.end()
+        thread.join()
+        answering.destroy_node()
+
+
 def test_what_was_destroyed_is_not_called_any_more(ros_node, spinning):
     heard = []
     publisher = ros_node.create_publisher(Float32, 'number', 10)

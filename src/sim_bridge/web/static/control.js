@@ -12,6 +12,7 @@ const element = (id) => document.getElementById(id);
 
 let car = 1;
 let isOn = false;
+let needsToken = false;
 let held = false;
 let recording = null;
 let inputs = null;
@@ -34,6 +35,16 @@ function keepToken() {
 
 const token = () => sessionStorage.getItem(TOKEN) || '';
 
+/** Ask for the token again, because the bridge refused this one. */
+function forgetToken() {
+  sessionStorage.removeItem(TOKEN);
+  showTokenForm();
+}
+
+function showTokenForm() {
+  element('token-form').hidden = !needsToken || Boolean(token());
+}
+
 function say(text, isBad = false) {
   element('control-said').textContent = text;
   element('control-said').classList.toggle('bad', isBad);
@@ -50,6 +61,7 @@ async function request(action, body) {
   try {
     const reply = await fetch(`control/${action}?car=${car}`, options);
     const text = await reply.text();
+    if (reply.status === 403) forgetToken();
     if (!reply.ok) say(text.trim(), true);
     else if (body) say(text.trim());
     return reply.ok ? text : null;
@@ -78,7 +90,10 @@ function openWheel() {
   };
   opened.onmessage = (event) => {
     const message = JSON.parse(event.data);
-    if (message.error) say(message.error, true);
+    if (message.error) {
+      say(message.error, true);
+      forgetToken();
+    }
     wheel = message.wheel || 'free';
     showWheel();
   };
@@ -87,7 +102,7 @@ function openWheel() {
     socket = null;
     wheel = 'free';
     showWheel();
-    if (isOn && !document.hidden) setTimeout(() => socket || openWheel(), RETRY_MS);
+    setTimeout(enterWheel, RETRY_MS);
   };
 }
 
@@ -172,8 +187,8 @@ function showRecording() {
 export function showControl(status, number) {
   if (!status.control || !status.control.on) return;
   car = number;
+  needsToken = status.control.needs_token;
   if (!isOn) start();
-  element('token-form').hidden = !status.control.needs_token || Boolean(token());
   held = status.held;
   element('hold').textContent = held ? 'Release' : 'Hold';
   element('hold').classList.toggle('held', held);
@@ -200,6 +215,7 @@ function showLimit() {
 function start() {
   isOn = true;
   element('control').hidden = false;
+  document.body.classList.add('controls');
   inputs = new Inputs(element('pad'));
   element('hold').onclick = () => request('hold', { held: !held });
   element('reset').onclick = () => request('reset', {});
@@ -215,8 +231,7 @@ function start() {
   element('token-form').onsubmit = (event) => {
     event.preventDefault();
     sessionStorage.setItem(TOKEN, element('token').value.trim());
-    element('token-form').hidden = true;
-    leaveWheel();
+    showTokenForm();
     enterWheel();
   };
   setInterval(tick, PERIOD_MS);
@@ -226,6 +241,8 @@ function start() {
 /** Open the wheel of a page that is shown. */
 export function enterWheel() {
   if (!isOn || socket || document.hidden) return;
+  showTokenForm();
+  if (needsToken && !token()) return;
   openWheel();
   listNetworks();
 }

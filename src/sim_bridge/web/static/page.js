@@ -52,6 +52,7 @@ function angle(rad) {
 }
 
 function showMoment(m) {
+  if (m.driver) setText('driver', `driver: ${m.driver}`);
   showDriver(m.driver, m.speed_mps);
   setText('recorded', angle(m.recorded_rad));
   setText('commanded', angle(m.commanded_rad));

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What viewers of the foxglove node may do, by its parameters."""
+
+import pytest
+
+from helpers.foxglove_client import FoxgloveClient
+from helpers.ros import started_rclpy
+from helpers.waiting import wait_for
+from sim_bridge.nodes.foxglove import FoxgloveNode
+
+
+@pytest.mark.parametrize(
+    ('words', 'can_control'),
+    [
+        (['host:=0.0.0.0'], False),
+        (['host:=0.0.0.0', 'control:=always'], True),
+        (['control:=never'], False),
+        ([], True),
+    ],
+)
+def test_viewers_control_the_drive_only_where_that_is_allowed(words, can_control):
+    pytest.importorskip('foxglove', reason='needs foxglove-sdk')
+    options = [option for word in ['port:=0', *words] for option in ('-p', word)]
+    with started_rclpy(*options):
+        node = FoxgloveNode()
+        node.start()
+        with FoxgloveClient(node.port) as viewer:
+            wait_for(lambda: viewer.info, 5.0, 'the greeting')
+            assert ('services' in viewer.info['capabilities']) is can_control
+            assert ('clientPublish' in viewer.info['capabilities']) is can_control
+            viewer.set_parameter('/throttle.kp', 1.0)
+            (told,) = wait_for(lambda: viewer.statuses, 5.0, 'a warning')
+            assert ('control of the foxglove node forbids it' in told) is not can_control
+        node.destroy_node()
