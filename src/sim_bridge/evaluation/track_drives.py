@@ -60,7 +60,7 @@ def drive_tracks(
     """Return the summary of drives on all tracks, and show the progress as `title`.
 
     Tracks with a result in the file `kept` are not driven again. A track that fails has a report
-    with the field `error`. Raises RuntimeError if every track fails.
+    with the field `error`. Raises WorkError if every track fails.
     """
     results = PartialResults(kept, drives.key() if kept else '')
     found = results.found

@@ -76,9 +76,9 @@ def test_an_interrupted_evaluation_goes_on_with_the_tracks_that_are_missing(
     monkeypatch.setattr(
         track_drives, 'drive', lambda track, *rest: driven.append(track) or drive(track, *rest)
     )
-    for tracks in (['nowhere:1', 4], []):
+    for tracks in (['nowhere:1', 4], ['nowhere:1']):
         whole = drive_tracks(drives, TRACKS, ONE_PROCESS, kept, 'driving')
-        assert driven == tracks or driven == ['nowhere:1']
+        assert driven == tracks
         driven.clear()
         assert whole['tracks'][0] == first['tracks'][0]
         assert timeless(whole) == timeless(expected)
