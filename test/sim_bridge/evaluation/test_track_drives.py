@@ -3,11 +3,14 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
-from helpers.processes import TIMINGS, run_verb
+from helpers.paths import ROOT
+from helpers.processes import TIMINGS
 from helpers.tasks import Killing
 from sim_bridge.cli import evaluate as verb
 from sim_bridge.evaluation import track_drives
@@ -119,8 +122,14 @@ def test_if_every_track_fails_there_is_no_report(drives):
 
 def test_the_verb_keeps_partial_results_only_until_the_report_is_whole(tmp_path):
     file = tmp_path / 'report.json'
-    words = ['--tracks', '3-4', '--seconds', 1, '--json', file]
-    done = run_verb('evaluate', 'closed-loop', *words, '--workers', 2)
+    # The executable of ROS, because worker processes import the file of their program.
+    words = [ROOT / 'scripts' / 'evaluate', 'closed-loop', '--tracks', '3-4', '--seconds', 1]
+    done = subprocess.run(
+        [sys.executable, *map(str, [*words, '--workers', 2, '--json', file])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == [file]
     report = json.loads(file.read_text(encoding='utf-8'))
