@@ -189,7 +189,7 @@ def test_page_drives_and_lets_go_in_time_when_it_vanishes(drive, way):
 
     def is_driven_by_page():
         states.append(drive.state())
-        return states[-1]['driver'] == 'page' and states[-1]['commanded_rad'] > 0.0
+        return (states[-1]['driver'], states[-1]['state']) == ('page', 'driving')
 
     wheel.drive(0.5, 0.0, seconds=5.0, until=is_driven_by_page)
     state = states[-1]
