@@ -123,6 +123,18 @@ def wait_for_port(port: int) -> None:
     raise TimeoutError(f'no server listened on port {port} within {_START_S:.0f} s')
 
 
+def cpu_of_tree_s(pid: int) -> float:
+    """Return the processor time of a process and of all that descend from it, s."""
+    total_s, waiting = 0.0, [pid]
+    while waiting:
+        process = Path(f'/proc/{waiting.pop()}')
+        ticks = (process / 'stat').read_text(encoding='ascii').rpartition(')')[2].split()[11:13]
+        total_s += sum(map(int, ticks)) / os.sysconf('SC_CLK_TCK')
+        for thread in (process / 'task').iterdir():
+            waiting += map(int, (thread / 'children').read_text(encoding='ascii').split())
+    return total_s
+
+
 def memory_mb(pids: Sequence[int]) -> dict[str, float]:
     """Resident memory of these processes together, MiB.
 

@@ -12,6 +12,7 @@ differs in any digit from that of one worker.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -32,18 +33,27 @@ from steering_net.inference.packed_network import pack
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS
 
-ONE = '1 worker'
+ONE, RAY = '1 worker', 'Ray, 2 nodes'
 
 
 def turn(
     drives: TrackDrives, tracks: Sequence[TrackName], workers: Workers
-) -> tuple[float, list[Any]]:
-    """Return the time to drive all tracks, s, and their reports without measured times."""
-    started_s = time.perf_counter()
+) -> tuple[tuple[float, float], list[Any]]:
+    """Return times to drive all tracks, s, and their reports without measured times.
+
+    The times are the elapsed one and the processor time of this process and of its workers.
+    """
+    started_s, before_s = time.perf_counter(), cpu_s()
     found = dict(workers.each(drives, tracks))
-    spent_s = time.perf_counter() - started_s
+    spent_s = time.perf_counter() - started_s, cpu_s() - before_s
     reports = [found[index] for index in range(len(tracks))]
     return spent_s, [{k: v for k, v in one.items() if k not in TIMINGS} for one in reports]
+
+
+def cpu_s() -> float:
+    """Return the processor time of this process and of those that it started and that ended, s."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def main() -> int:
@@ -57,25 +67,29 @@ def main() -> int:
     network = pack(load_predictor(camera=AUTONOMOUS))
     drives = TrackDrives(network, 1, 6.7, CLEAR, args.seconds)
     quietness = Quietness()
-    spent_s: dict[str, list[float]] = {}
+    spent_s: dict[str, list[tuple[float, float]]] = {}
     results: dict[str, list[Any]] = {}
     with ExitStack() as stack:
         ways = {ONE: Workers(1), '2 workers': Workers(2)}
         if args.ray:
             address, _ = stack.enter_context(two_nodes())
-            ways['Ray, 2 nodes'] = Workers(ray_address=address)
+            ways[RAY] = Workers(ray_address=address)
         for _ in range(args.rounds):
             for name, workers in ways.items():
-                seconds, results[name] = turn(drives, args.tracks, workers)
-                spent_s.setdefault(name, []).append(seconds)
+                times_s, results[name] = turn(drives, args.tracks, workers)
+                spent_s.setdefault(name, []).append(times_s)
                 quietness.look()
-    base_s = statistics.median(spent_s[ONE])
-    print(f'{"":16}{"tracks/s":>10}{"ratio":>8}  results')
-    for name, times_s in spent_s.items():
-        median_s = statistics.median(times_s)
-        rate = len(args.tracks) / median_s
+    medians = {
+        name: [statistics.median(column) for column in zip(*times, strict=True)]
+        for name, times in spent_s.items()
+    }
+    print(f'{"":16}{"tracks/s":>10}{"ratio":>8}{"CPU s/track":>13}  results')
+    for name, (elapsed_s, used_s) in medians.items():
+        rate, ratio = len(args.tracks) / elapsed_s, medians[ONE][0] / elapsed_s
+        # The processes of a cluster are not children of this one.
+        used = '' if name == RAY else f'{used_s / len(args.tracks):.2f}'
         same = 'equal' if results[name] == results[ONE] else 'DIFFERENT'
-        print(f'{name:16}{rate:10.3f}{base_s / median_s:8.2f}  {same}')
+        print(f'{name:16}{rate:10.3f}{ratio:8.2f}{used:>13}  {same}')
     print(quietness.line())
     return 0 if all(found == results[ONE] for found in results.values()) else 1
 

@@ -32,6 +32,7 @@ class FoxgloveClient:
             host=host,
             timeout=10.0,
         )
+        self._socket.settimeout(None)
         self._ids = itertools.count(1)
         self.info = {}
         self.channels = {}

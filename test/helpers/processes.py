@@ -18,7 +18,7 @@ TIMINGS = {'latency_ms', 'telemetry_hz'}
 """Fields of a report that a clock measures, so that no two runs have the same."""
 
 
-def run_verb(*words, timeout=120.0, **options):
+def run_verb(*words, timeout=600.0, **options):
     """Run `sim-bridge` to its end."""
     return subprocess.run(
         [sys.executable, '-m', 'sim_bridge.cli', *map(str, words)],

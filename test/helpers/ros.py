@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import rclpy
 
+from helpers.waiting import PATIENCE_S
+
 
 @contextmanager
 def started_rclpy(*words):
@@ -28,3 +30,18 @@ def started_node(name, **options):
             yield node
         finally:
             node.destroy_node()
+
+
+def answer_of(node, client, request, tries=3):
+    """Call a service and return its answer.
+
+    It is called again after a while, because a service drops an answer if DDS has not yet told it
+    of the client's subscription.
+    """
+    assert client.wait_for_service(PATIENCE_S), f'there is no service {client.srv_name}'
+    for _ in range(tries):
+        future = client.call_async(request)
+        rclpy.spin_until_future_complete(node, future, timeout_sec=PATIENCE_S / tries)
+        if future.done():
+            return future.result()
+    raise AssertionError(f'no answer of the service {client.srv_name}')

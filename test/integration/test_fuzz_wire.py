@@ -8,7 +8,7 @@ from sim_bridge.session.car_session import CarSession
 
 
 def test_a_thousand_inputs_are_answered_once_and_raise_nothing():
-    seen = fuzz_wire.fuzz(1000, seed=2)
+    seen = fuzz_wire.fuzz(1000, seed=1)
     assert seen['accepted'] > 100
     assert seen['refused'] > 100
     assert seen['malformed'] > 100

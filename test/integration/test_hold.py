@@ -16,8 +16,8 @@ from std_srvs.srv import SetBool
 from helpers.graph import Graph, state_of
 from helpers.network import own_domain_id, own_port
 from helpers.processes import children_running, run_verb, spares_of
-from helpers.ros import started_node
-from helpers.waiting import PATIENCE_S, wait_for
+from helpers.ros import answer_of, started_node
+from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 
@@ -50,11 +50,8 @@ def simulated(graph, faults=''):
 def ask(node, is_held):
     """Call the service; its reply and how long that took, s."""
     client = node.create_client(SetBool, 'hold')
-    assert client.wait_for_service(PATIENCE_S)
     started = time.monotonic()
-    reply = client.call_async(SetBool.Request(data=is_held))
-    rclpy.spin_until_future_complete(node, reply, timeout_sec=PATIENCE_S)
-    return reply.result(), time.monotonic() - started
+    return answer_of(node, client, SetBool.Request(data=is_held)), time.monotonic() - started
 
 
 def speeds_of(graph, seconds):

@@ -10,7 +10,6 @@ from helpers.network import own_port
 from helpers.processes import REPORT_FIELDS, run_verb
 from helpers.training import run_eagerly
 from sim_bridge.cli import train as verb
-from sim_bridge.evaluation import closed_loop
 from sim_bridge.evaluation.closed_loop import drive
 from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.sources import open_recording
@@ -72,12 +71,15 @@ def train(*words):
     return verb.run(parser.parse_args([str(word) for word in words]))
 
 
-def test_a_network_that_learnt_from_a_bag_drives_its_stretch(bag, tmp_path, monkeypatch):
+def test_a_network_that_learnt_from_a_bag_drives_its_stretch(bag, tmp_path):
     words = ('--out', tmp_path, '--name', 'pupil', '--look-ahead', 8)
     assert train('--bag', bag, *words, '--steps-per-epoch', 100, '--batch-size', 48) == 0
     predictor = load_predictor(tmp_path / 'pupil.keras')
-    monkeypatch.setattr(closed_loop, '_LONGEST_DRIVE_S', 12.0)
-    driven = drive(TRACK, 1, 13.4, lambda jpeg: predictor.predict(decode_jpeg(jpeg))).report
+
+    def steer(jpeg):
+        return predictor.predict(decode_jpeg(jpeg))
+
+    driven = drive(TRACK, 1, 13.4, steer, longest_s=20.0).report
     assert (driven['lane_departures'], driven['interventions']) == (0, 0)
     assert driven['distance_m'] > 100.0
 

@@ -106,7 +106,8 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         default=0,
         metavar='N',
         help='after the first training, N times: let the network drive each track, add the frames '
-        'that it saw with the steering of the expert, and train it further (DAgger)',
+        'that it saw with the steering of the expert, and train it further (DAgger); '
+        '`sim-bridge improve` also judges each round',
     )
     add(
         '--samples-per-round',

@@ -21,6 +21,7 @@ from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.tracks import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
+from sim_bridge.workers.attempt import WorkError
 from steering_net.statistics import autonomy_percent, percentiles_ms
 
 Steer = Callable[[bytes], float]
@@ -88,12 +89,12 @@ def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
     Counts, distances and durations are sums, root mean squares are weighted by duration, latency
     and rate are those of the worst drive. A drive with the field `error` counts as failed, and in
-    nothing else. Raises RuntimeError if every drive failed.
+    nothing else. Raises WorkError if every drive failed.
     """
     tracks = reports
     reports = [report for report in tracks if 'error' not in report]
     if not reports:
-        raise RuntimeError(f'no track could be driven: {tracks[0]["error"]}')
+        raise WorkError(f'no track could be driven: {tracks[0]["error"]}')
     duration_s = sum(report['duration_s'] for report in reports)
     total = {
         name: sum(report[name] for report in reports)

@@ -60,16 +60,16 @@ def drive_tracks(
     """Return the summary of drives on all tracks, and show the progress as `title`.
 
     Tracks with a result in the file `kept` are not driven again. A track that fails has a report
-    with the field `error`. Raises RuntimeError if every track fails.
+    with the field `error`. Raises WorkError if every track fails.
     """
     results = PartialResults(kept, drives.key() if kept else '')
     found = results.found
-    missing = [track for track in dict.fromkeys(tracks) if track not in found]
-    if found:
-        print(f'{kept}: {len(found)} tracks were driven before', file=sys.stderr)
-    progress = tqdm(
-        desc=title, total=len(missing) + len(found), initial=len(found), unit='track', disable=None
-    )
+    wanted = list(dict.fromkeys(tracks))
+    missing = [track for track in wanted if track not in found]
+    kept_count = len(wanted) - len(missing)
+    if kept_count:
+        print(f'{kept}: {kept_count} of {len(wanted)} tracks have a result', file=sys.stderr)
+    progress = tqdm(desc=title, total=len(wanted), initial=kept_count, unit='track', disable=None)
     with progress, results, closing(workers.each(drives, missing)) as finished:
         for index, outcome in finished:
             track = missing[index]

@@ -90,7 +90,8 @@ class Relay:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.viewers += 1
         try:
-            with contextlib.suppress(*_GONE):
+            # At the end of the loop Python 3.11 logs an error for each cancelled connection.
+            with contextlib.suppress(*_GONE, asyncio.CancelledError):
                 await self._relay(reader, writer)
             await _close(writer)
         finally:

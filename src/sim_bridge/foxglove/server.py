@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,7 +30,10 @@ def foxglove_sdk() -> Any:
 
 
 class FoxgloveServer:
-    """Offers topics as channels, services and parameters to viewers."""
+    """Offers topics as channels, services and parameters to viewers.
+
+    Its methods are thread-safe; those of foxglove-sdk's server are not.
+    """
 
     def __init__(self, host: str, port: int, allowed_hosts: Iterable[str], name: str) -> None:
         """Bind at once. `name` is what viewers show.
@@ -41,6 +45,7 @@ class FoxgloveServer:
         self._sdk: Any = None
         self._context: Any = None
         self._server: Any = None
+        self._lock = threading.Lock()
 
     def start(self, listener: object, *, can_control: bool) -> None:
         """Accept viewers; `listener` is a ServerListener of foxglove-sdk.
@@ -96,11 +101,14 @@ class FoxgloveServer:
             for part, definition in zip(('Request', 'Response'), definitions, strict=True)
         )
         schema = self._sdk.ServiceSchema(name=kind, request=request, response=response)
-        self._server.add_services([self._sdk.Service(name=name, schema=schema, handler=handler)])
+        service = self._sdk.Service(name=name, schema=schema, handler=handler)
+        with self._lock:
+            self._server.add_services([service])
 
     def remove_service(self, name: str) -> None:
         """Withdraw a service."""
-        self._server.remove_services([name])
+        with self._lock:
+            self._server.remove_services([name])
 
     def parameter(self, name: str, value: Any) -> Any:
         """Return a parameter of foxglove-sdk; `value`: a bool, number or text, or a list."""
@@ -108,11 +116,13 @@ class FoxgloveServer:
 
     def show_parameters(self, parameters: list[Any]) -> None:
         """Send new values to the viewers that want to know them."""
-        self._server.publish_parameter_values(parameters)
+        with self._lock:
+            self._server.publish_parameter_values(parameters)
 
     def warn(self, message: str) -> None:
         """Show a warning in all viewers."""
-        self._server.publish_status(message, self._sdk.websocket.StatusLevel.Warning)
+        with self._lock:
+            self._server.publish_status(message, self._sdk.websocket.StatusLevel.Warning)
 
     def _schema(self, kind: str, definition: str) -> Any:
         return self._sdk.Schema(name=kind, encoding=_SCHEMA_ENCODING, data=definition.encode())

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The foxglove node: shows the graph to the Foxglove app and to Lichtblick, and takes commands.
 
-The methods of `_Viewers` are called on threads of foxglove-sdk. Messages of topics are passed on
-by the executor's thread.
+The methods of `_Viewers` are called on threads of foxglove-sdk. They leave all but parameters to
+the executor's thread, which also passes the messages of topics on.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -16,6 +17,7 @@ from sim_bridge.errors import UsageError
 from sim_bridge.foxglove import DEFAULT_PORT
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.nodes import conversions
+from sim_bridge.nodes.call_soon import CallSoon
 from sim_bridge.nodes.diagnostics import Health, publish_health
 from sim_bridge.nodes.foxglove_car import CarChannels
 from sim_bridge.nodes.foxglove_commands import ServiceCalls, ViewerTopics
@@ -43,6 +45,8 @@ PARAMETERS = (
 )
 
 _UPDATE_S = 0.5
+_WAITING_AT_MOST = 1000
+"""Requests of viewers that wait for the executor at most before messages are dropped."""
 
 
 class FoxgloveNode(Node):
@@ -69,7 +73,13 @@ class FoxgloveNode(Node):
 
     def start(self) -> None:
         """Accept viewers. Raises UsageError without foxglove-sdk."""
-        viewers = _Viewers(self._channels, self._cars, self._viewer_topics, self._graph_parameters)
+        viewers = _Viewers(
+            CallSoon(self),
+            self._channels,
+            self._cars,
+            self._viewer_topics,
+            self._graph_parameters,
+        )
         self._server.start(viewers, can_control=self._can_control)
         steady_timer(self, _UPDATE_S, self._update)
         self.get_logger().info(f'listening on {self._host}:{self.port}')
@@ -104,6 +114,7 @@ class FoxgloveNode(Node):
             'lost': self._channels.lost,
             'published': self._viewer_topics.published,
             'bad_messages': self._viewer_topics.bad,
+            'dropped_commands': self._viewer_topics.dropped,
         }
         is_bad = bool(relay.dropped or self._channels.lost or self._viewer_topics.bad)
         level = DiagnosticStatus.WARN if is_bad else DiagnosticStatus.OK
@@ -120,11 +131,13 @@ class _Viewers:
 
     def __init__(
         self,
+        call_soon: CallSoon,
         topics: TopicChannels,
         cars: CarChannels,
         commands: ViewerTopics,
         parameters: GraphParameters,
     ) -> None:
+        self._call_soon = call_soon
         self._topics = topics
         self._cars = cars
         self._commands = commands
@@ -133,24 +146,30 @@ class _Viewers:
     def on_subscribe(self, client: Any, channel: Any) -> None:
         """A viewer wants the messages of a channel."""
         self._topics.subscribe(channel.topic, client.id)
-        self._cars.subscribe(channel.topic)
+        self._call_soon(self._topics.settle)
+        self._call_soon(partial(self._cars.subscribe, channel.topic))
 
     def on_unsubscribe(self, client: Any, channel: Any) -> None:
         """A viewer no longer wants the messages of a channel, or is gone."""
         self._topics.unsubscribe(channel.topic, client.id)
-        self._cars.unsubscribe(channel.topic)
+        self._call_soon(self._topics.settle)
+        self._call_soon(partial(self._cars.unsubscribe, channel.topic))
 
     def on_client_advertise(self, client: Any, channel: Any) -> None:
         """A viewer is going to publish on a topic."""
-        self._commands.advertise(client.id, channel)
+        words = channel.topic, channel.schema_name, channel.encoding
+        self._call_soon(partial(self._commands.advertise, (client.id, channel.id), *words))
 
     def on_client_unadvertise(self, client: Any, client_channel_id: int) -> None:
         """A viewer no longer publishes on a topic, or is gone."""
-        self._commands.unadvertise(client.id, client_channel_id)
+        self._call_soon(partial(self._commands.unadvertise, (client.id, client_channel_id)))
 
     def on_message_data(self, client: Any, client_channel_id: int, data: bytes) -> None:
-        """A viewer publishes a message."""
-        self._commands.publish(client.id, client_channel_id, data)
+        """A viewer publishes a message, which is dropped if too many wait."""
+        if self._call_soon.waiting >= _WAITING_AT_MOST:
+            self._commands.dropped += 1
+            return
+        self._call_soon(partial(self._commands.publish, (client.id, client_channel_id), data))
 
     def on_get_parameters(
         self, _client: Any, param_names: list[str], _request_id: str | None = None

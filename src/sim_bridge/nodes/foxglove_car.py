@@ -6,7 +6,6 @@ A 3D panel shows nothing without them. ROS 2 has robot_state_publisher and tf2_m
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -54,7 +53,6 @@ class CarChannels:
         self._cars: dict[str, _Car] = {}
         self._channels: dict[str, Any] = {}
         self._latched: dict[str, bytes] = {}
-        self._lock = threading.Lock()
         self._due: set[str] = set()
         self._viewers = 0
 
@@ -67,23 +65,20 @@ class CarChannels:
                 self._updates[namespace] = 0
             elif self._updates[namespace] >= _PATIENCE:
                 self._add(namespace, description)
-        with self._lock:
-            due, self._due = self._due, set()
-        for topic in due & set(self._latched):
+        for topic in self._due & set(self._latched):
             self._send(topic, self._latched[topic])
+        self._due.clear()
         for car in self._cars.values():
             car.follow(is_wanted=self._viewers > 0)
 
     def subscribe(self, topic: str) -> None:
-        """Note that a viewer has a channel now; thread-safe."""
-        with self._lock:
-            self._due.add(topic)
-            self._viewers += topic == TRANSFORMS
+        """Note that a viewer has a channel now."""
+        self._due.add(topic)
+        self._viewers += topic == TRANSFORMS
 
     def unsubscribe(self, topic: str) -> None:
-        """Note that a viewer no longer has a channel; thread-safe."""
-        with self._lock:
-            self._viewers -= topic == TRANSFORMS
+        """Note that a viewer no longer has a channel."""
+        self._viewers -= topic == TRANSFORMS
 
     def _add(self, namespace: str, description: str) -> None:
         urdf = with_link_prefix(self._urdf, frame_prefix(namespace))

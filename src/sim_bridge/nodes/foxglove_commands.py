@@ -13,11 +13,11 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.serialization import deserialize_message, serialize_message
 
+from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.server import ENCODING, FoxgloveServer
 from sim_bridge.nodes.bag_recorder import message_class
 from sim_bridge.nodes.foxglove_topics import cars_of, relative_name
 from sim_bridge.nodes.qos import NEWEST
-from sim_bridge.recording.storage import BagError
 from sim_bridge.services import SERVICES
 from sim_bridge.topics import TOPICS
 
@@ -33,66 +33,59 @@ class ServiceError(RuntimeError):
 
 
 class ViewerTopics:
-    """Publishes what viewers publish. All methods are thread-safe."""
+    """Publishes what viewers publish."""
 
     def __init__(self, node: Node, server: FoxgloveServer) -> None:
         self._node = node
         self._server = server
-        self._lock = threading.Lock()
         self._publishers: dict[tuple[int, int], Publisher] = {}
         self.published = 0
         self.bad = 0
+        self.dropped = 0
 
-    def advertise(self, viewer: int, channel: Any) -> None:
-        """Prepare to publish for a viewer; warn it if that is not possible."""
-        name = relative_name(channel.topic, cars_of(self._node))
-        kind, trouble = _publishable(name, channel.schema_name, channel.encoding)
-        if not trouble:
-            try:
-                message_type = message_class(kind)
-            except BagError as error:
-                trouble = str(error)
-        if trouble:
-            self._server.warn(f'{channel.topic} is not published: {trouble}')
-            return
-        with self._lock:
-            self._publishers[viewer, channel.id] = self._node.create_publisher(
-                message_type, channel.topic, NEWEST
-            )
+    def advertise(self, key: tuple[int, int], topic: str, kind: str, encoding: str) -> None:
+        """Prepare to publish for a viewer; warn it if that is not possible.
 
-    def publish(self, viewer: int, channel: int, cdr: bytes) -> None:
+        `key` has the numbers of the viewer and of its channel.
+        """
+        name = relative_name(topic, cars_of(self._node))
+        try:
+            message_type = _publishable_class(name, kind, encoding)
+        except UsageError as error:
+            self._server.warn(f'{topic} is not published: {error}')
+        else:
+            self._publishers[key] = self._node.create_publisher(message_type, topic, NEWEST)
+
+    def publish(self, key: tuple[int, int], cdr: bytes) -> None:
         """Publish a message, unless it cannot be decoded, which would end its subscribers."""
-        with self._lock:
-            publisher = self._publishers.get((viewer, channel))
-            if publisher is None:
-                return
-            try:
-                message = deserialize_message(cdr, publisher.msg_type)
-            except Exception as error:  # noqa: BLE001 - rclpy's error for bad bytes is not public
-                self.bad += 1
-                self._server.warn(f'{publisher.topic_name}: a message cannot be decoded: {error}')
-                return
-            publisher.publish(message)
-            self.published += 1
+        publisher = self._publishers.get(key)
+        if publisher is None:
+            return
+        try:
+            message = deserialize_message(cdr, publisher.msg_type)
+        except Exception as error:  # noqa: BLE001 - rclpy's error for bad bytes is not public
+            self.bad += 1
+            self._server.warn(f'{publisher.topic_name}: a message cannot be decoded: {error}')
+            return
+        publisher.publish(message)
+        self.published += 1
 
-    def unadvertise(self, viewer: int, channel: int) -> None:
+    def unadvertise(self, key: tuple[int, int]) -> None:
         """End the publisher of a viewer, which it asked for or whose connection ended."""
-        with self._lock:
-            publisher = self._publishers.pop((viewer, channel), None)
-            if publisher is not None:
-                self._node.destroy_publisher(publisher)
+        if publisher := self._publishers.pop(key, None):
+            self._node.destroy_publisher(publisher)
 
 
-def _publishable(name: str, kind: str, encoding: str) -> tuple[str, str]:
-    """Return the message type of a viewer's topic, and why it cannot be published or ''."""
+def _publishable_class(name: str, kind: str, encoding: str) -> type:
+    """Return the message class of a viewer's topic. Raises UsageError if it is not allowed."""
     if name not in PUBLISHABLE:
-        return '', f'it must be one of {", ".join(PUBLISHABLE)}'
+        raise UsageError(f'it must be one of {", ".join(PUBLISHABLE)}')
     expected = TOPICS[name].type
     if kind not in (expected, expected.replace('/msg/', '/')):
-        return '', f'its type is {kind}; it must be {expected}'
+        raise UsageError(f'its type is {kind}; it must be {expected}')
     if encoding != ENCODING:
-        return '', f'its encoding is {encoding}; it must be {ENCODING}'
-    return expected, ''
+        raise UsageError(f'its encoding is {encoding}; it must be {ENCODING}')
+    return message_class(expected)
 
 
 class ServiceCalls:

@@ -31,10 +31,11 @@ class TopicChannels:
     def __init__(self, node: Node, server: FoxgloveServer) -> None:
         self._node = node
         self._server = server
-        self._lock = threading.RLock()
         self._kinds: dict[str, str] = {}
         self._channels: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self._viewers: dict[str, Counter[int]] = {}
+        self._changed: dict[str, bool] = {}
         self._subscriptions: dict[str, Subscription] = {}
         self.lost = 0
 
@@ -64,32 +65,44 @@ class TopicChannels:
     def subscribe(self, topic: str, viewer: int) -> None:
         """Note that a viewer has the channel of a topic now; thread-safe."""
         with self._lock:
-            if topic not in self._channels:
-                return
             self._viewers.setdefault(topic, Counter())[viewer] += 1
-            # A further viewer gets the last message of a latched topic by a new subscription.
-            self._unsubscribe(topic)
-            self._subscriptions[topic] = self._subscription(topic)
+            self._changed[topic] = True
 
     def unsubscribe(self, topic: str, viewer: int) -> None:
         """Note that a viewer no longer has the channel of a topic; thread-safe."""
         with self._lock:
-            viewers = self._viewers.get(topic, Counter())
-            viewers[viewer] -= 1
-            if not +viewers:
-                self._viewers.pop(topic, None)
+            self._viewers.setdefault(topic, Counter())[viewer] -= 1
+            self._viewers[topic] = +self._viewers[topic]
+            self._changed.setdefault(topic, False)
+
+    def settle(self) -> None:
+        """Subscribe to the topics that viewers want now, and to no others."""
+        with self._lock:
+            changed, self._changed = self._changed, {}
+            wanted = {topic for topic, viewers in self._viewers.items() if viewers}
+        for topic, has_new_viewer in changed.items():
+            if topic not in wanted:
                 self._unsubscribe(topic)
+            elif topic in self._channels:
+                self._subscribe(topic, has_new_viewer=has_new_viewer)
+
+    def _subscribe(self, topic: str, *, has_new_viewer: bool) -> None:
+        offer = self._offer(topic)
+        if offer.is_latched and has_new_viewer:
+            self._unsubscribe(topic)  # A new subscription brings the last message once more.
+        if topic not in self._subscriptions:
+            self._subscriptions[topic] = self._subscription(topic, offer)
 
     def _unsubscribe(self, topic: str) -> None:
         if subscription := self._subscriptions.pop(topic, None):
             self._node.destroy_subscription(subscription)
 
-    def _subscription(self, topic: str) -> Subscription:
+    def _subscription(self, topic: str, offer: Offer) -> Subscription:
         return self._node.create_subscription(
             message_class(self._kinds[topic]),
             topic,
             partial(self._pass_on, self._channels[topic]),
-            profile(self._offer(topic), _DEPTH),
+            profile(offer, _DEPTH),
             event_callbacks=SubscriptionEventCallbacks(
                 message_lost=self._count_lost, use_default_callbacks=False
             ),

@@ -77,9 +77,9 @@ def take(subscription: Any) -> tuple[Any, Any] | None:
 class QuickExecutor(PlainExecutor):
     """Calls the callbacks of its nodes on the thread that spins it, messages first.
 
-    Callbacks that take only the message are called directly, and without regard to callback
-    groups, because there is one thread. Coroutines and callbacks that take a MessageInfo are left
-    to rclpy.
+    Callbacks of guard conditions, and those that take only the message, are called directly, and
+    without regard to callback groups, because there is one thread. Coroutines and callbacks that
+    take a MessageInfo are left to rclpy.
     """
 
     # rclpy needs it in __del__, even of an executor whose __init__ failed after a shutdown.
@@ -94,6 +94,7 @@ class QuickExecutor(PlainExecutor):
         self._adders: list[tuple[Any, Any]] = []
         self._quick: list[Any] = []
         self._slow: list[Any] = []
+        self._guards: list[Any] = []
         for node in nodes:
             self.add_node(node)
 
@@ -128,6 +129,7 @@ class QuickExecutor(PlainExecutor):
                 self._wait(_FOR_EVER_NS)
                 if not self.context.ok():
                     raise ExternalShutdownException
+                self._call_guards()
                 if not self._take_messages():
                     self.spin_once(timeout_sec=0.0)
 
@@ -143,6 +145,13 @@ class QuickExecutor(PlainExecutor):
     def _ready(self, kind: str) -> Any:
         """Pointers to the entities of a kind that are ready."""
         return self._wait_set.get_ready_entities(kind)
+
+    def _call_guards(self) -> None:
+        """Call the callbacks of the guard conditions that were triggered."""
+        ready = self._ready('guard_condition')
+        for guard in self._guards:
+            if guard.handle.pointer in ready:
+                guard.callback()
 
     def _take_messages(self) -> bool:
         """Call the callbacks with a message each; return whether nothing else is ready."""
@@ -169,7 +178,8 @@ class QuickExecutor(PlainExecutor):
         services = self._hold([one for node in nodes for one in node.services])
         self._quick = [one for one in subscriptions if _takes_the_message_alone(one)]
         self._slow = [one for one in subscriptions if one not in self._quick]
-        guards = [self._changed]
+        self._guards = self._hold([one for node in nodes for one in node.guards])
+        guards = [self._changed, *self._guards]
         self._wait_set = wait_set = private.WaitSet(
             len(subscriptions), len(guards), len(timers), len(clients), len(services), 0,
             self.context.handle,

@@ -143,7 +143,7 @@ def test_timeouts_of_the_bridge_change_while_it_drives():
         assert session._scheduler.limits is session._limits
         assert session._limits.stop_timeout_s == 0.8
         (reason,) = reasons(node, stop_timeout=0.1)
-        assert 'must not be shorter than command_timeout_s (0.2)' in reason
+        assert 'must not be shorter than command_timeout (0.2)' in reason
         assert node.get_parameter('stop_timeout').value == 0.8
         node.destroy_node()
 

@@ -77,7 +77,7 @@ def test_every_parameter_says_what_it_is(make_node, parameters):
     for parameter in parameters:
         descriptor = node.describe_parameter(parameter.name)
         assert descriptor.description.endswith('.')
-        number = isinstance(parameter.default, int | float)
+        number = type(parameter.default) in (int, float)
         ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
         assert bool(ranges) == number
 

@@ -12,12 +12,11 @@ from rclpy.parameter_client import AsyncParameterClient
 
 from helpers.processes import run_verb
 from helpers.ros import started_node, started_rclpy
-from helpers.waiting import wait_for
+from helpers.waiting import PATIENCE_S, wait_for
 from sim_bridge.nodes import annotate, bridge, odometry, throttle
 from sim_bridge.process import ManagedProcess
 from steering_net.ros import steering_node as steering
 
-DEADLINE_S = 30.0
 NODES = {
     'annotate': (annotate.AnnotateNode, annotate.main),
     'bridge': (bridge.BridgeNode, bridge.main),
@@ -122,13 +121,13 @@ def set_parameter():
     try:
         with started_node('person') as person:
             client = AsyncParameterClient(person, 'throttle')
-            wait_for(client.services_are_ready, DEADLINE_S, 'the services of the node')
+            wait_for(client.services_are_ready, what='the services of the node')
 
             def set_parameter(name, value):
                 # A service drops its first answer if it does not know its reader yet.
                 for _ in range(3):
                     future = client.set_parameters([Parameter(name, value=value)])
-                    rclpy.spin_until_future_complete(person, future, timeout_sec=DEADLINE_S / 3)
+                    rclpy.spin_until_future_complete(person, future, timeout_sec=PATIENCE_S / 3)
                     if future.done():
                         break
                 (result,) = future.result().results

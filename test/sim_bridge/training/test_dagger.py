@@ -24,10 +24,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def trained(folder):
+def networks():
+    """The files that `on_network` gets."""
+    return []
+
+
+@pytest.fixture(scope='module')
+def trained(folder, networks):
     config = TrainConfig(folder, epochs=1, steps_per_epoch=1, batch_size=4)
+    recorded = recorded_for(config, [], [])
     with run_eagerly():
-        return train_in_rounds(config, recorded_for(config, [], []), TRACKS, ['A note.'])
+        return train_in_rounds(config, recorded, TRACKS, ['A note.'], on_network=networks.append)
 
 
 def test_each_round_goes_on_from_the_network_of_the_last_one(trained, folder):

@@ -14,6 +14,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.impl import implementation_singleton
 from std_msgs.msg import Float32
 
+from helpers.ros import answer_of
 from helpers.waiting import PATIENCE_S, wait_for
 from steering_net.ros import executor as executor_module
 from steering_net.ros.executor import PlainExecutor, QuickExecutor, executor_for
@@ -59,11 +60,9 @@ def test_messages_timers_and_services_are_served_when_they_come_later(ros_node, 
     assert heard == [0.0, 1.0, 2.0, 3.0, 4.0]
     asking = rclpy.create_node('asking')
     client = asking.create_client(GetParameters, f'/{ros_node.get_name()}/get_parameters')
-    assert client.wait_for_service(PATIENCE_S)
-    future = client.call_async(GetParameters.Request(names=['use_sim_time']))
-    rclpy.spin_until_future_complete(asking, future, timeout_sec=PATIENCE_S)
+    answer = answer_of(asking, client, GetParameters.Request(names=['use_sim_time']))
     asking.destroy_node()
-    assert len(future.result().values) == 1
+    assert len(answer.values) == 1
 
 
 def test_answer_of_a_service_is_served_where_nothing_else_wakes_the_node(ros_node, spinning):

@@ -547,7 +547,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path
         config = TrainConfig(
             out=tmp_path / str(average),
             epochs=1,
-            steps_per_epoch=4,
+            steps_per_epoch=8,
             batch_size=2,
             average=average,
             start_from=(tmp_path / 'first.keras',),
