@@ -157,7 +157,9 @@ class RecorderNode(Node):
             if car.startswith(f'{own}/')
         }
         for topic, types in found:
-            names = {topic, own + without_car(topic, cars)}
+            names = {topic}
+            if topic.startswith(f'{own}/'):
+                names.add(own + without_car(topic, cars))
             if topic in self._settled or (self._wanted and not names & self._wanted):
                 continue
             publishers = self.get_publishers_info_by_topic(topic)

@@ -444,7 +444,7 @@ def test_bad_limit_is_named(field, value):
 
 
 def test_stop_timeout_shorter_than_command_timeout_is_refused():
-    with pytest.raises(ValueError, match='stop_timeout_s'):
+    with pytest.raises(ValueError, match='stop_timeout is'):
         Limits(command_timeout_s=0.2, stop_timeout_s=0.1)
 
 

@@ -74,7 +74,9 @@ def test_processes_end_with_the_iterator_and_in_the_middle_of_an_item(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(
+    'number', [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.faults)]
+)
 def test_processes_end_when_the_program_ends(tmp_path, number):
     program = (
         'from pathlib import Path\n'
