@@ -8,10 +8,10 @@ another site than this server. Any other site must not read the frames or drive 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from sim_bridge.server.host_check import HostCheck
+from sim_bridge.server.listening import is_loopback
 
 _APP_DOMAIN = 'foxglove.dev'
 
@@ -54,11 +54,4 @@ def _is_app(origin: str) -> bool:
     if parts.scheme == 'file':
         return True
     is_foxglove = name == _APP_DOMAIN or name.endswith(f'.{_APP_DOMAIN}')
-    return (parts.scheme == 'https' and is_foxglove) or name == 'localhost' or _is_loopback(name)
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return (parts.scheme == 'https' and is_foxglove) or is_loopback(name)

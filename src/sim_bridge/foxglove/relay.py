@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import socket
 import threading
-from ipaddress import ip_address
 
-from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.handshake import ViewerCheck, headers_of
 from sim_bridge.foxglove.outbox import Outbox, OutboxFullError
+from sim_bridge.server.listening import ServerError, is_loopback, listen
 
 VIEWERS_AT_MOST = 16
 _HEAD_BYTES = 16 * 1024
@@ -43,9 +41,18 @@ class Relay:
     """Relays between viewers and a Foxglove server on this machine."""
 
     def __init__(self, host: str, port: int, check: ViewerCheck) -> None:
-        """Bind at once; port 0 takes any free one. Raises UsageError if that is not possible."""
+        """Bind at once; port 0 takes any free one. Raises ServerError if that is not possible."""
         self._check = check
-        self._listener = _bind(host, port)
+        try:
+            self._listener = listen(
+                host,
+                port,
+                backlog=VIEWERS_AT_MOST,
+                unacknowledged_ms=_UNACKNOWLEDGED_MS,
+                family=socket.AF_INET6 if ':' in host else socket.AF_INET,
+            )
+        except ServerError as error:
+            raise ServerError(f'Foxglove: {error}') from error
         self._server: tuple[str, int] = ('', 0)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name='foxglove-relay', daemon=True)
@@ -62,7 +69,7 @@ class Relay:
     @property
     def is_local(self) -> bool:
         """Whether only programs of this machine can connect."""
-        return ip_address(self._listener.getsockname()[0]).is_loopback
+        return is_loopback(self._listener.getsockname()[0])
 
     def start(self, server: tuple[str, int]) -> None:
         """Accept viewers and connect them to the Foxglove server at this address and port."""
@@ -193,18 +200,3 @@ async def _close(writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(_CLOSE_S):
             await writer.wait_closed()
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ':' in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=VIEWERS_AT_MOST)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            why = 'is in use: end the other program or choose another port'
-        else:
-            why = f'cannot be opened: {error.strerror or error}'
-        raise UsageError(f'Foxglove: port {port} on {host} {why}') from error
-    # Connections inherit it. It ends that of a sleeping laptop, which acknowledges nothing.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
-    return listener

@@ -26,8 +26,9 @@ from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.standby import control_token
 from sim_bridge.nodes.throttle import MAX_LIMIT_MPS
 from sim_bridge.protocol.types import Control
+from sim_bridge.server.listening import is_loopback
 from sim_bridge.server.page_socket import open_page_socket
-from sim_bridge.server.simulator_server import is_loopback, sleep
+from sim_bridge.server.simulator_server import sleep
 from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.car_session import CarSession, ControlError
 from sim_bridge.web.control import Access, DriveControls, FieldError, RefusedError

@@ -15,25 +15,22 @@ messages, fragments, unsent answers and log lines. Unreadable messages are count
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Protocol, TypeVar
 
-from sim_bridge.errors import UsageError
 from sim_bridge.protocol.types import Link
 from sim_bridge.protocol.udacity import EVENT_TELEMETRY, UdacityLink
 from sim_bridge.server.connection_limiter import ConnectionLimiter
 from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.eventlet_imports import eventlet, socketio
 from sim_bridge.server.host_check import HostCheck, WsgiApp
+from sim_bridge.server.listening import is_loopback, listen
 from sim_bridge.server.socketio_server import BoundedSocketio, CountingLogger
 from sim_bridge.server.websocket import OWNER, HttpProtocol, Listener
 
@@ -48,10 +45,6 @@ _UNSENT_AT_MOST = 16
 _LOG_EVERY_S = 5.0
 _UNACKNOWLEDGED_MS = 20_000
 _SHORTEST_DELAY_S = 0.0005
-
-
-class ServerError(UsageError):
-    """The server cannot start; the message names the reason and the fix."""
 
 
 class Handler(Protocol):
@@ -102,7 +95,7 @@ class SimulatorServer:
         """
         self._clock = clock
         self._handler: Handler | None = None
-        self._socket = _bind(host, port)
+        self._socket = listen(host, port, backlog=64, unacknowledged_ms=_UNACKNOWLEDGED_MS)
         self.port: int = self._socket.getsockname()[1]
         self.is_local = is_loopback(self._socket.getsockname()[0])
         self.malformed = 0
@@ -307,30 +300,6 @@ def sleep(seconds: float) -> None:
 
 def _ignore(*_: object) -> None:
     """Callback of the hub for a closed descriptor. Ours stays open, so it is never called."""
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        listener = socket.create_server((host, port), backlog=64)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            why = 'is in use: end the other program or choose another port'
-        else:
-            why = f'cannot be opened: {error.strerror or error}'
-        raise ServerError(f'port {port} on {host} {why}') from error
-    # Connections inherit both. USER_TIMEOUT ends a connection whose client, such as a sleeping
-    # phone, acknowledges nothing. NODELAY sends a further small answer at once.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is `localhost` or an address that only programs of this machine reach."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == 'localhost'
 
 
 class _Discard:

@@ -11,7 +11,8 @@ from helpers.echo import FRAME, STEER, Echo, page, poll_until
 from helpers.waiting import wait_for
 from sim_bridge.protocol.types import Command
 from sim_bridge.protocol.udacity import CULTURES, encode_command
-from sim_bridge.server.simulator_server import ServerError, SimulatorServer
+from sim_bridge.server.listening import ServerError
+from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.simulator.client import Client
 
 
