@@ -38,8 +38,6 @@ from sim_bridge.bridge_client import client_host
 from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupts_blocked
 from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
-    DDS_PROFILES_FILE,
-    DDS_PROFILES_VARIABLE,
     DRIVE_ID,
     DRIVE_VARIABLE,
     REFUSED,
@@ -374,14 +372,12 @@ def generate_launch_description() -> LaunchDescription:
     record_file = PathJoinSubstitution(
         [FindPackageShare('sim_bridge'), 'launch', 'record.launch.py']
     )
-    dds_profiles = os.environ.get(DDS_PROFILES_VARIABLE, str(DDS_PROFILES_FILE))
     return LaunchDescription(
         [
             *ARGUMENTS,
             OpaqueFunction(function=check),
             SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
             SetEnvironmentVariable(DRIVE_VARIABLE, DRIVE_ID),
-            SetEnvironmentVariable(DDS_PROFILES_VARIABLE, dds_profiles),
             PushRosNamespace(LaunchConfiguration('namespace')),
             OpaqueFunction(
                 function=lambda context: [

@@ -11,14 +11,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 from sim_bridge.errors import UsageError
 from steering_net.process import PARENT_VARIABLE
-
-DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
-DDS_PROFILES_FILE = Path(__file__).with_name('fastdds.xml')
 
 DRIVE_VARIABLE = 'SIM_BRIDGE_DRIVE_ID'
 """Environment variable: identifies the drive, so that its simulators find their own bridge."""
@@ -173,12 +169,11 @@ def interrupts_blocked() -> Iterator[None]:
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a child process of a drive.
 
-    DDS uses this package's profile and stays on this machine, unless `environment` sets either
-    otherwise. The child ends when this process ends.
+    DDS stays on this machine, unless `environment` says otherwise. The child ends when this
+    process ends.
     """
     return {
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        DDS_PROFILES_VARIABLE: str(DDS_PROFILES_FILE),
         **environment,
         DRIVE_VARIABLE: DRIVE_ID,
         PARENT_VARIABLE: str(os.getpid()),

@@ -223,7 +223,7 @@ def test_frozen_steering_on_a_hill(jpeg, monkeypatch):
 
 
 def freeze_on_a_hill(graph, jpeg):
-    """Freeze the steering node for 10 s on a hill, then replace it."""
+    """Freeze the steering node for 10 s on a hill."""
     simulator = TalkingSimulator(graph.url())
     simulator.open(jpeg)
     car = Car(simulator, jpeg, grade=0.08)
@@ -232,14 +232,34 @@ def freeze_on_a_hill(graph, jpeg):
     try:
         stood_s, slowest, fastest = stop_on_a_hill(car, 10.0)
     finally:
-        # After so long a freeze the drive does not always go on, see docs/safety.md.
-        os.kill(graph.nodes['steering'].pid, signal.SIGKILL)
-        graph.nodes['steering'].wait(5.0)
-        graph.start('steering')
+        os.kill(graph.nodes['steering'].pid, signal.SIGCONT)
     car.until(lambda throttle: throttle > 0.0 and car.speed_mps > 1.0, 20.0)
     simulator.leave()
     tell(fault='steering frozen on 8 %', stood_s=stood_s, slowest=slowest, fastest=fastest)
     assert -0.3 < slowest <= fastest < 0.3
+
+
+@pytest.mark.faults
+def test_frozen_again_and_again(jpeg, monkeypatch):
+    """What a frozen node has not read takes no memory from the others."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', str(own_domain_id()))
+    with Graph() as graph:
+        simulator = TalkingSimulator(graph.url())
+        simulator.open(jpeg)
+        car = Car(simulator, jpeg)
+        car.pull_away()
+        steering = graph.nodes['steering'].pid
+        for _ in range(20):
+            os.kill(steering, signal.SIGSTOP)
+            try:
+                with slow_network():
+                    thawing_s = time.monotonic() + 3.3
+                    while time.monotonic() < thawing_s:
+                        car.frame()
+            finally:
+                os.kill(steering, signal.SIGCONT)
+            car.until(lambda throttle: throttle > 0.0, RESUMING_S)
+        simulator.leave()
 
 
 @pytest.mark.faults
@@ -453,8 +473,9 @@ def test_slow_network_drives_slowly_if_the_deadline_allows(jpeg, monkeypatch):
             simulator.open(jpeg)
             car = Car(simulator, jpeg)
             latencies_s = simulator.client.latencies_s
-            # A braked car is answered at once, until the network's first command comes.
-            while not latencies_s or latencies_s[-1] < 0.1:
+            # The first frame may have no answer in time; then the braked car is answered at once,
+            # until the network's first command comes.
+            while not latencies_s or not 0.1 < latencies_s[-1] < 0.4:
                 car.frame()
             started, answered = time.monotonic(), len(latencies_s)
             for _ in range(25):
@@ -466,7 +487,7 @@ def test_slow_network_drives_slowly_if_the_deadline_allows(jpeg, monkeypatch):
         state = graph.state()
     tell(fault='network of 200 ms, deadline 400 ms', rate_hz=rate_hz, age_s=np.median(ages_s))
     assert 3.0 < rate_hz < 5.0
-    assert min(car.throttles[5:]) >= 0.0
+    assert min(car.throttles[-25:]) >= 0.0
     assert np.median(waits_s) < 0.1
     assert max(ages_s) < 0.4
     assert state['late_commands'] <= 2

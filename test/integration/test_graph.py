@@ -2,6 +2,7 @@
 """The three nodes as real processes over real DDS, with a simulator on the real wire."""
 
 import csv
+import re
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -136,6 +137,14 @@ def test_one_token_circulates_and_none_is_lost(graph, simulator, frames, count):
     assert found['superseded'] in (0, 1)
     assert found['answers'] == simulator.client.answers == count + 2 - found['superseded']
     assert found['keepalives'] == 0
+
+
+def test_no_node_reads_from_shared_memory(graph):
+    for node in graph.nodes.values():
+        names = {path.read_text() for path in Path(f'/proc/{node.pid}/task').glob('*/comm')}
+        readers = {name for name in names if re.match(r'dds\.(udp|shm)\.\d', name)}
+        assert readers
+        assert not any('shm' in name for name in readers)
 
 
 def test_everything_of_a_frame_has_its_stamp_and_si_units(graph, frames):

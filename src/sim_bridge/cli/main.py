@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 from sim_bridge.cli.node_words import check_words
 from sim_bridge.cli.suggestions import did_you_mean, explained
 
+_DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
+_DDS_PROFILES_FILE = Path(__file__).parents[1] / 'fastdds.xml'
+
 NODES = {
     'bridge': ('sim_bridge.nodes.bridge', 'Node between the simulator and ROS.'),
     'guarded-bridge': (
@@ -98,6 +101,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the verb named by the first argument or by the program's own name; the exit code."""
+    os.environ.setdefault(_DDS_PROFILES_VARIABLE, str(_DDS_PROFILES_FILE))
     try:
         return _run(argv)
     except KeyboardInterrupt:
