@@ -1,33 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draw the pictures of the README: camera frames, and a lap driven by the shipped network."""
+"""Draw the picture of a lap that the shipped network drove, for the README."""
 
 import argparse
 from pathlib import Path
 
-import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 
 from sim_bridge.evaluation.closed_loop import drive
-from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import Track, make_track
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_model import AUTONOMOUS
 from steering_net.vision.preprocessing import decode_jpeg
 
-FRAME_SEEDS = (0, 4, 5)
 MAP_SEED = 4
 SPEED_LIMIT_MPS = 6.7
-
-
-def frames(path: Path) -> None:
-    """Draw three camera frames side by side, enlarged."""
-    views = []
-    for seed in FRAME_SEEDS:
-        track = make_track(seed)
-        views.append(Camera(track).render(track.pose(60.0)))
-    row = cv2.resize(np.hstack(views), None, fx=1.25, fy=1.25, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(path), cv2.cvtColor(row, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def edge(track: Track, side: float) -> np.ndarray:
@@ -66,5 +53,4 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=Path, default=Path(__file__).parent / 'images')
     folder = parser.parse_args().out
-    frames(folder / 'frames.jpg')
     lap(folder / 'drive.png')
