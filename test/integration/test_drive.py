@@ -221,6 +221,8 @@ def test_live_line_on_a_terminal(start):
         (['--report', '.'], '--report: . is a folder; name a file in it'),
         (['--record', 'setup.py/bag'], 'the recording did not start, see above'),
         (['--simulator', 'external', '--laps', '2'], '--laps needs --simulator embedded'),
+        (['--simulator', 'external', '--track', 'lake'], '--track needs --simulator embedded'),
+        (['--simulator', 'external', '--fast'], '--fast needs --simulator embedded'),
     ],
 )
 def test_bad_option_is_named_in_one_line(words, told):

@@ -49,11 +49,20 @@ from sim_bridge.process import DRIVE_ID, ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.tracks import parse_track
-from sim_bridge.simulator.weather import CLEAR
 
 _POLL_S = 0.05
 _SHOW_S = 0.25
 _END_S = 5.0
+
+_OF_EMBEDDED = {
+    'track': '0',
+    'weather': 'clear',
+    'culture': 'en-US',
+    'fast': False,
+    'faults': '',
+    'laps': 0,
+}
+"""Options that only the embedded simulator has, with their defaults."""
 
 
 class DriveError(RuntimeError):
@@ -78,14 +87,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_monitor(parser)
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add_speed_limit(parser)
-    add('--track', default='0', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
-    add('--weather', default='clear', metavar='KIND:N', help=f'embedded: {WEATHER_HELP}')
-    add('--laps', type=int, default=0, metavar='N', help='embedded: end after N laps; 0: never')
+    add('--track', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
+    add('--weather', metavar='KIND:N', help=f'embedded: {WEATHER_HELP}')
+    add('--laps', type=int, metavar='N', help='embedded: end after N laps; 0: never')
     add('--seconds', type=float, default=0.0, metavar='S', help='end after S seconds; 0: never')
     add(
         '--culture',
         choices=tuple(CULTURES),
-        default='en-US',
         help='embedded: culture that the simulator writes numbers in',
     )
     add(
@@ -93,10 +101,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='embedded: simulate the next frame once one is answered, in simulated time',
     )
-    add('--faults', default='', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
+    add('--faults', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
     add('--one-process', action='store_true', help='run the three nodes in one process')
     add_viewers(parser)
     add('--report', type=Path, metavar='FILE', help='write the report to this JSON file')
+    parser.set_defaults(**_OF_EMBEDDED)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -117,17 +126,15 @@ def _check(args: argparse.Namespace) -> None:
     check_speed_limit(args.speed_limit)
     for option in ('laps', 'seconds'):
         check_range(f'--{option}', getattr(args, option), 0)
-    if args.simulator == 'external' and args.faults:
-        raise UsageError('--faults needs --simulator embedded')
-    if args.simulator == 'external' and args.laps:
-        raise UsageError('--laps needs --simulator embedded; use --seconds')
+    for option, default in _OF_EMBEDDED.items():
+        if args.simulator == 'external' and getattr(args, option) != default:
+            raise UsageError(f'--{option} needs --simulator embedded')
     try:
         parse_faults(args.faults)
         parse_track(args.track)
     except ValueError as error:
         raise UsageError(f'--{error}') from error
-    if check_weather(args.weather) != CLEAR and args.simulator == 'external':
-        raise UsageError('--weather needs --simulator embedded')
+    check_weather(args.weather)
     if args.network and args.model != 'default':
         raise UsageError(f'there are two networks, {args.network} and {args.model}; name one')
     args.model = args.network or args.model
