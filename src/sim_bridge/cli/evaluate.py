@@ -174,14 +174,17 @@ def _add_recording(parser: argparse.ArgumentParser, files: str) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add('--model', help='network: a file or folder; if not given, the shipped one')
+    add(
+        '--model',
+        help='network: a file or folder; the shipped one, if neither this nor --compare is given',
+    )
     add(
         '--compare',
         nargs='+',
         default=[],
         metavar='MODEL',
-        help='further networks to show beside --model: files, or `default`; FILE@PROFILE names '
-        'the preprocessing of one',
+        help='networks to compare, beside --model if it is given: files, or `default`; '
+        'FILE@PROFILE names the preprocessing of one',
     )
     add(
         '--profile',

@@ -47,7 +47,9 @@ from steering_net.ros.timers import steady_timer
 
 PARAMETERS = (
     Parameter(
-        'host', '127.0.0.1', 'Address to listen on. If it is not loopback, any machine can drive.'
+        'host',
+        '127.0.0.1',
+        'Address to listen on. If it is not loopback, any machine can watch or be a simulator.',
     ),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
     Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
