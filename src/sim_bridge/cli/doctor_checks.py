@@ -130,8 +130,8 @@ def check_port(port: int, proc: Path = Path('/proc')) -> Finding:
     cars = _cars(port)
     owner = _owner(inodes, proc) or 'a process of another user or container'
     for car in cars:
-        # Trouble that is not the reason of a car that is not ready yet is unreadable telemetry.
-        if car['trouble'] != car['reason']:
+        # The trouble is the state only if telemetry cannot be read; else it names missing nodes.
+        if car['trouble'] and car['trouble'] == car['state']:
             remedy = 'see docs/troubleshooting.md, "Telemetry cannot be read"'
             return Finding(Level.BROKEN, 'simulator', car['trouble'], remedy)
     if cars:
@@ -267,8 +267,7 @@ def _owner(inodes: set[str], proc: Path) -> str | None:
 def _cars(port: int) -> list[dict[str, str]]:
     """Return the status of each car of the bridge on this port; [] if no bridge answers."""
     cars = (fetch_state('127.0.0.1', port, timeout_s=1.0) or {}).get('cars', [])
-    fields = ('state', 'trouble', 'reason')
-    return [{field: str(car.get(field, '')) for field in fields} for car in cars]
+    return [{field: str(car.get(field, '')) for field in ('state', 'trouble')} for car in cars]
 
 
 def _stale_segments(folder: Path, proc: Path) -> list[Path]:

@@ -6,8 +6,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
+from geometry_msgs.msg import Twist
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Float32
 
@@ -18,6 +20,14 @@ from helpers.waiting import wait_for
 from sim_bridge.cli import doctor as verb
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
+from sim_bridge.nodes.car_interface import Camera, CarInterface
+from sim_bridge.nodes.driver_topics import JoyLayout
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.udacity import UdacityLink
+from sim_bridge.session.session_manager import SessionManager
+from sim_bridge.session.tokens import Limits
+from sim_bridge.topics import CMD_VEL
+from sim_bridge.web.live_stream import LiveFeed, StreamLimit
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +82,56 @@ def test_port_of_our_own_bridge_is_no_problem(graph):
     finding = doctor_checks.check_port(graph.port)
     assert finding.level is Level.OK
     assert 'no simulator connected' in finding.found
+
+
+class OneCar:
+    """A bridge with one car and a simulator that has connected."""
+
+    def __init__(self, node):
+        self.sessions = SessionManager(Limits(), inspect_image)
+        self.sessions.connected(0.0, 'a', UdacityLink(lambda *_: None), is_simulator=True)
+        (self.session,) = self.sessions.sessions
+        self.interface = CarInterface(
+            node,
+            '',
+            self.session,
+            Camera('camera', 1.0),
+            LiveFeed(dict, StreamLimit(), clock=time.monotonic, sleep=time.sleep),
+            joy=JoyLayout(),
+            call_soon=lambda call: call(0.0),
+            clock=time.monotonic,
+        )
+        self.interface.update_readiness()
+
+    def finding(self, monkeypatch):
+        """What the doctor says about the port of this bridge."""
+        state = {'cars': [self.interface.status()]}
+        monkeypatch.setattr(doctor_checks, 'fetch_state', lambda *_, **__: state)
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            return doctor_checks.check_port(listener.getsockname()[1])
+
+
+def test_bridge_with_a_planner_and_without_a_network_is_healthy(ros_node, monkeypatch):
+    car = OneCar(ros_node)
+    ros_node.create_publisher(Twist, CMD_VEL, 1)
+    wait_for(lambda: car.interface.update_readiness() or car.interface.is_ready)
+    assert car.interface.status()['reason']
+    assert car.finding(monkeypatch).level is Level.OK
+
+
+def test_bridge_that_refuses_lock_step_is_healthy(ros_node, monkeypatch):
+    car = OneCar(ros_node)
+    car.session.lock_step_refused = True
+    assert 'lock-step' in car.interface.status()['reason']
+    assert car.finding(monkeypatch).level is Level.OK
+
+
+def test_bridge_that_cannot_read_its_telemetry_is_broken(ros_node, monkeypatch):
+    car = OneCar(ros_node)
+    car.sessions.telemetry(0.0, 'a', {'x': 1.0}, 1)
+    finding = car.finding(monkeypatch)
+    assert (finding.level, finding.check) == (Level.BROKEN, 'simulator')
+    assert finding.found.startswith('telemetry cannot be read: ')
 
 
 def test_broken_model_is_named_first(tmp_path):
