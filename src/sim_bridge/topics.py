@@ -8,7 +8,7 @@ namespace of its car: see `prefixes`. The whole drive may stand in a namespace t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -61,6 +61,9 @@ ODOM_FRAME = 'odom'
 BASE_FRAME = 'base_link'
 CAMERA_FRAME = 'camera_link'
 OPTICAL_FRAME = 'camera_optical_frame'
+
+STEERING_JOINT = 'steering'
+"""Name of the joint whose position is the steering of a command, rad, left positive."""
 
 
 class Recording(Enum):
@@ -352,6 +355,15 @@ RECORDED_TOPICS = tuple(
     name for name, topic in TOPICS.items() if topic.recording is not Recording.NEVER
 )
 """Names of the topics that `sim-bridge record` stores when none are named."""
+
+
+def steering_in(names: Iterable[str], positions: Sequence[float]) -> float | None:
+    """Return the position of the joint `steering` of a command, rad, left positive.
+
+    None if the joint or its position is missing.
+    """
+    joints = zip(names, positions, strict=False)
+    return next((float(position) for name, position in joints if name == STEERING_JOINT), None)
 
 
 def prefixes(cars: int) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from std_msgs.msg import Float32, Header
 
+from sim_bridge.topics import steering_in
 from steering_net.vehicle import Pose
 
 BRIDGE_STATUS = 'sim_bridge: bridge'
@@ -115,10 +116,7 @@ def camera_info(head: Header, width: int, height: int, vertical_fov_rad: float) 
 
 def steering_of(message: JointState) -> float | None:
     """Return the position of the joint `steering`, rad, left positive; None if it is missing."""
-    for name, position in zip(message.name, message.position, strict=False):
-        if name == 'steering':
-            return float(position)
-    return None
+    return steering_in(message.name, message.position)
 
 
 def diagnostic(

@@ -184,7 +184,7 @@ class DriverTopics:
             self._command.publish(
                 JointState(
                     header=Header(stamp=conversions.time_message(stamp_ns)),
-                    name=['steering', 'throttle'],
+                    name=[topics.STEERING_JOINT, 'throttle'],
                     position=[command.steering_rad, command.throttle],
                 )
             )

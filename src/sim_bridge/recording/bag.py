@@ -32,8 +32,10 @@ from sim_bridge.topics import (
     OPTICAL_FRAME,
     SPEED,
     STEERING_COMMAND,
+    STEERING_JOINT,
     TOPICS,
     car_of,
+    steering_in,
 )
 from steering_net.errors import ImageError
 from steering_net.vision.frame_size import as_frame
@@ -104,9 +106,12 @@ class Record:
     def command(self) -> tuple[int, float]:
         """Return stamp, ns, and steering, rad, of a command; BagError if it has no steering."""
         message = self._decoded_as(TOPICS[STEERING_COMMAND].type)
-        if not len(message.position):
-            raise BagError(f'{self.topic} has a {self.type} without position; it must be [rad]')
-        return stamp_ns(message), float(message.position[0])
+        steering_rad = steering_in(message.name, message.position)
+        if steering_rad is None:
+            has_joint = STEERING_JOINT in message.name
+            missing = 'position; it must be [rad]' if has_joint else f'the joint {STEERING_JOINT}'
+            raise BagError(f'{self.topic} has a {self.type} without {missing}')
+        return stamp_ns(message), steering_rad
 
     def _decoded_as(self, expected: str) -> Any:
         if self.type != expected:
@@ -151,7 +156,7 @@ def command_cdr(stamp: int, steering_rad: float) -> bytes:
     """Return the CDR bytes of a command for the frame with this stamp, ns."""
     nothing = np.array([])
     return _encoded(
-        _new(STEERING_COMMAND, header=_header(stamp, ''), name=['steering'],
+        _new(STEERING_COMMAND, header=_header(stamp, ''), name=[STEERING_JOINT],
              position=np.array([steering_rad]), velocity=nothing, effort=nothing)
     )  # fmt: skip
 

@@ -292,10 +292,10 @@ def write_one(path, topic, value):
     return path
 
 
-def joint_state(*position):
+def joint_state(*position, names=('steering',)):
     empty = np.array([])
     return message(
-        'sensor_msgs/msg/JointState', header=header(START_NS), name=['steering'],
+        'sensor_msgs/msg/JointState', header=header(START_NS), name=list(names),
         position=np.array(position, np.float64), velocity=empty, effort=empty,
     )  # fmt: skip
 
@@ -316,7 +316,17 @@ def joint_state(*position):
         (
             '/cmd/steering',
             joint_state(),
-            '/cmd/steering has a sensor_msgs/msg/JointState without position',
+            '/cmd/steering has a sensor_msgs/msg/JointState without position; it must be',
+        ),
+        (
+            '/cmd/steering',
+            joint_state(0.1, names=['wheel']),
+            '/cmd/steering has a sensor_msgs/msg/JointState without the joint steering',
+        ),
+        (
+            '/driver/command',
+            joint_state(0.1, names=[]),
+            '/driver/command has a sensor_msgs/msg/JointState without the joint steering',
         ),
         (
             '/camera/image_raw/compressed',
@@ -325,9 +335,14 @@ def joint_state(*position):
         ),
     ],
 )
-def test_topic_of_another_type_is_named_with_the_type_it_must_have(tmp_path, topic, value, told):
+def test_message_that_a_topic_cannot_hold_is_told(tmp_path, topic, value, told):
     with pytest.raises(BagError, match=told):
         list(frames(Bag(write_one(tmp_path / 'bag', topic, value))))
+
+
+def test_steering_of_a_command_is_that_of_its_joint():
+    value = joint_state(0.1, 0.2, names=['throttle', 'steering'])
+    assert Record('cmd/steering', value.__msgtype__, 0, cdr(value)).command() == (START_NS, 0.2)
 
 
 @pytest.mark.parametrize(
