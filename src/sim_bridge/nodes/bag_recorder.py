@@ -40,6 +40,7 @@ from sim_bridge.topics import (
     prefixes,
     without_car,
 )
+from steering_net.errors import one_line
 from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
@@ -237,9 +238,9 @@ class RecorderNode(Node):
                 continue
             try:
                 self._writer.write(*item)
-            except OSError as error:
-                # The thread goes on to empty the queue, so that it never fills up.
-                self.trouble = error.strerror or str(error)
+            except Exception as error:  # noqa: BLE001 - any error ends the recording.
+                # The thread goes on to empty the queue, because `destroy_node` waits for it.
+                self.trouble = _told(error)
 
     def destroy_node(self) -> None:
         """Write the messages that still wait, and the index."""
@@ -249,7 +250,7 @@ class RecorderNode(Node):
         try:
             self._writer.close()
         except OSError as error:
-            self.trouble = error.strerror or str(error)
+            self.trouble = _told(error)
 
 
 def record(
@@ -276,6 +277,11 @@ def record(
         executor.shutdown()
         node.destroy_node()
     return node
+
+
+def _told(error: Exception) -> str:
+    """Return an error in one line, without the file if the system refused to write it."""
+    return (isinstance(error, OSError) and error.strerror) or one_line(error)
 
 
 @cache

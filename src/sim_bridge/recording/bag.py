@@ -74,6 +74,10 @@ class Offer:
         )
 
 
+class CommandError(BagError):
+    """A command without steering, which the bridge ignores."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One message of a bag: its CDR bytes, and the time at which it was received, ns."""
@@ -104,13 +108,16 @@ class Record:
         return float(self._decoded_as(TOPICS[SPEED].type).data)
 
     def command(self) -> tuple[int, float]:
-        """Return stamp, ns, and steering, rad, of a command; BagError if it has no steering."""
+        """Return stamp, ns, and steering, rad, of a command.
+
+        Raises CommandError if it has no steering, BagError for a message of another type.
+        """
         message = self._decoded_as(TOPICS[STEERING_COMMAND].type)
         steering_rad = steering_in(message.name, message.position)
         if steering_rad is None:
             has_joint = STEERING_JOINT in message.name
             missing = 'position; it must be [rad]' if has_joint else f'the joint {STEERING_JOINT}'
-            raise BagError(f'{self.topic} has a {self.type} without {missing}')
+            raise CommandError(f'{self.topic} has a {self.type} without {missing}')
         return stamp_ns(message), steering_rad
 
     def _decoded_as(self, expected: str) -> Any:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sim_bridge.recording.bag import Offer, Record, is_named, stamp_ns
+from sim_bridge.recording.bag import CommandError, Offer, Record, is_named, stamp_ns
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -61,7 +62,8 @@ class FrameFolder:
     """Writer of one folder, with the methods of `BagWriter`.
 
     A frame is written when it comes, its row in the log 20 frames later or at the end. The command
-    of a row is that of the person or planner if one drove, else that of the network.
+    of a row is that of the person or planner if one drove, else that of the network. A command
+    that the bridge ignores, because its steering is missing or not finite, is skipped.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,15 +102,23 @@ class FrameFolder:
             self._row(stamp_ns(image)).name = path.name
             self.messages += 1
         elif record.is_of(STEERING_COMMAND) or record.is_of(PERSON_COMMAND):
-            stamp, steering_rad = record.command()
-            row, is_by_person = self._row(stamp), record.is_of(PERSON_COMMAND)
-            if is_by_person or not row.is_by_person:
-                row.steering_rad, row.is_by_person = steering_rad, is_by_person
-                row.speed_mps, row.throttle = self._values[SPEED], self._values[THROTTLE]
+            self._keep_command(record)
         else:
             for name in self._values:
                 if record.is_of(name):
                     self._values[name] = record.number()
+
+    def _keep_command(self, record: Record) -> None:
+        try:
+            stamp, steering_rad = record.command()
+        except CommandError:
+            return
+        if not math.isfinite(steering_rad):
+            return
+        row, is_by_person = self._row(stamp), record.is_of(PERSON_COMMAND)
+        if is_by_person or not row.is_by_person:
+            row.steering_rad, row.is_by_person = steering_rad, is_by_person
+            row.speed_mps, row.throttle = self._values[SPEED], self._values[THROTTLE]
 
     def close(self) -> None:
         """Write the last rows and close the log. Frames without a command have no row."""

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A drive as a folder of frames, as drive.py writes it."""
 
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from helpers.recordings import FRAMES, PERIOD_NS, START_NS, jpeg_of, messages, steering_rad
-from sim_bridge.recording.bag import Offer, command_cdr
+from sim_bridge.recording.bag import TYPES, Offer, command_cdr
 from sim_bridge.recording.frame_folder import FrameFolder
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.recording.storage import BagError
@@ -60,6 +64,23 @@ def test_the_log_has_the_commands_of_the_person_who_drove(tmp_path):
     writer.close()
     wanted = [steering_rad(0), 0.25, 0.25, steering_rad(3)]
     assert open_recording(tmp_path).steering_rad.tolist() == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('names', 'positions'),
+    [(['steering'], []), (['wheel'], [0.2]), ([], [0.2]), (['steering'], [math.nan])],
+)
+def test_a_command_that_the_bridge_ignores_is_skipped(tmp_path, names, positions):
+    writer = FrameFolder(tmp_path)
+    for topic, _ in messages(0):
+        writer.add_topic(topic, TOPICS[topic].type, Offer())
+    good = TYPES.deserialize_cdr(command_cdr(START_NS, 0.0), TOPICS[STEERING_COMMAND].type)
+    bad = replace(good, name=names, position=np.array(positions, np.float64))
+    for topic, cdr in messages(0):
+        writer.write(topic, 0, cdr)
+    writer.write(STEERING_COMMAND, 0, bytes(TYPES.serialize_cdr(bad, bad.__msgtype__)))
+    writer.close()
+    assert open_recording(tmp_path).steering_rad.tolist() == pytest.approx([steering_rad(0)])
 
 
 def test_frames_of_one_millisecond_are_all_kept(tmp_path):
