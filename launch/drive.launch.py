@@ -35,7 +35,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
-from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupts_blocked
+from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupt_blocking_prefix
 from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
     DRIVE_ID,
@@ -184,7 +184,9 @@ def end_with_simulator(event: ProcessExited, context: LaunchContext) -> Shutdown
 
 def start_prefix(context: LaunchContext) -> str | None:
     """Return the prefix of our commands; None, the default, if the user has set one for all."""
-    return None if 'launch-prefix' in context.launch_configurations else interrupts_blocked()
+    return (
+        None if 'launch-prefix' in context.launch_configurations else interrupt_blocking_prefix()
+    )
 
 
 def nodes(context: LaunchContext) -> list[Node]:

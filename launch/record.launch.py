@@ -20,7 +20,7 @@ from launch.actions import (
 from launch.events.process import ProcessExited
 from launch_ros.substitutions import ExecutableInPackage
 
-from sim_bridge.cli.launching import check_arguments, interrupts_blocked, new_folder
+from sim_bridge.cli.launching import check_arguments, interrupt_blocking_prefix, new_folder
 from steering_net.process import PARENT_VARIABLE
 
 DISCOVERY_VARIABLE = 'ROS_AUTOMATIC_DISCOVERY_RANGE'
@@ -48,7 +48,7 @@ def record(context: LaunchContext) -> list[LogInfo | ExecuteProcess]:
             *('--namespace', context.launch_configurations.get('ros_namespace', '')),
         ],
         name='recorder',
-        prefix=interrupts_blocked(),
+        prefix=interrupt_blocking_prefix(),
         output='screen',
         on_exit=fail,
     )

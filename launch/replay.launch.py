@@ -26,7 +26,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
-from sim_bridge.cli.launching import cars_in_bag, check_arguments, interrupts_blocked
+from sim_bridge.cli.launching import cars_in_bag, check_arguments, interrupt_blocking_prefix
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     SPEED,
@@ -68,7 +68,7 @@ def program(name: str, *words: str) -> ExecuteProcess:
     return ExecuteProcess(
         cmd=[ExecutableInPackage('replay', 'sim_bridge'), *words],
         name=name,
-        prefix=interrupts_blocked(),
+        prefix=interrupt_blocking_prefix(),
         output='screen',
         on_exit=end,
     )
@@ -90,7 +90,7 @@ def replay(context: LaunchContext) -> list[Node | ExecuteProcess]:
             exec_name='steering',
             namespace=namespace,
             parameters=[{'model': values['model'], 'cars': number, 'use_sim_time': True}],
-            prefix=interrupts_blocked(),
+            prefix=interrupt_blocking_prefix(),
             on_exit=end,
         )
         for namespace, number in cars.items()

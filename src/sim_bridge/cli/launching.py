@@ -74,7 +74,7 @@ def cars_in_bag(path: Path) -> dict[str, int]:
 
 
 @cache
-def interrupts_blocked() -> str:
+def interrupt_blocking_prefix() -> str:
     """Return the prefix of a command of this package that blocks SIGINT while it starts.
 
     Python prints a traceback if SIGINT comes while the interpreter starts. The programs of this

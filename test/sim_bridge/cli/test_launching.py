@@ -15,7 +15,7 @@ from sim_bridge.cli.launching import (
     ENDS_WITH_LAUNCH,
     cars_in_bag,
     check_arguments,
-    interrupts_blocked,
+    interrupt_blocking_prefix,
     new_folder,
 )
 from sim_bridge.errors import UsageError
@@ -133,10 +133,10 @@ def test_bag_that_is_missing_is_named(tmp_path):
 
 
 def test_program_of_ours_starts_with_interrupts_blocked():
-    if not interrupts_blocked():
+    if not interrupt_blocking_prefix():
         pytest.skip('env of this machine cannot block signals')
     look = 'import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))'
-    command = [*interrupts_blocked().split(), sys.executable, '-c', look]
+    command = [*interrupt_blocking_prefix().split(), sys.executable, '-c', look]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert 'SIGINT' in told
 
