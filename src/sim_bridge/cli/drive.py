@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,7 @@ def run(args: argparse.Namespace) -> int:
     """Drive until the end; 0 on success, 1 if a part failed, 2 for bad input."""
     try:
         _check(args)
+        args.model = args.network or args.model
         _prepare_model(args)
         return _Drive(args).run()
     except (UsageError, DriveError, RestartLimitError) as error:
@@ -137,8 +138,7 @@ def _check(args: argparse.Namespace) -> None:
     check_weather(args.weather)
     if args.network and args.model != 'default':
         raise UsageError(f'there are two networks, {args.network} and {args.model}; name one')
-    args.model = args.network or args.model
-    check_model('MODEL' if args.network else '--model', args.model)
+    check_model('MODEL' if args.network else '--model', args.network or args.model)
     check_recording(args)
     check_viewers(args)
     check_output_file('--report', args.report)
@@ -224,11 +224,14 @@ class _Drive:
         simulator = ManagedProcess(
             'simulator', _simulate(self._args, self._host), pipe_output=True
         )
-        status: dict[str, Any] = {}
-        reader = threading.Thread(target=_read, args=(simulator, status), name='simulator-output')
-        reader.start()
         self._simulators.append(simulator)
-        self._simulations.append(status)
+        self._simulations.append({})
+        reader = threading.Thread(
+            target=_read,
+            args=(simulator.output, self._simulations, len(self._simulations) - 1),
+            name='simulator-output',
+        )
+        reader.start()
         self._readers.append(reader)
 
     def _wait_until_ready(self) -> None:
@@ -323,13 +326,14 @@ def _simulate(args: argparse.Namespace, host: str) -> list[str]:
     return arguments + (['--fast'] if args.fast else [])
 
 
-def _read(simulator: ManagedProcess, status: dict[str, Any]) -> None:
-    """Keep `status` equal to the simulator's newest line of JSON; the last one is its report."""
-    for line in simulator.output:
+def _read(output: Iterable[str], simulations: list[dict[str, Any]], number: int) -> None:
+    """Keep `simulations[number]` equal to the newest line of JSON; the last one is the report.
+
+    Each line replaces the status, because another thread reads the one before.
+    """
+    for line in output:
         with contextlib.suppress(ValueError):  # A killed simulator leaves half a line.
-            newest = json.loads(line)
-            status.clear()
-            status.update(newest)
+            simulations[number] = json.loads(line)
 
 
 def _totals(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
