@@ -29,9 +29,9 @@ from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag, Record, check_car, stamp_ns, undecodable
 from sim_bridge.recording.sources import open_bag, usual_camera
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
-from steering_net.data.driving_log import LogError
 
 _END_S = 5.0
+_INTERRUPTED = 'the check was interrupted'
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f'--rate is {args.rate}; it must be greater than 0')
         check_output_file('--json', args.json)
         return _play(args) if args.check is None else _check(args)
-    except (UsageError, LogError) as error:
+    except (UsageError, OSError, ValueError) as error:
         print(f'sim-bridge replay: {error}', file=sys.stderr)
         return 2
 
@@ -186,9 +186,10 @@ def _steer(
             else:
                 pairs.append((recorded[stamp], angle))
             if steering.exit_code is not None or not keep_going():
-                raise UsageError('the check was interrupted')
+                raise UsageError(_INTERRUPTED)
     except NoAnswerError as error:
-        raise UsageError(str(error)) from error
+        reason = str(error) if keep_going() else _INTERRUPTED
+        raise UsageError(reason) from error
     finally:
         checker.destroy_node()
     return pairs, refused
