@@ -3,7 +3,8 @@
 
 With --check a steering node runs the network on the frames, and its steering is compared with the
 recorded steering of the same frames. The exit code is 1 if the mean difference is greater than
---threshold.
+--threshold. --profile, --recorded-with, --threshold and --json need --check; --rate, --clock,
+--topics and --when-subscribed cannot be used with it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sim_bridge.cli.arguments import (
     add_recording_options,
     check_model,
     check_output_file,
+    check_range,
 )
 from sim_bridge.cli.output import write_json
 from sim_bridge.errors import UsageError
@@ -30,6 +32,12 @@ from sim_bridge.recording.bag import Bag, Record, check_car, stamp_ns, undecodab
 from sim_bridge.recording.sources import open_bag, usual_camera
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
 
+_OF_PUBLISHING = {'rate': 1.0, 'clock': False, 'topics': None, 'when_subscribed': False}
+"""Options that cannot be used with --check, with their defaults."""
+
+_OF_CHECK = {'profile': '', 'recorded_with': '', 'threshold': 0.01, 'json': None}
+"""Options that need --check, with their defaults."""
+
 _END_S = 5.0
 _INTERRUPTED = 'the check was interrupted'
 
@@ -38,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
     add('recording', type=Path, metavar='PATH', help='a bag, a log, or a folder of frames')
-    add('--rate', type=float, default=1.0, metavar='X', help='X times the recorded speed')
+    add('--rate', type=float, metavar='X', help='X times the recorded speed')
     add('--clock', action='store_true', help='also publish the time of the bag on /clock')
     add('--topics', nargs='+', metavar='NAME', help='topics to publish; if not given, all')
     add(
@@ -53,30 +61,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar='MODEL',
         help='check this network instead of publishing the bag',
     )
-    add('--profile', default='', help='--check: preprocessing; empty: that of the network')
+    add('--profile', help='--check: preprocessing; empty: that of the network')
     add_recorded_with(parser)
     add_recording_options(parser)
     add(
         '--threshold',
         type=float,
-        default=0.01,
         metavar='RAD',
         help='--check: largest mean difference, rad',
     )
     add_json(parser, 'the figures of --check')
+    parser.set_defaults(**_OF_PUBLISHING, **_OF_CHECK)
 
 
 def run(args: argparse.Namespace) -> int:
     """Replay or check; 1 above the threshold, 2 with one line on stderr for bad input."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     try:
-        if not args.rate > 0.0:
-            raise UsageError(f'--rate is {args.rate}; it must be greater than 0')
-        check_output_file('--json', args.json)
+        _check_options(args)
         return _play(args) if args.check is None else _check(args)
     except (UsageError, OSError, ValueError) as error:
         print(f'sim-bridge replay: {error}', file=sys.stderr)
         return 2
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Raise UsageError for an option of the other mode and for a value that is not allowed."""
+    others, why = (
+        (_OF_CHECK, 'needs --check')
+        if args.check is None
+        else (_OF_PUBLISHING, 'cannot be used with --check')
+    )
+    for name, default in others.items():
+        if getattr(args, name) != default:
+            raise UsageError(f'--{name.replace("_", "-")} {why}')
+    if not args.rate > 0.0:
+        raise UsageError(f'--rate is {args.rate}; it must be greater than 0')
+    check_range('--threshold', args.threshold, 0.0, unit='rad')
+    check_output_file('--json', args.json)
 
 
 def _play(args: argparse.Namespace) -> int:
@@ -84,14 +106,14 @@ def _play(args: argparse.Namespace) -> int:
     from sim_bridge.nodes.runner import interruptible, ros
 
     bag = _open(args)
-    first = {record.topic: record for record in bag}
+    one_of_topic = {record.topic: record for record in bag}
     topics = [
         record
-        for record in first.values()
+        for record in one_of_topic.values()
         if not args.topics or any(record.is_of(name.lstrip('/')) for name in args.topics)
     ]
     if not topics:
-        known = ', '.join(sorted(first))
+        known = ', '.join(sorted(one_of_topic))
         raise UsageError(f'--topics: {args.recording} holds none of them; it holds {known}')
     with ros(), interruptible() as keep_going:
         player = PlayerNode()

@@ -33,3 +33,26 @@ def test_steering_node_that_ended_is_told(tmp_path):
     bag = replay.Bag(write_bag(tmp_path / 'bag', numbers=range(1)))
     with started_rclpy(), pytest.raises(UsageError, match='the steering node did not start'):
         replay._steer(bag, {}, '/replay_test', SimpleNamespace(exit_code=2), lambda: True)
+
+
+@pytest.mark.parametrize(
+    ('words', 'told'),
+    [
+        (['--json', 'figures.json'], '--json needs --check'),
+        (['--profile', 'course'], '--profile needs --check'),
+        (['--threshold', '0.1'], '--threshold needs --check'),
+        (['--recorded-with', 'training'], '--recorded-with needs --check'),
+        (['--check', '--clock'], '--clock cannot be used with --check'),
+        (['--check', '--topics', 'odom'], '--topics cannot be used with --check'),
+        (['--check', '--rate', '2'], '--rate cannot be used with --check'),
+        (['--check', '--when-subscribed'], '--when-subscribed cannot be used with --check'),
+        (
+            ['--check', '--threshold', 'nan'],
+            '--threshold is nan; it must be 0 rad or greater',
+        ),
+        (['--rate', 'nan'], '--rate is nan; it must be greater than 0'),
+    ],
+)
+def test_option_of_the_other_mode_and_value_that_is_not_allowed_are_refused(words, told, capsys):
+    assert main(['replay', 'no/bag', *words]) == 2
+    assert capsys.readouterr().err == f'sim-bridge replay: {told}\n'

@@ -130,8 +130,8 @@ def test_every_kind_holds_the_same_drive(recorded, kind):
 @pytest.mark.parametrize('verb', VERBS)
 def test_several_cars_are_named_and_one_is_asked_for(tmp_path, capsys, only_read, verb):
     path = write_bag(tmp_path / 'drive', cars=('/car_1', '/car_2'))
-    more = ['--check'] if verb == 'replay' else []
-    code, told = run(capsys, [*VERBS[verb][0](path, tmp_path / 'out'), *more])
+    words = VERBS[verb][0](path, tmp_path / 'out')
+    code, told = run(capsys, ['replay', path, '--check'] if verb == 'replay' else words)
     assert code == 2
     assert told.endswith('holds several cars: car_1, car_2; choose one with --car\n')
 
