@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sim_bridge.cli.arguments import seed_range
+from sim_bridge.cli.arguments import track_names
+from sim_bridge.simulator.tracks import TrackName
 
 SPEED_LIMITS_MPS = (6.7, 13.4)
 COLUMNS = '{:>5} {:>6} {:>5} {:>7} {:>10} {:>8} {:>7} {:>7} {:>8} {:>8}'
@@ -29,7 +30,7 @@ HEADINGS = (
 )  # fmt: skip
 
 
-def drive(track: int, limit_mps: float, args: argparse.Namespace) -> dict[str, Any]:
+def drive(track: TrackName, limit_mps: float, args: argparse.Namespace) -> dict[str, Any]:
     """Run one drive; return its report, which is empty if the drive failed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, 'report.json')
@@ -54,7 +55,7 @@ def passed(report: dict[str, Any], laps: int) -> bool:
     )
 
 
-def row(track: int, limit_mps: float, report: dict[str, Any]) -> str:
+def row(track: TrackName, limit_mps: float, report: dict[str, Any]) -> str:
     """Return one line of the table."""
     if not report:
         return f'{track:5} {limit_mps:6} failed'
@@ -76,7 +77,7 @@ def row(track: int, limit_mps: float, report: dict[str, Any]) -> str:
 def main() -> int:
     """Run all drives; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--tracks', type=seed_range, default='0-9', help='seeds, FIRST-LAST')
+    parser.add_argument('--tracks', type=track_names, default='0-9', help='as in 0-9,lake')
     parser.add_argument('--laps', type=int, default=2)
     parser.add_argument('--port', type=int, default=4571)
     parser.add_argument('--real-time', action='store_true', help='60 frames/s, not --fast')

@@ -118,18 +118,6 @@ def workers_of(args: argparse.Namespace) -> Workers:
     return Workers(count, args.ray)
 
 
-def seed_range(text: str) -> range:
-    """Return every track seed of `A-B`, or the single seed of `A`; for argparse."""
-    first, dash, last = text.partition('-')
-    if not dash:
-        last = first
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is neither a seed such as 7 nor a range of seeds such as 0-9'
-        )
-    return range(int(first), int(last) + 1)
-
-
 def track_names(text: str) -> list[TrackName]:
     """Return the embedded tracks of a list such as `lake,0-9,hills:3`; for argparse."""
     try:

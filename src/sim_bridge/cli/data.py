@@ -15,7 +15,7 @@ from sim_bridge.cli.arguments import (
     check_output_file,
     check_output_folder,
     check_range,
-    seed_range,
+    track_names,
 )
 from sim_bridge.cli.output import write_json
 from steering_net.data.recording import Recording
@@ -33,7 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_recorded_with(parser)
     add_recording_options(parser)
-    add('--tracks', type=seed_range, metavar='A-B', help='seeds of embedded tracks to show')
+    add(
+        '--tracks',
+        type=track_names,
+        metavar='LIST',
+        help='embedded tracks to show, as in lake,1000-1002,hills:1000: seeds and names',
+    )
     add('--samples-per-track', type=int, default=150, metavar='N', help='frames per track')
     add(
         '--locate',
@@ -64,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         if not args.paths and not args.tracks:
-            raise ValueError('there is no data; name a log, a folder, a bag or --tracks A-B')
+            raise ValueError('there is no data; name a log, a folder, a bag or --tracks LIST')
         check_range('--samples-per-track', args.samples_per_track, 1)
         check_output_file('--json', args.json)
         check_output_folder('--out', args.out)
@@ -72,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             open_source(path, args.recorded_with, args.steering_unit, args.car)
             for path in args.paths
         ]
-        sources += [open_track(seed, args.samples_per_track) for seed in args.tracks or ()]
+        sources += [open_track(name, args.samples_per_track) for name in args.tracks or ()]
         reports = [figures(source) for source in sources]
         stems = stems_of([source.recording for source in sources])
         for source, report, stem in zip(sources, reports, stems, strict=True):

@@ -16,6 +16,7 @@ from sim_bridge.recording.log_bag import LogBag
 from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
+from sim_bridge.simulator.tracks import TrackName
 from sim_bridge.topics import STEERING_ANGLE
 from steering_net.data.driving_log import read_log, smooth
 from steering_net.data.horizon import with_camera
@@ -141,15 +142,15 @@ def read_bag(
     )
 
 
-def render_track(seed: int, count: int, rng: np.random.Generator) -> Recording:
+def render_track(name: TrackName, count: int, rng: np.random.Generator) -> Recording:
     """Render `count` labelled frames of an embedded track at random places, without speed."""
     rendered = [
         (encode_jpeg(sample.rgb, JPEG_QUALITY), sample.steering_rad)
-        for sample in samples(seed, count, rng)
+        for sample in samples(name, count, rng)
     ]
     steering_rad = np.array([rad for _, rad in rendered])
     return Recording(
-        name=f'track {seed}',
+        name=f'track {name}',
         times_s=np.arange(count, dtype=np.float64),
         steering_rad=steering_rad,
         target_rad=steering_rad,

@@ -14,6 +14,7 @@ import numpy as np
 
 from sim_bridge.recording.sources import know_camera, open_recording, render_track
 from sim_bridge.recording.storage import is_bag, storage_kind
+from sim_bridge.simulator.tracks import TrackName
 from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
 from steering_net.data.driving_log import BadRow, Log, read_log, troubles
@@ -57,9 +58,9 @@ def open_source(
     return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)
 
 
-def open_track(seed: int, count: int) -> Source:
-    """Render labelled frames of an embedded track."""
-    recording = render_track(seed, count, np.random.default_rng(seed))
+def open_track(name: TrackName, count: int) -> Source:
+    """Render labelled frames of an embedded track, at places that depend on its name alone."""
+    recording = render_track(name, count, np.random.default_rng([*str(name).encode()]))
     return Source(recording, 'an embedded track, labelled by its expert')
 
 

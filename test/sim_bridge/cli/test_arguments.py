@@ -13,22 +13,23 @@ from sim_bridge.cli.arguments import (
     check_port,
     check_range,
     check_speed_limit,
-    seed_range,
+    track_names,
 )
 from sim_bridge.errors import UsageError
 
 
 @pytest.mark.parametrize(
-    ('text', 'seeds'), [('7', range(7, 8)), ('0-9', range(10)), ('3-3', range(3, 4))]
+    ('text', 'names'),
+    [('7', [7]), ('0-2', [0, 1, 2]), ('lake,hills:3-4,9', ['lake', 'hills:3', 'hills:4', 9])],
 )
-def test_seeds_are_one_or_a_range(text, seeds):
-    assert seed_range(text) == seeds
+def test_tracks_are_seeds_and_names(text, names):
+    assert track_names(text) == names
 
 
-@pytest.mark.parametrize('text', ['', '-1', '9-1', '1-', 'a', '1-b', '1-2-3', '1.5'])
-def test_other_texts_are_no_seeds(text):
-    with pytest.raises(argparse.ArgumentTypeError, match='such as 7 nor a range of seeds'):
-        seed_range(text)
+@pytest.mark.parametrize('text', ['', '-1', '9-1', '1-', 'a', '1-b', '1-2-3', '1.5', 'hills:'])
+def test_other_texts_are_no_tracks(text):
+    with pytest.raises(argparse.ArgumentTypeError, match='^track is '):
+        track_names(text)
 
 
 @pytest.mark.parametrize(

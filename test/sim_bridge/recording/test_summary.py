@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.processes import run_verb
+from sim_bridge.cli.main import main
 from sim_bridge.recording.summary import (
     figures,
     lines,
@@ -72,10 +73,18 @@ def test_recordings_in_folders_of_one_name_have_files_of_their_own(log):
     assert stems_of([twice, twice, twice]) == [stem, f'{stem}_2', f'{stem}_3']
 
 
-def test_embedded_track_is_a_source():
-    report = figures(open_track(1000, 5))
+@pytest.mark.parametrize('name', [1000, 'hills:1000'])
+def test_embedded_track_is_a_source(name):
+    report = figures(open_track(name, 5))
+    assert report['source'] == f'track {name}'
     assert (report['rows'], report['bad_rows'], report['missing_images']) == (5, [], 0)
     assert report['zero_share'] == 0.0
+
+
+def test_data_shows_tracks_by_their_names(capsys):
+    assert main(['data', '--tracks', 'lake,1000', '--samples-per-track', '2']) == 0
+    told = capsys.readouterr().out
+    assert ('track lake' in told, 'track 1000' in told) == (True, True)
 
 
 def test_every_log_that_people_have_is_recognised(shared_data):
