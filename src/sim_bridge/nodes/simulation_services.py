@@ -18,14 +18,13 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import CarInterface
 from sim_bridge.nodes.driver_topics import CallSoon
 from sim_bridge.nodes.state_topics import true_odometry
 from sim_bridge.protocol.types import Control, Truth
 from sim_bridge.session.car_session import CarSession
-from sim_bridge.session.simulation_control import Reply, Result, SimulationControl
+from sim_bridge.session.simulation_control import NO_SIMULATOR, Reply, Result, SimulationControl
 
 try:
     from simulation_interfaces import srv
@@ -90,13 +89,16 @@ class SimulationHandlers:
                     Result.NOT_FOUND, f'entity is {request.entity!r}; it must be one of {names}'
                 ),
             )
-        truth = Truth.parse(car.newest_truth) if car.newest_truth else None
+        if not car.has_client:
+            return _filled(response, Reply(Result.INCORRECT_STATE, NO_SIMULATOR))
+        text = car.newest_truth
+        truth = Truth.parse(text) if text else None
         if truth is None:
             return _filled(
                 response,
                 Reply(Result.UNSUPPORTED, 'this simulator does not send where the car is'),
             )
-        head = conversions.header(car.newest_stamp_ns, car.prefix + topics.MAP_FRAME)
+        head = conversions.header(car.newest_stamp_ns, car.map_frame)
         response.state.header = head
         response.state.pose = true_odometry(truth, head, '').pose.pose
         # In the frame of the header, not in that of the car.

@@ -56,7 +56,7 @@ class Feature(IntEnum):
 SCOPE_STATE = 2
 """Bit of the scope of a reset: poses and speeds. A scope of 0 stands for all bits."""
 
-_NO_SIMULATOR = 'no simulator is connected'
+NO_SIMULATOR = 'no simulator is connected'
 _CONTROLLED = (
     Feature.SIMULATION_RESET,
     Feature.SIMULATION_RESET_STATE,
@@ -155,7 +155,7 @@ class SimulationControl:
         """Send a control to all simulators, or to none if one of them cannot do it."""
         connected = self._connected
         if not connected:
-            return Reply(Result.INCORRECT_STATE, _NO_SIMULATOR)
+            return Reply(Result.INCORRECT_STATE, NO_SIMULATOR)
         if Feature.SIMULATION_RESET not in self.features(has_truth=False):
             return Reply(Result.UNSUPPORTED, f'this simulator has no {control.value}')
         try:
