@@ -97,6 +97,26 @@ def test_embedded_simulator_can_do_all():
     assert simulators.controls() == [('a', 'reset'), ('a', 'reset')]
 
 
+class Leaving:
+    """A session whose client leaves after the first look at it."""
+
+    def __init__(self, client):
+        self._clients = iter([client])
+
+    @property
+    def client(self):
+        return next(self._clients, None)
+
+
+def test_features_are_those_of_one_moment_while_a_simulator_leaves():
+    simulators = Simulators()
+    simulators.connect('a')
+    (session,) = simulators.manager.sessions
+    control = SimulationControl({Leaving(session.client): None}, None, None)
+    assert set(control.features(has_truth=False)) == ALL
+    assert set(control.features(has_truth=False)) == ONLY_STATE
+
+
 def test_reset_of_the_time_alone_is_refused():
     simulators = Simulators()
     simulators.connect('a')
