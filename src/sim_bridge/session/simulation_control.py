@@ -124,9 +124,12 @@ class SimulationControl:
             return Reply(
                 Result.UNSUPPORTED, f'state is {wanted}; it must be PLAYING (1) or PAUSED (2)'
             )
-        if self.world() == wanted:
+        is_pause = wanted == World.PAUSED
+        # Each one, because with several the world is PLAYING while only some are paused.
+        are_paused = {session.state is State.PAUSED for session in self._connected}
+        if are_paused == {is_pause}:
             return Reply(Result.ALREADY_IN_TARGET_STATE)
-        return self._send(Control.PAUSE if wanted == World.PAUSED else Control.RESUME)
+        return self._send(Control.PAUSE if is_pause else Control.RESUME)
 
     def step(self, steps: int) -> Reply:
         """Simulate this number of frames; return when the last one has come."""

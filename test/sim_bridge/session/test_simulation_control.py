@@ -7,6 +7,7 @@ import pytest
 
 from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.simulation_control import (
@@ -16,6 +17,7 @@ from sim_bridge.session.simulation_control import (
     SimulationControl,
     World,
 )
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
 
 FRAME = {
@@ -138,6 +140,19 @@ def test_pause_and_play_of_two_cars():
     assert simulators.controls() == [
         (name, event) for event in ('pause', 'resume') for name in ('a', 'b')
     ]
+
+
+def test_play_lets_a_single_paused_car_go_on():
+    simulators = Simulators(cars=2)
+    for name in ('a', 'b'):
+        simulators.connect(name)
+    paused, _ = simulators.manager.sessions
+    paused.control(simulators.now, Control.PAUSE)
+    assert simulators.control.world() is World.PLAYING
+    assert simulators.control.set_world(World.PLAYING) == Reply()
+    assert paused.state is not State.PAUSED
+    assert ('a', 'resume') in simulators.controls()
+    assert simulators.control.set_world(World.PLAYING) == Reply(Result.ALREADY_IN_TARGET_STATE)
 
 
 @pytest.mark.parametrize('wanted', [World.STOPPED, 3, World.NO_WORLD])
