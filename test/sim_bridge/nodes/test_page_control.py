@@ -76,6 +76,15 @@ def test_address_is_shown_with_a_token_where_others_reach_the_page(
     assert re.fullmatch(f'to control the drive, open {shown}\n', line)
 
 
+def test_duration_of_a_recording_that_failed_stays(tmp_path):
+    seconds = itertools.count()
+    cars = 0  # The recorder refuses this.
+    recorder = PageRecorder(tmp_path, cars, lambda: float(next(seconds)))
+    recorder.start('lap')
+    failed = wait_for(lambda: (one := recorder.status())['state'] == 'failed' and one)
+    assert recorder.status() == failed
+
+
 @pytest.mark.parametrize('name', ['../lap', 'a/b', '.hidden', '-x', 'x' * 65, 'a\n', 'ä'])
 def test_name_of_a_recording_cannot_lead_elsewhere(tmp_path, name):
     recorder = PageRecorder(tmp_path, 1, time.monotonic)
