@@ -103,7 +103,7 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 	  { echo 'sim_bridge needs Python 3.11 to 3.14; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] == (3, 14))' || \
 	  echo 'Python 3.14 is not tested. If pip finds no package for it: make PYTHON=python3.13 $(MAKECMDGOALS)'
-	@echo 'Setting up .venv: about two minutes, once.'
+	@echo 'Setting up .venv: one to two minutes, once.'
 	@$(PYTHON) -m venv .venv
 	@$(INSTALL) -r requirements/pypi.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .

@@ -29,7 +29,6 @@ from steering_net.data.recording import Recording
 from steering_net.inference.caution import SLOW_FACTOR, UNSURE, Action, Caution
 from steering_net.inference.predictor import Predictor
 from steering_net.inference.self_check import Calibration, Drive, SelfCheck
-from steering_net.vehicle import MAX_STEERING_RAD
 from steering_net.vision.preprocessing import decode_jpeg
 
 AHEAD_S = (1, 2, 3)
@@ -142,8 +141,7 @@ def _drive(
         wanted_mps = limit_mps * (SLOW_FACTOR if action is Action.SLOW else 1.0)
         stop_controller.measure(simulator.time_s, speed_mps)
         throttle = stop_controller.drive(simulator.time_s, proportional(speed_mps, wanted_mps))
-        clamped_rad = max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, steering_rad))
-        simulator.apply(clamped_rad, throttle)
+        simulator.apply(steering_rad, throttle)
         simulator.advance()
 
 

@@ -79,6 +79,7 @@ class CarInterface:
         frames = topics.frame_prefix(node.get_namespace()) + prefix
         self._frame_id = frames + camera.frame_id
         self._base_frame = frames + topics.BASE_FRAME
+        self.map_frame = frames + topics.MAP_FRAME
         self._vertical_fov_rad = camera.vertical_fov_rad
         self._call_soon = call_soon
         self._clock = clock
@@ -87,7 +88,9 @@ class CarInterface:
         self._has_planner = False
         session.set_nodes_ready(clock(), False)
         self._create_publishers()
-        self._state_topics = StateTopics(node, prefix, session)
+        self._state_topics = StateTopics(
+            node, prefix, session, map_frame=self.map_frame, base_frame=self._base_frame
+        )
         self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
         self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
         self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
@@ -203,6 +206,11 @@ class CarInterface:
             self._call_soon(lambda now_s: self._session.set_nodes_ready(now_s, is_ready))
 
     # Called on either thread.
+
+    @property
+    def has_client(self) -> bool:
+        """Whether a simulator drives this car."""
+        return self._session.client is not None
 
     def status(self) -> dict[str, Any]:
         """State of this car, for /state.json and diagnostics."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 from rclpy.node import Node
@@ -14,11 +13,9 @@ from std_srvs.srv import SetBool, Trigger
 from sim_bridge import services, topics
 from sim_bridge.nodes.driver_topics import CallSoon
 from sim_bridge.nodes.qos import LATCHED
+from sim_bridge.nodes.server_call import call_on_server
 from sim_bridge.protocol.types import Control
 from sim_bridge.session.car_session import CarSession, ControlError
-
-_SERVER_S = 1.0
-"""Longest wait for the server's thread, which owns the session."""
 
 
 class CarServices:
@@ -71,22 +68,11 @@ class CarServices:
 
     def _reply(self, response: Any, action: Callable[[float], str]) -> Any:
         """Let the server's thread do something; return the response with what it has done."""
-        outcome: Future[str] = Future()
-
-        def carry_out(now_s: float) -> None:
-            try:
-                outcome.set_result(action(now_s))
-            except ControlError as error:
-                outcome.set_exception(error)
-
-        self._call_soon(carry_out)
         try:
-            response.message = outcome.result(_SERVER_S)
+            response.message = call_on_server(self._call_soon, action)
             response.success = True
         except ControlError as error:
             response.message = str(error)
-        except TimeoutError:
-            response.message = 'the server of the bridge does not react'
         return response
 
     # Called on the server's thread.

@@ -25,6 +25,9 @@ ANNOTATE_STATUS = 'sim_bridge: annotate'
 ODOMETRY_STATUS = 'sim_bridge: odometry'
 FOXGLOVE_STATUS = 'sim_bridge: foxglove'
 
+_STEERING = 'steering'
+"""hardware_id of the diagnostics of a steering node."""
+
 _UNMEASURED = 1e6
 """Variance of a value that is not measured, m^2 or rad^2."""
 _NANOSECONDS = 1_000_000_000
@@ -163,7 +166,7 @@ def network_of(message: DiagnosticArray) -> dict[str, str]:
     """
     for status in message.status:
         values = {pair.key: str(pair.value) for pair in status.values}
-        if 'model' in values:
+        if status.hardware_id == _STEERING and 'model' in values:
             return {
                 'network': values['model'],
                 'network_loading': values.get('loading', ''),

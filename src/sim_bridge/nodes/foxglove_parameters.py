@@ -61,7 +61,9 @@ class GraphParameters:
     def get(self, names: Sequence[str]) -> list[Any]:
         """Return these parameters, or all for no names, as parameters of foxglove-sdk."""
         values = self._values
-        return [self._shown(name) for name in names or sorted(values) if name in values]
+        return [
+            self._shown(name, values[name]) for name in names or sorted(values) if name in values
+        ]
 
     def set(self, parameters: Sequence[Any]) -> list[Any]:
         """Set parameters of foxglove-sdk; return their values afterwards.
@@ -114,10 +116,10 @@ class GraphParameters:
         named = {node + _SEPARATOR + parameter.name: parameter for parameter in parameters}
         self._values = {**self._values, **named}
         if self._server.relay.viewers:
-            self._server.show_parameters([self._shown(name) for name in named])
+            self._server.show_parameters([self._shown(*pair) for pair in named.items()])
 
-    def _shown(self, name: str) -> Any:
-        value = parameter_value_to_python(self._values[name].value)
+    def _shown(self, name: str, message: ParameterMessage) -> Any:
+        value = parameter_value_to_python(message.value)
         return self._server.parameter(name, list(value) if _is_array(value) else value)
 
 

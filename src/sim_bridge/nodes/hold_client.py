@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import rclpy
 from rclpy.node import Node
@@ -18,6 +19,7 @@ _SEARCH_S = 5.0
 _QUIET_S = 0.5
 """Time without a further car after which all are found."""
 _REPLY_S = 3.0
+_LOOK_S = 0.02
 _TYPE = 'std_srvs/srv/SetBool'
 
 
@@ -30,16 +32,23 @@ def set_held(is_held: bool, car: int = 0) -> Iterator[tuple[str, bool, str]]:
     with ros():
         node = rclpy.create_node('hold')
         try:
-            done: set[str] = set()
+            found: set[str] = set()
+            calls: dict[str, _Call] = {}
             until_s = time.monotonic() + _SEARCH_S
-            while time.monotonic() < until_s:
-                for service in _services(node, car) - done:
-                    done.add(service)
-                    yield service, *_call(node, service, is_held)
+            while calls or time.monotonic() < until_s:
+                for service in sorted(_services(node, car) - found):
+                    found.add(service)
+                    calls[service] = _Call(node, service, is_held)
                     until_s = time.monotonic() + _QUIET_S
-                if car and done:
+                # None waits for another one, because a frozen bridge must not delay the others.
+                for service, call in list(calls.items()):
+                    outcome = call.outcome()
+                    if outcome is not None:
+                        del calls[service]
+                        yield service, *outcome
+                if car and found and not calls:
                     return
-                time.sleep(0.02)
+                rclpy.spin_once(node, timeout_sec=_LOOK_S)
         finally:
             node.destroy_node()
 
@@ -55,12 +64,22 @@ def _services(node: Node, car: int) -> set[str]:
     }
 
 
-def _call(node: Node, service: str, is_held: bool) -> tuple[bool, str]:
-    client = node.create_client(SetBool, service)
-    if not client.wait_for_service(_REPLY_S):
-        return False, 'the bridge does not answer'
-    reply = client.call_async(SetBool.Request(data=is_held))
-    rclpy.spin_until_future_complete(node, reply, timeout_sec=_REPLY_S)
-    if not reply.done():
-        return False, 'the bridge does not answer'
-    return bool(reply.result().success), str(reply.result().message)
+class _Call:
+    """A call of one service: it is sent as soon as the service is there."""
+
+    def __init__(self, node: Node, service: str, is_held: bool) -> None:
+        self._client = node.create_client(SetBool, service)
+        self._request = SetBool.Request(data=is_held)
+        self._reply: Any = None
+        self._until_s = time.monotonic() + _REPLY_S
+
+    def outcome(self) -> tuple[bool, str] | None:
+        """Return the success and the reply, once it has come or comes too late; None before."""
+        if self._reply is None and self._client.service_is_ready():
+            self._reply = self._client.call_async(self._request)
+            self._until_s = time.monotonic() + _REPLY_S
+        if self._reply is not None and self._reply.done():
+            response = self._reply.result()
+            return bool(response.success), str(response.message)
+        is_late = time.monotonic() > self._until_s
+        return (False, 'the bridge does not answer') if is_late else None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
@@ -33,7 +33,9 @@ class PageNetworks:
         self._folder = Path(folder).expanduser() if folder else None
         self._sleep = sleep
         self._clock = clock
-        self._steering = node.create_client(SetParameters, 'steering/set_parameters')
+        self._steering = node.create_client(
+            SetParametersAtomically, 'steering/set_parameters_atomically'
+        )
 
     def names(self) -> list[str]:
         """Return `default` and the networks of the folder. Raises RefusedError if unreadable."""
@@ -51,16 +53,20 @@ class PageNetworks:
         if not self._steering.service_is_ready():
             raise RefusedError('no steering node runs, so no network can be loaded')
         values = (RosParameter('model', value=model), RosParameter('profile', value=''))
-        request = SetParameters.Request(parameters=[one.to_parameter_msg() for one in values])
+        # Together, because the profile must stay if the node refuses the network.
+        request = SetParametersAtomically.Request(
+            parameters=[one.to_parameter_msg() for one in values]
+        )
         reply = self._steering.call_async(request)
         until_s = self._clock() + _REPLY_S
         while not reply.done():
             if self._clock() > until_s:
+                self._steering.remove_pending_request(reply)
                 raise RefusedError('the steering node does not answer')
             self._sleep(_LOOK_S)
-        for result in reply.result().results:
-            if not result.successful:
-                raise RefusedError(str(result.reason))
+        result = reply.result().result
+        if not result.successful:
+            raise RefusedError(str(result.reason))
         return f'{name} is being loaded'
 
     def _paths(self) -> dict[str, Path]:

@@ -39,6 +39,7 @@ class PageRecorder:
         self._process: ManagedProcess | None = None
         self._bag = folder
         self._result = ''
+        self._seconds: float | None = None
         self._is_ending = False
 
     def start(self, name: str) -> str:
@@ -64,7 +65,8 @@ class PageRecorder:
             pipe_output=True,
             environment=os.environ,
         )
-        self._started_s, self._is_ending, self._result = self._clock(), False, ''
+        self._started_s, self._seconds = self._clock(), None
+        self._is_ending, self._result = False, ''
         return f'recording {self._bag}'
 
     def stop(self) -> str:
@@ -87,7 +89,9 @@ class PageRecorder:
         code, size = self._process.exit_code, _size(self._bag)
         if code is not None and not self._result:
             self._result = self._process.output.read().strip() or 'see the terminal'
-        seconds = self._seconds if self._is_ending else self._clock() - self._started_s
+        seconds = self._clock() - self._started_s if self._seconds is None else self._seconds
+        if code is not None:
+            self._seconds = seconds
         return {
             'name': self._bag.name,
             'state': self._state(code),

@@ -46,11 +46,12 @@ class ReadinessMonitor:
     @property
     def reasons(self) -> list[str]:
         """Lines that name the nodes that driving needs and that are not ready."""
+        nodes = self.nodes  # The other thread may replace it meanwhile.
         lines = {MISSING: 'no node publishes {topic}', STARTING: 'the {role} node is starting'}
         return [
-            lines[self.nodes[role]].format(role=role, topic=topic)
+            lines[nodes[role]].format(role=role, topic=topic)
             for role, topic in COMMANDS.items()
-            if self.nodes[role] != READY
+            if nodes[role] != READY
         ]
 
     def update(self) -> None:

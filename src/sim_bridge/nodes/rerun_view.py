@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """View of a running drive in Rerun.
 
-A frame is shown with its command, or without one when the next frame comes.
+A frame is shown when the next frame comes or the view ends, with its command if one has come. The
+command of a person takes precedence over that of the network, which may come first.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ class RerunViewNode(Node):
         super().__init__('rerun_view')
         self._log = log
         self._frame: CompressedImage | None = None
+        self._commands: dict[str, float | None] = {}
         self._values: dict[str, float] = {}
         for topic, kind, callback, quality in (
             (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame, NEWEST),
-            (topics.STEERING_COMMAND, JointState, self._on_command, NEWEST),
-            (topics.PERSON_COMMAND, JointState, self._on_command, NEWEST),
+            (topics.STEERING_COMMAND, JointState, self._keep_command('network'), NEWEST),
+            (topics.PERSON_COMMAND, JointState, self._keep_command('person'), NEWEST),
             (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad'), NEWEST),
             (topics.SPEED, Float32, self._keep('speed_mps'), NEWEST),
             (topics.THROTTLE_COMMAND, Float32, self._keep('throttle'), NEWEST),
@@ -51,18 +53,27 @@ class RerunViewNode(Node):
         return keep
 
     def _on_frame(self, message: CompressedImage) -> None:
-        self._show(None)
-        self._frame = message
+        self._show()
+        self._frame, self._commands = message, {}
 
-    def _on_command(self, message: JointState) -> None:
-        if self._frame is not None and self._frame.header.stamp == message.header.stamp:
-            self._show(conversions.steering_of(message))
+    def _keep_command(self, source: str) -> Callable[[JointState], None]:
+        def keep(message: JointState) -> None:
+            if self._frame is not None and self._frame.header.stamp == message.header.stamp:
+                self._commands[source] = conversions.steering_of(message)
 
-    def _show(self, commanded_rad: float | None) -> None:
-        frame, self._frame = self._frame, None
-        if frame is not None:
+        return keep
+
+    def _show(self) -> None:
+        if self._frame is not None:
+            commanded_rad = self._commands.get('person', self._commands.get('network'))
             reading = Reading(commanded_rad=commanded_rad, **self._values)
-            self._log.add(conversions.stamp_ns(frame.header.stamp), bytes(frame.data), reading)
+            stamp_ns = conversions.stamp_ns(self._frame.header.stamp)
+            self._log.add(stamp_ns, bytes(self._frame.data), reading)
+
+    def destroy_node(self) -> None:
+        """Show the last frame, then end."""
+        self._show()
+        super().destroy_node()
 
 
 def view(save: Path | None, car: int | str) -> int:

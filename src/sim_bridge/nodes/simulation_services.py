@@ -11,21 +11,20 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
-from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import CarInterface
 from sim_bridge.nodes.driver_topics import CallSoon
+from sim_bridge.nodes.server_call import SERVER_S, call_on_server
 from sim_bridge.nodes.state_topics import true_odometry
 from sim_bridge.protocol.types import Control, Truth
-from sim_bridge.session.car_session import CarSession
-from sim_bridge.session.simulation_control import Reply, Result, SimulationControl
+from sim_bridge.session.car_session import CarSession, ControlError
+from sim_bridge.session.simulation_control import NO_SIMULATOR, Reply, Result, SimulationControl
 
 try:
     from simulation_interfaces import srv
@@ -41,9 +40,6 @@ SERVICES = {
     'get_entity_state': 'GetEntityState',
 }
 """Services by name, which is also that of the method of `SimulationHandlers`, and their types."""
-
-_SERVER_S = 1.0
-"""Longest wait for the server's thread."""
 
 
 class SimulationHandlers:
@@ -90,13 +86,16 @@ class SimulationHandlers:
                     Result.NOT_FOUND, f'entity is {request.entity!r}; it must be one of {names}'
                 ),
             )
-        truth = Truth.parse(car.newest_truth) if car.newest_truth else None
+        if not car.has_client:
+            return _filled(response, Reply(Result.INCORRECT_STATE, NO_SIMULATOR))
+        text = car.newest_truth
+        truth = Truth.parse(text) if text else None
         if truth is None:
             return _filled(
                 response,
                 Reply(Result.UNSUPPORTED, 'this simulator does not send where the car is'),
             )
-        head = conversions.header(car.newest_stamp_ns, car.prefix + topics.MAP_FRAME)
+        head = conversions.header(car.newest_stamp_ns, car.map_frame)
         response.state.header = head
         response.state.pose = true_odometry(truth, head, '').pose.pose
         # In the frame of the header, not in that of the car.
@@ -124,12 +123,10 @@ class SimulationServices:
         """`cars`: of each car its session and the function that sends a control."""
 
         def on_server(action: Callable[[float], Reply]) -> Reply:
-            outcome: Future[Reply] = Future()
-            call_soon(lambda now_s: outcome.set_result(action(now_s)))
             try:
-                return outcome.result(_SERVER_S)
-            except TimeoutError:
-                return Reply(Result.OPERATION_FAILED, 'the server of the bridge does not react')
+                return call_on_server(call_soon, action)
+            except ControlError as error:
+                return Reply(Result.OPERATION_FAILED, str(error))
 
         control = SimulationControl(dict(cars.values()), on_server, time.sleep)
         named = {car.prefix.rstrip('/') or 'car': car for car in cars}
@@ -158,7 +155,7 @@ class SimulationServices:
     def close(self) -> None:
         """End the services."""
         self._executor.shutdown()
-        self._thread.join(_SERVER_S)
+        self._thread.join(SERVER_S)
         self._node.destroy_node()
 
 

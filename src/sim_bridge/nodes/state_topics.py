@@ -65,11 +65,12 @@ class StateTopics:
     is called on the server's thread.
     """
 
-    def __init__(self, node: Node, prefix: str, session: CarSession) -> None:
+    def __init__(
+        self, node: Node, prefix: str, session: CarSession, *, map_frame: str, base_frame: str
+    ) -> None:
         self._node, self._prefix, self._session = node, prefix, session
-        frames = topics.frame_prefix(node.get_namespace()) + prefix
-        self._map_frame = frames + topics.MAP_FRAME
-        self._base_frame = frames + topics.BASE_FRAME
+        self._map_frame = map_frame
+        self._base_frame = base_frame
         self._rolled_m = 0.0
         self._stamp_ns = 0
         self._joints = self._publisher(JointState, topics.JOINT_STATES)

@@ -30,7 +30,7 @@ InspectImage = Callable[[bytes], str]
 
 
 class ControlError(RuntimeError):
-    """The simulator of a car cannot do what was requested; the message says why."""
+    """A request for the simulator of a car was not carried out; the message says why."""
 
 
 @dataclass(eq=False)

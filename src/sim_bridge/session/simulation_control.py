@@ -56,7 +56,7 @@ class Feature(IntEnum):
 SCOPE_STATE = 2
 """Bit of the scope of a reset: poses and speeds. A scope of 0 stands for all bits."""
 
-_NO_SIMULATOR = 'no simulator is connected'
+NO_SIMULATOR = 'no simulator is connected'
 _CONTROLLED = (
     Feature.SIMULATION_RESET,
     Feature.SIMULATION_RESET_STATE,
@@ -99,7 +99,7 @@ class SimulationControl:
 
     def features(self, *, has_truth: bool) -> list[Feature]:
         """Return what all connected simulators can do. `has_truth`: they tell where cars are."""
-        clients = [session.client for session in self._cars if session.client is not None]
+        clients = [client for session in self._cars if (client := session.client) is not None]
         is_controlled = bool(clients) and all(client.run is not None for client in clients)
         found = [Feature.SIMULATION_STATE_GETTING, *(_CONTROLLED if is_controlled else ())]
         tells_pose = bool(clients) and has_truth
@@ -124,9 +124,12 @@ class SimulationControl:
             return Reply(
                 Result.UNSUPPORTED, f'state is {wanted}; it must be PLAYING (1) or PAUSED (2)'
             )
-        if self.world() == wanted:
+        is_pause = wanted == World.PAUSED
+        # Each one, because with several the world is PLAYING while only some are paused.
+        are_paused = {session.state is State.PAUSED for session in self._connected}
+        if are_paused == {is_pause}:
             return Reply(Result.ALREADY_IN_TARGET_STATE)
-        return self._send(Control.PAUSE if wanted == World.PAUSED else Control.RESUME)
+        return self._send(Control.PAUSE if is_pause else Control.RESUME)
 
     def step(self, steps: int) -> Reply:
         """Simulate this number of frames; return when the last one has come."""
@@ -155,7 +158,7 @@ class SimulationControl:
         """Send a control to all simulators, or to none if one of them cannot do it."""
         connected = self._connected
         if not connected:
-            return Reply(Result.INCORRECT_STATE, _NO_SIMULATOR)
+            return Reply(Result.INCORRECT_STATE, NO_SIMULATOR)
         if Feature.SIMULATION_RESET not in self.features(has_truth=False):
             return Reply(Result.UNSUPPORTED, f'this simulator has no {control.value}')
         try:

@@ -328,7 +328,7 @@ def smooth(
 ) -> Series:
     """Return for each time the mean of the values within `window_s`, float64 (n,), in any order.
 
-    The window is centred `delay_s` before the time; `delay_s` must be within the window.
+    The window is centred `delay_s` before the time. The mean is NaN where no value is within it.
     """
     order = np.argsort(times_s, kind='stable')
     times, sums = times_s[order], np.concatenate(([0.0], np.cumsum(values[order])))
@@ -336,16 +336,18 @@ def smooth(
     half = window_s / 2 + 1e-6
     first = np.searchsorted(times, times - delay_s - half, side='left')
     last = np.searchsorted(times, times - delay_s + half, side='right')
+    counts = last - first
     means = np.empty(len(values))
-    means[order] = (sums[last] - sums[first]) / (last - first)
+    means[order] = np.where(counts > 0, (sums[last] - sums[first]) / np.maximum(counts, 1), np.nan)
     return means
 
 
 def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
     """Return the one-second mean of the rows' steering, rad, left positive, float64 (n,).
 
-    The second is centred `delay_s` (0 to 0.5) before each row. Rows of different sources or
-    folders belong to different runs. Rows without a time keep their own steering.
+    The second is centred `delay_s` (0 to 1) before each row. Where no row is within it, the mean
+    is NaN. Rows of different sources or folders belong to different runs. Rows without a time keep
+    their own steering.
     """
     steering = np.array([row.steering_rad for row in rows], np.float64)
     for run in runs_of(rows):

@@ -19,7 +19,6 @@ from typing import Any
 import cv2
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -40,7 +39,7 @@ from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.image_message import to_rgb
 from steering_net.ros.monitor import PARAMETER as MONITOR
 from steering_net.ros.monitor import Monitor
-from steering_net.ros.parameters import Parameter, declare
+from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
 from steering_net.ros.timers import steady_timer
@@ -201,7 +200,7 @@ class SteeringNode(Node):
         steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
         self._swap_timer = steady_timer(self, _SWAP_PERIOD_S, self._swap)
         self._swap_timer.cancel()
-        self.add_on_set_parameters_callback(self._on_parameters)
+        on_change(self, PARAMETERS, self._change)
 
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
         """Return the frame and its bytes, by which the monitor tells frames apart."""
@@ -284,24 +283,15 @@ class SteeringNode(Node):
             f'frame dropped: {error}', throttle_duration_sec=_WARNING_PERIOD_S
         )
 
-    def _on_parameters(self, changed: list[RosParameter]) -> SetParametersResult:
-        """Start to load another network; reject what `check` refuses without loading it."""
-        values = {
-            parameter.name: parameter.value
-            for parameter in changed
-            if parameter.name in ('model', 'profile')
-        }
-        wanted = replace(self._wanted, **values)
-        if values and not self._is_restoring:
-            try:
-                check(wanted)
-                self._monitor.check(wanted.model)
-            except ValueError as error:
-                return SetParametersResult(successful=False, reason=str(error))
+    def _change(self, changed: dict[str, Any]) -> None:
+        """Start to load another network. Raises ValueError for one that cannot be loaded."""
+        wanted = replace(self._wanted, **changed)
+        if not self._is_restoring:
+            check(wanted)
+            self._monitor.check(wanted.model)
             self._loader.request(wanted)
             self._swap_timer.reset()
         self._wanted = wanted
-        return SetParametersResult(successful=True)
 
     def _swap(self) -> None:
         """Take over the network that was being loaded, if it is ready; runs between two frames."""

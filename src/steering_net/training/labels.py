@@ -21,7 +21,7 @@ class Labelling:
 
     `kind` is `steering` for the recorded steering, as its one-second mean where it came from a
     keyboard, or `middle` for the steering that leads to the road's middle `look_ahead_m` ahead.
-    The label is that of `delay_s` (0 to 0.5) before the frame.
+    The label is that of `delay_s` (0 to 1) before the frame.
     """
 
     kind: str = 'steering'
@@ -32,8 +32,8 @@ class Labelling:
         """Raise ValueError, naming the field, for a value outside its range."""
         if self.kind not in KINDS:
             raise ValueError(f'labels must be {" or ".join(KINDS)}, not {self.kind!r}')
-        if not 0 <= self.delay_s <= 0.5:
-            raise ValueError(f'label_delay_s must be 0 to 0.5, not {self.delay_s}')
+        if not 0 <= self.delay_s <= 1:
+            raise ValueError(f'label_delay_s must be 0 to 1, not {self.delay_s}')
         if not self.look_ahead_m > 0:
             raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
 

@@ -2,6 +2,7 @@
 """Control from pages on a real bridge: wheel, hold, speed limit, networks and recordings."""
 
 import http.client
+import itertools
 import json
 import re
 import threading
@@ -9,7 +10,9 @@ import time
 
 import pytest
 from rcl_interfaces.msg import SetParametersResult
+from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from std_msgs.msg import Float32, String
 
 from helpers.graph import state_of
@@ -73,6 +76,15 @@ def test_address_is_shown_with_a_token_where_others_reach_the_page(
     assert re.fullmatch(f'to control the drive, open {shown}\n', line)
 
 
+def test_duration_of_a_recording_that_failed_stays(tmp_path):
+    seconds = itertools.count()
+    cars = 0  # The recorder refuses this.
+    recorder = PageRecorder(tmp_path, cars, lambda: float(next(seconds)))
+    recorder.start('lap')
+    failed = wait_for(lambda: (one := recorder.status())['state'] == 'failed' and one)
+    assert recorder.status() == failed
+
+
 @pytest.mark.parametrize('name', ['../lap', 'a/b', '.hidden', '-x', 'x' * 65, 'a\n', 'ä'])
 def test_name_of_a_recording_cannot_lead_elsewhere(tmp_path, name):
     recorder = PageRecorder(tmp_path, 1, time.monotonic)
@@ -91,6 +103,19 @@ def test_recording_that_cannot_start_says_why(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(RefusedError, match=r'file cannot be made: File exists'):
         PageRecorder(tmp_path / 'file', 1, time.monotonic).start('lap')
+
+
+def test_network_that_no_node_answers_for_is_refused_and_its_request_forgotten(ros_node):
+    name = 'steering/set_parameters_atomically'
+    ros_node.create_service(SetParametersAtomically, name, lambda _, response: response)
+    seconds = itertools.count()
+    networks = page_networks.PageNetworks(
+        ros_node, '', sleep=lambda _: None, clock=lambda: float(next(seconds))
+    )
+    wait_for(networks._steering.service_is_ready)
+    with pytest.raises(RefusedError, match='the steering node does not answer'):
+        networks.choose('default')
+    assert not networks._steering._pending_requests
 
 
 class Steering(Node):
@@ -229,7 +254,10 @@ def test_network_is_chosen_by_name_and_a_refusal_says_why(drive):
     values = drive.steering.get_parameters(['model', 'profile'])
     assert values[0].value.endswith('/good.keras')
     assert values[1].value == '', 'the new network brings its own preprocessing'
+    drive.steering.set_parameters([Parameter('profile', value='nvidia')])
     assert drive.does('network', name='bad.keras') == (409, 'it is broken')
+    present = drive.steering.get_parameters(['model', 'profile'])
+    assert (present[0].value, present[1].value) == (values[0].value, 'nvidia')
     for name in ('notes.txt', '../good.keras', '/etc/passwd', ''):
         status, line = drive.does('network', name=name)
         assert (status, line) == (

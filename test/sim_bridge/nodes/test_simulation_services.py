@@ -11,6 +11,8 @@ import pytest
 from geometry_msgs.msg import Pose, Twist
 from std_msgs.msg import Header
 
+from helpers.ros import started_rclpy
+from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.simulation_services import SERVICES, SimulationHandlers
 from sim_bridge.protocol.types import Truth
 from sim_bridge.session import simulation_control
@@ -45,7 +47,12 @@ class Control:
 
 @pytest.fixture
 def car():
-    return Fields(prefix='car_2/', newest_truth=TRUTH.text(), newest_stamp_ns=7_000_000_005)
+    return Fields(
+        has_client=True,
+        map_frame='lab/car_2/map',
+        newest_truth=TRUTH.text(),
+        newest_stamp_ns=7_000_000_005,
+    )
 
 
 @pytest.fixture
@@ -92,7 +99,7 @@ def test_requests_are_passed_on_and_the_reason_comes_back(
 def test_entity_is_the_rear_axle_with_its_speed_in_the_frame_of_the_header(handlers):
     told = handlers.get_entity_state(Fields(entity='car_2'), answer())
     assert told.result.result == Result.OK
-    assert told.state.header.frame_id == 'car_2/map'
+    assert told.state.header.frame_id == 'lab/car_2/map'
     assert (told.state.header.stamp.sec, told.state.header.stamp.nanosec) == (7, 5)
     position = told.state.pose.position
     assert (position.x, position.y) == pytest.approx((10.0, 5.0 - REAR_AXLE_M))
@@ -108,6 +115,24 @@ def test_entity_that_is_unknown_or_not_told_has_a_reason(handlers, car):
     car.newest_truth = None
     told = handlers.get_entity_state(Fields(entity='car_2'), answer())
     assert told.result.result == Result.UNSUPPORTED
+
+
+def test_frame_of_an_entity_begins_with_the_namespace_of_the_bridge():
+    words = ('-r', '__ns:=/lab', '-p', 'cars:=2', '-p', 'port:=0')
+    with started_rclpy('--log-level', 'error', *words):
+        bridge = BridgeNode()
+        frames = [car.map_frame for car in bridge._cars.values()]
+        are_driven = [car.has_client for car in bridge._cars.values()]
+        bridge.destroy_node()
+    assert frames == ['lab/car_1/map', 'lab/car_2/map']
+    assert are_driven == [False, False]
+
+
+def test_entity_whose_simulator_has_gone_has_no_state(handlers, car):
+    car.has_client = False
+    told = handlers.get_entity_state(Fields(entity='car_2'), answer())
+    assert told.result.result == Result.INCORRECT_STATE
+    assert told.result.error_message == 'no simulator is connected'
 
 
 def test_numbers_are_those_of_the_package():

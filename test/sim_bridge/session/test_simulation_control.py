@@ -7,6 +7,7 @@ import pytest
 
 from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.simulation_control import (
@@ -16,6 +17,7 @@ from sim_bridge.session.simulation_control import (
     SimulationControl,
     World,
 )
+from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
 
 FRAME = {
@@ -97,6 +99,26 @@ def test_embedded_simulator_can_do_all():
     assert simulators.controls() == [('a', 'reset'), ('a', 'reset')]
 
 
+class Leaving:
+    """A session whose client leaves after the first look at it."""
+
+    def __init__(self, client):
+        self._clients = iter([client])
+
+    @property
+    def client(self):
+        return next(self._clients, None)
+
+
+def test_features_are_those_of_one_moment_while_a_simulator_leaves():
+    simulators = Simulators()
+    simulators.connect('a')
+    (session,) = simulators.manager.sessions
+    control = SimulationControl({Leaving(session.client): None}, None, None)
+    assert set(control.features(has_truth=False)) == ALL
+    assert set(control.features(has_truth=False)) == ONLY_STATE
+
+
 def test_reset_of_the_time_alone_is_refused():
     simulators = Simulators()
     simulators.connect('a')
@@ -118,6 +140,19 @@ def test_pause_and_play_of_two_cars():
     assert simulators.controls() == [
         (name, event) for event in ('pause', 'resume') for name in ('a', 'b')
     ]
+
+
+def test_play_lets_a_single_paused_car_go_on():
+    simulators = Simulators(cars=2)
+    for name in ('a', 'b'):
+        simulators.connect(name)
+    paused, _ = simulators.manager.sessions
+    paused.control(simulators.now, Control.PAUSE)
+    assert simulators.control.world() is World.PLAYING
+    assert simulators.control.set_world(World.PLAYING) == Reply()
+    assert paused.state is not State.PAUSED
+    assert ('a', 'resume') in simulators.controls()
+    assert simulators.control.set_world(World.PLAYING) == Reply(Result.ALREADY_IN_TARGET_STATE)
 
 
 @pytest.mark.parametrize('wanted', [World.STOPPED, 3, World.NO_WORLD])

@@ -389,6 +389,12 @@ def test_smoothing_is_a_centred_mean_over_time_not_over_rows():
     )
 
 
+def test_a_delayed_mean_is_unknown_where_no_row_is_so_early():
+    times, values = np.array([0.0, 0.2, 0.4, 1.2]), np.array([1.0, 2.0, 3.0, 4.0])
+    expected = [np.nan, np.nan, 1.0, 2.0]
+    np.testing.assert_allclose(smooth(times, values, delay_s=0.8), expected)
+
+
 def test_rows_without_a_time_keep_their_steering(tmp_path):
     found = log(tmp_path, f'{NAMES},0.5,0,0,1', 'a.jpg,b.jpg,c.jpg,0.2,0,0,1')
     np.testing.assert_allclose(

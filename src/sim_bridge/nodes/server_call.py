@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lets the server's thread call a function, and waits for its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from sim_bridge.nodes.driver_topics import CallSoon
+from sim_bridge.session.car_session import ControlError
+from steering_net.errors import one_line
+
+SERVER_S = 1.0
+"""Longest wait for the server's thread, which owns the sessions."""
+
+T = TypeVar('T')
+
+
+def call_on_server(call_soon: CallSoon, function: Callable[[float], T]) -> T:
+    """Let the server's thread call `function` with the time; return its result.
+
+    Raises ControlError if `function` raises it, if `function` fails with another error, or if the
+    server's thread has not called it within `SERVER_S`.
+    """
+    outcome: Future[T] = Future()
+
+    def call(now_s: float) -> None:
+        try:
+            outcome.set_result(function(now_s))
+        except ControlError as error:
+            outcome.set_exception(error)
+        except Exception as error:
+            outcome.set_exception(ControlError(f'the bridge failed: {one_line(error)}'))
+            raise  # The server logs it.
+
+    call_soon(call)
+    try:
+        return outcome.result(SERVER_S)
+    except TimeoutError as error:
+        raise ControlError('the server of the bridge does not react') from error
