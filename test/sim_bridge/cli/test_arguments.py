@@ -28,7 +28,7 @@ def test_tracks_are_seeds_and_names(text, names):
 
 @pytest.mark.parametrize('text', ['', '-1', '9-1', '1-', 'a', '1-b', '1-2-3', '1.5', 'hills:'])
 def test_other_texts_are_no_tracks(text):
-    with pytest.raises(argparse.ArgumentTypeError, match='^track is '):
+    with pytest.raises(argparse.ArgumentTypeError, match=r'^track is '):
         track_names(text)
 
 
