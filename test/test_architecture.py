@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import SOURCE
+from sim_bridge.limits import NETWORK_SUFFIXES, USUAL_SPEED_LIMIT_MPS
 
 MODULES = sorted(SOURCE.rglob('*.py'))
 MAX_LINES = 400
 TOP_FILES = {
     'sim_bridge': {
         '__init__.py', 'errors.py', 'topics.py', 'services.py', 'process.py', 'bridge_client.py',
-        'fastdds.xml',
+        'limits.py', 'fastdds.xml',
     },
     'steering_net': {'__init__.py', 'errors.py', 'vehicle.py', 'statistics.py', 'process.py'},
 }  # fmt: skip
@@ -219,6 +220,23 @@ def test_the_network_package_stands_alone(path):
 def test_heavy_libraries_are_imported_where_they_are_needed(path):
     heavy = {'tensorflow', 'keras', 'matplotlib', 'pyarrow', 'rerun'}
     assert not {name.split('.')[0] for name in imports(path, top_level_only=True)} & heavy
+
+
+def constants_of(path):
+    """The literals of a file; the texts of a tuple of texts as one literal, sorted."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Constant):
+            yield node.value
+        elif isinstance(node, ast.Tuple):
+            texts = [getattr(element, 'value', None) for element in node.elts]
+            if all(isinstance(text, str) for text in texts):
+                yield tuple(sorted(texts))
+
+
+def test_limits_that_verbs_and_nodes_share_are_defined_once():
+    for value in (USUAL_SPEED_LIMIT_MPS, tuple(sorted(NETWORK_SUFFIXES))):
+        holders = [name_of(path) for path in MODULES if value in constants_of(path)]
+        assert holders == ['sim_bridge/limits.py'], value
 
 
 @pytest.mark.parametrize('path', MODULES, ids=name_of)

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from sim_bridge.errors import UsageError
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.simulator.tracks import TrackName, parse_tracks
 from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
 from sim_bridge.topics import MAX_CARS
@@ -17,7 +18,6 @@ from steering_net.inference.caution import MODES
 from steering_net.vision.camera_model import AUTONOMOUS, find_camera
 from steering_net.vision.view import AS_TRAINED
 
-MAX_SPEED_LIMIT_MPS = 60.0
 WEATHER_HELP = f'clear, or {", ".join(KINDS)} with a strength from 1 to 3, as in fog:2'
 TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
 
@@ -70,7 +70,11 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
 def add_speed_limit(parser: argparse.ArgumentParser) -> None:
     """Add --speed-limit; see `check_speed_limit`."""
     parser.add_argument(
-        '--speed-limit', type=float, default=6.7, metavar='M/S', help='speed limit, m/s'
+        '--speed-limit',
+        type=float,
+        default=USUAL_SPEED_LIMIT_MPS,
+        metavar='M/S',
+        help='speed limit, m/s',
     )
 
 

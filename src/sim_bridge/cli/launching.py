@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 
 from sim_bridge.cli.arguments import (
-    MAX_SPEED_LIMIT_MPS,
     check_model,
     check_namespace,
     check_range,
 )
 from sim_bridge.errors import UsageError
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS
 from sim_bridge.simulator.tracks import parse_track
 from sim_bridge.simulator.weather import parse_weather
 from sim_bridge.topics import MAX_CARS, namespaces_of_cars

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from sim_bridge.cli.node_words import check_words
 from sim_bridge.cli.suggestions import did_you_mean, explained
+from sim_bridge.limits import NETWORK_SUFFIXES
 
 _DDS_PROFILES_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 _DDS_PROFILES_FILE = Path(__file__).parents[1] / 'fastdds.xml'
@@ -64,7 +65,6 @@ VERBS = {
     'view': ('sim_bridge.cli.view', 'Show a recording or a drive in the Rerun viewer.'),
     'doctor': ('sim_bridge.cli.doctor', 'Find out why a drive fails, and what to do.'),
 }
-_NETWORK_SUFFIXES = ('.keras', '.h5', '.hdf5', '.tflite', '.onnx')
 INTERRUPTED = 128 + signal.SIGINT
 _END_CLEANLY = {*NODES, 'simulate', 'record', 'replay', 'view'}
 """Programs whose exit code is 0 after SIGINT, because they run until they are interrupted."""
@@ -173,7 +173,7 @@ def _print_overview(arguments: list[str]) -> int:
         print('\n'.join(lines))
         return 0
     word = arguments[0]
-    is_network = Path(word).suffix in _NETWORK_SUFFIXES
+    is_network = Path(word).suffix in NETWORK_SUFFIXES
     known = [f'drive {word}'] if is_network else [*VERBS, *NODES]
     hint = did_you_mean(f'drive {word}' if is_network else word, known)
     print(f'sim-bridge: there is no verb {word!r}{hint}; see sim-bridge --help', file=sys.stderr)

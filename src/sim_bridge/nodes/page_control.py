@@ -18,13 +18,13 @@ from std_msgs.msg import Float32
 
 from sim_bridge import topics
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.nodes.car_interface import CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.page_networks import PageNetworks
 from sim_bridge.nodes.page_recorder import PageRecorder
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.standby import control_token
-from sim_bridge.nodes.throttle import MAX_LIMIT_MPS
 from sim_bridge.protocol.types import Control
 from sim_bridge.server.listening import is_loopback
 from sim_bridge.server.page_socket import open_page_socket
@@ -41,9 +41,6 @@ PARAMETERS = (
     Parameter('networks', '', 'Folder of the networks that pages can choose.'),
     Parameter('recordings', 'recordings', 'Folder of the bags that pages record.'),
 )
-UNKNOWN_LIMIT_MPS = 6.7
-"""Speed limit of a page while no throttle node publishes one."""
-
 CallNow = Callable[[Callable[[float], Any]], Any]
 """Calls a function with the time, see `SimulatorServer.call_now`."""
 
@@ -148,8 +145,8 @@ class PageCar:
 
     def limit_speed(self, limit_mps: float) -> str:
         """Set the speed limit, m/s."""
-        if not 0.0 <= limit_mps <= MAX_LIMIT_MPS:
-            raise FieldError(f'mps is {limit_mps:g}; it must be 0..{MAX_LIMIT_MPS:g} m/s')
+        if not 0.0 <= limit_mps <= MAX_SPEED_LIMIT_MPS:
+            raise FieldError(f'mps is {limit_mps:g}; it must be 0..{MAX_SPEED_LIMIT_MPS:g} m/s')
         self._limit.publish(Float32(data=limit_mps))
         return f'the speed limit is {limit_mps:g} m/s'
 
@@ -157,7 +154,7 @@ class PageCar:
         """Drive for a moment, see `command_of`."""
         limit_mps = self._car.speed_limit_mps
         command = command_of(
-            steering, throttle, UNKNOWN_LIMIT_MPS if limit_mps is None else limit_mps
+            steering, throttle, USUAL_SPEED_LIMIT_MPS if limit_mps is None else limit_mps
         )
         self._call_now(lambda now_s: self._session.person(now_s, Driver.PAGE, command))
 

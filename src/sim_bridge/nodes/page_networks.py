@@ -10,9 +10,9 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+from sim_bridge.limits import NETWORK_SUFFIXES
 from sim_bridge.web.control import FieldError, RefusedError
 
-SUFFIXES = ('.keras', '.h5', '.hdf5', '.onnx', '.tflite')
 DEFAULT = 'default'
 _REPLY_S = 2.0
 _LOOK_S = 0.02
@@ -81,4 +81,4 @@ class PageNetworks:
 
 
 def _is_network(path: Path) -> bool:
-    return path.suffix in SUFFIXES or (path / 'saved_model.pb').is_file()
+    return path.suffix in NETWORK_SUFFIXES or (path / 'saved_model.pb').is_file()

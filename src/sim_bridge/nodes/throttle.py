@@ -16,6 +16,7 @@ from std_msgs.msg import Float32, String
 
 from sim_bridge import topics
 from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, PiGains, SpeedController
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.qos import LATCHED, NEWEST
@@ -24,10 +25,15 @@ from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
 
-MAX_LIMIT_MPS = 60.0
-
 PARAMETERS = (
-    Parameter('speed_limit', 6.7, 'Speed limit, m/s.', 0.0, MAX_LIMIT_MPS, read_only=False),
+    Parameter(
+        'speed_limit',
+        USUAL_SPEED_LIMIT_MPS,
+        'Speed limit, m/s.',
+        0.0,
+        MAX_SPEED_LIMIT_MPS,
+        read_only=False,
+    ),
     Parameter(
         'law',
         'proportional',
@@ -143,11 +149,11 @@ class CarThrottle:
             self.controller.steering_rad = float(message.data)
 
     def _on_limit(self, message: Float32) -> None:
-        if 0.0 <= message.data <= MAX_LIMIT_MPS:
+        if 0.0 <= message.data <= MAX_SPEED_LIMIT_MPS:
             self._take_limit(round(float(message.data), 6))
         else:
             self._node.get_logger().warning(
-                f'speed_limit {message.data} ignored: it must be 0..{MAX_LIMIT_MPS:g} m/s',
+                f'speed_limit {message.data} ignored: it must be 0..{MAX_SPEED_LIMIT_MPS:g} m/s',
                 throttle_duration_sec=5.0,
             )
 

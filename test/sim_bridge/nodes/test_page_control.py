@@ -21,6 +21,7 @@ from helpers.ros import started_rclpy
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
+from sim_bridge.limits import NETWORK_SUFFIXES
 from sim_bridge.nodes import page_networks, standby
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.page_control import PageControl, command_of
@@ -45,7 +46,7 @@ def test_throttle_of_a_page_is_a_share_of_the_speed_limit_or_the_brake():
 
 
 def test_networks_that_can_be_chosen_are_those_that_can_be_read():
-    assert set(page_networks.SUFFIXES) == set(SUFFIXES) - {'.json'}
+    assert set(NETWORK_SUFFIXES) == set(SUFFIXES) - {'.json'}
 
 
 def test_token_is_that_of_the_environment_or_stays_the_same(monkeypatch):
