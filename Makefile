@@ -27,7 +27,7 @@ drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="
 test: $(DEV_READY) lint ## Check style and types, run all tests but the minutes-long ones of `make faults`
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
-test-unit: $(DEV_READY) ## Run the tests that start no process and train no network: a minute
+test-unit: $(DEV_READY) ## Run the tests that start no process and train no network: two minutes
 	@$(BIN)/python -m pytest $(IN_PARALLEL) -m 'not (faults or real_time or slow)' \
 	  test/sim_bridge test/steering_net $(ARGS)
 
