@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import processes
 
 from helpers.graph import Graph
 from helpers.network import own_domain_id
@@ -49,7 +50,6 @@ SPEED_MPS = 5.0
 P99_AT_MOST_MS = 33.0
 STARVED_BELOW = 0.9
 CULTURE = CULTURES['en-US']
-TICK_S = 1.0 / os.sysconf('SC_CLK_TCK')
 
 
 def jpegs() -> list[bytes]:
@@ -161,12 +161,6 @@ class Traffic:
         self._poll.close()
 
 
-def cpu_s(pid: int) -> float:
-    """Return the processor time of a process so far, s."""
-    fields = Path(f'/proc/{pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK_S
-
-
 def measure(cars: int, seconds: float) -> dict[str, Any]:
     """Start a graph for `cars` cars, drive them, and return their row of the table.
 
@@ -180,11 +174,13 @@ def measure(cars: int, seconds: float) -> dict[str, Any]:
         traffic.run(WARM_UP_S)
         for car in traffic.cars:
             car.forget()
-        before = {name: cpu_s(node.pid) for name, node in graph.nodes.items()}
+        before = {name: processes.cpu_s(node.pid) for name, node in graph.nodes.items()}
         own_s, started_s = time.process_time(), time.perf_counter()
         traffic.run(seconds)
         elapsed_s, own_s = time.perf_counter() - started_s, time.process_time() - own_s
-        nodes_s = {name: cpu_s(node.pid) - before[name] for name, node in graph.nodes.items()}
+        nodes_s = {
+            name: processes.cpu_s(node.pid) - before[name] for name, node in graph.nodes.items()
+        }
         state = graph.state() or {}
         traffic.close()
     rates = [car.sent / elapsed_s for car in traffic.cars]

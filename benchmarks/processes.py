@@ -123,14 +123,19 @@ def wait_for_port(port: int) -> None:
     raise TimeoutError(f'no server listened on port {port} within {_START_S:.0f} s')
 
 
+def cpu_s(pid: int) -> float:
+    """Return the processor time of a process so far, s (man 5 proc)."""
+    fields = Path(f'/proc/{pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf('SC_CLK_TCK')
+
+
 def cpu_of_tree_s(pid: int) -> float:
     """Return the processor time of a process and of all that descend from it, s."""
     total_s, waiting = 0.0, [pid]
     while waiting:
-        process = Path(f'/proc/{waiting.pop()}')
-        ticks = (process / 'stat').read_text(encoding='ascii').rpartition(')')[2].split()[11:13]
-        total_s += sum(map(int, ticks)) / os.sysconf('SC_CLK_TCK')
-        for thread in (process / 'task').iterdir():
+        process = waiting.pop()
+        total_s += cpu_s(process)
+        for thread in Path(f'/proc/{process}/task').iterdir():
             waiting += map(int, (thread / 'children').read_text(encoding='ascii').split())
     return total_s
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from subprocess import Popen
 
 import processes
@@ -25,7 +24,6 @@ from steering_net.statistics import percentile
 AS_IT_IS = 'as it is'
 FAST_HZ = 1000.0
 _WARM_S = 0.5
-_TICKS_PER_S = os.sysconf('SC_CLK_TCK')
 
 
 @dataclass
@@ -43,26 +41,21 @@ class Variant:
         """Drive for a while."""
         car = Car(f'ws://127.0.0.1:{self.port}', frames, hz=hz)
         car.open(_WARM_S)
-        before_s = sum(map(cpu_s, self.running))
+        before_s = self._used_s()
         turn = car.drive(seconds)
-        self.cpu_s += sum(map(cpu_s, self.running)) - before_s
+        self.cpu_s += self._used_s() - before_s
         car.leave()
         self.frames += turn.sent
         self.latencies_s += turn.latencies_s
+
+    def _used_s(self) -> float:
+        return sum(processes.cpu_s(process.pid) for process in self.running)
 
     def row(self) -> str:
         """Return one line of the table."""
         p10, p50, p99 = (1e3 * percentile(self.latencies_s, p) for p in (10, 50, 99))
         cpu_ms = 1e3 * self.cpu_s / self.frames
         return f'{self.name:44}{p10:8.2f}{p50:8.2f}{p99:8.2f}{cpu_ms:8.2f}'
-
-
-def cpu_s(process: Popen[str]) -> float:
-    """Return the processor time of a process so far, s (man 5 proc)."""
-    fields = (
-        Path(f'/proc/{process.pid}/stat').read_text(encoding='ascii').rpartition(')')[2].split()
-    )
-    return sum(map(int, fields[11:13])) / _TICKS_PER_S
 
 
 def start(name: str, domain: int) -> Variant:

@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import processes
 
 from helpers.foxglove_client import FoxgloveClient
 from helpers.graph import Graph
@@ -135,18 +136,11 @@ class Load:
         self._started_s, self._before_s = time.monotonic(), self._used_s()
 
     def _used_s(self):
-        return sum(map(used_s, self._pids))
+        return sum(map(processes.cpu_s, self._pids))
 
     def percent(self):
         """Of one processor."""
         return 100.0 * (self._used_s() - self._before_s) / (time.monotonic() - self._started_s)
-
-
-def used_s(pid):
-    """Return the processor time that a process has used, s."""
-    stat = Path(f'/proc/{pid}/stat').read_text(encoding='ascii')
-    fields = stat.rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
 def measure(graph, jpeg, args, folder):
