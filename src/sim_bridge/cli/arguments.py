@@ -5,6 +5,7 @@ import argparse
 import math
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from sim_bridge.errors import UsageError
@@ -111,6 +112,13 @@ def add_workers(parser: argparse.ArgumentParser | argparse._ArgumentGroup, work:
         help=f'let a Ray cluster share {work}: auto, HOST:PORT, or ray://HOST:PORT; each of its '
         'machines needs sim_bridge of the same version',
     )
+
+
+def refuse_given(args: argparse.Namespace, defaults: Mapping[str, object], why: str) -> None:
+    """Raise UsageError, `--OPTION why`, for the first of these options without its default."""
+    for name, default in defaults.items():
+        if getattr(args, name) != default:
+            raise UsageError(f'--{name.replace("_", "-")} {why}')
 
 
 def workers_of(args: argparse.Namespace) -> Workers:

@@ -31,6 +31,7 @@ from sim_bridge.cli.arguments import (
     check_range,
     check_speed_limit,
     check_weather,
+    refuse_given,
 )
 from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
 from sim_bridge.cli.drive_server import add_server, check_server, server_parameters
@@ -127,9 +128,8 @@ def _check(args: argparse.Namespace) -> None:
     check_speed_limit(args.speed_limit)
     for option in ('laps', 'seconds'):
         check_range(f'--{option}', getattr(args, option), 0)
-    for option, default in _OF_EMBEDDED.items():
-        if args.simulator == 'external' and getattr(args, option) != default:
-            raise UsageError(f'--{option} needs --simulator embedded')
+    if args.simulator == 'external':
+        refuse_given(args, _OF_EMBEDDED, 'needs --simulator embedded')
     try:
         parse_faults(args.faults)
         parse_track(args.track)

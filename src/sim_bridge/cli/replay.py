@@ -23,6 +23,7 @@ from sim_bridge.cli.arguments import (
     check_model,
     check_output_file,
     check_range,
+    refuse_given,
 )
 from sim_bridge.cli.output import write_json
 from sim_bridge.errors import UsageError
@@ -87,14 +88,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_options(args: argparse.Namespace) -> None:
     """Raise UsageError for an option of the other mode and for a value that is not allowed."""
-    others, why = (
-        (_OF_CHECK, 'needs --check')
-        if args.check is None
-        else (_OF_PUBLISHING, 'cannot be used with --check')
-    )
-    for name, default in others.items():
-        if getattr(args, name) != default:
-            raise UsageError(f'--{name.replace("_", "-")} {why}')
+    if args.check is None:
+        refuse_given(args, _OF_CHECK, 'needs --check')
+    else:
+        refuse_given(args, _OF_PUBLISHING, 'cannot be used with --check')
     if not args.rate > 0.0:
         raise UsageError(f'--rate is {args.rate}; it must be greater than 0')
     check_range('--threshold', args.threshold, 0.0, unit='rad')
