@@ -16,10 +16,11 @@ from std_msgs.msg import Float32, Header
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.driver_topics import CallSoon, DriverTopics, JoyLayout
+from sim_bridge.nodes.driver_topics import DriverTopics, JoyLayout
 from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.raw_image import raw_image
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
+from sim_bridge.nodes.server_call import ServerCall
 from sim_bridge.nodes.state_topics import StateTopics
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.session.arbiter import PERSONS
@@ -64,7 +65,7 @@ class CarInterface:
         feed: LiveFeed,
         *,
         joy: JoyLayout,
-        call_soon: CallSoon,
+        call_soon: ServerCall,
         clock: Callable[[], float],
     ) -> None:
         self.speed_limit_mps: float | None = None

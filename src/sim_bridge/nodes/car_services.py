@@ -11,9 +11,8 @@ from std_msgs.msg import Bool, UInt32
 from std_srvs.srv import SetBool, Trigger
 
 from sim_bridge import services, topics
-from sim_bridge.nodes.driver_topics import CallSoon
 from sim_bridge.nodes.qos import LATCHED
-from sim_bridge.nodes.server_call import call_on_server
+from sim_bridge.nodes.server_call import ServerCall, call_on_server
 from sim_bridge.protocol.types import Control
 from sim_bridge.session.car_session import CarSession, ControlError
 
@@ -31,7 +30,7 @@ class CarServices:
         prefix: str,
         session: CarSession,
         *,
-        call_soon: CallSoon,
+        call_soon: ServerCall,
         on_held: Callable[[], None],
     ) -> None:
         """`on_held` is called on the server's thread when the car was held or released."""

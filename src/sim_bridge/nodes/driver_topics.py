@@ -15,6 +15,7 @@ from sim_bridge import topics
 from sim_bridge.control.motion_controller import Motion, Pedals
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
+from sim_bridge.nodes.server_call import ServerCall
 from sim_bridge.protocol.types import Command
 from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.car_session import CarSession
@@ -55,9 +56,6 @@ PARAMETERS = (
     Parameter('joy_throttle_axis', 1, 'Axis of the throttle; a negative value brakes.', 0, 63),
     Parameter('joy_deadman_button', 0, 'Button that must be pressed to drive.', 0, 63),
 )
-
-CallSoon = Callable[[Callable[[float], object]], None]
-"""Runs `function(now_s)` on the server's thread, see `SimulatorServer.call_soon`."""
 
 
 class JoyLayout(NamedTuple):
@@ -120,7 +118,7 @@ class DriverTopics:
         session: CarSession,
         *,
         joy: JoyLayout,
-        call_soon: CallSoon,
+        call_soon: ServerCall,
     ) -> None:
         self._node = node
         self._session = session

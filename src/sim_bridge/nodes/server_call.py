@@ -7,9 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from sim_bridge.nodes.driver_topics import CallSoon
 from sim_bridge.session.car_session import ControlError
 from steering_net.errors import one_line
+
+ServerCall = Callable[[Callable[[float], object]], None]
+"""Runs `function(now_s)` on the server's thread, see `SimulatorServer.call_soon`."""
 
 SERVER_S = 1.0
 """Longest wait for the server's thread, which owns the sessions."""
@@ -17,7 +19,7 @@ SERVER_S = 1.0
 T = TypeVar('T')
 
 
-def call_on_server(call_soon: CallSoon, function: Callable[[float], T]) -> T:
+def call_on_server(call_soon: ServerCall, function: Callable[[float], T]) -> T:
     """Let the server's thread call `function` with the time; return its result.
 
     Raises ControlError if `function` raises it, if `function` fails with another error, or if the

@@ -19,8 +19,7 @@ from rclpy.node import Node
 
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.car_interface import CarInterface
-from sim_bridge.nodes.driver_topics import CallSoon
-from sim_bridge.nodes.server_call import SERVER_S, call_on_server
+from sim_bridge.nodes.server_call import SERVER_S, ServerCall, call_on_server
 from sim_bridge.nodes.state_topics import true_odometry
 from sim_bridge.protocol.types import Control, Truth
 from sim_bridge.session.car_session import CarSession, ControlError
@@ -118,7 +117,7 @@ class SimulationServices:
         self,
         node: Node,
         cars: Mapping[CarInterface, tuple[CarSession, Callable[[float, Control], object]]],
-        call_soon: CallSoon,
+        call_soon: ServerCall,
     ) -> None:
         """`cars`: of each car its session and the function that sends a control."""
 
@@ -162,7 +161,7 @@ class SimulationServices:
 def offer_simulation_services(
     node: Node,
     cars: Mapping[CarInterface, tuple[CarSession, Callable[[float, Control], object]]],
-    call_soon: CallSoon,
+    call_soon: ServerCall,
 ) -> Callable[[], None]:
     """Offer the services if the package is installed; return a function that ends them."""
     if srv is None:
