@@ -149,20 +149,26 @@ def unanswered(state):
 @pytest.mark.parametrize('node', ['steering', 'throttle'])
 def test_frozen_node(graph, car, node):
     before = unanswered(graph.state())
-    pid = graph.nodes[node].pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with frozen(graph.nodes[node].pid):
         braking_s, latest_s = wait_for_the_brake(car)
         check_standstill(car)
         assert graph.state()['state'] == 'stopped: no fresh command'
-    finally:
-        os.kill(pid, signal.SIGCONT)
     resuming_s = car.until(lambda throttle: throttle > 0.0, 5.0)
     tell(fault=f'{node} frozen', braking_s=braking_s, resuming_s=resuming_s)
     assert braking_s <= latest_s
     assert resuming_s <= RESUMING_S
     assert graph.state()['state'] == 'driving'
     assert unanswered(graph.state()) == before
+
+
+@contextmanager
+def frozen(pid):
+    """The process stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
@@ -219,22 +225,14 @@ def stop_on_a_hill(car, seconds):
 def test_frozen_steering_on_a_hill(jpeg, monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', str(own_domain_id()))
     with Graph() as graph:
-        freeze_on_a_hill(graph, jpeg)
-
-
-def freeze_on_a_hill(graph, jpeg):
-    """Freeze the steering node for 10 s on a hill."""
-    simulator = TalkingSimulator(graph.url())
-    simulator.open(jpeg)
-    car = Car(simulator, jpeg, grade=0.08)
-    car.pull_away()
-    os.kill(graph.nodes['steering'].pid, signal.SIGSTOP)
-    try:
-        stood_s, slowest, fastest = stop_on_a_hill(car, 10.0)
-    finally:
-        os.kill(graph.nodes['steering'].pid, signal.SIGCONT)
-    car.until(lambda throttle: throttle > 0.0 and car.speed_mps > 1.0, 20.0)
-    simulator.leave()
+        simulator = TalkingSimulator(graph.url())
+        simulator.open(jpeg)
+        car = Car(simulator, jpeg, grade=0.08)
+        car.pull_away()
+        with frozen(graph.nodes['steering'].pid):
+            stood_s, slowest, fastest = stop_on_a_hill(car, 10.0)
+        car.until(lambda throttle: throttle > 0.0 and car.speed_mps > 1.0, 20.0)
+        simulator.leave()
     tell(fault='steering frozen on 8 %', stood_s=stood_s, slowest=slowest, fastest=fastest)
     assert -0.3 < slowest <= fastest < 0.3
 
@@ -248,16 +246,11 @@ def test_frozen_again_and_again(jpeg, monkeypatch):
         simulator.open(jpeg)
         car = Car(simulator, jpeg)
         car.pull_away()
-        steering = graph.nodes['steering'].pid
         for _ in range(20):
-            os.kill(steering, signal.SIGSTOP)
-            try:
-                with slow_network():
-                    thawing_s = time.monotonic() + 3.3
-                    while time.monotonic() < thawing_s:
-                        car.frame()
-            finally:
-                os.kill(steering, signal.SIGCONT)
+            with frozen(graph.nodes['steering'].pid), slow_network():
+                thawing_s = time.monotonic() + 3.3
+                while time.monotonic() < thawing_s:
+                    car.frame()
             car.until(lambda throttle: throttle > 0.0, RESUMING_S)
         simulator.leave()
 
@@ -445,15 +438,10 @@ def slow_network(thinking_s=0.2):
 
 def test_slow_network_stops_the_car_and_queues_nothing(graph, car):
     """One that needs 200 ms always comes too late: braked, and it works on the newest frame."""
-    steering = graph.nodes['steering'].pid
     late_before = graph.state()['late_commands']
-    os.kill(steering, signal.SIGSTOP)
-    try:
-        with slow_network() as waits_s:
-            braking_s, latest_s = wait_for_the_brake(car)
-            check_standstill(car)
-    finally:
-        os.kill(steering, signal.SIGCONT)
+    with frozen(graph.nodes['steering'].pid), slow_network() as waits_s:
+        braking_s, latest_s = wait_for_the_brake(car)
+        check_standstill(car)
     tell(fault='network of 200 ms', braking_s=braking_s, frames=len(waits_s), longest=max(waits_s))
     assert braking_s <= latest_s
     assert graph.state()['late_commands'] - late_before >= len(waits_s) - 2
