@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -46,7 +47,9 @@ class CheckerNode(Node):
     def steering_rad(self, frame_cdr: bytes, stamp_ns: int) -> float | None:
         """Return the steering for a frame, rad; None if the node does not answer it."""
         for _ in range(_TRIES):
-            self._frames.publish(frame_cdr)
+            # DDS refuses a message at times ("cannot publish data") and takes the next one.
+            with contextlib.suppress(RuntimeError):
+                self._frames.publish(frame_cdr)
             deadline_s = time.monotonic() + _ANSWER_S
             while time.monotonic() < deadline_s:
                 rclpy.spin_once(self, timeout_sec=0.05)
