@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.cli.arguments import track_names
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 
 SPEED_LIMITS_MPS = (6.7, 13.4)
 COLUMNS = '{:>5} {:>6} {:>5} {:>7} {:>10} {:>8} {:>7} {:>7} {:>8} {:>8}'

@@ -18,7 +18,7 @@ import numpy as np
 from steering_net.inference.predictor import load_predictor
 from steering_net.inference.self_check import Calibration, SelfCheck, World
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.vision.camera_model import AUTONOMOUS
+from steering_net.vision.camera_names import AUTONOMOUS
 
 FRAMES = 50
 

@@ -26,12 +26,12 @@ from helpers.processes import TIMINGS
 from helpers.ray_nodes import two_nodes
 from sim_bridge.cli.arguments import track_names
 from sim_bridge.evaluation.track_drives import TrackDrives
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR
 from sim_bridge.workers.spread import Workers
 from steering_net.inference.packed_network import pack
 from steering_net.inference.predictor import load_predictor
-from steering_net.vision.camera_model import AUTONOMOUS
+from steering_net.vision.camera_names import AUTONOMOUS
 
 ONE, RAY = '1 worker', 'Ray, 2 nodes'
 

@@ -21,7 +21,8 @@ import numpy as np
 
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
-from steering_net.vision.camera_model import AUTONOMOUS, AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
+from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.preprocessing import find_profile, preprocess
 from steering_net.vision.view import View
 

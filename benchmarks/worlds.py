@@ -25,7 +25,8 @@ import numpy as np
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.terrain import CELL_M, make_terrain
 from sim_bridge.simulator.track import Track
-from sim_bridge.simulator.tracks import TrackName, open_track
+from sim_bridge.simulator.track_names import TrackName
+from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.weather import KINDS, Weather
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA

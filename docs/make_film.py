@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 
 from sim_bridge.evaluation.closed_loop import drive
-from sim_bridge.simulator.tracks import TrackName, open_track
+from sim_bridge.simulator.track_names import TrackName
+from sim_bridge.simulator.tracks import open_track
 from sim_bridge.visualization import overlay
 from steering_net.inference.predictor import load_predictor
-from steering_net.vision.camera_model import AUTONOMOUS
+from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.preprocessing import decode_jpeg
 
 DRIVES: tuple[tuple[TrackName, float, float], ...] = (

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from sim_bridge.simulator.cameras import make_camera
-from sim_bridge.simulator.tracks import TrackName, open_track
+from sim_bridge.simulator.track_names import TrackName
+from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.weather import KINDS, STRENGTHS, Weather
 
 PLACES: tuple[tuple[TrackName, float], ...] = (('lake', 560.0), ('jungle', 20.0))

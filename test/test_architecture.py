@@ -21,7 +21,10 @@ TOP_FILES = {
         '__init__.py', 'errors.py', 'topics.py', 'services.py', 'process.py', 'bridge_client.py',
         'limits.py', 'fastdds.xml',
     },
-    'steering_net': {'__init__.py', 'errors.py', 'vehicle.py', 'statistics.py', 'process.py'},
+    'steering_net': {
+        '__init__.py', 'bicycle_model.py', 'errors.py', 'vehicle.py', 'statistics.py',
+        'process.py',
+    },
 }  # fmt: skip
 # Every room may also import its own modules and the top of its own package and of the network.
 MAY_IMPORT = {

@@ -22,7 +22,8 @@ from helpers.waiting import wait_for
 from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.track import make_track
-from steering_net.vehicle import MAX_STEERING_RAD, pursuit_steering_rad
+from steering_net.bicycle_model import pursuit_steering_rad
+from steering_net.vehicle import MAX_STEERING_RAD
 
 pytestmark = [pytest.mark.faults, pytest.mark.real_time]
 

@@ -10,14 +10,12 @@ from pathlib import Path
 
 from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
-from sim_bridge.simulator.tracks import TrackName, parse_tracks
+from sim_bridge.simulator.track_names import TrackName, parse_tracks
 from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
 from sim_bridge.topics import MAX_CARS
 from sim_bridge.workers.spread import MAX_WORKERS, Workers, cores
-from steering_net.data.driving_log import STEERING_UNITS
 from steering_net.inference.caution import MODES
-from steering_net.vision.camera_model import AUTONOMOUS, find_camera
-from steering_net.vision.view import AS_TRAINED
+from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS, TRAINING
 
 WEATHER_HELP = f'clear, or {", ".join(KINDS)} with a strength from 1 to 3, as in fog:2'
 TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
@@ -40,6 +38,8 @@ def add_recorded_with(parser: argparse.ArgumentParser | argparse._ArgumentGroup)
 
 def add_recording_options(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add --steering-unit and --car: how a log and a bag of several cars are read."""
+    from steering_net.data.driving_log import STEERING_UNITS
+
     parser.add_argument(
         '--steering-unit',
         choices=tuple(STEERING_UNITS),
@@ -222,9 +222,12 @@ def _car(text: str) -> int | str:
 
 
 def _camera(text: str) -> str:
+    if text in ('', TRAINING, AUTONOMOUS):
+        return text
+    from steering_net.vision.camera_model import find_camera
+
     try:
-        if text:
-            find_camera(text)
+        find_camera(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text

@@ -49,7 +49,7 @@ from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.process import DRIVE_ID, ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import parse_faults
-from sim_bridge.simulator.tracks import parse_track
+from sim_bridge.simulator.track_names import parse_track
 
 _POLL_S = 0.05
 _SHOW_S = 0.25

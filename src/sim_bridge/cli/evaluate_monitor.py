@@ -18,7 +18,7 @@ from sim_bridge.cli.arguments import (
     track_names,
 )
 from sim_bridge.errors import UsageError
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -109,7 +109,7 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from sim_bridge.evaluation.monitor import Course, known_drive, known_recording
     from sim_bridge.recording.sources import open_recording
     from steering_net.inference.self_check import calibrate, write_calibration
-    from steering_net.vision.camera_model import AUTONOMOUS
+    from steering_net.vision.camera_names import AUTONOMOUS
 
     predictor = _load(args, AUTONOMOUS)
     drives = {
@@ -139,7 +139,7 @@ def _judge(
     from sim_bridge.evaluation.monitor import Course, Plan, judge, lines, watch
     from steering_net.inference.predictor import load_predictor
     from steering_net.inference.self_check import calibration_of
-    from steering_net.vision.camera_model import AUTONOMOUS
+    from steering_net.vision.camera_names import AUTONOMOUS
     from steering_net.vision.preprocessing import format_profile
 
     predictor = _load(args, AUTONOMOUS)

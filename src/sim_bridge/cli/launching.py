@@ -19,12 +19,12 @@ from sim_bridge.cli.arguments import (
 )
 from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS
-from sim_bridge.simulator.tracks import parse_track
+from sim_bridge.simulator.track_names import parse_track
 from sim_bridge.simulator.weather import parse_weather
 from sim_bridge.topics import MAX_CARS, namespaces_of_cars
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.vision.camera_model import find_camera
-from steering_net.vision.view import AS_TRAINED
+from steering_net.vision.camera_names import AS_TRAINED
 
 Check = Callable[[str, str], None]
 """Raises UsageError unless the text is a value of the argument; the first text names it."""

@@ -21,7 +21,8 @@ from sim_bridge.process import DRIVE_VARIABLE
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.fault_injection import describe_faults, parse_faults
-from sim_bridge.simulator.tracks import list_tracks, parse_track
+from sim_bridge.simulator.track_names import parse_track
+from sim_bridge.simulator.tracks import list_tracks
 from sim_bridge.simulator.weather import parse_weather
 from steering_net.process import end_with_parent
 

@@ -12,7 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.vehicle import REAR_AXLE_M, Pose, arc
+from steering_net.bicycle_model import arc
+from steering_net.vehicle import REAR_AXLE_M, Pose
 
 _LONGEST_STEP_S = 0.2
 _ALONG_M2PM = 0.03**2

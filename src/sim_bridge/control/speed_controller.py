@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from steering_net.vehicle import curvature_1pm
+from steering_net.bicycle_model import curvature_1pm
 
 LATERAL_LIMIT_MPS2 = 4.0
 """Default of the largest lateral acceleration, m/s^2."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, SpeedController
 from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
 from sim_bridge.workers.attempt import WorkError
 from steering_net.statistics import autonomy_percent, percentiles_ms

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.evaluation.closed_loop import LONGEST_DRIVE_S
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
 from sim_bridge.workers.spread import ONE_PROCESS, Workers
 from steering_net.data.recording import Recording
 from steering_net.evaluation.data_driven import Line, See
 from steering_net.inference.predictor import Predictor, load_predictor
-from steering_net.vision.camera_model import AUTONOMOUS
+from steering_net.vision.camera_names import AUTONOMOUS
 
 Report = dict[str, Any]
 

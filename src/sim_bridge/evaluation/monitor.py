@@ -23,7 +23,7 @@ import numpy.typing as npt
 from sim_bridge.control.speed_controller import proportional
 from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.data.recording import Recording
 from steering_net.inference.caution import SLOW_FACTOR, UNSURE, Action, Caution

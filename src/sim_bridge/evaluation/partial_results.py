@@ -15,7 +15,7 @@ import numpy as np
 
 import sim_bridge
 import steering_net
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 
 Report = dict[str, Any]
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sim_bridge.evaluation.closed_loop import drive, summarise
 from sim_bridge.evaluation.partial_results import PartialResults, program_digest
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import Weather
 from sim_bridge.workers.attempt import Failure
 from sim_bridge.workers.spread import Workers

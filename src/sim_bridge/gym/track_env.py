@@ -21,10 +21,11 @@ from sim_bridge.simulator.expert import pursuit_steering_rad, through_jpeg
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.score import INTERVENTION_BEYOND_M
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
-from sim_bridge.simulator.tracks import TrackName, parse_tracks
+from sim_bridge.simulator.track_names import TrackName, parse_tracks
 from sim_bridge.simulator.weather import parse_weather
 from steering_net.vehicle import MAX_STEERING_RAD, TOP_SPEED_MPS
-from steering_net.vision.camera_model import AUTONOMOUS, find_camera
+from steering_net.vision.camera_model import find_camera
+from steering_net.vision.camera_names import AUTONOMOUS
 
 DEPARTURE_COST = 10.0
 """What the reward loses when a wheel leaves the road; a metre of progress is worth 1."""

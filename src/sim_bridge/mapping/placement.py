@@ -21,10 +21,11 @@ from sim_bridge.mapping.smoothing import Driven, Sightings, smooth
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.worlds.registry import NAMED
+from steering_net.bicycle_model import curvature_1pm
 from steering_net.data.centerline import Edges, load_edges, middles_seen
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import acting_steering_rad, runs
-from steering_net.vehicle import REAR_AXLE_M, Pose, curvature_1pm
+from steering_net.vehicle import REAR_AXLE_M, Pose
 
 SHORTEST_M = 240.0
 _WORST_COST = 0.35

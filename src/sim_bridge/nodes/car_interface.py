@@ -27,9 +27,9 @@ from sim_bridge.session.arbiter import PERSONS
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
 from sim_bridge.web.live_stream import LiveFeed, Moment
+from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.errors import ImageError
 from steering_net.statistics import RateMeter, percentiles_ms
-from steering_net.vehicle import yaw_rate_radps
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
 _UNCERTAINTY_S = 1.0

@@ -16,12 +16,13 @@ from sim_bridge.recording.log_bag import LogBag
 from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
 from steering_net.data.driving_log import read_log, smooth
 from steering_net.data.horizon import with_camera
 from steering_net.data.recording import Recording, camera_of, find_log, from_log, read_folder
-from steering_net.vision.camera_model import AUTONOMOUS, find_camera, turned
+from steering_net.vision.camera_model import find_camera, turned
+from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.frame_size import as_frame
 
 _LOG = logging.getLogger(__name__)

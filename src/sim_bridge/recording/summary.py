@@ -14,7 +14,7 @@ import numpy as np
 
 from sim_bridge.recording.sources import know_camera, open_recording, render_track
 from sim_bridge.recording.storage import is_bag, storage_kind
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
 from steering_net.data.driving_log import BadRow, Log, read_log, troubles

@@ -12,7 +12,8 @@ from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import Track
-from sim_bridge.simulator.weather import CLEAR, Weather, WeatherEffect
+from sim_bridge.simulator.weather import CLEAR, Weather
+from sim_bridge.simulator.weather_effects import WeatherEffect
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import Pinhole
 

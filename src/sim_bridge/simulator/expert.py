@@ -15,8 +15,9 @@ from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import FloatArray, Track
-from sim_bridge.simulator.tracks import TrackName, open_track
-from steering_net import vehicle
+from sim_bridge.simulator.track_names import TrackName
+from sim_bridge.simulator.tracks import open_track
+from steering_net import bicycle_model
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M, Pose
 from steering_net.vision.camera_model import TRAINING_CAMERA, Pinhole
 
@@ -55,7 +56,7 @@ def pursuit_steering_rad(track: Track, pose: Pose, near_s_m: float | None = None
     error_rad = pose.yaw_rad - axle.yaw_rad
     cos, sin = math.cos(error_rad), math.sin(error_rad)
     reach_m, left_m = LOOK_AHEAD_M + REAR_AXLE_M, -axle.cross_track_m
-    back_rad = vehicle.pursuit_steering_rad(
+    back_rad = bicycle_model.pursuit_steering_rad(
         cos * reach_m + sin * left_m, cos * left_m - sin * reach_m
     )
     curvatures_1pm = _curvatures_1pm(track)

@@ -19,7 +19,8 @@ from sim_bridge.simulator.fault_injection import FaultPlan
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.score import Score
 from sim_bridge.simulator.track import Projection
-from sim_bridge.simulator.tracks import TrackName, open_track, parse_track
+from sim_bridge.simulator.track_names import TrackName, parse_track
+from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.vehicle_dynamics import (
     CarParams,
     CarState,
@@ -29,7 +30,8 @@ from sim_bridge.simulator.vehicle_dynamics import (
 )
 from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2, Pose
-from steering_net.vision.camera_model import AUTONOMOUS, find_camera
+from steering_net.vision.camera_model import find_camera
+from steering_net.vision.camera_names import AUTONOMOUS
 
 MANUAL_THROTTLE = 0.3
 _STEP_S = 0.02

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from steering_net.bicycle_model import advance
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
     BRAKE_MPS2,
@@ -26,7 +27,6 @@ from steering_net.vehicle import (
     TOP_SPEED_MPS,
     WHEELBASE_M,
     Pose,
-    advance,
 )
 
 

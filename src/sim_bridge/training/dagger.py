@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.training.rendering import AtRandom, Driven, rendered
 from sim_bridge.workers.spread import ONE_PROCESS, Workers
 from steering_net.inference.packed_network import pack
@@ -28,7 +28,7 @@ from steering_net.training.trainer import (
     rendered_for,
     train_on,
 )
-from steering_net.vision.camera_model import AUTONOMOUS
+from steering_net.vision.camera_names import AUTONOMOUS
 
 
 @dataclass(frozen=True)

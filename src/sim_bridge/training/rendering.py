@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.simulator.expert import Sample, samples
-from sim_bridge.simulator.tracks import TrackName
+from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.training.visits import visited
 from sim_bridge.workers.spread import Workers
 from steering_net.inference.packed_network import PackedNetwork

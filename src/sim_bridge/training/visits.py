@@ -22,7 +22,8 @@ from sim_bridge.simulator.cameras import Render, make_camera
 from sim_bridge.simulator.expert import Sample, pursuit_steering_rad, through_jpeg
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import Track
-from sim_bridge.simulator.tracks import TrackName, open_track
+from sim_bridge.simulator.track_names import TrackName
+from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.vehicle_dynamics import CarParams, Slope, standing_at, step
 
 Steer = Callable[[Image], float]

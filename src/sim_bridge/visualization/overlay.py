@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, arc, curvature_1pm
+from steering_net.bicycle_model import arc, curvature_1pm
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH, as_frame
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from sim_bridge.errors import UsageError
 from sim_bridge.visualization.overlay import Reading, predicted_path
-from steering_net.vehicle import Pose, advance
+from steering_net.bicycle_model import advance
+from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
 
 CLOCK = 'time'

@@ -14,12 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steering_net.bicycle_model import pursuit_steering_rad
 from steering_net.data.driving_log import Series
 from steering_net.data.recording import Recording
 from steering_net.data.trajectory import Trajectory, runs, trajectory_of
 from steering_net.errors import ImageError
-from steering_net.vehicle import REAR_AXLE_M, pursuit_steering_rad
-from steering_net.vision.camera_model import TRAINING, TRAINING_CAMERA, Rgb, find_camera
+from steering_net.vehicle import REAR_AXLE_M
+from steering_net.vision.camera_model import TRAINING_CAMERA, Rgb, find_camera
+from steering_net.vision.camera_names import TRAINING
 from steering_net.vision.crop import CROP_TOP, crop_of
 
 Edges: TypeAlias = NDArray[np.float64]

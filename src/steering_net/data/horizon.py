@@ -17,12 +17,8 @@ import numpy as np
 from steering_net.data.centerline import Edges, load_edges
 from steering_net.data.driving_log import Series
 from steering_net.data.recording import Recording
-from steering_net.vision.camera_model import (
-    AUTONOMOUS,
-    AUTONOMOUS_CAMERA,
-    TRAINING,
-    TRAINING_CAMERA,
-)
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA
+from steering_net.vision.camera_names import AUTONOMOUS, TRAINING
 
 _FRAMES = 240
 _STRAIGHT_RAD = 0.06

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from steering_net.bicycle_model import arc, curvature_1pm
 from steering_net.data.driving_log import Series
-from steering_net.vehicle import arc, curvature_1pm
 
 Rows: TypeAlias = int | NDArray[np.intp]
 

@@ -23,6 +23,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 from tqdm import tqdm
 
+from steering_net.bicycle_model import curvature_1pm
 from steering_net.data.centerline import directions, load_edges, middles_of
 from steering_net.data.driving_log import LogError, Series
 from steering_net.data.frame_files import LeftOut
@@ -30,7 +31,7 @@ from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad
 from steering_net.errors import ImageError
 from steering_net.statistics import autonomy_percent, percentiles_ms
-from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, curvature_1pm
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M
 from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
     Pinhole,

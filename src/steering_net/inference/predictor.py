@@ -21,9 +21,10 @@ from steering_net.model_io.model_config import sha256_of
 from steering_net.model_io.profiles import choose_profile
 from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
+from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import FRAME_SHAPE
 from steering_net.vision.preprocessing import Profile, Tensor, find_profile
-from steering_net.vision.view import AS_TRAINED, Maps, View
+from steering_net.vision.view import Maps, View
 
 BACKENDS = ('litert', 'keras')
 _WARM_UPS = 3

@@ -44,10 +44,10 @@ from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
 from steering_net.ros.timers import steady_timer
 from steering_net.vehicle import MAX_STEERING_RAD
-from steering_net.vision.camera_model import AUTONOMOUS, CAMERAS, Rgb
+from steering_net.vision.camera_model import CAMERAS, Rgb
+from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg
-from steering_net.vision.view import AS_TRAINED
 
 REFUSED = (ValueError,)
 """Exceptions of `SteeringNode()` for a parameter or a network that cannot be used."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.vehicle import pursuit_steering_rad
+from steering_net.bicycle_model import pursuit_steering_rad
 from steering_net.vision.camera_model import Pinhole, Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, image_from_picture, moved
 from steering_net.vision.preprocessing import Profile

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from steering_net.vision.camera_names import AUTONOMOUS, TRAINING
+
 Matrix: TypeAlias = NDArray[np.float64]
 Rgb: TypeAlias = NDArray[np.uint8]
 
@@ -112,7 +114,6 @@ TRAINING_CAMERA = Pinhole()
 AUTONOMOUS_CAMERA = Pinhole(height_m=1.264, pitch_down_rad=math.radians(9.2))
 """Camera of the simulator while a network drives: Autonomous mode."""
 
-TRAINING, AUTONOMOUS = 'training', 'autonomous'
 CAMERAS = {TRAINING: TRAINING_CAMERA, AUTONOMOUS: AUTONOMOUS_CAMERA}
 """Cameras by name."""
 

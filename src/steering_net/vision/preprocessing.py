@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from steering_net.errors import ImageError
 from steering_net.vehicle import MAX_STEERING_RAD
-from steering_net.vision.camera_model import TRAINING, Matrix, Rgb, find_camera
+from steering_net.vision.camera_model import Matrix, Rgb, find_camera
+from steering_net.vision.camera_names import TRAINING
 from steering_net.vision.colours import COLOURS, channels, converted
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 

@@ -22,6 +22,7 @@ from steering_net.vision.camera_model import (
     image_from_image,
     pixels_from_image,
 )
+from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import FRAME_HEIGHT, as_frame
 from steering_net.vision.preprocessing import (
     INTERPOLATIONS,
@@ -34,9 +35,6 @@ from steering_net.vision.preprocessing import (
 
 Maps = tuple[NDArray[Any], NDArray[Any]]
 """Maps of `cv2.remap`."""
-
-AS_TRAINED = 'as-trained'
-"""Value of `camera`: the frames come from the network's own camera, so none is turned."""
 
 # Additional rows for blurring and interpolating.
 _INTERPOLATED_ROWS = 2

@@ -12,7 +12,7 @@ import pytest
     ('module', 'left_out'),
     [
         ('sim_bridge.cli.main', {'numpy', 'rclpy'}),
-        ('sim_bridge.cli.drive', {'rosbags', 'rclpy', 'ai_edge_litert'}),
+        ('sim_bridge.cli.drive', {'numpy', 'rosbags', 'rclpy', 'ai_edge_litert'}),
         ('sim_bridge.cli.evaluate', {'rosbags', 'rclpy', 'ai_edge_litert'}),
         ('sim_bridge.nodes.throttle', {'cv2', 'eventlet', 'flask'}),
     ],

@@ -19,7 +19,8 @@ from sim_bridge.control.kinematics import base_link, dead_reckoned, grown
 from sim_bridge.nodes.conversions import time_message
 from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose, yaw_rate_radps
+from steering_net.bicycle_model import yaw_rate_radps
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
 
 
 def drive(steering_rad, seconds, dt_s=0.02, speed_mps=5.0, start=None):

@@ -15,7 +15,8 @@ from sim_bridge.control.motion_controller import (
 )
 from sim_bridge.control.stop_controller import StopController
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
-from steering_net.vehicle import MAX_STEERING_RAD, TOP_SPEED_MPS, yaw_rate_radps
+from steering_net.bicycle_model import yaw_rate_radps
+from steering_net.vehicle import MAX_STEERING_RAD, TOP_SPEED_MPS
 
 STEP_S = 0.02
 FRAME_STEPS = 2

@@ -6,7 +6,8 @@ import pytest
 
 from helpers.lazy import HILLS, JUNGLE, LAKE
 from sim_bridge.simulator.track import LEVEL
-from sim_bridge.simulator.tracks import list_tracks, open_track, parse_track, parse_tracks
+from sim_bridge.simulator.track_names import parse_track, parse_tracks
+from sim_bridge.simulator.tracks import list_tracks, open_track
 from sim_bridge.simulator.worlds import jungle, lake
 
 

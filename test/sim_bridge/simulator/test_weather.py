@@ -11,7 +11,8 @@ from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.tracks import open_track
-from sim_bridge.simulator.weather import CLEAR, KINDS, Weather, WeatherEffect, parse_weather
+from sim_bridge.simulator.weather import CLEAR, KINDS, Weather, parse_weather
+from sim_bridge.simulator.weather_effects import WeatherEffect
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
 

@@ -11,7 +11,8 @@ from sim_bridge.workers.attempt import WorkError
 from sim_bridge.workers.spread import ONE_PROCESS, Workers
 from steering_net.inference.packed_network import pack
 from steering_net.inference.predictor import load_predictor
-from steering_net.vision.camera_model import AUTONOMOUS, TRAINING, find_camera
+from steering_net.vision.camera_model import find_camera
+from steering_net.vision.camera_names import AUTONOMOUS, TRAINING
 
 pytestmark = pytest.mark.slow
 

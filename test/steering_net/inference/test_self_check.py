@@ -22,7 +22,8 @@ from steering_net.inference.self_check import (
     write_calibration,
 )
 from steering_net.model_io.model_config import sha256_of
-from steering_net.vision.camera_model import AUTONOMOUS, TRAINING_CAMERA
+from steering_net.vision.camera_model import TRAINING_CAMERA
+from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.preprocessing import decode_jpeg, find_profile
 
 CALIBRATION = Calibration((World((-0.05, 0.05), (0.003, 0.004)),), 2.5, 'abc')

@@ -15,9 +15,10 @@ from steering_net.vision.camera_model import (
     find_camera,
     turned,
 )
+from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import SizeNotice, as_frame
 from steering_net.vision.preprocessing import PROFILES, find_profile, preprocess
-from steering_net.vision.view import AS_TRAINED, View
+from steering_net.vision.view import View
 
 TRACK = make_track(5)
 POSES = [TRACK.pose(20.0 + 40.0 * i) for i in range(5)]

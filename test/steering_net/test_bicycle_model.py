@@ -6,16 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from steering_net.vehicle import (
-    REAR_AXLE_M,
-    WHEELBASE_M,
-    Pose,
+from steering_net.bicycle_model import (
     advance,
     arc,
     curvature_1pm,
     pursuit_steering_rad,
     yaw_rate_radps,
 )
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
 
 
 @pytest.mark.parametrize('steering_rad', [-0.3, 0.0, 1e-9, 0.2])
