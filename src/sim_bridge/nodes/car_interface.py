@@ -29,6 +29,7 @@ from sim_bridge.session.status import State
 from sim_bridge.web.live_stream import LiveFeed, Moment
 from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.errors import ImageError
+from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
@@ -100,17 +101,22 @@ class CarInterface:
         self._monitor = ReadinessMonitor(node, prefix, self.update_readiness)
 
     def _create_publishers(self) -> None:
-        self._compressed = self._publisher(CompressedImage, topics.COMPRESSED_FRAME)
+        self._compressed = self._direct_publisher(CompressedImage, topics.COMPRESSED_FRAME)
         self._raw = self._publisher(Image, topics.RAW_FRAME)
         self._twist = self._publisher(TwistStamped, topics.TWIST, EVERY)
         self._info = self._publisher(CameraInfo, topics.CAMERA_INFO)
         self._values = {
-            field: self._publisher(Float32, topic)
+            field: self._direct_publisher(Float32, topic)
             for topic, field in topics.TELEMETRY_FIELDS.items()
         }
 
     def _publisher(self, kind: type, topic: str, quality: QoSProfile = NEWEST) -> Any:
         return self._node.create_publisher(kind, self.prefix + topic, quality)
+
+    def _direct_publisher(self, kind: type, topic: str) -> Any:
+        return self._node.create_publisher(
+            kind, self.prefix + topic, NEWEST, publisher_class=DirectPublisher
+        )
 
     def _subscribe(
         self, kind: type, topic: str, callback: Callable[[Any], None], quality: QoSProfile = NEWEST

@@ -21,6 +21,7 @@ from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
+from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
@@ -76,7 +77,9 @@ class CarThrottle:
         self._node = node
         self._speed_topic = prefix + topics.SPEED
         self._factor_topic = prefix + topics.SPEED_FACTOR
-        self._publisher = node.create_publisher(Float32, prefix + topics.THROTTLE_COMMAND, NEWEST)
+        self._publisher = node.create_publisher(
+            Float32, prefix + topics.THROTTLE_COMMAND, NEWEST, publisher_class=DirectPublisher
+        )
         self._limits = node.create_publisher(Float32, prefix + topics.ACTIVE_SPEED_LIMIT, LATCHED)
         self._take_limit = on_limit
         self._angle_topic = prefix + topics.STEERING_ANGLE

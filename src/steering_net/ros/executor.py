@@ -4,13 +4,16 @@
 For each message, rclpy's own executor collects every entity, builds a wait set, makes a task and
 a coroutine, and wakes itself twice: about 0.7 ms. QuickExecutor keeps the wait set until an entity
 is added or removed, takes a message as soon as it is ready, and calls the callback directly.
-Timers, services, events and everything else are left to rclpy.
+Timers, services, events and everything else are left to rclpy. Messages of a DirectPublisher in
+the same process do not pass through DDS.
 
 It uses private parts of rclpy. `executor_for` tries them at the start, and falls back to rclpy's
 own executor if they have changed.
 """
 
 import inspect
+import threading
+from collections import OrderedDict
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,6 +21,8 @@ from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.guard_condition import GuardCondition
 from rclpy.node import Node
+
+from steering_net.ros.direct_publisher import DirectPublisher
 
 PRIVATE_ERRORS = (AttributeError, ImportError, LookupError, TypeError, ValueError)
 """Exceptions of using a private part of rclpy that is missing or has another signature."""
@@ -95,6 +100,8 @@ class QuickExecutor(PlainExecutor):
         self._quick: list[Any] = []
         self._slow: list[Any] = []
         self._guards: list[Any] = []
+        self._thread = 0
+        self._handed: OrderedDict[Any, Any] = OrderedDict()
         for node in nodes:
             self.add_node(node)
 
@@ -124,14 +131,33 @@ class QuickExecutor(PlainExecutor):
 
         Raises ExternalShutdownException if ROS is shut down, and whatever a callback raises.
         """
+        self._thread = threading.get_ident()
         with self._kept:
             while not self._is_over:
                 self._wait(_FOR_EVER_NS)
                 if not self.context.ok():
                     raise ExternalShutdownException
                 self._call_guards()
-                if not self._take_messages():
+                nothing_else = self._take_messages()
+                self._call_with_handed()
+                if not nothing_else:
                     self.spin_once(timeout_sec=0.0)
+
+    def hand(self, subscription: Any, message: Any) -> None:
+        """Call the callback of a subscription with a message of this process; thread-safe.
+
+        On the thread of `spin` it is called at once, otherwise as soon as that thread is free, and
+        then with the newest message only.
+        """
+        if threading.get_ident() == self._thread:
+            subscription.callback(message)
+        else:
+            self._handed[subscription] = message
+            self._changed.trigger()
+
+    def take_handed(self, subscription: Any) -> Any:
+        """Take the message that waits for a subscription; None if there is none."""
+        return self._handed.pop(subscription, None)
 
     def _wait(self, timeout_ns: int) -> None:
         """Sleep until something is ready."""
@@ -152,6 +178,13 @@ class QuickExecutor(PlainExecutor):
         for guard in self._guards:
             if guard.handle.pointer in ready:
                 guard.callback()
+
+    def _call_with_handed(self) -> None:
+        """Call the callbacks with the messages handed over so far; later ones wake us again."""
+        for subscription in tuple(self._handed):
+            message = self.take_handed(subscription)
+            if message is not None:  # A callback may have taken it.
+                subscription.callback(message)
 
     def _take_messages(self) -> bool:
         """Call the callbacks with a message each; return whether nothing else is ready."""
@@ -191,6 +224,15 @@ class QuickExecutor(PlainExecutor):
             *((wait_set.add_client, one.handle) for one in clients),
             *((wait_set.add_service, one.handle) for one in services),
         ]
+        self._connect([one for node in nodes for one in node.publishers])
+
+    def _connect(self, publishers: list[Any]) -> None:
+        """Let the publishers of this process know the subscriptions that they can hand to."""
+        for publisher in publishers:
+            if isinstance(publisher, DirectPublisher):
+                topic = publisher.topic_name
+                listeners = (one for one in self._quick if one.topic_name == topic)
+                publisher.connect(self.hand, tuple(listeners))
 
     def _hold(self, entities: list[Any]) -> list[Any]:
         """Keep entities alive until the next collection; return those that still exist."""
