@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 def test_shipped_network_drives_an_unseen_track(tmp_path):
     file = tmp_path / 'report.json'
-    seed = TEST_SEEDS[5]
+    seed = TEST_SEEDS[41]
     result = run_verb(
         'evaluate', 'closed-loop', '--tracks', seed, '--speed-limit', 13.4, '--json', file
     )
@@ -24,11 +24,11 @@ def test_shipped_network_drives_an_unseen_track(tmp_path):
     assert (report['laps'], report['lane_departures']) == (1, 0)
     assert report['autonomy_percent'] == 100.0
     assert set(report['tracks'][0]) == REPORT_FIELDS | {'track', 'weather'}
-    assert 'track 5' in result.stdout
+    assert 'track 41' in result.stdout
 
 
 def test_a_driver_who_never_steers_is_put_back_again_and_again():
-    done = drive(TEST_SEEDS[0], 1, 13.4, lambda jpeg: 0.0)
+    done = drive(TEST_SEEDS[41], 1, 13.4, lambda jpeg: 0.0)
     assert done.report['laps'] == 1
     assert done.report['interventions'] > 3
     assert done.report['lane_departures'] >= done.report['interventions']
