@@ -5,7 +5,8 @@
 
 latency: seed.py, our three processes, our nodes in one process and the floor take turns, so that
 other load on the machine affects them alike. sixty: one minute at 60 frames/s, and the memory.
-start: time from the command to the first answer of the network, and the processor time of imports.
+start: time from the command to the first answer of the network, for a simulator that waits already
+and for the embedded one on each kind of track, and the processor time of imports.
 cars: several cars at once. Prints a table and writes build/bench.json and build/bench.png.
 """
 
@@ -35,9 +36,11 @@ from steering_net.statistics import percentiles_ms
 OUT = Path(__file__).parents[1] / 'build'
 PARTS = ('latency', 'sixty', 'start', 'cars')
 CARS = (1, 2, 4, 8, 16)
+TRACKS = ('0', 'lake', 'jungle', 'hills:0')
 _WARM_S = 0.7
 _SEED_QUIET_S = 1.5
 _FIRST_COMMAND_PATIENCE_S = 30.0
+_LOOK_S = 0.01
 _STRAIGHT_RAD = 1e-4
 NODES = {
     'bridge': 'sim_bridge.nodes.bridge',
@@ -181,6 +184,7 @@ def starting(
         'first_command_s': round(statistics.median(first_s), 2),
         'first_command_cpu_s': round(statistics.median(cpu_s), 2),
         'first_command_all_s': [round(seconds, 2) for seconds in first_s],
+        'first_answer_s': {track: first_answer_s(args, track) for track in TRACKS},
         'import_s': {name: import_s(module) for name, module in NODES.items()},
     }
 
@@ -206,6 +210,26 @@ def first_command_s(domain: int, frames: list[bytes]) -> tuple[float, float]:
         car.leave()
         processes.end(running)
     raise TimeoutError(f'no command within {_FIRST_COMMAND_PATIENCE_S:.0f} s')
+
+
+def first_answer_s(args: argparse.Namespace, track: str) -> float:
+    """Return the time from starting a drive on a track to the first answer, s: a median."""
+    show(f'from the command to the first answer on track {track}')
+    times_s = []
+    for _ in range(args.starts):
+        port = processes.own_port()
+        started_s = time.perf_counter()
+        arguments = ('drive', '--track', track, '--port', str(port))
+        drive = processes.start('-m', 'sim_bridge.cli', *arguments, domain=args.domain)
+        try:
+            while not (processes.state(port) or {}).get('answers'):
+                time.sleep(_LOOK_S)
+                if time.perf_counter() > started_s + _FIRST_COMMAND_PATIENCE_S:
+                    raise TimeoutError(f'no answer within {_FIRST_COMMAND_PATIENCE_S:.0f} s')
+            times_s.append(time.perf_counter() - started_s)
+        finally:
+            processes.end([drive])
+    return round(statistics.median(times_s), 2)
 
 
 def import_s(module: str) -> float:
@@ -293,6 +317,9 @@ def table(report: dict[str, Any]) -> str:
             f'{"60 Hz for " + str(one["seconds"]) + " s":30}{one["telemetry_hz"]:9.2f} kept, '
             f'{one["timeouts"]} timeouts, p50 {one["p50"]:.2f} ms, p99 {one["p99"]:.2f} ms'
         )
+    if 'first_answer_s' in report:
+        times = ', '.join(f'{track} {one:.2f}' for track, one in report['first_answer_s'].items())
+        lines.append(f'{"first answer on a track, s":30}{times}')
     if 'import_s' in report:
         times = ', '.join(f'{name} {seconds:.2f}' for name, seconds in report['import_s'].items())
         lines.append(f'{"imports, processor time, s":30}{times}')
