@@ -131,10 +131,17 @@ def _run(argv: list[str] | None) -> int:
 
 def _arguments(argv: list[str] | None) -> list[str]:
     """Return the arguments with the verb first, which may be the name of the program."""
-    if argv is not None:
-        return argv
-    called_as = Path(sys.argv[0]).name
-    return [called_as] * (called_as in NODES | VERBS) + sys.argv[1:]
+    if argv is None:
+        called_as = Path(sys.argv[0]).name
+        argv = [called_as] * (called_as in NODES | VERBS) + sys.argv[1:]
+    return [_at_home(word) for word in argv]
+
+
+def _at_home(word: str) -> str:
+    """Put the home folder in `--option=~/file`, which shells leave as it is."""
+    option, equals, value = word.partition('=')
+    is_option = option.startswith('--') and value.startswith('~')
+    return option + equals + os.path.expanduser(value) if is_option else word
 
 
 def _run_node(node: str, words: list[str]) -> int:

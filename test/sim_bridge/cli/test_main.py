@@ -191,3 +191,11 @@ def test_drive_with_the_words_of_drive_py_replaces_nothing(tmp_path, words, told
     assert main(['drive', *(word.format(**places) for word in words)]) == 2
     assert told.format(**places) in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.rglob('*')) == ['full', 'mine.jpg', 'model.h5']
+
+
+def test_home_folder_is_found_behind_an_equals_sign_as_shells_leave_it(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert main(['drive', '--model=~/no.keras']) == 2
+    assert f'there is no file {tmp_path}/no.keras' in capsys.readouterr().err
