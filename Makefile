@@ -6,9 +6,11 @@ DEV_READY := .venv/.dev-ready
 PIP_TOOLS := 7.6.2
 # Some benchmarks use the helpers of the tests.
 WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
-# The tests of one file run in one process, the long files first; conftest.py has their order. One
-# process more than the two cores of a small machine, because many tests wait.
-IN_PARALLEL := -n $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
+# The tests of one file run in one process, the long files first; conftest.py has their order.
+IN_PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# One process more than the two cores of a small machine, because many tests wait.
+test: WORKERS := 3
+test-unit: WORKERS := 2
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Python compiles a module when it is first imported; to compile all of TensorFlow takes longer. An
 # environment that forbids to keep the result would make the start of each process five times slower.
@@ -27,7 +29,7 @@ drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="
 test: $(DEV_READY) lint ## Check style and types, run all tests but the minutes-long ones of `make faults`
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
-test-unit: $(DEV_READY) ## Run the tests that start no process and train no network: two minutes
+test-unit: $(DEV_READY) ## Run the quick tests of single modules: a minute
 	@$(BIN)/python -m pytest $(IN_PARALLEL) -m 'not (faults or real_time or slow)' \
 	  test/sim_bridge test/steering_net $(ARGS)
 

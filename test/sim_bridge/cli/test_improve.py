@@ -32,6 +32,7 @@ def test_mistake_is_told_in_one_line(words, reason, tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.slow
 def test_each_network_is_judged_and_the_best_one_is_named(tmp_path, capsys, monkeypatch):
     """The training has its own tests; here its networks are the shipped one."""
     calls = []

@@ -137,6 +137,7 @@ GRADES = st.one_of(st.floats(-0.3, 0.3), st.sampled_from([-0.12, -0.08, -0.02, 0
 SPEEDS = st.one_of(st.floats(0.0, 13.4), st.sampled_from([0.0, 2.2, 2.3, 13.4]))
 
 
+@pytest.mark.slow
 @settings(SOME, max_examples=60)
 @given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
 def test_a_car_that_drove_forward_stops_and_is_held_on_any_slope(grade, speed, hz, delay):
@@ -146,6 +147,7 @@ def test_a_car_that_drove_forward_stops_and_is_held_on_any_slope(grade, speed, h
     assert looks_hz <= SELDOM_HZ or rolled_back_m(moments) <= 1.5
 
 
+@pytest.mark.slow
 @settings(SOME, max_examples=40)
 @given(grade=GRADES, speed=SPEEDS, hz=st.floats(10.0, 60.0), delay=st.integers(0, 3))
 def test_a_car_that_rolls_backwards_unknown_to_all_is_held_too(grade, speed, hz, delay):
@@ -162,6 +164,7 @@ def test_every_slope_speed_and_delay(grade, hz):
         check(stopped(grade, -speed, hz, delay, past_s=0.0, held_s=30.0), grade, looks_hz)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('car', OTHER_CARS)
 @pytest.mark.parametrize('grade', [-0.3, -0.1, -0.04, 0.0, 0.04, 0.1, 0.3])
 @pytest.mark.parametrize('speed', [0.0, 2.5, 6.7, -3.0])
@@ -193,6 +196,7 @@ LAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('law', LAWS)
 @pytest.mark.parametrize('limit_mps', [3.0, 6.7, 13.0])
 @pytest.mark.parametrize('delay', [0, 1])
@@ -203,6 +207,7 @@ def test_the_limit_is_kept_within_a_tenth_downhill(law, limit_mps, delay):
     assert max(one.speed_mps for one in world.moments) <= 1.1 * limit_mps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('law', LAWS)
 def test_a_limit_of_walking_speed_is_kept_where_the_reverse_gear_can(law):
     world, pedals, cruise = World(-0.1, 0.0), StopController(), LAWS[law](1.0)
@@ -211,6 +216,7 @@ def test_a_limit_of_walking_speed_is_kept_where_the_reverse_gear_can(law):
     assert max(one.speed_mps for one in world.moments) <= 1.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('law', LAWS)
 @pytest.mark.parametrize('limit_mps', [3.0, 6.7, 13.4])
 def test_a_hill_of_30_percent_is_climbed_from_a_standstill(law, limit_mps):

@@ -38,6 +38,7 @@ def drive(law, limit, seconds=60.0):
     return speeds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('limit', [2.0, 6.7, 13.4])
 def test_proportional_settles_below_the_limit(limit):
     speeds = drive(proportional, limit)
@@ -45,6 +46,7 @@ def test_proportional_settles_below_the_limit(limit):
     assert speeds[-1] > 0.5 * limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('limit', [2.0, 6.7, 13.0])
 def test_pi_reaches_the_limit_and_overshoots_at_most_5_percent(limit):
     pi = PiController(PiGains())

@@ -83,6 +83,7 @@ def test_a_drive_that_the_monitor_need_not_have_stopped_is_counted():
     assert np.isnan(report['recall_1s_percent'])
 
 
+@pytest.mark.slow
 def test_the_monitor_stops_a_car_before_it_leaves_the_road_and_only_in_mode_hold():
     plan = Plan(8.0, 13.4, CALIBRATION)
     course = Course(Stubborn(0.2, is_sound=False), 3)

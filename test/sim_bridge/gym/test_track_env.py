@@ -32,6 +32,7 @@ def flat():
     env.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'options', [{'render_mode': 'rgb_array'}, {'with_speed': True, 'speed_limit_mps': 6.7}]
 )
@@ -54,6 +55,7 @@ def run(env, seed, steps=12):
     return seen
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_run_whatever_was_before():
     """Rain has other drops on each frame, and 60 frames/s are no whole physics steps."""
     options = {'tracks': '1000,1001', 'weather': 'rain:1', 'hz': 60.0}
@@ -64,6 +66,7 @@ def test_same_seed_gives_the_same_run_whatever_was_before():
     assert run(other, 7) == first
 
 
+@pytest.mark.slow
 def test_world_is_that_of_the_closed_loop():
     actions = 0.2 * np.sin(np.arange(240, dtype=np.float32) / 20)
     angles = iter(MAX_STEERING_RAD * actions.astype(np.float64))
@@ -81,6 +84,7 @@ def test_world_is_that_of_the_closed_loop():
     assert report['distance_m'] > 5.0
 
 
+@pytest.mark.slow
 def test_expert_completes_a_lap_and_is_paid_for_its_metres():
     env = make(tracks=1000, hz=10.0, speed_limit_mps=13.4, with_speed=True)
     seen, info = env.reset(seed=0)

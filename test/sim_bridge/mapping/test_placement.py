@@ -127,6 +127,7 @@ def test_a_drive_somewhere_else_is_not_placed(steering, reason):
         on_map(recording_of(steering(count), np.full(count, SPEED_MPS)))
 
 
+@pytest.mark.slow
 def test_a_drive_on_hills_like_the_jungle_is_not_placed_there():
     """The pieces of road are like those of the jungle, so that a short drive nearly fits."""
     recording, *_ = driven(course_of(open_track('hills:44')), 360.0, 300.0, offset_m=0.0)

@@ -64,6 +64,7 @@ def as_yaml(value):
     return '.nan' if value != value else value
 
 
+@pytest.mark.slow
 def test_every_parameter_refuses_bad_values_at_the_start(declared, capfd, monkeypatch):
     """One line that names the parameter or the value, and exit code 2."""
     node, descriptors = declared

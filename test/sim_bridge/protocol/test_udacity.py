@@ -330,6 +330,7 @@ def test_simulator_accepts_what_float_parse_accepts(text, value):
     assert got.throttle == pytest.approx(value)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text() | st.integers(),

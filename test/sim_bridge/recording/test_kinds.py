@@ -99,6 +99,7 @@ def run(capsys, words):
     return code, told.out + told.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('verb', VERBS)
 @pytest.mark.parametrize('kind', KINDS)
 def test_every_verb_takes_every_kind(recorded, tmp_path, capsys, logged, only_read, kind, verb):

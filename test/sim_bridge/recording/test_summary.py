@@ -73,6 +73,7 @@ def test_recordings_in_folders_of_one_name_have_files_of_their_own(log):
     assert stems_of([twice, twice, twice]) == [stem, f'{stem}_2', f'{stem}_3']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', [1000, 'hills:1000'])
 def test_embedded_track_is_a_source(name):
     report = figures(open_track(name, 5))
@@ -81,6 +82,7 @@ def test_embedded_track_is_a_source(name):
     assert report['zero_share'] == 0.0
 
 
+@pytest.mark.slow
 def test_data_shows_tracks_by_their_names(capsys):
     assert main(['data', '--tracks', 'lake,1000', '--samples-per-track', '2']) == 0
     told = capsys.readouterr().out

@@ -10,6 +10,7 @@ import base64
 import math
 from functools import partial
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -24,6 +25,8 @@ from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
+
+pytestmark = pytest.mark.slow
 
 JPEG = base64.b64encode(JPEG_HEADER).decode()
 MPS_PER_MPH = 0.44704

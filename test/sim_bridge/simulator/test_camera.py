@@ -109,6 +109,7 @@ def test_turning_left_moves_the_hills_right() -> None:
     assert np.abs(right).mean() < min(straight, np.abs(left).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', [0, 3, 7, 1000])
 def test_frames_are_rgb_and_compress_like_the_real_ones(seed: int) -> None:
     track = make_track(seed)

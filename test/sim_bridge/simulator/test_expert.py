@@ -16,6 +16,7 @@ def test_training_never_sees_a_test_track() -> None:
     assert not set(TRAIN_SEEDS) & set(TEST_SEEDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', range(30))
 def test_expert_drives_a_lap_at_top_speed_well_inside_the_road(seed: int) -> None:
     track, params = make_track(seed), CarParams()
@@ -29,6 +30,7 @@ def test_expert_drives_a_lap_at_top_speed_well_inside_the_road(seed: int) -> Non
     assert state.speed_mps == params.top_speed_mps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'limit_mps', 'lateral_mps2', 'fastest_mps'),
     [

@@ -48,6 +48,7 @@ def on_road(track, s_m: float, offset_m: float) -> tuple[float, float, float]:
     return place.x_m, place.y_m, height_m
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('s_m', [120.0, 302.0, 640.0, 1060.0])
 @pytest.mark.parametrize(('offset_m', 'heading_rad'), [(0.0, 0.0), (1.5, -0.1), (-1.5, 0.1)])
 def test_edges_of_the_lakes_road_are_where_the_pinhole_formula_says(
@@ -155,6 +156,7 @@ def test_every_pose_beside_and_across_the_road_can_be_rendered() -> None:
             assert camera_of(track).render(pose, s_m).std() > 10.0
 
 
+@pytest.mark.slow
 def test_the_same_world_renders_the_same_bytes_and_another_does_not() -> None:
     again, other = ReliefCamera(open_track('hills:0')), open_track('hills:1')
     pose = HILLS.pose(100.0)

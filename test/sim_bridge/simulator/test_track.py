@@ -63,6 +63,7 @@ def test_negative_seed_is_refused_by_name() -> None:
         make_track(-1)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     seed=st.integers(0, 5),

@@ -106,6 +106,7 @@ def test_flat_tracks_are_level() -> None:
     assert (track.slope(50.0), track.bend_1pm(50.0), track.start_m) == (0.0, 0.0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', range(3))
 def test_hills_close_and_cross_themselves_on_a_bridge(seed: int) -> None:
     track = open_track(f'hills:{seed}')

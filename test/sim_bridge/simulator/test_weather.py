@@ -41,6 +41,7 @@ def test_weather_is_read_and_written_alike():
     assert parse_weather('clear') == CLEAR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_same_seed_gives_the_same_frames_and_more_strength_changes_them_more(kind, flat):
     frame, depth_m = flat
@@ -114,6 +115,7 @@ def test_depths_of_hills_are_those_of_the_ground_and_of_the_trees():
     assert any((depth_m[:60] == m).sum() > 15 for m in sprite_m)
 
 
+@pytest.mark.slow
 def test_a_drive_has_its_weather_on_flat_tracks_and_on_hills():
     for name in (3, 'hills:1'):
         track = open_track(name)

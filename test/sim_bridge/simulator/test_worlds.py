@@ -104,6 +104,7 @@ def test_worlds_have_the_names_that_the_registry_gives_them() -> None:
     assert PROCEDURAL['hills'](4).name == 'hills:4'
 
 
+@pytest.mark.slow
 def test_hills_differ_in_look_between_seeds() -> None:
     worlds = [hills.make(seed) for seed in range(6)]
     assert len({world.asphalt for world in worlds}) > 1

@@ -2,6 +2,7 @@
 """The places to which a network drives, with the steering of the expert there."""
 
 import numpy as np
+import pytest
 
 from sim_bridge.simulator.expert import TRAIN_SEEDS
 from sim_bridge.training.visits import visited
@@ -45,6 +46,7 @@ def test_both_share_the_frames():
     assert 10 < len(asked) < 50
 
 
+@pytest.mark.slow
 def test_a_track_with_hills_is_driven_too():
     samples, _ = drive(expert_share=0.9, count=4, track='hills:1000')
     assert len({sample.steering_rad for sample in samples}) == 4

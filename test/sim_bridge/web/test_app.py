@@ -353,6 +353,7 @@ def test_page_tells_that_the_bridge_is_gone_and_comes_back_by_itself(site, brows
     wait_for(lambda: text(driver, 'state-text') == 'driving')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dark', [False, True])
 def test_text_can_be_read_in_the_light_and_in_the_dark(site, browse, dark):
     driver = browse(dark=dark)

@@ -230,6 +230,7 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+@pytest.mark.slow
 def test_token_comes_with_the_address_or_is_typed(chromium):
     site = ControlledSite(TOKEN)
     try:

@@ -35,6 +35,7 @@ def road_at(left_m):
     return [np.array([[ahead_m, left_m + 3.5, left_m - 3.5] for ahead_m in (5.0, 7.0)])] * 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', [1, 2, 3, 4])
 def test_the_middle_is_found_where_the_track_has_it(seed):
     track = make_track(seed)

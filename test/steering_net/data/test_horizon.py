@@ -38,6 +38,7 @@ def drive(request):
     return request.param, [encode_jpeg(camera.render(pose)) for pose in poses]
 
 
+@pytest.mark.slow
 def test_the_horizon_of_rendered_frames_tells_the_camera(drive):
     camera, jpegs = drive
     horizon = find_horizon(recording_of(jpegs))
@@ -64,6 +65,7 @@ def test_a_horizon_between_both_cameras_is_no_answer():
     assert camera_by(unsure._replace(error_px=0.1), AUTONOMOUS)[0] == TRAINING
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason='the recordings in ../shared are not here')
 @pytest.mark.parametrize(
     ('folder', 'camera'), [('lake_lap_a', TRAINING), ('lake_autonomous', AUTONOMOUS)]

@@ -64,6 +64,7 @@ def uncertainty(network, calibration, seen):
     return np.array(values)
 
 
+@pytest.mark.slow
 def test_the_network_is_sure_on_a_road_that_it_knows_and_unsure_without_one(network, calibration):
     known = list(frames(42, 30))
     blurred = [cv2.GaussianBlur(rgb, (0, 0), 20.0) for rgb in known]

@@ -41,6 +41,7 @@ def test_a_mutation_that_is_named_twice_is_made_once():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_mutation_changes_the_outputs_and_depends_on_its_seed_alone(kind):
     frames = np.random.default_rng(0).random((4, 16, 32, 3), np.float32) - 0.5

@@ -49,6 +49,7 @@ def test_the_frames_are_of_three_looks_and_as_many_of_each_in_every_part():
     assert min(steering) < -0.1 < 0.1 < max(steering)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('right', 'shape', 'fields'),
     [
@@ -79,6 +80,7 @@ def test_a_crop_without_resizing_is_found_by_its_height():
     assert (found.profile.colour, found.profile.scale) == ('green', 1.0)
 
 
+@pytest.mark.slow
 def test_a_good_guess_is_taken_without_a_search_unless_one_is_asked_for():
     guess = profile('rows=60-135,scale=1/255')
     answer, calls = fitted(guess)

@@ -223,6 +223,7 @@ def test_frames_of_another_camera_are_turned_to_that_of_the_profile(tmp_path):
     np.testing.assert_array_equal(own, untold)
 
 
+@pytest.mark.slow
 def test_logs_with_larger_frames_are_scaled_with_one_warning(recording, logged):
     expected = recorded_frames([LogSource(recording)], PLAIN, BELOW)
     for path in (recording.parent / 'IMG').iterdir():
@@ -247,6 +248,7 @@ def test_a_flipped_and_moved_picture_is_the_mirror_image(tmp_path):
     assert difference.max() <= 6
 
 
+@pytest.mark.slow
 def test_straight_frames_are_thinned_out_but_not_where_they_validate(tmp_path):
     (tmp_path / 'IMG').mkdir()
     cv2.imwrite(str(tmp_path / 'IMG' / 'a.jpg'), road(0))
@@ -329,6 +331,7 @@ def test_labels_towards_the_middle_are_those_of_the_road_that_is_seen(tmp_path):
     assert np.corrcoef(labels, expected[: len(labels)])[0, 1] > 0.95
 
 
+@pytest.mark.slow
 def test_labels_towards_the_middle_keep_runs_apart_and_say_what_they_need(tmp_path, logged):
     track = make_track(1000)
     camera = Camera(track, TRAINING_CAMERA)

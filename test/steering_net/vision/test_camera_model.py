@@ -104,6 +104,7 @@ def test_a_point_of_the_ground_is_where_the_homography_says(place):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('s_m', [10.0, 60.0, 150.0])
 def test_a_turned_frame_is_what_the_other_camera_sees_and_turns_back(s_m):
     pose = TRACK.pose(s_m)
