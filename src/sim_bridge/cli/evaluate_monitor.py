@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ from sim_bridge.cli.arguments import (
     add_recorded_with,
     add_recording_options,
     add_speed_limit,
+    add_workers,
     check_range,
     check_speed_limit,
     check_weather,
+    refuse_given,
     track_names,
+    workers_of,
 )
 from sim_bridge.errors import UsageError
 from sim_bridge.simulator.track_names import TrackName
+from sim_bridge.simulator.weather import CLEAR
+from sim_bridge.workers.spread import Workers
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add('--seconds', type=float, default=30.0, metavar='S', help='length of each drive, s')
     add_speed_limit(parser)
+    add_workers(parser, 'the drives')
 
 
 def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -81,11 +88,13 @@ def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         raise UsageError('--recording needs --calibrate')
     if args.json and args.calibrate:
         raise UsageError('--json cannot be used with --calibrate, which writes a file of its own')
-    mutants = _mutants(args.mutants)
+    if args.calibrate:
+        refuse_given(args, {'workers': None, 'ray': ''}, 'cannot be used with --calibrate')
+    mutants, workers = _mutants(args.mutants), workers_of(args)
     if args.calibrate:
         _calibrate(args, known)
         return {}
-    return {'monitor': _judge(args, known, weathers, mutants)}
+    return {'monitor': _judge(args, known, weathers, mutants, workers)}
 
 
 def _mutants(folder: Path | None) -> list[Path]:
@@ -106,14 +115,14 @@ def _load(args: argparse.Namespace, camera: str) -> Any:
 def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import Course, known_drive, known_recording
+    from sim_bridge.evaluation.monitor import known_drive, known_recording
     from sim_bridge.recording.sources import open_recording
     from steering_net.inference.self_check import calibrate, write_calibration
     from steering_net.vision.camera_names import AUTONOMOUS
 
     predictor = _load(args, AUTONOMOUS)
     drives = {
-        f'track {track}': known_drive(Course(predictor, track), args.seconds, args.speed_limit)
+        f'track {track}': known_drive(predictor, track, args.seconds, args.speed_limit)
         for track in tqdm(known, desc='calibrating', unit='track', disable=None)
     }
     for path in args.recording:
@@ -132,12 +141,17 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
 
 
 def _judge(
-    args: argparse.Namespace, known: list[TrackName], weathers: list[Any], mutants: list[Path]
+    args: argparse.Namespace,
+    known: list[TrackName],
+    weathers: list[Any],
+    mutants: list[Path],
+    workers: Workers,
 ) -> dict[str, Any]:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import Course, Plan, judge, lines, watch
-    from steering_net.inference.predictor import load_predictor
+    from sim_bridge.evaluation.monitor import Course, Plan, Watch, judge, lines
+    from steering_net.inference.packed_network import pack
+    from steering_net.inference.predictor import Predictor, load_predictor
     from steering_net.inference.self_check import calibration_of
     from steering_net.vision.camera_names import AUTONOMOUS
     from steering_net.vision.preprocessing import format_profile
@@ -148,16 +162,20 @@ def _judge(
         raise UsageError(f'{predictor.name} is not calibrated; run it with --calibrate first')
     profile = format_profile(predictor.profile)
     plan = Plan(args.seconds, args.speed_limit, calibration)
-    unknown = [Course(predictor, *pair) for pair in itertools.product(args.tracks, weathers)]
+
+    def courses(driver: Predictor, places: Iterable[tuple[TrackName, Any]]) -> list[Course]:
+        network = pack(driver)
+        return [Course(driver.name, network, *place) for place in places]
+
+    def drive(on: list[Course], mode: str, what: str) -> list[Any]:
+        driven = workers.in_order(Watch(plan, mode), on)
+        return list(tqdm(driven, desc=what, total=len(on), unit='drive', disable=None))
+
+    clear = list(itertools.product(args.tracks, [CLEAR]))
+    unknown = courses(predictor, itertools.product(args.tracks, weathers))
     for path in mutants:
-        mutant = load_predictor(path, args.backend, profile, camera=AUTONOMOUS)
-        unknown += [Course(mutant, track) for track in args.tracks]
-
-    def drive(courses: list[Course], mode: str, what: str) -> list[Any]:
-        shown = tqdm(courses, desc=what, unit='drive', disable=None)
-        return [watch(course, plan, mode) for course in shown]
-
-    sound = drive([Course(predictor, track) for track in known], 'warn', 'known worlds')
+        unknown += courses(load_predictor(path, args.backend, profile, camera=AUTONOMOUS), clear)
+    sound = drive(courses(predictor, itertools.product(known, [CLEAR])), 'warn', 'known worlds')
     watched = drive(unknown, 'warn', 'unknown worlds')
     held = drive(unknown, 'hold', 'unknown worlds, hold')
     print('\n'.join(lines(watched, held)))

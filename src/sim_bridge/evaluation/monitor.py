@@ -27,6 +27,7 @@ from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.data.recording import Recording
 from steering_net.inference.caution import SLOW_FACTOR, UNSURE, Action, Caution
+from steering_net.inference.packed_network import PackedNetwork
 from steering_net.inference.predictor import Predictor
 from steering_net.inference.self_check import Calibration, Drive, SelfCheck
 from steering_net.vision.preprocessing import decode_jpeg
@@ -42,27 +43,26 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Course:
-    """A drive to make: the network that steers, the track and its weather."""
+    """A drive to make: the network that steers and its title, the track and its weather."""
 
-    predictor: Predictor
+    title: str
+    network: PackedNetwork
     track: TrackName
     weather: Weather = CLEAR
 
-    @property
-    def name(self) -> str:
-        """Network, track and weather."""
-        return f'{self.predictor.name} {self.track} {self.weather}'
+    def __str__(self) -> str:
+        return f'{self.title} {self.track} {self.weather}'
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A drive: for each frame time, uncertainty and whether the car is off the road.
+    """A drive of a course: for each frame time, uncertainty and whether the car is off the road.
 
     `is_judged` is false after the start and after the car was put back. `is_held` is whether the
     monitor has stopped the car.
     """
 
-    course: Course
+    course: str
     times_s: Floats
     uncertainty: Floats
     is_judged: npt.NDArray[np.bool_]
@@ -79,11 +79,23 @@ class Plan:
     calibration: Calibration
 
 
-def watch(course: Course, plan: Plan, mode: str = 'warn') -> Watched:
-    """Drive with the monitor in this mode; a drive ends when the car is held."""
-    watcher = _Watcher(SelfCheck(course.predictor, plan.calibration), Caution(mode))
-    _drive(course, plan.seconds, plan.speed_limit_mps, watcher)
-    return watcher.result(course)
+@dataclass(frozen=True)
+class Watch:
+    """Function from a course to the drive there, with the monitor in this mode.
+
+    A drive ends when the car is held.
+    """
+
+    plan: Plan
+    mode: str = 'warn'
+
+    def __call__(self, course: Course) -> Watched:
+        """Drive."""
+        predictor, plan = course.network.load(), self.plan
+        watcher = _Watcher(SelfCheck(predictor, plan.calibration), Caution(self.mode))
+        options = SimulatorOptions(track=course.track, weather=course.weather, hz=FRAMES_PER_S)
+        _drive(predictor, options, plan.seconds, plan.speed_limit_mps, watcher)
+        return watcher.result(str(course))
 
 
 class _Watcher:
@@ -109,7 +121,7 @@ class _Watcher:
         self._action = self._caution.add(uncertainty, time_s)
         return self._action
 
-    def result(self, course: Course) -> Watched:
+    def result(self, course: str) -> Watched:
         """Return the drive."""
         times_s, uncertainty, judged = (np.array(row) for row in zip(*self._rows, strict=True))
         departures_s, is_held = np.array(self._departures), self._action is Action.HOLD
@@ -117,7 +129,8 @@ class _Watcher:
 
 
 def _drive(
-    course: Course,
+    predictor: Predictor,
+    options: SimulatorOptions,
     seconds: float,
     limit_mps: float,
     on_frame: Callable[[Simulator, float], Action],
@@ -126,14 +139,13 @@ def _drive(
 
     `on_frame` gets the simulator and the angle for its frame, rad; it returns the action.
     """
-    options = SimulatorOptions(track=course.track, weather=course.weather, hz=FRAMES_PER_S)
     simulator = Simulator(options)
     stop_controller = StopController()
     while simulator.time_s < seconds:
         fields = simulator.telemetry()
         assert fields is not None
         rgb = decode_jpeg(base64.b64decode(fields['image']))
-        steering_rad = course.predictor.predict(rgb)
+        steering_rad = predictor.predict(rgb)
         action = on_frame(simulator, steering_rad)
         if action is Action.HOLD:
             return
@@ -145,16 +157,17 @@ def _drive(
         simulator.advance()
 
 
-def known_drive(course: Course, seconds: float, limit_mps: float) -> Drive:
+def known_drive(predictor: Predictor, track: TrackName, seconds: float, limit_mps: float) -> Drive:
     """Return what `calibrate` needs of a drive in a known world, up to a lane departure."""
-    check = SelfCheck(course.predictor)
+    check = SelfCheck(predictor)
     rows: list[tuple[int, float, float]] = []
 
     def on_frame(simulator: Simulator, steering_rad: float) -> Action:
         rows.append((*check.sum_rad(steering_rad), simulator.time_s))
         return Action.HOLD if simulator.score.lane_departures else Action.DRIVE
 
-    _drive(course, seconds, limit_mps, on_frame)
+    options = SimulatorOptions(track=track, hz=FRAMES_PER_S)
+    _drive(predictor, options, seconds, limit_mps, on_frame)
     return _columns(rows)
 
 
@@ -212,7 +225,7 @@ def judge(
 def lines(unknown: Sequence[Watched], held: Sequence[Watched]) -> list[str]:
     """Return a line for each unknown course: departures, unsure frames, and when it was held."""
     return [
-        f'{watched.course.name:36} {len(watched.departures_s):3} departures, '
+        f'{watched.course:36} {len(watched.departures_s):3} departures, '
         f'{np.mean(watched.uncertainty >= UNSURE):4.0%} unsure, '
         + (f'held after {with_hold.times_s[-1]:.1f} s' if with_hold.is_held else 'not held')
         + f', {len(with_hold.departures_s)} departures'

@@ -9,7 +9,7 @@ import pytest
 
 from sim_bridge.cli import evaluate, evaluate_monitor
 from sim_bridge.cli.main import main
-from sim_bridge.evaluation.monitor import Course, Plan, Watched, judge, known_drive, watch
+from sim_bridge.evaluation.monitor import Course, Plan, Watch, Watched, judge, known_drive
 from steering_net.inference.self_check import Calibration, World, calibrate
 from steering_net.vision.preprocessing import find_profile
 
@@ -20,11 +20,15 @@ CALIBRATION = Calibration((World((0.0, 0.0), (0.01, 0.01)),), 2.0, '')
 class Stubborn:
     """A network that steers by a constant and answers a changed frame as it should, or not."""
 
-    name, profile, sha256 = 'stubborn', PROFILE, ''
+    profile, sha256 = PROFILE, ''
 
     def __init__(self, steering_rad=0.0, is_sound=True):
         self.steering_rad = steering_rad
         self.is_sound = is_sound
+
+    def load(self):
+        """Be the packed network too."""
+        return self
 
     def predict(self, rgb):
         return self.steering_rad
@@ -42,9 +46,8 @@ def watched(unsure_s=(), departures_s=(), seconds=20.0, put_back_s=None, is_held
     judged = times_s >= 1.0
     if put_back_s is not None:
         judged &= (times_s < put_back_s) | (times_s > put_back_s + 1.0)
-    course = Course(Stubborn(), 3)
     values = np.where(unsure, 0.8, 0.2)
-    return Watched(course, times_s, values, judged, np.array(departures_s), is_held)
+    return Watched('a course', times_s, values, judged, np.array(departures_s), is_held)
 
 
 def test_a_failure_is_foreseen_in_the_second_that_ends_before_it():
@@ -86,18 +89,18 @@ def test_a_drive_that_the_monitor_need_not_have_stopped_is_counted():
 @pytest.mark.slow
 def test_the_monitor_stops_a_car_before_it_leaves_the_road_and_only_in_mode_hold():
     plan = Plan(8.0, 13.4, CALIBRATION)
-    course = Course(Stubborn(0.2, is_sound=False), 3)
-    free, stopped = (watch(course, plan, mode) for mode in ('warn', 'hold'))
+    course = Course('stubborn', Stubborn(0.2, is_sound=False), 3)
+    free, stopped = (Watch(plan, mode)(course) for mode in ('warn', 'hold'))
     assert len(free.departures_s) >= 1
     assert not free.is_held
     assert len(stopped.departures_s) == 0
     assert stopped.is_held
     assert free.uncertainty[20:].min() > 0.5
-    assert not watch(Course(Stubborn(), 3), replace(plan, seconds=2.0), 'hold').is_held
+    assert not Watch(replace(plan, seconds=2.0), 'hold')(Course('stubborn', Stubborn(), 3)).is_held
 
 
 def test_known_drives_calibrate_up_to_the_first_departure():
-    drive = known_drive(Course(Stubborn(0.1), 3), 20.0, 13.4)
+    drive = known_drive(Stubborn(0.1), 3, 20.0, 13.4)
     assert 30 < len(drive[0]) < 390
     long = tuple(np.tile(column, 8) for column in drive)
     assert calibrate([long], 'abc').worlds[0].mean_rad == pytest.approx((0.0, 0.0))
@@ -111,6 +114,7 @@ def test_known_drives_calibrate_up_to_the_first_departure():
         (['--mutants', '.'], '--mutants'),
         (['--recording', 'x'], '--recording needs --calibrate'),
         (['--compare', 'x.keras'], '--compare'),
+        (['--calibrate', '--workers', '2'], '--workers cannot be used with --calibrate'),
         (['--require', 'x'], '--require'),
     ],
 )
@@ -132,3 +136,16 @@ def test_a_network_is_judged_on_other_tracks_than_those_of_its_calibration(words
     for more in (['--calibrate'], []):
         evaluate_monitor.run(parser.parse_args([*words, *more]))
     assert set(known[0]).isdisjoint(known[1]) is not bool(words)
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds(tmp_path, capfd):
+    words = ('--known', 3, '--tracks', 3, '--weather', 'fog:3,night:1', '--seconds', 5)
+    told = []
+    for count in (1, 2):
+        file = tmp_path / 'report.json'
+        more = ('--workers', count, '--json', file)
+        assert main(['evaluate', 'monitor', *map(str, (*words, *more))]) == 0
+        told.append((file.read_text(encoding='utf-8'), capfd.readouterr().out))
+    assert told[0] == told[1]
+    assert 'pilotnet.keras 3 fog:3' in told[0][1]
