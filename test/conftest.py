@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from rclpy.logging import LoggingSeverity, set_logger_level
 
 from helpers.echo import Echo, page
 from helpers.graph import Graph
@@ -59,6 +60,12 @@ def own_ros_domain():
     """Keep the DDS traffic of this process apart from every other graph on the machine."""
     os.environ['ROS_DOMAIN_ID'] = str(own_domain_id())
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+@pytest.fixture(autouse=True)
+def usual_log_level():
+    """Undo a --log-level of the test before, which rclpy keeps as long as the process lives."""
+    set_logger_level('', LoggingSeverity.INFO)
 
 
 @pytest.fixture

@@ -10,11 +10,8 @@ from helpers.waiting import PATIENCE_S
 
 @contextmanager
 def started_rclpy(*words):
-    """rclpy with these ROS arguments, ended whatever happens; one at a time in a process.
-
-    The level is given each time, because rclpy keeps the one of the test before.
-    """
-    rclpy.init(args=['--ros-args', '--log-level', 'info', *words])
+    """rclpy with these ROS arguments, ended whatever happens; one at a time in a process."""
+    rclpy.init(args=['--ros-args', *words])
     try:
         yield
     finally:
