@@ -64,3 +64,12 @@ def test_states_have_a_label_for_every_value():
 def test_the_car_is_shown_by_its_description():
     (panel,) = panels('3D')
     assert panel['layers']['car']['topic'] == f'/{DESCRIPTION}'
+
+
+def test_panels_have_the_same_title_in_both_apps():
+    titles = {
+        name: (panel.get('foxglovePanelTitle'), panel.get('lichtblickPanelTitle'))
+        for name, panel in LAYOUT['configById'].items()
+    }
+    assert any(foxglove for foxglove, _ in titles.values())
+    assert {name: pair for name, pair in titles.items() if pair[0] != pair[1]} == {}

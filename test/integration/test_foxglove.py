@@ -228,6 +228,9 @@ def test_car_and_transforms_are_there_without_robot_state_publisher(served, view
         viewer.subscribe(topic)
     assert b'<robot name="car">' in viewer.message('/robot_description')
     assert b'camera_optical_frame' in viewer.message('/tf_static')
+    for topic in ('/robot_description', '/tf_static'):
+        wait_for(lambda topic=topic: len(viewer.messages[topic]) > 2, 20.0, f'repeated {topic}')
+        assert len({cdr for _, cdr in viewer.messages[topic]}) == 1
     wait_for(lambda: served.node.count_subscribers('/odom'), 10.0, 'the subscription to odom')
     served.simulator.drive(5)
     frames = {b'front_left_knuckle', b'odom\0'}
@@ -282,6 +285,15 @@ def test_what_viewers_may_not_publish_is_refused_and_told(viewer, topic, kind, e
     wait_for(lambda: viewer.statuses, 10.0, 'a warning')
     assert viewer.statuses[0].startswith(f'{topic} is not published: ')
     assert told in viewer.statuses[0]
+
+
+def test_clicks_that_every_3d_panel_announces_are_refused_without_a_word(viewer):
+    for topic in ('/clicked_point', '/initialpose', '/move_base_simple/goal'):
+        viewer.advertise(topic, 'geometry_msgs/msg/PoseStamped')
+    viewer.advertise('/cmd/steering', 'sensor_msgs/msg/JointState')
+    wait_for(lambda: viewer.statuses, 10.0, 'the warning of the last one')
+    assert len(viewer.statuses) == 1
+    assert viewer.statuses[0].startswith('/cmd/steering')
 
 
 def test_the_publisher_of_a_viewer_ends_with_its_connection(served):

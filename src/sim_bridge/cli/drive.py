@@ -213,6 +213,9 @@ class _Drive:
                     GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
         self._nodes += [ManagedProcess(*viewer) for viewer in viewer_words(args, time)]
+        if args.foxglove is not None:
+            address = f'ws://localhost:{args.foxglove}'
+            print(f'Foxglove and Lichtblick connect to {address}', file=sys.stderr, flush=True)
         if self._recorder:
             self._wait_until_ready()  # So that the first frames are recorded.
         if args.simulator == 'embedded':

@@ -35,6 +35,9 @@ _TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 _PATIENCE = 4
 """Updates without a publisher of the description after which no node publishes it."""
 
+_REPEAT = 4
+"""Updates after which description and static transforms are sent again."""
+
 Send = Callable[[int, Sequence[Transform]], None]
 """Sends transforms with a stamp, ns."""
 
@@ -42,7 +45,8 @@ Send = Callable[[int, Sequence[Transform]], None]
 class CarChannels:
     """Offers `robot_description`, `/tf_static` and `/tf` of the cars, unless a node publishes it.
 
-    A viewer gets description and static transforms when it subscribes, as from a latched topic.
+    A viewer gets description and static transforms when it subscribes, as from a latched topic. They
+    are sent again every few seconds, because Lichtblick forgets them when it opens another layout.
     """
 
     def __init__(self, node: Node, server: FoxgloveServer) -> None:
@@ -55,6 +59,7 @@ class CarChannels:
         self._latched: dict[str, bytes] = {}
         self._due: set[str] = set()
         self._viewers = 0
+        self._rounds = 0
 
     def update(self) -> None:
         """Offer what is missing, and send what new viewers have subscribed to."""
@@ -65,6 +70,9 @@ class CarChannels:
                 self._updates[namespace] = 0
             elif self._updates[namespace] >= _PATIENCE:
                 self._add(namespace, description)
+        self._rounds += 1
+        if self._rounds % _REPEAT == 0:
+            self._due.update(self._latched)
         for topic in self._due & set(self._latched):
             self._send(topic, self._latched[topic])
         self._due.clear()

@@ -24,6 +24,8 @@ from sim_bridge.topics import TOPICS
 PUBLISHABLE = tuple(name for name, topic in TOPICS.items() if not topic.publishers)
 """Topics on which viewers may publish: those that no node of a drive publishes."""
 
+_CLICKS = ('clicked_point', 'initialpose', 'move_base_simple/goal')
+"""Topics that every 3D panel announces, for clicks that most people never make."""
 _REPLY_S = 3.0
 _IDL_TYPES = {'boolean': 'bool', 'float': 'float32', 'double': 'float64', 'octet': 'byte'}
 
@@ -44,7 +46,7 @@ class ViewerTopics:
         self.dropped = 0
 
     def advertise(self, key: tuple[int, int], topic: str, kind: str, encoding: str) -> None:
-        """Prepare to publish for a viewer; warn it if that is not possible.
+        """Prepare to publish for a viewer; warn it if it wants to publish what it may not.
 
         `key` has the numbers of the viewer and of its channel.
         """
@@ -52,7 +54,8 @@ class ViewerTopics:
         try:
             message_type = _publishable_class(name, kind, encoding)
         except UsageError as error:
-            self._server.warn(f'{topic} is not published: {error}')
+            if name not in _CLICKS:
+                self._server.warn(f'{topic} is not published: {error}')
         else:
             self._publishers[key] = self._node.create_publisher(message_type, topic, NEWEST)
 
