@@ -45,8 +45,9 @@ Send = Callable[[int, Sequence[Transform]], None]
 class CarChannels:
     """Offers `robot_description`, `/tf_static` and `/tf` of the cars, unless a node publishes it.
 
-    A viewer gets description and static transforms when it subscribes, as from a latched topic. They
-    are sent again every few seconds, because Lichtblick forgets them when it opens another layout.
+    A viewer gets description and static transforms when it subscribes, as from a latched topic.
+    They are sent again every few seconds, because Lichtblick forgets them when it opens another
+    layout.
     """
 
     def __init__(self, node: Node, server: FoxgloveServer) -> None:
