@@ -13,7 +13,6 @@ own executor if they have changed.
 
 import inspect
 import threading
-from collections import OrderedDict
 from contextlib import ExitStack
 from typing import Any
 
@@ -101,7 +100,7 @@ class QuickExecutor(PlainExecutor):
         self._slow: list[Any] = []
         self._guards: list[Any] = []
         self._thread = 0
-        self._handed: OrderedDict[Any, Any] = OrderedDict()
+        self._handed: dict[Any, Any] = {}
         for node in nodes:
             self.add_node(node)
 
