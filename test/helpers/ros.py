@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes of the tests themselves."""
 
+import threading
 from contextlib import contextmanager
 
 import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 
 from helpers.waiting import PATIENCE_S
 
@@ -27,6 +30,24 @@ def started_node(name, **options):
             yield node
         finally:
             node.destroy_node()
+
+
+@contextmanager
+def spinning_node(name, **options):
+    """A node in a context of its own that a thread spins, like a node of another process."""
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node(name, context=context, **options)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    try:
+        yield node
+    finally:
+        executor.shutdown()
+        thread.join()
+        context.try_shutdown()
 
 
 def answer_of(node, client, request, tries=3):

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holding several cars, of which some do not answer."""
 
-import threading
 import time
 
 import pytest
 import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import SetBool
 
+from helpers.ros import spinning_node
 from sim_bridge.nodes import hold_client
 
 pytestmark = pytest.mark.real_time
@@ -25,20 +23,12 @@ def held():
         response.success, response.message = True, 'held'
         return response
 
-    context = Context()
-    rclpy.init(context=context)
-    frozen, alive = (rclpy.create_node(name, context=context) for name in ('frozen', 'alive'))
-    for number in (1, 3, 4, 5):
-        frozen.create_service(SetBool, f'car_{number}/hold', hold)
-    alive.create_service(SetBool, 'car_2/hold', hold)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(alive)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield asked
-    executor.shutdown()
-    thread.join()
-    context.try_shutdown()
+    with spinning_node('alive') as alive:
+        frozen = rclpy.create_node('frozen', context=alive.context)
+        for number in (1, 3, 4, 5):
+            frozen.create_service(SetBool, f'car_{number}/hold', hold)
+        alive.create_service(SetBool, 'car_2/hold', hold)
+        yield asked
 
 
 def test_frozen_bridge_delays_the_hold_of_no_other_car(held, monkeypatch):

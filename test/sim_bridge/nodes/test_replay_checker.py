@@ -1,17 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A frame that DDS refuses once is sent again."""
 
-import threading
-
 import pytest
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, JointState
 
-from helpers.ros import started_rclpy
+from helpers.ros import spinning_node, started_rclpy
 from sim_bridge import topics
 from sim_bridge.nodes.conversions import time_message
 from sim_bridge.nodes.qos import NEWEST
@@ -24,25 +19,16 @@ STEERING_RAD = 0.25
 @pytest.fixture
 def steering():
     """A node that answers every frame with the same angle."""
-    context = Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('steering', context=context, namespace='checked')
-    commands = node.create_publisher(JointState, topics.STEERING_COMMAND, NEWEST)
+    with spinning_node('steering', namespace='checked') as node:
+        commands = node.create_publisher(JointState, topics.STEERING_COMMAND, NEWEST)
 
-    def answer(frame):
-        command = JointState(name=['steering'], position=[STEERING_RAD])
-        command.header.stamp = frame.header.stamp
-        commands.publish(command)
+        def answer(frame):
+            command = JointState(name=['steering'], position=[STEERING_RAD])
+            command.header.stamp = frame.header.stamp
+            commands.publish(command)
 
-    node.create_subscription(CompressedImage, topics.COMPRESSED_FRAME, answer, NEWEST)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield
-    executor.shutdown()
-    thread.join()
-    context.try_shutdown()
+        node.create_subscription(CompressedImage, topics.COMPRESSED_FRAME, answer, NEWEST)
+        yield
 
 
 def test_frame_that_dds_refuses_once_is_sent_again(steering, monkeypatch):

@@ -4,12 +4,10 @@
 import threading
 
 import pytest
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from std_msgs.msg import Float32
 
+from helpers.ros import spinning_node
 from helpers.waiting import wait_for
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.executor import PlainExecutor, QuickExecutor
@@ -59,19 +57,10 @@ def spun(ros_node, listening, publisher):
 @pytest.fixture
 def outsider(spun, publisher):
     """A subscription outside of the executor, as another process would have one."""
-    context = Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node('outsider', context=context)
-    listening = Listening(node)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    wait_for(lambda: publisher.get_subscription_count() == 2)
-    yield listening
-    executor.shutdown()
-    thread.join()
-    context.try_shutdown()
+    with spinning_node('outsider') as node:
+        listening = Listening(node)
+        wait_for(lambda: publisher.get_subscription_count() == 2)
+        yield listening
 
 
 def test_message_is_handed_over_as_it_is(spun, listening, publisher):
