@@ -222,10 +222,7 @@ def first_answer_s(args: argparse.Namespace, track: str) -> float:
         arguments = ('drive', '--track', track, '--port', str(port))
         drive = processes.start('-m', 'sim_bridge.cli', *arguments, domain=args.domain)
         try:
-            while not (processes.state(port) or {}).get('answers'):
-                time.sleep(_LOOK_S)
-                if time.perf_counter() > started_s + _FIRST_COMMAND_PATIENCE_S:
-                    raise TimeoutError(f'no answer within {_FIRST_COMMAND_PATIENCE_S:.0f} s')
+            processes.wait_for_state(port, 'answers', _LOOK_S)
             times_s.append(time.perf_counter() - started_s)
         finally:
             processes.end([drive])

@@ -103,11 +103,16 @@ def state(port: int) -> dict | None:
 
 def wait_until_ready(port: int) -> None:
     """Wait until the bridge has all its nodes."""
+    wait_for_state(port, 'ready')
+
+
+def wait_for_state(port: int, field: str, look_s: float = 0.05) -> None:
+    """Wait until a field of the bridge's state is true or above zero; look every `look_s`."""
     deadline_s = time.monotonic() + _START_S
-    while not (state(port) or {}).get('ready'):
+    while not (state(port) or {}).get(field):
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f'the graph was not ready within {_START_S:.0f} s')
-        time.sleep(0.05)
+            raise TimeoutError(f'the bridge had no `{field}` within {_START_S:.0f} s')
+        time.sleep(look_s)
 
 
 def wait_for_port(port: int) -> None:
