@@ -4,7 +4,8 @@
 Topics and parameters are the same (`-p bridge:port:=4567` sets a parameter of one node). One
 process takes half of the memory and less time, but an end of one node ends all three. One thread
 serves all three nodes beside the server's thread, so a command needs no wake-up of another thread.
-Frames and commands are handed over without DDS, unless somebody else subscribes to their topic.
+Frames, speeds and commands do not pass through DDS. A topic is published again as soon as another
+program subscribes to it.
 """
 
 from __future__ import annotations
