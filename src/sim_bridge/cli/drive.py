@@ -87,6 +87,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add_monitor(parser)
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
+    add(
+        '--shared',
+        action='store_true',
+        help='let other steering nodes share the cars, of other machines too: see docs/fleet.md',
+    )
     add_speed_limit(parser)
     add('--track', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
     add('--weather', metavar='KIND:N', help=f'embedded: {WEATHER_HELP}')
@@ -193,6 +198,7 @@ class _Drive:
                 'camera': args.camera,
                 'backend': args.backend,
                 'monitor': args.monitor,
+                'shared': args.shared,
             },
             'throttle': {'speed_limit': args.speed_limit},
         }

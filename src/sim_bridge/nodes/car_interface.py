@@ -140,9 +140,7 @@ class CarInterface:
         head = conversions.header(stamp_ns, self._frame_id)
         self._compressed.publish(conversions.compressed_image(head, frame.jpeg))
         for field, publisher in self._values.items():
-            value = getattr(frame, field)
-            if value is not None:
-                publisher.publish(conversions.float_message(value))
+            publisher.publish(conversions.float_message(getattr(frame, field)))
         if self._twist.get_subscription_count():
             self._publish_twist(frame, stamp_ns)
         self._state_topics.publish(frame, stamp_ns)

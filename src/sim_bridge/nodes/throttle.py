@@ -168,13 +168,9 @@ class ThrottleNode(Node):
         super().__init__('throttle')
         self._values: dict[str, Any] = declare(self, PARAMETERS)
         self._prefixes = topics.prefixes(self._values['cars'])
-        self._readiness = Readiness(
-            self,
-            {
-                prefix + topics.THROTTLE_READY: partial(self._is_matched, number)
-                for number, prefix in enumerate(self._prefixes)
-            },
-        )
+        readiness = Readiness(self)
+        for number, prefix in enumerate(self._prefixes):
+            readiness.add(prefix + topics.THROTTLE_READY, partial(self._is_matched, number))
         self._cars = [
             CarThrottle(
                 self, prefix, _controller(self._values), self._now_s, partial(self._limit, number)
