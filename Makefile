@@ -44,7 +44,8 @@ faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs, with meas
 	@$(BIN)/python -m pytest -m '' -rP \
 	  test/integration/test_faults.py test/integration/test_hardening.py test/integration/test_graph.py \
 	  test/integration/test_hold.py test/integration/test_controls.py test/integration/test_time.py \
-	  test/integration/test_page_drive.py test/integration/test_foxglove.py $(ARGS)
+	  test/integration/test_page_drive.py test/integration/test_foxglove.py \
+	  test/integration/test_shared_cars.py $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 	@$(WITH_HELPERS) -m helpers.fuzz_wire --inputs $(or $(N),100000) $(ARGS)
