@@ -80,6 +80,14 @@ def test_real_time_drive_has_the_simulators_rate(tmp_path):
     assert report['latency_ms']['p50'] > 0.0
 
 
+def test_person_who_takes_over_costs_autonomy_in_the_report(tmp_path):
+    report = drive(tmp_path, '--faults', 'manual:3s/1s', '--seconds', 9)
+    assert report['takeovers'] in (1, 2, 3)
+    cost_s = 6.0 * (report['takeovers'] + report['interventions'])
+    autonomy_percent = 100.0 * (1.0 - cost_s / report['duration_s'])
+    assert report['autonomy_percent'] == pytest.approx(max(0.0, autonomy_percent))
+
+
 def test_it_finds_a_bridge_that_listens_on_one_address_only(tmp_path):
     report = drive(tmp_path, '--host', '127.0.0.2', '--seconds', 2)
     assert report['answers'] > 50
