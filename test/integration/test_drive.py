@@ -20,6 +20,7 @@ from helpers.processes import (
     children_of,
     children_running,
     is_alive,
+    is_stopped,
     run_verb,
     spares_of,
 )
@@ -78,6 +79,14 @@ def test_real_time_drive_has_the_simulators_rate(tmp_path):
     assert report['telemetry_hz'] < 61.0
     assert report['duration_s'] == pytest.approx(5.0, abs=1.0)
     assert report['latency_ms']['p50'] > 0.0
+
+
+def test_person_who_takes_over_costs_autonomy_in_the_report(tmp_path):
+    report = drive(tmp_path, '--faults', 'manual:3s/1s', '--seconds', 9)
+    assert report['takeovers'] in (1, 2, 3)
+    cost_s = 6.0 * (report['takeovers'] + report['interventions'])
+    autonomy_percent = 100.0 * (1.0 - cost_s / report['duration_s'])
+    assert report['autonomy_percent'] == pytest.approx(max(0.0, autonomy_percent))
 
 
 def test_it_finds_a_bridge_that_listens_on_one_address_only(tmp_path):
@@ -140,6 +149,35 @@ def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     assert 'the bridge node ended with code -9; it is restarted' in errors
     assert driven_again['state'] == 'driving'
     assert json.loads(report.read_text(encoding='utf-8'))['distance_m'] > 40.0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('words', [(), ('--one-process',)], ids=['processes', 'one-process'])
+@pytest.mark.parametrize('first', ['guard', 'bridge'])
+def test_pause_of_all_processes_ends_nothing(start, first, words):
+    """As after a suspend of the machine or a freeze of the container, whichever goes on first."""
+    port = own_port()
+    process = start('--port', port, *words)
+    wait_until_driven(port)
+    wait_for(lambda: spares_of(process.pid), what='the spare')
+    children = children_of(process.pid)
+    (bridge,) = children_running(process.pid, 'together' if words else 'bridge')
+    everything = sorted([process.pid, *children], key=lambda pid: pid == bridge)
+    for pid in everything:
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(map(is_stopped, everything)), what='the pause')
+    time.sleep(10.0)
+    for pid in everything if first == 'guard' else reversed(everything):
+        os.kill(pid, signal.SIGCONT)
+    answers = state_of(port)['answers']
+    wait_until_driven(port, answers + 120)
+    assert state_of(port)['state'] == 'driving'
+    assert sorted(children_of(process.pid)) == sorted(children)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert 'killed' not in errors
+    assert 'ended' not in errors
 
 
 def test_external_simulator_is_served(start, tmp_path):

@@ -19,6 +19,7 @@ COUNTERS = {
     'superseded': 'Telemetry replaced by newer telemetry before it was answered.',
     'keepalives': 'Commands sent to a simulator that had fallen silent.',
     'bad_packets': 'Telemetry that could not be read.',
+    'takeovers': 'Times that a person took over from the network, since the last reset.',
 }
 GAUGES = {
     'telemetry_hz': 'Telemetry events per second.',
