@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines that are network namespaces of this one, connected by virtual cables and a switch."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ ACROSS = {
     'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4',
 }
 """Environment of programs that are to use the cables."""
+_NETWORK = 0x40000000
+"""CLONE_NEWNET of linux/sched.h."""
 
 
 class CableError(RuntimeError):
@@ -29,6 +32,16 @@ class Machine:
     def command(self, *words):
         """The words of a command that runs another command on this machine."""
         return [IP, 'netns', 'exec', self.name, *map(str, words)]
+
+    @contextmanager
+    def entered(self):
+        """Let this thread, and the programs that it starts, use the network of the machine."""
+        with open('/proc/thread-self/ns/net') as before, open(f'/run/netns/{self.name}') as own:
+            _set_namespace(own)
+            try:
+                yield
+            finally:
+                _set_namespace(before)
 
     def unplug(self):
         """Take the machine off the switch, for good."""
@@ -70,6 +83,13 @@ def _plug_in(name, switch, number):
     ):
         _ip(*words)
     return Machine(name, address)
+
+
+def _set_namespace(file):
+    # os.setns came with Python 3.12.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(file.fileno(), _NETWORK):
+        raise CableError(f'setns: {os.strerror(ctypes.get_errno())}')
 
 
 def _ip(*words):
