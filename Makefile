@@ -103,7 +103,7 @@ clean: ## Remove what was built, the environment included
 
 $(READY): requirements/pypi.txt setup.py setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
-	  { echo 'sim_bridge needs Python 3.11 to 3.14; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	  { echo 'sim_bridge needs Python 3.11 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] == (3, 14))' || \
 	  echo 'Python 3.14 is not tested. If pip finds no package for it: make PYTHON=python3.13 $(MAKECMDGOALS)'
 	@echo 'Setting up .venv: one to two minutes, once.'
