@@ -97,6 +97,7 @@ class CarSession:
         self._inspect_image = inspect_image
         self._nodes_ready = True
         self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
+        self._received_s, self._received_ns = 0.0, 0
 
     def set_limits(self, limits: Limits, timeouts: SourceTimeouts) -> None:
         """Use other time limits from now on, for the telemetry that waits too."""
@@ -181,7 +182,7 @@ class CarSession:
             self.counters.telemetry += 1
             self.counters.superseded += 1
             return None
-        self.stamp_ns = max(self._stamp(frame, stamp_ns), self.stamp_ns + 1)
+        self.stamp_ns = max(self._stamp(now_s, frame, stamp_ns), self.stamp_ns + 1)
         self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps, waits=frame.waits)
         self.lock_step_refused = self._limits.lock_step and not frame.waits
         return frame
@@ -277,13 +278,24 @@ class CarSession:
                 raise PacketError(fault, frame.speed_mps)
         return frame
 
-    def _stamp(self, frame: Telemetry, received_ns: int) -> int:
+    def _stamp(self, now_s: float, frame: Telemetry, received_ns: int) -> int:
         """Return the time of receipt, or simulated time, which goes on with another simulator."""
         if not self._in_simulated_time or frame.time_ns is None:
-            return received_ns
+            return self._real_time_ns(now_s, received_ns)
         if self._time_offset_ns is None:
             self._time_offset_ns = max(0, self.stamp_ns + 1 - frame.time_ns)
         return self._time_offset_ns + frame.time_ns
+
+    def _real_time_ns(self, now_s: float, received_ns: int) -> int:
+        """Return the time of receipt; if its clock was set back, go on from the newest frame.
+
+        The time between two frames then comes from the monotonic clock, because the readers of the
+        stamps integrate over it.
+        """
+        if received_ns < self._received_ns:
+            received_ns = self._received_ns + round(1e9 * (now_s - self._received_s))
+        self._received_s, self._received_ns = now_s, received_ns
+        return received_ns
 
     def _end_silent_sources(self, now_s: float) -> None:
         if now_s >= self._arbiter.next_timeout_s:
