@@ -11,6 +11,7 @@ from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
 from sim_bridge.session.car_session import SILENCE_S, ControlError
+from sim_bridge.session.reset_watch import ResetWatch
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
@@ -135,6 +136,43 @@ def test_paused_simulator_gets_no_keepalives_and_keeps_its_car():
     drive.ticks(50)
     assert drive.session.state is State.DRIVING
     assert drive.session.counters.timeouts == 0
+
+
+def test_simulator_that_a_reset_did_not_reach_is_driven_on_and_named():
+    drive = Drive()
+    drive.ticks(200)
+    drive.control(Control.RESET)
+    drive.inbox.clear()
+    # The telemetry that is ignored has no answer, so keepalives bring the next one.
+    drive.ticks(round(1.6 / TICK_S))
+    assert drive.session.reset_ignored
+    before = drive.answers
+    drive.ticks(200)
+    assert drive.answers > before + 10
+    drive.control(Control.RESET)
+    drive.ticks(200)
+    assert not drive.session.reset_ignored
+    assert (drive.run, drive.session.state) == (1, State.DRIVING)
+
+
+def test_reset_that_takes_long_counts_when_it_comes():
+    resets, ignored = ResetWatch(run=0), []
+    resets.reset(10.0)
+    for now_s, run in ((10.5, 0), (11.5, 0), (12.0, 0), (12.5, 1), (13.0, 1)):
+        ignored.append((resets.is_before(now_s, run), resets.is_ignored))
+    assert ignored == [(True, False), (False, True), (False, True), (False, False), (False, False)]
+
+
+def test_control_that_cannot_be_sent_fails_and_changes_nothing():
+    drive = Drive()
+    drive.ticks(100)
+    drive.session.client.link = UdacityLink(lambda *_: False)
+    run = drive.session.client.resets.run
+    for control in (Control.RESET, Control.PAUSE):
+        with pytest.raises(ControlError, match=f'^{control.value} was not sent: '):
+            drive.control(control)
+    assert (drive.session.client.resets.run, drive.session.resets) == (run, 0)
+    assert drive.session.state is State.DRIVING
 
 
 def test_simulator_without_the_field_is_refused_by_name():
