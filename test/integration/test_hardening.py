@@ -449,11 +449,16 @@ def test_a_client_that_never_reads_is_not_queued_for_without_end(echo):
     sender = socketio.Client()
     sender.connect(f'http://127.0.0.1:{echo.server.port}', transports=['websocket'])
     (sid,) = echo.simulators
+    sent = []
     try:
         echo.server.call_soon(
-            lambda _now_s: [echo.server.send(sid, 'steer', {'x': 'y'}) for _ in range(1000)]
+            lambda _now_s: sent.extend(
+                echo.server.send(sid, 'steer', {'x': 'y'}) for _ in range(1000)
+            )
         )
-        wait_for(lambda: echo.server.unsent > 900)
+        wait_for(lambda: len(sent) == 1000)
+        assert echo.server.unsent > 900
+        assert sent.count(False) == echo.server.unsent, 'the caller has to know'
     finally:
         sender.disconnect()
 

@@ -113,6 +113,19 @@ def test_recording_that_broke_off_is_told(monkeypatch, capsys):
     assert capsys.readouterr() == ('', told + '\n')
 
 
+@pytest.mark.parametrize('topic', ['bad name', '', 'a//b', '/a/', '1a', '{bad}'])
+def test_name_that_no_topic_can_have_is_refused_before_anything_is_made(tmp_path, capsys, topic):
+    parser = argparse.ArgumentParser()
+    verb.configure(parser)
+    options = parser.parse_args([str(tmp_path / 'bag'), '--topics', '/speed', topic])
+    assert verb.run(options) == 2
+    told = (
+        f'sim-bridge record: --topics has {topic!r}; it must be a name such as /camera/image_raw'
+    )
+    assert capsys.readouterr() == ('', told + '\n')
+    assert list(tmp_path.iterdir()) == []
+
+
 def stamps(bag, name):
     return [stamp_ns(record.decoded()) for record in Bag(bag) if record.is_of(name)]
 

@@ -17,6 +17,7 @@ from sim_bridge.workers.spread import MAX_WORKERS, Workers, cores
 from steering_net.inference.caution import MODES
 from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS, TRAINING
 
+_ROS_NAME = r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*'
 WEATHER_HELP = f'clear, or {", ".join(KINDS)} with a strength from 1 to 3, as in fog:2'
 TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
 
@@ -197,8 +198,14 @@ def check_output_file(option: str, path: Path | None) -> None:
 
 def check_namespace(option: str, text: str) -> None:
     """Raise UsageError unless the text is a namespace of ROS 2, such as /ego, or empty."""
-    if not re.fullmatch(r'/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?', text, re.ASCII):
+    if not re.fullmatch(f'/?({_ROS_NAME})?', text, re.ASCII):
         raise UsageError(f'{option} is {text!r}; it must be a name of ROS 2, such as /ego')
+
+
+def check_topic(option: str, text: str) -> None:
+    """Raise UsageError unless the text is a name of a topic of ROS 2."""
+    if not re.fullmatch(f'(~?/)?{_ROS_NAME}', text, re.ASCII):
+        raise UsageError(f'{option} has {text!r}; it must be a name such as /camera/image_raw')
 
 
 def check_output_folder(option: str, path: Path | None) -> None:

@@ -12,7 +12,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from sim_bridge.cli.arguments import check_cars, check_namespace, check_range
+from sim_bridge.cli.arguments import check_cars, check_namespace, check_range, check_topic
 from sim_bridge.errors import UsageError
 from sim_bridge.process import lower_priority
 from sim_bridge.topics import RECORDED_TOPICS
@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         check_range('--seconds', args.seconds, 0.0, unit='s')
         check_cars(args.cars)
         check_namespace('--namespace', args.namespace)
+        for topic in args.topics or ():
+            check_topic('--topics', topic)
         lower_priority()
         make_writer = FrameFolder if args.frames else BagWriter
         node = record(path, topics, args.seconds, args.cars, make_writer, args.namespace)

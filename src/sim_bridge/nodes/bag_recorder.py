@@ -111,16 +111,17 @@ class RecorderNode(Node):
         message is missed.
         """
         self._writer = writer
+        self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_AT_MOST)
+        self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
         super().__init__('recorder', namespace=namespace)
+        # Before what may fail, because rclpy calls `destroy_node` then too.
+        self._thread.start()
         self.dropped: Counter[str] = Counter()
         self.trouble = ''
         self._recorded: list[tuple[str, Subscription]] = []
         self._taken_by_owner = _TakenByOwner()
         self._wanted = {self.resolve_topic_name(topic) for topic in topics}
         self._settled: set[str] = set()
-        self._queue: queue.Queue[_Item | None] = queue.Queue(_QUEUE_AT_MOST)
-        self._thread = threading.Thread(target=self._write, name='bag-writer', daemon=True)
-        self._thread.start()
         expected = [topic for topic in DRIVE_TOPICS if topic in topics]
         for topic in expected:
             offer = Offer(is_latched=TOPICS[topic].is_latched)

@@ -40,6 +40,7 @@ _LOCK_STEP_REFUSED = (
     'command_timeout is 0 (lock-step), but the world of this simulator runs on while it waits; '
     '0.1 s is used. The embedded simulator waits with --fast'
 )
+_RESET_IGNORED = 'the simulator has not carried out the newest reset; it is driven on'
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ class CarInterface:
         self._rate.tick(now_s)
         if self._session.lock_step_refused:
             self._node.get_logger().warning(_LOCK_STEP_REFUSED, once=True)
+        if self._session.reset_ignored:
+            self._node.get_logger().warning(_RESET_IGNORED, throttle_duration_sec=60.0)
         self.newest_truth, self.newest_stamp_ns = frame.truth, stamp_ns
         self._publish(frame, stamp_ns)
         if self._feed.keep(frame.jpeg):
@@ -223,8 +226,11 @@ class CarInterface:
         is_driven = session.driver in PERSONS
         reason = '' if is_driven else ', '.join(self._monitor.reasons)
         missing = '' if self._has_planner else reason
-        if session.lock_step_refused:
-            reason = ', '.join(filter(None, (reason, _LOCK_STEP_REFUSED)))
+        for is_so, told in (
+            (session.lock_step_refused, _LOCK_STEP_REFUSED),
+            (session.reset_ignored, _RESET_IGNORED),
+        ):
+            reason = ', '.join(filter(None, (reason, told if is_so else '')))
         is_unreadable = session.state is State.UNREADABLE
         return {
             'ready': not missing,

@@ -53,7 +53,9 @@ class CarServices:
 
     def _hold(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         is_held = bool(request.data)
-        return self._reply(response, lambda now_s: self.set_held(now_s, is_held))
+        # A late hold is safe; a late release would surprise a caller that was told of a failure.
+        if_late = 'the car is held as soon as it does' if is_held else ''
+        return self._reply(response, lambda now_s: self.set_held(now_s, is_held), if_late)
 
     def _reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._reply(response, lambda now_s: self.control(now_s, Control.RESET))
@@ -65,10 +67,10 @@ class CarServices:
     def _step(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._reply(response, lambda now_s: self.control(now_s, Control.STEP))
 
-    def _reply(self, response: Any, action: Callable[[float], str]) -> Any:
+    def _reply(self, response: Any, action: Callable[[float], str], if_late: str = '') -> Any:
         """Let the server's thread do something; return the response with what it has done."""
         try:
-            response.message = call_on_server(self._call_soon, action)
+            response.message = call_on_server(self._call_soon, action, if_late=if_late)
             response.success = True
         except ControlError as error:
             response.message = str(error)

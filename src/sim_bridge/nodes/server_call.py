@@ -19,15 +19,20 @@ SERVER_S = 1.0
 T = TypeVar('T')
 
 
-def call_on_server(call_soon: ServerCall, function: Callable[[float], T]) -> T:
+def call_on_server(
+    call_soon: ServerCall, function: Callable[[float], T], *, if_late: str = ''
+) -> T:
     """Let the server's thread call `function` with the time; return its result.
 
     Raises ControlError if `function` raises it, if `function` fails with another error, or if the
-    server's thread has not called it within `SERVER_S`.
+    server's thread has not called it within `SERVER_S`. It is not called after that, unless
+    `if_late` says, for the error, what it does then.
     """
     outcome: Future[T] = Future()
 
     def call(now_s: float) -> None:
+        if not outcome.set_running_or_notify_cancel():
+            return
         try:
             outcome.set_result(function(now_s))
         except ControlError as error:
@@ -39,5 +44,9 @@ def call_on_server(call_soon: ServerCall, function: Callable[[float], T]) -> T:
     call_soon(call)
     try:
         return outcome.result(SERVER_S)
-    except TimeoutError as error:
-        raise ControlError('the server of the bridge does not react') from error
+    except TimeoutError:
+        if if_late or outcome.cancel():
+            consequence = if_late or 'the request is cancelled'
+            raise ControlError(f'the server of the bridge does not react; {consequence}') from None
+        # It has begun just now, and takes microseconds.
+        return outcome.result()

@@ -39,6 +39,10 @@ class HalfCommandError(PacketError):
         self.steering_rad = steering_rad
 
 
+class UnsentError(RuntimeError):
+    """A request that was not sent, because its client does not read what is sent to it."""
+
+
 class Control(Enum):
     """A request to a simulator."""
 
@@ -155,4 +159,4 @@ class Link(Protocol):
         """Answer a telemetry of a car that a person drives."""
 
     def send_control(self, control: Control) -> None:
-        """Send a request to a client whose telemetry has a `run`."""
+        """Send a request to a client whose telemetry has a `run`. Raises UnsentError."""

@@ -27,6 +27,7 @@ from sim_bridge.protocol.types import (
     HalfCommandError,
     PacketError,
     Telemetry,
+    UnsentError,
 )
 from steering_net.vehicle import MAX_STEERING_RAD
 
@@ -71,8 +72,8 @@ CULTURES: dict[str, Culture] = {
 class UdacityLink:
     """`Link` to a Udacity simulator: JSON events, numbers in the culture of its machine."""
 
-    def __init__(self, emit: Callable[[str, Mapping[str, str]], None]) -> None:
-        """`emit` sends an event (name, data) to the client."""
+    def __init__(self, emit: Callable[[str, Mapping[str, str]], bool | None]) -> None:
+        """`emit` sends an event (name, data) to the client; it returns False if it drops it."""
         self._emit = emit
         self._decimal: str | None = None
 
@@ -93,8 +94,9 @@ class UdacityLink:
         self._emit(EVENT_MANUAL, {})
 
     def send_control(self, control: Control) -> None:
-        """Send the event of a request."""
-        self._emit(control.value, {})
+        """Send the event of a request. Raises UnsentError if it is dropped."""
+        if self._emit(control.value, {}) is False:
+            raise UnsentError(f'{control.value} was not sent: the simulator does not read')
 
 
 def decode_telemetry(payload: object) -> Telemetry | None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from sim_bridge.recording.bag import Bag, check_car, stamp_ns
-from sim_bridge.recording.frame_folder import unused_image
+from sim_bridge.recording.frame_folder import ImageNames
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -132,10 +132,11 @@ def export_log(bag: Bag, folder: Path) -> int:
         )
     images.mkdir(parents=True, exist_ok=True)
     partial = log.with_suffix('.part')
+    names = ImageNames(images, 'center_')
     rows = 0
     with partial.open('w', encoding='utf-8', newline='') as file:
         for frame in frames(bag):
-            path = unused_image(images, frame.stamp_ns, 'center_')
+            path = names.unused(frame.stamp_ns)
             path.write_bytes(frame.jpeg)
             file.write(
                 recorder_row(

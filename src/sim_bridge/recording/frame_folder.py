@@ -47,15 +47,29 @@ def check_empty(folder: Path) -> None:
         raise BagError(f'{folder} {kind}; name a new folder, or an empty one, for the frames')
 
 
-def unused_image(folder: Path, stamp: int, prefix: str = '') -> Path:
-    """Return a file name with the time of a frame, ns, or the next free millisecond."""
-    while True:
-        moment = datetime.fromtimestamp(stamp // 1_000_000 / 1000, tz=UTC)
-        milliseconds = moment.microsecond // 1000
-        path = folder / f'{prefix}{moment:%Y_%m_%d_%H_%M_%S}_{milliseconds:03d}.jpg'
-        if not path.exists():
-            return path
-        stamp += 1_000_000
+class ImageNames:
+    """Names of the images in a folder: the time of the frame, or the next free millisecond."""
+
+    def __init__(self, folder: Path, prefix: str = '') -> None:
+        self._folder = folder
+        self._prefix = prefix
+        self._wanted_ms = self._given_ms = -1
+
+    def unused(self, stamp: int) -> Path:
+        """Return an unused file name for a frame with this stamp, ns."""
+        wanted_ms = stamp // 1_000_000
+        # So that many frames of one millisecond do not try the names of all before them.
+        is_taken = self._wanted_ms <= wanted_ms <= self._given_ms
+        given_ms = self._given_ms + 1 if is_taken else wanted_ms
+        while (path := self._path(given_ms)).exists():
+            given_ms += 1
+        self._wanted_ms, self._given_ms = wanted_ms, given_ms
+        return path
+
+    def _path(self, milliseconds: int) -> Path:
+        moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+        name = f'{moment:%Y_%m_%d_%H_%M_%S}_{moment.microsecond // 1000:03d}.jpg'
+        return self._folder / f'{self._prefix}{name}'
 
 
 class FrameFolder:
@@ -70,6 +84,7 @@ class FrameFolder:
         """Create the folder. Raises BagError if it holds something or cannot be created."""
         self.messages = 0
         self._path = path
+        self._names = ImageNames(path)
         self._rows: dict[int, _Row] = {}
         self._values = {SPEED: 0.0, THROTTLE: 0.0}
         self._types: dict[str, str] = {}
@@ -97,7 +112,7 @@ class FrameFolder:
         record = Record(topic, self._types[topic], time_ns, cdr)
         if record.is_of(COMPRESSED_FRAME):
             image = record.frame()
-            path = unused_image(self._path, stamp_ns(image))
+            path = self._names.unused(stamp_ns(image))
             path.write_bytes(image.data.tobytes())
             self._row(stamp_ns(image)).name = path.name
             self.messages += 1

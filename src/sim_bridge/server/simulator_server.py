@@ -167,17 +167,19 @@ class SimulatorServer:
 
         self.call_soon(call_and_repeat)
 
-    def send(self, sid: str, event: str, data: Mapping[str, str]) -> None:
-        """Send an event to one client. Only the server's thread may call this.
+    def send(self, sid: str, event: str, data: Mapping[str, str]) -> bool:
+        """Send an event to one client; return False if it is dropped.
 
-        An event is dropped and counted if too many wait for a client that does not read.
+        It is dropped and counted if too many wait for a client that does not read. Only the
+        server's thread may call this.
         """
         if self._stopping:
-            return
-        if self._sio.unsent(sid) < _UNSENT_AT_MOST:
-            self._sio.emit(event, data, to=sid)
-        else:
+            return False
+        if self._sio.unsent(sid) >= _UNSENT_AT_MOST:
             self.unsent += 1
+            return False
+        self._sio.emit(event, data, to=sid)
+        return True
 
     def count_malformed(self) -> None:
         """Count a message that cannot be read."""

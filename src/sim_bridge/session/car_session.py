@@ -9,12 +9,21 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sim_bridge.control.motion_controller import DriverCommand, is_finite
-from sim_bridge.protocol.types import HALT, Command, Control, Link, PacketError, Telemetry
+from sim_bridge.protocol.types import (
+    HALT,
+    Command,
+    Control,
+    Link,
+    PacketError,
+    Telemetry,
+    UnsentError,
+)
 from sim_bridge.session.answers import Answer
 from sim_bridge.session.arbiter import Arbiter, Driver, SourceTimeouts
+from sim_bridge.session.reset_watch import ResetWatch
 from sim_bridge.session.response_scheduler import ResponseScheduler
 from sim_bridge.session.status import Counters, State
 from sim_bridge.session.takeovers import TakeoverDetector
@@ -39,8 +48,7 @@ class SimulatorClient:
     """A connected client, and the car that it drives, if any.
 
     is_simulator: it speaks Engine.IO 3 or has sent telemetry. owes_halt: it has lost its car; its
-    next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry. run:
-    number of resets in the newest telemetry that counts, see `Telemetry`.
+    next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry.
     """
 
     link: Link
@@ -49,7 +57,7 @@ class SimulatorClient:
     heard_s: float = -math.inf
     owes_halt: bool = False
     is_unanswered: bool = False
-    run: int | None = None
+    resets: ResetWatch = field(default_factory=ResetWatch)
 
     def send_last_halt(self) -> None:
         """Answer the telemetry of a client that has lost its car with 0/0."""
@@ -99,6 +107,7 @@ class CarSession:
         self._inspect_image = inspect_image
         self._nodes_ready = True
         self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
+        self._received_s, self._received_ns = 0.0, 0
 
     def set_limits(self, limits: Limits, timeouts: SourceTimeouts) -> None:
         """Use other time limits from now on, for the telemetry that waits too."""
@@ -118,6 +127,12 @@ class CarSession:
         if state is State.UNREADABLE:
             line += f': {self.last_error}'
         return f'{line} (held)' if self.is_held and state is not State.HELD else line
+
+    @property
+    def reset_ignored(self) -> bool:
+        """Whether the simulator drives on as if the newest reset had not reached it."""
+        client = self.client  # It may leave meanwhile, because diagnostics read on another thread.
+        return client is not None and client.resets.is_ignored
 
     @property
     def speed_mps(self) -> float:
@@ -180,11 +195,11 @@ class CarSession:
             self._scheduler.manual(now_s)
             self._update_driver()
             return None
-        if self._is_from_before_a_reset(self.client, frame):
+        if self.client.resets.is_before(now_s, frame.run):
             self.counters.telemetry += 1
             self.counters.superseded += 1
             return None
-        self.stamp_ns = max(self._stamp(frame, stamp_ns), self.stamp_ns + 1)
+        self.stamp_ns = max(self._stamp(now_s, frame, stamp_ns), self.stamp_ns + 1)
         self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps, waits=frame.waits)
         self.lock_step_refused = self._limits.lock_step and not frame.waits
         return frame
@@ -220,23 +235,27 @@ class CarSession:
     def control(self, now_s: float, control: Control) -> None:
         """Send a request to the simulator that drives the car.
 
-        After a reset no telemetry from before is answered. Raises ControlError if the simulator
-        cannot do it.
+        After a reset no telemetry from before is answered, see `ResetWatch`. Raises
+        ControlError if the simulator cannot do it, or does not read.
         """
         client = self.client
         if client is None:
             raise ControlError('no simulator is connected')
-        if client.run is None:
+        if client.resets.run is None:
             raise ControlError(
                 f'this simulator has no {control.value}; the embedded one has it, and says so in '
                 'its telemetry'
             )
         if control is Control.STEP and self.state is not State.PAUSED:
             raise ControlError('the simulator is not paused')
+        try:
+            client.link.send_control(control)
+        except UnsentError as error:
+            raise ControlError(str(error)) from error
         if control is Control.RESET:
             is_paused = self.state is State.PAUSED
             self.resets += 1
-            client.run += 1
+            client.resets.reset(now_s)
             self._arbiter.forget()
             self._takeovers.begin()
             self.counters.takeovers = 0
@@ -246,7 +265,6 @@ class CarSession:
             self._update_driver()
         elif control is not Control.STEP:
             self._scheduler.set_paused(now_s, control is Control.PAUSE)
-        client.link.send_control(control)
 
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
         """Take a steering command for the frame with this stamp."""
@@ -282,13 +300,24 @@ class CarSession:
                 raise PacketError(fault, frame.speed_mps)
         return frame
 
-    def _stamp(self, frame: Telemetry, received_ns: int) -> int:
+    def _stamp(self, now_s: float, frame: Telemetry, received_ns: int) -> int:
         """Return the time of receipt, or simulated time, which goes on with another simulator."""
         if not self._in_simulated_time or frame.time_ns is None:
-            return received_ns
+            return self._real_time_ns(now_s, received_ns)
         if self._time_offset_ns is None:
             self._time_offset_ns = max(0, self.stamp_ns + 1 - frame.time_ns)
         return self._time_offset_ns + frame.time_ns
+
+    def _real_time_ns(self, now_s: float, received_ns: int) -> int:
+        """Return the time of receipt; if its clock was set back, go on from the newest frame.
+
+        The time between two frames then comes from the monotonic clock, because the readers of the
+        stamps integrate over it.
+        """
+        if received_ns < self._received_ns:
+            received_ns = self._received_ns + round(1e9 * (now_s - self._received_s))
+        self._received_s, self._received_ns = now_s, received_ns
+        return received_ns
 
     def _end_silent_sources(self, now_s: float) -> None:
         if now_s >= self._arbiter.next_timeout_s:
@@ -330,14 +359,6 @@ class CarSession:
             is_held=self.is_held,
             person=self._person_command(),
         )
-
-    @staticmethod
-    def _is_from_before_a_reset(client: SimulatorClient, frame: Telemetry) -> bool:
-        if frame.run is None:
-            return False
-        is_old = client.run is not None and frame.run < client.run
-        client.run = frame.run if client.run is None else max(client.run, frame.run)
-        return is_old
 
     def _displace(self, client: SimulatorClient) -> None:
         client.session = None

@@ -100,7 +100,7 @@ class SimulationControl:
     def features(self, *, has_truth: bool) -> list[Feature]:
         """Return what all connected simulators can do. `has_truth`: they tell where cars are."""
         clients = [client for session in self._cars if (client := session.client) is not None]
-        is_controlled = bool(clients) and all(client.run is not None for client in clients)
+        is_controlled = bool(clients) and all(client.resets.run is not None for client in clients)
         found = [Feature.SIMULATION_STATE_GETTING, *(_CONTROLLED if is_controlled else ())]
         tells_pose = bool(clients) and has_truth
         return sorted([*found, *([Feature.ENTITY_STATE_GETTING] if tells_pose else ())])

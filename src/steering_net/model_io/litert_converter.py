@@ -57,16 +57,20 @@ def default_cache_dir() -> Path:
 def ensure_litert(
     model_path: Path, cache_dir: Path | None = None, profile: Profile | None = None
 ) -> Path:
-    """Return a LiteRT file of a network: the one beside it, the cached one or a new one.
+    """Return a LiteRT file of a network: a copy in the cache that the sandbox has checked.
 
-    The `.tflite` beside a `.keras` is used if the sidecar has the hash of the `.keras`. For a
-    `.tflite` the result is its checked copy. TensorFlow is never imported here. Raises ModelError
-    if the network cannot be read or converted.
+    It is converted, or is the `.tflite` itself: the given one, or the one beside a `.keras` if the
+    sidecar has the hashes of both. The shipped pair is used as it is. TensorFlow is never imported
+    here. Raises ModelError if the network cannot be read or converted.
     """
     digest = sha256_of(model_path)
     sibling, sidecar = model_path.with_suffix('.tflite'), read_sidecar(model_path)
     if sidecar is not None and sidecar.sha256 == digest and sibling.is_file():
-        return sibling
+        litert_digest = sha256_of(sibling)
+        if sidecar.litert_sha256 == litert_digest:
+            if model_path.resolve().parent == _shipped_models():
+                return sibling
+            model_path, digest = sibling, litert_digest
     other = other_half(model_path)
     if other is not None:
         digest = combined([digest, sha256_of(other)])
@@ -74,6 +78,10 @@ def ensure_litert(
     if not cached.is_file():
         _convert_in_subprocess(model_path, cached, profile)
     return cached
+
+
+def _shipped_models() -> Path:
+    return Path(str(resources.files('steering_net')), 'models').resolve()
 
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:

@@ -37,6 +37,7 @@ class LiteRtModel:
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         self.input_shape = _check_shapes(inputs, outputs, name)
+        self._name = name
         # Views into the interpreter's memory: nothing is copied or allocated for them per frame.
         self._input_view = self._interpreter.tensor(inputs[0]['index'])
         self._output_view = self._interpreter.tensor(outputs[0]['index'])
@@ -44,14 +45,20 @@ class LiteRtModel:
     def input(self) -> Tensor:
         """Return the memory of the input, float32 (h, w, c), for the caller to fill.
 
-        The caller must not keep it, because `run` raises RuntimeError while it is held.
+        The caller must not keep it, because `run` fails while it is held.
         """
         frame: Tensor = self._input_view()[0]
         return frame
 
     def run(self) -> float:
-        """Return the network's output for what `input` holds."""
-        self._interpreter.invoke()
+        """Return the network's output for what `input` holds.
+
+        Raises ModelError if an operator fails, which the loading of a file does not show.
+        """
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(f'{self._name} cannot run: {one_line(error)}') from error
         return float(self._output_view().item(0))
 
     def predict(self, frame: Tensor) -> float:

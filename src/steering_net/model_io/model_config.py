@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sidecar: the JSON file beside a network, with its profile and the hash of its weights."""
+"""Sidecar: the JSON file beside a network, with its profile and the hashes of its files."""
 
 import hashlib
 import json
@@ -18,13 +18,15 @@ _PART_BYTES = 1 << 20
 class Sidecar:
     """Profile, sha256 of the `.keras` file and rad per unit of the network's output.
 
-    The profile is a text as `find_profile` takes it. In the file it may also be an object with
-    the fields of a custom profile, such as `{"rows": [60, 136], "colour": "rgb"}`.
+    `litert_sha256` is the sha256 of the `.tflite` file beside it, '' without one. The profile is a
+    text as `find_profile` takes it. In the file it may also be an object with the fields of a
+    custom profile, such as `{"rows": [60, 136], "colour": "rgb"}`.
     """
 
     profile: str
     sha256: str
     steering_scale_rad: float
+    litert_sha256: str = ''
 
 
 def read_sidecar(model_path: Path) -> Sidecar | None:
@@ -47,6 +49,12 @@ def read_sidecar(model_path: Path) -> Sidecar | None:
         return sidecar
     except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f'{path} does not describe a network: {error}') from error
+
+
+def sidecar_of_pair(model_path: Path, profile: str, steering_scale_rad: float) -> Sidecar:
+    """Return the sidecar of a `.keras` file and the `.tflite` beside it."""
+    hashes = [sha256_of(path) for path in (model_path, model_path.with_suffix('.tflite'))]
+    return Sidecar(profile, hashes[0], steering_scale_rad, hashes[1])
 
 
 def write_sidecar(model_path: Path, sidecar: Sidecar) -> None:

@@ -26,7 +26,7 @@ from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import convert, ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
-from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
+from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
 from steering_net.vision.preprocessing import Profile, find_profile, format_profile
 
@@ -201,7 +201,7 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
                 made.chmod(0o644)
                 os.replace(made, file.with_suffix(suffix))
             scale = profile.steering_scale_rad
-            write_sidecar(file, Sidecar(format_profile(profile), sha256_of(file), scale))
+            write_sidecar(file, sidecar_of_pair(file, format_profile(profile), scale))
     return files
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from steering_net.data.recording import Recording
 from steering_net.errors import ModelError
 from steering_net.model_io.litert_converter import convert
-from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
+from steering_net.model_io.model_config import sha256_of, sidecar_of_pair, write_sidecar
 from steering_net.model_io.reader import load_keras
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
 from steering_net.training.config import TrainConfig
@@ -266,12 +266,12 @@ def _write(
     path = config.model_path
     _without_optimizer(model, config, profile).save(path)
     convert(path, path.with_suffix('.tflite'), find_profile(config.profile))
-    digest = sha256_of(path)
-    write_sidecar(path, Sidecar(config.profile, digest, profile.steering_scale_rad))
+    sidecar = sidecar_of_pair(path, config.profile, profile.steering_scale_rad)
+    write_sidecar(path, sidecar)
     saved = load_keras(path)
     predictions = [_predict(saved, profile, pool.part(held_out=True)) for pool in pools]
     errors = [_rmse(*pair) for pair in predictions]
-    trained = Trained(path, digest, errors[0], errors[1], history)
+    trained = Trained(path, sidecar.sha256, errors[0], errors[1], history)
     write_plots(path, history, predictions)
     write_card(path, _card_facts(config, trained, pools), notes)
     return trained

@@ -53,6 +53,11 @@ def test_error_of_the_writer_is_told_and_the_node_ends(error, told):
     assert node.trouble == told
 
 
+def test_node_that_cannot_be_made_ends_with_its_own_error():
+    with pytest.raises(RuntimeError, match='must not contain repeated'), started_rclpy():
+        RecorderNode(Failing(None), ('a//b',))
+
+
 def test_topic_of_a_type_that_a_frame_folder_cannot_read_is_told(tmp_path):
     writer = FrameFolder(tmp_path)
     with started_rclpy():

@@ -38,10 +38,42 @@ def test_any_other_error_comes_back_at_once_and_is_logged(echo, logged):
     assert 'LookupError: no such car' in logged.text
 
 
-def test_server_that_does_not_react_is_named(monkeypatch):
-    monkeypatch.setattr(server_call, 'SERVER_S', 0.01)
-    with pytest.raises(ControlError, match=r'^the server of the bridge does not react$'):
-        call_on_server(lambda _: None, lambda _: None)
+class SlowServer:
+    """Makes the calls when `react` is called, after the caller was told of a failure."""
+
+    def __init__(self, monkeypatch):
+        monkeypatch.setattr(server_call, 'SERVER_S', 0.01)
+        self._calls = []
+        self.call_soon = self._calls.append
+
+    def react(self):
+        for call in self._calls:
+            call(0.0)
+
+
+def test_request_that_the_server_did_not_react_to_is_never_carried_out(monkeypatch):
+    server, done = SlowServer(monkeypatch), []
+    with pytest.raises(ControlError, match=r'does not react; the request is cancelled$'):
+        call_on_server(server.call_soon, done.append)
+    server.react()
+    assert done == []
+
+
+@pytest.mark.parametrize(
+    ('is_held', 'told'),
+    [(True, 'the car is held as soon as it does'), (False, 'the request is cancelled')],
+)
+def test_only_a_hold_comes_late(ros_node, monkeypatch, is_held, told):
+    server, session = SlowServer(monkeypatch), CarSession(Limits(), None)
+    car = CarServices(ros_node, '', session, call_soon=server.call_soon, on_held=lambda: None)
+    session.set_held(0.0, not is_held)
+    reply = car._hold(SetBool.Request(data=is_held), SetBool.Response())
+    assert (reply.success, reply.message) == (
+        False,
+        f'the server of the bridge does not react; {told}',
+    )
+    server.react()
+    assert session.is_held
 
 
 def test_reply_of_a_service_has_the_reason_of_an_error(ros_node, echo, logged):

@@ -3,13 +3,14 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.recordings import FRAMES, PERIOD_NS, START_NS, jpeg_of, messages, steering_rad
 from sim_bridge.recording.bag import TYPES, Offer, command_cdr
-from sim_bridge.recording.frame_folder import FrameFolder
+from sim_bridge.recording.frame_folder import FrameFolder, ImageNames
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import PERSON_COMMAND, STEERING_COMMAND, TOPICS
@@ -91,6 +92,15 @@ def test_frames_of_one_millisecond_are_all_kept(tmp_path):
         writer.write(topic, 0, cdr)
     writer.close()
     assert len(list(tmp_path.glob('*.jpg'))) == 3
+
+
+def test_name_of_a_frame_takes_no_longer_after_many_of_one_millisecond(tmp_path, monkeypatch):
+    names, tried = ImageNames(tmp_path), []
+    exists = Path.exists
+    monkeypatch.setattr(Path, 'exists', lambda path: tried.append(path) or exists(path))
+    for stamp in range(100):
+        names.unused(stamp).touch()
+    assert len(list(tmp_path.iterdir())) == len(tried) == 100
 
 
 @pytest.mark.parametrize(

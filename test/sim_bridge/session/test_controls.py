@@ -11,6 +11,7 @@ from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
 from sim_bridge.session.car_session import SILENCE_S, ControlError
+from sim_bridge.session.reset_watch import ResetWatch
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
@@ -137,6 +138,43 @@ def test_paused_simulator_gets_no_keepalives_and_keeps_its_car():
     assert drive.session.counters.timeouts == 0
 
 
+def test_simulator_that_a_reset_did_not_reach_is_driven_on_and_named():
+    drive = Drive()
+    drive.ticks(200)
+    drive.control(Control.RESET)
+    drive.inbox.clear()
+    # The telemetry that is ignored has no answer, so keepalives bring the next one.
+    drive.ticks(round(1.6 / TICK_S))
+    assert drive.session.reset_ignored
+    before = drive.answers
+    drive.ticks(200)
+    assert drive.answers > before + 10
+    drive.control(Control.RESET)
+    drive.ticks(200)
+    assert not drive.session.reset_ignored
+    assert (drive.run, drive.session.state) == (1, State.DRIVING)
+
+
+def test_reset_that_takes_long_counts_when_it_comes():
+    resets, ignored = ResetWatch(run=0), []
+    resets.reset(10.0)
+    for now_s, run in ((10.5, 0), (11.5, 0), (12.0, 0), (12.5, 1), (13.0, 1)):
+        ignored.append((resets.is_before(now_s, run), resets.is_ignored))
+    assert ignored == [(True, False), (False, True), (False, True), (False, False), (False, False)]
+
+
+def test_control_that_cannot_be_sent_fails_and_changes_nothing():
+    drive = Drive()
+    drive.ticks(100)
+    drive.session.client.link = UdacityLink(lambda *_: False)
+    run = drive.session.client.resets.run
+    for control in (Control.RESET, Control.PAUSE):
+        with pytest.raises(ControlError, match=f'^{control.value} was not sent: '):
+            drive.control(control)
+    assert (drive.session.client.resets.run, drive.session.resets) == (run, 0)
+    assert drive.session.state is State.DRIVING
+
+
 def test_simulator_without_the_field_is_refused_by_name():
     drive = Drive(resettable=False)
     drive.ticks(100)
@@ -168,9 +206,9 @@ class Stamps:
         link = UdacityLink(lambda *_: None)
         self.manager.connected(0.0, self.connections, link, is_simulator=True)
 
-    def stamp(self, received_ns, time_ns=None):
+    def stamp(self, received_ns, time_ns=None, now_s=1.0):
         own = {} if time_ns is None else {'time_ns': str(time_ns)}
-        session, _ = self.manager.telemetry(1.0, self.connections, FRAME | own, received_ns)
+        session, _ = self.manager.telemetry(now_s, self.connections, FRAME | own, received_ns)
         return session.stamp_ns
 
 
@@ -178,6 +216,27 @@ def test_stamps_are_unique_times_of_receipt():
     stamps = Stamps(in_simulated_time=False)
     stamps.connect()
     assert [stamps.stamp(received, 5) for received in (100, 100, 90, 200)] == [100, 101, 102, 200]
+
+
+def test_stamps_keep_their_pace_when_the_clock_is_set_back():
+    """The monitor, controllers and odometry integrate over the time between two stamps."""
+    stamps = Stamps(in_simulated_time=False)
+    stamps.connect()
+    hour_ns, frame_ns = 3600 * 10**9, 16_000_000
+    start_ns = 10**18
+    newest_ns = stamps.stamp(start_ns, now_s=1.0)
+    for number in range(1, 4):
+        stamp_ns = stamps.stamp(start_ns - hour_ns + number * frame_ns, now_s=1.0 + number * 0.016)
+        assert stamp_ns - newest_ns == pytest.approx(frame_ns, abs=1000)
+        newest_ns = stamp_ns
+    assert stamps.stamp(start_ns + hour_ns, now_s=1.1) == start_ns + hour_ns, 'set forward again'
+
+
+def test_stamps_of_a_clock_that_stands_still_stand_still():
+    """So does the ROS time that several cars share, while its source is paused."""
+    stamps = Stamps(in_simulated_time=False)
+    stamps.connect()
+    assert [stamps.stamp(100, now_s=now_s) for now_s in (1.0, 1.1, 1.2)] == [100, 101, 102]
 
 
 def test_stamps_are_simulated_time_and_go_on_with_the_next_simulator():

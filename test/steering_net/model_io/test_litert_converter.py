@@ -9,7 +9,12 @@ import pytest
 
 from helpers.lazy import keras
 from steering_net.errors import ModelError
-from steering_net.inference.predictor import KerasPredictor, LiteRtPredictor
+from steering_net.inference.predictor import (
+    KerasPredictor,
+    LiteRtPredictor,
+    default_model,
+    warm_up,
+)
 from steering_net.model_io import litert_converter as converter
 from steering_net.model_io.litert_converter import (
     convert,
@@ -20,7 +25,7 @@ from steering_net.model_io.litert_converter import (
 )
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
-from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
+from steering_net.model_io.model_config import Sidecar, sha256_of, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.preprocessing import PROFILES
@@ -134,16 +139,63 @@ def test_no_network_appears_before_its_origin(model_path, tmp_path, monkeypatch)
     assert not (tmp_path / 'net.tflite').exists()
 
 
-@pytest.mark.parametrize('fresh', [True, False])
-def test_the_sibling_counts_only_for_its_own_keras_file(model_path, tmp_path, fresh, monkeypatch):
-    monkeypatch.setattr(converter, '_convert_in_subprocess', lambda *_: None)
-    path = tmp_path / 'net.keras'
-    shutil.copy(model_path, path)
-    path.with_suffix('.tflite').touch()
-    digest = sha256_of(path) if fresh else '0' * 64
-    write_sidecar(path, Sidecar('course', digest, -0.4))
+def failing_network(path):
+    """A LiteRT network that can be loaded, and fails when it runs."""
+    import tensorflow as tf
+
+    class Failing(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((1, 66, 200, 3), tf.float32)])
+        def steer(self, frame):
+            row = tf.cast(tf.reduce_sum(frame * 0.0), tf.int32) + 99
+            return tf.reshape(tf.gather(frame[0, :, 0, 0], row), (1, 1))
+
+    module = Failing()
+    signature = module.steer.get_concrete_function()
+    path.write_bytes(
+        tf.lite.TFLiteConverter.from_concrete_functions([signature], module).convert()
+    )
+    return path
+
+
+def test_a_network_that_loads_and_cannot_run_is_refused_in_one_line(tmp_path, capfd):
+    path = failing_network(tmp_path / 'net.tflite')
+    with pytest.raises(ModelError, match=r'^net\.tflite cannot run: [^\n]+$'):
+        warm_up(LiteRtPredictor(path))
+    capfd.readouterr()
+    assert main([str(path), '--out', str(tmp_path / 'adopted.tflite')]) == 2
+    assert capfd.readouterr().err.splitlines()[-1].startswith('net.tflite cannot run: ')
+
+
+@pytest.mark.parametrize('stale', ['', 'keras', 'tflite'])
+def test_the_sibling_counts_only_with_the_hashes_of_both_files(
+    model_path, converted, tmp_path, stale, monkeypatch
+):
+    sources = []
+    monkeypatch.setattr(
+        converter, '_convert_in_subprocess', lambda source, *_: sources.append(source)
+    )
+    path = Path(shutil.copy(model_path, tmp_path / 'net.keras'))
+    sibling = Path(shutil.copy(converted, tmp_path / 'net.tflite'))
+    write_sidecar(path, sidecar_of_pair(path, 'course', -0.4))
+    if stale:
+        with path.with_suffix(f'.{stale}').open('ab') as file:
+            file.write(b' ')
     found = ensure_litert(path, tmp_path / 'cache')
-    assert (found == path.with_suffix('.tflite')) == fresh
+    used = path if stale else sibling
+    assert sources == [used], 'it is checked in the sandbox'
+    assert found.parent == tmp_path / 'cache'
+    assert found.name.startswith(sha256_of(used))
+
+
+def test_a_tflite_file_is_checked_whatever_its_sidecar_says(converted, tmp_path, monkeypatch):
+    monkeypatch.setattr(converter, '_convert_in_subprocess', lambda *_: None)
+    path = Path(shutil.copy(converted, tmp_path / 'net.tflite'))
+    write_sidecar(path, sidecar_of_pair(path, 'course', -0.4))
+    assert ensure_litert(path, tmp_path / 'cache') != path
+
+
+def test_the_shipped_pair_is_used_as_it_is():
+    assert ensure_litert(default_model()) == default_model().with_suffix('.tflite')
 
 
 def test_a_converter_that_changes_the_network_is_caught(model_path, tmp_path, monkeypatch):

@@ -501,8 +501,8 @@ def test_a_training_learns_and_leaves_its_papers(tmp_path):
     assert trained.sha256 in card
     for name in ('pilotnet_loss.png', 'pilotnet_predictions.png'):
         assert cv2.imread(str(path.with_name(name))) is not None
-    predictor = load_predictor(path, cache_dir=tmp_path / 'unused')
-    assert not (tmp_path / 'unused').exists()
+    predictor = load_predictor(path, cache_dir=tmp_path / 'cache')
+    assert predictor.path.read_bytes() == path.with_suffix('.tflite').read_bytes()
     left, right = (predictor.predict(road(lean)) for lean in (-90, 90))
     assert left > 0.05
     assert right < -0.05
