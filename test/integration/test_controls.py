@@ -18,8 +18,8 @@ from helpers.graph import Graph
 from helpers.ros import started_node
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import PATIENCE_S, wait_for
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
+from steering_net.ros.qos import NEWEST
 
 pytestmark = pytest.mark.real_time
 

@@ -28,10 +28,10 @@ from sim_bridge.nodes.driver_topics import (
     motion_of_twist,
     pedals_of_joy,
 )
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.track import make_track
 from steering_net.bicycle_model import pursuit_steering_rad, yaw_rate_radps
+from steering_net.ros.qos import LATCHED
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_WHEEL_M
 
 pytestmark = pytest.mark.real_time

@@ -18,7 +18,6 @@ from helpers.processes import run_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag
 from sim_bridge.session.status import Counters, together
@@ -32,6 +31,7 @@ from sim_bridge.topics import (
 )
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
+from steering_net.ros.qos import NEWEST
 from steering_net.vision.preprocessing import decode_jpeg
 
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]

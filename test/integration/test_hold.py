@@ -18,8 +18,8 @@ from helpers.network import own_domain_id, own_port
 from helpers.processes import children_running, run_verb, spares_of
 from helpers.ros import answer_of, started_node
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
+from steering_net.ros.qos import LATCHED
 
 pytestmark = pytest.mark.real_time
 

@@ -19,10 +19,10 @@ from helpers.graph import state_of
 from helpers.network import own_port
 from helpers.ros import started_node
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.track import make_track
 from steering_net.bicycle_model import pursuit_steering_rad
+from steering_net.ros.qos import LATCHED
 from steering_net.vehicle import MAX_STEERING_RAD
 
 pytestmark = [pytest.mark.faults, pytest.mark.real_time]

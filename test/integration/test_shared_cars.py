@@ -12,11 +12,11 @@ from helpers.graph import Graph
 from helpers.ros import spinning_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import EVERY
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.topics import STEERING_NODES, prefixes
 from steering_net.model_io.litert_converter import probe_frames
+from steering_net.ros.qos import EVERY
 
 JPEG = encode_jpeg(probe_frames()[0])
 CARS = 4

@@ -15,8 +15,8 @@ from helpers.graph import state_of
 from helpers.network import own_port
 from helpers.ros import started_node
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
+from steering_net.ros.qos import NEWEST
 
 SLOW_S = 1.5
 

@@ -20,11 +20,11 @@ from std_msgs.msg import Float32
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare, on_change
+from steering_net.ros.qos import LATCHED, NEWEST
 from steering_net.ros.timers import steady_timer
 from steering_net.vision.preprocessing import decode_jpeg
 

@@ -17,7 +17,6 @@ from std_msgs.msg import Float32, Header
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.driver_topics import DriverTopics, JoyLayout
-from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.raw_image import raw_image
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.nodes.server_call import ServerCall
@@ -30,6 +29,7 @@ from sim_bridge.web.live_stream import LiveFeed, Moment
 from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.errors import ImageError
 from steering_net.ros.direct_publisher import DirectPublisher
+from steering_net.ros.qos import EVERY, LATCHED, NEWEST
 from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 

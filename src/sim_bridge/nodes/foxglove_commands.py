@@ -17,9 +17,9 @@ from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.server import ENCODING, FoxgloveServer
 from sim_bridge.nodes.bag_recorder import message_class
 from sim_bridge.nodes.foxglove_topics import cars_of, relative_name
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.services import SERVICES
 from sim_bridge.topics import TOPICS
+from steering_net.ros.qos import NEWEST
 
 PUBLISHABLE = tuple(name for name, topic in TOPICS.items() if not topic.publishers)
 """Topics on which viewers may publish: those that no node of a drive publishes."""

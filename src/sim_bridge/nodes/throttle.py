@@ -19,10 +19,10 @@ from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, PiGains, Spe
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
-from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.parameters import Parameter, declare, on_change
+from steering_net.ros.qos import LATCHED, NEWEST
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
 

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
 
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.executor import PRIVATE_ERRORS, QuickExecutor, take
+from steering_net.ros.qos import NEWEST
 from steering_net.ros.readiness import Readiness
-
-_QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class CarTopics:
@@ -34,7 +32,7 @@ class CarTopics:
 
     def _publisher(self, kind: type, topic: str) -> Any:
         return self._node.create_publisher(
-            kind, self.prefix + topic, _QUEUE, publisher_class=DirectPublisher
+            kind, self.prefix + topic, NEWEST, publisher_class=DirectPublisher
         )
 
     @property
@@ -43,7 +41,7 @@ class CarTopics:
 
     def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
         """Call `callback` with each frame from now on."""
-        self._frames = self._node.create_subscription(kind, self.prefix + topic, callback, _QUEUE)
+        self._frames = self._node.create_subscription(kind, self.prefix + topic, callback, NEWEST)
 
     def is_matched(self) -> bool:
         """Whether frames are published and the commands have a subscriber."""

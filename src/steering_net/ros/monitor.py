@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import partial
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool
 
@@ -21,7 +20,7 @@ from steering_net.inference.caution import MODES, SLOW_FACTOR, UNSURE, Action, C
 from steering_net.inference.predictor import PredictionError, Predictor
 from steering_net.inference.self_check import SelfCheck, calibration_of
 from steering_net.ros.parameters import Parameter
-from steering_net.ros.readiness import LATCHED
+from steering_net.ros.qos import LATCHED, NEWEST
 
 PARAMETER = Parameter(
     'monitor',
@@ -30,7 +29,6 @@ PARAMETER = Parameter(
     'also an emergency stop; off: nothing is measured.',
     choices=MODES,
 )
-_QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _PERIOD_S = 0.04
 """Frames that follow each other faster are not judged, which saves time of the processor."""
 _WARNING_PERIOD_S = 5.0
@@ -129,7 +127,7 @@ class _CarMonitor:
         self._action = Action.DRIVE
         self._judged_s = float('-inf')
         self._message = Float32()
-        self._uncertainties = node.create_publisher(Float32, f'{prefix}uncertainty', _QUEUE)
+        self._uncertainties = node.create_publisher(Float32, f'{prefix}uncertainty', NEWEST)
         self._factors = node.create_publisher(Float32, f'{prefix}speed_factor', LATCHED)
         self._factors.publish(Float32(data=1.0))
         self._is_held = False

@@ -9,18 +9,11 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
 from std_msgs.msg import Bool
 
+from steering_net.ros.qos import LATCHED
 from steering_net.ros.timers import steady_timer
-
-LATCHED = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-"""Quality of service of a latched topic: a later subscriber gets the newest value."""
 
 STARTING_PERIOD_S = 0.05
 READY_PERIOD_S = 1.0

@@ -13,7 +13,7 @@ from helpers.waiting import wait_for
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import PredictionError
 from steering_net.ros.monitor import Monitor
-from steering_net.ros.readiness import LATCHED
+from steering_net.ros.qos import LATCHED
 
 
 class Unsure:
