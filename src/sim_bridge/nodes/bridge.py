@@ -57,7 +57,7 @@ PARAMETERS = (
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
     Parameter(
         'command_timeout',
-        0.1,
+        Limits.command_timeout_s,
         'Longest wait for the commands of a frame, s; 0: without end (lock-step).',
         0.0,
         1.0,
@@ -65,7 +65,7 @@ PARAMETERS = (
     ),
     Parameter(
         'stop_timeout',
-        0.5,
+        Limits.stop_timeout_s,
         'Time without fresh commands before braking, s.',
         0.05,
         5.0,
