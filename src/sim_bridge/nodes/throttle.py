@@ -43,7 +43,9 @@ PARAMETERS = (
         read_only=False,
     ),
     Parameter('kp', PiGains.kp, 'Gain of law pi, throttle per m/s.', 0.0, 10.0, read_only=False),
-    Parameter('ki', PiGains.ki, 'Integral gain of law pi, throttle per m.', 0.0, 10.0, read_only=False),
+    Parameter(
+        'ki', PiGains.ki, 'Integral gain of pi, throttle per m.', 0.0, 10.0, read_only=False
+    ),
     Parameter(
         'lateral_acceleration_limit',
         LATERAL_LIMIT_MPS2,
