@@ -3,7 +3,7 @@
 
 import time
 
-from helpers.waiting import PATIENCE_S
+from helpers.waiting import poll_until
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.client import Client
@@ -22,10 +22,7 @@ class TalkingSimulator:
 
     def pump_until(self, condition):
         """Serve the socket until `condition()` is true."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < deadline, f'nothing came within {PATIENCE_S} s'
-            self.client.poll(0.01)
+        poll_until(self.client, condition)
 
     def pump(self, seconds):
         """Serve the socket for a time."""
