@@ -36,7 +36,7 @@ class TalkingSimulator:
         self.client.send_telemetry(encode_telemetry(frame, self.culture))
 
     def ask(self, jpeg, speed_mps=5.0):
-        """Spend a token and return the order that answers it."""
+        """Spend a token and return the command that answers it."""
         before = self.client.answers
         self.send(jpeg, speed_mps)
         self.pump_until(lambda: self.client.answers > before)
