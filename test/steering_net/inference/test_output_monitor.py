@@ -74,7 +74,7 @@ def test_full_lock_for_most_frames_is_a_fault_and_a_bend_is_none(bench, side):
 def test_no_number_is_an_error_that_passes_but_stays_counted(bench):
     bench.answer(0.1)
     bench.monitor.bad_output()
-    bench.monitor.bad_frame()
+    bench.monitor.bad_frame('it cannot be decoded')
     assert bench.verdict() == (Level.ERROR, 'the output of the network is not finite')
     bench.now += 6.0
     level, _, values = bench.monitor.take(1.0)
