@@ -40,6 +40,7 @@ from helpers import cable
 from helpers.graph import Graph
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
+from helpers.processes import PROGRAM
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import encode_jpeg
@@ -190,7 +191,7 @@ def graph_on(machines: int, cars: int) -> Iterator[tuple[Graph, dict[str, int]]]
         for number, machine in enumerate(others, 2):
             name = f'steering_{number}'
             words = ('steering', '--ros-args', '-r', f'__node:={name}', *parameters)
-            command = machine.command(sys.executable, '-m', 'sim_bridge.cli', *words)
+            command = machine.command(*PROGRAM, *words)
             process = stack.enter_context(subprocess.Popen(command))
             stack.callback(process.terminate)
             pids[name] = process.pid

@@ -3,7 +3,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 from rclpy.logging import LoggingSeverity, set_logger_level
@@ -14,6 +13,7 @@ from helpers.log import Log
 from helpers.machine import Machine
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
+from helpers.processes import start_verb
 from helpers.ros import started_node
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
@@ -126,10 +126,8 @@ def start():
     started = []
 
     def start(*words, **options):
-        process = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', 'drive', *map(str, words)],
-            **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True, **options},
-        )
+        pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, 'text': True}
+        process = start_verb('drive', *words, **{**pipes, **options})
         started.append(process)
         return process
 

@@ -4,7 +4,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 
@@ -19,6 +18,7 @@ from helpers.processes import (
     is_stopped,
     spares_of,
     start_attack,
+    start_verb,
 )
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
@@ -33,12 +33,10 @@ class Guarded:
 
     def __init__(self, *words):
         self.port = own_port()
-        self.process = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', 'guarded-bridge', '--ros-args',
-             *(words or ('-p', f'port:={self.port}'))],
-            stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
+        words = words or ('-p', f'port:={self.port}')
+        self.process = start_verb(
+            *('guarded-bridge', '--ros-args', *words), stderr=subprocess.PIPE, text=True
+        )
 
     def answers(self):
         """What the bridge says about itself; None if no bridge answers."""

@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
@@ -23,6 +22,7 @@ from helpers.processes import (
     is_stopped,
     run_verb,
     spares_of,
+    start_verb,
 )
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
@@ -172,17 +172,8 @@ def test_external_simulator_is_served(start, tmp_path):
 
 def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
     report, port = tmp_path / 'report.json', own_port()
-    early = subprocess.Popen(
-        [
-            sys.executable,
-            '-m',
-            'sim_bridge.cli',
-            'simulate',
-            '--url',
-            f'ws://127.0.0.1:{port}',
-        ],
-        stdout=subprocess.DEVNULL,
-    )
+    words = ['simulate', '--url', f'ws://127.0.0.1:{port}']
+    early = start_verb(*words, stdout=subprocess.DEVNULL)
     try:
         with socket.create_server(('127.0.0.1', port)) as server:
             server.settimeout(30.0)

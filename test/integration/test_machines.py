@@ -5,14 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager
 
 import pytest
 
 from helpers.cable import ACROSS, CableError, machines
+from helpers.processes import PROGRAM
 
-PROGRAM = (sys.executable, '-m', 'sim_bridge.cli')
 SECONDS = 5
 CARS = 2
 

@@ -22,7 +22,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
 from helpers.network import own_port
-from helpers.processes import run_verb
+from helpers.processes import run_verb, start_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
@@ -216,9 +216,8 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
         'clock': (Clock, '/clock'),
     }
     with Ear(**topics) as ear:
-        player = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', 'replay', str(drive[0]), '--clock',
-             '--rate', '2', '--topics', 'camera/image_raw/compressed'],
+        player = start_verb(
+            'replay', drive[0], '--clock', '--rate', 2, '--topics', 'camera/image_raw/compressed',
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         ear.spin_while(lambda: player.poll() is None)

@@ -204,9 +204,9 @@ class _Drive:
             'throttle': {'speed_limit': args.speed_limit},
         }
         # Several simulators differ in time, so their cars stay in real time.
-        time = {'use_sim_time': args.fast and args.cars == 1}
+        clock = {'use_sim_time': args.fast and args.cars == 1}
         for values in commands.values():
-            values |= {'cars': args.cars, **time}
+            values |= {'cars': args.cars, **clock}
         if words := recorder_words(args):
             self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
@@ -219,7 +219,7 @@ class _Drive:
                 self._nodes.append(
                     GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
-        self._nodes += [ManagedProcess(*viewer) for viewer in viewer_words(args, time)]
+        self._nodes += [ManagedProcess(*viewer) for viewer in viewer_words(args, clock)]
         if args.foxglove is not None:
             address = f'ws://localhost:{args.foxglove}'
             print(f'Foxglove and Lichtblick connect to {address}', file=sys.stderr, flush=True)
