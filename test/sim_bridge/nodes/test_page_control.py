@@ -4,6 +4,7 @@
 import http.client
 import itertools
 import json
+import math
 import re
 import threading
 import time
@@ -232,6 +233,22 @@ def test_page_drives_and_lets_go_in_time_when_it_vanishes(drive, way):
     if way == 'falls silent':
         assert took_s > 0.15, 'a short pause of the network is no silence'
     wheel.close()
+
+
+def test_uncertainty_that_is_no_number_is_ignored(drive):
+    """A page could not read NaN in JSON."""
+    publisher = drive.steering.create_publisher(Float32, 'uncertainty', 1)
+
+    def shows(value):
+        publisher.publish(Float32(data=value))
+        return drive.state()['uncertainty'] == value
+
+    wait_for(lambda: shows(0.5))
+    for _ in range(5):
+        publisher.publish(Float32(data=math.nan))
+        time.sleep(0.05)
+        assert drive.state()['uncertainty'] == 0.5
+    drive.steering.destroy_publisher(publisher)
 
 
 def test_hold_speed_limit_and_reset_go_the_way_of_the_topics(drive):
