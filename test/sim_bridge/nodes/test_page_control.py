@@ -22,7 +22,7 @@ from helpers.ros import started_rclpy
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
-from sim_bridge.limits import NETWORK_SUFFIXES
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, NETWORK_SUFFIXES
 from sim_bridge.nodes import page_networks, standby
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.page_control import PageControl, command_of
@@ -254,6 +254,9 @@ def test_uncertainty_that_is_no_number_is_ignored(drive):
 def test_hold_speed_limit_and_reset_go_the_way_of_the_topics(drive):
     assert drive.does('hold', held=True) == (200, 'held')
     assert drive.state()['driver'] == 'hold'
+    for mps, shown in ((-1, '-1'), (10**400, 'inf'), (-(10**400), '-inf'), (math.nan, 'nan')):
+        told = f'mps is {shown}; it must be 0..{MAX_SPEED_LIMIT_MPS:g} m/s'
+        assert drive.does('speed_limit', mps=mps) == (400, told)
     wheel = drive.wheel()
     wheel.drive(0.0, 1.0, seconds=0.3)
     assert drive.state()['driver'] == 'hold', 'the hold comes before a page'
