@@ -5,7 +5,9 @@ import http.client
 import itertools
 import json
 import math
+import os
 import re
+import signal
 import threading
 import time
 
@@ -23,7 +25,7 @@ from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, NETWORK_SUFFIXES
-from sim_bridge.nodes import page_networks, standby
+from sim_bridge.nodes import page_networks, page_recorder, standby
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.page_control import PageControl, command_of
 from sim_bridge.nodes.page_recorder import PageRecorder
@@ -105,6 +107,21 @@ def test_recording_that_cannot_start_says_why(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(RefusedError, match=r'file cannot be made: File exists'):
         PageRecorder(tmp_path / 'file', 1, time.monotonic).start('lap')
+
+
+def test_recorder_that_ends_slowly_completes_its_bag(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_recorder, '_END_S', 0.2)
+    recorder = PageRecorder(tmp_path, 1, time.monotonic)
+    recorder.start('lap')
+    wait_for(lambda: recorder.status()['state'] == 'recording')
+    pid = recorder._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        recorder.close()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: recorder.status()['state'] == 'done')
+    assert (tmp_path / 'lap' / 'metadata.yaml').is_file()
 
 
 def test_network_that_no_node_answers_for_is_refused_and_its_request_forgotten(ros_node):
