@@ -145,11 +145,17 @@ class ManagedProcess:
 
     def wait(self, timeout_s: float) -> int:
         """Wait until the process has ended, kill it after `timeout_s`; return the exit code."""
-        try:
-            return self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+        if not self.ends_within(timeout_s):
             self._process.kill()
-            return self._process.wait()
+        return self._process.wait()
+
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait until the process has ended, `timeout_s` at most; return whether it has."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
 
 @contextmanager

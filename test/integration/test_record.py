@@ -109,7 +109,10 @@ def test_recording_that_broke_off_is_told(monkeypatch, capsys):
         bag=Path('b'), topics=None, all=False, frames=False, cars=1, seconds=0.0, namespace=''
     )
     assert verb.run(options) == 1
-    told = 'sim-bridge record: b ends after 7 messages: No space left on device'
+    told = (
+        'sim-bridge record: b is incomplete: No space left on device; what was written before can '
+        'be read'
+    )
     assert capsys.readouterr() == ('', told + '\n')
 
 

@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
         video = _beside(args.recording) if args.mp4 == _BESIDE else args.mp4
         if video and video.suffix.lower() != '.mp4':
             raise UsageError(f'--mp4 is {video}; it must end with .mp4')
+        if video and video.is_file():
+            raise UsageError(f'--mp4: {video} already exists; name another file, or remove it')
         check_output_file('--mp4', video)
         check_output_folder('--csv', args.csv)
         check_output_folder('--lerobot', args.lerobot)

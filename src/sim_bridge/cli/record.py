@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         print(f'sim-bridge record: {error}', file=sys.stderr)
         return 2
     if node.trouble:
-        message = f'{path} ends after {node.messages} {node.unit}: {node.trouble}'
+        # Without a number, because a bag loses the newest of its messages, up to a megabyte.
+        message = f'{path} is incomplete: {node.trouble}; what was written before can be read'
         print(f'sim-bridge record: {message}', file=sys.stderr)
         return 1
     print(f'{path}: {node.messages} {node.unit}, {_losses(node.dropped)}')

@@ -198,7 +198,8 @@ class CarInterface:
             self.speed_limit_mps = float(message.data)
 
     def _on_uncertainty(self, message: Float32) -> None:
-        self._uncertainty, self._uncertainty_s = float(message.data), self._clock()
+        if math.isfinite(message.data):
+            self._uncertainty, self._uncertainty_s = float(message.data), self._clock()
 
     @property
     def is_ready(self) -> bool:

@@ -84,7 +84,7 @@ class PageControl:
         }
 
     def close(self) -> None:
-        """End a recording, and wait until its bag is complete."""
+        """End a recording, see `PageRecorder.close`."""
         self._recorder.close()
 
 

@@ -15,6 +15,7 @@ from sim_bridge.web.control import FieldError, RefusedError
 
 _NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{0,63}')
 _END_S = 3.0
+"""Longest wait at the end of the bridge, which its guard kills after 4 s."""
 
 
 class PageRecorder:
@@ -108,10 +109,13 @@ class PageRecorder:
         return 'recording' if self._bag.exists() else 'starting'
 
     def close(self) -> None:
-        """End the recorder, and wait until the bag is complete."""
+        """End the recorder, and wait `_END_S` at most until the bag is complete.
+
+        A recorder that needs longer goes on alone, because without its index the bag is damaged.
+        """
         if self._process is not None:
             self._process.ask_to_end()
-            self._process.wait(_END_S)
+            self._process.ends_within(_END_S)
 
 
 def _size(bag: Path) -> int:

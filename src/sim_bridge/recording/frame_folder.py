@@ -72,6 +72,15 @@ class ImageNames:
         return self._folder / f'{self._prefix}{name}'
 
 
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file, or none if the disk is full."""
+    try:
+        path.write_bytes(content)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
 class FrameFolder:
     """Writer of one folder, with the methods of `BagWriter`.
 
@@ -113,7 +122,7 @@ class FrameFolder:
         if record.is_of(COMPRESSED_FRAME):
             image = record.frame()
             path = self._names.unused(stamp_ns(image))
-            path.write_bytes(image.data.tobytes())
+            _write_whole(path, image.data.tobytes())
             self._row(stamp_ns(image)).name = path.name
             self.messages += 1
         elif record.is_of(STEERING_COMMAND) or record.is_of(PERSON_COMMAND):

@@ -209,11 +209,11 @@ class ResponseScheduler:
             self._steering_rad = steering_rad
 
     def throttle(self, now_s: float, throttle: float) -> Answer | None:
-        """Take a throttle command, -1..1."""
+        """Take a throttle command. One beyond -1..1 counts as the limit, as for the simulator."""
         if not math.isfinite(throttle):
             self.counters.rejected_commands += 1
             return None
-        self._throttle = throttle
+        self._throttle = max(-1.0, min(1.0, throttle))
         self._throttle_awaited_since_s = None
         return self._answer_if_complete(now_s)
 

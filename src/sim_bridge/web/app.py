@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from flask import Flask, Response, abort, jsonify, request
+from flask.json.provider import DefaultJSONProvider
 
 from sim_bridge.web.control import (
     Access,
@@ -43,6 +44,13 @@ class PageControls(Protocol):
         """The cars, by their numbers."""
 
 
+class _StrictJson(DefaultJSONProvider):
+    """JSON without NaN, which no browser reads: such a value is an error of the bridge."""
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return super().dumps(obj, allow_nan=False, **kwargs)
+
+
 def create_app(
     status: Callable[[], dict[str, Any]],
     feeds: Sequence[LiveFeed],
@@ -55,6 +63,7 @@ def create_app(
     Prometheus. Without `control` the routes below /control are refused.
     """
     app = Flask('sim_bridge.web')
+    app.json = _StrictJson(app)
     metrics = exposition(status)
 
     def chosen() -> LiveFeed:

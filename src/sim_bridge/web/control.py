@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -134,7 +135,11 @@ def add_control(
 
     @routes.post('/speed_limit')
     def limit_speed() -> str:
-        limit_mps = float(_field('mps', (int, float), 'a number of m/s'))
+        limit_mps = _field('mps', (int, float), 'a number of m/s')
+        try:
+            limit_mps = float(limit_mps)
+        except OverflowError:
+            limit_mps = math.inf if limit_mps > 0 else -math.inf
         return car().limit_speed(limit_mps) + '\n'
 
     @routes.get('/networks')

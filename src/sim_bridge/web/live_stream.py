@@ -189,7 +189,8 @@ def rounded(moment: Moment) -> dict[str, float | str | None]:
 
 
 def _event(name: str, data: object) -> bytes:
-    return f'event: {name}\ndata: {json.dumps(data, separators=(",", ":"))}\n\n'.encode()
+    text = json.dumps(data, separators=(',', ':'), allow_nan=False)
+    return f'event: {name}\ndata: {text}\n\n'.encode()
 
 
 def _part(jpeg: bytes) -> bytes:

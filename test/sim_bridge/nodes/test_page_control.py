@@ -4,7 +4,10 @@
 import http.client
 import itertools
 import json
+import math
+import os
 import re
+import signal
 import threading
 import time
 
@@ -21,8 +24,8 @@ from helpers.ros import started_rclpy
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
-from sim_bridge.limits import NETWORK_SUFFIXES
-from sim_bridge.nodes import page_networks, standby
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, NETWORK_SUFFIXES
+from sim_bridge.nodes import page_networks, page_recorder, standby
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.page_control import PageControl, command_of
 from sim_bridge.nodes.page_recorder import PageRecorder
@@ -104,6 +107,21 @@ def test_recording_that_cannot_start_says_why(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(RefusedError, match=r'file cannot be made: File exists'):
         PageRecorder(tmp_path / 'file', 1, time.monotonic).start('lap')
+
+
+def test_recorder_that_ends_slowly_completes_its_bag(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_recorder, '_END_S', 0.2)
+    recorder = PageRecorder(tmp_path, 1, time.monotonic)
+    recorder.start('lap')
+    wait_for(lambda: recorder.status()['state'] == 'recording')
+    pid = recorder._process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        recorder.close()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: recorder.status()['state'] == 'done')
+    assert (tmp_path / 'lap' / 'metadata.yaml').is_file()
 
 
 def test_network_that_no_node_answers_for_is_refused_and_its_request_forgotten(ros_node):
@@ -234,9 +252,28 @@ def test_page_drives_and_lets_go_in_time_when_it_vanishes(drive, way):
     wheel.close()
 
 
+def test_uncertainty_that_is_no_number_is_ignored(drive):
+    """A page could not read NaN in JSON."""
+    publisher = drive.steering.create_publisher(Float32, 'uncertainty', 1)
+
+    def shows(value):
+        publisher.publish(Float32(data=value))
+        return drive.state()['uncertainty'] == value
+
+    wait_for(lambda: shows(0.5))
+    for _ in range(5):
+        publisher.publish(Float32(data=math.nan))
+        time.sleep(0.05)
+        assert drive.state()['uncertainty'] == 0.5
+    drive.steering.destroy_publisher(publisher)
+
+
 def test_hold_speed_limit_and_reset_go_the_way_of_the_topics(drive):
     assert drive.does('hold', held=True) == (200, 'held')
     assert drive.state()['driver'] == 'hold'
+    for mps, shown in ((-1, '-1'), (10**400, 'inf'), (-(10**400), '-inf'), (math.nan, 'nan')):
+        told = f'mps is {shown}; it must be 0..{MAX_SPEED_LIMIT_MPS:g} m/s'
+        assert drive.does('speed_limit', mps=mps) == (400, told)
     wheel = drive.wheel()
     wheel.drive(0.0, 1.0, seconds=0.3)
     assert drive.state()['driver'] == 'hold', 'the hold comes before a page'

@@ -2,6 +2,8 @@
 """A drive as a folder of frames, as drive.py writes it."""
 
 import math
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +103,25 @@ def test_name_of_a_frame_takes_no_longer_after_many_of_one_millisecond(tmp_path,
     for stamp in range(100):
         names.unused(stamp).touch()
     assert len(list(tmp_path.iterdir())) == len(tried) == 100
+
+
+def test_full_disk_leaves_no_half_image(tmp_path):
+    writer = FrameFolder(tmp_path)
+    topic, cdr = next(iter(messages(0)))
+    writer.add_topic(topic, TOPICS[topic].type, Offer())
+    writer.write(topic, 0, cdr)
+    # The system sends the signal before it returns the error.
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match='File too large'):
+            writer.write(topic, 0, cdr)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    writer.close()
+    assert [path.stat().st_size for path in tmp_path.glob('*.jpg')] == [len(jpeg_of(0))]
 
 
 @pytest.mark.parametrize(

@@ -150,14 +150,18 @@ def test_car_is_chosen_by_its_number_or_its_namespace(tmp_path, capsys, car):
     [
         ('video', '--mp4 is {folder}/video; it must end with .mp4'),
         ('folder.mp4', '--mp4: {folder}/folder.mp4 is a folder; name a file in it'),
+        ('mine.mp4', '--mp4: {folder}/mine.mp4 already exists; name another file, or remove it'),
         ('none/v.mp4', '--mp4: there is no folder {folder}/none; create it'),
     ],
 )
 def test_video_that_cannot_be_written_is_told(tmp_path, capsys, recorded, path, told):
     (tmp_path / 'folder.mp4').mkdir()
+    (tmp_path / 'mine.mp4').write_text('mine')
     code, text = run(capsys, ['export', recorded('mcap')[0], '--mp4', tmp_path / path])
     assert code == 2
     assert told.format(folder=tmp_path) in text
+    assert text.count('\n') == 1
+    assert (tmp_path / 'mine.mp4').read_text() == 'mine'
 
 
 def test_car_that_is_not_there_is_told(tmp_path, capsys):
@@ -195,8 +199,9 @@ def test_frames_without_a_log_become_a_video_beside_them(frames, capsys):
     assert (code, told) == (0, f'{frames}.mp4: {FRAMES} frames\n')
     video = cv2.VideoCapture(f'{frames}.mp4')
     assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(10.0, abs=0.1)
-    assert run(capsys, ['export', frames, '--mp4', '--fps', '60'])[0] == 0
-    assert cv2.VideoCapture(f'{frames}.mp4').get(cv2.CAP_PROP_FPS) == pytest.approx(60.0)
+    other = frames.with_name('other.mp4')
+    assert run(capsys, ['export', frames, '--mp4', other, '--fps', '60'])[0] == 0
+    assert cv2.VideoCapture(str(other)).get(cv2.CAP_PROP_FPS) == pytest.approx(60.0)
 
 
 @pytest.mark.parametrize('verb', ['data', 'open-loop', 'train --log'])

@@ -426,6 +426,18 @@ def test_commands_that_are_not_finite_are_rejected(bench, value):
     assert bench.scheduler.counters.rejected_commands == 2
 
 
+@pytest.mark.parametrize(('throttle', 'limit'), [(3.0, 1.0), (1e30, 1.0), (-5.0, -1.0)])
+def test_throttle_beyond_its_limits_counts_as_the_limit(throttle, limit):
+    """The estimate of speed and slope expects the effect of the throttle that is sent."""
+    answers = []
+    for value in (throttle, limit):
+        bench = Bench().settle()
+        stamp = bench.telemetry(speed=8.0)
+        bench.throttle(value)
+        answers.append(bench.steering(stamp))
+    assert answers[0] == answers[1]
+
+
 def test_no_token_is_lost_or_doubled_in_10000_frames(bench):
     bench.settle()
     before = bench.scheduler.counters.telemetry

@@ -2,9 +2,11 @@
 """The streams of the live page, with a clock that stands still until somebody sleeps."""
 
 import json
+import math
 
 import pytest
 
+from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import (
     STREAMS_AT_MOST,
     LiveFeed,
@@ -69,6 +71,14 @@ def test_page_that_opens_late_gets_the_last_minute(live):
     assert (history[0]['at_s'], history[-1]['at_s']) == (10.0, 69.9)
     assert history[0]['speed_mps'] == 1.2346
     assert history[0]['limit_mps'] is None
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf])
+def test_value_that_no_browser_reads_is_never_sent(live, value):
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        live.add(moment(0.0, speed_mps=value))
+    app = create_app(lambda: {'uncertainty': value}, [live])
+    assert app.test_client().get('/state.json').status_code == 500
 
 
 def test_moments_come_as_they_are_added_and_the_status_once_a_second(live, clock):
