@@ -73,7 +73,7 @@ class Served:
 def served():
     pytest.importorskip('foxglove', reason='needs foxglove-sdk')
     port = own_port()
-    with Graph() as graph, started_node('counter') as node:
+    with Graph(steering=('shared:=true',)) as graph, started_node('counter') as node:
         words = ['foxglove', '--ros-args', '-p', f'port:={port}']
         nodes = [ManagedProcess('foxglove', words), ManagedProcess('odometry', ['odometry'])]
         simulator = Numbered(graph.url())
