@@ -44,7 +44,8 @@ faults: $(DEV_READY) ## Kill, freeze, confuse and attack whole graphs, with meas
 	@$(BIN)/python -m pytest -m '' -rP \
 	  test/integration/test_faults.py test/integration/test_hardening.py test/integration/test_graph.py \
 	  test/integration/test_hold.py test/integration/test_controls.py test/integration/test_time.py \
-	  test/integration/test_page_drive.py test/integration/test_foxglove.py $(ARGS)
+	  test/integration/test_page_drive.py test/integration/test_foxglove.py \
+	  test/integration/test_shared_cars.py $(ARGS)
 
 fuzz: $(DEV_READY) ## Fuzz the wire. Options: N=1000000 ARGS="--seed 2"
 	@$(WITH_HELPERS) -m helpers.fuzz_wire --inputs $(or $(N),100000) $(ARGS)
@@ -102,7 +103,7 @@ clean: ## Remove what was built, the environment included
 
 $(READY): requirements/pypi.txt setup.py setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || \
-	  { echo 'sim_bridge needs Python 3.11 to 3.14; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
+	  { echo 'sim_bridge needs Python 3.11 to 3.13; try: make PYTHON=python3.11 $(MAKECMDGOALS)'; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] == (3, 14))' || \
 	  echo 'Python 3.14 is not tested. If pip finds no package for it: make PYTHON=python3.13 $(MAKECMDGOALS)'
 	@echo 'Setting up .venv: one to two minutes, once.'

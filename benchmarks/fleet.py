@@ -2,11 +2,16 @@
 """Number of cars that one graph of three nodes can drive: rates, latencies, processor time.
 
     make fleet ARGS="--cars 1 2 4 8 16 --seconds 10"
+    make fleet ARGS="--cars 4 8 --machines 1 2 3"
 
 Each car is a light simulator: a socket with the wire format of the real simulator (frames of 1016
 bytes, each in its own write, Nagle's algorithm on) that replays frames at a fixed rate. The frames
 are those of the recorded lap if it is beside the checkout, else rendered ones. All cars run in one
 process, because they share the processors with the nodes. Writes a JSON file and a plot.
+
+Machines are network namespaces on a switch, and each has a steering node that takes its share of
+the cars; the first has the bridge and the cars too. They share the processors of this machine, so
+the table shows what sharing costs, and not what further processors bring.
 """
 
 from __future__ import annotations
@@ -19,19 +24,23 @@ import random
 import select
 import socket
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import processes
 
+from helpers import cable
 from helpers.graph import Graph
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
+from helpers.processes import PROGRAM
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.camera import encode_jpeg
@@ -45,6 +54,8 @@ from steering_net.statistics import percentiles_ms
 
 HZ = 30.0
 WARM_UP_S = 3.0
+SHARING_S = 4.0
+"""Time in which steering nodes start and find their shares."""
 FRAMES = 60
 SPEED_MPS = 5.0
 P99_AT_MOST_MS = 33.0
@@ -161,26 +172,50 @@ class Traffic:
         self._poll.close()
 
 
-def measure(cars: int, seconds: float) -> dict[str, Any]:
+@contextmanager
+def graph_on(machines: int, cars: int) -> Iterator[tuple[Graph, dict[str, int]]]:
+    """Yield a graph for `cars` cars and the process ids of its nodes, on so many machines."""
+    count = [f'cars:={cars}']
+    if machines == 1:
+        with Graph(bridge=count, steering=count, throttle=count) as graph:
+            yield graph, {name: node.pid for name, node in graph.nodes.items()}
+        return
+    shared = [*count, 'shared:=true']
+    os.environ |= cable.ACROSS
+    with ExitStack() as stack:
+        here, *others = stack.enter_context(cable.machines(machines))
+        stack.enter_context(here.entered())
+        graph = stack.enter_context(Graph(bridge=count, steering=shared, throttle=count))
+        pids = {name: node.pid for name, node in graph.nodes.items()}
+        parameters = [word for value in shared for word in ('-p', value)]
+        for number, machine in enumerate(others, 2):
+            name = f'steering_{number}'
+            words = ('steering', '--ros-args', '-r', f'__node:={name}', *parameters)
+            command = machine.command(*PROGRAM, *words)
+            process = stack.enter_context(subprocess.Popen(command))
+            stack.callback(process.terminate)
+            pids[name] = process.pid
+        time.sleep(SHARING_S)
+        yield graph, pids
+
+
+def measure(cars: int, seconds: float, machines: int = 1) -> dict[str, Any]:
     """Start a graph for `cars` cars, drive them, and return their row of the table.
 
     telemetry_hz is the mean rate of the cars, worst_hz the rate of the slowest car. Latencies are
-    over all answers. cpu_percent is the processor time of the three nodes, 100 for one processor.
+    over all answers. cpu_percent is the processor time of all nodes, 100 for one processor.
     cpu_ms_per_answer includes the light simulators.
     """
-    count = [f'cars:={cars}']
-    with Graph(bridge=count, steering=count, throttle=count) as graph:
+    with graph_on(machines, cars) as (graph, pids):
         traffic = Traffic(graph.port, cars)
         traffic.run(WARM_UP_S)
         for car in traffic.cars:
             car.forget()
-        before = {name: processes.cpu_s(node.pid) for name, node in graph.nodes.items()}
+        before = {name: processes.cpu_s(pid) for name, pid in pids.items()}
         own_s, started_s = time.process_time(), time.perf_counter()
         traffic.run(seconds)
         elapsed_s, own_s = time.perf_counter() - started_s, time.process_time() - own_s
-        nodes_s = {
-            name: processes.cpu_s(node.pid) - before[name] for name, node in graph.nodes.items()
-        }
+        nodes_s = {name: processes.cpu_s(pid) - before[name] for name, pid in pids.items()}
         state = graph.state() or {}
         traffic.close()
     rates = [car.sent / elapsed_s for car in traffic.cars]
@@ -188,6 +223,7 @@ def measure(cars: int, seconds: float) -> dict[str, Any]:
     figures = percentiles_ms(latencies_s)
     return {
         'cars': cars,
+        'machines': machines,
         'telemetry_hz': round(statistics.mean(rates), 2),
         'worst_hz': round(min(rates), 2),
         'p50_ms': figures['p50'],
@@ -203,21 +239,26 @@ def measure(cars: int, seconds: float) -> dict[str, Any]:
 
 
 COLUMNS = (
-    'cars', 'telemetry_hz', 'worst_hz', 'p50_ms', 'p99_ms', 'max_ms', 'cpu_percent',
+    'cars', 'machines', 'telemetry_hz', 'worst_hz', 'p50_ms', 'p99_ms', 'max_ms', 'cpu_percent',
     'cpu_ms_per_answer', 'timeouts',
 )  # fmt: skip
 
 
-def table(counts: Sequence[int], seconds: float, show: Callable[[str], None]) -> list[dict]:
-    """Measure and print one row for each number of cars."""
-    os.environ |= {
-        'ROS_DOMAIN_ID': str(own_domain_id()),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
+def table(
+    counts: Sequence[int],
+    seconds: float,
+    show: Callable[[str], None],
+    machines: Sequence[int] = (1,),
+) -> list[dict]:
+    """Measure and print one row for each number of machines and of cars."""
     show(' '.join(f'{column:>{width(column)}}' for column in COLUMNS))
     rows = []
-    for count in counts:
-        rows.append(measure(count, seconds))
+    for number, count in product(machines, counts):
+        os.environ |= {
+            'ROS_DOMAIN_ID': str(own_domain_id()),
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        }
+        rows.append(measure(count, seconds, number))
         show(' '.join(f'{rows[-1][column]!s:>{width(column)}}' for column in COLUMNS))
     return rows
 
@@ -233,14 +274,20 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(10, 4), layout='constrained')
     latency, load = figure.subplots(1, 2)
-    cars = [row['cars'] for row in rows]
-    for field, label in (('p50_ms', 'p50'), ('p99_ms', 'p99')):
-        latency.plot(cars, [row[field] for row in rows], 'o-', label=label)
+    for machines in sorted({row['machines'] for row in rows}):
+        own = [row for row in rows if row['machines'] == machines]
+        where = f', {machines} machines' if machines > 1 else ''
+        cars = [row['cars'] for row in own]
+        for axes, field, label in (
+            (latency, 'p50_ms', 'p50'),
+            (latency, 'p99_ms', 'p99'),
+            (load, 'cpu_percent', 'processor, %'),
+            (load, 'worst_hz', 'slowest car, Hz'),
+        ):
+            axes.plot(cars, [row[field] for row in own], 'o-', label=label + where)
     latency.axhline(P99_AT_MOST_MS, color='grey', linewidth=1)
     latency.set(xlabel='cars', ylabel='telemetry to answer, ms', ylim=0)
     latency.legend()
-    load.plot(cars, [row['cpu_percent'] for row in rows], 'o-', label='processor, %')
-    load.plot(cars, [row['worst_hz'] for row in rows], 'o-', label='slowest car, Hz')
     load.set(xlabel='cars', ylim=0)
     load.legend()
     figure.savefig(path)
@@ -250,11 +297,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a row with up to 8 cars misses the limits."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('--cars', type=int, nargs='+', default=[1, 2, 4, 8, 16])
+    parser.add_argument('--machines', type=int, nargs='+', default=[1], help='needs root for > 1')
     parser.add_argument('--seconds', type=float, default=10.0, help='duration of each row')
     parser.add_argument('--out', type=Path, default=Path('build'), help='folder of the results')
     args = parser.parse_args(argv)
     with suppress(KeyboardInterrupt):
-        rows = table(args.cars, args.seconds, lambda line: print(line, flush=True))
+        rows = table(args.cars, args.seconds, lambda line: print(line, flush=True), args.machines)
         args.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps({'cars': rows}, indent=2) + '\n'
         (args.out / 'fleet.json').write_text(text, encoding='utf-8')

@@ -29,6 +29,7 @@ import processes
 from helpers.foxglove_client import FoxgloveClient
 from helpers.graph import Graph
 from helpers.network import own_port
+from helpers.processes import PROGRAM
 from helpers.talking_simulator import TalkingSimulator
 from sim_bridge.foxglove.server import foxglove_sdk
 from sim_bridge.topics import COMPRESSED_FRAME, TOPICS
@@ -96,7 +97,6 @@ def view(port, ready):
 
 def watchers(graph, pages):
     """Return functions by the name of the watcher; each returns commands for a new folder."""
-    verb = [sys.executable, '-m', 'sim_bridge.cli']
     own = [sys.executable, __file__]
     port = own_port()
 
@@ -108,13 +108,13 @@ def watchers(graph, pages):
 
     def show(folder):
         return [
-            [*verb, 'foxglove', '--ros-args', '-p', f'port:={port}'],
-            [*verb, 'odometry'],
+            [*PROGRAM, 'foxglove', '--ros-args', '-p', f'port:={port}'],
+            [*PROGRAM, 'odometry'],
             [*own, '--view', str(port), '--ready', f'{folder}/ready'],
         ]
 
     def record(folder):
-        return [[*verb, 'record', f'{folder}/bag']]
+        return [[*PROGRAM, 'record', f'{folder}/bag']]
 
     def all_at_once(folder):
         return [*read(folder), *show(folder), *record(folder)]

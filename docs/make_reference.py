@@ -25,7 +25,7 @@ from sim_bridge.nodes.foxglove import FoxgloveNode
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.nodes.throttle import ThrottleNode
 from sim_bridge.services import SERVICES
-from sim_bridge.topics import ACKERMANN, CLOCK, DIAGNOSTICS, TOPICS, TRANSFORMS
+from sim_bridge.topics import ACKERMANN, CLOCK, DIAGNOSTICS, STEERING_NODES, TOPICS, TRANSFORMS
 from steering_net.ros.steering_node import SteeringNode
 
 PAGE = Path(__file__).with_name('reference.md')
@@ -78,6 +78,10 @@ def topics(nodes: list[Node]) -> list[str]:
     if f'/{ACKERMANN}' not in kinds:  # The bridge subscribes to it where ackermann_msgs is.
         kinds[f'/{ACKERMANN}'] = TOPICS[ACKERMANN].type.replace('/msg/', '/')
         ends[f'/{ACKERMANN}'][1].append('bridge')
+    if f'/{STEERING_NODES}' not in kinds:  # Only with the parameter shared.
+        kinds[f'/{STEERING_NODES}'] = TOPICS[STEERING_NODES].type.replace('/msg/', '/')
+        for side in ends[f'/{STEERING_NODES}']:
+            side.append('steering')
     lines = ['## Topics', '', '| topic | type | from | to | what |', '|---|---|---|---|---|']
     for name in sorted(kinds):
         senders, takers = (', '.join(sorted(names)) or 'anyone' for names in ends[name])

@@ -124,6 +124,11 @@ ARGUMENTS = [
         choices=['', 'off', 'warn', 'slow', 'hold'],
         description='what happens where the network does not know the world',
     ),
+    DeclareLaunchArgument(
+        'shared',
+        default_value='',
+        description='true: other steering nodes, of other machines too, may share the cars',
+    ),
     DeclareLaunchArgument('speed_limit', default_value='', description='speed limit, m/s'),
     DeclareLaunchArgument('record', default_value='false', description='record a bag (MCAP)'),
     DeclareLaunchArgument(
@@ -217,6 +222,7 @@ def nodes(context: LaunchContext) -> list[Node]:
                 file,
                 *cars,
                 *given(context, model=str, profile=str, camera=str, backend=str, monitor=str),
+                *given(context, shared=is_true),
             ],
             **revived,
         ),

@@ -52,6 +52,7 @@ ACKERMANN = 'ackermann_cmd'
 JOY = 'joy'
 RESETS = 'resets'
 DIAGNOSTICS = 'diagnostics'
+STEERING_NODES = 'steering_nodes'
 CLOCK = '/clock'
 TRANSFORMS = '/tf'
 STATIC_TRANSFORMS = '/tf_static'
@@ -143,8 +144,7 @@ TOPICS = {
     JOINT_STATES: Topic(
         type='sensor_msgs/msg/JointState',
         publishers=('bridge',),
-        meaning='Angles, rad, and rates, rad/s, of the steering joints and wheels of the URDF; '
-        'only while there is a subscription.',
+        meaning='Angles, rad, and rates, rad/s, of the URDF; only while there is a subscription.',
     ),
     VEHICLE_LIMITS: Topic(
         type='diagnostic_msgs/msg/DiagnosticStatus',
@@ -318,6 +318,11 @@ TOPICS = {
         meaning='State, rates, latency, drops and their reasons, once a second.',
         recording=Recording.FROM_THE_START,
     ),
+    STEERING_NODES: Topic(
+        type='diagnostic_msgs/msg/DiagnosticStatus',
+        publishers=('steering',),
+        meaning='Cars that a steering node steers, if its parameter shared is true.',
+    ),
     CLOCK: Topic(
         type='rosgraph_msgs/msg/Clock',
         publishers=('bridge',),
@@ -340,11 +345,7 @@ TOPICS = {
 """Every topic of a drive by its name."""
 
 TELEMETRY_FIELDS = {SPEED: 'speed_mps', STEERING_ANGLE: 'steering_rad', THROTTLE: 'throttle'}
-"""Topics of single values of a telemetry: the field of `Telemetry` that each publishes.
-
-They are published in this sequence. A field that is None, because the client does not send it, is
-not published.
-"""
+"""Topics of single values of a telemetry, in the sequence of publishing: field of `Telemetry`."""
 
 DRIVE_TOPICS = tuple(
     name for name, topic in TOPICS.items() if topic.recording is Recording.FROM_THE_START

@@ -46,6 +46,7 @@ class Hands:
 
     def __init__(self, driver):
         self._driver = driver
+        self._touches = False
 
     def key(self, name, *, down):
         """Press or release a key; a space is the space bar."""
@@ -60,7 +61,7 @@ class Hands:
         y = box['y'] + box['height'] * (1 + down) / 2
         # The event that puts down a finger also moves one that is there.
         points = [{'x': x, 'y': y}]
-        kind = 'touchMove' if getattr(self, '_touches', False) else 'touchStart'
+        kind = 'touchMove' if self._touches else 'touchStart'
         self._touches = True
         self._driver.execute_cdp_cmd(
             'Input.dispatchTouchEvent', {'type': kind, 'touchPoints': points}

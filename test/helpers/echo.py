@@ -2,9 +2,7 @@
 """A handler of the server that answers each telemetry at once."""
 
 import threading
-import time
 
-from helpers.waiting import PATIENCE_S
 from sim_bridge.protocol.types import Command
 from sim_bridge.protocol.udacity import encode_command
 
@@ -57,10 +55,3 @@ class Echo:
 def page(environ, start_response):
     start_response('200 OK', [('Content-Type', 'text/plain')])
     return [b'a page']
-
-
-def poll_until(client, condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, 'it did not happen in time'
-        client.poll(0.02)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fuzz the wire: mutated telemetries and frames through the server's own path, without a socket.
 
-Bytes go through the WebSocket, the dialect, Engine.IO, Socket.IO, the decoder and the sessions as
-they do in the bridge, and frames that are accepted through the JPEG decoder. Inputs that reach
+Bytes go through the WebSocket, Eio3Adapter, Engine.IO, Socket.IO, the decoder and the sessions
+as they do in the bridge, and frames that are accepted through the JPEG decoder. Inputs that reach
 lines which none reached before are kept and mutated further.
 
     make fuzz N=1000000 ARGS="--seed 1"
@@ -23,7 +23,7 @@ from types import FrameType, SimpleNamespace
 
 import numpy as np
 
-# First, for it quiets what eventlet says when it is imported.
+# First, because it silences eventlet's warning.
 from sim_bridge.server.websocket import OWNER, wrap_websocket  # isort: skip
 from engineio import packet
 from engineio.exceptions import SocketIsClosedError, UnknownPacketError
@@ -155,7 +155,7 @@ class Bridge:
         self._server_send(sid, event, data)
 
     def _settle(self) -> None:
-        """Let a second's deadlines pass, short of the kick that follows a silence."""
+        """Let a second's deadlines pass, but not the keepalive after a silence."""
         for _ in range(20):
             self.now_s += FRAME_S
             self.sessions.expire(self.now_s)
@@ -237,7 +237,7 @@ class Coverage:
 
 
 def real_messages() -> list[str]:
-    """What simulators send: frames of the track in all cultures, a person, faults, farewells."""
+    """What simulators send: frames of the track in all cultures, a person, faults, disconnects."""
     rng = np.random.default_rng(1)
     jpegs = [encode_jpeg(sample.rgb) for sample in samples(TEST_SEEDS[0], 3, rng)]
     jpegs += [
@@ -300,7 +300,7 @@ class Mutator:
         return text.encode('utf-8', 'replace').decode()
 
     def _place(self, size: int) -> int:
-        """Mostly near either end, for in between there is a picture."""
+        """Mostly near either end, because the middle is a picture."""
         near = min(size, self._rng.choice((20, 100, 100, size)))
         at = self._rng.randint(0, near)
         return at if self._rng.random() < 0.8 else size - at

@@ -1,23 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The three nodes as processes."""
 
-import json
-import urllib.error
-import urllib.request
-
 from helpers.network import own_port
 from helpers.waiting import PATIENCE_S, wait_for
+from sim_bridge.bridge_client import fetch_state
 from sim_bridge.process import ManagedProcess
 
 
 def state_of(port, timeout_s=10.0):
     """What the bridge on a port says about itself; None if no bridge answers."""
-    try:
-        url = f'http://127.0.0.1:{port}/state.json'
-        with urllib.request.urlopen(url, timeout=timeout_s) as reply:
-            return json.load(reply)
-    except (urllib.error.URLError, OSError):
-        return None
+    return fetch_state('127.0.0.1', port, timeout_s)
 
 
 def wait_until_driven(port, answers=50, seconds=PATIENCE_S):

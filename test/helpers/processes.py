@@ -9,6 +9,9 @@ from pathlib import Path
 from helpers.paths import ROOT
 from sim_bridge.nodes.standby import STANDBY_VARIABLE
 
+PROGRAM = (sys.executable, '-m', 'sim_bridge.cli')
+"""Words that run `sim-bridge`; a verb and its options follow."""
+
 REPORT_FIELDS = {
     'laps', 'distance_m', 'duration_s', 'lane_departures', 'interventions', 'autonomy_percent',
     'rms_cross_track_m', 'max_cross_track_m', 'max_speed_mps', 'steering_rms_rate_radps', 'frames',
@@ -21,13 +24,18 @@ TIMINGS = {'latency_ms', 'telemetry_hz'}
 def run_verb(*words, timeout=600.0, **options):
     """Run `sim-bridge` to its end."""
     return subprocess.run(
-        [sys.executable, '-m', 'sim_bridge.cli', *map(str, words)],
+        [*PROGRAM, *map(str, words)],
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
         **options,
     )
+
+
+def start_verb(*words, **options):
+    """Start `sim-bridge` with options of Popen; return the process."""
+    return subprocess.Popen([*PROGRAM, *map(str, words)], **options)
 
 
 def start_attack(name, port, seconds):
@@ -56,7 +64,7 @@ def children_running(pid, verb):
     return [
         child
         for child in children_of(pid)
-        if words_of(child)[1:4] == ['-m', 'sim_bridge.cli', verb] and not is_spare(child)
+        if words_of(child)[1:4] == [*PROGRAM[1:], verb] and not is_spare(child)
     ]
 
 

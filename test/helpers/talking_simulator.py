@@ -3,7 +3,7 @@
 
 import time
 
-from helpers.waiting import PATIENCE_S
+from helpers.waiting import poll_until
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.client import Client
@@ -22,10 +22,7 @@ class TalkingSimulator:
 
     def pump_until(self, condition):
         """Serve the socket until `condition()` is true."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < deadline, f'nothing came within {PATIENCE_S} s'
-            self.client.poll(0.01)
+        poll_until(self.client, condition)
 
     def pump(self, seconds):
         """Serve the socket for a time."""
@@ -39,7 +36,7 @@ class TalkingSimulator:
         self.client.send_telemetry(encode_telemetry(frame, self.culture))
 
     def ask(self, jpeg, speed_mps=5.0):
-        """Spend a token and return the order that answers it."""
+        """Spend a token and return the command that answers it."""
         before = self.client.answers
         self.send(jpeg, speed_mps)
         self.pump_until(lambda: self.client.answers > before)

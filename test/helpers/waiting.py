@@ -17,3 +17,11 @@ def wait_for(condition, seconds=PATIENCE_S, what='it'):
         assert time.monotonic() < deadline, f'{what} did not happen within {seconds} s'
         time.sleep(0.02)
     return value
+
+
+def poll_until(client, condition):
+    """Let a simulator's client serve its socket until `condition()` is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f'it did not happen within {PATIENCE_S} s'
+        client.poll(0.01)

@@ -4,7 +4,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 
@@ -19,6 +18,7 @@ from helpers.processes import (
     is_stopped,
     spares_of,
     start_attack,
+    start_verb,
 )
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
@@ -33,12 +33,10 @@ class Guarded:
 
     def __init__(self, *words):
         self.port = own_port()
-        self.process = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', 'guarded-bridge', '--ros-args',
-             *(words or ('-p', f'port:={self.port}'))],
-            stderr=subprocess.PIPE,
-            text=True,
-        )  # fmt: skip
+        words = words or ('-p', f'port:={self.port}')
+        self.process = start_verb(
+            *('guarded-bridge', '--ros-args', *words), stderr=subprocess.PIPE, text=True
+        )
 
     def answers(self):
         """What the bridge says about itself; None if no bridge answers."""
@@ -173,6 +171,65 @@ def test_pause_of_the_guard_itself_is_no_silence_of_the_bridge():
     finally:
         bridge.ask_to_end()
         assert bridge.wait(10.0) == 0
+
+
+class Looks:
+    """A guard that looks at a real bridge, at the times of a clock of the test."""
+
+    def __init__(self):
+        self.now, self.said = 1000.0, []
+        words = ['bridge', '--ros-args', '-p', f'port:={own_port()}']
+        self.guard = GuardedBridge(words, clock=lambda: self.now)
+        self.bridge = self.guard.pid
+
+    def look(self, *periods_s):
+        for period_s in periods_s:
+            self.now += period_s
+            self.guard.supervise(self.said.append)
+
+    def wait_for_beat(self):
+        """Wait for the next heartbeat; no time passes on the clock."""
+        self.guard._beats = False
+        wait_for(lambda: self.look(0.0) or self.guard._beats, what='a heartbeat')
+
+    def freeze(self):
+        """Stop the bridge, and read what it has written before."""
+        os.kill(self.bridge, signal.SIGSTOP)
+        wait_for(lambda: is_stopped(self.bridge), what='the freeze')
+        self.look(0.0)
+
+    def end(self):
+        self.guard.ask_to_end()
+        return self.guard.wait(10.0)
+
+
+@pytest.fixture
+def looks():
+    started = Looks()
+    started.wait_for_beat()
+    yield started
+    started.end()
+
+
+def test_bridge_that_was_stopped_before_its_guard_has_the_whole_time_after_the_pause(looks):
+    looks.freeze()
+    looks.look(*[0.1] * 12, 20.0, *[0.1] * 12)
+    assert looks.said == []
+    os.kill(looks.bridge, signal.SIGCONT)
+    looks.wait_for_beat()
+    looks.look(*[0.1] * 12, 20.0, *[0.1] * 12)
+    assert looks.said == [], 'the next pause is forgiven too'
+    assert looks.guard.pid == looks.bridge
+    assert looks.end() == 0
+
+
+@pytest.mark.parametrize('period_s', [0.1, 0.6, 3.0])
+def test_bridge_that_stays_frozen_after_a_pause_is_killed(looks, period_s):
+    """Also by a guard on a machine that is so slow that each of its looks is late."""
+    looks.freeze()
+    looks.look(20.0, *[period_s] * (16 if period_s < 0.5 else 3))
+    assert looks.said[0] == 'the bridge node sends no heartbeats any more; it is killed'
+    assert not is_alive(looks.bridge)
 
 
 @pytest.mark.faults

@@ -5,7 +5,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
@@ -15,11 +14,12 @@ from nav_msgs.msg import Odometry
 from std_srvs.srv import SetBool, Trigger
 
 from helpers.graph import Graph
+from helpers.processes import start_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import PATIENCE_S, wait_for
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
+from steering_net.ros.qos import NEWEST
 
 pytestmark = pytest.mark.real_time
 
@@ -39,11 +39,8 @@ def node(graph):
 @contextmanager
 def simulated(graph, report, *words):
     """The embedded simulator as a process that the graph drives; it writes a report at the end."""
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'sim_bridge.cli', 'simulate', '--url', graph.url(),
-         '--report', report, *words],
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    words = ['simulate', '--url', graph.url(), '--report', report, *words]
+    process = start_verb(*words, stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: graph.state()['speed_mps'] > 2.0, what='a driving car')
         yield

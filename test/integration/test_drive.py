@@ -8,7 +8,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
@@ -20,8 +19,10 @@ from helpers.processes import (
     children_of,
     children_running,
     is_alive,
+    is_stopped,
     run_verb,
     spares_of,
+    start_verb,
 )
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
@@ -41,31 +42,6 @@ def drive(tmp_path, *words):
     return json.loads(report.read_text(encoding='utf-8'))
 
 
-@pytest.fixture(scope='module')
-def shared_graph():
-    """A graph for several simulators, one after the other; a busy machine may answer late."""
-    with Graph(bridge=('command_timeout:=0.9', 'stop_timeout:=2.0')) as started:
-        yield started
-
-
-def simulate(graph, report, culture):
-    """Drive the embedded simulator with a graph that runs already; the report."""
-    result = run_verb(
-        'simulate', '--url', graph.url(), '--culture', culture, '--seconds', 6, '--fast',
-        '--report', report,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    return json.loads(report.read_text(encoding='utf-8'))
-
-
-@pytest.mark.parametrize('culture', ['fr-FR', 'ar-SA', 'fa-IR'])
-def test_other_cultures_drive_like_the_first(shared_graph, tmp_path, culture):
-    report = simulate(shared_graph, tmp_path / 'report.json', culture)
-    assert report['lane_departures'] == 0
-    assert report['distance_m'] > 6.0
-    assert report['tokens_lost'] == 0
-
-
 def test_drive_hands_the_culture_on_to_its_simulator(tmp_path):
     report = drive(tmp_path, '--culture', 'de-DE', '--seconds', 6, '--fast')
     assert report['lane_departures'] == 0
@@ -78,6 +54,14 @@ def test_real_time_drive_has_the_simulators_rate(tmp_path):
     assert report['telemetry_hz'] < 61.0
     assert report['duration_s'] == pytest.approx(5.0, abs=1.0)
     assert report['latency_ms']['p50'] > 0.0
+
+
+def test_person_who_takes_over_costs_autonomy_in_the_report(tmp_path):
+    report = drive(tmp_path, '--faults', 'manual:3s/1s', '--seconds', 9)
+    assert report['takeovers'] in (1, 2, 3)
+    cost_s = 6.0 * (report['takeovers'] + report['interventions'])
+    autonomy_percent = 100.0 * (1.0 - cost_s / report['duration_s'])
+    assert report['autonomy_percent'] == pytest.approx(max(0.0, autonomy_percent))
 
 
 def test_it_finds_a_bridge_that_listens_on_one_address_only(tmp_path):
@@ -142,6 +126,35 @@ def test_killed_bridge_is_started_again_and_the_car_driven_on(start, tmp_path):
     assert json.loads(report.read_text(encoding='utf-8'))['distance_m'] > 40.0
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize('words', [(), ('--one-process',)], ids=['processes', 'one-process'])
+@pytest.mark.parametrize('first', ['guard', 'bridge'])
+def test_pause_of_all_processes_ends_nothing(start, first, words):
+    """As after a suspend of the machine or a freeze of the container, whichever goes on first."""
+    port = own_port()
+    process = start('--port', port, *words)
+    wait_until_driven(port)
+    wait_for(lambda: spares_of(process.pid), what='the spare')
+    children = children_of(process.pid)
+    (bridge,) = children_running(process.pid, 'together' if words else 'bridge')
+    everything = sorted([process.pid, *children], key=lambda pid: pid == bridge)
+    for pid in everything:
+        os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: all(map(is_stopped, everything)), what='the pause')
+    time.sleep(10.0)
+    for pid in everything if first == 'guard' else reversed(everything):
+        os.kill(pid, signal.SIGCONT)
+    answers = state_of(port)['answers']
+    wait_until_driven(port, answers + 120)
+    assert state_of(port)['state'] == 'driving'
+    assert sorted(children_of(process.pid)) == sorted(children)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert 'killed' not in errors
+    assert 'ended' not in errors
+
+
 def test_external_simulator_is_served(start, tmp_path):
     report = tmp_path / 'report.json'
     port = own_port()
@@ -159,17 +172,8 @@ def test_external_simulator_is_served(start, tmp_path):
 
 def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_path):
     report, port = tmp_path / 'report.json', own_port()
-    early = subprocess.Popen(
-        [
-            sys.executable,
-            '-m',
-            'sim_bridge.cli',
-            'simulate',
-            '--url',
-            f'ws://127.0.0.1:{port}',
-        ],
-        stdout=subprocess.DEVNULL,
-    )
+    words = ['simulate', '--url', f'ws://127.0.0.1:{port}']
+    early = start_verb(*words, stdout=subprocess.DEVNULL)
     try:
         with socket.create_server(('127.0.0.1', port)) as server:
             server.settimeout(30.0)
@@ -261,3 +265,31 @@ def test_drive_with_the_words_of_drive_py_records_every_frame(tmp_path):
     assert 10 < len(recording) <= len(images) <= len(recording) + 3
     assert recording.camera == 'autonomous'
     assert recording.speed_mps.max() > 0.5
+
+
+@pytest.fixture(scope='module')
+def shared_graph():
+    """A graph for several simulators, one after the other; a busy machine may answer late.
+
+    Its tests are the last of the file, because its nodes hear every other drive of this process.
+    """
+    with Graph(bridge=('command_timeout:=0.9', 'stop_timeout:=2.0')) as started:
+        yield started
+
+
+def simulate(graph, report, culture):
+    """Drive the embedded simulator with a graph that runs already; the report."""
+    result = run_verb(
+        'simulate', '--url', graph.url(), '--culture', culture, '--seconds', 6, '--fast',
+        '--report', report,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return json.loads(report.read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('culture', ['fr-FR', 'ar-SA', 'fa-IR'])
+def test_other_cultures_drive_like_the_first(shared_graph, tmp_path, culture):
+    report = simulate(shared_graph, tmp_path / 'report.json', culture)
+    assert report['lane_departures'] == 0
+    assert report['distance_m'] > 6.0
+    assert report['tokens_lost'] == 0

@@ -4,7 +4,6 @@
 import math
 import signal
 import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -18,6 +17,7 @@ from std_msgs.msg import Bool, Float32, String
 
 from helpers.graph import state_of
 from helpers.network import own_port
+from helpers.processes import start_verb
 from helpers.ros import started_node
 from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import Motion, Pedals
@@ -28,10 +28,10 @@ from sim_bridge.nodes.driver_topics import (
     motion_of_twist,
     pedals_of_joy,
 )
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.track import make_track
 from steering_net.bicycle_model import pursuit_steering_rad, yaw_rate_radps
+from steering_net.ros.qos import LATCHED
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_WHEEL_M
 
 pytestmark = pytest.mark.real_time
@@ -102,14 +102,12 @@ def person():
     port = own_port()
     bridge = ManagedProcess('bridge', ['bridge', '--ros-args', '-p', f'port:={port}'])
     url = f'ws://127.0.0.1:{port}'
-    words = ['simulate', '--url', url, '--when-ready', '--track', str(TRACK)]
+    words = ['simulate', '--url', url, '--when-ready', '--track', TRACK]
     try:
         wait_for(lambda: state_of(port), what='an answer')
         with started_node('person') as node:
             person = Person(node, port)
-            simulator = subprocess.Popen(
-                [sys.executable, '-m', 'sim_bridge.cli', *words], stdout=subprocess.DEVNULL
-            )
+            simulator = start_verb(*words, stdout=subprocess.DEVNULL)
             try:
                 # The car is ready because a planner can drive: no node takes its frames.
                 wait_for(lambda: person.state()['simulators'], what='the simulator')

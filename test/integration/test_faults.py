@@ -27,11 +27,11 @@ from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.session.tokens import Limits
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
+from steering_net.ros.qos import NEWEST
 
 pytestmark = pytest.mark.real_time
 

@@ -18,7 +18,6 @@ from helpers.processes import run_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag
 from sim_bridge.session.status import Counters, together
@@ -32,6 +31,7 @@ from sim_bridge.topics import (
 )
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
+from steering_net.ros.qos import NEWEST
 from steering_net.vision.preprocessing import decode_jpeg
 
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]
@@ -83,8 +83,58 @@ def test_figures_of_a_fleet_add_up_and_name_the_car_that_is_not_ready():
     assert told['latency_ms'] == {'p50': 2.0, 'p99': 20.0, 'max': None}
 
 
+def test_drive_starts_and_records_a_fleet(tmp_path):
+    report, bag = tmp_path / 'report.json', tmp_path / 'bag'
+    result = run_verb(
+        'drive', '--cars', 2, '--port', own_port(), '--seconds', 5, '--fast',
+        '--report', report, '--record', bag,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    told = json.loads(report.read_text(encoding='utf-8'))
+    assert len(told['cars']) == 2
+    assert told['answers'] == sum(car['answers'] for car in told['cars'])
+    # On a busy machine the five seconds are over after a short way.
+    assert min(car['distance_m'] for car in told['cars']) > 0.0
+    topics = Counter(record.topic for record in Bag(bag))
+    for prefix in prefixes(2):
+        assert topics[f'/{prefix}camera/image_raw/compressed'] > 5
+        assert topics[f'/{prefix}cmd/steering'] > 5
+    whole = run_verb('export', bag, '--csv', tmp_path / 'whole')
+    assert (whole.returncode, 'choose one with --car' in whole.stderr) == (2, True)
+    for car, prefix in enumerate(prefixes(2), 1):
+        one = run_verb('export', bag, '--csv', tmp_path / prefix, '--car', car)
+        rows = topics[f'/{prefix}camera/image_raw/compressed']
+        assert one.stdout.endswith(f': {rows} rows\n'), one.stderr
+
+
+def test_a_car_in_a_namespace_of_its_own_has_its_topics_and_frames_there(tmp_path):
+    port, bag, file = own_port(), tmp_path / 'bag', tmp_path / 'ego.yaml'
+    file.write_text(f'/ego/bridge: {{ros__parameters: {{port: {port}}}}}', encoding='utf-8')
+    nodes = ManagedProcess(
+        'together', ['together', '--ros-args', '-r', '__ns:=/ego', '--params-file', str(file)]
+    )
+    recorder = ManagedProcess('recorder', ['record', str(bag), '--namespace', 'ego'])
+    simulator = ManagedProcess(
+        'simulator', ['simulate', '--url', f'ws://127.0.0.1:{port}', '--when-recorded']
+    )
+    try:
+        wait_until_driven(port, 60)
+    finally:
+        for process in (simulator, recorder, nodes):
+            process.ask_to_end()
+            process.wait(10.0)
+    records = list(Bag(bag))
+    names = {record.topic for record in records}
+    assert {'/ego/vehicle/speed', '/ego/cmd/steering', '/ego/driver/active'} <= names
+    assert all(name.startswith('/ego/') for name in names)
+    frames = [record.frame() for record in records if record.is_of(COMPRESSED_FRAME)]
+    assert len(frames) >= 60
+    assert {frame.header.frame_id for frame in frames} == {'ego/camera_optical_frame'}
+
+
 @pytest.fixture(scope='module')
 def fleet():
+    """The shared graph; its tests are the last, because its nodes hear every drive of two cars."""
     words = [f'cars:={CARS}']
     patient = ['command_timeout:=0.5', 'stop_timeout:=2.0']
     straight = ['lateral_acceleration_limit:=0.0']
@@ -216,52 +266,3 @@ def test_figures_tell_the_cars_apart(fleet, simulators):
         metrics = reply.read().decode()
     for car in state['cars']:
         assert f'sim_bridge_answers_total{{car="{car["car"]}"}}' in metrics
-
-
-def test_drive_starts_and_records_a_fleet(tmp_path):
-    report, bag = tmp_path / 'report.json', tmp_path / 'bag'
-    result = run_verb(
-        'drive', '--cars', 2, '--port', own_port(), '--seconds', 5, '--fast',
-        '--report', report, '--record', bag,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    told = json.loads(report.read_text(encoding='utf-8'))
-    assert len(told['cars']) == 2
-    assert told['answers'] == sum(car['answers'] for car in told['cars'])
-    # On a busy machine the five seconds are over after a short way.
-    assert min(car['distance_m'] for car in told['cars']) > 0.0
-    topics = Counter(record.topic for record in Bag(bag))
-    for prefix in prefixes(2):
-        assert topics[f'/{prefix}camera/image_raw/compressed'] > 5
-        assert topics[f'/{prefix}cmd/steering'] > 5
-    whole = run_verb('export', bag, '--csv', tmp_path / 'whole')
-    assert (whole.returncode, 'choose one with --car' in whole.stderr) == (2, True)
-    for car, prefix in enumerate(prefixes(2), 1):
-        one = run_verb('export', bag, '--csv', tmp_path / prefix, '--car', car)
-        rows = topics[f'/{prefix}camera/image_raw/compressed']
-        assert one.stdout.endswith(f': {rows} rows\n'), one.stderr
-
-
-def test_a_car_in_a_namespace_of_its_own_has_its_topics_and_frames_there(tmp_path):
-    port, bag, file = own_port(), tmp_path / 'bag', tmp_path / 'ego.yaml'
-    file.write_text(f'/ego/bridge: {{ros__parameters: {{port: {port}}}}}', encoding='utf-8')
-    nodes = ManagedProcess(
-        'together', ['together', '--ros-args', '-r', '__ns:=/ego', '--params-file', str(file)]
-    )
-    recorder = ManagedProcess('recorder', ['record', str(bag), '--namespace', 'ego'])
-    simulator = ManagedProcess(
-        'simulator', ['simulate', '--url', f'ws://127.0.0.1:{port}', '--when-recorded']
-    )
-    try:
-        wait_until_driven(port, 60)
-    finally:
-        for process in (simulator, recorder, nodes):
-            process.ask_to_end()
-            process.wait(10.0)
-    records = list(Bag(bag))
-    names = {record.topic for record in records}
-    assert {'/ego/vehicle/speed', '/ego/cmd/steering', '/ego/driver/active'} <= names
-    assert all(name.startswith('/ego/') for name in names)
-    frames = [record.frame() for record in records if record.is_of(COMPRESSED_FRAME)]
-    assert len(frames) >= 60
-    assert {frame.header.frame_id for frame in frames} == {'ego/camera_optical_frame'}

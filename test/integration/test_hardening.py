@@ -16,9 +16,9 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 import socketio
 
-from helpers.echo import FRAME, STEER, Echo, page, poll_until
+from helpers.echo import FRAME, STEER, Echo, page
 from helpers.processes import start_attack
-from helpers.waiting import wait_for
+from helpers.waiting import poll_until, wait_for
 from sim_bridge.protocol.websocket_frames import BINARY, CONTINUATION, TEXT, encode_frame
 from sim_bridge.server import socketio_server
 from sim_bridge.server.eio3_adapter import MAX_MESSAGE_BYTES

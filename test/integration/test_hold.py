@@ -4,7 +4,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
@@ -15,11 +14,11 @@ from std_srvs.srv import SetBool
 
 from helpers.graph import Graph, state_of
 from helpers.network import own_domain_id, own_port
-from helpers.processes import children_running, run_verb, spares_of
+from helpers.processes import children_running, run_verb, spares_of, start_verb
 from helpers.ros import answer_of, started_node
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
+from steering_net.ros.qos import LATCHED
 
 pytestmark = pytest.mark.real_time
 
@@ -37,9 +36,7 @@ def graph():
 def simulated(graph, faults=''):
     """The embedded simulator as a process that the graph drives."""
     words = ['simulate', '--url', graph.url(), '--faults', faults]
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'sim_bridge.cli', *words], stdout=subprocess.DEVNULL
-    )
+    process = start_verb(*words, stdout=subprocess.DEVNULL)
     try:
         yield
     finally:
@@ -116,7 +113,7 @@ def test_simulator_that_connects_to_a_held_car_is_held(graph):
 def test_hold_outlives_a_killed_bridge():
     port = own_port()
     words = ['guarded-bridge', '--ros-args', '-p', f'port:={port}', '-r', '__ns:=/other']
-    process = subprocess.Popen([sys.executable, '-m', 'sim_bridge.cli', *words])
+    process = start_verb(*words)
     try:
         wait_for(lambda: state_of(port), what='an answer')
         (spare,) = wait_for(lambda: spares_of(process.pid), what='the spare')

@@ -6,7 +6,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -17,17 +16,17 @@ from std_msgs.msg import Bool, String
 from helpers.browser import GAMEPAD, Hands, become, hold_gamepad, started_chromium
 from helpers.graph import state_of
 from helpers.network import own_port
+from helpers.processes import start_verb
 from helpers.ros import started_node
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.track import make_track
 from steering_net.bicycle_model import pursuit_steering_rad
+from steering_net.ros.qos import LATCHED
 from steering_net.vehicle import MAX_STEERING_RAD
 
 pytestmark = [pytest.mark.faults, pytest.mark.real_time]
 
-SIMULATE = (sys.executable, '-m', 'sim_bridge.cli', 'simulate')
 TRACK = 3
 SPEED_MPS = 3.0
 AHEAD_M = 8.0
@@ -93,10 +92,8 @@ def port():
     simulator = None
     try:
         wait_for(lambda: state_of(port), 30.0, 'an answer')
-        simulator = subprocess.Popen(
-            [*SIMULATE, '--url', url, '--track', str(TRACK)],
-            stdout=subprocess.DEVNULL,
-        )
+        words = ['simulate', '--url', url, '--track', TRACK]
+        simulator = start_verb(*words, stdout=subprocess.DEVNULL)
         wait_for(lambda: state_of(port)['simulators'], 30.0, 'the simulator')
         yield port
     finally:

@@ -11,7 +11,7 @@ from std_msgs.msg import Bool, Float32
 from helpers.graph import Graph
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import LATCHED, NEWEST
+from steering_net.ros.qos import LATCHED, NEWEST
 
 pytestmark = pytest.mark.real_time
 

@@ -22,19 +22,19 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
 
 from helpers.network import own_port
-from helpers.processes import run_verb
+from helpers.processes import run_verb, start_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.cli import record as verb
 from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag, BagWriter, stamp_ns
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.topics import RECORDED_TOPICS
+from steering_net.ros.qos import NEWEST
 from steering_net.vision.preprocessing import decode_jpeg
 
 pytestmark = pytest.mark.real_time
@@ -219,9 +219,8 @@ def test_replay_publishes_all_in_the_bags_own_time(drive):
         'clock': (Clock, '/clock'),
     }
     with Ear(**topics) as ear:
-        player = subprocess.Popen(
-            [sys.executable, '-m', 'sim_bridge.cli', 'replay', str(drive[0]), '--clock',
-             '--rate', '2', '--topics', 'camera/image_raw/compressed'],
+        player = start_verb(
+            'replay', drive[0], '--clock', '--rate', 2, '--topics', 'camera/image_raw/compressed',
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         ear.spin_while(lambda: player.poll() is None)

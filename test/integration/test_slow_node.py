@@ -3,7 +3,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -13,10 +12,11 @@ from std_msgs.msg import Float32
 
 from helpers.graph import state_of
 from helpers.network import own_port
+from helpers.processes import start_verb
 from helpers.ros import started_node
 from helpers.waiting import wait_for
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
+from steering_net.ros.qos import NEWEST
 
 SLOW_S = 1.5
 
@@ -54,9 +54,7 @@ def test_lock_step_waits_for_slow_commands_if_the_simulator_waits(options, is_re
             nodes = SlowNodes(node)
             wait_for(lambda: state_of(port)['ready'], what='readiness')
             words = ['simulate', '--url', f'ws://127.0.0.1:{port}', *options]
-            simulator = subprocess.Popen(
-                [sys.executable, '-m', 'sim_bridge.cli', *words], stdout=subprocess.DEVNULL
-            )
+            simulator = start_verb(*words, stdout=subprocess.DEVNULL)
             try:
                 wait_for(lambda: rclpy.spin_once(node, timeout_sec=1.0) or nodes.frames > 40)
                 state = state_of(port)

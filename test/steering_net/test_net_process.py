@@ -11,6 +11,7 @@ import time
 import pytest
 
 from helpers.network import own_port
+from helpers.processes import start_verb
 from helpers.waiting import wait_for
 from sim_bridge.nodes.standby import STANDBY_VARIABLE
 from steering_net.process import PARENT_VARIABLE
@@ -88,16 +89,8 @@ def listens(port):
 def test_spare_bridge_is_known_but_listens_only_when_it_is_told(ros_node, word):
     """It starts after a line, and ends when its guard has closed the pipe."""
     port = own_port()
-    spare = subprocess.Popen(
-        [
-            sys.executable,
-            '-m',
-            'sim_bridge.cli',
-            'bridge',
-            '--ros-args',
-            '-p',
-            f'port:={port}',
-        ],
+    spare = start_verb(
+        *('bridge', '--ros-args', '-p', f'port:={port}'),
         env={**os.environ, STANDBY_VARIABLE: '1'},
         stdin=subprocess.PIPE,
         text=True,

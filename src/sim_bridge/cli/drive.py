@@ -34,6 +34,7 @@ from sim_bridge.cli.arguments import (
     refuse_given,
 )
 from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
+from sim_bridge.cli.drive_report import drive_report, latency_words, summary
 from sim_bridge.cli.drive_server import add_server, check_server, server_parameters
 from sim_bridge.cli.drive_viewers import (
     QUIET,
@@ -87,6 +88,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
     add_monitor(parser)
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
+    add(
+        '--shared',
+        action='store_true',
+        help='let other steering nodes share the cars, of other machines too: see docs/fleet.md',
+    )
     add_speed_limit(parser)
     add('--track', metavar='TRACK', help=f'embedded: {TRACK_HELP}')
     add('--weather', metavar='KIND:N', help=f'embedded: {WEATHER_HELP}')
@@ -193,13 +199,14 @@ class _Drive:
                 'camera': args.camera,
                 'backend': args.backend,
                 'monitor': args.monitor,
+                'shared': args.shared,
             },
             'throttle': {'speed_limit': args.speed_limit},
         }
         # Several simulators differ in time, so their cars stay in real time.
-        time = {'use_sim_time': args.fast and args.cars == 1}
+        clock = {'use_sim_time': args.fast and args.cars == 1}
         for values in commands.values():
-            values |= {'cars': args.cars, **time}
+            values |= {'cars': args.cars, **clock}
         if words := recorder_words(args):
             self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
@@ -212,7 +219,7 @@ class _Drive:
                 self._nodes.append(
                     GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
-        self._nodes += [ManagedProcess(*viewer) for viewer in viewer_words(args, time)]
+        self._nodes += [ManagedProcess(*viewer) for viewer in viewer_words(args, clock)]
         if args.foxglove is not None:
             address = f'ws://localhost:{args.foxglove}'
             print(f'Foxglove and Lichtblick connect to {address}', file=sys.stderr, flush=True)
@@ -307,19 +314,10 @@ class _Drive:
         self._line.close()
 
     def _report(self) -> None:
-        report = _totals(self._simulations)
-        for field in ('timeouts', 'late_commands'):
-            report[field] = self._bridge.get(field, 0)
-        if not self._simulators:
-            for field in ('answers', 'latency_ms', 'telemetry_hz'):
-                report[field] = self._bridge.get(field)
-            report['frames'] = self._bridge.get('telemetry')
-        if self._args.cars > 1:
-            report['latency_ms'] = self._bridge.get('latency_ms')
-            report['cars'] = self._simulations or self._bridge.get('cars')
+        report = drive_report(self._simulations, self._bridge, self._args.cars)
         if self._args.report:
             write_json(self._args.report, report)
-        print(_summary(report))
+        print(summary(report))
 
 
 def _simulate(args: argparse.Namespace, host: str) -> list[str]:
@@ -339,26 +337,12 @@ def _read(output: Iterable[str], simulations: list[dict[str, Any]], number: int)
             simulations[number] = json.loads(line)
 
 
-def _totals(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the report of a single car, or the sums and worst values of several cars."""
-    if len(reports) <= 1:
-        return dict(*reports)
-    finished = [report for report in reports if 'autonomy_percent' in report]
-    if not finished:
-        return {}
-    added = ('frames', 'answers', 'telemetry_hz', 'distance_m', 'lane_departures', 'interventions')
-    totals = {field: sum(report[field] for report in finished) for field in added}
-    totals['laps'] = min(report['laps'] for report in finished)
-    totals['autonomy_percent'] = min(report['autonomy_percent'] for report in finished)
-    return totals
-
-
 def _status_line(bridge: dict[str, Any], simulations: Sequence[dict[str, Any]]) -> str:
     latency = bridge.get('latency_ms', {})
     parts = [
         str(bridge.get('state', 'the bridge does not answer')),
         f'{bridge.get("telemetry_hz", 0.0):.0f} Hz',
-        _latency(latency),
+        latency_words(latency),
     ]
     if len(bridge.get('cars', ())) > 1:
         return ' | '.join(parts)
@@ -368,19 +352,3 @@ def _status_line(bridge: dict[str, Any], simulations: Sequence[dict[str, Any]]) 
         parts.append(f'{simulation["cross_track_m"]:+.2f} m off the middle')
         parts.append(f'lap {simulation["laps"] + 1}')
     return ' | '.join(parts)
-
-
-def _latency(figures: dict[str, Any]) -> str:
-    return f'{figures.get("p50") or 0.0:.1f} ms (p99 {figures.get("p99") or 0.0:.1f})'
-
-
-def _summary(report: dict[str, Any]) -> str:
-    latency = report.get('latency_ms') or {}
-    parts = [f'{report.get("frames") or 0} frames at {report.get("telemetry_hz") or 0.0:.1f} Hz']
-    parts.append(f'answered in {_latency(latency)}')
-    parts.append(f'{report["timeouts"]} timeouts')
-    if 'laps' in report:
-        parts.append(f'{report["laps"]} laps, {report["distance_m"]:.0f} m')
-        parts.append(f'{report["lane_departures"]} lane departures')
-        parts.append(f'{report["autonomy_percent"]:.1f} % autonomous')
-    return ', '.join(parts)

@@ -154,7 +154,8 @@ _CHECKS: dict[str, Check] = {
     'rate': _positive,
     'threshold': _real(0.0, float('inf'), 'rad'),
     **dict.fromkeys(
-        ('record', 'rviz', 'annotate', 'odometry', 'foxglove', 'control', 'check'), _truth
+        ('record', 'rviz', 'annotate', 'odometry', 'foxglove', 'control', 'shared', 'check'),
+        _truth,
     ),
 }
-_OPTIONAL = {'control', 'port', 'speed_limit', 'model', 'namespace', 'profile', 'camera'}
+_OPTIONAL = {'control', 'shared', 'port', 'speed_limit', 'model', 'namespace', 'profile', 'camera'}

@@ -167,11 +167,11 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
 
 def _import(name: str) -> ModuleType:
     """Import a module; a Ctrl-C meanwhile takes effect after the import."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    # Imported here, because `main` ends cleanly on a Ctrl-C during this import.
+    from sim_bridge.process import interrupts_blocked
+
+    with interrupts_blocked():
         return importlib.import_module(name)
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _print_overview(arguments: list[str]) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import Float32
@@ -20,11 +21,11 @@ from std_msgs.msg import Float32
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare, on_change
+from steering_net.ros.qos import LATCHED, NEWEST
 from steering_net.ros.timers import steady_timer
 from steering_net.vision.preprocessing import decode_jpeg
 
@@ -62,26 +63,22 @@ class AnnotateNode(Node):
         wanted = self._publisher.get_subscription_count() > 0
         if wanted and not self._subscriptions_of_drive:
             self._subscriptions_of_drive = [
-                self.create_subscription(kind, topic, callback, NEWEST)
-                for topic, kind, callback in self._inputs()
+                self.create_subscription(kind, topic, callback, quality)
+                for topic, kind, callback, quality in self._inputs()
             ]
-            self._subscriptions_of_drive.append(
-                self.create_subscription(
-                    Float32, topics.ACTIVE_SPEED_LIMIT, self._keep('limit_mps'), LATCHED
-                )
-            )
         elif not wanted and self._subscriptions_of_drive:
             for subscription in self._subscriptions_of_drive:
                 self.destroy_subscription(subscription)
             self._subscriptions_of_drive, self._frame = [], None
 
-    def _inputs(self) -> list[tuple[str, type, Any]]:
+    def _inputs(self) -> list[tuple[str, type, Any, QoSProfile]]:
         return [
-            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame),
-            (topics.STEERING_COMMAND, JointState, self._on_command),
-            (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad')),
-            (topics.SPEED, Float32, self._keep('speed_mps')),
-            (topics.THROTTLE_COMMAND, Float32, self._keep('throttle')),
+            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame, NEWEST),
+            (topics.STEERING_COMMAND, JointState, self._on_command, NEWEST),
+            (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad'), NEWEST),
+            (topics.SPEED, Float32, self._keep('speed_mps'), NEWEST),
+            (topics.THROTTLE_COMMAND, Float32, self._keep('throttle'), NEWEST),
+            (topics.ACTIVE_SPEED_LIMIT, Float32, self._keep('limit_mps'), LATCHED),
         ]
 
     def _keep(self, name: str) -> Any:

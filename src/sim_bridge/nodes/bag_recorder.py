@@ -129,11 +129,9 @@ class RecorderNode(Node):
                 self._record(self.resolve_topic_name(prefix + topic), TOPICS[topic].type, offer)
         steady_timer(self, _SUBSCRIBE_PERIOD_S, self._subscribe_to_new)
         sources = [topic for topic in expected if TOPICS[topic].publishers]
-        conditions = {
-            prefix + RECORDER_READY: partial(self._has_publishers, prefix, sources)
-            for prefix in prefixes(cars)
-        }
-        self._readiness = Readiness(self, conditions)
+        readiness = Readiness(self)
+        for prefix in prefixes(cars):
+            readiness.add(prefix + RECORDER_READY, partial(self._has_publishers, prefix, sources))
 
     @property
     def messages(self) -> int:

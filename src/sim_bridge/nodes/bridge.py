@@ -3,16 +3,17 @@
 
 Each simulator drives one car, and each car has topics of its own.
 
-There are two threads. The server's thread takes telemetry, publishes it, and owns the sessions.
-The executor's thread receives commands and passes them on with `SimulatorServer.call_soon`. They
-share nothing else, except that diagnostics read counters that only the server's thread writes.
-`simulation_services` has a third thread where it has services.
+There are two threads, and a third where `simulation_services` has services. The server's thread
+takes telemetry, publishes it, and owns the sessions. The executor's thread receives commands and
+passes them on with `SimulatorServer.call_soon`. Each other value that they share is replaced as a
+whole by one of them: counters and states by the server's thread; speed limit, uncertainty and the
+name of the network by the executor's.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,7 +57,7 @@ PARAMETERS = (
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
     Parameter(
         'command_timeout',
-        0.1,
+        Limits.command_timeout_s,
         'Longest wait for the commands of a frame, s; 0: without end (lock-step).',
         0.0,
         1.0,
@@ -64,7 +65,7 @@ PARAMETERS = (
     ),
     Parameter(
         'stop_timeout',
-        0.5,
+        Limits.stop_timeout_s,
         'Time without fresh commands before braking, s.',
         0.05,
         5.0,
@@ -112,13 +113,30 @@ class BridgeNode(Node):
             timeouts=_timeouts(values),
             in_simulated_time=in_simulated_time,
         )
+        self._cars = self._create_cars(feeds, clock)
+        self._beat = heartbeat(self._held_cars)
+        for number in held_cars():
+            self._sessions.sessions[number - 1].set_held(clock(), True)
+        self._offer_services()
+        self._diagnostics = Diagnostics(self, self._prefixes)
+        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
+        steady_timer(self, PERIOD_S, self._publish_diagnostics)
+        self._readiness_timer = steady_timer(self, STARTING_PERIOD_S, self._update_readiness)
+        on_change(self, PARAMETERS, self._change)
+        self._serve(values['host'])
+
+    def _create_cars(
+        self, feeds: Sequence[LiveFeed], clock: Callable[[], float]
+    ) -> dict[CarSession, CarInterface]:
+        values = self._values
         joy = JoyLayout(
             values['joy_steering_axis'],
             values['joy_throttle_axis'],
             values['joy_deadman_button'],
         )
         camera = Camera(values['frame_id'], values['vertical_fov'])
-        self._cars = {
+        sessions = self._sessions.sessions
+        return {
             session: CarInterface(
                 self,
                 prefix,
@@ -129,13 +147,11 @@ class BridgeNode(Node):
                 call_soon=self._server.call_soon,
                 clock=clock,
             )
-            for prefix, session, feed in zip(
-                self._prefixes, self._sessions.sessions, feeds, strict=True
-            )
+            for prefix, session, feed in zip(self._prefixes, sessions, feeds, strict=True)
         }
-        self._beat = heartbeat(self._held_cars)
-        for number in held_cars():
-            self._sessions.sessions[number - 1].set_held(clock(), True)
+
+    def _offer_services(self) -> None:
+        """Offer the services of each car, also to the pages and by simulation_interfaces."""
         services = {
             session: self._services_of(car.prefix, session) for session, car in self._cars.items()
         }
@@ -149,12 +165,6 @@ class BridgeNode(Node):
             {car: (session, services[session].control) for session, car in self._cars.items()},
             self._server.call_soon,
         )
-        self._diagnostics = Diagnostics(self, self._prefixes)
-        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, 10)
-        steady_timer(self, PERIOD_S, self._publish_diagnostics)
-        self._readiness_timer = steady_timer(self, STARTING_PERIOD_S, self._update_readiness)
-        on_change(self, PARAMETERS, self._change)
-        self._serve(values['host'])
 
     def _services_of(self, prefix: str, session: CarSession) -> CarServices:
         return CarServices(

@@ -7,6 +7,10 @@ The bridge's server writes four heartbeats a second into a pipe. The guard does 
 to the port, because a storm of connections delays their answers while the car is driven well. A
 heartbeat names the cars that are held, and the next bridge holds them too.
 
+A machine that is suspended, or a container that is frozen, stops guard and bridge together, and
+either may go on first. So a guard that was paused itself gives the bridge the whole time for a
+heartbeat again.
+
 As a program it takes the arguments of the bridge, and ends after SIGINT or SIGTERM. The exit code
 is 2 if the bridge rejects its parameters, and 1 if it reaches the limit of restarts.
 """
@@ -41,22 +45,37 @@ _SETTLED_S = 3.0
 """Time from a bridge's first heartbeat to the start of its spare, after the other nodes."""
 _LOOK_PERIOD_S = 0.05
 _LOOK_PERIOD_AT_MOST_S = 0.6
+_PAUSED_S = 2.0
+"""Time between two looks that shows a pause of the guard itself. `drive` asks the bridge for its
+state between two looks, 0.5 s at most for each step of the request."""
 _END_S = 4.0
 """Time for a clean end. `ros2 launch` kills this program after 5 s."""
+
+
+def _boot_time_s() -> float:
+    """Return seconds of a clock that also runs while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class GuardedBridge(ManagedProcess):
     """A bridge process with a spare. One thread has to call `supervise` several times a second."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        clock: Callable[[], float] = _boot_time_s,
     ) -> None:
+        """`clock` returns seconds, those too in which the machine was suspended."""
         control_token()  # So that the bridge and its spares have the same.
         self._spare: subprocess.Popen[str] | None = None
         self._spare_limit = RestartLimit()
         self._heartbeats: dict[int, int] = {}
         self._held = ''
-        self._looked_s = time.monotonic()
+        self._clock = clock
+        self._looked_s = clock()
+        self._was_paused = False
         super().__init__('bridge', arguments, environment=environment)
 
     def _start(self) -> subprocess.Popen[str]:
@@ -99,21 +118,34 @@ class GuardedBridge(ManagedProcess):
 
     def _read_heartbeats(self, report: Callable[[str], None]) -> None:
         """Read heartbeats, and kill a bridge that runs but sends none any more."""
-        now_s = time.monotonic()
-        # A pause of this process is not a silence of the bridge, because both may have been
-        # frozen.
-        self._silence_s += min(now_s - self._looked_s, _LOOK_PERIOD_AT_MOST_S)
-        self._looked_s = now_s
+        self._add_silence()
         with contextlib.suppress(BlockingIOError):
             if beats := os.read(self._heartbeats[self.pid], 65536).decode('ascii'):
                 self._held = beats.splitlines()[-1]
                 self._silence_s = 0.0
-                self._spare_due_s = self._spare_due_s if self._beats else now_s + _SETTLED_S
+                self._was_paused = False
+                if not self._beats:
+                    self._spare_due_s = time.monotonic() + _SETTLED_S
                 self._beats = True
         if self.exit_code is None and self._silence_s > SILENCE_S:
             report('the bridge node sends no heartbeats any more; it is killed')
             self._process.kill()
             self._process.wait()
+
+    def _add_silence(self) -> None:
+        """Add the time since the last look to the silence of the bridge.
+
+        A pause of this process is not a silence of the bridge, because both may have been frozen.
+        After a pause the silence begins anew, but only once: on a machine that is so slow that
+        each look is late, a frozen bridge is killed too.
+        """
+        now_s = self._clock()
+        passed_s, self._looked_s = now_s - self._looked_s, now_s
+        if passed_s > _PAUSED_S and not self._was_paused:
+            self._was_paused = True
+            self._silence_s = min(self._silence_s, 0.0)
+        else:
+            self._silence_s += min(passed_s, _LOOK_PERIOD_AT_MOST_S)
 
     def _supervise_spare(self, report: Callable[[str], None]) -> None:
         if self._spare is None:

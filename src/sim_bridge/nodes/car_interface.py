@@ -17,7 +17,6 @@ from std_msgs.msg import Float32, Header
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.driver_topics import DriverTopics, JoyLayout
-from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.raw_image import raw_image
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.nodes.server_call import ServerCall
@@ -26,10 +25,12 @@ from sim_bridge.protocol.types import Telemetry
 from sim_bridge.session.arbiter import PERSONS
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
+from sim_bridge.session.tokens import Limits
 from sim_bridge.web.live_stream import LiveFeed, Moment
 from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.errors import ImageError
 from steering_net.ros.direct_publisher import DirectPublisher
+from steering_net.ros.qos import EVERY, LATCHED, NEWEST
 from steering_net.statistics import RateMeter, percentiles_ms
 from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
 
@@ -38,7 +39,7 @@ _UNCERTAINTY_S = 1.0
 
 _LOCK_STEP_REFUSED = (
     'command_timeout is 0 (lock-step), but the world of this simulator runs on while it waits; '
-    '0.1 s is used. The embedded simulator waits with --fast'
+    f'{Limits.command_timeout_s:g} s is used. The embedded simulator waits with --fast'
 )
 _RESET_IGNORED = 'the simulator has not carried out the newest reset; it is driven on'
 
@@ -143,9 +144,7 @@ class CarInterface:
         head = conversions.header(stamp_ns, self._frame_id)
         self._compressed.publish(conversions.compressed_image(head, frame.jpeg))
         for field, publisher in self._values.items():
-            value = getattr(frame, field)
-            if value is not None:
-                publisher.publish(conversions.float_message(value))
+            publisher.publish(conversions.float_message(getattr(frame, field)))
         if self._twist.get_subscription_count():
             self._publish_twist(frame, stamp_ns)
         self._state_topics.publish(frame, stamp_ns)

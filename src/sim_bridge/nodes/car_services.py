@@ -11,10 +11,10 @@ from std_msgs.msg import Bool, UInt32
 from std_srvs.srv import SetBool, Trigger
 
 from sim_bridge import services, topics
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.nodes.server_call import ServerCall, call_on_server
 from sim_bridge.protocol.types import Control
 from sim_bridge.session.car_session import CarSession, ControlError
+from steering_net.ros.qos import LATCHED
 
 
 class CarServices:

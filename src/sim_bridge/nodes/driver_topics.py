@@ -14,12 +14,12 @@ from std_msgs.msg import Header, String
 from sim_bridge import topics
 from sim_bridge.control.motion_controller import Motion, Pedals
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.server_call import ServerCall
 from sim_bridge.protocol.types import Command
-from sim_bridge.session.arbiter import Driver
+from sim_bridge.session.arbiter import Driver, SourceTimeouts
 from sim_bridge.session.car_session import CarSession
 from steering_net.ros.parameters import Parameter
+from steering_net.ros.qos import EVERY, LATCHED, NEWEST
 from steering_net.vehicle import MAX_STEERING_RAD
 
 try:
@@ -30,7 +30,7 @@ except ImportError:
 PARAMETERS = (
     Parameter(
         'cmd_vel_timeout',
-        0.5,
+        SourceTimeouts.topic_s,
         'Time after which a silent `cmd_vel` or `ackermann_cmd` no longer drives, s.',
         0.05,
         5.0,
@@ -38,7 +38,7 @@ PARAMETERS = (
     ),
     Parameter(
         'joy_timeout',
-        0.5,
+        SourceTimeouts.joystick_s,
         'Time after which a silent joystick no longer drives, s.',
         0.05,
         5.0,
@@ -46,7 +46,7 @@ PARAMETERS = (
     ),
     Parameter(
         'page_timeout',
-        0.2,
+        SourceTimeouts.page_s,
         'Time after which a silent page no longer drives, s.',
         0.05,
         5.0,

@@ -19,7 +19,6 @@ from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.foxglove.urdf import Transform, car_urdf, joints_of, with_link_prefix
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.foxglove_topics import cars_of, definition_of
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.recording.bag import TYPES
 from sim_bridge.topics import (
     JOINT_STATES,
@@ -28,6 +27,7 @@ from sim_bridge.topics import (
     TRANSFORMS,
     frame_prefix,
 )
+from steering_net.ros.qos import NEWEST
 
 DESCRIPTION = 'robot_description'
 _TEXT = 'std_msgs/msg/String'

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from functools import partial
 from typing import Any
 
@@ -16,17 +15,17 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.server import ENCODING, FoxgloveServer
 from sim_bridge.nodes.bag_recorder import message_class
+from sim_bridge.nodes.blocking_call import REPLY_S, reply_of
 from sim_bridge.nodes.foxglove_topics import cars_of, relative_name
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.services import SERVICES
 from sim_bridge.topics import TOPICS
+from steering_net.ros.qos import NEWEST
 
 PUBLISHABLE = tuple(name for name, topic in TOPICS.items() if not topic.publishers)
 """Topics on which viewers may publish: those that no node of a drive publishes."""
 
 _CLICKS = ('clicked_point', 'initialpose', 'move_base_simple/goal')
 """Topics that every 3D panel announces, for clicks that most people never make."""
-_REPLY_S = 3.0
 _IDL_TYPES = {'boolean': 'bool', 'float': 'float32', 'double': 'float64', 'octet': 'byte'}
 
 
@@ -138,10 +137,7 @@ def _call(client: Client, request: Any) -> bytes:
     kind = client.srv_type
     is_empty = not kind.Request.get_fields_and_field_types()
     message = kind.Request() if is_empty else deserialize_message(request.payload, kind.Request)
-    answered = threading.Event()
-    future = client.call_async(message)
-    future.add_done_callback(lambda _: answered.set())
-    if not answered.wait(_REPLY_S):
-        client.remove_pending_request(future)
-        raise ServiceError(f'{client.srv_name} did not answer within {_REPLY_S:g} s')
-    return bytes(serialize_message(future.result()))
+    reply = reply_of(client, message)
+    if reply is None:
+        raise ServiceError(f'{client.srv_name} did not answer within {REPLY_S:g} s')
+    return bytes(serialize_message(reply))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,10 +16,10 @@ from rclpy.parameter import Parameter, parameter_value_to_python
 from rclpy.qos import qos_profile_parameter_events
 
 from sim_bridge.foxglove.server import FoxgloveServer
+from sim_bridge.nodes.blocking_call import reply_of
 
 _SEPARATOR = '.'
 _SERVICE = '/set_parameters'
-_REPLY_S = 3.0
 
 
 class GraphParameters:
@@ -162,14 +161,8 @@ class _RemoteNode:
 
     def set(self, messages: list[ParameterMessage]) -> Sequence[Any] | None:
         """Set parameters; return the results, or None if the node does not answer."""
-        answered = threading.Event()
-        future = self._set.call_async(SetParameters.Request(parameters=messages))
-        future.add_done_callback(lambda _: answered.set())
-        if not answered.wait(_REPLY_S):
-            self._set.remove_pending_request(future)
-            return None
-        results: Sequence[Any] = future.result().results
-        return results
+        reply = reply_of(self._set, SetParameters.Request(parameters=messages))
+        return None if reply is None else reply.results
 
 
 def _is_array(value: Any) -> bool:

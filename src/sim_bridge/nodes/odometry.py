@@ -26,10 +26,10 @@ from sim_bridge import topics
 from sim_bridge.control.kinematics import dead_reckoned, grown
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from sim_bridge.visualization.overlay import predicted_path
 from steering_net.ros.parameters import Parameter, declare
+from steering_net.ros.qos import EVERY, LATCHED, NEWEST
 from steering_net.ros.timers import steady_timer
 from steering_net.vehicle import REAR_AXLE_M, Pose
 

@@ -23,7 +23,6 @@ from sim_bridge.nodes.car_interface import CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.page_networks import PageNetworks
 from sim_bridge.nodes.page_recorder import PageRecorder
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.standby import control_token
 from sim_bridge.protocol.types import Control
 from sim_bridge.server.listening import is_loopback
@@ -34,6 +33,7 @@ from sim_bridge.session.car_session import CarSession, ControlError
 from sim_bridge.web.control import Access, DriveControls, FieldError, RefusedError
 from sim_bridge.web.wheel import OpenSocket
 from steering_net.ros.parameters import Parameter
+from steering_net.ros.qos import NEWEST
 from steering_net.vehicle import MAX_STEERING_RAD
 
 PARAMETERS = (

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool
 
 from sim_bridge import topics
-from sim_bridge.nodes.qos import LATCHED
+from steering_net.ros.qos import LATCHED
 
 READY, STARTING, MISSING = 'ready', 'starting', 'missing'
 COMMANDS = {'steering': topics.STEERING_COMMAND, 'throttle': topics.THROTTLE_COMMAND}

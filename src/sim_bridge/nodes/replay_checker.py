@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, JointState
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.qos import NEWEST
+from steering_net.ros.qos import NEWEST
 
 _START_S = 60.0
 _ANSWER_S = 0.5

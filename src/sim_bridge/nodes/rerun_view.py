@@ -17,10 +17,10 @@ from std_msgs.msg import Float32
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import interruptible, ros
 from sim_bridge.visualization.overlay import Reading
 from sim_bridge.visualization.rerun_log import RerunLog
+from steering_net.ros.qos import LATCHED, NEWEST
 
 _CHECK_S = 0.1
 

@@ -17,9 +17,9 @@ from sim_bridge import topics
 from sim_bridge.control.kinematics import base_link
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.qos import EVERY, LATCHED, NEWEST
 from sim_bridge.protocol.types import Telemetry, Truth
 from sim_bridge.session.car_session import CarSession
+from steering_net.ros.qos import EVERY, LATCHED, NEWEST
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
     DRIVE_MPS2,

@@ -19,10 +19,10 @@ from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, PiGains, Spe
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
-from sim_bridge.nodes.qos import LATCHED, NEWEST
 from sim_bridge.nodes.runner import run
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.parameters import Parameter, declare, on_change
+from steering_net.ros.qos import LATCHED, NEWEST
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.timers import steady_timer
 
@@ -42,8 +42,10 @@ PARAMETERS = (
         choices=('proportional', 'pi'),
         read_only=False,
     ),
-    Parameter('kp', 0.5, 'Gain of law pi, throttle per m/s.', 0.0, 10.0, read_only=False),
-    Parameter('ki', 0.1, 'Integral gain of law pi, throttle per m.', 0.0, 10.0, read_only=False),
+    Parameter('kp', PiGains.kp, 'Gain of law pi, throttle per m/s.', 0.0, 10.0, read_only=False),
+    Parameter(
+        'ki', PiGains.ki, 'Integral gain of pi, throttle per m.', 0.0, 10.0, read_only=False
+    ),
     Parameter(
         'lateral_acceleration_limit',
         LATERAL_LIMIT_MPS2,
@@ -168,13 +170,9 @@ class ThrottleNode(Node):
         super().__init__('throttle')
         self._values: dict[str, Any] = declare(self, PARAMETERS)
         self._prefixes = topics.prefixes(self._values['cars'])
-        self._readiness = Readiness(
-            self,
-            {
-                prefix + topics.THROTTLE_READY: partial(self._is_matched, number)
-                for number, prefix in enumerate(self._prefixes)
-            },
-        )
+        readiness = Readiness(self)
+        for number, prefix in enumerate(self._prefixes):
+            readiness.add(prefix + topics.THROTTLE_READY, partial(self._is_matched, number))
         self._cars = [
             CarThrottle(
                 self, prefix, _controller(self._values), self._now_s, partial(self._limit, number)

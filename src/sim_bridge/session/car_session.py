@@ -26,6 +26,7 @@ from sim_bridge.session.arbiter import Arbiter, Driver, SourceTimeouts
 from sim_bridge.session.reset_watch import ResetWatch
 from sim_bridge.session.response_scheduler import ResponseScheduler
 from sim_bridge.session.status import Counters, State
+from sim_bridge.session.takeovers import TakeoverDetector
 from sim_bridge.session.tokens import Limits
 
 SILENCE_S = 1.0
@@ -100,6 +101,7 @@ class CarSession:
         self._arbiter = Arbiter(timeouts or SourceTimeouts())
         self._in_simulated_time = in_simulated_time
         self._time_offset_ns: int | None = None
+        self._takeovers = TakeoverDetector()
         self.client: SimulatorClient | None = None
         self._limits = limits
         self._inspect_image = inspect_image
@@ -162,6 +164,7 @@ class CarSession:
         if self.client:
             self._displace(self.client)
         self._scheduler = self._new_scheduler(now_s)
+        self._takeovers.begin()
         self._time_offset_ns = None
         client.heard_s = now_s
         client.owes_halt = False
@@ -205,14 +208,14 @@ class CarSession:
         """Set whether the steering and the throttle node are ready."""
         self._nodes_ready = nodes_ready
         if self.client:
-            self._answer(self._scheduler.set_nodes_ready(now_s, nodes_ready))
+            self._answer(now_s, self._scheduler.set_nodes_ready(now_s, nodes_ready))
         self._update_driver()
 
     def set_held(self, now_s: float, is_held: bool) -> None:
         """Hold the car, or release it, see `ResponseScheduler.set_held`."""
         self.is_held = is_held
         if self.client:
-            self._answer(self._scheduler.set_held(now_s, is_held))
+            self._answer(now_s, self._scheduler.set_held(now_s, is_held))
         self._update_driver()
 
     def person(self, now_s: float, source: Driver, command: DriverCommand) -> None:
@@ -254,6 +257,8 @@ class CarSession:
             self.resets += 1
             client.resets.reset(now_s)
             self._arbiter.forget()
+            self._takeovers.begin()
+            self.counters.takeovers = 0
             self.counters.superseded += self._scheduler.has_waiting
             self._scheduler = self._new_scheduler(now_s)
             self._scheduler.set_paused(now_s, is_paused)
@@ -264,18 +269,18 @@ class CarSession:
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
         """Take a steering command for the frame with this stamp."""
         if self.client:
-            self._answer(self._scheduler.steering(now_s, stamp_ns, steering_rad))
+            self._answer(now_s, self._scheduler.steering(now_s, stamp_ns, steering_rad))
 
     def throttle(self, now_s: float, throttle: float) -> None:
         """Take a throttle command."""
         if self.client:
-            self._answer(self._scheduler.throttle(now_s, throttle))
+            self._answer(now_s, self._scheduler.throttle(now_s, throttle))
 
     def expire(self, now_s: float) -> None:
         """Send the answer whose deadline has passed, if there is one."""
         self._end_silent_sources(now_s)
         if self.client:
-            self._answer(self._scheduler.expire(now_s))
+            self._answer(now_s, self._scheduler.expire(now_s))
 
     def next_deadline(self) -> float:
         """Time at which `expire` has to be called next; infinity if it need not be called."""
@@ -323,7 +328,7 @@ class CarSession:
         """Let the source that counts now drive."""
         self._update_driver()
         if self.client:
-            self._answer(self._scheduler.set_person(now_s, self._person_command()))
+            self._answer(now_s, self._scheduler.set_person(now_s, self._person_command()))
 
     def _person_command(self) -> DriverCommand | None:
         active = self._arbiter.active
@@ -361,10 +366,11 @@ class CarSession:
         if self._scheduler.has_waiting:
             client.send_last_halt()
 
-    def _answer(self, answer: Answer | None) -> None:
+    def _answer(self, now_s: float, answer: Answer | None) -> None:
         if answer is None or self.client is None:
             return
         self._update_driver()
+        self._count_takeover(now_s, answer)
         if answer.latency_s is not None:
             self.latencies_s.append(answer.latency_s)
         if answer.command is None:
@@ -373,6 +379,12 @@ class CarSession:
             self._send(self.client, answer.command)
             if answer.person_stamp_ns is not None:
                 self.on_person_command(answer.person_stamp_ns, answer.command)
+
+    def _count_takeover(self, now_s: float, answer: Answer) -> None:
+        if answer.command is None or answer.person_stamp_ns is not None:
+            self.counters.takeovers += self._takeovers.person(now_s)
+        elif self.state is State.DRIVING:
+            self._takeovers.network()
 
     def _send(self, client: SimulatorClient, command: Command) -> None:
         self.last_command = command

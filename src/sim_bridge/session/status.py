@@ -25,7 +25,11 @@ class State(Enum):
 
 @dataclass
 class Counters:
-    """Numbers of events so far. One set may serve several schedulers after each other."""
+    """Numbers of events so far. One set may serve several schedulers after each other.
+
+    takeovers: times that driving passed from the network to a person, since the last reset of the
+    simulator, as the score of the embedded simulator counts. See `takeovers.py`.
+    """
 
     telemetry: int = 0
     answers: int = 0
@@ -35,6 +39,7 @@ class Counters:
     superseded: int = 0
     keepalives: int = 0
     bad_packets: int = 0
+    takeovers: int = 0
 
 
 def together(cars: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

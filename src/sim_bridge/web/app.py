@@ -28,7 +28,7 @@ _HEADERS = {
 }
 
 
-class Control(Protocol):
+class PageControls(Protocol):
     """What pages can control: the drive, and each car, which may be added later.
 
     `open_socket` answers requests for WebSockets. `clock` returns monotonic seconds.
@@ -54,7 +54,7 @@ class _StrictJson(DefaultJSONProvider):
 def create_app(
     status: Callable[[], dict[str, Any]],
     feeds: Sequence[LiveFeed],
-    control: Control | None = None,
+    control: PageControls | None = None,
 ) -> Flask:
     """Return the application. `status` returns the content of /state.json; one feed per car.
 

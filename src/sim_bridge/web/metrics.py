@@ -12,13 +12,14 @@ from prometheus_client.registry import Collector
 
 COUNTERS = {
     'telemetry': 'Telemetry events received.',
-    'answers': 'Commands sent in answer to telemetry.',
+    'answers': 'Answers to telemetry: commands, and `manual`.',
     'timeouts': 'Answers given without the commands of their frame.',
     'late_commands': 'Steering commands that came after their frame was answered.',
     'rejected_commands': 'Commands that are not finite.',
-    'superseded': 'Telemetry replaced by newer telemetry before it was answered.',
+    'superseded': 'Telemetry without an answer, because newer telemetry or a reset came first.',
     'keepalives': 'Commands sent to a simulator that had fallen silent.',
     'bad_packets': 'Telemetry that could not be read.',
+    'takeovers': 'Times that a person took over from the network, since the last reset.',
 }
 GAUGES = {
     'telemetry_hz': 'Telemetry events per second.',

@@ -14,9 +14,11 @@ UNMOVED_FRAMES = 30
 """Number of different frames in a row with the same output after which it counts as constant."""
 
 WINDOW_FRAMES = 150
-"""Number of newest frames for the share at the limit: 5 s at 30 frames/s."""
+"""Number of newest frames for the share at full lock: 5 s at 30 frames/s."""
 
-SATURATED_SHARE = 0.8
+FULL_LOCK_SHARE = 0.8
+"""Share of frames at full lock, 0..1, from which the steering counts as saturated."""
+
 _UNMOVED_SPAN_RAD = 1e-6
 _REMEMBERED_S = 5.0
 
@@ -71,7 +73,7 @@ class OutputMonitor:
             self._unmoved += 1
         self._last_rad, self._last_frame = steering_rad, frame
 
-    def bad_frame(self, reason: str = 'it cannot be decoded') -> None:
+    def bad_frame(self, reason: str) -> None:
         """Count a frame that could not be decoded or used, with the reason."""
         self.bad_frames += 1
         self._bad_frame_reason = reason
@@ -92,7 +94,7 @@ class OutputMonitor:
             'answer_max_ms': f'{max(times):.3f}' if times else '',
             'bad_frames': str(self.bad_frames),
             'bad_outputs': str(self.bad_outputs),
-            'full_lock_share': f'{self._saturated_share():.2f}',
+            'full_lock_share': f'{self._full_lock_share():.2f}',
         }
         level, summary = self._judge()
         if level is Level.OK and not times:
@@ -109,7 +111,7 @@ class OutputMonitor:
             return Level.ERROR, 'the output of the network is not finite'
         if self._unmoved >= UNMOVED_FRAMES:
             return Level.WARN, 'the steering is constant: it does not depend on the frames'
-        if self._saturated_share() >= SATURATED_SHARE:
+        if self._full_lock_share() >= FULL_LOCK_SHARE:
             return Level.WARN, 'the steering is saturated: it is at its limit for most frames'
         return None
 
@@ -120,8 +122,8 @@ class OutputMonitor:
             return Level.WARN, f'some frames are dropped: {self._bad_frame_reason}'
         return Level.OK, 'steering'
 
-    def _saturated_share(self) -> float:
-        """Share of the newest frames at the limit, 0..1; 0 before there are enough frames."""
+    def _full_lock_share(self) -> float:
+        """Share of the newest frames at full lock, 0..1; 0 before there are enough frames."""
         if len(self._newest_rad) < WINDOW_FRAMES:
             return 0.0
         at_lock = sum(abs(angle) >= self._full_lock_rad for angle in self._newest_rad)

@@ -52,10 +52,10 @@ def run_isolated(
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=sandbox.LIMIT_S,
+                timeout=sandbox.WALL_LIMIT_S,
             )
         except subprocess.TimeoutExpired:
-            reason = f'the import process took longer than {sandbox.LIMIT_S} s'
+            reason = f'the import process took longer than {sandbox.WALL_LIMIT_S} s'
             raise ModelError(f'{name} could not be read: {reason}') from None
     if result.returncode < 0:
         reason = f'the import process crashed (signal {-result.returncode})'

@@ -8,10 +8,10 @@ the monitor delays no command.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool
 
@@ -20,7 +20,7 @@ from steering_net.inference.caution import MODES, SLOW_FACTOR, UNSURE, Action, C
 from steering_net.inference.predictor import PredictionError, Predictor
 from steering_net.inference.self_check import SelfCheck, calibration_of
 from steering_net.ros.parameters import Parameter
-from steering_net.ros.readiness import LATCHED
+from steering_net.ros.qos import LATCHED, NEWEST
 
 PARAMETER = Parameter(
     'monitor',
@@ -29,7 +29,6 @@ PARAMETER = Parameter(
     'also an emergency stop; off: nothing is measured.',
     choices=MODES,
 )
-_QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _PERIOD_S = 0.04
 """Frames that follow each other faster are not judged, which saves time of the processor."""
 _WARNING_PERIOD_S = 5.0
@@ -38,12 +37,24 @@ _HOLD_AGAIN_S = 0.5
 
 
 class Monitor:
-    """Watches the network for all cars, whose topics begin with `prefixes`."""
+    """Watches the network for the cars of a node."""
 
-    def __init__(self, node: Node, prefixes: Sequence[str], mode: str) -> None:
+    def __init__(self, node: Node, mode: str) -> None:
         self.mode = mode
-        self._cars = [_CarMonitor(node, prefix, mode) for prefix in prefixes if mode != 'off']
-        self._is_calibrated = False
+        self._node = node
+        self._cars: dict[str, _CarMonitor] = {}
+        self._new_check: Callable[[], SelfCheck] | None = None
+
+    def begin(self, prefix: str) -> None:
+        """Judge the frames of the car whose topics begin with `prefix`."""
+        if self.mode != 'off':
+            self._cars[prefix] = _CarMonitor(self._node, prefix, self.mode)
+            self._cars[prefix].check = self._check()
+
+    def cease(self, prefix: str) -> None:
+        """Judge no more frames of this car; its speed factor ends."""
+        if self.mode != 'off':
+            self._cars.pop(prefix).close()
 
     def check(self, model: str) -> None:
         """Raise ModelError if the monitor must act, but has no calibration of this network.
@@ -64,39 +75,44 @@ class Monitor:
         Raises ModelError, and goes on as before, for a calibration that cannot be read.
         """
         calibration = None if self.mode == 'off' else calibration_of(model)
-        self._is_calibrated = calibration is not None
-        for car in self._cars:
-            car.check = SelfCheck(predictor, calibration) if calibration else None
+        self._new_check = partial(SelfCheck, predictor, calibration) if calibration else None
+        for car in self._cars.values():
+            car.check = self._check()
             # What was said of the network before says nothing of this one.
             car.uncertainty = 0.0
 
-    def add(self, number: int, steering_rad: float, now_s: float, is_faulty: bool) -> None:
+    def add(self, prefix: str, steering_rad: float, now_s: float, is_faulty: bool) -> None:
         """Judge the newest frame of a car, for which the network has answered `steering_rad`.
 
         `is_faulty`: the outputs alone show that the network does not work.
         """
-        if self._cars:
-            self._cars[number].add(steering_rad, now_s, is_faulty)
+        if car := self._cars.get(prefix):
+            car.add(steering_rad, now_s, is_faulty)
 
     @property
     def is_watching(self) -> bool:
         """Whether frames are judged."""
-        return bool(self._cars) and self._is_calibrated
+        return self._new_check is not None
 
     @property
     def trouble(self) -> str:
         """In one line, why the network is not trusted; '' if it is sure."""
-        unsure = [car for car in self._cars if car.uncertainty >= UNSURE]
-        return 'the network is unsure: it does not know this world' if unsure else ''
+        is_unsure = self._worst() >= UNSURE
+        return 'the network is unsure: it does not know this world' if is_unsure else ''
 
     def values(self) -> dict[str, str]:
         """Return the values for diagnostics."""
-        if not self._cars:
+        if self.mode == 'off':
             return {'monitor': 'off'}
-        if not self._is_calibrated:
+        if not self.is_watching:
             return {'monitor': f'{self.mode}, but the network is not calibrated'}
-        worst = max(car.uncertainty for car in self._cars)
-        return {'monitor': self.mode, 'uncertainty': f'{worst:.2f}'}
+        return {'monitor': self.mode, 'uncertainty': f'{self._worst():.2f}'}
+
+    def _check(self) -> SelfCheck | None:
+        return None if self._new_check is None else self._new_check()
+
+    def _worst(self) -> float:
+        return max((car.uncertainty for car in self._cars.values()), default=0.0)
 
 
 class _CarMonitor:
@@ -111,15 +127,26 @@ class _CarMonitor:
         self._action = Action.DRIVE
         self._judged_s = float('-inf')
         self._message = Float32()
-        self._uncertainties = node.create_publisher(Float32, f'{prefix}uncertainty', _QUEUE)
+        self._uncertainties = node.create_publisher(Float32, f'{prefix}uncertainty', NEWEST)
         self._factors = node.create_publisher(Float32, f'{prefix}speed_factor', LATCHED)
         self._factors.publish(Float32(data=1.0))
         self._is_held = False
         self._wants_hold = False
         self._asked_s = float('-inf')
-        if mode == 'hold':
+        self._can_hold = mode == 'hold'
+        if self._can_hold:
             self._hold = node.create_client(SetBool, f'{prefix}hold')
-            node.create_subscription(Bool, f'{prefix}hold/active', self._on_held, LATCHED)
+            self._held = node.create_subscription(
+                Bool, f'{prefix}hold/active', self._on_held, LATCHED
+            )
+
+    def close(self) -> None:
+        """Destroy the publishers and what belongs to the hold."""
+        self._node.destroy_publisher(self._uncertainties)
+        self._node.destroy_publisher(self._factors)
+        if self._can_hold:
+            self._node.destroy_client(self._hold)
+            self._node.destroy_subscription(self._held)
 
     def add(self, steering_rad: float, now_s: float, is_faulty: bool) -> None:
         if self.check is None or 0.0 <= now_s - self._judged_s < _PERIOD_S:

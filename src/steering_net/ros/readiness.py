@@ -5,21 +5,15 @@ The node publishes `false` when it starts, and then each change. A node that has
 publisher on the topic. The topic is latched, so that a later subscriber gets the value too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.publisher import Publisher
 from rclpy.timer import Timer
 from std_msgs.msg import Bool
 
+from steering_net.ros.qos import LATCHED
 from steering_net.ros.timers import steady_timer
-
-LATCHED = QoSProfile(
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
-"""Quality of service of a latched topic: a later subscriber gets the newest value."""
 
 STARTING_PERIOD_S = 0.05
 READY_PERIOD_S = 1.0
@@ -36,27 +30,38 @@ def set_check_period(timer: Timer, is_ready: bool) -> None:
 class Readiness:
     """Publishes std_msgs/Bool on topics: whether the condition of each topic is met."""
 
-    def __init__(self, node: Node, conditions: Mapping[str, Callable[[], bool]]) -> None:
-        """`conditions`: by topic, a function that is called periodically from now on.
-
-        Create this before the publishers of commands, because a node that publishes commands but
-        no readiness counts as ready.
-        """
-        self._conditions = dict(conditions)
-        self._publishers = {
-            topic: node.create_publisher(Bool, topic, LATCHED) for topic in conditions
-        }
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._conditions: dict[str, Callable[[], bool]] = {}
+        self._publishers: dict[str, Publisher] = {}
         self._published: dict[str, bool] = {}
-        for topic in conditions:
-            self._publish(topic, False)
         self._timer = steady_timer(node, STARTING_PERIOD_S, self._check)
+
+    def add(self, topic: str, is_met: Callable[[], bool], *, is_alone: bool = True) -> None:
+        """Publish `false`, and from now on whether the condition is met.
+
+        is_alone: no other node publishes on the topic. If others may, only changes are published,
+        because a first `false` of this node would hide the `true` of another.
+
+        Call this before the publishers of commands are created, because a node that publishes
+        commands but no readiness counts as ready.
+        """
+        self._conditions[topic] = is_met
+        self._publishers[topic] = self._node.create_publisher(Bool, topic, LATCHED)
+        self._published[topic] = False
+        if is_alone:
+            self._publishers[topic].publish(Bool(data=False))
+        set_check_period(self._timer, False)
+
+    def remove(self, topic: str) -> None:
+        """Publish no more on this topic, as a node that has ended."""
+        del self._conditions[topic], self._published[topic]
+        self._node.destroy_publisher(self._publishers.pop(topic))
 
     def _check(self) -> None:
         for topic, is_met in self._conditions.items():
-            self._publish(topic, is_met())
+            is_ready = is_met()
+            if self._published[topic] is not is_ready:
+                self._published[topic] = is_ready
+                self._publishers[topic].publish(Bool(data=is_ready))
         set_check_period(self._timer, all(self._published.values()))
-
-    def _publish(self, topic: str, is_ready: bool) -> None:
-        if self._published.get(topic) is not is_ready:
-            self._published[topic] = is_ready
-            self._publishers[topic].publish(Bool(data=is_ready))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """SteeringNode: camera frames in, steering angles out, each with the stamp of its frame.
 
-One node steers any number of cars. Each car has a queue of one frame. While the network runs, a
-newer frame replaces the waiting one, so the newest frame is next. Cars are served in turn.
+One node steers any number of cars, or several nodes share them (`shared_cars`). Each car has a
+queue of one frame. While the network runs, a newer frame replaces the waiting one, so the newest
+frame is next. Cars are served in turn.
 
 All callbacks run on one thread. The network is loaded and warmed up before the subscriptions
 exist, so no frame waits for it. Another network, named by parameter, is loaded on a second thread
@@ -21,7 +22,6 @@ from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
@@ -35,14 +35,14 @@ from steering_net.inference.predictor import (
     Predictor,
     load_predictor,
 )
-from steering_net.ros.direct_publisher import DirectPublisher
-from steering_net.ros.executor import PRIVATE_ERRORS, QuickExecutor, take
+from steering_net.ros.car_topics import CarTopics
 from steering_net.ros.image_message import to_rgb
 from steering_net.ros.monitor import PARAMETER as MONITOR
 from steering_net.ros.monitor import Monitor
 from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
+from steering_net.ros.shared_cars import SHARED, SharedCars
 from steering_net.ros.timers import steady_timer
 from steering_net.vehicle import MAX_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, Rgb
@@ -54,7 +54,6 @@ REFUSED = (ValueError,)
 """Exceptions of `SteeringNode()` for a parameter or a network that cannot be used."""
 
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
-_QUEUE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _WARNING_PERIOD_S = 5.0
 _DIAGNOSTICS_PERIOD_S = 1.0
 _SWAP_PERIOD_S = 0.05
@@ -92,47 +91,8 @@ PARAMETERS = (
         f'camera that the network was trained with; {AS_TRAINED}: they are not turned.',
     ),
     MONITOR,
+    SHARED,
 )
-
-
-class CarTopics:
-    """The topics of one car: its frames come in, its steering goes out."""
-
-    def __init__(self, node: Node, prefix: str) -> None:
-        self.commands = node.create_publisher(
-            JointState, f'{prefix}cmd/steering', _QUEUE, publisher_class=DirectPublisher
-        )
-        self.angles = node.create_publisher(
-            Float32, f'{prefix}steering', _QUEUE, publisher_class=DirectPublisher
-        )
-        self._node = node
-        self._prefix = prefix
-        self._can_take = True
-
-    def subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
-        """Call `callback` with each frame from now on."""
-        self._frames = self._node.create_subscription(kind, self._prefix + topic, callback, _QUEUE)
-
-    def is_matched(self) -> bool:
-        """Whether frames are published and the commands have a subscriber."""
-        frames = self._node.count_publishers(self._frames.topic_name)
-        return frames > 0 and self.commands.get_subscription_count() > 0
-
-    def take(self) -> Any:
-        """Take the waiting frame; None if there is none, or if this rclpy cannot take one."""
-        executor = self._node.executor
-        if isinstance(executor, QuickExecutor):
-            handed = executor.take_handed(self._frames)
-            if handed is not None:
-                return handed
-        if self._can_take:
-            try:
-                taken = take(self._frames)
-            except PRIVATE_ERRORS:
-                self._can_take = False
-            else:
-                return taken and taken[0]
-        return None
 
 
 class SteeringNode(Node):
@@ -151,7 +111,7 @@ class SteeringNode(Node):
         self._count: int = values['cars']
         numbers = range(1, self._count + 1)
         prefixes = [''] if self._count == 1 else [f'car_{number}/' for number in numbers]
-        self._monitor = Monitor(self, prefixes, values['monitor'])
+        self._monitor = Monitor(self, values['monitor'])
         self._monitor.check(values['model'])
         self._drive_with(self._load(values), values['model'])
         self._outputs = OutputMonitor(self._max_steering_rad, clock)
@@ -159,27 +119,34 @@ class SteeringNode(Node):
         self._command = JointState(name=['steering'], position=[0.0])
         self._angle = Float32()
         self._bridge = CvBridge()
-        self._readiness = Readiness(
-            self,
-            {
-                f'{prefix}ready/steering': partial(self._is_matched, number)
-                for number, prefix in enumerate(prefixes)
-            },
-        )
-        self._cars = [CarTopics(self, prefix) for prefix in prefixes]
-        self._diagnostics = [
-            self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
+        self._readiness = Readiness(self)
+        self._cars: dict[str, CarTopics] = {}
+        self._diagnostics = {
+            prefix: self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
             for prefix in sorted({'', *prefixes})
-        ]
+        }
         self._start_timers()
-        transport = values['image_transport']
-        self._read = self._read_jpeg if transport == 'compressed' else self._read_image
-        kind = CompressedImage if transport == 'compressed' else Image
-        for car in self._cars:
-            car.subscribe(kind, TOPICS[transport], partial(self._on_frame, car))
+        self._transport: str = values['image_transport']
+        self._read = self._read_jpeg if self._transport == 'compressed' else self._read_image
+        self._sharing: SharedCars | None = None
+        if values['shared']:
+            self._sharing = SharedCars(self, prefixes, self._cars, self._begin, self._cease, clock)
+        else:
+            for prefix in prefixes:
+                self._begin(prefix)
 
-    def _is_matched(self, number: int) -> bool:
-        return self._cars[number].is_matched()
+    def _begin(self, prefix: str) -> None:
+        """Steer the car whose topics begin with `prefix`."""
+        is_alone = self._sharing is None
+        car = self._cars[prefix] = CarTopics(self, prefix, self._readiness, is_alone=is_alone)
+        self._monitor.begin(prefix)
+        kind = CompressedImage if self._transport == 'compressed' else Image
+        car.subscribe(kind, TOPICS[self._transport], partial(self._on_frame, car))
+
+    def _cease(self, prefix: str) -> None:
+        """Leave a car to another node."""
+        self._monitor.cease(prefix)
+        self._cars.pop(prefix).close()
 
     def _load(self, values: dict[str, Any]) -> Predictor:
         model, profile = values['model'], values['profile']
@@ -243,12 +210,12 @@ class SteeringNode(Node):
 
     def _judge(self, car: CarTopics, header: Header, steering_rad: float) -> None:
         """Let the monitor judge the newest frame, after its command was sent."""
-        number, now_s = self._cars.index(car), _seconds(header)
-        self._monitor.add(number, steering_rad, now_s, self._outputs.is_faulty)
+        now_s = _seconds(header)
+        self._monitor.add(car.prefix, steering_rad, now_s, self._outputs.is_faulty)
 
     def _waiting(self, besides: CarTopics) -> Iterator[tuple[CarTopics, CompressedImage | Image]]:
         """The waiting frames of the other cars."""
-        for car in self._cars:
+        for car in self._cars.values():
             message = None if car is besides else car.take()
             if message is not None:
                 yield car, message
@@ -357,9 +324,11 @@ class SteeringNode(Node):
             'refused': self._refused,
             **self._monitor.values(),
         }
+        if self._sharing is not None:
+            values |= self._sharing.values()
         array = self._diagnostic(level, summary, values)
-        for publisher in self._diagnostics:
-            publisher.publish(array)
+        for prefix in {'', *self._cars}:
+            self._diagnostics[prefix].publish(array)
 
     def _diagnostic(self, level: Level, summary: str, values: dict[str, str]) -> DiagnosticArray:
         status = DiagnosticStatus(

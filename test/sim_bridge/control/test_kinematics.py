@@ -17,9 +17,9 @@ from helpers.ros import started_node
 from helpers.waiting import wait_for
 from sim_bridge.control.kinematics import base_link, dead_reckoned, grown
 from sim_bridge.nodes.conversions import time_message
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.process import ManagedProcess
 from steering_net.bicycle_model import yaw_rate_radps
+from steering_net.ros.qos import NEWEST
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
 
 

@@ -12,9 +12,9 @@ from helpers.ros import started_rclpy
 from helpers.talking_simulator import JPEG_HEADER
 from helpers.waiting import wait_for
 from sim_bridge.nodes import annotate, bridge, throttle
-from sim_bridge.nodes.qos import LATCHED
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
+from steering_net.ros.qos import LATCHED
 
 
 @pytest.fixture

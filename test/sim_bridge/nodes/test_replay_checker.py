@@ -9,8 +9,8 @@ from sensor_msgs.msg import CompressedImage, JointState
 from helpers.ros import spinning_node, started_rclpy
 from sim_bridge import topics
 from sim_bridge.nodes.conversions import time_message
-from sim_bridge.nodes.qos import NEWEST
 from sim_bridge.nodes.replay_checker import CheckerNode
+from steering_net.ros.qos import NEWEST
 
 STAMP_NS = 5_000_000_001
 STEERING_RAD = 0.25

@@ -42,8 +42,8 @@ class Wire:
 
 def heard(wire, on_malformed=lambda: None):
     """Everything that Engine.IO gets to hear."""
-    dialect = Eio3Adapter(wire, on_malformed)
-    return list(iter(dialect.wait, None))
+    adapter = Eio3Adapter(wire, on_malformed)
+    return list(iter(adapter.wait, None))
 
 
 def test_simulator_that_pings_first_is_opened_and_answered():

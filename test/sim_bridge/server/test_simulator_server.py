@@ -7,8 +7,8 @@ import threading
 import pytest
 import socketio
 
-from helpers.echo import FRAME, STEER, Echo, page, poll_until
-from helpers.waiting import wait_for
+from helpers.echo import FRAME, STEER, Echo, page
+from helpers.waiting import poll_until, wait_for
 from sim_bridge.protocol.types import Command
 from sim_bridge.protocol.udacity import CULTURES, encode_command
 from sim_bridge.server.listening import ServerError

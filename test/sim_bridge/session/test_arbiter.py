@@ -10,7 +10,7 @@ from sim_bridge.control.motion_controller import Motion, Pedals
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command, encode_telemetry
-from sim_bridge.session.arbiter import Arbiter, Driver, SourceTimeouts
+from sim_bridge.session.arbiter import PERSONS, Arbiter, Driver, SourceTimeouts
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
 from sim_bridge.session.tokens import Limits
@@ -259,6 +259,90 @@ def test_command_that_is_no_number_is_counted_and_does_not_drive():
     drive.frames(2)
     assert drive.sent == (NETWORK_RAD, NETWORK_THROTTLE)
     assert drive.session.counters.rejected_commands == 1
+
+
+@pytest.mark.parametrize('source', PERSONS, ids=lambda it: it.value)
+def test_person_who_takes_the_wheel_in_mid_drive_is_counted_once(source):
+    drive = Drive()
+    drive.frames(90)
+    drive.frames(90, lambda: drive.say(source, Pedals(0.2, 0.5)))
+    drive.frames(90)
+    assert drive.session.driver is Driver.NETWORK
+    assert drive.session.counters.takeovers == 1
+    drive.frames(3, lambda: drive.say(source, Pedals(0.2, 0.5)))
+    assert drive.session.counters.takeovers == 2
+
+
+def test_keys_of_the_simulator_take_over_too():
+    drive = Drive()
+    for is_manual in (True, False, True, False, True):
+        drive.is_manual = is_manual
+        drive.frames(90)
+    assert drive.session.counters.takeovers == 2, 'the first was at the wheel from the beginning'
+
+
+def test_dead_man_button_that_slips_is_one_takeover():
+    drive = Drive()
+    drive.frames(60)
+    for _ in range(10):
+        drive.frames(20, lambda: drive.say(Driver.JOYSTICK, Pedals(0.1, 0.5)))
+        drive.session.let_go(drive.now, Driver.JOYSTICK)
+        drive.frames(20)
+    assert drive.drivers.count(Driver.JOYSTICK) == 10
+    assert drive.session.counters.takeovers == 1
+
+
+def test_hold_is_no_takeover_and_neither_is_another_person():
+    drive = Drive()
+    drive.frames(60)
+    drive.session.set_held(drive.now, True)
+    drive.frames(90)
+    assert drive.session.counters.takeovers == 0
+    drive.frames(90, lambda: drive.say(Driver.TWIST, Motion(5.0)))
+    assert drive.session.counters.takeovers == 0, 'the car was held'
+    drive.session.set_held(drive.now, False)
+    drive.frames(90, lambda: drive.say(Driver.TWIST, Motion(5.0)))
+    drive.frames(90, lambda: drive.say(Driver.JOYSTICK, Pedals(0.1, 0.5)))
+    assert drive.session.counters.takeovers == 1
+
+
+def test_person_takes_over_from_a_network_that_fails():
+    drive = Drive()
+    drive.frames(60)
+    drive.has_network = False
+    drive.frames(120)
+    assert drive.session.state is State.STOPPED
+    drive.frames(10, lambda: drive.say(Driver.JOYSTICK, Pedals(0.1, 0.5)))
+    assert drive.session.counters.takeovers == 1
+
+
+def test_command_without_a_car_is_no_takeover():
+    drive = Drive()
+    drive.frames(60)
+    drive.manager.disconnected(drive.now, 'simulator')
+    drive.say(Driver.JOYSTICK, Pedals(0.1, 0.5))
+    assert drive.session.counters.takeovers == 0
+
+
+def test_drive_begins_with_a_reset_or_another_simulator():
+    drive = Drive()
+    drive.frames(60)
+    drive.frames(9, lambda: drive.say(Driver.JOYSTICK, Pedals(0.1, 0.5)))
+    drive.frames(90)
+    assert drive.session.counters.takeovers == 1
+    drive.session.control(drive.now, Control.RESET)
+    drive.tokens = 1
+    drive.frames(60, lambda: drive.say(Driver.JOYSTICK, Pedals(0.1, 0.5)))
+    assert drive.session.state is State.DRIVING
+    assert drive.session.counters.takeovers == 0
+    drive.frames(90)
+    drive.manager.disconnected(drive.now, 'simulator')
+    link = UdacityLink(drive.hear)
+    drive.manager.connected(drive.now, 'simulator', link, is_simulator=True)
+    drive.tokens, drive.is_manual = 1, True
+    drive.frames(60)
+    assert drive.session.driver is Driver.SIMULATOR
+    assert drive.session.counters.takeovers == 0
 
 
 def test_timeout_must_be_positive():

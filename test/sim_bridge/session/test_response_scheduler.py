@@ -16,11 +16,11 @@ LIMITS = Limits()
 
 
 class Bench:
-    """A pairing with a clock of its own and a list of what it answered."""
+    """A scheduler with a clock of its own and a list of its answers."""
 
     def __init__(self):
         self.now = 100.0
-        self.pairing = ResponseScheduler(LIMITS, self.now)
+        self.scheduler = ResponseScheduler(LIMITS, self.now)
         self.answers = []
         self.stamp = 0
 
@@ -31,24 +31,24 @@ class Bench:
 
     def telemetry(self, speed=5.0):
         self.stamp += 1
-        self.pairing.telemetry(self.now, self.stamp, speed)
+        self.scheduler.telemetry(self.now, self.stamp, speed)
         return self.stamp
 
     def steering(self, stamp, rad=0.1):
-        return self.note(self.pairing.steering(self.now, stamp, rad))
+        return self.note(self.scheduler.steering(self.now, stamp, rad))
 
     def throttle(self, value=0.5):
-        return self.note(self.pairing.throttle(self.now, value))
+        return self.note(self.scheduler.throttle(self.now, value))
 
     def until(self, moment):
         """Let time pass, with every deadline kept."""
-        while self.pairing.next_deadline() <= moment:
-            self.now = max(self.now, self.pairing.next_deadline())
-            self.note(self.pairing.expire(self.now))
+        while self.scheduler.next_deadline() <= moment:
+            self.now = max(self.now, self.scheduler.next_deadline())
+            self.note(self.scheduler.expire(self.now))
         self.now = moment
 
     def settle(self):
-        """Bring the pairing to normal driving, in which no other token is expected."""
+        """Bring the scheduler to normal driving, in which no other token is expected."""
         self.telemetry()
         self.throttle()
         self.steering(self.stamp)
@@ -82,8 +82,8 @@ def test_answer_comes_with_the_steering_of_its_own_frame(bench):
     answer = bench.steering(stamp, 0.2)
     assert (answer.command.steering_rad, answer.command.throttle) == (0.2, 0.7)
     assert answer.latency_s == 0.0
-    assert bench.pairing.counters.late_commands == 1
-    assert bench.pairing.state is State.DRIVING
+    assert bench.scheduler.counters.late_commands == 1
+    assert bench.scheduler.state is State.DRIVING
 
 
 def test_a_token_is_answered_once(bench):
@@ -118,14 +118,14 @@ def test_two_tokens_of_a_connect_collapse_into_one(bench):
     assert len(bench.answers) == 1
     bench.until(bench.now + 0.3)
     assert len(bench.answers) == 1
-    assert bench.pairing.counters.superseded == 1
+    assert bench.scheduler.counters.superseded == 1
 
 
 def test_steering_of_a_collapsed_token_is_not_called_late(bench):
     first = bench.telemetry()
     bench.telemetry()
     bench.steering(first)
-    assert bench.pairing.counters.late_commands == 0
+    assert bench.scheduler.counters.late_commands == 0
 
 
 def test_a_lone_first_token_is_answered_after_the_settle_time(bench):
@@ -145,8 +145,8 @@ def test_timeout_answers_with_last_steering_and_no_throttle(bench):
     when, answer = bench.answers[-1]
     assert when == pytest.approx(start + LIMITS.command_timeout_s)
     assert (answer.command.steering_rad, answer.command.throttle) == (0.1, 0.0)
-    assert bench.pairing.counters.timeouts == 1
-    assert bench.pairing.state is State.DEGRADED
+    assert bench.scheduler.counters.timeouts == 1
+    assert bench.scheduler.state is State.DEGRADED
 
 
 @pytest.mark.parametrize('dead', ['steering', 'throttle'])
@@ -159,39 +159,39 @@ def test_a_dead_node_brakes_the_car_within_0_6_seconds(bench, dead):
         answered = len(bench.answers)
         bench.frame(**{dead: False})
         if len(bench.answers) == answered:
-            bench.until(bench.pairing.next_deadline())
+            bench.until(bench.scheduler.next_deadline())
     braking = [when for when, answer in bench.answers if answer.command.throttle == -1.0]
     assert death < braking[0] <= death + 0.6
-    assert bench.pairing.state is State.STOPPED
+    assert bench.scheduler.state is State.STOPPED
 
 
 def test_first_fresh_pair_drives_on(bench):
     bench.settle()
     for _ in range(100):
         bench.frame(steering=False, speed=1.0)
-    assert bench.pairing.state is State.STOPPED
+    assert bench.scheduler.state is State.STOPPED
     bench.until(bench.now + 0.2)
     bench.telemetry(speed=0.0)
     bench.throttle(0.4)
     bench.steering(bench.stamp)
     bench.until(bench.now + LIMITS.gather_s)
     assert bench.answers[-1][1].command.throttle == 0.4
-    assert bench.pairing.state is State.DRIVING
+    assert bench.scheduler.state is State.DRIVING
 
 
 def test_a_pause_of_the_simulator_counts_against_nobody(bench):
     bench.settle()
     bench.now += 60.0
-    bench.pairing.expire(bench.now)
+    bench.scheduler.expire(bench.now)
     bench.telemetry()
     bench.throttle()
     bench.steering(bench.stamp)
     bench.until(bench.now + 0.1)
     assert bench.answers[-1][1].command.throttle == 0.5
-    assert bench.pairing.counters.timeouts == 0
+    assert bench.scheduler.counters.timeouts == 0
 
 
-def test_silence_is_kicked_once_then_with_growing_pauses(bench):
+def test_silence_is_followed_by_keepalives_with_growing_pauses(bench):
     bench.settle()
     start = bench.now - FRAME
     bench.until(start + 20.0)
@@ -200,14 +200,14 @@ def test_silence_is_kicked_once_then_with_growing_pauses(bench):
     assert all(answer.command.throttle == 0.0 for _, answer in bench.answers)
 
 
-def test_pauses_between_kicks_are_bounded(bench):
+def test_pauses_between_keepalives_are_bounded(bench):
     bench.until(bench.now + 600.0)
     times = [when for when, _ in bench.answers]
     assert times[-1] - times[-2] == pytest.approx(LIMITS.keepalive_at_most_every_s)
 
 
-def test_a_needless_kick_leaves_one_token(bench):
-    """The simulator merely paused: its own token and the one of the kick both come back."""
+def test_a_needless_keepalive_leaves_one_token(bench):
+    """The simulator merely paused: its own token and the one of the keepalive both come back."""
     bench.settle()
     bench.until(bench.now + 0.6)
     before = len(bench.answers)
@@ -222,21 +222,21 @@ def test_a_needless_kick_leaves_one_token(bench):
 
 def test_bad_packet_keeps_its_token_alive(bench):
     bench.settle()
-    bench.pairing.bad_packet(bench.now)
+    bench.scheduler.bad_packet(bench.now)
     bench.until(bench.now + LIMITS.gather_s)
     ((_, answer),) = bench.answers
     assert (answer.command.throttle, answer.latency_s) == (0.0, None)
-    assert bench.pairing.counters.bad_packets == 1
+    assert bench.scheduler.counters.bad_packets == 1
 
 
 def test_newest_telemetry_that_cannot_be_read_is_the_state_until_a_good_one(bench):
     bench.settle()
-    bench.pairing.bad_packet(bench.now)
-    assert bench.pairing.state is State.UNREADABLE
+    bench.scheduler.bad_packet(bench.now)
+    assert bench.scheduler.state is State.UNREADABLE
     bench.until(bench.now + 2.0)
-    assert bench.pairing.state is State.UNREADABLE, 'a kick does not make it better'
+    assert bench.scheduler.state is State.UNREADABLE, 'a keepalive does not make it better'
     bench.telemetry()
-    assert bench.pairing.state is not State.UNREADABLE
+    assert bench.scheduler.state is not State.UNREADABLE
 
 
 @pytest.mark.parametrize('speed_mps', [6.0, None])
@@ -244,7 +244,7 @@ def test_bad_packets_alone_brake_the_car(bench, speed_mps):
     bench.settle()
     start = bench.now
     while bench.now < start + 1.0:
-        bench.pairing.bad_packet(bench.now, speed_mps)
+        bench.scheduler.bad_packet(bench.now, speed_mps)
         bench.until(bench.now + FRAME)
     braking = [when for when, answer in bench.answers if answer.command.throttle == -1.0]
     # Nothing is known of its direction, which is found out first.
@@ -256,7 +256,7 @@ def test_brake_does_not_become_reverse_where_no_speed_can_be_read(bench, speed_m
     bench.settle()
     bench.frame(speed=speed_mps)
     while bench.now < 120.0:
-        bench.pairing.bad_packet(bench.now)
+        bench.scheduler.bad_packet(bench.now)
         bench.until(bench.now + FRAME)
     hard = [when for when, answer in bench.answers if answer.command.throttle == -1.0]
     needed_s = max(0.0, speed_mps - REVERSE_BELOW_MPS) / 6.5
@@ -267,10 +267,10 @@ def test_brake_does_not_become_reverse_where_no_speed_can_be_read(bench, speed_m
 def test_manual_driving_ends_every_wait(bench):
     bench.settle()
     bench.telemetry()
-    bench.pairing.manual(bench.now)
+    bench.scheduler.manual(bench.now)
     bench.until(bench.now + 0.3)
     assert [answer.command for _, answer in bench.answers] == [None]
-    assert bench.pairing.state is State.MANUAL
+    assert bench.scheduler.state is State.MANUAL
 
 
 KINDS = ('frame', 'manual', 'bad')
@@ -306,9 +306,9 @@ class Client:
     def spend(self):
         bench = self.bench
         if self.kind == 'manual':
-            bench.pairing.manual(bench.now)
+            bench.scheduler.manual(bench.now)
         elif self.kind == 'bad':
-            bench.pairing.bad_packet(bench.now, 5.0)
+            bench.scheduler.bad_packet(bench.now, 5.0)
         else:
             stamp, start = bench.telemetry(), bench.now
             bench.until(start + self.COMPUTING_S)
@@ -337,7 +337,7 @@ def test_freezes_leave_one_token(bench, kind):
     for _ in range(5):
         client.freeze(4.0)
         assert client.frames(100)[5:] == [1] * 95
-    assert bench.pairing.counters.keepalives > 5
+    assert bench.scheduler.counters.keepalives > 5
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -362,58 +362,58 @@ def test_kinds_collapse_into_each_other(bench):
 
 
 def test_frame_of_a_standing_car_waits_for_the_nodes_and_is_no_timeout(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
+    bench.scheduler = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     start = bench.now
     bench.telemetry(speed=0.0)
-    assert bench.pairing.state is State.ABSENT
+    assert bench.scheduler.state is State.ABSENT
     bench.until(start + 0.4)
     assert bench.answers == []
-    answer = bench.note(bench.pairing.set_nodes_ready(bench.now, True))
+    answer = bench.note(bench.scheduler.set_nodes_ready(bench.now, True))
     assert (answer.command.throttle, answer.latency_s) == (0.0, None)
     bench.throttle()
     bench.steering(bench.telemetry(speed=0.0))
     bench.until(bench.now + LIMITS.gather_s)
     assert bench.answers[-1][1].command.throttle == 0.5
-    assert bench.pairing.state is State.DRIVING
-    assert (bench.pairing.counters.timeouts, bench.pairing.counters.keepalives) == (0, 0)
+    assert bench.scheduler.state is State.DRIVING
+    assert (bench.scheduler.counters.timeouts, bench.scheduler.counters.keepalives) == (0, 0)
 
 
 def test_standing_car_is_looked_at_now_and_then_while_it_waits_for_the_nodes(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
+    bench.scheduler = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     start = bench.now
     while bench.now < start + 5.0:
         bench.telemetry(speed=0.0)
-        bench.until(bench.pairing.next_deadline())
-        if not bench.answers or bench.pairing.has_waiting:
-            bench.until(bench.pairing.next_deadline())
+        bench.until(bench.scheduler.next_deadline())
+        if not bench.answers or bench.scheduler.has_waiting:
+            bench.until(bench.scheduler.next_deadline())
     assert 8 <= len(bench.answers) <= 11
     assert {answer.command.throttle for _, answer in bench.answers} == {0.0}
-    assert (bench.pairing.counters.timeouts, bench.pairing.counters.keepalives) == (0, 0)
+    assert (bench.scheduler.counters.timeouts, bench.scheduler.counters.keepalives) == (0, 0)
 
 
 def test_moving_car_is_braked_where_no_nodes_are_and_driven_when_they_come(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
+    bench.scheduler = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     start = bench.now
     while bench.now < start + 1.0:
         bench.telemetry(speed=6.0)
-        while bench.pairing.has_waiting:
-            bench.until(bench.pairing.next_deadline())
+        while bench.scheduler.has_waiting:
+            bench.until(bench.scheduler.next_deadline())
     braking = [when for when, answer in bench.answers if answer.command.throttle == -1.0]
     assert braking[0] <= start + 0.7
     assert len(bench.answers) > 40, 'a slope asks for quick answers'
-    assert bench.pairing.state is State.ABSENT
-    bench.note(bench.pairing.set_nodes_ready(bench.now, True))
+    assert bench.scheduler.state is State.ABSENT
+    bench.note(bench.scheduler.set_nodes_ready(bench.now, True))
     bench.throttle()
     bench.steering(bench.telemetry())
     bench.until(bench.now + LIMITS.gather_s)
-    assert bench.pairing.state is State.DRIVING
-    assert bench.pairing.counters.timeouts == 0
+    assert bench.scheduler.state is State.DRIVING
+    assert bench.scheduler.counters.timeouts == 0
 
 
 def test_commands_of_nodes_that_do_not_say_that_they_are_there_drive(bench):
-    bench.pairing = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
+    bench.scheduler = ResponseScheduler(LIMITS, bench.now, nodes_ready=False)
     bench.settle()
-    assert bench.pairing.state is State.DRIVING
+    assert bench.scheduler.state is State.DRIVING
 
 
 @pytest.mark.parametrize('value', [math.nan, math.inf])
@@ -423,7 +423,7 @@ def test_commands_that_are_not_finite_are_rejected(bench, value):
     bench.steering(bench.stamp, value)
     bench.throttle(value)
     assert bench.answers == []
-    assert bench.pairing.counters.rejected_commands == 2
+    assert bench.scheduler.counters.rejected_commands == 2
 
 
 @pytest.mark.parametrize(('throttle', 'limit'), [(3.0, 1.0), (1e30, 1.0), (-5.0, -1.0)])
@@ -440,10 +440,10 @@ def test_throttle_beyond_its_limits_counts_as_the_limit(throttle, limit):
 
 def test_no_token_is_lost_or_doubled_in_10000_frames(bench):
     bench.settle()
-    before = bench.pairing.counters.telemetry
+    before = bench.scheduler.counters.telemetry
     for _ in range(10_000):
         bench.frame()
-    counters = bench.pairing.counters
+    counters = bench.scheduler.counters
     assert counters.telemetry == counters.answers == before + 10_000
     assert (counters.timeouts, counters.keepalives, counters.superseded) == (0, 0, 0)
 
@@ -462,7 +462,7 @@ def test_stop_timeout_shorter_than_command_timeout_is_refused():
 
 def test_braked_car_is_answered_at_once_and_driven_when_a_steering_comes_in_time(bench):
     bench.settle()
-    while bench.pairing.state is not State.STOPPED:
+    while bench.scheduler.state is not State.STOPPED:
         bench.telemetry(speed=5.0)
         bench.throttle()
         bench.until(bench.now + FRAME)
@@ -470,16 +470,16 @@ def test_braked_car_is_answered_at_once_and_driven_when_a_steering_comes_in_time
         stamp = bench.telemetry(speed=5.0)
         bench.throttle()
         bench.until(bench.now + 2 * LIMITS.gather_s)
-        assert not bench.pairing.has_waiting
-    late = bench.pairing.counters.late_commands
+        assert not bench.scheduler.has_waiting
+    late = bench.scheduler.counters.late_commands
     bench.steering(stamp)
-    assert bench.pairing.counters.late_commands == late
+    assert bench.scheduler.counters.late_commands == late
     stamp = bench.telemetry(speed=5.0)
     bench.throttle()
     bench.until(bench.now + 0.5 * LIMITS.command_timeout_s)
-    assert bench.pairing.has_waiting, 'the network is back: its steering is waited for'
+    assert bench.scheduler.has_waiting, 'the network is back: its steering is waited for'
     bench.steering(stamp)
-    assert bench.pairing.state is State.DRIVING
+    assert bench.scheduler.state is State.DRIVING
 
 
 def test_braked_car_is_not_driven_on_by_a_steering_that_comes_too_late(bench):
@@ -491,7 +491,7 @@ def test_braked_car_is_not_driven_on_by_a_steering_that_comes_too_late(bench):
         bench.until(bench.now + FRAME)
         while stamps and bench.now - stamps[0][0] > 2 * LIMITS.command_timeout_s:
             bench.steering(stamps.pop(0)[1])
-    assert bench.pairing.state is State.STOPPED
+    assert bench.scheduler.state is State.STOPPED
 
 
 BRAKING = {-1.0, PROBE_THROTTLE}
@@ -501,34 +501,34 @@ BRAKING = {-1.0, PROBE_THROTTLE}
 def test_held_car_is_braked_with_the_newest_steering_until_the_first_fresh_pair(bench):
     bench.settle()
     bench.telemetry()
-    assert bench.note(bench.pairing.set_held(bench.now, True)), 'the frame that waited'
+    assert bench.note(bench.scheduler.set_held(bench.now, True)), 'the frame that waited'
     for rad in (0.1, 0.2, 0.3):
         bench.steering(bench.telemetry(), rad)
         bench.throttle(0.5)
         bench.until(bench.now + FRAME)
         assert bench.answers[-1][1].command.steering_rad == rad
-        assert bench.pairing.state is State.HELD
+        assert bench.scheduler.state is State.HELD
     assert {answer.command.throttle for _, answer in bench.answers} <= BRAKING
     bench.telemetry()
-    assert bench.note(bench.pairing.set_held(bench.now, False)) is None
+    assert bench.note(bench.scheduler.set_held(bench.now, False)) is None
     answer = bench.steering(bench.stamp, 0.4) or bench.throttle(0.5)
     bench.until(bench.now + LIMITS.gather_s)
     assert (answer or bench.answers[-1][1]).command.throttle == 0.5
-    assert bench.pairing.state is State.DRIVING
-    assert bench.pairing.counters.timeouts == 0
+    assert bench.scheduler.state is State.DRIVING
+    assert bench.scheduler.counters.timeouts == 0
 
 
 @pytest.mark.parametrize('fault', ['no commands', 'no nodes', 'bad packets', 'slow network'])
 def test_held_car_is_answered_within_a_frame_whatever_the_nodes_do(bench, fault):
     bench.settle()
     if fault == 'no nodes':
-        bench.pairing.set_nodes_ready(bench.now, False)
-    bench.note(bench.pairing.set_held(bench.now, True))
+        bench.scheduler.set_nodes_ready(bench.now, False)
+    bench.note(bench.scheduler.set_held(bench.now, True))
     bench.answers.clear()
     for _ in range(60):
         sent = bench.now
         if fault == 'bad packets':
-            bench.pairing.bad_packet(bench.now, 5.0)
+            bench.scheduler.bad_packet(bench.now, 5.0)
         else:
             bench.telemetry()
         if fault == 'slow network':
@@ -544,9 +544,9 @@ def test_held_car_is_answered_within_a_frame_whatever_the_nodes_do(bench, fault)
 
 def test_release_without_fresh_commands_keeps_the_brake(bench):
     bench.settle()
-    bench.pairing.set_held(bench.now, True)
+    bench.scheduler.set_held(bench.now, True)
     bench.frame()
-    bench.note(bench.pairing.set_held(bench.now, False))
+    bench.note(bench.scheduler.set_held(bench.now, False))
     bench.answers.clear()
     for _ in range(10):
         bench.frame(steering=False)
@@ -557,7 +557,7 @@ def test_release_without_fresh_commands_keeps_the_brake(bench):
 
 def test_keepalive_of_a_held_car_brakes(bench):
     bench.settle()
-    bench.pairing.set_held(bench.now, True)
+    bench.scheduler.set_held(bench.now, True)
     bench.until(bench.now + LIMITS.keepalive_after_s)
     ((_, answer),) = bench.answers
     assert answer.command.throttle in BRAKING

@@ -3,13 +3,12 @@
 
 import json
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from helpers.raw_server import OPEN, RawServer, Seen, server_text, unmask
-from helpers.waiting import PATIENCE_S
+from helpers.waiting import poll_until
 from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.protocol.websocket_frames import encode_frame
@@ -191,13 +190,6 @@ def server() -> Iterator[RawServer]:
 
 def make_client(url: str, culture: str = 'en-US') -> Client:
     return Client(url, CULTURES[culture], rng=random.Random(1))
-
-
-def poll_until(client: Client, condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, 'it did not happen in time'
-        client.poll(0.01)
 
 
 TELEMETRY = Telemetry(

@@ -13,7 +13,7 @@ from helpers.waiting import wait_for
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import PredictionError
 from steering_net.ros.monitor import Monitor
-from steering_net.ros.readiness import LATCHED
+from steering_net.ros.qos import LATCHED
 
 
 class Unsure:
@@ -50,8 +50,9 @@ def node():
 
 
 def watching(node, check):
-    monitor = Monitor(node, [''], 'hold')
-    (car,) = monitor._cars
+    monitor = Monitor(node, 'hold')
+    monitor.begin('')
+    (car,) = monitor._cars.values()
     car.check = check
     wait_for(car._hold.service_is_ready, what='the service')
     return monitor, car
@@ -71,7 +72,7 @@ def test_hold_is_asked_for_until_the_bridge_confirms_it_and_not_after_a_release(
     frames = count()
 
     def frame():
-        monitor.add(0, 0.1, 0.05 * next(frames), False)
+        monitor.add('', 0.1, 0.05 * next(frames), False)
 
     spin(node, lambda: frame() or len(bridge.requests) >= 2, 'a second request')
     bridge.is_deaf = False
@@ -91,7 +92,7 @@ def test_hold_is_asked_for_until_the_bridge_confirms_it_and_not_after_a_release(
 def test_output_that_is_no_number_is_as_unsure_as_can_be(node, check, is_faulty):
     Bridge(node)
     monitor, car = watching(node, check or Unsure())
-    monitor.add(0, 0.0, 1.0, is_faulty)
+    monitor.add('', 0.0, 1.0, is_faulty)
     assert car.uncertainty == 1.0
 
 
@@ -99,5 +100,5 @@ def test_calibration_that_cannot_be_read_is_refused_before_the_network_drives(no
     model = tmp_path / 'net.keras'
     model.with_suffix('.monitor.json').write_text('{')
     with pytest.raises(ModelError, match='is no calibration of the monitor'):
-        Monitor(node, [''], 'warn').check(str(model))
-    Monitor(node, [''], 'off').check(str(model))
+        Monitor(node, 'warn').check(str(model))
+    Monitor(node, 'off').check(str(model))

@@ -16,6 +16,7 @@ const COUNTS = [
   ['bad_packets', 'bad packets', true],
   ['superseded', 'tokens superseded', false],
   ['keepalives', 'keepalives after silence', false],
+  ['takeovers', 'takeovers', false],
   ['simulators', 'simulators', false],
 ];
 const PLOTS = [

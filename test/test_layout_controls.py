@@ -6,22 +6,12 @@ import json
 
 import pytest
 
-from helpers.paths import ROOT
+from helpers.layouts import FOXGLOVE, panels
 from sim_bridge.nodes.foxglove_car import DESCRIPTION
 from sim_bridge.nodes.foxglove_commands import PUBLISHABLE
 from sim_bridge.services import SERVICES
 from sim_bridge.session.arbiter import Driver
 from sim_bridge.topics import CMD_VEL, DRIVER, HOLD_ACTIVE, TOPICS
-
-LAYOUT = json.loads((ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8'))
-
-
-def panels(kind):
-    found = {
-        name: panel for name, panel in LAYOUT['configById'].items() if name.startswith(f'{kind}!')
-    }
-    assert found, f'no panel of the kind {kind}'
-    return list(found.values())
 
 
 def class_of(kind):
@@ -69,7 +59,7 @@ def test_the_car_is_shown_by_its_description():
 def test_panels_have_the_same_title_in_both_apps():
     titles = {
         name: (panel.get('foxglovePanelTitle'), panel.get('lichtblickPanelTitle'))
-        for name, panel in LAYOUT['configById'].items()
+        for name, panel in FOXGLOVE['configById'].items()
     }
     assert any(foxglove for foxglove, _ in titles.values())
     assert {name: pair for name, pair in titles.items() if pair[0] != pair[1]} == {}

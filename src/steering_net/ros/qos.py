@@ -4,11 +4,7 @@
 `EVERY` is for values that are added up.
 """
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-
-from steering_net.ros.readiness import LATCHED
-
-__all__ = ['EVERY', 'LATCHED', 'NEWEST']
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE
@@ -19,3 +15,11 @@ EVERY = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE
 )
 """Every value counts, also while a node is busy for a moment."""
+
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+"""A later subscription gets the newest value too."""

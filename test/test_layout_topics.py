@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+from helpers.layouts import FOXGLOVE, panels
 from helpers.paths import ROOT
 from sim_bridge.topics import BASE_FRAME, RECORDED_TOPICS
 
-FOXGLOVE = json.loads((ROOT / 'layouts' / 'foxglove.json').read_text(encoding='utf-8'))
 PLOTJUGGLER = ElementTree.parse(ROOT / 'layouts' / 'plotjuggler.xml').getroot()
 RVIZ = yaml.safe_load((ROOT / 'rviz' / 'drive.rviz').read_text(encoding='utf-8'))
 RECORDING_QOS = yaml.safe_load((ROOT / 'config' / 'recording_qos.yaml').read_text())
@@ -53,10 +53,6 @@ def type_at(kind, fields):
         message = getattr(importlib.import_module(f'{package}.msg'), name)
         kind = re.sub(r'^sequence<(.+)>$', r'\1', message.get_fields_and_field_types()[field])
     return kind
-
-
-def panels(kind):
-    return [panel for name, panel in FOXGLOVE['configById'].items() if name.startswith(f'{kind}!')]
 
 
 def shown():
