@@ -7,6 +7,9 @@ of the site. Addresses and `localhost` cannot be forged in this way.
 
 A page of another site can also send requests that change something, without reading the answers.
 Browsers name the site in the Origin header of each of them.
+
+Such a page can also show an image or a stream of the bridge, and so use up all streams. A browser
+sends no Origin then, but most browsers say in Sec-Fetch-Site that the page is of another site.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class HostCheck:
         return checked
 
     def keep_out_others(self, app: WsgiApp) -> WsgiApp:
-        """Return `app` for requests that change nothing or that no page of another site sent."""
+        """Return `app` for requests of no page of another site, which may only link to it."""
 
         def checked(
             environ: dict[str, Any], start_response: Callable[..., Any]
@@ -62,6 +65,8 @@ class HostCheck:
                 environ.get('HTTP_ORIGIN'), environ
             ):
                 return _refuse(start_response, 'only pages of this bridge may send this request')
+            if _is_embedded_elsewhere(environ):
+                return _refuse(start_response, 'pages of other sites may only link to this bridge')
             return app(environ, start_response)
 
         return checked
@@ -105,6 +110,12 @@ def _refuse(start_response: Callable[..., Any], refusal: str) -> Iterable[bytes]
 def _can_change(environ: Mapping[str, Any]) -> bool:
     """Whether a request can change something: all but reading, and each WebSocket."""
     return environ['REQUEST_METHOD'] not in _READING or _is_websocket(environ)
+
+
+def _is_embedded_elsewhere(environ: Mapping[str, str]) -> bool:
+    """Whether a browser says that a page of another site embeds what it asks for."""
+    is_elsewhere = environ.get('HTTP_SEC_FETCH_SITE') == 'cross-site'
+    return is_elsewhere and environ.get('HTTP_SEC_FETCH_DEST') != 'document'
 
 
 def _is_websocket(environ: Mapping[str, Any]) -> bool:

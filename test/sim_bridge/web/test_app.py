@@ -91,10 +91,10 @@ class Site:
             self.server.call_soon(lambda _now_s, point=point: self.live.add(point))
         self.server.call_soon(lambda _now_s: self.live.keep(JPEG))
 
-    def open(self, path, method='GET'):
+    def open(self, path, method='GET', **headers):
         """A connection on which a request was sent."""
         connection = http.client.HTTPConnection('127.0.0.1', self.server.port, timeout=5.0)
-        connection.request(method, path)
+        connection.request(method, path, headers=headers)
         return connection
 
 
@@ -105,8 +105,8 @@ def site():
     started.server.stop(lambda: None)
 
 
-def read(site, path, method='GET'):
-    connection = site.open(path, method)
+def read(site, path, method='GET', **headers):
+    connection = site.open(path, method, **headers)
     reply = connection.getresponse()
     body = reply.read()
     connection.close()
@@ -181,6 +181,22 @@ def test_camera_shows_the_bytes_untouched(site):
         assert len(part) <= len(JPEG) + 1000
         part += reply.read1()
     connection.close()
+
+
+@pytest.mark.parametrize('path', ['/', '/camera.mjpg', '/events', '/state.json'])
+@pytest.mark.parametrize('shown_as', ['image', 'empty', 'iframe', 'object'])
+def test_pages_of_other_sites_embed_nothing(site, path, shown_as):
+    told = {'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Dest': shown_as}
+    reply, line = read(site, path, **told)
+    assert (reply.status, line) == (403, b'pages of other sites may only link to this bridge\n')
+    assert site.places.taken == 0
+
+
+@pytest.mark.parametrize('where', ['same-origin', 'same-site', 'none', 'cross-site'])
+def test_links_and_own_pages_are_served(site, where):
+    shown_as = 'document' if where == 'cross-site' else 'image'
+    told = {'Sec-Fetch-Site': where, 'Sec-Fetch-Dest': shown_as}
+    assert read(site, '/', **told)[0].status == 200
 
 
 def test_places_of_closed_pages_are_free_again(site):
