@@ -144,7 +144,7 @@ TOPICS = {
     JOINT_STATES: Topic(
         type='sensor_msgs/msg/JointState',
         publishers=('bridge',),
-        meaning='Angles, rad, and rates, rad/s, of the URDF; only while there is a subscription.',
+        meaning='Angles, rad, and rates, rad/s, of the joints of the URDF; only while subscribed.',
     ),
     VEHICLE_LIMITS: Topic(
         type='diagnostic_msgs/msg/DiagnosticStatus',
