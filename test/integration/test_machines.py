@@ -10,10 +10,12 @@ from contextlib import contextmanager
 import pytest
 
 from helpers.cable import ACROSS, CableError, machines
+from helpers.graph import state_of
 from helpers.processes import PROGRAM
 
 SECONDS = 5
 CARS = 2
+PORT = 4567
 
 
 @pytest.fixture
@@ -85,6 +87,9 @@ def test_networks_of_two_machines_share_the_cars_until_one_is_unplugged(three_ma
         simulators = [simulation(here, report) for report in reports]
         for simulator in simulators:
             wait_for_answers(simulator, 60)
+        with here.entered():
+            late = state_of(PORT)['late_commands']
+        assert late < 10, 'two nodes steer the same car'
         there[0].unplug()
         distances_m = [
             check_drive(simulator, report)

@@ -104,9 +104,7 @@ def test_newcomer_takes_half_of_the_cars_and_none_is_without_steering(
     assert after['timeouts'] - before['timeouts'] <= 3
 
 
-def test_cars_of_a_dead_node_are_driven_by_the_other_one_and_it_shares_again(
-    graph, nodes, simulators, second
-):
+def test_cars_of_a_dead_node_are_driven_by_the_other_one(graph, nodes, simulators, second):
     wait_for(lambda: shares(nodes) == [2, 2], what='two equal shares')
     drive(simulators)
     os.kill(second.pid, signal.SIGKILL)

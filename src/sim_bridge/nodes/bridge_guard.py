@@ -46,8 +46,8 @@ _SETTLED_S = 3.0
 _LOOK_PERIOD_S = 0.05
 _LOOK_PERIOD_AT_MOST_S = 0.6
 _PAUSED_S = 2.0
-"""Time between two looks that shows a pause of the guard itself. `drive` asks the bridge for its
-state between two looks, 0.5 s at most for each step of the request."""
+"""Time between two looks that shows a pause of the guard itself: longer than `drive`, which is the
+guard of its bridge, takes to ask the bridge for its state between two looks."""
 _END_S = 4.0
 """Time for a clean end. `ros2 launch` kills this program after 5 s."""
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which commands of a person are a takeover: driving passes from the network to a person.
 
-A person is a person or planner: a joystick, a page, a topic, or the keys of the simulator. What
-counts is the answers to telemetry, so a command without a driving car is no takeover.
+A planner counts as a person too. The sources are a joystick, a page, a topic, or the keys of the
+simulator. The answers to telemetry are counted, so a command without a driving car is no takeover.
 
 - A drive begins with a connect or a reset. A person who drives from its beginning has taken
   nothing over until the network has driven.

@@ -67,7 +67,7 @@ class CarTopics:
         return None
 
     def close(self) -> None:
-        """Destroy the topics. Call it from a timer, because no frame must come afterwards."""
+        """Destroy the topics; a frame that the bridge hands over just now may still come."""
         self.take()
         self._node.destroy_subscription(self._frames)
         self._node.destroy_publisher(self.commands)

@@ -89,6 +89,11 @@ class Monitor:
         if car := self._cars.get(prefix):
             car.add(steering_rad, now_s, is_faulty)
 
+    def tell(self) -> None:
+        """Publish the speed factors again: another node may have published one for a car."""
+        for car in self._cars.values():
+            car.tell_factor()
+
     @property
     def is_watching(self) -> bool:
         """Whether frames are judged."""
@@ -129,7 +134,7 @@ class _CarMonitor:
         self._message = Float32()
         self._uncertainties = node.create_publisher(Float32, f'{prefix}uncertainty', NEWEST)
         self._factors = node.create_publisher(Float32, f'{prefix}speed_factor', LATCHED)
-        self._factors.publish(Float32(data=1.0))
+        self.tell_factor()
         self._is_held = False
         self._wants_hold = False
         self._asked_s = float('-inf')
@@ -169,11 +174,15 @@ class _CarMonitor:
             self._asked_s = now_s
             self._hold.call_async(SetBool.Request(data=True))
 
+    def tell_factor(self) -> None:
+        """Publish the share of the speed limit that the action allows."""
+        factor = 1.0 if self._action is Action.DRIVE else SLOW_FACTOR
+        self._factors.publish(Float32(data=factor))
+
     def _act(self, action: Action) -> None:
         was_driving, self._action = self._action is Action.DRIVE, action
         if was_driving or action is Action.DRIVE:
-            factor = 1.0 if action is Action.DRIVE else SLOW_FACTOR
-            self._factors.publish(Float32(data=factor))
+            self.tell_factor()
         if action is Action.HOLD:
             self._node.get_logger().error(f'{self._name} is held: the network is unsure')
         self._wants_hold = action is Action.HOLD and not self._is_held

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from steering_net.inference.car_sharing import PERIOD_S, CarSharing
 from steering_net.ros.car_topics import CarTopics
 from steering_net.ros.parameters import Parameter
+from steering_net.ros.qos import EVERY
 from steering_net.ros.timers import steady_timer
 
 SHARED = Parameter(
@@ -22,7 +22,6 @@ SHARED = Parameter(
     'Whether this node shares the cars with the other steering nodes that share them.',
 )
 _TOPIC = 'steering_nodes'
-_QUEUE = QoSProfile(depth=32, reliability=ReliabilityPolicy.RELIABLE)
 _STEERED = 'steered'
 _WARNING_PERIOD_S = 5.0
 
@@ -39,7 +38,7 @@ class SharedCars:
         cease: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
-        """`prefixes`: of all cars; `cars`: those that the node steers, which the functions change.
+        """`prefixes`: of all cars; `cars`: of the steered ones, which `begin` and `cease` change.
 
         `clock`: time in s.
         """
@@ -53,8 +52,8 @@ class SharedCars:
         self._own = f'{socket.gethostname()}-{os.urandom(4).hex()}'
         self._claim = f'shares {len(self._prefixes)} cars'
         self._sharing = CarSharing(self._own, len(self._prefixes), clock())
-        self._nodes = node.create_publisher(DiagnosticStatus, _TOPIC, _QUEUE)
-        node.create_subscription(DiagnosticStatus, _TOPIC, self._hear, _QUEUE)
+        self._nodes = node.create_publisher(DiagnosticStatus, _TOPIC, EVERY)
+        node.create_subscription(DiagnosticStatus, _TOPIC, self._hear, EVERY)
         steady_timer(node, PERIOD_S, self._turn)
 
     def values(self) -> dict[str, str]:

@@ -192,6 +192,8 @@ class SteeringNode(Node):
         return rgb, message.data
 
     def _on_frame(self, car: CarTopics, message: CompressedImage | Image) -> None:
+        if self._cars.get(car.prefix) is not car:
+            return  # In one process the bridge may hand over a frame of a car that was just left.
         if self._batches is not None:
             self._steer_all(self._batches, [(car, message), *self._waiting(car)])
             return
@@ -306,6 +308,7 @@ class SteeringNode(Node):
         self._is_restoring = False
 
     def _publish_diagnostics(self) -> None:
+        self._monitor.tell()
         level, summary, values = self._outputs.take(_DIAGNOSTICS_PERIOD_S)
         if level is not Level.OK:
             self.get_logger().warning(summary, throttle_duration_sec=_WARNING_PERIOD_S)

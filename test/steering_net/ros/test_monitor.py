@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 import rclpy
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool
 
 from helpers.ros import started_node
@@ -102,3 +102,16 @@ def test_calibration_that_cannot_be_read_is_refused_before_the_network_drives(no
     with pytest.raises(ModelError, match='is no calibration of the monitor'):
         Monitor(node, 'warn').check(str(model))
     Monitor(node, 'off').check(str(model))
+
+
+def test_speed_factor_is_repeated_because_another_node_may_have_said_another(node):
+    heard = []
+    node.create_subscription(Float32, 'speed_factor', lambda m: heard.append(m.data), LATCHED)
+    monitor = Monitor(node, 'slow')
+    monitor.begin('')
+    spin(node, lambda: heard == [1.0], 'the first factor')
+    other = node.create_publisher(Float32, 'speed_factor', LATCHED)
+    other.publish(Float32(data=0.4))
+    spin(node, lambda: heard[-1] < 1.0, 'the factor of another node')
+    monitor.tell()
+    spin(node, lambda: heard[-1] == 1.0, 'the factor again')
