@@ -13,6 +13,7 @@ from pathlib import Path
 from steering_net.errors import ModelError
 from steering_net.model_io.found_profile import SEARCH, measure, wished_profile
 from steering_net.model_io.isolated import run_isolated
+from steering_net.model_io.litert_converter import keep_converted
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import read_sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
@@ -64,6 +65,7 @@ def import_model(
         else:
             choice = choose_profile(wish, origin.input_shape, sources[0], origin)
         scale = choice.profile.steering_scale_rad
+        keep_converted(litert, origin)
         write_sidecar(keras, sidecar_of_pair(keras, format_profile(choice.profile), scale))
         # The sidecar first, because a sidecar with the hash of another network is ignored.
         files = tuple(out.with_suffix(suffix) for suffix in ('.json', '.tflite', '.keras'))

@@ -74,10 +74,26 @@ def ensure_litert(
     other = other_half(model_path)
     if other is not None:
         digest = combined([digest, sha256_of(other)])
-    cached = (cache_dir or default_cache_dir()) / f'{digest}-{CONVERTER_VERSION}.tflite'
+    cached = _in_cache(digest, cache_dir)
     if not cached.is_file():
         _convert_in_subprocess(model_path, cached, profile)
     return cached
+
+
+def keep_converted(litert: Path, origin: Origin) -> None:
+    """Copy a LiteRT file that was just converted to the cache, so that it need not be checked.
+
+    Does nothing if the cache cannot be written.
+    """
+    cached = _in_cache(sha256_of(litert))
+    with contextlib.suppress(OSError):
+        # The origin first, because a network in the cache is not converted again without one.
+        write_origin(cached, origin)
+        write_atomically(cached, litert.read_bytes())
+
+
+def _in_cache(digest: str, cache_dir: Path | None = None) -> Path:
+    return (cache_dir or default_cache_dir()) / f'{digest}-{CONVERTER_VERSION}.tflite'
 
 
 def _shipped_models() -> Path:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from steering_net.data.recording import Recording
 from steering_net.errors import ModelError
-from steering_net.model_io.litert_converter import convert
+from steering_net.model_io.litert_converter import convert, keep_converted
 from steering_net.model_io.model_config import sha256_of, sidecar_of_pair, write_sidecar
 from steering_net.model_io.reader import load_keras
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
@@ -265,7 +265,8 @@ def _write(
 ) -> Trained:
     path = config.model_path
     _without_optimizer(model, config, profile).save(path)
-    convert(path, path.with_suffix('.tflite'), find_profile(config.profile))
+    litert = path.with_suffix('.tflite')
+    keep_converted(litert, convert(path, litert, find_profile(config.profile)))
     sidecar = sidecar_of_pair(path, config.profile, profile.steering_scale_rad)
     write_sidecar(path, sidecar)
     saved = load_keras(path)

@@ -277,3 +277,23 @@ def test_reading_in_a_process_of_its_own_survives_what_kills_it(tmp_path, monkey
     monkeypatch.setattr(sys, 'executable', str(killer))
     with pytest.raises(ModelError, match=r'^net\.h5 could not be read: .* crashed \(signal 11\)$'):
         converter.run_isolated('steering_net.model_io.litert_converter', 'net.h5')
+
+
+def test_an_imported_network_drives_without_another_check(tmp_path, import_here, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(converter, '_convert_in_subprocess', lambda *_: pytest.fail('a check'))
+    build_pilotnet().save(tmp_path / 'net.keras')
+    out = tmp_path / 'clean.keras'
+    import_model([tmp_path / 'net.keras'], out, profile='course')
+    cached = converter.ensure_litert(out)
+    assert cached.parent == tmp_path / 'cache' / 'sim_bridge'
+    assert cached.read_bytes() == out.with_suffix('.tflite').read_bytes()
+
+
+def test_a_network_is_imported_without_a_cache(tmp_path, import_here, monkeypatch):
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    build_pilotnet().save(tmp_path / 'net.keras')
+    out = tmp_path / 'clean.keras'
+    import_model([tmp_path / 'net.keras'], out, profile='course')
+    assert out.is_file()
