@@ -37,7 +37,7 @@ from sim_bridge.protocol.websocket_frames import encode_frame
 from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import encode_text
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
@@ -105,7 +105,7 @@ class Bridge:
             library.logger = _Alarm()
         self.mistake: Exception | None = None
         self.stamp = 0
-        self.sessions = SessionManager(Limits(), inspect_image)
+        self.sessions = SessionManager(AnswerTimeouts(), inspect_image)
         self.sent: list[tuple[str, str]] = []
         self.accepted = self.refused = self.undecodable = self.messages = 0
 

@@ -27,7 +27,7 @@ from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
@@ -494,7 +494,7 @@ def test_bad_images_alone_brake_the_car(graph, car):
     car.until(lambda throttle: throttle > 0.0, RESUMING_S)
     assert graph.state()['state'] == 'driving'
     # Telemetry that cannot be read is answered when other tokens have had time to come.
-    assert braking_s <= latest_s + Limits().gather_s
+    assert braking_s <= latest_s + AnswerTimeouts().gather_s
 
 
 @pytest.mark.faults

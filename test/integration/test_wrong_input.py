@@ -25,7 +25,7 @@ from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 
 
 def jpeg(width, height):
@@ -68,7 +68,7 @@ OTHERS = [
 
 def line_of(payload):
     """What the state says after this telemetry, and whether it is driven on."""
-    sessions = SessionManager(Limits(), inspect_image)
+    sessions = SessionManager(AnswerTimeouts(), inspect_image)
     sessions.connected(0.0, 'a', UdacityLink(lambda *_: None), is_simulator=True)
     driven = sessions.telemetry(0.0, 'a', payload, 1)
     return sessions.sessions[0].state_line, driven is not None

@@ -35,11 +35,10 @@ from sim_bridge.nodes.standby import BEAT_PERIOD_S, heartbeat, held_cars
 from sim_bridge.process import DRIVE_ID
 from sim_bridge.protocol.types import Link
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
-from sim_bridge.session.arbiter import SourceTimeouts
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State, together
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
 from steering_net.ros.parameters import Parameter, ParameterError, declare, on_change
@@ -57,7 +56,7 @@ PARAMETERS = (
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
     Parameter(
         'command_timeout',
-        Limits.command_timeout_s,
+        AnswerTimeouts.command_timeout_s,
         'Longest wait for the commands of a frame, s; 0: without end (lock-step).',
         0.0,
         1.0,
@@ -65,7 +64,7 @@ PARAMETERS = (
     ),
     Parameter(
         'stop_timeout',
-        Limits.stop_timeout_s,
+        AnswerTimeouts.stop_timeout_s,
         'Time without fresh commands before braking, s.',
         0.05,
         5.0,
@@ -107,10 +106,10 @@ class BridgeNode(Node):
             self.create_publisher(Clock, topics.CLOCK, 10) if in_simulated_time else None
         )
         self._sessions = SessionManager(
-            _limits(values),
+            _answer_timeouts(values),
             inspect_image,
             values['cars'],
-            timeouts=_timeouts(values),
+            timeouts=_source_timeouts(values),
             in_simulated_time=in_simulated_time,
         )
         self._cars = self._create_cars(feeds, clock)
@@ -242,7 +241,7 @@ class BridgeNode(Node):
     def _change(self, changed: dict[str, Any]) -> None:
         """Use new timeouts. Raises ParameterError if they do not fit each other."""
         values = self._values | changed
-        limits, timeouts = _limits(values), _timeouts(values)
+        limits, timeouts = _answer_timeouts(values), _source_timeouts(values)
         self._values = values
 
         def apply(_now_s: float) -> None:
@@ -315,18 +314,18 @@ _LEVELS = {
 }
 
 
-def _limits(values: Mapping[str, Any]) -> Limits:
+def _answer_timeouts(values: Mapping[str, Any]) -> AnswerTimeouts:
     try:
         if values['command_timeout'] == 0.0:
-            return Limits(stop_timeout_s=values['stop_timeout'], lock_step=True)
-        return Limits(
+            return AnswerTimeouts(stop_timeout_s=values['stop_timeout'], lock_step=True)
+        return AnswerTimeouts(
             command_timeout_s=values['command_timeout'], stop_timeout_s=values['stop_timeout']
         )
     except ValueError as error:
         raise ParameterError(str(error)) from error
 
 
-def _timeouts(values: Mapping[str, Any]) -> SourceTimeouts:
+def _source_timeouts(values: Mapping[str, Any]) -> SourceTimeouts:
     return SourceTimeouts(
         joystick_s=values['joy_timeout'],
         page_s=values['page_timeout'],

@@ -25,7 +25,7 @@ from sim_bridge.protocol.types import Telemetry
 from sim_bridge.session.arbiter import PERSONS
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.web.live_stream import LiveFeed, Moment
 from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.errors import ImageError
@@ -39,7 +39,7 @@ _UNCERTAINTY_S = 1.0
 
 _LOCK_STEP_REFUSED = (
     'command_timeout is 0 (lock-step), but the world of this simulator runs on while it waits; '
-    f'{Limits.command_timeout_s:g} s is used. The embedded simulator waits with --fast'
+    f'{AnswerTimeouts.command_timeout_s:g} s is used. The embedded simulator waits with --fast'
 )
 _RESET_IGNORED = 'the simulator has not carried out the newest reset; it is driven on'
 

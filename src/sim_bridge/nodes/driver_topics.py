@@ -16,8 +16,9 @@ from sim_bridge.control.motion_controller import Motion, Pedals
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.server_call import ServerCall
 from sim_bridge.protocol.types import Command
-from sim_bridge.session.arbiter import Driver, SourceTimeouts
+from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.car_session import CarSession
+from sim_bridge.session.timeouts import SourceTimeouts
 from steering_net.ros.parameters import Parameter
 from steering_net.ros.qos import EVERY, LATCHED, NEWEST
 from steering_net.vehicle import MAX_STEERING_RAD

@@ -10,11 +10,11 @@ Pure: the clock is an argument. Times are seconds of any monotonic clock.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from sim_bridge.control.motion_controller import DriverCommand
+from sim_bridge.session.timeouts import SourceTimeouts
 
 
 class Driver(Enum):
@@ -31,20 +31,6 @@ class Driver(Enum):
     NETWORK = 'network'
     NOBODY = 'nobody'
     """No source commands the car, and the nodes of the network are not ready."""
-
-
-@dataclass(frozen=True)
-class SourceTimeouts:
-    """Time after which a silent source drives no longer, s. ValueError names a wrong field."""
-
-    joystick_s: float = 0.5
-    page_s: float = 0.2
-    topic_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (math.isfinite(value) and value > 0.0):
-                raise ValueError(f'{name} is {value}, it must be a positive number of seconds')
 
 
 _KINDS = {

@@ -22,12 +22,12 @@ from sim_bridge.protocol.types import (
     UnsentError,
 )
 from sim_bridge.session.answers import Answer
-from sim_bridge.session.arbiter import Arbiter, Driver, SourceTimeouts
+from sim_bridge.session.arbiter import Arbiter, Driver
 from sim_bridge.session.reset_watch import ResetWatch
 from sim_bridge.session.response_scheduler import ResponseScheduler
 from sim_bridge.session.status import Counters, State
 from sim_bridge.session.takeovers import TakeoverDetector
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
 
 SILENCE_S = 1.0
 """A car whose client has been silent for this time is free for another client."""
@@ -80,7 +80,7 @@ class CarSession:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: AnswerTimeouts,
         inspect_image: InspectImage,
         *,
         timeouts: SourceTimeouts | None = None,
@@ -109,7 +109,7 @@ class CarSession:
         self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
         self._received_s, self._received_ns = 0.0, 0
 
-    def set_limits(self, limits: Limits, timeouts: SourceTimeouts) -> None:
+    def set_limits(self, limits: AnswerTimeouts, timeouts: SourceTimeouts) -> None:
         """Use other time limits from now on, for the telemetry that waits too."""
         self._limits = self._scheduler.limits = limits
         self._arbiter.timeouts = timeouts

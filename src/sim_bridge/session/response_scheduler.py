@@ -23,7 +23,8 @@ from sim_bridge.control.stop_controller import StopController
 from sim_bridge.protocol.types import Command
 from sim_bridge.session.answers import Answer, Kind, Waiting
 from sim_bridge.session.status import Counters, State
-from sim_bridge.session.tokens import Limits, TokenMerger
+from sim_bridge.session.timeouts import AnswerTimeouts
+from sim_bridge.session.tokens import TokenMerger
 
 STANDING_MPS = 0.25
 """A slower car counts as standing: its telemetry may wait while the nodes are missing."""
@@ -43,13 +44,12 @@ class ResponseScheduler:
     on a slope only if answers are quick. A steering that comes within the command timeout then
     shows that the network works again, and the next telemetry waits for its own steering.
 
-    A held car is braked likewise, with the newest steering, whatever else the nodes send. The
-    command of a person replaces those of the nodes in the same way, see `set_person`.
+    A held car is braked likewise, with the newest steering. For a person see `set_person`.
     """
 
     def __init__(
         self,
-        limits: Limits,
+        limits: AnswerTimeouts,
         started_s: float,
         counters: Counters | None = None,
         *,

@@ -21,9 +21,8 @@ import math
 from collections.abc import Hashable
 
 from sim_bridge.protocol.types import Link, Telemetry
-from sim_bridge.session.arbiter import SourceTimeouts
 from sim_bridge.session.car_session import CarSession, InspectImage, SimulatorClient
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
 
 PROBATION_S = 0.3
 """Time from a newcomer's first telemetry until it takes the car of the client that drives."""
@@ -34,7 +33,7 @@ class SessionManager:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: AnswerTimeouts,
         inspect_image: InspectImage,
         cars: int = 1,
         *,

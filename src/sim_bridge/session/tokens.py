@@ -19,7 +19,8 @@ Pure: times are seconds of any monotonic clock that the caller passes in.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from sim_bridge.session.timeouts import AnswerTimeouts
 
 WATCHED = 8
 """Number of answers that wait: a late extra token appears within so many."""
@@ -28,37 +29,10 @@ CHECK_EVERY = 300
 """Number of telemetries, 5 s at 60 frames/s: too rare a wait to raise latencies."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Time limits, all in seconds. Raises ValueError, naming the field that is out of range.
-
-    lock_step: wait for the commands of ready nodes without end, if the simulator waits too. For
-    another simulator, and while nodes are missing, the time limits apply.
-    """
-
-    command_timeout_s: float = 0.1
-    stop_timeout_s: float = 0.5
-    settle_s: float = 0.05
-    gather_s: float = 0.01
-    keepalive_after_s: float = 0.5
-    keepalive_at_most_every_s: float = 30.0
-    lock_step: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if name != 'lock_step' and not (math.isfinite(value) and value > 0.0):
-                raise ValueError(f'{name} is {value}, it must be a positive number of seconds')
-        if self.stop_timeout_s < self.command_timeout_s:
-            raise ValueError(
-                f'stop_timeout is {self.stop_timeout_s}, it must not be shorter than '
-                f'command_timeout ({self.command_timeout_s})'
-            )
-
-
 class TokenMerger:
     """Returns the earliest time to answer a telemetry, so that extra tokens can end."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: AnswerTimeouts) -> None:
         self._limits = limits
         self._extra = 1
         self._hold_until_s = -math.inf

@@ -25,7 +25,7 @@ from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.session_manager import SessionManager
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.topics import CMD_VEL
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
 
@@ -88,7 +88,7 @@ class OneCar:
     """A bridge with one car and a simulator that has connected."""
 
     def __init__(self, node):
-        self.sessions = SessionManager(Limits(), inspect_image)
+        self.sessions = SessionManager(AnswerTimeouts(), inspect_image)
         self.sessions.connected(0.0, 'a', UdacityLink(lambda *_: None), is_simulator=True)
         (self.session,) = self.sessions.sessions
         self.interface = CarInterface(

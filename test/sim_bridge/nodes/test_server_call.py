@@ -10,7 +10,7 @@ from sim_bridge.nodes import server_call
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.server_call import call_on_server
 from sim_bridge.session.car_session import CarSession, ControlError
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 
 
 def test_result_is_that_of_the_servers_thread(echo):
@@ -64,7 +64,7 @@ def test_request_that_the_server_did_not_react_to_is_never_carried_out(monkeypat
     [(True, 'the car is held as soon as it does'), (False, 'the request is cancelled')],
 )
 def test_only_a_hold_comes_late(ros_node, monkeypatch, is_held, told):
-    server, session = SlowServer(monkeypatch), CarSession(Limits(), None)
+    server, session = SlowServer(monkeypatch), CarSession(AnswerTimeouts(), None)
     car = CarServices(ros_node, '', session, call_soon=server.call_soon, on_held=lambda: None)
     session.set_held(0.0, not is_held)
     reply = car._hold(SetBool.Request(data=is_held), SetBool.Response())
@@ -80,7 +80,7 @@ def test_reply_of_a_service_has_the_reason_of_an_error(ros_node, echo, logged):
     def fail():
         raise OSError('the guard has gone')
 
-    session = CarSession(Limits(), None)
+    session = CarSession(AnswerTimeouts(), None)
     car = CarServices(ros_node, '', session, call_soon=echo.server.call_soon, on_held=fail)
     reply = car._hold(SetBool.Request(data=True), SetBool.Response())
     assert (reply.success, reply.message) == (False, 'the bridge failed: the guard has gone')

@@ -10,10 +10,10 @@ from sim_bridge.control.motion_controller import Motion, Pedals
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command, encode_telemetry
-from sim_bridge.session.arbiter import PERSONS, Arbiter, Driver, SourceTimeouts
+from sim_bridge.session.arbiter import PERSONS, Arbiter, Driver
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
 
 FRAME_S = 1 / 60
 NETWORK_RAD, NETWORK_THROTTLE = 0.05, 0.25
@@ -26,7 +26,7 @@ class Drive:
     def __init__(self, has_network=True, network_s=0.004):
         """network_s: time from a frame to its steering."""
         self.now = 100.0
-        self.manager = SessionManager(Limits(), inspect_image, timeouts=TIMEOUTS)
+        self.manager = SessionManager(AnswerTimeouts(), inspect_image, timeouts=TIMEOUTS)
         self.session = self.manager.sessions[0]
         self.session.set_nodes_ready(self.now, has_network)
         self.has_network, self.network_s = has_network, network_s

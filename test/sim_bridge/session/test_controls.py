@@ -14,7 +14,7 @@ from sim_bridge.session.car_session import SILENCE_S, ControlError
 from sim_bridge.session.reset_watch import ResetWatch
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 
 FRAME = {
     'steering_angle': '0.0000',
@@ -34,7 +34,7 @@ class Drive:
 
     def __init__(self, way=2, thinking=3, resettable=True):
         self.now = 100.0
-        self.manager = SessionManager(Limits(), inspect_image)
+        self.manager = SessionManager(AnswerTimeouts(), inspect_image)
         self.session = self.manager.sessions[0]
         self.way, self.thinking = way, thinking
         self.resettable = resettable
@@ -198,7 +198,9 @@ class Stamps:
     """Sends frames with simulated times; `in_simulated_time` as the bridge was told."""
 
     def __init__(self, in_simulated_time):
-        self.manager = SessionManager(Limits(), inspect_image, in_simulated_time=in_simulated_time)
+        self.manager = SessionManager(
+            AnswerTimeouts(), inspect_image, in_simulated_time=in_simulated_time
+        )
         self.connections = 0
 
     def connect(self):

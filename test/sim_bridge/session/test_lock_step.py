@@ -9,10 +9,9 @@ from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command, encode_telemetry
-from sim_bridge.session.arbiter import SourceTimeouts
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
 
 
 class Drive:
@@ -20,7 +19,7 @@ class Drive:
 
     def __init__(self, waits):
         self.now, self.stamp, self.waits = 100.0, 0, waits
-        self.manager = SessionManager(Limits(lock_step=True), inspect_image)
+        self.manager = SessionManager(AnswerTimeouts(lock_step=True), inspect_image)
         self.session = self.manager.sessions[0]
         self.answers = []
         link = UdacityLink(lambda *event: self.answers.append(event))
@@ -105,7 +104,7 @@ def test_waiting_frame_is_answered_when_lock_step_is_switched_off(drive):
     drive.frame()
     drive.later(3.0)
     assert drive.sent() == []
-    drive.session.set_limits(Limits(), SourceTimeouts())
+    drive.session.set_limits(AnswerTimeouts(), SourceTimeouts())
     drive.later(0.05)
     assert len(drive.sent()) == 1
 
@@ -128,4 +127,4 @@ def test_simulator_whose_world_runs_on_is_refused_lock_step():
 
 def test_limits_without_lock_step_need_positive_times():
     with pytest.raises(ValueError, match='command_timeout_s is 0'):
-        Limits(command_timeout_s=0.0)
+        AnswerTimeouts(command_timeout_s=0.0)

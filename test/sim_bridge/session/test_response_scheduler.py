@@ -8,11 +8,12 @@ import pytest
 from sim_bridge.control.stop_controller import PROBE_THROTTLE
 from sim_bridge.session.response_scheduler import ResponseScheduler
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import CHECK_EVERY, WATCHED, Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
+from sim_bridge.session.tokens import CHECK_EVERY, WATCHED
 from steering_net.vehicle import REVERSE_BELOW_MPS
 
 FRAME = 1 / 60
-LIMITS = Limits()
+LIMITS = AnswerTimeouts()
 
 
 class Bench:
@@ -452,12 +453,12 @@ def test_no_token_is_lost_or_doubled_in_10000_frames(bench):
 @pytest.mark.parametrize('value', [0.0, -1.0, math.nan, math.inf])
 def test_bad_limit_is_named(field, value):
     with pytest.raises(ValueError, match=field):
-        Limits(**{field: value})
+        AnswerTimeouts(**{field: value})
 
 
 def test_stop_timeout_shorter_than_command_timeout_is_refused():
     with pytest.raises(ValueError, match='stop_timeout is'):
-        Limits(command_timeout_s=0.2, stop_timeout_s=0.1)
+        AnswerTimeouts(command_timeout_s=0.2, stop_timeout_s=0.1)
 
 
 def test_braked_car_is_answered_at_once_and_driven_when_a_steering_comes_in_time(bench):

@@ -11,7 +11,7 @@ from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session.car_session import SILENCE_S
 from sim_bridge.session.session_manager import PROBATION_S, SessionManager
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 
 FRAME = {
     'steering_angle': '0.0000',
@@ -29,7 +29,7 @@ class Bench:
         self.sent = []
         self.now = 0.0
         self.stamp = 0
-        self.manager = SessionManager(Limits(), inspect_image, cars)
+        self.manager = SessionManager(AnswerTimeouts(), inspect_image, cars)
         self.sessions = self.manager.sessions
         self.session = self.sessions[0]
         self.names = {}

@@ -18,7 +18,7 @@ from sim_bridge.session.simulation_control import (
     World,
 )
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 
 FRAME = {
     'steering_angle': '0.0000',
@@ -35,7 +35,7 @@ class Simulators:
 
     def __init__(self, cars=1):
         self.now = 100.0
-        self.manager = SessionManager(Limits(), inspect_image, cars)
+        self.manager = SessionManager(AnswerTimeouts(), inspect_image, cars)
         self.heard = []
         self.steps = {}
         self.is_deaf = False

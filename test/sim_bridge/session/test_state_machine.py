@@ -24,7 +24,7 @@ from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
 from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
-from sim_bridge.session.tokens import Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ MPS_PER_MPH = 0.44704
 FRAME_S = 1 / 60
 ZEROS = {'steering_angle': '0.0000', 'throttle': '0.0000'}
 NO_JPEG = ZEROS | {'speed': f'{2.0 / MPS_PER_MPH:.4f}', 'image': 'AAAA'}
-LIMITS = Limits()
+LIMITS = AnswerTimeouts()
 NAMES = st.sampled_from(['a', 'b', 'c'])
 CARS = st.integers(0, 1)
 STEERING_RAD = st.floats(-0.4, 0.4)
@@ -268,7 +268,7 @@ class LockStepTraffic(Traffic):
     """The same with two simulators that wait for the commands, until the nodes have died."""
 
     cars = 2
-    limits = Limits(lock_step=True)
+    limits = AnswerTimeouts(lock_step=True)
     waits = '1'
 
     @precondition(lambda self: self.simulators)

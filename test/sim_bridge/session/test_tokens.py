@@ -16,7 +16,8 @@ from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
-from sim_bridge.session.tokens import CHECK_EVERY, Limits
+from sim_bridge.session.timeouts import AnswerTimeouts
+from sim_bridge.session.tokens import CHECK_EVERY
 from sim_bridge.simulator.client import Client
 
 pytestmark = pytest.mark.real_time
@@ -26,7 +27,7 @@ RENDERING_S = 0.005
 """Time between two telemetries of one frame: each has an image of its own."""
 COMPUTING_S = 0.003
 # Kicks as after a freeze of some seconds, in less time.
-LIMITS = Limits(keepalive_after_s=0.1)
+LIMITS = AnswerTimeouts(keepalive_after_s=0.1)
 FREEZE_S = 0.8
 GOOD = {
     'steering_angle': '0.0000', 'throttle': '0.0000', 'speed': '10.0000',
