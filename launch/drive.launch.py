@@ -40,7 +40,7 @@ from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
     DRIVE_ID,
     DRIVE_VARIABLE,
-    REFUSED,
+    EXIT_REFUSED,
 )
 from sim_bridge.topics import (
     BASE_FRAME,
@@ -174,7 +174,7 @@ def fail_on_bad_input(event: ProcessExited, context: LaunchContext) -> None:
 
     A restart cannot help. Launch ends with exit code 1 when an event handler raises an exception.
     """
-    if event.returncode == REFUSED and not context.is_shutdown:
+    if event.returncode == EXIT_REFUSED and not context.is_shutdown:
         raise RuntimeError(f'{event.process_name} did not accept its parameters, see above')
 
 

@@ -22,7 +22,7 @@ DRIVE_VARIABLE = 'SIM_BRIDGE_DRIVE_ID'
 DRIVE_ID = os.environ.get(DRIVE_VARIABLE) or uuid.uuid4().hex
 """Identifies the drive that this process belongs to, or the one that it starts."""
 
-REFUSED = 2
+EXIT_REFUSED = 2
 """Exit code of a program that rejects its parameters. A restart cannot help."""
 
 _MAX_RESTARTS = 5
@@ -128,7 +128,7 @@ class ManagedProcess:
         code = self.exit_code
         if code is None:
             return
-        if code == REFUSED:
+        if code == EXIT_REFUSED:
             raise UsageError(f'the {self.name} node rejected its parameters, see above')
         if not self._limit.count_end():
             raise RestartLimitError(

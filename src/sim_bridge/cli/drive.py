@@ -47,7 +47,7 @@ from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge_guard import GuardedBridge
-from sim_bridge.process import DRIVE_ID, ManagedProcess, RestartLimitError
+from sim_bridge.process import DRIVE_ID, EXIT_REFUSED, ManagedProcess, RestartLimitError
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.fault_injection import parse_faults
 from sim_bridge.simulator.track_names import parse_track
@@ -288,7 +288,7 @@ class _Drive:
     def _check_recorder(self) -> None:
         """End the drive if the bag could not be created; continue if writing failed later."""
         code = self._recorder.exit_code if self._recorder else None
-        if code == 2:
+        if code == EXIT_REFUSED:
             raise UsageError('the recording did not start, see above')
         if code is not None:
             self._line.report('the recorder ended; the drive continues without it')

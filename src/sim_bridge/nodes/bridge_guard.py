@@ -33,7 +33,7 @@ from sim_bridge.nodes.standby import (
     STANDBY_VARIABLE,
     control_token,
 )
-from sim_bridge.process import REFUSED, ManagedProcess, RestartLimit, RestartLimitError
+from sim_bridge.process import EXIT_REFUSED, ManagedProcess, RestartLimit, RestartLimitError
 from steering_net.process import end_with_parent
 
 SILENCE_S = 1.5
@@ -187,7 +187,7 @@ def main(args: list[str] | None = None) -> int:
         while not ending.wait(_LOOK_PERIOD_S):
             bridge.supervise(_report)
     except UsageError:
-        return REFUSED
+        return EXIT_REFUSED
     except RestartLimitError as error:
         _report(str(error))
         return 1

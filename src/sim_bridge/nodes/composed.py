@@ -14,10 +14,10 @@ from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.runner import run
 from sim_bridge.nodes.throttle import ThrottleNode
-from steering_net.ros.steering_node import REFUSED, SteeringNode
+from steering_net.ros.steering_node import START_ERRORS, SteeringNode
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the nodes until SIGINT, SIGTERM or the end of the parent; return the exit code."""
-    refused = (UsageError, *REFUSED)
+    refused = (UsageError, *START_ERRORS)
     return run(BridgeNode, SteeringNode, ThrottleNode, args=args, refused=refused)

@@ -50,7 +50,7 @@ from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import decode_jpeg
 
-REFUSED = (ValueError,)
+START_ERRORS = (ValueError,)
 """Exceptions of `SteeringNode()` for a parameter or a network that cannot be used."""
 
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
@@ -355,7 +355,7 @@ def _described(predictor: Predictor) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is asked to end; return 0, or 2 after an unusable parameter."""
-    return run(SteeringNode, args=args, program='steering', refused=REFUSED)
+    return run(SteeringNode, args=args, program='steering', refused=START_ERRORS)
 
 
 if __name__ == '__main__':
