@@ -8,7 +8,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
-from helpers.waiting import PATIENCE_S
+from helpers.waiting import PATIENCE_S, wait_for
 
 
 @contextmanager
@@ -48,6 +48,16 @@ def spinning_node(name, **options):
         executor.shutdown()
         thread.join()
         context.try_shutdown()
+
+
+def spin_until(node, condition, what):
+    """Spin a node of this thread until `condition()` is true."""
+
+    def spun():
+        rclpy.spin_once(node, timeout_sec=0.02)
+        return condition()
+
+    wait_for(spun, what=what)
 
 
 def answer_of(node, client, request, tries=3):

@@ -4,14 +4,13 @@
 A planner counts as a person too. The sources are a joystick, a page, a topic, or the keys of the
 simulator. The answers to telemetry are counted, so a command without a driving car is no takeover.
 
-- A drive begins with a connect or a reset. A person who drives from its beginning has taken
-  nothing over until the network has driven.
-- A person who drives on within CONTINUED_S of the last command continues the takeover, because a
-  dead-man button slips and a keyboard repeats its keys with gaps.
-- The change from one person to another is no takeover, and the emergency stop is none either. A
-  person who drives after the stop takes over from the network that drove before it.
-- A network that has failed, so that the car coasts or is braked, has driven before: a person who
-  then drives takes over.
+- A drive begins with a connect or a reset. While the network has not driven yet, no person takes
+  over.
+- A break of up to CONTINUED_S belongs to the takeover, because a dead-man button slips and a
+  keyboard repeats its keys with gaps.
+- The change from one person to another is no takeover, and the emergency stop is none either.
+- The network may have failed, or the emergency stop may have come, before the person drives. That
+  is a takeover too if the network drove before.
 
 Pure: the clock is an argument.
 """

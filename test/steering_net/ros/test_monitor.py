@@ -8,7 +8,7 @@ import rclpy
 from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool
 
-from helpers.ros import started_node
+from helpers.ros import spin_until, started_node
 from helpers.waiting import wait_for
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import PredictionError
@@ -58,14 +58,6 @@ def watching(node, check):
     return monitor, car
 
 
-def spin(node, condition, what):
-    def spun():
-        rclpy.spin_once(node, timeout_sec=0.02)
-        return condition()
-
-    wait_for(spun, what=what)
-
-
 def test_hold_is_asked_for_until_the_bridge_confirms_it_and_not_after_a_release(node):
     bridge = Bridge(node)
     monitor, car = watching(node, Unsure())
@@ -74,11 +66,11 @@ def test_hold_is_asked_for_until_the_bridge_confirms_it_and_not_after_a_release(
     def frame():
         monitor.add('', 0.1, 0.05 * next(frames), False)
 
-    spin(node, lambda: frame() or len(bridge.requests) >= 2, 'a second request')
+    spin_until(node, lambda: frame() or len(bridge.requests) >= 2, 'a second request')
     bridge.is_deaf = False
-    spin(node, lambda: frame() or car._is_held, 'the hold')
+    spin_until(node, lambda: frame() or car._is_held, 'the hold')
     bridge.active.publish(Bool(data=False))
-    spin(node, lambda: not car._is_held, 'the release')
+    spin_until(node, lambda: not car._is_held, 'the release')
     asked = len(bridge.requests)
     for _ in range(100):
         frame()
@@ -109,9 +101,9 @@ def test_speed_factor_is_repeated_because_another_node_may_have_said_another(nod
     node.create_subscription(Float32, 'speed_factor', lambda m: heard.append(m.data), LATCHED)
     monitor = Monitor(node, 'slow')
     monitor.begin('')
-    spin(node, lambda: heard == [1.0], 'the first factor')
+    spin_until(node, lambda: heard == [1.0], 'the first factor')
     other = node.create_publisher(Float32, 'speed_factor', LATCHED)
     other.publish(Float32(data=0.4))
-    spin(node, lambda: heard[-1] < 1.0, 'the factor of another node')
+    spin_until(node, lambda: heard[-1] < 1.0, 'the factor of another node')
     monitor.tell()
-    spin(node, lambda: heard[-1] == 1.0, 'the factor again')
+    spin_until(node, lambda: heard[-1] == 1.0, 'the factor again')

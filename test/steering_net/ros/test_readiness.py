@@ -5,8 +5,7 @@ import pytest
 import rclpy
 from std_msgs.msg import Bool
 
-from helpers.ros import started_node
-from helpers.waiting import wait_for
+from helpers.ros import spin_until, started_node
 from steering_net.ros.qos import LATCHED
 from steering_net.ros.readiness import READY_PERIOD_S, Readiness
 
@@ -19,14 +18,6 @@ def node():
             Bool, 'ready', lambda message: started.heard.append(message.data), LATCHED
         )
         yield started
-
-
-def spin_until(node, condition, what):
-    def spun():
-        rclpy.spin_once(node, timeout_sec=0.02)
-        return condition()
-
-    wait_for(spun, what=what)
 
 
 def test_a_node_alone_says_false_and_then_each_change(node):
