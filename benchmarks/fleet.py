@@ -37,7 +37,7 @@ import numpy as np
 import processes
 
 from helpers import cable
-from helpers.graph import Graph
+from helpers.graph import Graph, ros_words
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
 from helpers.processes import PROGRAM
@@ -187,11 +187,9 @@ def graph_on(machines: int, cars: int) -> Iterator[tuple[Graph, dict[str, int]]]
         stack.enter_context(here.entered())
         graph = stack.enter_context(Graph(bridge=count, steering=shared, throttle=count))
         pids = {name: node.pid for name, node in graph.nodes.items()}
-        parameters = [word for value in shared for word in ('-p', value)]
         for number, machine in enumerate(others, 2):
             name = f'steering_{number}'
-            words = ('steering', '--ros-args', '-r', f'__node:={name}', *parameters)
-            command = machine.command(*PROGRAM, *words)
+            command = machine.command(*PROGRAM, 'steering', *ros_words(shared, name))
             process = stack.enter_context(subprocess.Popen(command))
             stack.callback(process.terminate)
             pids[name] = process.pid

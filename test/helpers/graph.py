@@ -22,6 +22,12 @@ def wait_until_driven(port, answers=50, seconds=PATIENCE_S):
     return wait_for(driven, seconds, f'{answers} answers')
 
 
+def ros_words(parameters, name=None):
+    """The words that give a node these parameters, each `name:=value`, and a name."""
+    renamed = [] if name is None else ['-r', f'__node:={name}']
+    return ['--ros-args', *renamed, *(word for value in parameters for word in ('-p', value))]
+
+
 class Graph:
     """Bridge, steering and throttle as three processes on a port and a ROS domain of their own."""
 
@@ -52,8 +58,7 @@ class Graph:
 
     def start(self, name):
         """Start one node."""
-        parameters = [word for value in self._words[name] for word in ('-p', value)]
-        self.nodes[name] = ManagedProcess(name, [name, '--ros-args', *parameters])
+        self.nodes[name] = ManagedProcess(name, [name, *ros_words(self._words[name])])
 
     def state(self):
         """What the bridge says about itself; None if it does not answer."""

@@ -50,3 +50,13 @@ class TalkingSimulator:
     def leave(self):
         """Disconnect as the simulator does."""
         self.client.quit()
+
+
+def ask_all(simulators, jpegs):
+    """Let each simulator send its frame at the same time; return the commands that answer them."""
+    before = [simulator.client.answers for simulator in simulators]
+    for simulator, jpeg in zip(simulators, jpegs, strict=True):
+        simulator.send(jpeg)
+    for simulator, count in zip(simulators, before, strict=True):
+        simulator.pump_until(lambda s=simulator, c=count: s.client.answers > c)
+    return [simulator.client.commands[-1] for simulator in simulators]

@@ -16,7 +16,7 @@ from helpers.graph import Graph, wait_until_driven
 from helpers.network import own_port
 from helpers.processes import run_verb
 from helpers.ros import started_node
-from helpers.talking_simulator import TalkingSimulator
+from helpers.talking_simulator import TalkingSimulator, ask_all
 from helpers.waiting import wait_for
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag
@@ -156,12 +156,8 @@ def drive(simulators, rounds):
     """Let all send a frame of their own at the same time; for each round the orders of all."""
     answers = []
     for number in range(rounds):
-        before = [simulator.client.answers for simulator in simulators]
-        for car, simulator in enumerate(simulators):
-            simulator.send(FRAMES[(number + car) % len(FRAMES)])
-        for simulator, count in zip(simulators, before, strict=True):
-            simulator.pump_until(lambda s=simulator, c=count: s.client.answers > c)
-        answers.append([simulator.client.commands[-1] for simulator in simulators])
+        frames = [FRAMES[(number + car) % len(FRAMES)] for car in range(len(simulators))]
+        answers.append(ask_all(simulators, frames))
     return answers
 
 

@@ -8,9 +8,9 @@ import time
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from helpers.graph import Graph
+from helpers.graph import Graph, ros_words
 from helpers.ros import spinning_node
-from helpers.talking_simulator import TalkingSimulator
+from helpers.talking_simulator import TalkingSimulator, ask_all
 from helpers.waiting import wait_for
 from sim_bridge.process import ManagedProcess
 from sim_bridge.simulator.camera import encode_jpeg
@@ -28,7 +28,7 @@ SHARED = (f'cars:={CARS}', 'shared:=true')
 def graph(request):
     words = (f'cars:={CARS}',)
     is_timed = request.node.get_closest_marker('faults')
-    # A car that nobody steers times out with these too, and a busy machine makes no others late.
+    # A busy machine makes no car late with these. A car that nobody steers times out all the same.
     patient = () if is_timed else ('command_timeout:=0.5', 'stop_timeout:=2.0')
     with Graph(bridge=words + patient, steering=SHARED, throttle=words) as started:
         yield started
@@ -51,9 +51,7 @@ def nodes():
 @pytest.fixture
 def second(graph):
     """A second steering node, which shares the cars of the first."""
-    parameters = [word for value in SHARED for word in ('-p', value)]
-    words = ['steering', '--ros-args', '-r', '__node:=second', *parameters]
-    node = ManagedProcess('second', words)
+    node = ManagedProcess('second', ['steering', *ros_words(SHARED, 'second')])
     yield node
     node.ask_to_end()
     node.wait(10.0)
@@ -77,11 +75,7 @@ def states(graph):
 
 def drive(simulators):
     """Let every car send a frame, and wait for all answers."""
-    before = [simulator.client.answers for simulator in simulators]
-    for simulator in simulators:
-        simulator.send(JPEG)
-    for simulator, count in zip(simulators, before, strict=True):
-        simulator.pump_until(lambda s=simulator, c=count: s.client.answers > c)
+    ask_all(simulators, [JPEG] * CARS)
 
 
 def test_newcomer_takes_half_of_the_cars_and_none_is_without_steering(
@@ -100,7 +94,7 @@ def test_newcomer_takes_half_of_the_cars_and_none_is_without_steering(
     after = graph.state()
     assert after['ready']
     assert states(graph) == ['driving'] * CARS
-    # A busy machine may be late with some; a car that nobody steers would time out each time.
+    # A busy machine may be late with some frames. A car that nobody steers is late with each.
     assert after['timeouts'] - before['timeouts'] <= 3
 
 
@@ -139,8 +133,8 @@ def test_car_of_a_dead_node_is_steered_again(graph, nodes, simulators, second, f
 
 
 def test_node_with_another_number_of_cars_is_ignored(graph, nodes, simulators):
-    words = ['steering', '--ros-args', '-r', '__node:=odd', '-p', 'cars:=2', '-p', 'shared:=true']
-    odd = ManagedProcess('odd', words)
+    words = ros_words(('cars:=2', 'shared:=true'), 'odd')
+    odd = ManagedProcess('odd', ['steering', *words])
     try:
         wait_for(lambda: shares(nodes) == [2, CARS], what='two nodes that ignore each other')
         wait_for(lambda: drive(simulators) or states(graph) == ['driving'] * CARS)
