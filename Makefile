@@ -9,7 +9,7 @@ WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/py
 # The tests of one file run in one process, the long files first; conftest.py has their order.
 IN_PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # One process more than the two cores of a small machine, because many tests wait.
-test: WORKERS := 3
+all-tests: WORKERS := 3
 test-unit: WORKERS := 2
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Python compiles a module when it is first imported; to compile all of TensorFlow takes longer. An
@@ -17,7 +17,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(PIP) install --no-compile --require-hashes
 
-.PHONY: docs drive test test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
+.PHONY: docs drive test all-tests test-unit venv lint laps bench bench-gym bench-training waterfall faults fuzz attack watching \
   soak fleet worlds scale lock clean help
 
 help: ## Say what there is to make
@@ -26,7 +26,10 @@ help: ## Say what there is to make
 drive: $(READY) ## Drive the embedded simulator; Ctrl-C ends it. Options: ARGS="--laps 2"
 	@$(BIN)/sim-bridge drive $(ARGS)
 
-test: $(DEV_READY) lint ## Check style and types, run all tests but the minutes-long ones of `make faults`
+test: $(DEV_READY) ## Check style and types, run all tests but the minutes-long ones of `make faults`
+	@$(MAKE) --no-print-directory --jobs 2 lint all-tests
+
+all-tests: $(DEV_READY)
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(ARGS)
 
 test-unit: $(DEV_READY) ## Run the quick tests of single modules: a minute

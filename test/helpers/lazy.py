@@ -8,12 +8,18 @@ from sim_bridge.simulator.tracks import open_track
 
 
 class Lazy:
-    """Stands for an object that `make` returns; it is made when one of its names is first used."""
+    """Stands for an object that `make` returns; it is made when one of its names is first used.
+
+    Names that begin with an underscore are not passed on: pytest asks each object in a test file
+    for some of them, to find fixtures.
+    """
 
     def __init__(self, make):
         self._make = cache(make)
 
     def __getattr__(self, name):
+        if name.startswith('_'):
+            raise AttributeError(name)
         return getattr(self._make(), name)
 
 
