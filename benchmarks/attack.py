@@ -31,10 +31,10 @@ import numpy as np
 from helpers.graph import Graph
 from helpers.network import own_domain_id
 from helpers.talking_simulator import TalkingSimulator
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import encode_text, upgrade_request
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.statistics import percentiles_ms
+from steering_net.vision.jpeg import encode_jpeg
 
 FRAME_S = 1 / 60
 STORM_PER_S = 1000

@@ -43,7 +43,6 @@ from helpers.paths import SHARED_DATA
 from helpers.processes import PROGRAM
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import (
     ClientProtocol,
     check_upgrade_reply,
@@ -51,6 +50,7 @@ from sim_bridge.simulator.client_protocol import (
 )
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.statistics import percentiles_ms
+from steering_net.vision.jpeg import encode_jpeg
 
 HZ = 30.0
 WARM_UP_S = 3.0

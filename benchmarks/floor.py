@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 
 from steering_net.inference.predictor import load_predictor
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 
 class Floor:

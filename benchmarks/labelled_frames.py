@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.tracks import open_track
 from steering_net.vision.camera_model import TRAINING_CAMERA
+from steering_net.vision.jpeg import JPEG_QUALITY, encode_jpeg
 
 LOOKS: dict[str, list[TrackName]] = {
     'lake': ['lake'],

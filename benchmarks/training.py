@@ -154,7 +154,7 @@ def plain_rows(data: Path) -> list[tuple[str, float]]:
     """Return path and steering of every image; side cameras get the usual correction of 0.2."""
     from steering_net.data.driving_log import find_image, read_log
     from steering_net.training.dataset import is_held_out
-    from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
+    from steering_net.vehicle import RECORDER_STEERING_RAD
 
     rows = []
     for name in LOGS:

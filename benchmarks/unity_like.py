@@ -33,8 +33,8 @@ def jpegs(at_most: int = 1000) -> tuple[list[bytes], str]:
         return [Path(LAP, 'IMG', name).read_bytes() for name in names[:at_most]], 'a recorded lap'
     import numpy as np
 
-    from sim_bridge.simulator.camera import encode_jpeg
     from sim_bridge.simulator.expert import TEST_SEEDS, samples
+    from steering_net.vision.jpeg import encode_jpeg
 
     drawn = samples(TEST_SEEDS[0], EMBEDDED_FRAMES, np.random.default_rng(1))
     return [encode_jpeg(sample.rgb) for sample in drawn], 'the embedded track (no recorded lap)'

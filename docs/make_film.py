@@ -16,7 +16,7 @@ from sim_bridge.simulator.tracks import open_track
 from sim_bridge.visualization import overlay
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_names import AUTONOMOUS
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 DRIVES: tuple[tuple[TrackName, float, float], ...] = (
     ('lake', 14.0, 26.0),

@@ -11,7 +11,7 @@ from sim_bridge.evaluation.closed_loop import drive
 from sim_bridge.simulator.track import Track, make_track
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.camera_names import AUTONOMOUS
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 MAP_SEED = 4
 SPEED_LIMIT_MPS = 6.7

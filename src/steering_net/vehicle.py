@@ -16,6 +16,11 @@ MASS_KG = 1000.0
 
 MAX_STEERING_RAD = math.radians(25.0)
 """Largest steering angle, to either side."""
+RECORDER_STEERING_RAD = -round(MAX_STEERING_RAD, 8)
+"""rad, left positive, per unit of recorded steering, which is -1..1, right positive.
+
+Most networks put out that unit. Rounded, because their sidecars hold it with eight decimals.
+"""
 TOP_SPEED_MPS = 13.4112
 """Largest speed: 30 mph in the simulator's source."""
 REVERSE_BELOW_MPS = 2.2352

@@ -38,12 +38,11 @@ from sim_bridge.server.eio3_adapter import EIO3, MAX_MESSAGE_BYTES
 from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.timeouts import AnswerTimeouts
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.client_protocol import encode_text
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import CHANCES, Spoiler, parse_faults
 from steering_net.errors import ImageError
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 LONGEST_S = 2.0
 CORPUS_AT_MOST = 2000

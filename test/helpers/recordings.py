@@ -10,7 +10,6 @@ import zstandard
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from sim_bridge.recording.bag import TYPES, command_cdr, frame_cdr, number_cdr
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     SPEED,
@@ -20,6 +19,7 @@ from sim_bridge.topics import (
     TOPICS,
 )
 from steering_net.data.driving_log import recorder_row
+from steering_net.vision.jpeg import encode_jpeg
 
 FRAMES = 6
 START_NS = 1_795_000_000_000_000_000

@@ -13,11 +13,10 @@ from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import steering_of
 from sim_bridge.process import ManagedProcess
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
 from steering_net.inference.predictor import load_predictor
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 pytestmark = pytest.mark.real_time
 

@@ -28,10 +28,10 @@ from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.session.timeouts import AnswerTimeouts
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 from steering_net.ros.qos import NEWEST
+from steering_net.vision.jpeg import encode_jpeg
 
 pytestmark = pytest.mark.real_time
 

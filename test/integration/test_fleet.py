@@ -21,7 +21,6 @@ from helpers.waiting import wait_for
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag
 from sim_bridge.session.status import Counters, together
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     frame_prefix,
@@ -32,7 +31,7 @@ from sim_bridge.topics import (
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.qos import NEWEST
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 FRAMES = [encode_jpeg(frame) for frame in probe_frames()]
 CARS = 3

@@ -20,11 +20,10 @@ from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import PATIENCE_S, wait_for
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.session.status import Counters
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from steering_net.inference.predictor import load_predictor
 from steering_net.ros.qos import NEWEST
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 
 @pytest.fixture(scope='module')

@@ -16,11 +16,10 @@ from helpers.lazy import keras
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.waiting import wait_for
-from sim_bridge.simulator.camera import encode_jpeg
 from steering_net.inference.predictor import KerasPredictor, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.qos import NEWEST
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 pytestmark = pytest.mark.real_time
 

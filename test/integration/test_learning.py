@@ -16,7 +16,7 @@ from sim_bridge.recording.sources import open_recording
 from sim_bridge.simulator.expert import TEST_SEEDS
 from steering_net.data.driving_log import read_log
 from steering_net.inference.predictor import load_predictor
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 TRACK = TEST_SEEDS[41]
 

@@ -31,11 +31,10 @@ from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import Bag, BagWriter, stamp_ns
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.topics import RECORDED_TOPICS
 from steering_net.ros.qos import NEWEST
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 pytestmark = pytest.mark.real_time
 

@@ -30,7 +30,7 @@ from steering_net.inference.caution import SLOW_FACTOR, UNSURE, Action, Caution
 from steering_net.inference.packed_network import PackedNetwork
 from steering_net.inference.predictor import Predictor
 from steering_net.inference.self_check import Calibration, Drive, SelfCheck
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 AHEAD_S = (1, 2, 3)
 FRAMES_PER_S = 20.0

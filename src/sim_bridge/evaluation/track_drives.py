@@ -19,7 +19,7 @@ from sim_bridge.simulator.weather import Weather
 from sim_bridge.workers.attempt import Failure
 from sim_bridge.workers.spread import Workers
 from steering_net.inference.packed_network import PackedNetwork
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 Report = dict[str, Any]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, SpeedController
 from sim_bridge.control.stop_controller import StopController
-from sim_bridge.simulator.expert import pursuit_steering_rad, through_jpeg
+from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.score import INTERVENTION_BEYOND_M
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
@@ -26,6 +26,7 @@ from sim_bridge.simulator.weather import parse_weather
 from steering_net.vehicle import MAX_STEERING_RAD, TOP_SPEED_MPS
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.camera_names import AUTONOMOUS
+from steering_net.vision.jpeg import through_jpeg
 
 DEPARTURE_COST = 10.0
 """What the reward loses when a wheel leaves the road; a metre of progress is worth 1."""

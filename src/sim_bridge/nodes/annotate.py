@@ -27,7 +27,7 @@ from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.qos import LATCHED, NEWEST
 from steering_net.ros.timers import steady_timer
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 PARAMETERS = (
     Parameter('rate', 15.0, 'Largest rate of drawn frames, 1/s.', 1.0, 60.0, read_only=False),

@@ -32,7 +32,7 @@ from steering_net.errors import ImageError
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.qos import EVERY, LATCHED, NEWEST
 from steering_net.statistics import RateMeter, percentiles_ms
-from steering_net.vision.preprocessing import decode_jpeg, jpeg_size
+from steering_net.vision.jpeg import decode_jpeg, jpeg_size
 
 _UNCERTAINTY_S = 1.0
 """Age from which an uncertainty does not count any more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from steering_net.errors import ImageError
 from steering_net.vision.frame_size import check_size
-from steering_net.vision.preprocessing import jpeg_size
+from steering_net.vision.jpeg import jpeg_size
 
 SMALLEST_PX, LARGEST_PX = 160, 4096
 """Bounds of an image's width. Its height is half of it."""

@@ -39,7 +39,7 @@ from sim_bridge.topics import (
 )
 from steering_net.errors import ImageError
 from steering_net.vision.frame_size import as_frame
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9

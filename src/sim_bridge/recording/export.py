@@ -26,7 +26,7 @@ from sim_bridge.visualization import overlay
 from steering_net.data.driving_log import recorder_row
 from steering_net.data.frame_files import LeftOut
 from steering_net.errors import ImageError
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 _VIDEO_LONGEST_FRAME_S = 0.5
 

@@ -25,7 +25,7 @@ from steering_net.data.frame_files import LeftOut
 from steering_net.errors import ImageError
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_SHAPE, FRAME_WIDTH, as_frame
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 CAMERA, STATE, ACTION = 'observation.images.front', 'observation.state', 'action'
 TASK = 'Drive along the road.'

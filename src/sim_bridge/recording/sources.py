@@ -14,7 +14,6 @@ from sim_bridge.recording.corrections import times_to_train
 from sim_bridge.recording.export import frames
 from sim_bridge.recording.log_bag import LogBag
 from sim_bridge.recording.storage import BagError, is_bag
-from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.expert import samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
@@ -24,6 +23,7 @@ from steering_net.data.recording import Recording, camera_of, find_log, from_log
 from steering_net.vision.camera_model import find_camera, turned
 from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.frame_size import as_frame
+from steering_net.vision.jpeg import JPEG_QUALITY, encode_jpeg
 
 _LOG = logging.getLogger(__name__)
 _QUALITY = 92

@@ -31,9 +31,6 @@ from sim_bridge.simulator.track import FloatArray, Track
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole, above_horizon
 
-JPEG_QUALITY = 75
-"""Default of Unity."""
-
 
 class _Band(NamedTuple):
     """Rows first..last of the image, drawn from one texture with `samples` samples per row."""
@@ -170,15 +167,6 @@ class Camera:
         rows = image[self._first_row : self._first_row + len(self._haze)]
         colour = np.array(self.look.sky[1], np.float32) * np.array(self.look.light, np.float32)
         rows[:] = rows + (np.minimum(colour, 255.0) - rows) * self._haze
-
-
-def encode_jpeg(rgb: Image, quality: int = JPEG_QUALITY) -> bytes:
-    """Return a baseline JPEG of an (H, W, 3) uint8 RGB image; quality 1..100."""
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    done, data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError(f'cannot encode an image of shape {rgb.shape} as JPEG')
-    return data.tobytes()
 
 
 def _world_from_car(pose: Pose) -> FloatArray:

@@ -8,10 +8,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import FloatArray, Track
@@ -20,6 +18,7 @@ from sim_bridge.simulator.tracks import open_track
 from steering_net import bicycle_model
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M, Pose
 from steering_net.vision.camera_model import TRAINING_CAMERA, Pinhole
+from steering_net.vision.jpeg import through_jpeg
 
 TRAIN_SEEDS = range(1000, 2000)
 """Track seeds for training and validation. They must stay disjoint from TEST_SEEDS."""
@@ -90,15 +89,6 @@ def samples(
             through_jpeg(render(pose, s_m)),
             pursuit_steering_rad(track, pose, s_m),
         )
-
-
-def through_jpeg(rgb: Image) -> Image:
-    """Return a frame after the JPEG compression of the wire."""
-    data = np.frombuffer(encode_jpeg(rgb, JPEG_QUALITY), np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if decoded is None:
-        raise RuntimeError('OpenCV cannot read the JPEG that it wrote')
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _random_pose(track: Track, rng: np.random.Generator) -> tuple[float, Pose]:

@@ -250,7 +250,7 @@ def _tiny_jpeg() -> bytes:
     # Imported here, because `drive` reads a plan first and does not need OpenCV.
     import numpy as np
 
-    from sim_bridge.simulator.camera import encode_jpeg
+    from steering_net.vision.jpeg import encode_jpeg
 
     return encode_jpeg(np.full((8, 16, 3), 90, np.uint8))
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from sim_bridge.protocol.types import Telemetry, Truth
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
-from sim_bridge.simulator.camera import JPEG_QUALITY, encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad
@@ -32,6 +31,7 @@ from sim_bridge.simulator.weather import CLEAR, Weather
 from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2, Pose
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.camera_names import AUTONOMOUS
+from steering_net.vision.jpeg import JPEG_QUALITY, encode_jpeg
 
 MANUAL_THROTTLE = 0.3
 _STEP_S = 0.02

@@ -19,12 +19,13 @@ from sim_bridge.control.speed_controller import (
     curve_limit_mps,
 )
 from sim_bridge.simulator.cameras import Render, make_camera
-from sim_bridge.simulator.expert import Sample, pursuit_steering_rad, through_jpeg
+from sim_bridge.simulator.expert import Sample, pursuit_steering_rad
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.vehicle_dynamics import CarParams, Slope, standing_at, step
+from steering_net.vision.jpeg import through_jpeg
 
 Steer = Callable[[Image], float]
 """Function from a frame of Autonomous mode's camera to a steering angle, rad, left positive."""

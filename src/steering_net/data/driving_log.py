@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from steering_net.data.frame_files import base_name
 from steering_net.data.log_table import IMAGES, Table, decoded, is_blank, read_table
-from steering_net.vehicle import MAX_STEERING_RAD
-from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
+from steering_net.vehicle import MAX_STEERING_RAD, RECORDER_STEERING_RAD
 
 Series: TypeAlias = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from steering_net.errors import ImageError
 from steering_net.vision.camera_model import Rgb
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 _LOG = logging.getLogger(__name__)
 

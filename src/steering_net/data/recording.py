@@ -24,7 +24,7 @@ from steering_net.data.frame_files import base_name, images_in, read_jpeg
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.camera_names import AUTONOMOUS, TRAINING
 from steering_net.vision.frame_size import SizeNotice
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,7 @@ from steering_net.vehicle import MAX_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, Rgb
 from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS
 from steering_net.vision.frame_size import SizeNotice
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 START_ERRORS = (ValueError,)
 """Exceptions of `SteeringNode()` for a parameter or a network that cannot be used."""

@@ -13,7 +13,8 @@ from steering_net.vision.camera_model import Rgb
 
 FRAME_WIDTH, FRAME_HEIGHT = 320, 160
 """Size in pixels of the frames that the simulator sends and records."""
-
+MAX_SIDE_PX = 4096
+"""Largest width and height that an image or a profile may have."""
 FRAME_SHAPE = (FRAME_HEIGHT, FRAME_WIDTH, 3)
 _LOG = logging.getLogger(__name__)
 

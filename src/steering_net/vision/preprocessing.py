@@ -2,11 +2,9 @@
 """Preprocessing: from a camera frame to the input of a network, the same for training and driving.
 
 A `Profile` describes how a driver script preprocesses a frame, and what one unit of its network's
-output means. Only this module knows the steering convention of the course (-1..1, 1.0 = 25
-degrees, right positive); all other modules use rad, left positive.
+output means.
 """
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, cast
@@ -16,23 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ImageError
-from steering_net.vehicle import MAX_STEERING_RAD
+from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.camera_model import Matrix, Rgb, find_camera
 from steering_net.vision.camera_names import TRAINING
 from steering_net.vision.colours import COLOURS, channels, converted
-from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
+from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH, MAX_SIDE_PX
 
 Tensor: TypeAlias = NDArray[np.float32]
 
-# Rounded, because the sidecars of networks hold it with eight decimals.
-RECORDER_STEERING_RAD = -round(MAX_STEERING_RAD, 8)
-"""rad (left positive) per unit of recorded or predicted steering (right positive)."""
-
-_MAX_SIDE_PX = 4096
 _MAX_BLUR_PX = 31
 _PIXEL_SCALE = 1 / 255
-# Decoding directly to RGB saves a pass; OpenCV before 4.11 cannot do it.
-_DECODE_FLAG: int = getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR)
 INTERPOLATIONS = {
     'nearest': cv2.INTER_NEAREST,
     'linear': cv2.INTER_LINEAR,
@@ -73,8 +64,8 @@ class Profile:
         _check(self.colour in COLOURS, 'colour', f'must be one of {", ".join(COLOURS)}')
         blur_ok = self.blur == 0 or (0 < self.blur <= _MAX_BLUR_PX and self.blur % 2 == 1)
         _check(blur_ok, 'blur', f'must be 0 or odd up to {_MAX_BLUR_PX}, not {self.blur}')
-        size_ok = self.size is None or 0 < min(self.size) <= max(self.size) <= _MAX_SIDE_PX
-        _check(size_ok, 'size', f'must be 1 to {_MAX_SIDE_PX} pixels each way')
+        size_ok = self.size is None or 0 < min(self.size) <= max(self.size) <= MAX_SIDE_PX
+        _check(size_ok, 'size', f'must be 1 to {MAX_SIDE_PX} pixels each way')
         known = ', '.join(INTERPOLATIONS)
         _check(self.interpolation in INTERPOLATIONS, 'interpolation', f'must be one of {known}')
         for field, factor in (
@@ -274,40 +265,3 @@ def _crop(rgb: Rgb, profile: Profile) -> Rgb:
     if top < 0 or bottom > rgb.shape[0] or right > rgb.shape[1]:
         raise ImageError(f'profile {profile.name} cuts outside of a frame of {rgb.shape[:2]}')
     return rgb[top:bottom, left:right]
-
-
-def decode_jpeg(data: bytes) -> Rgb:
-    """Decode a JPEG file's bytes into uint8 (H, W, 3) RGB.
-
-    Raises ImageError for bytes that are no JPEG or a truncated one, and, before decoding, for an
-    image larger than 4096 x 4096.
-    """
-    width, height = jpeg_size(data)
-    if not (0 < width <= _MAX_SIDE_PX and 0 < height <= _MAX_SIDE_PX):
-        raise ImageError(f'a JPEG of {width} x {height} pixels is refused')
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _DECODE_FLAG)
-    except cv2.error as error:
-        raise ImageError('the JPEG cannot be decoded') from error
-    if image is None:
-        raise ImageError('the JPEG cannot be decoded')
-    if _DECODE_FLAG == cv2.IMREAD_COLOR:
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return cast(Rgb, image)
-
-
-def jpeg_size(data: bytes) -> tuple[int, int]:
-    """Return (width, height) from the frame header; ImageError if it or the end is missing."""
-    if data[:2] != b'\xff\xd8':
-        raise ImageError('not a JPEG')
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker, length = struct.unpack_from('>BH', data, at + 1)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            # The end marker cannot be inside the data, because 0xFF is escaped there.
-            if data.rfind(b'\xff\xd9') < at:
-                break
-            height, width = struct.unpack_from('>HH', data, at + 5)
-            return width, height
-        at += 2 + length
-    raise ImageError('a truncated JPEG')

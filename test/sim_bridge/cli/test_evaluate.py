@@ -11,15 +11,17 @@ from helpers.paths import SHARED_DATA
 from helpers.recordings import every
 from sim_bridge.cli import evaluate as verb
 from sim_bridge.recording.sources import open_recording, turned_down
-from sim_bridge.simulator.camera import Camera, encode_jpeg
+from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.track import make_track
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder
 from steering_net.evaluation.open_loop import open_loop
 from steering_net.inference.predictor import load_predictor
+from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, find_camera
-from steering_net.vision.preprocessing import COURSE, RECORDER_STEERING_RAD
+from steering_net.vision.jpeg import encode_jpeg
+from steering_net.vision.preprocessing import COURSE
 
 FIELDS = {
     'frames',

@@ -16,10 +16,10 @@ from helpers.processes import run_verb
 from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, Record, stamp_ns
 from sim_bridge.recording.export import export_log, export_video, frames
 from sim_bridge.recording.sources import read_bag
-from sim_bridge.simulator.camera import encode_jpeg
 from steering_net.data.driving_log import read_log
 from steering_net.data.frame_files import read_image
 from steering_net.vehicle import MAX_STEERING_RAD
+from steering_net.vision.jpeg import encode_jpeg
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 START_NS = 1_795_000_000_123_000_000

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from helpers.lazy import Lazy
-from sim_bridge.simulator.camera import Camera, encode_jpeg
+from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.look import make_look
 from sim_bridge.simulator.track import make_track
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
+from steering_net.vision.jpeg import encode_jpeg
 
 TRACK = Lazy(lambda: make_track(0))
 

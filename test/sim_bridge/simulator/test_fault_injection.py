@@ -11,7 +11,6 @@ from helpers.processes import run_verb
 from sim_bridge.cli.simulate import configure
 from sim_bridge.protocol.types import PacketError, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, decode_telemetry, encode_telemetry
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import (
     CHANCES,
@@ -25,7 +24,7 @@ from sim_bridge.simulator.fault_injection import (
     parse_faults,
 )
 from steering_net.errors import ImageError
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 
 @pytest.fixture(scope='module')

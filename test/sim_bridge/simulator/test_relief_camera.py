@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from helpers.lazy import HILLS, JUNGLE, LAKE
-from sim_bridge.simulator.camera import encode_jpeg
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
 from sim_bridge.simulator.tracks import open_track
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA
+from steering_net.vision.jpeg import encode_jpeg
 
 
 @cache

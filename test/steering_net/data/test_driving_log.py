@@ -14,7 +14,7 @@ from steering_net.data.driving_log import (
 )
 from steering_net.data.frame_files import LeftOut, find_image, read_image
 from steering_net.errors import ImageError
-from steering_net.vision.preprocessing import RECORDER_STEERING_RAD
+from steering_net.vehicle import RECORDER_STEERING_RAD
 
 STAMP = '2020_10_17_20_17_02_162'
 NAMES = f'center_{STAMP}.jpg,left_{STAMP}.jpg,right_{STAMP}.jpg'

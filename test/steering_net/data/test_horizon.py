@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim_bridge.simulator.camera import Camera, encode_jpeg
+from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
 from steering_net.data.horizon import Horizon, camera_by, find_horizon, with_camera
 from steering_net.data.recording import Recording, read_folder
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA
 from steering_net.vision.camera_names import AUTONOMOUS, TRAINING
+from steering_net.vision.jpeg import encode_jpeg
 
 DATA = Path(__file__).parents[4] / 'shared' / 'data'
 CAMERAS = {TRAINING: TRAINING_CAMERA, AUTONOMOUS: AUTONOMOUS_CAMERA}

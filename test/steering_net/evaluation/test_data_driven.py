@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from helpers.processes import run_verb
-from sim_bridge.simulator.camera import encode_jpeg
 from steering_net.data.driving_log import LogError, smooth
 from steering_net.data.recording import Recording, read_folder
 from steering_net.evaluation.data_driven import Line, Offset, advance, drive, road_middle, view
 from steering_net.inference.predictor import load_predictor
 from steering_net.vehicle import WHEELBASE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
+from steering_net.vision.jpeg import encode_jpeg
 
 # One left curve and one right, each 40 steps of a tenth of a second.
 STEERING = np.concatenate([np.zeros(20), np.full(40, 0.06), np.full(40, -0.06), np.zeros(20)])

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sim_bridge.simulator.camera import Camera, encode_jpeg
+from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import load_predictor
@@ -24,7 +24,8 @@ from steering_net.inference.self_check import (
 from steering_net.model_io.model_config import sha256_of
 from steering_net.vision.camera_model import TRAINING_CAMERA
 from steering_net.vision.camera_names import AUTONOMOUS
-from steering_net.vision.preprocessing import decode_jpeg, find_profile
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
+from steering_net.vision.preprocessing import find_profile
 
 CALIBRATION = Calibration((World((-0.05, 0.05), (0.003, 0.004)),), 2.5, 'abc')
 STEP_S = 0.05

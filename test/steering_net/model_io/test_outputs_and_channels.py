@@ -12,8 +12,9 @@ from steering_net.errors import ModelError
 from steering_net.inference.predictor import LiteRtPredictor
 from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.reader import load_keras
+from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.colours import COLOURS, channels, converted
-from steering_net.vision.preprocessing import RECORDER_STEERING_RAD, find_profile, preprocess
+from steering_net.vision.preprocessing import find_profile, preprocess
 
 pytestmark = pytest.mark.slow
 SHAPE = (4, 6, 3)

@@ -28,7 +28,7 @@ from steering_net.errors import ImageError
 from steering_net.inference.predictor import default_model, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.image_message import to_rgb
-from steering_net.vision.preprocessing import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg
 
 pytestmark = pytest.mark.slow
 

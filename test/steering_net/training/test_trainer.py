@@ -24,16 +24,10 @@ from steering_net.training.dataset import Frames, LogSource, recorded_frames, re
 from steering_net.training.labels import Labelling
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.training.trainer import train
+from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA, find_camera, turned
 from steering_net.vision.crop import crop_of, moved
-from steering_net.vision.preprocessing import (
-    COURSE,
-    RECORDER_STEERING_RAD,
-    ImageError,
-    Profile,
-    find_profile,
-    preprocess,
-)
+from steering_net.vision.preprocessing import COURSE, ImageError, Profile, find_profile, preprocess
 
 PLAIN = Augmentation(
     flip=False,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from steering_net.model_io.model_config import Sidecar, read_sidecar, write_sidecar
+from steering_net.vehicle import RECORDER_STEERING_RAD
+from steering_net.vision.jpeg import decode_jpeg
 from steering_net.vision.preprocessing import (
     COURSE,
     PROFILES,
-    RECORDER_STEERING_RAD,
     ImageError,
     Profile,
-    decode_jpeg,
     find_profile,
     format_profile,
     preprocess,
