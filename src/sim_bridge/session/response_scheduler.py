@@ -26,9 +26,8 @@ from sim_bridge.session.status import Counters, State
 from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.session.tokens import TokenMerger
 
-STANDING_MPS = 0.25
+_STANDING_MPS = 0.25
 """A slower car counts as standing: its telemetry may wait while the nodes are missing."""
-
 _REMEMBERED = 64
 """Number of kept stamps of telemetry that was answered or superseded before its steering came."""
 
@@ -365,7 +364,7 @@ class ResponseScheduler:
 
     def _waits_standing(self, waiting: Waiting) -> bool:
         """Whether the car stands and the nodes were not ready when its frame came."""
-        return not waiting.nodes_were_ready and self.speed_mps < STANDING_MPS
+        return not waiting.nodes_were_ready and self.speed_mps < _STANDING_MPS
 
     def _frame_deadline(self, waiting: Waiting) -> float:
         """Time at which a frame is answered without its command.

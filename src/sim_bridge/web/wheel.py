@@ -131,7 +131,10 @@ def with_wheels(
         if not is_socket or environ['PATH_INFO'] != PATH:
             return app(environ, start_response)
         wanted = parse_qs(environ.get('QUERY_STRING', '')).get('car', ['1'])[-1]
-        number = int(wanted) if wanted.isdecimal() else 0
+        try:
+            number = int(wanted)
+        except ValueError:
+            number = 0
         if not 1 <= number <= len(cars):
             start_response('404 Not Found', [('Connection', 'close')])
             return []

@@ -173,7 +173,7 @@ def test_the_one_that_remains_takes_over_and_is_answered(bench):
     assert len(bench.heard('a')) == before + 2
 
 
-def test_the_one_that_remains_without_a_token_is_kicked(bench):
+def test_the_one_that_remains_without_a_token_gets_a_new_one(bench):
     bench.drive('a')
     bench.displace('b')
     bench.telemetry('a')
@@ -228,7 +228,7 @@ def test_comma_culture_is_mirrored(bench):
     assert bench.heard('a')[-1]['throttle'] == '0,000000'
 
 
-def test_kick_before_the_first_telemetry_is_plain_zero(bench):
+def test_a_new_token_before_the_first_telemetry_is_plain_zero(bench):
     bench.connect('a')
     bench.manager.expire(0.5)
     assert bench.heard('a') == [{'steering_angle': '0', 'throttle': '0'}]
@@ -243,7 +243,7 @@ def test_farewell_is_the_last_word(bench):
     assert bench.heard('a')[-1] == HALT
 
 
-def test_latencies_are_those_of_answers_not_of_kicks(bench):
+def test_latencies_are_those_of_answers_not_of_new_tokens(bench):
     bench.drive('a')
     bench.now += 1.0
     bench.manager.expire(bench.now)
