@@ -5,9 +5,11 @@ import argparse
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from sim_bridge.cli.output import is_stream
 from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.simulator.track_names import TrackName, parse_tracks
@@ -185,15 +187,23 @@ def check_weather(text: str) -> Weather:
 
 def check_output_file(option: str, path: Path | None) -> None:
     """Raise UsageError unless the file can be written; for use before the work begins."""
-    if path is None:
-        return
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise UsageError(f'{option}: there is no folder {folder}; create it or name another file')
+    if path is not None:
+        with _as_usage_error(option, path):
+            _check_output_file(option, path)
+
+
+def _check_output_file(option: str, path: Path) -> None:
+    folder = path.resolve().parent
     if path.is_dir():
         raise UsageError(f'{option}: {path} is a folder; name a file in it')
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise UsageError(f'{option}: {path} cannot be written; change its permissions')
+    if not is_stream(path) and not folder.is_dir():
+        raise UsageError(f'{option}: there is no folder {folder}; create it or name another file')
+    # Of a file the folder counts too, because the file is replaced when it is complete.
+    places = [path] if path.exists() else []
+    places += [] if is_stream(path) else [folder]
+    for place in places:
+        if not os.access(place, os.W_OK):
+            raise UsageError(f'{option}: {place} cannot be written; change its permissions')
 
 
 def check_namespace(option: str, text: str) -> None:
@@ -210,13 +220,26 @@ def check_topic(option: str, text: str) -> None:
 
 def check_output_folder(option: str, path: Path | None) -> None:
     """Raise UsageError unless the folder exists or can be created; for use before the work."""
-    if path is None:
-        return
+    if path is not None:
+        with _as_usage_error(option, path):
+            _check_output_folder(option, path)
+
+
+def _check_output_folder(option: str, path: Path) -> None:
     there = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
     if not there.is_dir():
         raise UsageError(f'{option}: {there} is a file; name a folder')
     if not os.access(there, os.W_OK):
         raise UsageError(f'{option}: {there} cannot be written to; change its permissions')
+
+
+@contextmanager
+def _as_usage_error(option: str, path: Path) -> Iterator[None]:
+    """Turn an error of looking at a place, such as a closed folder, into a UsageError."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f'{option}: {path} cannot be written: {error.strerror}') from error
 
 
 def _car(text: str) -> int | str:

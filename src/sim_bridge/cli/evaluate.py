@@ -29,7 +29,7 @@ from sim_bridge.cli.arguments import (
     track_names,
     workers_of,
 )
-from sim_bridge.cli.output import write_json
+from sim_bridge.cli.output import is_stream, write_json
 
 if TYPE_CHECKING:
     from sim_bridge.evaluation.evaluator import Network, Trial
@@ -76,8 +76,9 @@ def run(args: argparse.Namespace) -> int:
             content = {'models': named} if args.compare else next(iter(reports.values()))
             write_json(args.json, content)
         failed = {name: failed_tracks(report) for name, report in reports.items()}
-        if args.json and not any(failed.values()):
-            _partial_results(args.json).unlink(missing_ok=True)
+        kept = _partial_results(args.json) if args.kind == 'closed-loop' else None
+        if kept and not any(failed.values()):
+            kept.unlink(missing_ok=True)
         # Last, so that an unknown field does not discard the evaluation.
         failures = {
             name: failed[name] + unmet(report, required) for name, report in reports.items()
@@ -228,10 +229,14 @@ def _closed_loop(args: argparse.Namespace) -> Trial:
     check_range('--seconds', args.seconds, 1.0, unit='s')
     weather, workers = check_weather(args.weather), workers_of(args)
     conditions = args.laps, args.speed_limit, weather, args.seconds
-    kept = _partial_results(args.json) if args.json else None
-    return on_tracks(args.tracks, *conditions, workers, kept)
+    return on_tracks(args.tracks, *conditions, workers, _partial_results(args.json))
 
 
-def _partial_results(report: Path) -> Path:
-    """Return the file beside a report that keeps the results of single tracks until it is done."""
+def _partial_results(report: Path | None) -> Path | None:
+    """Return the file beside a report that keeps the results of single tracks until it is done.
+
+    None without a report, or if it goes to a pipe or a device.
+    """
+    if report is None or is_stream(report):
+        return None
     return report.with_name(f'{report.name}.partial')

@@ -78,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.inference.predictor import load_predictor, model_path
     from steering_net.training.config import TrainConfig
     from steering_net.training.trainer import recorded_for
+    from steering_net.vision.preprocessing import format_profile
 
     try:
         _check(args)
@@ -95,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
 
         config = TrainConfig(
             out=args.out,
-            profile=load_predictor(start).profile.name,
+            profile=format_profile(load_predictor(start).profile),
             epochs=args.epochs,
             learning_rate=args.learning_rate,
             seed=args.seed,

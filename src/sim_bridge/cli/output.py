@@ -15,13 +15,22 @@ from typing import Any
 def write_json(path: Path, content: Any) -> None:
     """Write the content as indented JSON; other programs never see a half-written file.
 
-    Numbers that are not finite become null, because JSON has none.
+    Numbers that are not finite become null, because JSON has none. A link stays a link, and a pipe
+    or a device is written to.
     """
-    partial = path.with_name(f'{path.name}.part')
-    partial.write_text(
-        json.dumps(_finite(content), indent=2, allow_nan=False) + '\n', encoding='utf-8'
-    )
-    os.replace(partial, path)
+    text = json.dumps(_finite(content), indent=2, allow_nan=False) + '\n'
+    if is_stream(path):
+        path.write_text(text, encoding='utf-8')
+        return
+    target = path.resolve()
+    partial = target.with_name(f'{target.name}.part')
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, target)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether this is a pipe or a device, such as /dev/stdout, and no regular file."""
+    return path.exists() and not path.is_file()
 
 
 def _finite(value: Any) -> Any:

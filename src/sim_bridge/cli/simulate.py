@@ -94,9 +94,13 @@ def run(args: argparse.Namespace) -> int:
         _ready(args),
     )
     line.close()
-    if args.report:
-        write_json(args.report, report)
     print(json.dumps(report) if args.status else _summary(report))
+    if args.report:
+        try:
+            write_json(args.report, report)
+        except OSError as error:
+            print(f'sim-bridge simulate: --report: {error}', file=sys.stderr)
+            return 2
     return 0
 
 

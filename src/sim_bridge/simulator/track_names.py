@@ -11,6 +11,7 @@ from sim_bridge.simulator.worlds.registry import NAMED, PROCEDURAL
 TrackName = int | str
 """A seed of a flat track, or the name of a world."""
 
+_MAX_SEEDS = 100_000
 _ALLOWED = ', '.join(['a seed such as 7', *NAMED, *(f'{family}:SEED' for family in PROCEDURAL)])
 
 
@@ -43,4 +44,6 @@ def _seeds(text: str, whole: str) -> list[int]:
     seeds = range(int(first), int(last if dash else first) + 1)
     if not seeds:
         raise ValueError(f'track is {whole}; the first seed must not be above the last')
+    if len(seeds) > _MAX_SEEDS:
+        raise ValueError(f'track is {whole}; a range must have at most {_MAX_SEEDS} seeds')
     return list(seeds)

@@ -44,12 +44,25 @@ def in_processes(
     workers = [_worker() for _ in range(min(count, len(items)))]
     running: dict[Future[Any], tuple[int, int]] = {}
 
+    def replace(place: int) -> None:
+        workers[place].shutdown()
+        workers[place] = _worker()
+
+    def submit(place: int, index: int) -> None:
+        with interrupts_blocked():
+            future = workers[place].submit(attempt_on_one_thread, function, items[index])
+        running[future] = place, index
+
     def start(place: int) -> None:
-        if waiting:
-            index = waiting.popleft()
-            with interrupts_blocked():
-                future = workers[place].submit(attempt_on_one_thread, function, items[index])
-            running[future] = place, index
+        if not waiting:
+            return
+        index = waiting.popleft()
+        try:
+            submit(place, index)
+        except BrokenProcessPool:
+            # The process died between two items.
+            replace(place)
+            submit(place, index)
 
     try:
         for place in range(len(workers)):
@@ -59,8 +72,7 @@ def in_processes(
                 place, index = running.pop(future)
                 outcome = _outcome(future)
                 if outcome is LOST:
-                    workers[place].shutdown()
-                    workers[place] = _worker()
+                    replace(place)
                     losses[index] += 1
                     if losses[index] < MAX_LOSSES:
                         waiting.appendleft(index)

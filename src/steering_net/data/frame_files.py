@@ -3,6 +3,7 @@
 
 import functools
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,7 +79,8 @@ def find_image(name: str, root: Path) -> Path:
     ends = [parts[first:] for first in range(len(parts))]
     whole = root / name.replace('\\', '/')  # An absolute path stays as it is.
     for candidate in (whole, *(root.joinpath(*end) for end in ends)):
-        if candidate.is_file():
+        # Unlike `Path.is_file`, this is False, too, for a name that is too long or not accessible.
+        if os.path.isfile(candidate):
             return candidate
     for end in ends:
         found = _find_in_any_case(root, end) or _find_in_any_case(root, ['IMG', *end])
@@ -133,7 +135,10 @@ def read_jpeg(name: str, root: Path) -> bytes:
         ) from error
     if not data.startswith((b'\x89PNG', b'BM')):
         return data
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # Of a size that OpenCV refuses.
+        image = None
     if image is None:
         raise ImageError(f'{path} cannot be decoded', kind='the image cannot be decoded')
     return cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()

@@ -2,6 +2,9 @@
 """Values of options that several verbs have: what is accepted, and what the message says."""
 
 import argparse
+import errno
+import os
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +81,28 @@ def test_file_that_cannot_be_written_is_named_with_the_fix(tmp_path):
         check_output_file('--json', tmp_path)
     with pytest.raises(UsageError, match=r'there is no folder .*; create it'):
         check_output_file('--json', tmp_path / 'none' / 'new.json')
+
+
+def test_folder_of_a_file_is_checked_too_because_the_file_is_replaced(tmp_path, monkeypatch):
+    file, other, pipe = tmp_path / 'report.json', tmp_path / 'link', tmp_path / 'pipe'
+    file.touch()
+    other.symlink_to(file)
+    os.mkfifo(pipe)
+    monkeypatch.setattr(os, 'access', lambda path, _: path != tmp_path)
+    for path in (file, other):
+        with pytest.raises(UsageError, match=f'^--json: {tmp_path} cannot be written; change'):
+            check_output_file('--json', path)
+    check_output_file('--json', pipe)
+
+
+@pytest.mark.parametrize('check', [check_output_file, check_output_folder])
+def test_closed_folder_is_named(check, monkeypatch):
+    def stat(path, **_):
+        raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+
+    monkeypatch.setattr(Path, 'stat', stat)
+    with pytest.raises(UsageError, match=r'^--out: /closed/a cannot be written: Permission den'):
+        check('--out', Path('/closed/a'))
 
 
 def test_network_is_the_shipped_one_or_exists(tmp_path):

@@ -109,8 +109,10 @@ def run_verb(*words):
 
 @pytest.mark.slow
 def test_the_verb_prints_and_writes_the_report(recording, capsys):
-    target = recording / 'report.json'
+    target, kept = recording / 'report.json', recording / 'report.json.partial'
+    kept.write_text('of an interrupted evaluation on tracks', encoding='utf-8')
     assert run_verb('--recording', recording, '--json', target) == 0
+    assert kept.exists()
     report = json.loads(target.read_text(encoding='utf-8'))
     assert set(report) == {*FIELDS, 'camera'}
     assert report['camera'] == 'training'

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sim-bridge improve`: its table, its networks, and what it refuses."""
 
+import shutil
+from dataclasses import replace
+
 import pytest
 
 from sim_bridge.cli.main import main
 from sim_bridge.training import dagger
 from steering_net.inference.predictor import default_model
+from steering_net.model_io.model_config import read_sidecar, write_sidecar
+from steering_net.vision.preprocessing import find_profile
 
 
 def test_tracks_that_are_learnt_on_do_not_judge(tmp_path, capsys):
@@ -44,7 +49,8 @@ def test_each_network_is_judged_and_the_best_one_is_named(tmp_path, capsys, monk
 
     monkeypatch.setattr(dagger, 'train_in_rounds', train_in_rounds)
     words = ['--out', str(tmp_path), '--tracks', '1000', '--judge', '0', '--seconds', '1']
-    assert main(['improve', *words, '--rounds', '1', '--workers', '1']) == 0
+    words += ['--rounds', '1', '--workers', '1']
+    assert main(['improve', *words]) == 0
     title, *rows, best = capsys.readouterr().out.splitlines()
     assert title.split('  ')[-1].strip() == 'max m'
     assert [' '.join(row.split()[:-4]) for row in rows] == ['before', 'round 0', 'round 1']
@@ -54,3 +60,20 @@ def test_each_network_is_judged_and_the_best_one_is_named(tmp_path, capsys, monk
     ((config, recorded, tracks),) = calls
     assert (config.start_from, config.profile) == ((default_model(),), 'course')
     assert (recorded, tracks.names, tracks.rounds) == (0, [1000], 1)
+
+
+@pytest.mark.slow
+def test_a_network_keeps_the_unit_of_its_output(tmp_path, monkeypatch):
+    network = tmp_path / 'radians.keras'
+    shutil.copy(default_model(), network)
+    sidecar = read_sidecar(default_model())
+    write_sidecar(network, replace(sidecar, litert_sha256='', steering_scale_rad=1.0))
+    configs = []
+
+    def train_in_rounds(config, *_, **__):
+        configs.append(config)
+
+    monkeypatch.setattr(dagger, 'train_in_rounds', train_in_rounds)
+    words = ['--out', str(tmp_path / 'out'), '--tracks', '1000', '--judge', '0', '--seconds', '1']
+    assert main(['improve', '--model', str(network), *words, '--workers', '1']) == 0
+    assert find_profile(configs[0].profile).steering_scale_rad == 1.0

@@ -30,6 +30,11 @@ def test_a_range_that_runs_backwards_is_refused() -> None:
         parse_tracks('hills:5-3')
 
 
+def test_a_range_without_end_is_refused() -> None:
+    with pytest.raises(ValueError, match='0-99999999999; a range must have at most 100000 seeds'):
+        parse_tracks('0-99999999999')
+
+
 def test_one_track_is_not_a_list() -> None:
     with pytest.raises(ValueError, match='0-3'):
         parse_track('0-3')

@@ -57,6 +57,20 @@ def test_an_item_that_kills_each_worker_fails_alone(tmp_path):
     assert len(list(tmp_path.iterdir())) == MAX_LOSSES
 
 
+def test_a_worker_that_dies_between_two_items_is_replaced():
+    before = set(multiprocessing.active_children())
+    found = {}
+    with closing(TWO.each(inverse, [1, 2, 4, 5, 8])) as finished:
+        for index, result in finished:
+            found[index] = result
+            if len(found) == 1:
+                # While nobody takes results, both workers come to rest.
+                for worker in set(multiprocessing.active_children()) - before:
+                    worker.kill()
+                    worker.join()
+    assert found == {0: 1.0, 1: 0.5, 2: 0.25, 3: 0.2, 4: 0.125}
+
+
 def test_results_in_order_and_a_failure_that_names_its_item():
     assert list(TWO.in_order(inverse, [1, 2, 4])) == [1.0, 0.5, 0.25]
     with pytest.raises(WorkError, match=r'^0: ZeroDivisionError: division by zero$'):

@@ -1,4 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import errno
+import os
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -328,6 +332,30 @@ def test_images_in_folders_of_img_and_absolute_paths_are_found(tmp_path):
     assert find_image('center/nter.jpg', root) == root / 'IMG' / 'center' / 'nter.jpg'
     far = tmp_path / 'elsewhere' / 'here.jpg'
     assert find_image(str(far), root) == far
+
+
+@pytest.mark.parametrize('folder', ['/' + 'x' * 300, 'x' * 300, '/closed'])
+def test_place_that_cannot_be_looked_at_is_none_of_the_image(tmp_path, folder, monkeypatch):
+    (tmp_path / 'IMG').mkdir()
+    (tmp_path / 'IMG' / 'center_1.jpg').touch()
+    plain_stat = os.stat
+
+    def stat(path, **options):
+        if str(path).startswith('/closed'):
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return plain_stat(path, **options)
+
+    monkeypatch.setattr(os, 'stat', stat)
+    assert find_image(f'{folder}/center_1.jpg', tmp_path) == tmp_path / 'IMG' / 'center_1.jpg'
+
+
+def test_image_of_a_size_that_opencv_refuses_is_an_error_of_that_image(tmp_path):
+    head = struct.pack('<IiiHHIIiiII', 40, 200_000, 200_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    (tmp_path / '1.bmp').write_bytes(
+        b'BM' + struct.pack('<IHHI', 954, 0, 0, 54) + head + b' ' * 900
+    )
+    with pytest.raises(ImageError, match=r'1\.bmp cannot be decoded'):
+        read_image('1.bmp', tmp_path)
 
 
 def test_png_is_read(tmp_path):

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that verbs write."""
+
+import json
+import os
+import threading
+
+import pytest
+
+from sim_bridge.cli.output import write_json
+
+
+def test_a_report_is_json_and_nothing_is_left_beside_it(tmp_path):
+    write_json(tmp_path / 'report.json', {'rms_m': 0.1, 'p99_ms': float('inf'), 'of': (1, 2)})
+    text = (tmp_path / 'report.json').read_text(encoding='utf-8')
+    assert json.loads(text) == {'rms_m': 0.1, 'p99_ms': None, 'of': [1, 2]}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize('exists', [True, False])
+def test_a_link_stays_a_link(tmp_path, exists):
+    target, link = tmp_path / 'target.json', tmp_path / 'link.json'
+    link.symlink_to(target)
+    if exists:
+        target.write_text('old', encoding='utf-8')
+    write_json(link, {'laps': 2})
+    assert link.is_symlink()
+    assert json.loads(target.read_text(encoding='utf-8')) == {'laps': 2}
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    pipe, heard = tmp_path / 'pipe', []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text(encoding='utf-8')))
+    reader.start()
+    write_json(pipe, {'laps': 2})
+    reader.join(10.0)
+    assert json.loads(heard[0]) == {'laps': 2}
+    assert pipe.is_fifo()
