@@ -11,6 +11,7 @@ from steering_net.data.driving_log import Log, Series, runs_of, smoothed_steerin
 from steering_net.data.frame_files import base_name
 from steering_net.data.recording import Recording, from_log, no_speed
 from steering_net.data.trajectory import runs
+from steering_net.errors import check_field
 
 KINDS = ('steering', 'middle')
 
@@ -30,12 +31,9 @@ class Labelling:
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a value outside its range."""
-        if self.kind not in KINDS:
-            raise ValueError(f'labels must be {" or ".join(KINDS)}, not {self.kind!r}')
-        if not 0 <= self.delay_s <= 1:
-            raise ValueError(f'label_delay_s must be 0 to 1, not {self.delay_s}')
-        if not self.look_ahead_m > 0:
-            raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
+        check_field(self.kind in KINDS, 'kind', repr(self.kind), ' or '.join(KINDS))
+        check_field(0 <= self.delay_s <= 1, 'delay_s', self.delay_s, '0..1 s')
+        check_field(self.look_ahead_m > 0, 'look_ahead_m', self.look_ahead_m, 'greater than 0')
 
 
 def of_recording(

@@ -401,7 +401,7 @@ def test_light_can_change_more_on_rendered_frames_than_on_recorded_ones(tmp_path
     brightness = x[:200, 33, 100, 0] / (120 / 255)
     assert 0.35 < 1 - brightness.min() <= 0.41
     assert 0.35 < brightness.max() - 1 <= 0.41
-    with pytest.raises(ValueError, match='rendered_light must be'):
+    with pytest.raises(ValueError, match='rendered_light is 9; it must be 0.5..3'):
         replace(config, rendered_light=9)
 
 
@@ -600,12 +600,12 @@ def test_a_bad_config_is_named(tmp_path, field, value):
 @pytest.mark.parametrize(
     ('profile', 'allowed'),
     [
-        ('carnd_raw_rgb', 'rows must lie within 50-145, not 0-160'),
-        ('course:rows=40-135', 'rows must lie within 50-145, not 40-135'),
-        ('course:rows=60-150', 'rows must lie within 50-145, not 60-150'),
-        ('course:columns=0-400', 'columns must lie within 0-320'),
-        ('course:size=200x96', 'size must be 320x95 at most, not 200x96'),
-        ('naoki', 'scale must be 1/1024 to 1/64, such as 1/255, not 1'),
+        ('carnd_raw_rgb', 'rows is 0-160; it must be within 50-145'),
+        ('course:rows=40-135', 'rows is 40-135; it must be within 50-145'),
+        ('course:rows=60-150', 'rows is 60-150; it must be within 50-145'),
+        ('course:columns=0-400', 'columns is 0-400; it must be within 0-320'),
+        ('course:size=200x96', 'size is 200x96; it must be 320x95 at most'),
+        ('naoki', 'scale is 1.0; it must be 1/1024..1/64, as in 1/255'),
     ],
 )
 def test_a_profile_that_cannot_be_trained_is_told_what_can(tmp_path, profile, allowed):
