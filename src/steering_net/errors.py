@@ -28,7 +28,7 @@ class ModelError(ValueError):
 
 
 def check_field(is_good: bool, name: str, value: object, allowed: str) -> None:
-    """Raise ValueError, naming a field, its value and what is allowed, unless the value is good."""
+    """Raise ValueError, with name, value and what is allowed, unless the value is good."""
     if not is_good:
         raise ValueError(f'{name} is {value}; it must be {allowed}')
 

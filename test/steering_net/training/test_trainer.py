@@ -401,7 +401,7 @@ def test_light_can_change_more_on_rendered_frames_than_on_recorded_ones(tmp_path
     brightness = x[:200, 33, 100, 0] / (120 / 255)
     assert 0.35 < 1 - brightness.min() <= 0.41
     assert 0.35 < brightness.max() - 1 <= 0.41
-    with pytest.raises(ValueError, match='rendered_light is 9; it must be 0.5..3'):
+    with pytest.raises(ValueError, match=r'rendered_light is 9; it must be 0\.5\.\.3'):
         replace(config, rendered_light=9)
 
 
