@@ -28,8 +28,6 @@ from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import Profile
 
-SampleFactory = Callable[[], Iterable[tuple[Rgb, float]]]
-
 _LOG = logging.getLogger(__name__)
 # Frames are held out in long pieces, because neighbouring frames are almost equal.
 _PIECE_FRAMES = 100

@@ -23,7 +23,7 @@ from steering_net.training.config import TrainConfig
 from steering_net.training.dataset import Frames, LogSource, recorded_frames, rendered_frames
 from steering_net.training.labels import Labelling
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.training.trainer import train
+from steering_net.training.trainer import check_output, recorded_for, rendered_for, train_on
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA, find_camera, turned
 from steering_net.vision.crop import crop_of, moved
@@ -60,6 +60,12 @@ def samples(count=160, seed=0):
     """A line that leans left is followed to the left."""
     for lean in np.random.default_rng(seed).integers(-120, 121, count):
         yield road(int(lean)), -0.3 * int(lean) / 120
+
+
+def train(config, shown=(), notes=()):
+    """Train on rendered samples, in the order of `train_in_rounds`."""
+    check_output(config)
+    return train_on(config, recorded_for(config, (), ()), rendered_for(config, shown), notes)
 
 
 @pytest.fixture
@@ -261,7 +267,7 @@ def test_tensorboard_that_is_not_there_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     config = TrainConfig(out=tmp_path, tensorboard=tmp_path / 'board')
     with pytest.raises(ValueError, match='pip install tensorboard'):
-        train(config, samples=lambda: samples(20))
+        train(config, samples(20))
 
 
 def test_side_cameras_get_a_corrected_label(recording):
@@ -484,7 +490,7 @@ def test_a_training_learns_and_leaves_its_papers(tmp_path):
         batch_size=32,
         augmentation=Augmentation(**(vars(PLAIN) | {'flip': True})),
     )
-    trained = train(config, samples=samples, sample_count=160, notes=['Drawn by the test.'])
+    trained = train(config, samples(160), notes=['Drawn by the test.'])
     untrained = 0.3 / np.sqrt(3)
     assert trained.rendered_rmse_rad < untrained / 2
     assert np.isnan(trained.recorded_rmse_rad)
@@ -515,7 +521,7 @@ def test_a_training_can_start_from_another(eager, tmp_path):
         learning_rate=1e-9,
         start_from=(tmp_path / 'first.keras',),
     )
-    second = load_predictor(train(config, samples=lambda: samples(20)).model_path)
+    second = load_predictor(train(config, samples(20)).model_path)
     for frame in probe_frames():
         assert second.predict(frame) == pytest.approx(first.predict(frame), abs=1e-4)
 
@@ -529,7 +535,7 @@ def test_a_training_can_start_from_the_mean_of_several(eager, tmp_path):
         out=tmp_path / 'out', epochs=1, steps_per_epoch=1, batch_size=4, learning_rate=1e-9,
         start_from=paths,
     )  # fmt: skip
-    trained = load_keras(train(config, samples=lambda: samples(20)).model_path)
+    trained = load_keras(train(config, samples(20)).model_path)
     weights = [load_keras(path).get_weights() for path in paths]
     for got, *parents in zip(trained.get_weights(), *weights, strict=True):
         np.testing.assert_allclose(got, np.mean(parents, axis=0), atol=1e-6)
@@ -549,7 +555,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path
             average=average,
             start_from=(tmp_path / 'first.keras',),
         )
-        weights = load_keras(train(config, samples=lambda: samples(20)).model_path).get_weights()
+        weights = load_keras(train(config, samples(20)).model_path).get_weights()
         pairs = zip(weights, first.get_weights(), strict=True)
         return sum(float(np.abs(now - then).sum()) for now, then in pairs)
 
@@ -570,14 +576,14 @@ def test_an_unfinished_training_is_resumed(eager, tmp_path, monkeypatch):
 
     monkeypatch.setattr(BatchMaker, 'batch', interrupted)
     with pytest.raises(tf.errors.OpError, match='the power went'):
-        train(config, samples=lambda: samples(20))
+        train(config, samples(20))
     monkeypatch.setattr(BatchMaker, 'batch', batch)
     with pytest.raises(ValueError, match='unfinished training'):
-        train(config, samples=lambda: samples(20))
+        train(config, samples(20))
     with pytest.raises(ValueError, match='epochs is 1, but 1 are done already: give more'):
-        train(replace(config, epochs=1, resume=True), samples=lambda: samples(20))
+        train(replace(config, epochs=1, resume=True), samples(20))
     resumed = TrainConfig(out=tmp_path, epochs=2, steps_per_epoch=2, batch_size=4, resume=True)
-    trained = train(resumed, samples=lambda: samples(20))
+    trained = train(resumed, samples(20))
     assert len(trained.history['loss']) == 1
     assert not (tmp_path / 'pilotnet.resume').exists()
 
