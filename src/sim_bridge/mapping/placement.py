@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from sim_bridge.mapping.course import Course, Series, course_of
 from sim_bridge.mapping.search import STEP_M, Found, correlation_of, search
@@ -22,7 +21,7 @@ from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.worlds.registry import NAMED
 from steering_net.bicycle_model import curvature_1pm
-from steering_net.data.centerline import Edges, load_edges, middles_seen
+from steering_net.data.centerline import Edges, middles_seen
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import acting_steering_rad, runs
 from steering_net.vehicle import REAR_AXLE_M, Pose
@@ -88,18 +87,10 @@ class Refusal:
     reason: str
 
 
-def see(recording: Recording) -> list[Edges | None]:
-    """Return the edges of the road in each frame of a recording; None for a frame without use."""
-    frames = tqdm(range(len(recording)), 'measuring the road', unit='frame', disable=None)
-    return [
-        load_edges(functools.partial(recording.frame, index), recording.camera) for index in frames
-    ]
-
-
 def locate(recording: Recording, seen: Sequence[Edges | None]) -> list[Placement | Refusal]:
     """Place each run of a recording on one of the named tracks, or tell why it is not placed.
 
-    `seen` is the result of `see`.
+    `seen` is the result of `edges_in`.
     """
     if not recording.speed_mps.any():
         return [Refusal(slice(0, len(recording)), str(no_speed(recording)))]

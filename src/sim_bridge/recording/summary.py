@@ -19,7 +19,7 @@ from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
 from steering_net.data.driving_log import BadRow, Log, read_log, troubles
 from steering_net.data.frame_files import find_image
-from steering_net.data.recording import Recording, camera_of, find_log, from_log
+from steering_net.data.recording import Recording, find_log, from_log
 from steering_net.errors import ImageError
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
@@ -53,8 +53,7 @@ def open_source(
     log = read_log(find_log(path), steering_unit)
     cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
     missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
-    named = from_log(log, camera_of(row.center for row in log.rows))
-    recording = know_camera(named, recorded_with)
+    recording = know_camera(from_log(log), recorded_with)
     return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)
 
 

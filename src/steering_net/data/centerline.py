@@ -7,12 +7,17 @@ metres ahead: seen from above, the road ends where its colour changes. Many fram
 place of the road, because the car drives towards it, and their measurements are joined.
 """
 
+import functools
+import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from steering_net.bicycle_model import pursuit_steering_rad
 from steering_net.data.driving_log import Series
@@ -103,6 +108,19 @@ def load_edges(load: Callable[[], Rgb], camera: str = TRAINING) -> Edges | None:
         return edges_ahead(crop_of(load(), find_camera(camera)))
     except ImageError:
         return None
+
+
+def edges_of(loads: Sequence[Callable[[], Rgb]], camera: str = TRAINING) -> list[Edges | None]:
+    """Return the result of `load_edges` for each frame, measured with all processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        edges = threads.map(load_edges, loads, itertools.repeat(camera))
+        return list(tqdm(edges, 'measuring the road', len(loads), unit='frame', disable=None))
+
+
+def edges_in(recording: Recording) -> list[Edges | None]:
+    """Return the road's edges in each frame of a recording; None for a frame without use."""
+    loads = [functools.partial(recording.frame, index) for index in range(len(recording))]
+    return edges_of(loads, recording.camera)
 
 
 def _median(values: Series) -> float:

@@ -2,7 +2,6 @@
 """Training frames in memory: crops of recorded and rendered images, with their labels."""
 
 import functools
-import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from steering_net.data.centerline import Edges, load_edges
+from steering_net.data.centerline import Edges, edges_of
 from steering_net.data.driving_log import Log, LogError, Series, read_log
 from steering_net.data.frame_files import LeftOut, base_name, read_image
 from steering_net.data.recording import Recording, camera_of, warn_of_bad_rows
@@ -305,9 +304,4 @@ def _seen(
     loads: Sequence[Callable[[], Rgb]], camera: str, labelling: Labelling
 ) -> list[Edges | None]:
     """The road's edges in each frame; None without reading it if no label needs them."""
-    if labelling.kind != 'middle':
-        return [None] * len(loads)
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        edges = threads.map(load_edges, loads, itertools.repeat(camera))
-        return list(tqdm(edges, 'measuring the road', len(loads), unit='image', disable=None))
+    return edges_of(loads, camera) if labelling.kind == 'middle' else [None] * len(loads)

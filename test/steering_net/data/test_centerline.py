@@ -11,7 +11,13 @@ import pytest
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
 from steering_net.data import centerline
-from steering_net.data.centerline import directions, edges_ahead, middle_beside, towards_middle_rad
+from steering_net.data.centerline import (
+    directions,
+    edges_ahead,
+    edges_in,
+    middle_beside,
+    towards_middle_rad,
+)
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
 from steering_net.data.trajectory import runs, trajectory_of
@@ -20,6 +26,7 @@ from steering_net.training.labels import Labelling, of_recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import TRAINING_CAMERA, reprojected
 from steering_net.vision.crop import crop_of
+from steering_net.vision.jpeg import encode_jpeg
 
 STEP_S, SPEED_MPS = 0.1, 10.0
 
@@ -60,6 +67,20 @@ def test_no_road_shows_no_middle():
     assert edges_ahead(np.full((95, 320, 3), 90, np.uint8)).shape == (0, 3)
     noise = np.random.default_rng(0).integers(0, 255, (95, 320, 3), np.uint8)
     assert len(edges_ahead(noise)) <= 3
+
+
+def test_the_edges_of_a_recording_are_in_its_order_and_none_where_a_frame_is_missing():
+    track = make_track(1)
+    camera = Camera(track, TRAINING_CAMERA)
+    frames = [camera.render(track.pose(20.0 + 9 * i)) for i in range(6)]
+    jpegs = [encode_jpeg(rgb, 95) for rgb in frames]
+    jpegs[2] = b'no jpeg'
+    names, values = [str(i) for i in range(6)], np.arange(6.0)
+    recording = Recording('drawn', values, values, values, values, names, jpegs.__getitem__)
+    seen = edges_in(recording)
+    assert [edges is None for edges in seen] == [index == 2 for index in range(6)]
+    for index in (0, 1, 3, 4, 5):
+        np.testing.assert_array_equal(seen[index], edges_ahead(crop_of(recording.frame(index))))
 
 
 def test_a_way_is_the_circle_of_the_bicycle_model():
