@@ -17,9 +17,10 @@ from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.expert import samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
-from steering_net.data.driving_log import read_log, smooth
+from steering_net.data.driving_log import read_log
 from steering_net.data.horizon import with_camera
 from steering_net.data.recording import Recording, find_log, from_log, read_folder
+from steering_net.data.steering_smoothing import smooth
 from steering_net.vision.camera_model import find_camera, turned
 from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.frame_size import as_frame

@@ -21,9 +21,6 @@ from steering_net.vehicle import MAX_STEERING_RAD, RECORDER_STEERING_RAD
 
 Series: TypeAlias = NDArray[np.float64]
 
-SMOOTHING_WINDOW_S = 1.0
-"""Keyboard steering is a series of pulses; its mean over this time is the intended steering."""
-
 STEERING_UNITS = {
     'recorder': RECORDER_STEERING_RAD,
     'degrees': -np.pi / 180,
@@ -272,15 +269,15 @@ def _timestamp(named: dict[str, str], unit_s: float) -> float | None:
 def _leave_out_jumps(log: Log, lines: Sequence[int]) -> None:
     """Move rows to the bad rows whose time is far from the times before and after them.
 
-    Runs that are not in the order of time, such as samples of a log, are not changed.
+    Folders whose rows are not in the order of time, such as samples of a log, are not changed.
     """
     wrong = set()
-    for run in runs_of(log.rows):
-        times_s = np.array([log.rows[index].timestamp_s for index in run], np.float64)
+    for group in rows_by_folder(log.rows):
+        times_s = np.array([log.rows[index].timestamp_s for index in group], np.float64)
         for place, step_s in _jumps(times_s):
             reason = f'the time jumps by {step_s:+.3f} s and back'
-            log.bad_rows.append(BadRow(lines[run[place]], reason, 'the time jumps'))
-            wrong.add(run[place])
+            log.bad_rows.append(BadRow(lines[group[place]], reason, 'the time jumps'))
+            wrong.add(group[place])
     log.rows[:] = [row for index, row in enumerate(log.rows) if index not in wrong]
 
 
@@ -312,44 +309,10 @@ def name_time(name: str) -> float | None:
     return moment.timestamp() + milliseconds / 1000
 
 
-def smooth(
-    times_s: Series, values: Series, window_s: float = SMOOTHING_WINDOW_S, delay_s: float = 0.0
-) -> Series:
-    """Return for each time the mean of the values within `window_s`, float64 (n,), in any order.
-
-    The window is centred `delay_s` before the time. The mean is NaN where no value is within it.
-    """
-    order = np.argsort(times_s, kind='stable')
-    times, sums = times_s[order], np.concatenate(([0.0], np.cumsum(values[order])))
-    # The tolerance includes both ends of a window although times are rounded to milliseconds.
-    half = window_s / 2 + 1e-6
-    first = np.searchsorted(times, times - delay_s - half, side='left')
-    last = np.searchsorted(times, times - delay_s + half, side='right')
-    counts = last - first
-    means = np.empty(len(values))
-    means[order] = np.where(counts > 0, (sums[last] - sums[first]) / np.maximum(counts, 1), np.nan)
-    return means
-
-
-def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
-    """Return the one-second mean of the rows' steering, rad, left positive, float64 (n,).
-
-    The second is centred `delay_s` (0 to 1) before each row. Where no row is within it, the mean
-    is NaN. Rows of different sources or folders belong to different runs. Rows without a time keep
-    their own steering.
-    """
-    steering = np.array([row.steering_rad for row in rows], np.float64)
-    for run in runs_of(rows):
-        timed = [index for index in run if rows[index].timestamp_s is not None]
-        times = np.array([rows[index].timestamp_s for index in timed], np.float64)
-        steering[timed] = smooth(times, steering[timed], delay_s=delay_s)
-    return steering
-
-
-def runs_of(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the indices of the rows of each run: rows of one source and folder."""
-    runs: dict[tuple[str | None, str], list[int]] = {}
+def rows_by_folder(rows: Sequence[Row]) -> list[list[int]]:
+    """Return lists of indices, each of the rows of one source and folder, in their order."""
+    groups: dict[tuple[str | None, str], list[int]] = {}
     for index, row in enumerate(rows):
         folder = row.center.removesuffix(base_name(row.center))
-        runs.setdefault((row.source, folder), []).append(index)
-    return list(runs.values())
+        groups.setdefault((row.source, folder), []).append(index)
+    return list(groups.values())

@@ -16,11 +16,10 @@ from steering_net.data.driving_log import (
     Series,
     name_time,
     read_log,
-    smooth,
-    smoothed_steering_rad,
     troubles,
 )
 from steering_net.data.frame_files import base_name, images_in, read_jpeg
+from steering_net.data.steering_smoothing import smooth, smoothed_steering_rad
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.camera_names import AUTONOMOUS, TRAINING
 from steering_net.vision.frame_size import SizeNotice

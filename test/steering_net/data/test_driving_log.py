@@ -8,8 +8,6 @@ from steering_net.data.driving_log import (
     LogError,
     name_time,
     read_log,
-    smooth,
-    smoothed_steering_rad,
     troubles,
 )
 from steering_net.data.frame_files import LeftOut, find_image, read_image
@@ -388,29 +386,6 @@ def test_time_in_a_file_name():
     assert later - name_time(f'C:\\center_{STAMP}.jpg') == pytest.approx(59.9)
     assert name_time('center_1.jpg') is None
     assert name_time('center_2020_13_17_20_18_02_062.jpg') is None
-
-
-def test_smoothing_is_a_centred_mean_over_time_not_over_rows():
-    times = np.array([0.0, 0.4, 0.5, 1.0, 5.0])
-    values = np.array([1.0, 2.0, 3.0, 4.0, 9.0])
-    np.testing.assert_allclose(smooth(times, values), [2.0, 2.0, 2.5, 3.5, 9.0])
-    shuffled = [3, 0, 4, 2, 1]
-    np.testing.assert_allclose(
-        smooth(times[shuffled], values[shuffled]), smooth(times, values)[shuffled]
-    )
-
-
-def test_a_delayed_mean_is_unknown_where_no_row_is_so_early():
-    times, values = np.array([0.0, 0.2, 0.4, 1.2]), np.array([1.0, 2.0, 3.0, 4.0])
-    expected = [np.nan, np.nan, 1.0, 2.0]
-    np.testing.assert_allclose(smooth(times, values, delay_s=0.8), expected)
-
-
-def test_rows_without_a_time_keep_their_steering(tmp_path):
-    found = log(tmp_path, f'{NAMES},0.5,0,0,1', 'a.jpg,b.jpg,c.jpg,0.2,0,0,1')
-    np.testing.assert_allclose(
-        smoothed_steering_rad(found.rows), np.array([0.5, 0.2]) * RECORDER_STEERING_RAD
-    )
 
 
 @shared

@@ -546,7 +546,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path
     first = build_pilotnet(seed=9)
     first.save(tmp_path / 'first.keras')
 
-    def way(average):
+    def moved_by(average):
         config = TrainConfig(
             out=tmp_path / str(average),
             epochs=1,
@@ -559,7 +559,7 @@ def test_an_average_of_the_weights_is_kept_where_it_is_asked_for(eager, tmp_path
         pairs = zip(weights, first.get_weights(), strict=True)
         return sum(float(np.abs(now - then).sum()) for now, then in pairs)
 
-    assert way(0.99) < 0.5 * way(0.0)
+    assert moved_by(0.99) < 0.5 * moved_by(0.0)
 
 
 @pytest.mark.slow
