@@ -16,7 +16,7 @@ import numpy as np
 
 from sim_bridge.mapping.course import Course, Series, course_of
 from sim_bridge.mapping.search import STEP_M, Found, correlation_of, search
-from sim_bridge.mapping.smoothing import Driven, Sightings, smooth
+from sim_bridge.mapping.smoothing import Odometry, Sightings, smooth
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.worlds.registry import NAMED
@@ -115,7 +115,7 @@ def _locate(
     start_m = np.interp(along_m, STEP_M * np.arange(len(found.places_m)), found.places_m)
     row, ahead_m, left_m, trust = middles_seen(seen)
     sightings = Sightings(row, ahead_m + REAR_AXLE_M, left_m, trust)
-    states = smooth(course, Driven(steps_m, steered[:-1]), start_m, sightings)
+    states = smooth(course, Odometry(steps_m, steered[:-1]), start_m, sightings)
     x_m, y_m = course.beside(states.s_m, states.left_m)
     yaw_rad = course.heading_rad(states.s_m) + states.heading_rad
     x_m, y_m = x_m + REAR_AXLE_M * np.cos(yaw_rad), y_m + REAR_AXLE_M * np.sin(yaw_rad)
