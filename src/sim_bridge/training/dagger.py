@@ -21,7 +21,7 @@ from steering_net.errors import check_field
 from steering_net.inference.packed_network import pack
 from steering_net.inference.predictor import load_predictor
 from steering_net.training.config import TrainConfig
-from steering_net.training.dataset import Frames
+from steering_net.training.frames import Frames
 from steering_net.training.trainer import (
     Trained,
     backup_of,

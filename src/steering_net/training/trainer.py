@@ -24,14 +24,10 @@ from steering_net.model_io.model_config import sha256_of, sidecar_of_pair, write
 from steering_net.model_io.reader import load_keras
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
 from steering_net.training.config import TrainConfig
-from steering_net.training.dataset import (
-    Frames,
-    LogSource,
-    recorded_frames,
-    rendered_frames,
-)
+from steering_net.training.frames import Frames, rendered_frames
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
+from steering_net.training.recorded_frames import LogSource, recorded_frames
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_TOP
 from steering_net.vision.preprocessing import Profile, find_profile
