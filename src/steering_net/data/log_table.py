@@ -87,7 +87,7 @@ def decoded(data: bytes) -> str:
 
 
 def read_table(text: str) -> Table:
-    """Split the text of a log into rows."""
+    """Return the rows of the text of a log."""
     plain = text.replace('\N{MINUS SIGN}', '-')
     numbered = enumerate(re.split(r'\r\n|\r|\n', plain), start=1)
     lines = [(number, line) for number, line in numbered if line.strip(' \t,;|"\0')]
@@ -161,7 +161,7 @@ def _is_number(text: str) -> bool:
 
 
 def _split(line: str, separator: str) -> list[str]:
-    """Split a line; fields keep the spaces around them. A quoted line is split once more."""
+    """Return the fields of a line, with the spaces around them; a quoted line is split twice."""
     if separator == ' ':
         return re.split(r'[\s,]+', line.strip()) if len(line.split()) > 1 else [line]
     is_quoted = '"' in line
@@ -308,7 +308,7 @@ def _join_paths(pieces: list[str], separator: str, columns: Sequence[str]) -> li
 
 
 def _join_decimal_commas(fields: list[str], columns: Sequence[str]) -> list[str]:
-    """Join the pieces of numbers, the last columns, that were split at their decimal commas."""
+    """Return fields whose numbers, the last columns, are joined again at their decimal commas."""
     images = [column for column in columns if column in IMAGES]
     count = len(columns) - len(images)
     if tuple(columns) != (*images, *NUMBERS[:count]):
@@ -349,7 +349,7 @@ def _form(
     columns: Sequence[str],
     header: Sequence[tuple[str, str]] | None,
 ) -> str:
-    """Describe the format of a log, from its first row."""
+    """Return a description of the format of a log, from its first row."""
     line = next(iter(sample), '')
     pieces = _split_if_possible(line, separator)
     try:

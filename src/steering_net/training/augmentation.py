@@ -175,7 +175,7 @@ def _cast_shadow(crop: Rgb, darkest: float, rng: np.random.Generator) -> None:
 
 
 def _noise_patterns() -> list[NDArray[np.int16]]:
-    """Fixed noise patterns, because fresh noise would take more time than all other changes."""
+    """Return fixed patterns, because fresh noise would take more time than all other changes."""
     rng = np.random.default_rng(0)
     return [
         np.rint(rng.normal(0, _NOISE_LEVELS, CROP_SHAPE)).astype(np.int16)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TrainConfig: how to train, everything but the data."""
+"""TrainConfig: the settings of a training, and which profiles can be trained."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,13 @@ _SCALES = (1 / 1024, 1 / 64)
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of a training, everything but the data.
+
+    `out` is the folder to write to, `name` the stem of the network's files. `profile` is the
+    preprocessing, in the notation of `find_profile`. Without `steps_per_epoch` an epoch has as many
+    batches as hold every frame once. The learning rate falls from `learning_rate` to 0. After
+    `patience` epochs without a smaller loss, on held-out frames if there are any, the training
+    ends. `seed` is the seed of all random numbers, `threads` the number of CPU threads. `resume`
+    continues an unfinished training.
 
     `rendered_share` is the share of rendered frames in each batch. Their light is changed
     `rendered_light` times as much as that of recorded frames. `start_from` are networks of

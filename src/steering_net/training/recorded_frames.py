@@ -68,7 +68,7 @@ def recorded_frames(
     keep_straight: float = 1.0,
     seed: int = 0,
 ) -> Frames:
-    """Load every usable image of logs and recordings; side cameras get a corrected label.
+    """Return every usable image of logs and recordings; side cameras get a corrected label.
 
     Of the training frames with a label below 0.01 rad, only the share `keep_straight` (0..1) is
     kept, chosen by `seed`, because most of a lap is almost straight. The crops are blurred as
@@ -134,7 +134,7 @@ class _Wanted(NamedTuple):
 
 
 def _read(wanted: Sequence[_Wanted], profile: Profile, left_out: LeftOut) -> Frames:
-    """Read images with all processors into one array.
+    """Return images, read with all processors into one array.
 
     Unusable images are added to `left_out`. Those without a known label are left out too.
     """
