@@ -20,7 +20,7 @@ class TrainConfig:
     """Settings of a training, everything but the data.
 
     `out` is the folder to write to, `name` the stem of the network's files. `profile` is the
-    preprocessing, in the notation of `find_profile`. Without `steps_per_epoch` an epoch has as many
+    preprocessing, as `find_profile` takes it. Without `steps_per_epoch` an epoch has as many
     batches as hold every frame once. The learning rate falls from `learning_rate` to 0. After
     `patience` epochs without a smaller loss, on held-out frames if there are any, the training
     ends. `seed` is the seed of all random numbers, `threads` the number of CPU threads. `resume`
