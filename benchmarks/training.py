@@ -51,7 +51,8 @@ def time_ours(data: Path) -> dict[str, float]:
     """Measure `sim-bridge train` without validation and without writing files."""
     from steering_net.training.batches import BatchMaker
     from steering_net.training.config import TrainConfig
-    from steering_net.training.dataset import Frames, LogSource, recorded_frames
+    from steering_net.training.frames import Frames
+    from steering_net.training.recorded_frames import LogSource, recorded_frames
     from steering_net.training.trainer import fit, use_threads
     from steering_net.vision.crop import CROP_TOP
     from steering_net.vision.preprocessing import find_profile
@@ -152,8 +153,9 @@ def cpu_s() -> float:
 
 def plain_rows(data: Path) -> list[tuple[str, float]]:
     """Return path and steering of every image; side cameras get the usual correction of 0.2."""
-    from steering_net.data.driving_log import find_image, read_log
-    from steering_net.training.dataset import is_held_out
+    from steering_net.data.driving_log import read_log
+    from steering_net.data.frame_files import find_image
+    from steering_net.training.frames import is_held_out
     from steering_net.vehicle import RECORDER_STEERING_RAD
 
     rows = []

@@ -22,11 +22,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from sim_bridge.mapping.placement import Placement, locate, open_placed, see
+from sim_bridge.mapping.placement import Placement, locate, open_placed
 from sim_bridge.mapping.surface import Surface, stand_on
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.track import Track
+from steering_net.data.centerline import edges_in
 from steering_net.data.recording import Recording
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import Pinhole, find_camera
@@ -244,7 +245,9 @@ def main() -> int:
             print(f'there is no recording {args.data / folder}; set --data', file=sys.stderr)
             return 2
         recording = open_recording(args.data / folder)
-        placed = next(p for p in locate(recording, see(recording)) if isinstance(p, Placement))
+        placed = next(
+            p for p in locate(recording, edges_in(recording)) if isinstance(p, Placement)
+        )
         sheet, text = compare(recording, placed)
         target = args.out if may_be_shown else args.build
         target.mkdir(parents=True, exist_ok=True)

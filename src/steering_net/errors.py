@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of reading networks and frames."""
+"""Errors of reading networks and frames, and of values outside their range."""
 
 import struct
 import zipfile
@@ -25,6 +25,12 @@ READ_ERRORS = (
 
 class ModelError(ValueError):
     """A network that is missing, broken or does not steer; the message is one line."""
+
+
+def check_field(is_good: bool, name: str, value: object, allowed: str) -> None:
+    """Raise ValueError, with name, value and what is allowed, unless the value is good."""
+    if not is_good:
+        raise ValueError(f'{name} is {value}; it must be {allowed}')
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:

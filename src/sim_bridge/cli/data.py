@@ -97,9 +97,10 @@ def run(args: argparse.Namespace) -> int:
 def _located(recording: Recording, folder: Path | None, stem: str) -> list[dict[str, Any]]:
     """Place a recording on a track, print the result, and return it."""
     from sim_bridge.mapping import report
-    from sim_bridge.mapping.placement import locate, see
+    from sim_bridge.mapping.placement import locate
+    from steering_net.data.centerline import edges_in
 
-    places = locate(recording, see(recording))
+    places = locate(recording, edges_in(recording))
     print('\n'.join(report.lines(places)))
     for file in report.write(folder, stem, recording, places) if folder else ():
         print(f'  file      {file}')

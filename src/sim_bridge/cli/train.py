@@ -268,8 +268,8 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
     from steering_net.training.config import TrainConfig
-    from steering_net.training.dataset import LogSource
     from steering_net.training.labels import Labelling
+    from steering_net.training.recorded_frames import LogSource
     from steering_net.training.trainer import recorded_for
 
     try:

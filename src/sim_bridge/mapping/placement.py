@@ -13,16 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from sim_bridge.mapping.course import Course, Series, course_of
 from sim_bridge.mapping.search import STEP_M, Found, correlation_of, search
-from sim_bridge.mapping.smoothing import Driven, Sightings, smooth
+from sim_bridge.mapping.smoothing import Odometry, Sightings, smooth
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.worlds.registry import NAMED
 from steering_net.bicycle_model import curvature_1pm
-from steering_net.data.centerline import Edges, load_edges, middles_seen
+from steering_net.data.centerline import Edges, middles_seen
 from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import acting_steering_rad, runs
 from steering_net.vehicle import REAR_AXLE_M, Pose
@@ -88,18 +87,10 @@ class Refusal:
     reason: str
 
 
-def see(recording: Recording) -> list[Edges | None]:
-    """Return the edges of the road in each frame of a recording; None for a frame without use."""
-    frames = tqdm(range(len(recording)), 'measuring the road', unit='frame', disable=None)
-    return [
-        load_edges(functools.partial(recording.frame, index), recording.camera) for index in frames
-    ]
-
-
 def locate(recording: Recording, seen: Sequence[Edges | None]) -> list[Placement | Refusal]:
     """Place each run of a recording on one of the named tracks, or tell why it is not placed.
 
-    `seen` is the result of `see`.
+    `seen` is the result of `edges_in`.
     """
     if not recording.speed_mps.any():
         return [Refusal(slice(0, len(recording)), str(no_speed(recording)))]
@@ -124,7 +115,7 @@ def _locate(
     start_m = np.interp(along_m, STEP_M * np.arange(len(found.places_m)), found.places_m)
     row, ahead_m, left_m, trust = middles_seen(seen)
     sightings = Sightings(row, ahead_m + REAR_AXLE_M, left_m, trust)
-    states = smooth(course, Driven(steps_m, steered[:-1]), start_m, sightings)
+    states = smooth(course, Odometry(steps_m, steered[:-1]), start_m, sightings)
     x_m, y_m = course.beside(states.s_m, states.left_m)
     yaw_rad = course.heading_rad(states.s_m) + states.heading_rad
     x_m, y_m = x_m + REAR_AXLE_M * np.cos(yaw_rad), y_m + REAR_AXLE_M * np.sin(yaw_rad)

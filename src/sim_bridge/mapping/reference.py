@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim_bridge.mapping.placement import Placement, Refusal, locate, see
+from sim_bridge.mapping.placement import Placement, Refusal, locate
 from sim_bridge.mapping.surface import RoadView
+from steering_net.data.centerline import edges_in
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording
 from steering_net.evaluation.data_driven import LEAST_KNOWN, Line, Offset, See
@@ -18,7 +19,7 @@ def on_map(recording: Recording) -> tuple[Line, See]:
 
     Raises LogError, with the reason, if more than a tenth of the frames cannot be placed.
     """
-    results = locate(recording, see(recording))
+    results = locate(recording, edges_in(recording))
     placed = [result for result in results if isinstance(result, Placement)]
     refused = [result for result in results if isinstance(result, Refusal)]
     known = sum(map(len, placed)) / len(recording)

@@ -39,7 +39,7 @@ _SIGHTING_M, _SIGHTING_M2, _SAME_SIGHT_M = 0.3, 15.0, 8.0
 _START_M = 6.0
 
 
-class Driven(NamedTuple):
+class Odometry(NamedTuple):
     """What a car drove after each of n rows, (n - 1,): m of its rear axle, and curvature, 1/m."""
 
     steps_m: Series
@@ -60,20 +60,18 @@ class Sightings(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class States:
-    """The rear axle at each of n rows, (n,): place, m left of the course, heading error, bias.
+    """The rear axle at each of n rows, (n,): place, m left of the course, heading error.
 
-    `sigma` (n, 4) are their standard deviations. `misses_m` (k,) is how far each sighting is off.
+    `sigma` (n, 4) are the standard deviations of the three and of the steering bias, 1/m.
     """
 
     s_m: Series
     left_m: Series
     heading_rad: Series
-    bias_1pm: Series
     sigma: Floats
-    misses_m: Series
 
 
-def smooth(course: Course, driven: Driven, start_s_m: Series, seen: Sightings) -> States:
+def smooth(course: Course, driven: Odometry, start_s_m: Series, seen: Sightings) -> States:
     """Return the states of a drive, beginning from a guess of its places, (n,), m."""
     x = np.zeros((len(start_s_m), 4))
     x[:, 0] = start_s_m
@@ -97,7 +95,7 @@ def smooth(course: Course, driven: Driven, start_s_m: Series, seen: Sightings) -
         x += change * min(1.0, _LONGEST_M / max(largest_m, _DONE_M))
         if largest_m < _DONE_M:
             break
-    return States(x[:, 0], x[:, 1], x[:, 2], x[:, 3], sigma, misses_m)
+    return States(x[:, 0], x[:, 1], x[:, 2], sigma)
 
 
 class _System(NamedTuple):
@@ -150,7 +148,7 @@ def _trust(seen: Sightings, steps_m: Series, misses_m: Series, road_1pm: Series)
 
 
 def _driven_on(
-    course: Course, bend: Series, x: Floats, driven: Driven
+    course: Course, bend: Series, x: Floats, driven: Odometry
 ) -> tuple[Floats, NDArray[np.float64]]:
     """Return the states after each step, (n - 1, 4), and their slopes, (n - 1, 4, 4)."""
     step = driven.steps_m

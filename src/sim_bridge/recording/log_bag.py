@@ -20,10 +20,14 @@ from sim_bridge.topics import (
 )
 from steering_net.data.driving_log import Log, LogError, name_time, read_log
 from steering_net.data.frame_files import images_in, read_jpeg
-from steering_net.data.recording import find_log, from_log, warn_of_bad_rows
+from steering_net.data.recording import (
+    RECORDER_PERIOD_S,
+    find_log,
+    from_log,
+    warn_of_bad_rows,
+)
 from steering_net.errors import ImageError
 
-_FRAME_PERIOD_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 
 
@@ -118,7 +122,7 @@ def _of_log(log: Log) -> Iterator[_Shot]:
 def _of_frames(folder: Path, names: Sequence[str]) -> list[_Shot]:
     times_s = [name_time(name) for name in names]
     if None in times_s:
-        times_s = [index * _FRAME_PERIOD_S for index in range(len(names))]
+        times_s = [index * RECORDER_PERIOD_S for index in range(len(names))]
     return [
         _Shot(time_s, partial(read_jpeg, name, folder))
         for name, time_s in zip(names, times_s, strict=True)

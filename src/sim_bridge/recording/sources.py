@@ -17,9 +17,10 @@ from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.expert import samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
-from steering_net.data.driving_log import read_log, smooth
+from steering_net.data.driving_log import read_log
 from steering_net.data.horizon import with_camera
-from steering_net.data.recording import Recording, camera_of, find_log, from_log, read_folder
+from steering_net.data.recording import Recording, find_log, from_log, read_folder
+from steering_net.data.steering_smoothing import smooth
 from steering_net.vision.camera_model import find_camera, turned
 from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.frame_size import as_frame
@@ -65,7 +66,7 @@ def know_camera(recording: Recording, recorded_with: str) -> Recording:
 def log_camera(path: Path, steering_unit: str = '') -> str:
     """Return the camera of a log, found by its horizon; LogError if there is no log."""
     log = read_log(find_log(path), steering_unit)
-    return with_camera(from_log(log, camera_of(row.center for row in log.rows))).camera
+    return with_camera(from_log(log)).camera
 
 
 def usual_camera(path: Path, steering_unit: str = '') -> str:

@@ -19,14 +19,14 @@ from sim_bridge.visualization.overlay import Reading, Rgb
 from sim_bridge.visualization.plots import histogram, sheet
 from steering_net.data.driving_log import BadRow, Log, read_log, troubles
 from steering_net.data.frame_files import find_image
-from steering_net.data.recording import Recording, camera_of, find_log, from_log
+from steering_net.data.recording import Recording, find_log, from_log
+from steering_net.data.trajectory import frame_rate_hz
 from steering_net.errors import ImageError
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
 _SHOWN_FRAMES = 12
-_LONGEST_GAP_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ def open_source(
     log = read_log(find_log(path), steering_unit)
     cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
     missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
-    named = from_log(log, camera_of(row.center for row in log.rows))
-    recording = know_camera(named, recorded_with)
+    recording = know_camera(from_log(log), recorded_with)
     return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)
 
 
@@ -67,8 +66,6 @@ def open_track(name: TrackName, count: int) -> Source:
 def figures(source: Source) -> dict[str, Any]:
     """Return the figures of a source, SI, left positive; `hz` is None without time stamps."""
     recording = source.recording
-    gaps_s = np.diff(np.sort(recording.times_s))
-    gaps_s = gaps_s[(gaps_s > 0.0) & (gaps_s < _LONGEST_GAP_S)]
     return {
         'source': recording.name,
         'format': source.form,
@@ -81,7 +78,7 @@ def figures(source: Source) -> dict[str, Any]:
         'zero_share': float(np.mean(recording.steering_rad == 0.0)),
         'steering_rad': _range(recording.steering_rad),
         'speed_mps': _range(recording.speed_mps),
-        'hz': float(1.0 / gaps_s.mean()) if len(gaps_s) else None,
+        'hz': frame_rate_hz(recording.times_s),
     }
 
 

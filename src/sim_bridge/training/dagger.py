@@ -17,10 +17,11 @@ import numpy as np
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.training.rendering import AtRandom, Driven, rendered
 from sim_bridge.workers.spread import ONE_PROCESS, Workers
+from steering_net.errors import check_field
 from steering_net.inference.packed_network import pack
 from steering_net.inference.predictor import load_predictor
 from steering_net.training.config import TrainConfig
-from steering_net.training.dataset import Frames
+from steering_net.training.frames import Frames
 from steering_net.training.trainer import (
     Trained,
     backup_of,
@@ -43,8 +44,8 @@ class Tracks:
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a value outside its range."""
         for name, least in (('random_frames', 0), ('driven_frames', 1), ('rounds', 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f'{name} must be {least} or greater, not {getattr(self, name)}')
+            value = getattr(self, name)
+            check_field(value >= least, name, value, f'{least} or greater')
         if self.rounds and not self.names:
             raise ValueError(f'{self.rounds} rounds need tracks that the network drives')
 

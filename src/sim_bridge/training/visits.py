@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames of the places where a network drives, each with the steering of the expert there.
 
-The world is the embedded simulator's, without sockets and nodes. The car drives many short ways
-from random places, because a good network would see only the middle of the road on whole laps.
+The world is the embedded simulator's, without sockets and nodes. The car drives many short
+stretches from random places, because a good network would see only the middle of the road on whole
+laps.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.vehicle_dynamics import CarParams, Slope, standing_at, step
 from steering_net.vision.jpeg import through_jpeg
 
-Steer = Callable[[Image], float]
+SteerImage = Callable[[Image], float]
 """Function from a frame of Autonomous mode's camera to a steering angle, rad, left positive."""
 
 _MAX_OFFSET_M = 1.5
@@ -36,32 +37,32 @@ _LIMITS_MPS = (5.0, 13.4)
 _STEP_S = 0.02
 _STEPS_PER_FRAME = 4
 _FRAMES_PER_SAMPLE = 2
-_LONGEST_WAY_FRAMES = 160
+_LONGEST_STRETCH_FRAMES = 160
 
 
 def visited(
-    name: TrackName, count: int, steer: Steer, expert_share: float, rng: np.random.Generator
+    name: TrackName, count: int, steer: SteerImage, expert_share: float, rng: np.random.Generator
 ) -> Iterator[Sample]:
     """Yield `count` samples of the places on a track to which a network steers the car.
 
     Frames are those of Autonomous mode's camera. The expert steers instead of the network in the
-    share `expert_share` (0..1) of all frames. A way ends after 13 s or off the road, and the next
-    one begins at a random place.
+    share `expert_share` (0..1) of all frames. A stretch ends after 13 s or off the road, and the
+    next one begins at a random place.
     """
     track = open_track(name)
     render = make_camera(track)
 
-    def ways() -> Iterator[Sample]:
+    def stretches() -> Iterator[Sample]:
         while True:
-            yield from _way(track, render, steer, expert_share, rng)
+            yield from _stretch(track, render, steer, expert_share, rng)
 
-    yield from islice(ways(), count)
+    yield from islice(stretches(), count)
 
 
-def _way(
-    track: Track, render: Render, steer: Steer, expert_share: float, rng: np.random.Generator
+def _stretch(
+    track: Track, render: Render, steer: SteerImage, expert_share: float, rng: np.random.Generator
 ) -> Iterator[Sample]:
-    """Yield the samples of one way from a random place, up to 1.5 m beside the middle."""
+    """Yield the samples of one stretch from a random place, up to 1.5 m beside the middle."""
     limit_mps = float(rng.uniform(*_LIMITS_MPS))
     s_m = float(rng.uniform(0.0, track.length_m))
     offset_m = float(rng.uniform(-_MAX_OFFSET_M, _MAX_OFFSET_M))
@@ -70,7 +71,7 @@ def _way(
     expert_rad = pursuit_steering_rad(track, car.pose, s_m)
     car = replace(car, speed_mps=curve_limit_mps(limit_mps, expert_rad, LATERAL_LIMIT_MPS2))
     controller, params = SpeedController(limit_mps, LATERAL_LIMIT_MPS2), CarParams()
-    for frame in range(_LONGEST_WAY_FRAMES):
+    for frame in range(_LONGEST_STRETCH_FRAMES):
         place = track.project(car.x_m, car.y_m, s_m)
         s_m = place.s_m
         if abs(place.cross_track_m) > place.half_width_m:

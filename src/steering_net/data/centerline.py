@@ -7,12 +7,17 @@ metres ahead: seen from above, the road ends where its colour changes. Many fram
 place of the road, because the car drives towards it, and their measurements are joined.
 """
 
+import functools
+import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from steering_net.bicycle_model import pursuit_steering_rad
 from steering_net.data.driving_log import Series
@@ -105,14 +110,27 @@ def load_edges(load: Callable[[], Rgb], camera: str = TRAINING) -> Edges | None:
         return None
 
 
+def edges_of(loads: Sequence[Callable[[], Rgb]], camera: str = TRAINING) -> list[Edges | None]:
+    """Return the result of `load_edges` for each frame, measured with all processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        edges = threads.map(load_edges, loads, itertools.repeat(camera))
+        return list(tqdm(edges, 'measuring the road', len(loads), unit='frame', disable=None))
+
+
+def edges_in(recording: Recording) -> list[Edges | None]:
+    """Return the road's edges in each frame of a recording; None for a frame without use."""
+    loads = [functools.partial(recording.frame, index) for index in range(len(recording))]
+    return edges_of(loads, recording.camera)
+
+
 def _median(values: Series) -> float:
-    """Median of the finite values; NaN if there are too few."""
+    """Return the median of the finite values; NaN if there are too few."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) >= _LEAST_LINES else np.nan
 
 
 def _contrast(crop: Rgb) -> NDArray[np.float32]:
-    """Difference between the colour of each ground point and that of the road before the car."""
+    """Return how much the colour of each ground point differs from the road before the car."""
     # The border of the image must not look like an edge.
     border = cv2.BORDER_REPLICATE
     places = cv2.remap(crop, _COLUMNS, _ROWS, cv2.INTER_LINEAR, borderMode=border)
@@ -130,7 +148,7 @@ def _contrast(crop: Rgb) -> NDArray[np.float32]:
 def _first(
     ends: NDArray[np.bool_], left_m: Series, in_sight: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """First end of each line, seen from the car, in m to the left; NaN if it is out of sight."""
+    """Return the first end of each line from the car, m to the left; NaN if out of sight."""
     stops = ends | ~in_sight
     first = stops.argmax(axis=1)
     lines = np.arange(len(stops))
@@ -188,7 +206,7 @@ def middles_seen(
 
 
 def _smoothed(places_m: Series, values_m: Series, trust: Series, at_m: Series) -> Series:
-    """Local regression, tricube weights, robust against outliers (Cleveland, 1979)."""
+    """Return values at `at_m`: local regression, tricube weights, robust (Cleveland, 1979)."""
     order = np.argsort(places_m, kind='stable')
     places_m, values_m, trust = places_m[order], values_m[order], trust[order]
     result = np.full(len(at_m), np.nan)
@@ -225,7 +243,7 @@ def directions(trajectory: Trajectory, middle_m: Series) -> Series:
 
 
 def _points(trajectory: Trajectory, middle_m: Series) -> tuple[Series, Series]:
-    """x and y of the middle beside each row."""
+    """Return x and y of the middle beside each row."""
     rows = np.arange(len(trajectory))
     return trajectory.from_car(rows, np.full(len(rows), REAR_AXLE_M), middle_m)
 

@@ -16,13 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.data.frame_files import base_name
-from steering_net.data.log_table import IMAGES, Table, decoded, is_blank, read_table
+from steering_net.data.log_table import IMAGES, RowError, Table, decoded, is_blank, read_table
 from steering_net.vehicle import MAX_STEERING_RAD, RECORDER_STEERING_RAD
 
 Series: TypeAlias = NDArray[np.float64]
-
-SMOOTHING_WINDOW_S = 1.0
-"""Keyboard steering is a series of pulses; its mean over this time is the intended steering."""
 
 STEERING_UNITS = {
     'recorder': RECORDER_STEERING_RAD,
@@ -54,14 +51,6 @@ class LogError(ValueError):
     """A log that is missing or has no usable row; the message is one line."""
 
 
-class _FieldError(ValueError):
-    """A field that cannot be used; `kind` is the message without the value."""
-
-    def __init__(self, kind: str, rest: str) -> None:
-        super().__init__(f'{kind}: {rest}')
-        self.kind = kind
-
-
 @dataclass(frozen=True)
 class Row:
     """One row of a log: file names of images as written there, and values in SI, left positive."""
@@ -86,7 +75,7 @@ class BadRow:
 
     line: int
     reason: str
-    kind: str = ''
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -113,16 +102,15 @@ def read_log(path: Path, steering_unit: str = '') -> Log:
         raise LogError(f'cannot read the log {path}: {error.strerror}') from error
     if not steering_unit:
         _check_unit(path, table)
-    torn = [BadRow(line, reason, _kind(reason)) for line, reason in table.bad_lines]
-    log = Log(path, [], torn, table.form)
+    log = Log(path, [], [_bad_row(*bad_line) for bad_line in table.bad_lines], table.form)
     scales = _Scales(table, steering_unit)
     lines: list[int] = []
     for line, named in table.rows:
         try:
             log.rows.append(_row(named, scales))
             lines.append(line)
-        except ValueError as error:
-            log.bad_rows.append(BadRow(line, str(error), getattr(error, 'kind', '')))
+        except RowError as error:
+            log.bad_rows.append(_bad_row(line, error))
     _leave_out_jumps(log, lines)
     log.bad_rows.sort(key=lambda bad: bad.line)
     if not log.rows:
@@ -135,7 +123,7 @@ def troubles(bad_rows: Sequence[BadRow]) -> list[str]:
     """Return one line for each kind of bad row: how many there are, and the first one."""
     kinds: dict[str, list[BadRow]] = {}
     for bad in bad_rows:
-        kinds.setdefault(bad.kind or bad.reason, []).append(bad)
+        kinds.setdefault(bad.kind, []).append(bad)
     return [
         f'{len(rows)} {"row" if len(rows) == 1 else "rows"} left out, '
         f'{"" if len(rows) == 1 else "the first is "}line {rows[0].line}: {rows[0].reason}'
@@ -158,9 +146,8 @@ def recorder_row(center: str, steering_rad: float, throttle: float, speed_mps: f
     return ','.join((center, '', '', *written)) + '\n'
 
 
-def _kind(reason: str) -> str:
-    """Return the kind of a reason of `log_table`: numbers in it differ from line to line."""
-    return reason.partition(':')[0] if ':' in reason else re.sub(r'\d+ (ways)', r'\1', reason)
+def _bad_row(line: int, error: RowError) -> BadRow:
+    return BadRow(line, str(error), error.kind)
 
 
 class _Scales:
@@ -217,13 +204,13 @@ def _check_unit(path: Path, table: Table) -> None:
 
 def _row(named: dict[str, str], scales: _Scales) -> Row:
     if 'center' not in named or is_blank(named['center']):
-        raise ValueError('it names no centre image')
+        raise RowError('it names no centre image')
     left, right = (
         None if name is None or is_blank(name) else name for name in map(named.get, IMAGES[1:])
     )
     named = {name: text for name, text in named.items() if name not in scales.blank}
     if 'steering' not in named:
-        raise ValueError('it has no steering')
+        raise RowError('it has no steering')
     return Row(
         center=named['center'],
         left=left,
@@ -256,14 +243,14 @@ def _time_s(text: str) -> float | None:
 
 
 def _number(named: dict[str, str], column: str, largest: float, scale: float = 1.0) -> float:
-    """Return a number of a row times `scale`: within +-`largest`, else ValueError."""
+    """Return a number of a row times `scale`: within +-`largest`, else RowError."""
     text = named.get(column, '0')
     value = _value(text)
     if value is None:
-        raise _FieldError(f'{column} is no number', repr(text))
+        raise RowError(f'{column} is no number', repr(text))
     if not abs(value * scale) <= largest + 1e-6:
         limit = largest / abs(scale)
-        raise _FieldError(
+        raise RowError(
             f'{column} is out of range', f'{text}; it must be {-limit:.4g}..{limit:.4g}'
         )
     return value * scale
@@ -275,22 +262,22 @@ def _timestamp(named: dict[str, str], unit_s: float) -> float | None:
         return name_time(named['center'])
     time_s = _time_s(text)
     if time_s is None or not np.isfinite(time_s):
-        raise _FieldError('timestamp is no time', repr(text))
+        raise RowError('timestamp is no time', repr(text))
     return time_s if _value(text) is None else time_s * unit_s
 
 
 def _leave_out_jumps(log: Log, lines: Sequence[int]) -> None:
     """Move rows to the bad rows whose time is far from the times before and after them.
 
-    Runs that are not in the order of time, such as samples of a log, are not changed.
+    Folders whose rows are not in the order of time, such as samples of a log, are not changed.
     """
     wrong = set()
-    for run in runs_of(log.rows):
-        times_s = np.array([log.rows[index].timestamp_s for index in run], np.float64)
+    for group in rows_by_folder(log.rows):
+        times_s = np.array([log.rows[index].timestamp_s for index in group], np.float64)
         for place, step_s in _jumps(times_s):
             reason = f'the time jumps by {step_s:+.3f} s and back'
-            log.bad_rows.append(BadRow(lines[run[place]], reason, 'the time jumps'))
-            wrong.add(run[place])
+            log.bad_rows.append(BadRow(lines[group[place]], reason, 'the time jumps'))
+            wrong.add(group[place])
     log.rows[:] = [row for index, row in enumerate(log.rows) if index not in wrong]
 
 
@@ -322,44 +309,10 @@ def name_time(name: str) -> float | None:
     return moment.timestamp() + milliseconds / 1000
 
 
-def smooth(
-    times_s: Series, values: Series, window_s: float = SMOOTHING_WINDOW_S, delay_s: float = 0.0
-) -> Series:
-    """Return for each time the mean of the values within `window_s`, float64 (n,), in any order.
-
-    The window is centred `delay_s` before the time. The mean is NaN where no value is within it.
-    """
-    order = np.argsort(times_s, kind='stable')
-    times, sums = times_s[order], np.concatenate(([0.0], np.cumsum(values[order])))
-    # The tolerance includes both ends of a window although times are rounded to milliseconds.
-    half = window_s / 2 + 1e-6
-    first = np.searchsorted(times, times - delay_s - half, side='left')
-    last = np.searchsorted(times, times - delay_s + half, side='right')
-    counts = last - first
-    means = np.empty(len(values))
-    means[order] = np.where(counts > 0, (sums[last] - sums[first]) / np.maximum(counts, 1), np.nan)
-    return means
-
-
-def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
-    """Return the one-second mean of the rows' steering, rad, left positive, float64 (n,).
-
-    The second is centred `delay_s` (0 to 1) before each row. Where no row is within it, the mean
-    is NaN. Rows of different sources or folders belong to different runs. Rows without a time keep
-    their own steering.
-    """
-    steering = np.array([row.steering_rad for row in rows], np.float64)
-    for run in runs_of(rows):
-        timed = [index for index in run if rows[index].timestamp_s is not None]
-        times = np.array([rows[index].timestamp_s for index in timed], np.float64)
-        steering[timed] = smooth(times, steering[timed], delay_s=delay_s)
-    return steering
-
-
-def runs_of(rows: Sequence[Row]) -> list[list[int]]:
-    """Return the indices of the rows of each run: rows of one source and folder."""
-    runs: dict[tuple[str | None, str], list[int]] = {}
+def rows_by_folder(rows: Sequence[Row]) -> list[list[int]]:
+    """Return lists of indices, each of the rows of one source and folder, in their order."""
+    groups: dict[tuple[str | None, str], list[int]] = {}
     for index, row in enumerate(rows):
         folder = row.center.removesuffix(base_name(row.center))
-        runs.setdefault((row.source, folder), []).append(index)
-    return list(runs.values())
+        groups.setdefault((row.source, folder), []).append(index)
+    return list(groups.values())

@@ -39,7 +39,7 @@ class Horizon(NamedTuple):
 
 
 def find_horizon(recording: Recording) -> Horizon | None:
-    """Measure the horizon in up to 240 frames without much steering; None for too few frames."""
+    """Return the horizon of up to 240 frames without much steering; None for too few frames."""
     straight = np.flatnonzero(np.abs(recording.target_rad) < _STRAIGHT_RAD)
     if len(straight) < _LEAST_FRAMES:
         return None

@@ -51,16 +51,24 @@ _COLUMN_WORDS: dict[str, tuple[set[str], set[str]]] = {
 }
 
 
+class RowError(ValueError):
+    """A line that cannot be used; `kind` is its message without what differs from line to line."""
+
+    def __init__(self, kind: str, rest: str = '') -> None:
+        super().__init__(f'{kind}: {rest}' if rest else kind)
+        self.kind = kind
+
+
 @dataclass(frozen=True)
 class Table:
-    """The rows of a log as (line, fields by column), and bad lines as (line, reason).
+    """The rows of a log as (line, fields by column), and bad lines as (line, error).
 
     Lines are counted from 1. A column is one of RECORDER_COLUMNS, `timestamp` or `source`. `units`
     holds the units that a header names. `form` describes the format for people.
     """
 
     rows: list[tuple[int, dict[str, str]]]
-    bad_lines: list[tuple[int, str]]
+    bad_lines: list[tuple[int, RowError]]
     units: dict[str, str]
     form: str
 
@@ -79,7 +87,7 @@ def decoded(data: bytes) -> str:
 
 
 def read_table(text: str) -> Table:
-    """Split the text of a log into rows."""
+    """Return the rows of the text of a log."""
     plain = text.replace('\N{MINUS SIGN}', '-')
     numbered = enumerate(re.split(r'\r\n|\r|\n', plain), start=1)
     lines = [(number, line) for number, line in numbered if line.strip(' \t,;|"\0')]
@@ -99,7 +107,8 @@ def read_table(text: str) -> Table:
     bad_lines = []
     first = _split_if_possible(lines[0][1], separator) if lines and not header else []
     if len(first) > 1 and not any(_is_number(text) or _is_image(text) for text in first):
-        bad_lines = [(lines[0][0], f'the header names no column steering: {", ".join(first)}')]
+        error = RowError('the header names no column steering', ', '.join(first))
+        bad_lines = [(lines[0][0], error)]
         del lines[0]
     sample = [line for _, line in lines[:_SAMPLE_LINES]]
     columns = _without_doubles(header, sample, separator) if header else _layout(sample, separator)
@@ -108,8 +117,8 @@ def read_table(text: str) -> Table:
     for number, line in lines:
         try:
             named = dict(zip(names, _fields(line, separator, names), strict=True))
-        except ValueError as error:
-            bad_lines.append((number, str(error)))
+        except RowError as error:
+            bad_lines.append((number, error))
             continue
         named.pop('', None)
         rows.append((number, named))
@@ -152,7 +161,7 @@ def _is_number(text: str) -> bool:
 
 
 def _split(line: str, separator: str) -> list[str]:
-    """Split a line; fields keep the spaces around them. A quoted line is split once more."""
+    """Return the fields of a line, with the spaces around them; a quoted line is split twice."""
     if separator == ' ':
         return re.split(r'[\s,]+', line.strip()) if len(line.split()) > 1 else [line]
     is_quoted = '"' in line
@@ -162,7 +171,7 @@ def _split(line: str, separator: str) -> list[str]:
         if is_quoted and len(fields) == 1 and separator in fields[0]:
             fields = next(csv.reader(fields, delimiter=separator, skipinitialspace=True))
     except csv.Error as error:
-        raise ValueError(f'it cannot be split: {error}') from error
+        raise RowError('it cannot be split', str(error)) from error
     return fields
 
 
@@ -182,7 +191,7 @@ def _split_if_possible(line: str, separator: str) -> list[str]:
             fields = [_bare(text) for text in found]
             if _is_row(fields):
                 break
-    except ValueError:
+    except RowError:
         pass
     return fields
 
@@ -260,12 +269,12 @@ def _images_and_others(fields: Sequence[str]) -> tuple[int, list[str]]:
 
 
 def _fields(line: str, separator: str, columns: Sequence[str]) -> list[str]:
-    """Return a field for each column; ValueError with the reason if the line has others."""
-    problem = ValueError('it is empty')
+    """Return a field for each column; RowError with the reason if the line has others."""
+    problem = RowError('it is empty')
     for fields in _splits(line, separator):
         try:
             return _fitted(fields, separator, columns)
-        except ValueError as error:
+        except RowError as error:
             problem = error
     raise problem
 
@@ -278,7 +287,7 @@ def _fitted(fields: Sequence[str], separator: str, columns: Sequence[str]) -> li
     if len(joined) > len(columns):
         joined = _join_decimal_commas(joined, columns)
     if len(joined) != len(columns):
-        raise ValueError(f'{len(fields)} fields instead of {len(columns)}')
+        raise RowError('wrong number of fields', f'{len(fields)} instead of {len(columns)}')
     return joined
 
 
@@ -299,7 +308,7 @@ def _join_paths(pieces: list[str], separator: str, columns: Sequence[str]) -> li
 
 
 def _join_decimal_commas(fields: list[str], columns: Sequence[str]) -> list[str]:
-    """Join the pieces of numbers, the last columns, that were split at their decimal commas."""
+    """Return fields whose numbers, the last columns, are joined again at their decimal commas."""
     images = [column for column in columns if column in IMAGES]
     count = len(columns) - len(images)
     if tuple(columns) != (*images, *NUMBERS[:count]):
@@ -310,7 +319,10 @@ def _join_decimal_commas(fields: list[str], columns: Sequence[str]) -> list[str]
         # The speed is hardly ever a whole number; the other three often are.
         readings = [numbers for numbers in readings if '.' in numbers[-1]]
     if len(readings) != 1:
-        raise ValueError(f'{len(readings)} ways to read the decimal commas of {",".join(pieces)}')
+        raise RowError(
+            'its decimal commas cannot be told from separators',
+            f'{len(readings)} ways to read {",".join(pieces)}',
+        )
     return fields[: len(images)] + readings[0]
 
 
@@ -337,12 +349,12 @@ def _form(
     columns: Sequence[str],
     header: Sequence[tuple[str, str]] | None,
 ) -> str:
-    """Describe the format of a log, from its first row."""
+    """Return a description of the format of a log, from its first row."""
     line = next(iter(sample), '')
     pieces = _split_if_possible(line, separator)
     try:
         fields = _fields(line, separator, columns)
-    except ValueError:
+    except RowError:
         fields = pieces
     named = dict(zip(columns, fields, strict=False))
     numbers = [text for column, text in named.items() if column in NUMBERS]

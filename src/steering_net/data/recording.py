@@ -16,11 +16,10 @@ from steering_net.data.driving_log import (
     Series,
     name_time,
     read_log,
-    smooth,
-    smoothed_steering_rad,
     troubles,
 )
 from steering_net.data.frame_files import base_name, images_in, read_jpeg
+from steering_net.data.steering_smoothing import smooth, smoothed_steering_rad
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.camera_names import AUTONOMOUS, TRAINING
 from steering_net.vision.frame_size import SizeNotice
@@ -29,7 +28,8 @@ from steering_net.vision.jpeg import decode_jpeg
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')
 LOG_SUFFIXES = ('.csv', '.tsv', '.txt')
-_RECORDER_PERIOD_S = 0.1
+RECORDER_PERIOD_S = 0.1
+"""Time between two frames of the recorder, s, where a log or its frames name none."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,12 @@ class Recording:
 def read_folder(path: Path, camera: str = '', steering_unit: str = '') -> Recording:
     """Read a log, or a folder with a log; each kind of bad row gives a warning.
 
-    `camera` is the camera of the frames, `steering_unit` one of STEERING_UNITS. If they are empty,
-    the camera is that of `camera_of`, and the unit that of the recorder.
+    `camera` is the camera of the frames, as `from_log` takes it, and `steering_unit` one of
+    STEERING_UNITS; if it is empty, it is that of the recorder.
     """
     log = read_log(find_log(path), steering_unit)
     warn_of_bad_rows(log)
-    return from_log(log, camera or camera_of(row.center for row in log.rows))
+    return from_log(log, camera)
 
 
 def warn_of_bad_rows(log: Log) -> None:
@@ -147,13 +147,16 @@ def find_log(path: Path) -> Path:
     return logs[0]
 
 
-def from_log(log: Log, camera: str = TRAINING) -> Recording:
-    """Return a log's centre camera as a recording; 0.1 s per row if times are missing."""
+def from_log(log: Log, camera: str = '') -> Recording:
+    """Return a log's centre camera as a recording; 0.1 s per row if times are missing.
+
+    `camera` is the camera of the frames; if it is empty, it is that of `camera_of`.
+    """
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
     if any(row.timestamp_s is None for row in rows):
         _warn_of_missing_times(log.path)
-        times_s = np.arange(len(rows), dtype=np.float64) * _RECORDER_PERIOD_S
+        times_s = np.arange(len(rows), dtype=np.float64) * RECORDER_PERIOD_S
         target_rad = smooth(times_s, steering_rad)
     else:
         times_s = np.array([row.timestamp_s for row in rows], np.float64)
@@ -164,6 +167,7 @@ def from_log(log: Log, camera: str = TRAINING) -> Recording:
         return read_jpeg(names[index], root)
 
     speed_mps = np.array([row.speed_mps for row in rows])
+    camera = camera or camera_of(names)
     return Recording(
         str(log.path), times_s, steering_rad, target_rad, speed_mps, names, load, camera
     )

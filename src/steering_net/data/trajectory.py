@@ -65,6 +65,16 @@ def runs(times_s: Series) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(bounds) if a < b]
 
 
+def frame_rate_hz(times_s: Series) -> float | None:
+    """Return the mean rate, 1/s, of frames with these times, s, in any order, without pauses.
+
+    None if each two times are equal or a pause apart.
+    """
+    steps_s = np.diff(np.sort(times_s))
+    steps_s = steps_s[(steps_s > 0.0) & (steps_s <= LONGEST_STEP_S)]
+    return float(1.0 / steps_s.mean()) if len(steps_s) else None
+
+
 def trajectory_of(times_s: Series, steering_rad: Series, speed_mps: Series) -> Trajectory:
     """Return the trajectory of one run from its times, steering (left positive) and speeds."""
     steps_m = speed_mps[:-1] * np.diff(times_s)

@@ -13,7 +13,6 @@ recorded lap, the motion of the distant hills between two frames correlates by 0
 of this trajectory, and by 0.82 with those of the mean's.
 """
 
-import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from steering_net.bicycle_model import curvature_1pm
-from steering_net.data.centerline import directions, load_edges, middles_of
+from steering_net.data.centerline import directions, edges_in, middles_of
 from steering_net.data.driving_log import LogError, Series
 from steering_net.data.frame_files import LeftOut
 from steering_net.data.recording import Recording, no_speed
@@ -152,10 +151,7 @@ def road_middle(recording: Recording) -> Line:
     if not recording.speed_mps.any():
         raise no_speed(recording)
     left_m, yaw_rad = np.full((2, len(recording)), np.nan)
-    frames = _progress(len(recording), 'measuring the road')
-    seen = [
-        load_edges(functools.partial(recording.frame, index), recording.camera) for index in frames
-    ]
+    seen = edges_in(recording)
     if all(edges is None for edges in seen):
         _refuse(recording)
     for run, way, middle_m in middles_of(recording, seen):

@@ -14,10 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.bicycle_model import pursuit_steering_rad
+from steering_net.errors import check_field
 from steering_net.vision.camera_model import Pinhole, Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, image_from_picture, moved
 from steering_net.vision.preprocessing import Profile
 
+# Largest values of the fields; 0 is the smallest.
+_LARGEST = {
+    'max_shift_m': 2.0,
+    'max_yaw_rad': 0.5,
+    'side_camera_m': 2.0,
+    'max_pitch_rad': 0.1,
+    'max_roll_rad': 0.1,
+    'max_height_m': 0.5,
+    'bonnet': 1.0,
+    'shadow': 1.0,
+    'darkest': 1.0,
+    'blur': 1.0,
+    'noise': 1.0,
+    'max_gain_change': 1.0,
+    'max_gamma_change': 1.0,
+    'max_tint': 1.0,
+}
 # The bonnet is in the rows of a frame from about this one on.
 _BONNET_ROW = 136
 _NOISE_PATTERNS = 16
@@ -33,7 +51,7 @@ class Augmentation:
     `look_ahead_m` ahead of the original place. A shorter distance gives a sharper turn. A change
     of the camera's pose changes no label. `bonnet` is the largest change of the bonnet's
     brightness, as a share of it; `shadow`, `blur` and `noise` are probabilities. A shadow leaves
-    at least the share `darkest` of the light.
+    `darkest` to twice `darkest` of the light, as a share of it, but never more than all of it.
     """
 
     flip: bool = True
@@ -55,24 +73,19 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a value outside its range."""
-        if not self.look_ahead_m > 0:
-            raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
-        for name, most in (
-            ('max_shift_m', 2.0),
-            ('max_yaw_rad', 0.5),
-            ('max_pitch_rad', 0.1),
-            ('max_roll_rad', 0.1),
-            ('max_height_m', 0.5),
-            ('bonnet', 1.0),
-        ):
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f'{name} must be 0 to {most}, not {getattr(self, name)}')
+        check_field(self.look_ahead_m > 0, 'look_ahead_m', self.look_ahead_m, 'greater than 0')
+        for name, most in _LARGEST.items():
+            value = getattr(self, name)
+            check_field(0 <= value <= most, name, value, f'0..{most:g}')
 
     def with_light(self, factor: float) -> 'Augmentation':
-        """Return settings with `factor` times the changes of light, shadow, blur and noise."""
+        """Return settings with `factor` times the changes of light, shadow, blur and noise.
+
+        Probabilities and changes are limited to 0.8, and `darkest` to 1, which is no shadow.
+        """
         changes = ('shadow', 'blur', 'noise', 'max_gain_change', 'max_gamma_change', 'max_tint')
         larger = {name: min(0.8, factor * getattr(self, name)) for name in changes}
-        return replace(self, **larger, darkest=self.darkest / factor)
+        return replace(self, **larger, darkest=min(1.0, self.darkest / factor))
 
     def moved_label(self, steering_rad: float, shift_m: float, yaw_rad: float = 0.0) -> float:
         """Return the label of a car that is `shift_m` and `yaw_rad` further to the left."""
@@ -157,12 +170,12 @@ def _cast_shadow(crop: Rgb, darkest: float, rng: np.random.Generator) -> None:
     corners = [[top[0], 0], [top[1], 0], [bottom[1], height], [bottom[0], height]]
     mask = np.zeros((height, width), np.uint8)
     cv2.fillConvexPoly(mask, np.array(corners, np.int32), 255)
-    dark = cv2.convertScaleAbs(crop, alpha=float(rng.uniform(darkest, 2 * darkest)))
+    dark = cv2.convertScaleAbs(crop, alpha=float(rng.uniform(darkest, min(1.0, 2 * darkest))))
     cv2.copyTo(dark, mask, crop)
 
 
 def _noise_patterns() -> list[NDArray[np.int16]]:
-    """Fixed noise patterns, because fresh noise would take more time than all other changes."""
+    """Return fixed patterns, because fresh noise would take more time than all other changes."""
     rng = np.random.default_rng(0)
     return [
         np.rint(rng.normal(0, _NOISE_LEVELS, CROP_SHAPE)).astype(np.int16)

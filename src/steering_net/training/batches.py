@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steering_net.training.augmentation import augment
 from steering_net.training.config import TrainConfig
-from steering_net.training.dataset import Frames
+from steering_net.training.frames import Frames
 from steering_net.vision.preprocessing import Profile, preprocess
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TrainConfig: how to train, everything but the data."""
+"""TrainConfig: the settings of a training, and which profiles can be trained."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from steering_net.errors import check_field
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.labels import Labelling
 from steering_net.vision.crop import CROP_BOTTOM, CROP_TOP
@@ -17,6 +18,13 @@ _SCALES = (1 / 1024, 1 / 64)
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of a training, everything but the data.
+
+    `out` is the folder to write to, `name` the stem of the network's files. `profile` is the
+    preprocessing, as `find_profile` takes it. Without `steps_per_epoch` an epoch has as many
+    batches as hold every frame once. The learning rate falls from `learning_rate` to 0. After
+    `patience` epochs without a smaller loss, on held-out frames if there are any, the training
+    ends. `seed` is the seed of all random numbers, `threads` the number of CPU threads. `resume`
+    continues an unfinished training.
 
     `rendered_share` is the share of rendered frames in each batch. Their light is changed
     `rendered_light` times as much as that of recorded frames. `start_from` are networks of
@@ -51,17 +59,15 @@ class TrainConfig:
         """Raise ValueError, naming the field, for a value outside its range."""
         for name in ('epochs', 'steps_per_epoch', 'batch_size', 'patience', 'threads'):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f'{name} must be at least 1, not {value}')
-        if not 0 <= self.average < 1:
-            raise ValueError(f'average must be 0 or more and below 1, not {self.average}')
-        if not 0 < self.learning_rate < 1:
-            raise ValueError(f'learning_rate must be between 0 and 1, not {self.learning_rate}')
-        for name in ('rendered_share', 'keep_straight'):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f'{name} must be 0 to 1, not {getattr(self, name)}')
-        if not 0.5 <= self.rendered_light <= 3:
-            raise ValueError(f'rendered_light must be 0.5 to 3, not {self.rendered_light}')
+            check_field(value is None or value >= 1, name, value, '1 or greater')
+        for name, is_good, allowed in (
+            ('average', 0 <= self.average < 1, '0 or greater and below 1'),
+            ('learning_rate', 0 < self.learning_rate < 1, 'greater than 0 and below 1'),
+            ('rendered_share', 0 <= self.rendered_share <= 1, '0..1'),
+            ('keep_straight', 0 <= self.keep_straight <= 1, '0..1'),
+            ('rendered_light', 0.5 <= self.rendered_light <= 3, '0.5..3'),
+        ):
+            check_field(is_good, name, getattr(self, name), allowed)
         _check_profile(find_profile(self.profile))
 
     @property
@@ -77,21 +83,20 @@ class TrainConfig:
 
 def _check_profile(profile: Profile) -> None:
     """Raise ValueError, naming the field, for a profile that crops cannot be made for."""
-    start = f'profile {profile.name} cannot be trained:'
+
+    def check(is_good: bool, setting: str, value: object, allowed: str) -> None:
+        name = f'profile {profile.name} cannot be trained: {setting}'
+        check_field(is_good, name, value, allowed)
+
     top, bottom = profile.rows or (0, FRAME_HEIGHT)
-    if not CROP_TOP <= top < bottom <= CROP_BOTTOM:
-        raise ValueError(
-            f'{start} rows must lie within {CROP_TOP}-{CROP_BOTTOM}, not {top}-{bottom}'
-        )
-    if profile.columns and profile.columns[1] > FRAME_WIDTH:
-        raise ValueError(f'{start} columns must lie within 0-{FRAME_WIDTH}')
+    is_within = CROP_TOP <= top < bottom <= CROP_BOTTOM
+    check(is_within, 'rows', f'{top}-{bottom}', f'within {CROP_TOP}-{CROP_BOTTOM}')
+    first, last = profile.columns or (0, FRAME_WIDTH)
+    check(last <= FRAME_WIDTH, 'columns', f'{first}-{last}', f'within 0-{FRAME_WIDTH}')
     height, width, channels = profile.output_shape()
-    if channels != 3:
-        raise ValueError(f'{start} colour must have three channels, not {profile.colour}')
-    if height > CROP_BOTTOM - CROP_TOP or width > FRAME_WIDTH:
-        most = f'{FRAME_WIDTH}x{CROP_BOTTOM - CROP_TOP}'
-        raise ValueError(f'{start} size must be {most} at most, not {width}x{height}')
-    if profile.scale is not None and not _SCALES[0] <= profile.scale <= _SCALES[1]:
-        raise ValueError(
-            f'{start} scale must be 1/1024 to 1/64, such as 1/255, not {profile.scale:g}'
-        )
+    check(channels == 3, 'colour', profile.colour, 'one with three channels')
+    highest = CROP_BOTTOM - CROP_TOP
+    is_small = height <= highest and width <= FRAME_WIDTH
+    check(is_small, 'size', f'{width}x{height}', f'{FRAME_WIDTH}x{highest} at most')
+    is_scaled = profile.scale is None or _SCALES[0] <= profile.scale <= _SCALES[1]
+    check(is_scaled, 'scale', profile.scale, '1/1024..1/64, as in 1/255')

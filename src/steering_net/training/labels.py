@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from steering_net.data.centerline import Edges, middles_of, towards_middle_rad
-from steering_net.data.driving_log import Log, Series, runs_of, smoothed_steering_rad
+from steering_net.data.driving_log import Log, Series, rows_by_folder
 from steering_net.data.frame_files import base_name
 from steering_net.data.recording import Recording, from_log, no_speed
+from steering_net.data.steering_smoothing import smoothed_steering_rad
 from steering_net.data.trajectory import runs
+from steering_net.errors import check_field
 
 KINDS = ('steering', 'middle')
 
@@ -30,12 +32,9 @@ class Labelling:
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a value outside its range."""
-        if self.kind not in KINDS:
-            raise ValueError(f'labels must be {" or ".join(KINDS)}, not {self.kind!r}')
-        if not 0 <= self.delay_s <= 1:
-            raise ValueError(f'label_delay_s must be 0 to 1, not {self.delay_s}')
-        if not self.look_ahead_m > 0:
-            raise ValueError(f'look_ahead_m must be above 0, not {self.look_ahead_m}')
+        check_field(self.kind in KINDS, 'kind', repr(self.kind), ' or '.join(KINDS))
+        check_field(0 <= self.delay_s <= 1, 'delay_s', self.delay_s, '0..1 s')
+        check_field(self.look_ahead_m > 0, 'look_ahead_m', self.look_ahead_m, 'greater than 0')
 
 
 def of_recording(
@@ -55,8 +54,8 @@ def _of_runs(recording: Recording, labelling: Labelling, seen: Sequence[Edges | 
     right_rad = recording.target_rad
     if labelling.kind == 'middle':
         right_rad = np.empty(len(recording))
-        for run, way, middle_m in middles_of(recording, seen):
-            right_rad[run] = towards_middle_rad(way, middle_m, labelling.look_ahead_m)
+        for run, trajectory, middle_m in middles_of(recording, seen):
+            right_rad[run] = towards_middle_rad(trajectory, middle_m, labelling.look_ahead_m)
     labels = np.empty(len(recording))
     for run in runs(recording.times_s):
         times_s = recording.times_s[run]
@@ -95,9 +94,9 @@ def _own(log: Log, labelling: Labelling, seen: Sequence[Edges | None]) -> Series
     if rows and not any(row.speed_mps for row in rows):
         raise no_speed(from_log(log))
     labels = np.full(len(rows), np.nan)
-    for run in runs_of(rows):
+    for group in rows_by_folder(rows):
         # Rows without a time cannot be placed among rows with one.
-        timed = [index for index in run if rows[index].timestamp_s is not None] or run
+        timed = [index for index in group if rows[index].timestamp_s is not None] or group
         recording = from_log(replace(log, rows=[rows[index] for index in timed]))
         labels[timed] = _of_runs(recording, labelling, [seen[index] for index in timed])
     return labels

@@ -24,15 +24,10 @@ from steering_net.model_io.model_config import sha256_of, sidecar_of_pair, write
 from steering_net.model_io.reader import load_keras
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
 from steering_net.training.config import TrainConfig
-from steering_net.training.dataset import (
-    Frames,
-    LogSource,
-    SampleFactory,
-    recorded_frames,
-    rendered_frames,
-)
+from steering_net.training.frames import Frames, rendered_frames
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
+from steering_net.training.recorded_frames import LogSource, recorded_frames
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_TOP
 from steering_net.vision.preprocessing import Profile, find_profile
@@ -53,26 +48,6 @@ class Trained:
     history: dict[str, list[float]]
 
 
-def train(
-    config: TrainConfig,
-    logs: Sequence[LogSource] = (),
-    samples: SampleFactory | None = None,
-    sample_count: int | None = None,
-    notes: Sequence[str] = (),
-    recordings: Sequence[Recording] = (),
-) -> Trained:
-    """Train on logs, recordings and rendered samples; write the network, model card and plots.
-
-    `samples` returns an iterable of `sample_count` frames, uint8 (160, 320, 3) RGB, with their
-    steering in rad. `notes` (data, licences) are added to the model card. Raises LogError for
-    unusable data and ValueError for an unusable config. Imports TensorFlow.
-    """
-    check_output(config)
-    recorded = recorded_for(config, logs, recordings)
-    rendered = rendered_for(config, samples() if samples else (), sample_count)
-    return train_on(config, recorded, rendered, notes)
-
-
 def check_output(config: TrainConfig) -> None:
     """Raise ValueError if the training could not begin, or would replace an unfinished one."""
     _check_backup(config)
@@ -82,7 +57,10 @@ def check_output(config: TrainConfig) -> None:
 def recorded_for(
     config: TrainConfig, logs: Sequence[LogSource], recordings: Sequence[Recording]
 ) -> Frames:
-    """Return the frames of logs and recordings for a training with this config."""
+    """Return the frames of logs and recordings for a training with this config.
+
+    Raises LogError for unusable data.
+    """
     return recorded_frames(
         logs,
         config.augmentation,
@@ -97,14 +75,21 @@ def recorded_for(
 def rendered_for(
     config: TrainConfig, samples: Iterable[tuple[Rgb, float]], count: int | None = None
 ) -> Frames:
-    """Return the frames of rendered samples for a training with this config."""
+    """Return the frames of `count` samples for a training with this config.
+
+    A sample is a frame, uint8 (160, 320, 3) RGB, and its steering, rad, left positive.
+    """
     return rendered_frames(samples, _below_crop(config), count)
 
 
 def train_on(
     config: TrainConfig, recorded: Frames, rendered: Frames, notes: Sequence[str] = ()
 ) -> Trained:
-    """Train on frames in memory; see `train`."""
+    """Train on frames in memory; write the network, its model card and its plots.
+
+    `notes` (data, licences) are added to the model card. Raises ValueError if there are no frames.
+    Imports TensorFlow.
+    """
     pools = [recorded, rendered]
     if not any(len(pool) for pool in pools):
         raise ValueError('there is nothing to train on: name a log, a bag or tracks')

@@ -12,7 +12,7 @@ from sim_bridge.recording.corrections import MISTAKE_S, times_to_train
 from sim_bridge.recording.sources import read_bag
 from sim_bridge.topics import COMPRESSED_FRAME, PERSON_COMMAND, STEERING_COMMAND, TOPICS
 from steering_net.training.augmentation import Augmentation
-from steering_net.training.dataset import recorded_frames
+from steering_net.training.recorded_frames import recorded_frames
 from steering_net.vision.crop import CROP_TOP
 from steering_net.vision.preprocessing import find_profile
 

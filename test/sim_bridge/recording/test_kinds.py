@@ -33,7 +33,7 @@ from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND
 from steering_net.training import trainer
 from steering_net.training.config import TrainConfig
-from steering_net.training.dataset import Frames
+from steering_net.training.frames import Frames
 
 
 @pytest.fixture

@@ -84,5 +84,5 @@ def test_rounds_need_tracks():
 
 @pytest.mark.parametrize('field', ['random_frames', 'driven_frames', 'rounds'])
 def test_a_negative_number_is_named(field):
-    with pytest.raises(ValueError, match=f'{field} must be . or greater, not -1'):
+    with pytest.raises(ValueError, match=f'{field} is -1; it must be . or greater'):
         Tracks((1000,), **{field: -1})

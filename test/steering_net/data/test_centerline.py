@@ -11,7 +11,13 @@ import pytest
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
 from steering_net.data import centerline
-from steering_net.data.centerline import directions, edges_ahead, middle_beside, towards_middle_rad
+from steering_net.data.centerline import (
+    directions,
+    edges_ahead,
+    edges_in,
+    middle_beside,
+    towards_middle_rad,
+)
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
 from steering_net.data.trajectory import runs, trajectory_of
@@ -20,11 +26,12 @@ from steering_net.training.labels import Labelling, of_recording
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 from steering_net.vision.camera_model import TRAINING_CAMERA, reprojected
 from steering_net.vision.crop import crop_of
+from steering_net.vision.jpeg import encode_jpeg
 
 STEP_S, SPEED_MPS = 0.1, 10.0
 
 
-def straight_way(rows=60, steering_rad=0.0):
+def straight_trajectory(rows=60, steering_rad=0.0):
     return trajectory_of(
         STEP_S * np.arange(rows), np.full(rows, steering_rad), np.full(rows, SPEED_MPS)
     )
@@ -62,13 +69,29 @@ def test_no_road_shows_no_middle():
     assert len(edges_ahead(noise)) <= 3
 
 
-def test_a_way_is_the_circle_of_the_bicycle_model():
-    way = straight_way(steering_rad=0.1)
+def test_the_edges_of_a_recording_are_in_its_order_and_none_where_a_frame_is_missing():
+    track = make_track(1)
+    camera = Camera(track, TRAINING_CAMERA)
+    frames = [camera.render(track.pose(20.0 + 9 * i)) for i in range(6)]
+    jpegs = [encode_jpeg(rgb, 95) for rgb in frames]
+    jpegs[2] = b'no jpeg'
+    names, values = [str(i) for i in range(6)], np.arange(6.0)
+    recording = Recording('drawn', values, values, values, values, names, jpegs.__getitem__)
+    seen = edges_in(recording)
+    assert [edges is None for edges in seen] == [index == 2 for index in range(6)]
+    for index in (0, 1, 3, 4, 5):
+        np.testing.assert_array_equal(seen[index], edges_ahead(crop_of(recording.frame(index))))
+
+
+def test_a_trajectory_is_the_circle_of_the_bicycle_model():
+    trajectory = straight_trajectory(steering_rad=0.1)
     radius_m = WHEELBASE_M / math.tan(0.1)
-    np.testing.assert_allclose(np.hypot(way.x_m, way.y_m - radius_m), radius_m, rtol=1e-12)
-    np.testing.assert_allclose(way.yaw_rad, way.along_m / radius_m)
-    x_m, y_m = way.from_car(30, np.array([2.0]), np.array([-1.0]))
-    np.testing.assert_allclose(np.ravel(way.from_world(30, x_m, y_m)), [2.0, -1.0])
+    np.testing.assert_allclose(
+        np.hypot(trajectory.x_m, trajectory.y_m - radius_m), radius_m, rtol=1e-12
+    )
+    np.testing.assert_allclose(trajectory.yaw_rad, trajectory.along_m / radius_m)
+    x_m, y_m = trajectory.from_car(30, np.array([2.0]), np.array([-1.0]))
+    np.testing.assert_allclose(np.ravel(trajectory.from_world(30, x_m, y_m)), [2.0, -1.0])
 
 
 def test_runs_end_at_pauses_and_where_time_goes_back():
@@ -82,22 +105,22 @@ def test_the_middle_beside_is_what_most_frames_say():
     seen[20] = seen[21] = None
     seen[30] = np.array([[5.0, 7.5, 0.5], [7.0, 7.5, 0.5]])
     seen[40] = np.array([[5.0, 4.2, np.nan], [7.0, np.nan, -2.8]])
-    middle_m = middle_beside(straight_way(), seen)
+    middle_m = middle_beside(straight_trajectory(), seen)
     np.testing.assert_allclose(middle_m[8:], 0.7, atol=0.02)
-    assert np.isnan(middle_beside(straight_way(), [None] * 60)).all()
+    assert np.isnan(middle_beside(straight_trajectory(), [None] * 60)).all()
 
 
 def test_one_edge_says_where_the_middle_is_if_others_say_how_wide_the_road_is():
     seen = road_at(0.7)
     seen[20:50] = [np.array([[6.0, np.nan, -2.8]])] * 30
-    np.testing.assert_allclose(middle_beside(straight_way(), seen)[8:], 0.7, atol=0.02)
+    np.testing.assert_allclose(middle_beside(straight_trajectory(), seen)[8:], 0.7, atol=0.02)
     only_one = [np.array([[6.0, np.nan, -2.8]])] * 60
-    assert np.isnan(middle_beside(straight_way(), only_one)).all()
+    assert np.isnan(middle_beside(straight_trajectory(), only_one)).all()
 
 
 def test_whoever_is_right_of_the_middle_is_led_left_as_pure_pursuit_leads():
-    way, middle_m = straight_way(), np.full(60, 0.7)
-    rad = towards_middle_rad(way, middle_m, 16.0)
+    trajectory, middle_m = straight_trajectory(), np.full(60, 0.7)
+    rad = towards_middle_rad(trajectory, middle_m, 16.0)
     # The target is 16 m ahead of the origin, which is 1.6 m ahead of the rear axle.
     expected = math.atan(WHEELBASE_M * 2 * 0.7 / ((16.0 + REAR_AXLE_M) ** 2 + 0.7**2))
     np.testing.assert_allclose(rad[:43], expected)
@@ -105,10 +128,10 @@ def test_whoever_is_right_of_the_middle_is_led_left_as_pure_pursuit_leads():
 
 
 def test_directions_follow_the_middle():
-    way = straight_way()
-    np.testing.assert_allclose(directions(way, 0.1 * way.along_m), math.atan(0.1))
+    trajectory = straight_trajectory()
+    np.testing.assert_allclose(directions(trajectory, 0.1 * trajectory.along_m), math.atan(0.1))
     np.testing.assert_allclose(
-        directions(straight_way(steering_rad=0.05), np.zeros(60)), 0.0, atol=0.1
+        directions(straight_trajectory(steering_rad=0.05), np.zeros(60)), 0.0, atol=0.1
     )
 
 
@@ -166,8 +189,7 @@ def test_whatever_a_recording_begins_with_its_middle_is_the_same(shared_data):
     ('field', 'value'), [('kind', 'lane'), ('delay_s', 1.1), ('look_ahead_m', 0.0)]
 )
 def test_a_bad_labelling_is_named(field, value):
-    name = {'kind': 'labels', 'delay_s': 'label_delay_s'}.get(field, field)
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(ValueError, match=f'^{field} is '):
         Labelling(**{field: value})
 
 

@@ -12,8 +12,6 @@ from steering_net.data.driving_log import (
     LogError,
     name_time,
     read_log,
-    smooth,
-    smoothed_steering_rad,
     troubles,
 )
 from steering_net.data.frame_files import LeftOut, find_image, read_image
@@ -155,7 +153,7 @@ def test_path_in_windows_1252_is_read(tmp_path):
         (f'{NAMES},1.5,0,0,1', 'steering is out of range: 1.5; it must be -1..1'),
         (f'{NAMES},inf,0,0,1', 'steering is out of range: inf; it must be -1..1'),
         (f'{NAMES},,0,0,1', "steering is no number: ''"),
-        (NAMES[:50], '2 fields instead of 7'),
+        (NAMES[:50], 'wrong number of fields: 2 instead of 7'),
     ],
 )
 def test_wrong_numbers_are_bad_rows_of_one_kind(tmp_path, line, told):
@@ -163,6 +161,17 @@ def test_wrong_numbers_are_bad_rows_of_one_kind(tmp_path, line, told):
     assert len(found.rows) == 2
     assert [(bad.line, bad.reason) for bad in found.bad_rows] == [(2, told), (4, told)]
     assert troubles(found.bad_rows) == [f'2 rows left out, the first is line 2: {told}']
+
+
+def test_lines_with_other_numbers_in_their_reasons_are_of_one_kind(tmp_path):
+    good = f'{NAMES},0.5,0.1,0,7.5'
+    found = log(tmp_path, good, 'a.jpg,0,0', 'a.jpg,b.jpg,0,0', good)
+    assert troubles(found.bad_rows) == [
+        '2 rows left out, the first is line 2: wrong number of fields: 3 instead of 7'
+    ]
+    found = log(tmp_path, good, f'{NAMES},0,1,0,1,0', f'{NAMES},9,9,9,9,9,9')
+    assert {bad.line for bad in found.bad_rows} == {2, 3}
+    assert len(troubles(found.bad_rows)) == 1
 
 
 def test_time_that_jumps_and_returns_is_a_bad_row_and_a_pause_is_none(tmp_path):
@@ -260,7 +269,7 @@ def test_bad_rows_are_reported_with_line_and_reason(tmp_path):
     )
     assert len(found.rows) == 1
     assert [bad.line for bad in found.bad_rows] == [3, 5, 6, 7, 8]
-    reasons = ['no number', 'out of range', 'out of range', '2 fields', 'no centre image']
+    reasons = ['no number', 'out of range', 'out of range', 'number of fields', 'no centre image']
     for bad, reason in zip(found.bad_rows, reasons, strict=True):
         assert reason in bad.reason
 
@@ -405,29 +414,6 @@ def test_time_in_a_file_name():
     assert later - name_time(f'C:\\center_{STAMP}.jpg') == pytest.approx(59.9)
     assert name_time('center_1.jpg') is None
     assert name_time('center_2020_13_17_20_18_02_062.jpg') is None
-
-
-def test_smoothing_is_a_centred_mean_over_time_not_over_rows():
-    times = np.array([0.0, 0.4, 0.5, 1.0, 5.0])
-    values = np.array([1.0, 2.0, 3.0, 4.0, 9.0])
-    np.testing.assert_allclose(smooth(times, values), [2.0, 2.0, 2.5, 3.5, 9.0])
-    shuffled = [3, 0, 4, 2, 1]
-    np.testing.assert_allclose(
-        smooth(times[shuffled], values[shuffled]), smooth(times, values)[shuffled]
-    )
-
-
-def test_a_delayed_mean_is_unknown_where_no_row_is_so_early():
-    times, values = np.array([0.0, 0.2, 0.4, 1.2]), np.array([1.0, 2.0, 3.0, 4.0])
-    expected = [np.nan, np.nan, 1.0, 2.0]
-    np.testing.assert_allclose(smooth(times, values, delay_s=0.8), expected)
-
-
-def test_rows_without_a_time_keep_their_steering(tmp_path):
-    found = log(tmp_path, f'{NAMES},0.5,0,0,1', 'a.jpg,b.jpg,c.jpg,0.2,0,0,1')
-    np.testing.assert_allclose(
-        smoothed_steering_rad(found.rows), np.array([0.5, 0.2]) * RECORDER_STEERING_RAD
-    )
 
 
 @shared

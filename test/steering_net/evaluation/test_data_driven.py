@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from helpers.processes import run_verb
-from steering_net.data.driving_log import LogError, smooth
+from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
+from steering_net.data.steering_smoothing import smooth
 from steering_net.evaluation.data_driven import Line, Offset, advance, drive, road_middle, view
 from steering_net.inference.predictor import load_predictor
 from steering_net.vehicle import WHEELBASE_M

@@ -1,69 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training frames in memory: crops of recorded and rendered images, with their labels."""
+"""Recorded frames to train on: images of logs and recordings, read and labelled."""
 
 import functools
-import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from steering_net.data.centerline import Edges, load_edges
+from steering_net.data.centerline import Edges, edges_of
 from steering_net.data.driving_log import Log, LogError, Series, read_log
 from steering_net.data.frame_files import LeftOut, base_name, read_image
 from steering_net.data.recording import Recording, camera_of, warn_of_bad_rows
 from steering_net.errors import ImageError
 from steering_net.training.augmentation import Augmentation
+from steering_net.training.frames import Frames, blurred, is_held_out
 from steering_net.training.labels import Labelling, of_log, of_recording
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
 from steering_net.vision.preprocessing import Profile
 
-SampleFactory = Callable[[], Iterable[tuple[Rgb, float]]]
-
 _LOG = logging.getLogger(__name__)
-# Frames are held out in long pieces, because neighbouring frames are almost equal.
-_PIECE_FRAMES = 100
-_VALIDATION_PIECE = 10
 _STRAIGHT_RAD = 0.01
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Crops uint8 (n, 95, 320, 3) RGB and their steering, rad, left positive, float32 (n,).
-
-    `held_out` (n,) bool marks the frames that validate and are never trained on.
-    """
-
-    crops: NDArray[np.uint8]
-    steering_rad: NDArray[np.float32]
-    held_out: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.crops)
-
-    def part(self, held_out: bool) -> 'Frames':
-        """Return only the frames that are held out, or only the others."""
-        chosen = self.held_out == held_out
-        return Frames(self.crops[chosen], self.steering_rad[chosen], self.held_out[chosen])
-
-    @staticmethod
-    def joined(parts: 'Sequence[Frames]') -> 'Frames':
-        """Return the frames of all parts in a row."""
-        return Frames(
-            np.concatenate([part.crops for part in parts]),
-            np.concatenate([part.steering_rad for part in parts]),
-            np.concatenate([part.held_out for part in parts]),
-        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +68,7 @@ def recorded_frames(
     keep_straight: float = 1.0,
     seed: int = 0,
 ) -> Frames:
-    """Load every usable image of logs and recordings; side cameras get a corrected label.
+    """Return every usable image of logs and recordings; side cameras get a corrected label.
 
     Of the training frames with a label below 0.01 rad, only the share `keep_straight` (0..1) is
     kept, chosen by `seed`, because most of a lap is almost straight. The crops are blurred as
@@ -130,38 +94,6 @@ def recorded_frames(
         raise LogError(f'no image of {", ".join(names)} can be used{left_out.last_reason}')
     left_out.warn()
     return frames
-
-
-def rendered_frames(
-    samples: Iterable[tuple[Rgb, float]],
-    profile: Profile,
-    total: int | None = None,
-) -> Frames:
-    """Return the crops of pairs (frame uint8 (160, 320, 3) RGB, steering in rad).
-
-    The last tenth validates. The crops are blurred like those of `recorded_frames`. The frames
-    should have been through the same JPEG compression as the simulator's.
-    """
-    bar = tqdm(samples, 'rendering', total=total, unit='frame', disable=None)
-    crops = np.empty((total or 0, *CROP_SHAPE), np.uint8)
-    labels: list[float] = []
-    for index, (rgb, rad) in enumerate(bar):
-        if index == len(crops):
-            crops.resize((2 * index + 1, *CROP_SHAPE), refcheck=False)
-        crops[index] = crop_of(rgb)
-        blurred(crops[index], profile)
-        labels.append(rad)
-    count = len(labels)
-    held_out = np.arange(count) >= count - count // _VALIDATION_PIECE
-    return Frames(crops[:count], np.array(labels, np.float32), held_out)
-
-
-def blurred(crop: Rgb, profile: Profile) -> Rgb:
-    """Blur the profile's rows of a crop, in place, as the profile prescribes; return the crop."""
-    if profile.blur:
-        rows = slice(*(profile.rows or (None,)))
-        crop[rows] = cv2.GaussianBlur(crop[rows], (profile.blur, profile.blur), 0)
-    return crop
 
 
 class _Thinning(NamedTuple):
@@ -202,7 +134,7 @@ class _Wanted(NamedTuple):
 
 
 def _read(wanted: Sequence[_Wanted], profile: Profile, left_out: LeftOut) -> Frames:
-    """Read images with all processors into one array.
+    """Return images, read with all processors into one array.
 
     Unusable images are added to `left_out`. Those without a known label are left out too.
     """
@@ -274,18 +206,13 @@ def _of_recording(recording: Recording, labels: Series, thinning: _Thinning) -> 
                 yield _Wanted(name, load, recording.camera, label, held_out)
 
 
-def is_held_out(index: int) -> bool:
-    """Whether the row with this index validates: every tenth piece of 100 rows does."""
-    return index // _PIECE_FRAMES % _VALIDATION_PIECE == _VALIDATION_PIECE - 1
-
-
 def _labels(
     logs: Sequence[Log],
     sources: Sequence[LogSource],
     images: Sequence[_Images],
     labelling: Labelling,
 ) -> Iterator[Series]:
-    """The labels of the rows of each log; NaN where they are not known."""
+    """Yield the labels of the rows of each log, rad, left positive; NaN where they are unknown."""
     kinds = [source.labelling(labelling) for source in sources]
     seen = [
         _seen([functools.partial(read, row.center) for row in log.rows], read.camera, kind)
@@ -306,10 +233,5 @@ def _labels(
 def _seen(
     loads: Sequence[Callable[[], Rgb]], camera: str, labelling: Labelling
 ) -> list[Edges | None]:
-    """The road's edges in each frame; None without reading it if no label needs them."""
-    if labelling.kind != 'middle':
-        return [None] * len(loads)
-
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        edges = threads.map(load_edges, loads, itertools.repeat(camera))
-        return list(tqdm(edges, 'measuring the road', len(loads), unit='image', disable=None))
+    """Return the road's edges in each frame; None without reading it if no label needs them."""
+    return edges_of(loads, camera) if labelling.kind == 'middle' else [None] * len(loads)
