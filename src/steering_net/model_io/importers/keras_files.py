@@ -16,7 +16,7 @@ from steering_net.model_io.importers.keras_config import (
     parse_config,
     read_config,
 )
-from steering_net.model_io.importers.keras_functional import load_branched
+from steering_net.model_io.importers.keras_safe_mode import load_in_safe_mode
 from steering_net.model_io.importers.keras_graph import Stored
 from steering_net.model_io.importers.keras_layers import NotSupportedError
 from steering_net.model_io.importers.keras_weights import attribute, read_weights
@@ -114,7 +114,7 @@ def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -
         if path is None:
             raise
         try:
-            return load_branched(path, config, _sides(file))
+            return load_in_safe_mode(path, config, _sides(file))
         except READ_ERRORS as reason:
             raise ModelError(f'{error}; nor can Keras load it: {one_line(reason)}') from reason
     layers = _with_weights(architecture, file)

@@ -380,7 +380,7 @@ def test_a_lambda_in_a_network_with_branches_is_refused_by_its_name(tmp_path):
             load_keras(tmp_path / name)
 
 
-def test_branches_of_kerass_own_layers_are_left_to_keras(tmp_path):
+def test_branches_of_kerass_own_layers_are_read(tmp_path):
     frame = keras.Input((66, 200, 3))
     ways = [keras.layers.Conv2D(2, 5, strides=4)(frame) for _ in range(2)]
     added = keras.layers.Flatten()(keras.layers.Add()(ways))
