@@ -155,12 +155,18 @@ def test_folder_from_which_it_is_started_is_not_searched_for_modules(place, monk
         run_isolated('looks', 'model.h5')
 
 
-def test_network_with_branches_in_a_home_is_imported(place):
+@pytest.fixture(scope='module')
+def branched():
+    """A network with branches, made before `place` sets HOME, because Keras writes there."""
     frame = keras.Input((66, 200, 3))
     flat = keras.layers.Flatten()(frame)
     both = keras.layers.concatenate([keras.layers.Dense(2)(flat), keras.layers.Dense(3)(flat)])
+    return keras.Model(frame, keras.layers.Dense(1)(both))
+
+
+def test_network_with_branches_in_a_home_is_imported(branched, place):
     path = place / 'home' / 'branched.keras'
-    keras.Model(frame, keras.layers.Dense(1)(both)).save(path)
+    branched.save(path)
     imported = import_model.import_model([path], place / 'out' / 'clean.keras', 'course')
     assert imported.origin.input_shape == (66, 200, 3)
     assert sorted(os.listdir(place / 'out')) == ['clean.json', 'clean.keras', 'clean.tflite']
