@@ -12,11 +12,8 @@ from pathlib import Path
 
 from steering_net.errors import ModelError
 from steering_net.model_io import sandbox
+from steering_net.model_io.network_files import belonging
 from steering_net.process import PARENT_VARIABLE
-
-_BESIDE = ('.json', '.keras', '.h5', '.hdf5', '.tflite', '.origin.json', '.weights.h5')
-_BESIDE_ONNX = ('.onnx.data', '.onnx_data')
-_BESIDE_A_SAVED_MODEL = ('variables', 'assets')
 
 
 def run_isolated(
@@ -29,9 +26,7 @@ def run_isolated(
     memory are limited. Raises ModelError with the last line of its stderr if it fails.
     """
     name = Path(words[0]).name
-    reads = [
-        path for source in (Path(words[0]), *more) for path in _belonging(source.expanduser())
-    ]
+    reads = [path for source in (Path(words[0]), *more) for path in belonging(source.expanduser())]
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as scratch:
         writes = [scratch, *([] if out is None else [str(out)])]
         access = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]
@@ -63,15 +58,6 @@ def run_isolated(
     if result.returncode != 0:
         ended = f'{name} could not be read: the import process ended with {result.returncode}'
         raise ModelError((result.stderr.strip().splitlines() or [ended])[-1])
-
-
-def _belonging(source: Path) -> Iterable[Path]:
-    """Paths of a network: its file or folder, its other half, and its sidecar."""
-    yield source
-    if source.name == 'saved_model.pb':
-        yield from (source.parent / name for name in _BESIDE_A_SAVED_MODEL)
-    for stem in (source.stem, source.stem.removesuffix('.weights')):
-        yield from (source.parent / (stem + suffix) for suffix in (*_BESIDE, *_BESIDE_ONNX))
 
 
 def _environment(scratch: str) -> dict[str, str]:

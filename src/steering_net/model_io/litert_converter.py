@@ -30,8 +30,9 @@ from steering_net.model_io.metadata import (
     write_origin,
 )
 from steering_net.model_io.model_config import combined, read_sidecar, sha256_of
+from steering_net.model_io.network_files import other_half
 from steering_net.model_io.profiles import choose_profile, complete
-from steering_net.model_io.reader import other_half, read_network
+from steering_net.model_io.reader import read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.jpeg import decode_jpeg
 from steering_net.vision.preprocessing import Profile, Tensor, find_profile, preprocess

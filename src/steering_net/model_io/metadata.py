@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import READ_ERRORS
+from steering_net.model_io.network_files import ORIGIN_SUFFIX
 
 _SCALES_PIXELS = 0.1
 """A network that scales its input by less expects pixels of 0 to 255, not of 0 to 1."""
@@ -117,7 +118,7 @@ def _scales_pixels(layers: list[Any]) -> bool:
 
 def origin_path(litert: Path) -> Path:
     """Return the path of the origin's file beside a converted network."""
-    return litert.with_suffix('.origin.json')
+    return litert.with_suffix(ORIGIN_SUFFIX)
 
 
 def write_origin(litert: Path, origin: Origin) -> None:

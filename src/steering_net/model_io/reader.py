@@ -14,9 +14,9 @@ import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.metadata import Origin, describe
+from steering_net.model_io.network_files import SUFFIXES, other_half
 from steering_net.model_io.steering_output import with_one_output
 
-SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
 _TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
 _MAX_SIDE_PX = 4096
 
@@ -92,30 +92,6 @@ def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
         )
     model, version = keras_files.read_h5(weights, architecture)
     return model, f'Keras {version}'.strip()
-
-
-def other_half(path: Path) -> Path | None:
-    """Return the second file of a network, of the same stem, if there is one.
-
-    That is the file of weights beside a Keras architecture, or the architecture beside weights:
-    `model.json` beside `model.h5` or `model.weights.h5`. For ONNX it is the file with its large
-    weights.
-    """
-    from steering_net.model_io.importers.keras_files import is_architecture
-
-    if path.suffix == '.onnx':
-        return next((file for file in external_data(path) if file.is_file()), None)
-    if path.suffix == '.json':
-        beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
-        return next((file for file in beside if file.is_file()), None)
-    stems = (path.stem, path.stem.removesuffix('.weights'))
-    beside = [path.with_name(f'{stem}.json') for stem in stems]
-    return next((file for file in beside if file.is_file() and is_architecture(file)), None)
-
-
-def external_data(path: Path) -> list[Path]:
-    """Return the usual paths of the large weights of an ONNX file."""
-    return [path.with_name(name) for name in (f'{path.name}.data', f'{path.name}_data')]
 
 
 def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:

@@ -16,9 +16,9 @@ from steering_net.model_io.importers.keras_config import (
     parse_config,
     read_config,
 )
-from steering_net.model_io.importers.keras_safe_mode import load_in_safe_mode
 from steering_net.model_io.importers.keras_graph import Stored
 from steering_net.model_io.importers.keras_layers import NotSupportedError
+from steering_net.model_io.importers.keras_safe_mode import load_in_safe_mode
 from steering_net.model_io.importers.keras_weights import attribute, read_weights
 from steering_net.model_io.importers.layers import (
     Layer,

@@ -20,7 +20,8 @@ from helpers.paths import SOURCE
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
 from steering_net.model_io.importers.lambda_meaning import Affine, recognise
-from steering_net.model_io.reader import load_keras, other_half, read_network
+from steering_net.model_io.network_files import other_half
+from steering_net.model_io.reader import load_keras, read_network
 
 pytestmark = pytest.mark.slow
 
