@@ -13,11 +13,11 @@ import numpy as np
 
 from steering_net.errors import ImageError, ModelError
 from steering_net.inference.tensorflow_notices import without_notices
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.found_profile import found_profile, wished_profile
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
-from steering_net.model_io.model_config import sha256_of
 from steering_net.model_io.profiles import choose_profile
 from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io import sandbox
+from steering_net.model_io.files import sha256_of, write_atomically
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import default_cache_dir, ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
-from steering_net.model_io.metadata import read_origin, write_atomically
-from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.profile_search import described, find
 from steering_net.model_io.profiles import (
     choose_profile,

@@ -4,13 +4,13 @@
 The user's files are read in a sandboxed process. This process never imports TensorFlow.
 """
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
+from steering_net.model_io.files import publish
 from steering_net.model_io.found_profile import SEARCH, measure, wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import keep_converted
@@ -70,9 +70,7 @@ def import_model(
         # The sidecar first, because a sidecar with the hash of another network is ignored.
         files = tuple(out.with_suffix(suffix) for suffix in ('.json', '.tflite', '.keras'))
         for file in files:
-            made = Path(folder, file.name)
-            made.chmod(0o644)
-            os.replace(made, file)
+            publish(Path(folder, file.name), file)
     lines, doubt = (found.candidates, found.doubt) if found else ((), '')
     return Imported(origin, choice, files[::-1], lines, doubt)
 

@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError, one_line
+from steering_net.model_io.files import combined, sha256_of, write_atomically
 from steering_net.model_io.importers.limits import read_file
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import (
     UNKNOWN,
     Origin,
-    origin_path,
-    write_atomically,
+    read_origin,
     write_origin,
 )
-from steering_net.model_io.model_config import combined, read_sidecar, sha256_of
+from steering_net.model_io.model_config import read_sidecar
 from steering_net.model_io.network_files import other_half
 from steering_net.model_io.profiles import choose_profile, complete
 from steering_net.model_io.reader import read_network
@@ -83,9 +83,14 @@ def keep_converted(litert: Path, origin: Origin) -> None:
     """
     cached = _in_cache(sha256_of(litert))
     with contextlib.suppress(OSError):
-        # The origin first, because a network in the cache is not converted again without one.
-        write_origin(cached, origin)
-        write_atomically(cached, litert.read_bytes())
+        _write_converted(cached, litert.read_bytes(), origin)
+
+
+def _write_converted(target: Path, content: bytes, origin: Origin) -> None:
+    """Write a converted network, and its origin beside it."""
+    # The origin first, because a network in the cache is not converted again without one.
+    write_origin(target, origin)
+    write_atomically(target, content)
 
 
 def _in_cache(digest: str, cache_dir: Path | None = None) -> Path:
@@ -103,9 +108,7 @@ def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | No
         made = Path(folder, target.name)
         words = [str(model_path), '--out', str(made), *words]
         run_isolated('steering_net.model_io.litert_converter', *words, out=Path(folder))
-        # The origin first, because a network in the cache is not converted again without one.
-        for file in (origin_path(made), made):
-            os.replace(file, target.parent / file.name)
+        _write_converted(target, made.read_bytes(), read_origin(made))
 
 
 def convert(
@@ -230,9 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         content, origin = _converted(
             options.sources[0], profile, other, options.keras, options.output
         )
-        # The origin first, because a network in the cache is not converted again without one.
-        write_origin(options.out, origin)
-        write_atomically(options.out, content)
+        _write_converted(options.out, content, origin)
     except (OSError, ValueError, MemoryError) as error:
         print(one_line(error), file=sys.stderr)
         return 2

@@ -9,7 +9,6 @@ As a program this module writes `NAME.keras` and `NAME.tflite` for each mutation
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steering_net.errors import ModelError, one_line
+from steering_net.model_io.files import publish
 from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import convert, ensure_litert
@@ -197,9 +197,8 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
         files = [out / f'{mutation.name}.keras' for mutation in mutations]
         for file in files:
             for suffix in ('.tflite', '.keras'):
-                made = Path(folder, file.name).with_suffix(suffix)
-                made.chmod(0o644)
-                os.replace(made, file.with_suffix(suffix))
+                target = file.with_suffix(suffix)
+                publish(Path(folder, target.name), target)
             scale = profile.steering_scale_rad
             write_sidecar(file, sidecar_of_pair(file, format_profile(profile), scale))
     return files

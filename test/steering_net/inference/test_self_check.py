@@ -21,7 +21,7 @@ from steering_net.inference.self_check import (
     changes,
     write_calibration,
 )
-from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.files import sha256_of
 from steering_net.vision.camera_model import TRAINING_CAMERA
 from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg

@@ -9,10 +9,11 @@ from steering_net.inference import hot_reload
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io import found_profile as module
 from steering_net.model_io import litert_converter
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.found_profile import FoundProfile, found_profile, main, prepare
 from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.metadata import write_origin
-from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
+from steering_net.model_io.model_config import Sidecar, write_sidecar
 
 pytestmark = pytest.mark.slow
 

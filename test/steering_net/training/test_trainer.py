@@ -14,8 +14,9 @@ from sim_bridge.simulator.track import make_track
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import read_folder
 from steering_net.inference.predictor import load_predictor
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.model_io.model_config import read_sidecar, sha256_of
+from steering_net.model_io.model_config import read_sidecar
 from steering_net.model_io.reader import load_keras
 from steering_net.training.augmentation import Augmentation, augment
 from steering_net.training.batches import BatchMaker
