@@ -45,7 +45,8 @@ _QUERY_VERSION = 1
 _PATH_BENEATH = 1
 _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 _READ = _READ_FILE | _READ_DIR
-_DEVICES_AND_SOCKETS = 1 << 6 | 1 << 9 | 1 << 11
+_SPECIAL_FILES = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12
+"""Devices, sockets, pipes and links; this project opens the written files by their names."""
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 """Rights that a rule for a single file may have."""
 _FILES_BY_VERSION = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
@@ -151,7 +152,7 @@ def _restrict_files(version: int, reads: list[Path], writes: list[Path]) -> None
     for path in (*map(Path, _SYSTEM), *_of_python()):
         _allow(ruleset, path, files & (_READ | _EXECUTE))
     for path in (Path(_NOWHERE), *writes):
-        _allow(ruleset, path, files & ~(_EXECUTE | _DEVICES_AND_SOCKETS))
+        _allow(ruleset, path, files & ~(_EXECUTE | _SPECIAL_FILES))
     _call(_syscall(_RESTRICT_SELF, _number(ruleset), _number(0)))
     os.close(ruleset)
 

@@ -73,6 +73,8 @@ print(json.dumps({name: attempt(act) for name, act in {
         (out / 'folder').mkdir(), os.replace(out / 'made', out / 'folder' / 'made')
     ),
     'write to nowhere': lambda: Path('/dev/null').write_text('x'),
+    'make a link': lambda: os.symlink(home / 'secret', out / 'link'),
+    'make a pipe': lambda: os.mkfifo(out / 'pipe'),
     'read the home': (home / 'secret').read_bytes,
     'list the home': lambda: os.listdir(home),
     'read it in a thread': lambda: in_a_thread((home / 'secret').read_bytes),
