@@ -23,7 +23,7 @@ from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import FRAME_SHAPE
-from steering_net.vision.preprocessing import Profile, Tensor, find_profile
+from steering_net.vision.preprocessing import Profile, Tensor
 from steering_net.vision.view import Maps, View
 
 BACKENDS = ('litert', 'keras')
@@ -256,7 +256,7 @@ def measured_profile(
             # It may drive in Keras, although it cannot be converted.
             return None
         raise
-    return find_profile(found.profile) if found else None
+    return found.profile if found else None
 
 
 def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:

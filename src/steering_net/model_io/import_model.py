@@ -17,7 +17,7 @@ from steering_net.model_io.litert_converter import keep_converted
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import read_sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
-from steering_net.vision.preprocessing import find_profile, format_profile
+from steering_net.vision.preprocessing import format_profile
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def import_model(
         found = None
         if wish is None and (profile == SEARCH or from_sidecar(sources[0]) is None):
             found = measure(litert, profile == SEARCH, sources[0].name)
-            choice = ProfileChoice(find_profile(found.profile), found.reason)
+            choice = ProfileChoice(found.profile, found.reason)
         else:
             choice = choose_profile(wish, origin.input_shape, sources[0], origin)
         scale = choice.profile.steering_scale_rad
@@ -71,8 +71,8 @@ def import_model(
         files = tuple(out.with_suffix(suffix) for suffix in ('.json', '.tflite', '.keras'))
         for file in files:
             publish(Path(folder, file.name), file)
-    lines, doubt = (found.candidates, found.doubt) if found else ((), '')
-    return Imported(origin, choice, files[::-1], lines, doubt)
+    candidates, doubt = (found.candidates, found.doubt) if found else ((), '')
+    return Imported(origin, choice, files[::-1], tuple(map(str, candidates)), doubt)
 
 
 def _check(sources: Sequence[Path], out: Path) -> None:

@@ -28,7 +28,7 @@ from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
-from steering_net.vision.preprocessing import Profile, find_profile, format_profile
+from steering_net.vision.preprocessing import Profile, format_profile
 
 DEFAULT_MUTATIONS = (
     'noise:0.4,noise:0.7,noise:1,shuffle:0.02,shuffle:0.05,invert:0.01,invert:0.03,zero:0.05,'
@@ -207,7 +207,7 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
 def _profile_of(source: Path) -> Profile:
     """Return the preprocessing of a network while it drives, which its mutants have too."""
     found, litert = found_profile(source), ensure_litert(source)
-    wish = find_profile(found.profile) if found else None
+    wish = found.profile if found else None
     shape = LiteRtModel(litert, source.name).input_shape
     return choose_profile(wish, shape, source, read_origin(litert)).profile
 

@@ -41,5 +41,5 @@ def test_the_hash_of_a_folder_changes_with_names_and_contents(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(ModelError, match='cannot read the model .*none: No such file'):
+    with pytest.raises(ModelError, match=r'cannot read the model .*none: No such file'):
         sha256_of(tmp_path / 'none')
