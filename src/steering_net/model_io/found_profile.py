@@ -79,7 +79,7 @@ def prepare(model_path: Path, wish: str | None = None, cache_dir: Path | None = 
     if not choice and origin.input_shape is not None:
         choice = str(choose_profile(profile, origin.input_shape, model_path, origin))
     parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
-    parts += [f'profile {choice}' if choice else '', sandbox.missing()]
+    parts += [f'profile {choice}' if choice else '', sandbox.risks()]
     return [', '.join(filter(None, parts)), *([found.doubt] if found and found.doubt else [])]
 
 
@@ -87,10 +87,12 @@ def measure(litert: Path, search: bool, name: str) -> FoundProfile:
     """Measure a LiteRT network in a sandboxed process; `search` also if the guess is good."""
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as folder:
         out = Path(folder, 'found.json')
-        words = [str(litert), '--out', str(out), *(['--search'] if search else [])]
+        arguments = ['--out', str(out), *(['--search'] if search else [])]
         failure = f'{name}: its profile could not be measured'
         try:
-            run_isolated('steering_net.model_io.found_profile', *words, out=Path(folder))
+            run_isolated(
+                'steering_net.model_io.found_profile', litert, arguments, out=Path(folder)
+            )
         except ModelError as error:
             raise ModelError(f'{failure} ({error}); give --profile') from error
         found = _read(out)

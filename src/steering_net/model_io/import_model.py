@@ -46,24 +46,29 @@ def import_model(
     `out` that would overwrite another file.
     """
     _check(sources, out)
+    source, *others = sources
     wish = wished_profile(profile)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.import-') as folder:
         keras, litert = Path(folder, out.name), Path(folder, out.name).with_suffix('.tflite')
-        words = [*map(str, sources), '--out', str(litert), '--keras', str(keras)]
-        words += ['--profile', wish.name] if wish else []
-        words += ['--output', output] if output else []
+        arguments = [*map(str, others), '--out', str(litert), '--keras', str(keras)]
+        arguments += ['--profile', wish.name] if wish else []
+        arguments += ['--output', output] if output else []
         run_isolated(
-            'steering_net.model_io.litert_converter', *words, more=sources[1:], out=Path(folder)
+            'steering_net.model_io.litert_converter',
+            source,
+            arguments,
+            more=others,
+            out=Path(folder),
         )
         origin = read_origin(litert)
         if origin.input_shape is None:
-            raise ModelError(f'{sources[0].name}: the size of its frames is not known')
+            raise ModelError(f'{source.name}: the size of its frames is not known')
         found = None
-        if wish is None and (profile == SEARCH or from_sidecar(sources[0]) is None):
-            found = measure(litert, profile == SEARCH, sources[0].name)
+        if wish is None and (profile == SEARCH or from_sidecar(source) is None):
+            found = measure(litert, profile == SEARCH, source.name)
             choice = ProfileChoice(found.profile, found.reason)
         else:
-            choice = choose_profile(wish, origin.input_shape, sources[0], origin)
+            choice = choose_profile(wish, origin.input_shape, source, origin)
         scale = choice.profile.steering_scale_rad
         keep_converted(litert, origin)
         write_sidecar(keras, sidecar_of_pair(keras, format_profile(choice.profile), scale))

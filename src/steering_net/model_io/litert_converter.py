@@ -103,11 +103,12 @@ def _shipped_models() -> Path:
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    words = ['--profile', profile.name] if profile else []
     with tempfile.TemporaryDirectory(dir=target.parent, prefix='.convert-') as folder:
         made = Path(folder, target.name)
-        words = [str(model_path), '--out', str(made), *words]
-        run_isolated('steering_net.model_io.litert_converter', *words, out=Path(folder))
+        arguments = ['--out', str(made), *(['--profile', profile.name] if profile else [])]
+        run_isolated(
+            'steering_net.model_io.litert_converter', model_path, arguments, out=Path(folder)
+        )
         _write_converted(target, made.read_bytes(), read_origin(made))
 
 

@@ -51,7 +51,7 @@ class Mutation:
 
 
 @dataclass(frozen=True)
-class Kind:
+class MutationKind:
     """What a kind of mutation does, and the range of its amount, both ends inclusive."""
 
     meaning: str
@@ -144,13 +144,19 @@ def _scale(layers: list[Any], amount: float, _rng: np.random.Generator) -> None:
 
 
 KINDS = {
-    'noise': Kind('noise on the kernel of one layer, in standard deviations', 0.01, 10.0, _noise),
-    'shuffle': Kind('share of neurons whose incoming weights are permuted', 0.01, 1.0, _shuffle),
-    'invert': Kind('share of neurons whose incoming weights change sign', 0.01, 1.0, _invert),
-    'zero': Kind('share of neurons without input', 0.01, 1.0, _zero),
-    'linear': Kind('number of layers without activation function', 1, 20, _linear),
-    'bias': Kind('constant added to the output, in its unit', -2.0, 2.0, _bias),
-    'scale': Kind('factor of the output', -5.0, 5.0, _scale),
+    'noise': MutationKind(
+        'noise on the kernel of one layer, in standard deviations', 0.01, 10.0, _noise
+    ),
+    'shuffle': MutationKind(
+        'share of neurons whose incoming weights are permuted', 0.01, 1.0, _shuffle
+    ),
+    'invert': MutationKind(
+        'share of neurons whose incoming weights change sign', 0.01, 1.0, _invert
+    ),
+    'zero': MutationKind('share of neurons without input', 0.01, 1.0, _zero),
+    'linear': MutationKind('number of layers without activation function', 1, 20, _linear),
+    'bias': MutationKind('constant added to the output, in its unit', -2.0, 2.0, _bias),
+    'scale': MutationKind('factor of the output', -5.0, 5.0, _scale),
 }
 
 
@@ -192,8 +198,8 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix='.mutate-') as folder:
         listed = ','.join(f'{mutation.kind}:{mutation.amount:g}' for mutation in mutations)
-        words = [str(source), '--out', folder, '--seed', str(seed), f'--mutations={listed}']
-        run_isolated('steering_net.model_io.mutation', *words, out=Path(folder))
+        arguments = ['--out', folder, '--seed', str(seed), f'--mutations={listed}']
+        run_isolated('steering_net.model_io.mutation', source, arguments, out=Path(folder))
         files = [out / f'{mutation.name}.keras' for mutation in mutations]
         for file in files:
             for suffix in ('.tflite', '.keras'):

@@ -167,9 +167,7 @@ def find(
     frames = labelled_frames().part(2 if frame_s >= _SLOW_S else 1)
     guessed = _measured(predict, guess, frames) if guess is not None else None
     if guessed is not None and guessed.score >= CLEAR and not search:
-        return FoundProfile(
-            guessed.profile, f'score {guessed.score:.2f} on frames with known labels'
-        )
+        return FoundProfile(guessed.profile, _reason_alone(guessed))
     if frame_s >= _TOO_SLOW_S:
         return _without_search(guessed if not search else None, frame_s)
     profiles = list(_profiles(shape, scales_pixels))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sandbox: permanently denies a process files and sockets, by Landlock and seccomp of Linux.
 
-    python -P -m steering_net.model_io.sandbox [--read PATH] [--write FOLDER] MODULE [WORD ...]
+    python -P -m steering_net.model_io.sandbox [--read PATH] [--write FOLDER] MODULE [ARGUMENT ...]
 
 runs a module of this package as a program. The program can read Python, the system's libraries
 and those paths, and write to those folders. It can open no socket. Time, memory and the size of
 files are limited. It has the lowest priority, because a car may be driving. Restrictions that this
-kernel does not support are left out; `missing` names them.
+kernel does not support are left out; `risks` names what code could then do.
 
 Only the standard library is imported before the restriction, because Landlock does not restrict
 threads that already exist, and NumPy starts threads.
@@ -103,16 +103,16 @@ class _Program(ctypes.Structure):
     _fields_ = (('length', ctypes.c_uint16), ('instructions', ctypes.POINTER(_Instruction)))
 
 
-def missing() -> str:
+def risks() -> str:
     """Return what code in a network's file could do on this kernel, for people; '' if nothing."""
-    risks = []
+    found = []
     if not _landlock_version():
-        risks.append('read your files, because it lacks Landlock (Linux 5.13)')
+        found.append('read your files, because it lacks Landlock (Linux 5.13)')
     if not _has_seccomp():
-        risks.append('open connections, because it lacks seccomp filters')
-    if not risks:
+        found.append('open connections, because it lacks seccomp filters')
+    if not found:
         return ''
-    return f'on this kernel code in the file of a network could {", and ".join(risks)}'
+    return f'on this kernel code in the file of a network could {", and ".join(found)}'
 
 
 def restrict(reads: Iterable[Path], writes: Iterable[Path]) -> None:
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument('--read', type=Path, action='append', default=[], help='may be read')
     parser.add_argument('--write', type=Path, action='append', default=[], help='may be written')
     parser.add_argument('module', help='a module, as for `python -m`')
-    parser.add_argument('words', nargs=argparse.REMAINDER, help='its arguments')
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, help='its arguments')
     options = parser.parse_args()
     _bound()
     os.nice(_NICE)
@@ -247,7 +247,7 @@ def main() -> None:
     end_with_parent()
     # Not importable here, because Keras would import it and it would search for fonts.
     sys.modules['matplotlib'] = None  # type: ignore[assignment]
-    sys.argv = [options.module, *options.words]
+    sys.argv = [options.module, *options.arguments]
     runpy.run_module(options.module, run_name='__main__', alter_sys=True)
 
 

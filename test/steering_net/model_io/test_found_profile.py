@@ -115,7 +115,7 @@ def test_a_measurement_that_fails_is_named(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r'net\.h5: its profile could not be measured'):
         module.measure(tmp_path / 'net.tflite', False, 'net.h5')
 
-    def fail(*_words, **_folders):
+    def fail(*_, **__):
         raise ModelError('too slow')
 
     monkeypatch.setattr(module, 'run_isolated', fail)
