@@ -11,7 +11,6 @@ from typing import Any
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.keras_calls import Call, Ref, read_call, read_refs, refs_in
 from steering_net.model_io.importers.keras_layers import (
-    Json,
     NotSupportedError,
     as_dict,
     name_of,
@@ -20,7 +19,7 @@ from steering_net.model_io.importers.keras_layers import (
 )
 from steering_net.model_io.importers.keras_operations import is_operation, read_operation
 from steering_net.model_io.importers.layers import Layer
-from steering_net.model_io.importers.limits import MAX_LAYERS
+from steering_net.model_io.importers.limits import MAX_LAYERS, Json
 
 NETWORKS = ('Functional', 'Model', 'Sequential')
 FRAME = -1
