@@ -27,7 +27,7 @@ from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.network_files import SUFFIXES
 from steering_net.vision.camera_names import AS_TRAINED
-from steering_net.vision.preprocessing import format_profile
+from steering_net.vision.profile import format_profile
 
 
 @dataclass(frozen=True)

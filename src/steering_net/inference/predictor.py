@@ -23,7 +23,8 @@ from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import FRAME_SHAPE
-from steering_net.vision.preprocessing import Profile, Tensor
+from steering_net.vision.preprocessing import Tensor
+from steering_net.vision.profile import Profile
 from steering_net.vision.view import Maps, View
 
 BACKENDS = ('litert', 'keras')

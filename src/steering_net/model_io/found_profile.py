@@ -27,7 +27,7 @@ from steering_net.model_io.profiles import (
     from_sidecar,
     infer_profile,
 )
-from steering_net.vision.preprocessing import Profile, find_profile
+from steering_net.vision.profile import Profile, find_profile
 
 SEARCH = 'search'
 """The profile that asks for a search, also if the network has a sidecar or a good guess."""

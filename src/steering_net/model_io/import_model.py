@@ -17,7 +17,7 @@ from steering_net.model_io.litert_converter import keep_converted
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import read_sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
-from steering_net.vision.preprocessing import format_profile
+from steering_net.vision.profile import format_profile
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ from steering_net.model_io.profiles import choose_profile, complete
 from steering_net.model_io.reader import read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.jpeg import decode_jpeg
-from steering_net.vision.preprocessing import Profile, Tensor, find_profile, preprocess
+from steering_net.vision.preprocessing import Tensor, preprocess
+from steering_net.vision.profile import Profile, find_profile
 
 CONVERTER_VERSION = 6
 """Increase it with each change by which the same file gives another LiteRT file or origin."""

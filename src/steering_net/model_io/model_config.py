@@ -7,7 +7,7 @@ from pathlib import Path
 
 from steering_net.errors import ModelError
 from steering_net.model_io.files import sha256_of
-from steering_net.vision.preprocessing import profile_from_json
+from steering_net.vision.profile import profile_from_json
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
-from steering_net.vision.preprocessing import Profile, format_profile
+from steering_net.vision.profile import Profile, format_profile
 
 DEFAULT_MUTATIONS = (
     'noise:0.4,noise:0.7,noise:1,shuffle:0.02,shuffle:0.05,invert:0.01,invert:0.03,zero:0.05,'

@@ -21,14 +21,8 @@ from steering_net.model_io.labelled_frames import LabelledFrames, labelled_frame
 from steering_net.statistics import correlation
 from steering_net.vision.colours import colours_of
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
-from steering_net.vision.preprocessing import (
-    PROFILES,
-    Profile,
-    Tensor,
-    find_profile,
-    format_profile,
-    preprocess,
-)
+from steering_net.vision.preprocessing import Tensor, preprocess
+from steering_net.vision.profile import PROFILES, Profile, find_profile, format_profile
 
 Predict = Callable[[Tensor], float]
 """A network: from a frame, float32 (h, w, c), to its output."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from steering_net.bicycle_model import pursuit_steering_rad
 from steering_net.vision.camera_model import Pinhole, Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, image_from_picture, moved
-from steering_net.vision.preprocessing import Profile
+from steering_net.vision.profile import Profile
 
 # The bonnet is in the rows of a frame from about this one on.
 _BONNET_ROW = 136

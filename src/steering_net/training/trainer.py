@@ -36,7 +36,7 @@ from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_TOP
-from steering_net.vision.preprocessing import Profile, find_profile
+from steering_net.vision.profile import Profile, find_profile
 
 _LOG = logging.getLogger(__name__)
 # Huber loss, because a squared error gives the pulses of keyboard steering too much weight.

@@ -17,7 +17,7 @@ from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.metadata import write_origin
 from steering_net.model_io.model_config import Sidecar, write_sidecar
 from steering_net.model_io.profile_search import Candidate, FoundProfile
-from steering_net.vision.preprocessing import find_profile, format_profile
+from steering_net.vision.profile import find_profile, format_profile
 
 pytestmark = pytest.mark.slow
 

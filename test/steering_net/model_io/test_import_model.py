@@ -23,7 +23,8 @@ from steering_net.model_io.profiles import complete, infer_profile
 from steering_net.model_io.reader import read_network
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.jpeg import decode_jpeg
-from steering_net.vision.preprocessing import PROFILES, find_profile, format_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import PROFILES, find_profile, format_profile
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import Sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.vision.preprocessing import PROFILES
+from steering_net.vision.profile import PROFILES
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from steering_net.model_io import mutation
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.model_io.mutation import KINDS, Mutation, mutate, parse_mutations
 from steering_net.model_io.profile_search import FoundProfile
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 
 def small_network():

@@ -14,7 +14,8 @@ from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.reader import load_keras, read_network
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.colours import COLOURS, channels, converted
-from steering_net.vision.preprocessing import find_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import find_profile
 
 pytestmark = pytest.mark.slow
 SHAPE = (4, 6, 3)

@@ -10,7 +10,8 @@ from steering_net.errors import ModelError
 from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.labelled_frames import labelled_frames
 from steering_net.model_io.profile_search import FoundProfile, _profiles, described, find
-from steering_net.vision.preprocessing import Profile, find_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import Profile, find_profile
 
 SHAPE = (8, 16, 3)
 

@@ -28,7 +28,8 @@ from steering_net.training.trainer import train
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA, find_camera, turned
 from steering_net.vision.crop import crop_of, moved
-from steering_net.vision.preprocessing import COURSE, ImageError, Profile, find_profile, preprocess
+from steering_net.vision.preprocessing import ImageError, preprocess
+from steering_net.vision.profile import COURSE, Profile, find_profile
 
 PLAIN = Augmentation(
     flip=False,
