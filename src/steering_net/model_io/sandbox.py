@@ -129,7 +129,7 @@ def restrict(reads: Iterable[Path], writes: Iterable[Path]) -> None:
 
 
 def _landlock_version() -> int:
-    """Version of Landlock's interface, 0 without Landlock."""
+    """Return the version of Landlock's interface, 0 without Landlock."""
     return max(0, _syscall(_CREATE_RULESET, None, _number(0), _number(_QUERY_VERSION)))
 
 
@@ -158,7 +158,7 @@ def _restrict_files(version: int, reads: list[Path], writes: list[Path]) -> None
 
 
 def _of_python() -> Iterable[Path]:
-    """Folders of modules and libraries, except a user's home folder and its parents."""
+    """Yield folders of modules and libraries, except a user's home folder and its parents."""
     names = [sys.prefix, sys.base_prefix, *sys.path]
     names += os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep)
     home = Path(os.path.expanduser('~')).resolve()
