@@ -197,8 +197,8 @@ def check_sandbox() -> Finding:
     """Check that the kernel can restrict the process that reads a user's network."""
     from steering_net.model_io import sandbox
 
-    if missing := sandbox.missing():
-        return Finding(Level.WARNING, 'sandbox', missing, 'import only networks that you trust')
+    if risks := sandbox.risks():
+        return Finding(Level.WARNING, 'sandbox', risks, 'import only networks that you trust')
     return Finding(Level.OK, 'sandbox', 'networks are read without access to files and sockets')
 
 

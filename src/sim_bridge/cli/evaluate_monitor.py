@@ -154,7 +154,7 @@ def _judge(
     from steering_net.inference.predictor import Predictor, load_predictor
     from steering_net.inference.self_check import calibration_of
     from steering_net.vision.camera_names import AUTONOMOUS
-    from steering_net.vision.preprocessing import format_profile
+    from steering_net.vision.profile import format_profile
 
     predictor = _load(args, AUTONOMOUS)
     calibration = calibration_of(args.model or 'default')

@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import model_path
-from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.files import sha256_of
 from steering_net.vision.camera_model import Pinhole, find_camera, image_from_image
-from steering_net.vision.preprocessing import Profile
+from steering_net.vision.profile import Profile
 from steering_net.vision.view import Maps, mapped
 
 SIDES = 2

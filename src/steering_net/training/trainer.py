@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from steering_net.data.recording import Recording
 from steering_net.errors import ModelError
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import convert, keep_converted
-from steering_net.model_io.model_config import sha256_of, sidecar_of_pair, write_sidecar
+from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.reader import load_keras
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
 from steering_net.training.config import TrainConfig
@@ -30,7 +31,7 @@ from steering_net.training.pilotnet import build_pilotnet
 from steering_net.training.recorded_frames import LogSource, recorded_frames
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_TOP
-from steering_net.vision.preprocessing import Profile, find_profile
+from steering_net.vision.profile import Profile, find_profile
 
 _LOG = logging.getLogger(__name__)
 # Huber loss, because a squared error gives the pulses of keyboard steering too much weight.

@@ -10,7 +10,7 @@ from sim_bridge.cli.main import main
 from sim_bridge.training import dagger
 from steering_net.inference.predictor import default_model
 from steering_net.model_io.model_config import read_sidecar, write_sidecar
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 
 def test_tracks_that_are_learnt_on_do_not_judge(tmp_path, capsys):

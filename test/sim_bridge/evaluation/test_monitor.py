@@ -11,7 +11,7 @@ from sim_bridge.cli import evaluate, evaluate_monitor
 from sim_bridge.cli.main import main
 from sim_bridge.evaluation.monitor import Course, Plan, Watch, Watched, judge, known_drive
 from steering_net.inference.self_check import Calibration, World, calibrate
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 PROFILE = find_profile('course')
 CALIBRATION = Calibration((World((0.0, 0.0), (0.01, 0.01)),), 2.0, '')

@@ -31,7 +31,7 @@ from sim_bridge.nodes.page_control import PageControl, command_of
 from sim_bridge.nodes.page_recorder import PageRecorder
 from sim_bridge.recording.bag import Bag
 from sim_bridge.web.control import FieldError, RefusedError
-from steering_net.model_io.reader import SUFFIXES
+from steering_net.model_io.network_files import SUFFIXES
 from steering_net.ros.executor import executor_for
 from steering_net.ros.qos import LATCHED
 from steering_net.vehicle import MAX_STEERING_RAD

@@ -9,7 +9,7 @@ from helpers.training import run_eagerly
 from sim_bridge.simulator.expert import TRAIN_SEEDS
 from sim_bridge.training import dagger
 from sim_bridge.training.dagger import Tracks, train_in_rounds
-from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.files import sha256_of
 from steering_net.training.config import TrainConfig
 from steering_net.training.trainer import recorded_for
 
