@@ -11,7 +11,7 @@ import numpy as np
 
 from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.corrections import times_to_train
-from sim_bridge.recording.export import frames
+from sim_bridge.recording.frames import Frames
 from sim_bridge.recording.log_bag import LogBag
 from sim_bridge.recording.storage import BagError, is_bag
 from sim_bridge.simulator.expert import samples
@@ -109,7 +109,7 @@ def read_bag(
     `open_recording` takes it. With `corrections` above 1 see `times_to_train`.
     """
     bag = Bag(path, car)
-    found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
+    found = sorted(Frames(bag), key=lambda frame: frame.stamp_ns)
     if bag.trouble:
         _LOG.warning('%s', bag.trouble)
     is_commanded = any(frame.commanded_rad is not None for frame in found)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sim_bridge.recording.frames import frame_rate_hz
 from sim_bridge.recording.sources import know_camera, open_recording, render_track
 from sim_bridge.recording.storage import is_bag, storage_kind
 from sim_bridge.simulator.track_names import TrackName
@@ -26,7 +27,6 @@ from steering_net.vision.crop import CROP_BOTTOM, CROP_SHAPE, CROP_TOP
 from steering_net.vision.frame_size import FRAME_SHAPE, as_frame
 
 _SHOWN_FRAMES = 12
-_LONGEST_GAP_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,6 @@ def open_track(name: TrackName, count: int) -> Source:
 def figures(source: Source) -> dict[str, Any]:
     """Return the figures of a source, SI, left positive; `hz` is None without time stamps."""
     recording = source.recording
-    gaps_s = np.diff(np.sort(recording.times_s))
-    gaps_s = gaps_s[(gaps_s > 0.0) & (gaps_s < _LONGEST_GAP_S)]
     return {
         'source': recording.name,
         'format': source.form,
@@ -81,7 +79,7 @@ def figures(source: Source) -> dict[str, Any]:
         'zero_share': float(np.mean(recording.steering_rad == 0.0)),
         'steering_rad': _range(recording.steering_rad),
         'speed_mps': _range(recording.speed_mps),
-        'hz': float(1.0 / gaps_s.mean()) if len(gaps_s) else None,
+        'hz': frame_rate_hz(np.sort(recording.times_s)),
     }
 
 

@@ -14,7 +14,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from helpers.processes import run_verb
 from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, Record, stamp_ns
-from sim_bridge.recording.export import export_log, export_video, frames
+from sim_bridge.recording.export import export_log, export_video
+from sim_bridge.recording.frames import Frames
 from sim_bridge.recording.sources import read_bag
 from steering_net.data.driving_log import read_log
 from steering_net.data.frame_files import read_image
@@ -98,7 +99,7 @@ def drive(tmp_path):
 
 def test_while_a_person_drives_the_frames_carry_what_was_sent(tmp_path):
     path = write_drive(tmp_path / 'drive', people=range(10, 30))
-    shown = list(frames(Bag(path)))
+    shown = list(Frames(Bag(path)))
     assert [frame.is_by_person for frame in shown] == [10 <= i < 30 for i in range(40)]
     assert [frame.commanded_rad for frame in shown] == [
         pytest.approx(-0.3 if 10 <= i < 30 else i / 1000) for i in range(40)
@@ -241,7 +242,7 @@ def test_missing_bag_is_told(tmp_path):
 
 
 def test_frames_have_what_belongs_to_them(drive):
-    found = list(frames(Bag(drive)))
+    found = list(Frames(Bag(drive)))
     assert len(found) == 40
     frame = found[10]
     assert frame.jpeg == jpeg_of(10)
@@ -281,7 +282,7 @@ def test_bag_without_frames_is_told(tmp_path):
     writer.write('/vehicle/speed', 1, cdr(message('std_msgs/msg/Float32', data=1.0)))
     writer.close()
     with pytest.raises(BagError, match='holds no camera/image_raw/compressed; its topics are /v'):
-        list(frames(Bag(tmp_path / 'bag')))
+        list(Frames(Bag(tmp_path / 'bag')))
 
 
 def write_one(path, topic, value):
@@ -337,7 +338,7 @@ def joint_state(*position, names=('steering',)):
 )
 def test_message_that_a_topic_cannot_hold_is_told(tmp_path, topic, value, told):
     with pytest.raises(BagError, match=told):
-        list(frames(Bag(write_one(tmp_path / 'bag', topic, value))))
+        list(Frames(Bag(write_one(tmp_path / 'bag', topic, value))))
 
 
 def test_steering_of_a_command_is_that_of_its_joint():

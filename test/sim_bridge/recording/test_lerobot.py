@@ -12,7 +12,7 @@ from helpers.recordings import FRAMES, PERIOD_NS, SPEED_MPS, START_NS, jpeg_of, 
 from helpers.recordings import write_bag as write_recording
 from sim_bridge.cli.main import main
 from sim_bridge.recording.bag import Bag, BagWriter, Offer, frame_cdr, number_cdr
-from sim_bridge.recording.export import Frame
+from sim_bridge.recording.frames import Frame
 from sim_bridge.recording.lerobot import ACTION, CAMERA, STATE, _ticks, export_lerobot
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_ANGLE, TOPICS
