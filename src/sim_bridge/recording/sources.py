@@ -12,8 +12,8 @@ import numpy as np
 from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.corrections import times_to_train
 from sim_bridge.recording.frames import Frames
-from sim_bridge.recording.log_bag import LogBag
-from sim_bridge.recording.storage import BagError, is_bag
+from sim_bridge.recording.log_source import LogSource
+from sim_bridge.recording.storage import BagError, Storage, is_bag
 from sim_bridge.simulator.expert import samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
@@ -76,10 +76,10 @@ def usual_camera(path: Path, steering_unit: str = '') -> str:
 def open_bag(path: Path, car: int | str = 0, steering_unit: str = '') -> Bag:
     """Open a bag, or a log or a folder of frames as a bag; see `open_recording`."""
     if is_bag(path):
-        return Bag(path, car)
+        return Bag(Storage(path), car)
     if not path.exists():
         raise BagError(f'there is no bag {path}, and no log and no folder of this name')
-    return LogBag(path, car, steering_unit)
+    return Bag(LogSource(path, steering_unit), car)
 
 
 def turned_down(recording: Recording, angle_rad: float) -> Recording:
@@ -108,7 +108,7 @@ def read_bag(
     in memory, about 10 kB per frame. `camera` took the frames. `car` is the car, as
     `open_recording` takes it. With `corrections` above 1 see `times_to_train`.
     """
-    bag = Bag(path, car)
+    bag = Bag(Storage(path), car)
     found = sorted(Frames(bag), key=lambda frame: frame.stamp_ns)
     if bag.trouble:
         _LOG.warning('%s', bag.trouble)

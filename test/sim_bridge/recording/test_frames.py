@@ -9,6 +9,7 @@ from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.export import export_log, export_video
 from sim_bridge.recording.frames import Frames, frame_rate_hz
 from sim_bridge.recording.lerobot import export_lerobot
+from sim_bridge.recording.storage import Storage
 
 
 class CountedBag(Bag):
@@ -23,7 +24,7 @@ class CountedBag(Bag):
 
 @pytest.fixture
 def bag(tmp_path):
-    return CountedBag(write_bag(tmp_path / 'bag'))
+    return CountedBag(Storage(write_bag(tmp_path / 'bag')))
 
 
 @pytest.mark.parametrize('export', [export_log, export_video, export_lerobot])
@@ -44,7 +45,7 @@ def test_each_iteration_yields_the_same_frames(bag):
     ('numbers', 'rate_hz'), [(range(FRAMES), 20.0), ([0, 1, 2, 60, 61], 20.0), ([0], 20.0)]
 )
 def test_rate_is_that_between_pauses_and_20_for_one_frame(tmp_path, numbers, rate_hz):
-    frames = Frames(Bag(write_bag(tmp_path / 'bag', numbers=numbers)))
+    frames = Frames(Bag(Storage(write_bag(tmp_path / 'bag', numbers=numbers))))
     assert frames.rate_hz == pytest.approx(rate_hz)
 
 
