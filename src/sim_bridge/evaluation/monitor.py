@@ -29,7 +29,7 @@ from steering_net.data.recording import Recording
 from steering_net.inference.caution import SLOW_FACTOR, UNSURE, Action, Caution
 from steering_net.inference.packed_network import PackedNetwork
 from steering_net.inference.predictor import Predictor
-from steering_net.inference.self_check import Calibration, Drive, SelfCheck
+from steering_net.inference.self_check import Calibration, SelfCheck, SteeringSums
 from steering_net.vision.jpeg import decode_jpeg
 
 AHEAD_S = (1, 2, 3)
@@ -42,8 +42,8 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Course:
-    """A drive to make: the network that steers and its title, the track and its weather."""
+class Conditions:
+    """Conditions of a drive: the network that steers and its title, the track and its weather."""
 
     title: str
     network: PackedNetwork
@@ -56,13 +56,14 @@ class Course:
 
 @dataclass(frozen=True)
 class Watched:
-    """A drive of a course: for each frame time, uncertainty and whether the car is off the road.
+    """A drive: its conditions, and time and uncertainty of each of n frames, (n,).
 
-    `is_judged` is false after the start and after the car was put back. `is_held` is whether the
-    monitor has stopped the car.
+    `departures_s` are the times at which the car left the lane, (k,). `is_judged`, (n,), is
+    false after the start and after the car was put back. `is_held` is whether the monitor has
+    stopped the car.
     """
 
-    course: str
+    conditions: str
     times_s: Floats
     uncertainty: Floats
     is_judged: npt.NDArray[np.bool_]
@@ -81,7 +82,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Watch:
-    """Function from a course to the drive there, with the monitor in this mode.
+    """Function from conditions to the drive under them, with the monitor in this mode.
 
     A drive ends when the car is held.
     """
@@ -89,13 +90,15 @@ class Watch:
     plan: Plan
     mode: str = 'warn'
 
-    def __call__(self, course: Course) -> Watched:
+    def __call__(self, conditions: Conditions) -> Watched:
         """Drive."""
-        predictor, plan = course.network.load(), self.plan
+        predictor, plan = conditions.network.load(), self.plan
         watcher = _Watcher(SelfCheck(predictor, plan.calibration), Caution(self.mode))
-        options = SimulatorOptions(track=course.track, weather=course.weather, hz=FRAMES_PER_S)
+        options = SimulatorOptions(
+            track=conditions.track, weather=conditions.weather, hz=FRAMES_PER_S
+        )
         _drive(predictor, options, plan.seconds, plan.speed_limit_mps, watcher)
-        return watcher.result(str(course))
+        return watcher.result(str(conditions))
 
 
 class _Watcher:
@@ -121,11 +124,11 @@ class _Watcher:
         self._action = self._caution.add(uncertainty, time_s)
         return self._action
 
-    def result(self, course: str) -> Watched:
+    def result(self, conditions: str) -> Watched:
         """Return the drive."""
         times_s, uncertainty, judged = (np.array(row) for row in zip(*self._rows, strict=True))
         departures_s, is_held = np.array(self._departures), self._action is Action.HOLD
-        return Watched(course, times_s, uncertainty, judged, departures_s, is_held)
+        return Watched(conditions, times_s, uncertainty, judged, departures_s, is_held)
 
 
 def _drive(
@@ -157,7 +160,9 @@ def _drive(
         simulator.advance()
 
 
-def known_drive(predictor: Predictor, track: TrackName, seconds: float, limit_mps: float) -> Drive:
+def known_drive(
+    predictor: Predictor, track: TrackName, seconds: float, limit_mps: float
+) -> SteeringSums:
     """Return what `calibrate` needs of a drive in a known world, up to a lane departure."""
     check = SelfCheck(predictor)
     rows: list[tuple[int, float, float]] = []
@@ -171,7 +176,7 @@ def known_drive(predictor: Predictor, track: TrackName, seconds: float, limit_mp
     return _columns(rows)
 
 
-def known_recording(predictor: Predictor, recording: Recording) -> Drive:
+def known_recording(predictor: Predictor, recording: Recording) -> SteeringSums:
     """Return what `calibrate` needs of the frames of a recording."""
     check, rows = SelfCheck(predictor), []
     for index in range(len(recording)):
@@ -180,7 +185,7 @@ def known_recording(predictor: Predictor, recording: Recording) -> Drive:
     return _columns(rows)
 
 
-def _columns(rows: list[tuple[int, float, float]]) -> Drive:
+def _columns(rows: list[tuple[int, float, float]]) -> SteeringSums:
     side, sum_rad, time_s = zip(*rows, strict=True)
     return np.array(side, np.intp), np.array(sum_rad), np.array(time_s)
 
@@ -190,7 +195,7 @@ def judge(
 ) -> dict[str, Any]:
     """Return the report: `unknown` are drives that the monitor only watches.
 
-    `held` are the same courses with the monitor in mode `hold`.
+    `held` are drives under the same conditions with the monitor in mode `hold`.
     """
     windows = [is_unsure for drive in known for is_unsure in _seconds(drive)]
     false_positives = sum(windows)
@@ -223,9 +228,9 @@ def judge(
 
 
 def lines(unknown: Sequence[Watched], held: Sequence[Watched]) -> list[str]:
-    """Return a line for each unknown course: departures, unsure frames, and when it was held."""
+    """Return a line for each unknown drive: departures, unsure frames, and when it was held."""
     return [
-        f'{watched.course:36} {len(watched.departures_s):3} departures, '
+        f'{watched.conditions:36} {len(watched.departures_s):3} departures, '
         f'{np.mean(watched.uncertainty >= UNSURE):4.0%} unsure, '
         + (f'held after {with_hold.times_s[-1]:.1f} s' if with_hold.is_held else 'not held')
         + f', {len(with_hold.departures_s)} departures'

@@ -9,7 +9,7 @@ import pytest
 
 from sim_bridge.cli import evaluate, evaluate_monitor
 from sim_bridge.cli.main import main
-from sim_bridge.evaluation.monitor import Course, Plan, Watch, Watched, judge, known_drive
+from sim_bridge.evaluation.monitor import Conditions, Plan, Watch, Watched, judge, known_drive
 from steering_net.inference.self_check import Calibration, World, calibrate
 from steering_net.vision.preprocessing import find_profile
 
@@ -47,7 +47,7 @@ def watched(unsure_s=(), departures_s=(), seconds=20.0, put_back_s=None, is_held
     if put_back_s is not None:
         judged &= (times_s < put_back_s) | (times_s > put_back_s + 1.0)
     values = np.where(unsure, 0.8, 0.2)
-    return Watched('a course', times_s, values, judged, np.array(departures_s), is_held)
+    return Watched('a drive', times_s, values, judged, np.array(departures_s), is_held)
 
 
 def test_a_failure_is_foreseen_in_the_second_that_ends_before_it():
@@ -89,14 +89,16 @@ def test_a_drive_that_the_monitor_need_not_have_stopped_is_counted():
 @pytest.mark.slow
 def test_the_monitor_stops_a_car_before_it_leaves_the_road_and_only_in_mode_hold():
     plan = Plan(8.0, 13.4, CALIBRATION)
-    course = Course('stubborn', Stubborn(0.2, is_sound=False), 3)
-    free, stopped = (Watch(plan, mode)(course) for mode in ('warn', 'hold'))
+    conditions = Conditions('stubborn', Stubborn(0.2, is_sound=False), 3)
+    free, stopped = (Watch(plan, mode)(conditions) for mode in ('warn', 'hold'))
     assert len(free.departures_s) >= 1
     assert not free.is_held
     assert len(stopped.departures_s) == 0
     assert stopped.is_held
     assert free.uncertainty[20:].min() > 0.5
-    assert not Watch(replace(plan, seconds=2.0), 'hold')(Course('stubborn', Stubborn(), 3)).is_held
+    assert not Watch(replace(plan, seconds=2.0), 'hold')(
+        Conditions('stubborn', Stubborn(), 3)
+    ).is_held
 
 
 def test_known_drives_calibrate_up_to_the_first_departure():
