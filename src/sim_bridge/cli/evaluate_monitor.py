@@ -115,7 +115,7 @@ def _load(args: argparse.Namespace, camera: str) -> Any:
 def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import known_drive, known_recording
+    from sim_bridge.evaluation.monitor_drives import known_drive, known_recording
     from sim_bridge.recording.sources import open_recording
     from steering_net.inference.self_check import calibrate, write_calibration
     from steering_net.vision.camera_names import AUTONOMOUS
@@ -149,7 +149,8 @@ def _judge(
 ) -> dict[str, Any]:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import Conditions, Plan, Watch, judge, lines
+    from sim_bridge.evaluation.monitor_drives import Conditions, Plan, Watch
+    from sim_bridge.evaluation.monitor_score import judge, lines
     from steering_net.inference.packed_network import pack
     from steering_net.inference.predictor import Predictor, load_predictor
     from steering_net.inference.self_check import calibration_of
