@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim_bridge.recording.bag import Bag, check_car, stamp_ns
 from sim_bridge.recording.storage import BagError
@@ -21,6 +19,7 @@ from sim_bridge.topics import (
     THROTTLE,
 )
 from sim_bridge.visualization.overlay import Reading
+from steering_net.data.driving_log import Series
 from steering_net.data.frame_files import LeftOut
 from steering_net.data.trajectory import LONGEST_STEP_S
 from steering_net.errors import ImageError
@@ -164,12 +163,12 @@ def reading_of(frame: Frame, limit_mps: float | None = None) -> Reading:
     )
 
 
-def frame_rate_hz(times_s: NDArray[Any]) -> float | None:
-    """Return the mean rate, 1/s, of frames at these times, (n,), without pauses.
+def frame_rate_hz(times_s: Series) -> float | None:
+    """Return the mean rate, 1/s, of frames with these times, s, in any order, without pauses.
 
-    None if no two frames follow each other within LONGEST_STEP_S.
+    None if each two times are equal or a pause apart.
     """
-    steps_s = np.diff(times_s)
+    steps_s = np.diff(np.sort(times_s))
     steps_s = steps_s[(steps_s > 0.0) & (steps_s <= LONGEST_STEP_S)]
     return float(1.0 / steps_s.mean()) if len(steps_s) else None
 

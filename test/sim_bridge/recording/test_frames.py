@@ -56,6 +56,7 @@ def test_rate_is_that_between_pauses_and_20_for_one_frame(tmp_path, numbers, rat
         ([0.0, 0.1, 0.2, 0.9, 1.0], 10.0),
         ([0.0, 0.5, 1.0], 2.0),
         ([0.0, 0.0, 0.1], 10.0),
+        ([0.2, 0.0, 0.1], 10.0),
         ([0.0, 1.0, 2.0], None),
         ([0.0], None),
     ],
