@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from sim_bridge.mapping.placement import Placement, locate, open_placed
-from sim_bridge.mapping.surface import Surface, stand_on
+from sim_bridge.mapping.surface import RoadHeights, stand_on
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.track import Track
@@ -112,7 +112,7 @@ def visible(track: Track, pose: Pose, s_m: float, camera: Pinhole, line: Line) -
     image = stand.image_of(camera, line.points_m)
     known = np.isfinite(rays).all(axis=0)
     met = np.full(rays.shape[1], np.nan)
-    met[known] = Surface(track, pose, s_m, 1.0).met_at(stand.eye(camera), rays[:, known])
+    met[known] = RoadHeights(track, pose, s_m, 1.0).met_at(stand.eye(camera), rays[:, known])
     with np.errstate(invalid='ignore'):
         u, v = image
         seen = (met > 0.9) & (u > REACH_PX + 2) & (u < 318 - REACH_PX) & (v > 60) & (v < 136)

@@ -115,7 +115,7 @@ def _load(args: argparse.Namespace, camera: str) -> Any:
 def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import known_drive, known_recording
+    from sim_bridge.evaluation.monitor_drives import known_drive, known_recording
     from sim_bridge.recording.sources import open_recording
     from steering_net.inference.self_check import calibrate, write_calibration
     from steering_net.vision.camera_names import AUTONOMOUS
@@ -149,7 +149,8 @@ def _judge(
 ) -> dict[str, Any]:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import Course, Plan, Watch, judge, lines
+    from sim_bridge.evaluation.monitor_drives import Conditions, Plan, Watch
+    from sim_bridge.evaluation.monitor_score import judge, lines
     from steering_net.inference.packed_network import pack
     from steering_net.inference.predictor import Predictor, load_predictor
     from steering_net.inference.self_check import calibration_of
@@ -163,19 +164,21 @@ def _judge(
     profile = format_profile(predictor.profile)
     plan = Plan(args.seconds, args.speed_limit, calibration)
 
-    def courses(driver: Predictor, places: Iterable[tuple[TrackName, Any]]) -> list[Course]:
+    def conditions(driver: Predictor, places: Iterable[tuple[TrackName, Any]]) -> list[Conditions]:
         network = pack(driver)
-        return [Course(driver.name, network, *place) for place in places]
+        return [Conditions(driver.name, network, *place) for place in places]
 
-    def drive(on: list[Course], mode: str, what: str) -> list[Any]:
+    def drive(on: list[Conditions], mode: str, what: str) -> list[Any]:
         driven = workers.in_order(Watch(plan, mode), on)
         return list(tqdm(driven, desc=what, total=len(on), unit='drive', disable=None))
 
     clear = list(itertools.product(args.tracks, [CLEAR]))
-    unknown = courses(predictor, itertools.product(args.tracks, weathers))
+    unknown = conditions(predictor, itertools.product(args.tracks, weathers))
     for path in mutants:
-        unknown += courses(load_predictor(path, args.backend, profile, camera=AUTONOMOUS), clear)
-    sound = drive(courses(predictor, itertools.product(known, [CLEAR])), 'warn', 'known worlds')
+        unknown += conditions(
+            load_predictor(path, args.backend, profile, camera=AUTONOMOUS), clear
+        )
+    sound = drive(conditions(predictor, itertools.product(known, [CLEAR])), 'warn', 'known worlds')
     watched = drive(unknown, 'warn', 'unknown worlds')
     held = drive(unknown, 'hold', 'unknown worlds, hold')
     print('\n'.join(lines(watched, held)))

@@ -118,7 +118,7 @@ class RoadView:
         self, taken: Stand, seen: Stand, s_m: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the pixel indices in the recorded frame for each pixel of the result."""
-        surface = Surface(self._track, taken.pose, s_m, self._sign)
+        surface = RoadHeights(self._track, taken.pose, s_m, self._sign)
         rays = seen.rotation @ self._rays
         eye = seen.eye(self._camera)
         depth = surface.met_at(eye, rays)
@@ -131,7 +131,7 @@ class RoadView:
         return np.asarray(cv2.remap(nodes, *self._at_node, cv2.INTER_LINEAR), np.float32)
 
 
-class Surface:
+class RoadHeights:
     """Heights of the road around a car, on a grid along the car's own axes."""
 
     def __init__(self, track: Track, pose: Pose, s_m: float, sign: float) -> None:

@@ -144,11 +144,11 @@ def _change(profile: Profile, camera: Pinhole, left_m: float) -> Maps:
     return np.asarray(first), np.asarray(second)
 
 
-Drive = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+SteeringSums = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Side, sum in rad, and time in s of each frame of a drive."""
 
 
-def calibrate(drives: Sequence[Drive], sha256: str) -> Calibration:
+def calibrate(drives: Sequence[SteeringSums], sha256: str) -> Calibration:
     """Return the calibration of a network by drives, one in each world that it knows.
 
     Raises ValueError if a drive has too few frames.
@@ -163,13 +163,13 @@ def calibrate(drives: Sequence[Drive], sha256: str) -> Calibration:
     return Calibration(worlds, threshold, sha256)
 
 
-def _deviations(drive: Drive, worlds: Sequence[World]) -> npt.NDArray[np.float64]:
+def _deviations(drive: SteeringSums, worlds: Sequence[World]) -> npt.NDArray[np.float64]:
     nearest = Nearest(worlds)
     frames = zip(*drive, strict=True)
     return np.array([nearest.add(int(side), float(rad), float(s)) for side, rad, s in frames])
 
 
-def _world(drive: Drive) -> World:
+def _world(drive: SteeringSums) -> World:
     sides, sums_rad, _ = drive
     parts = [sums_rad[sides == side] for side in range(SIDES)]
     if min(map(len, parts)) < _LEAST_FRAMES:

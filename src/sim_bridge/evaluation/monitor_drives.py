@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives with the monitor of the steering node, in known worlds and in unknown ones.
+
+A known world is an embedded track in clear weather that the network drives. An unknown one has
+weather, or its network is mutated. Drives are those of the embedded simulator, 20 frames a
+simulated second, and every frame is answered before the next one. The speed limit holds in curves
+too: there is no lateral limit.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sim_bridge.control.speed_controller import proportional
+from sim_bridge.control.stop_controller import StopController
+from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
+from sim_bridge.simulator.track_names import TrackName
+from sim_bridge.simulator.weather import CLEAR, Weather
+from steering_net.data.recording import Recording
+from steering_net.inference.caution import SLOW_FACTOR, Action, Caution
+from steering_net.inference.packed_network import PackedNetwork
+from steering_net.inference.predictor import Predictor
+from steering_net.inference.self_check import Calibration, SelfCheck, SteeringSums
+from steering_net.vision.jpeg import decode_jpeg
+
+FRAMES_PER_S = 20.0
+STARTING_S = 1.0
+"""The time after the start, and after the car was put back, that is not judged."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Conditions of a drive: the network that steers and its title, the track and its weather."""
+
+    title: str
+    network: PackedNetwork
+    track: TrackName
+    weather: Weather = CLEAR
+
+    def __str__(self) -> str:
+        return f'{self.title} {self.track} {self.weather}'
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A drive: its conditions, and time and uncertainty of each of n frames, (n,).
+
+    `departures_s` are the times at which the car left the lane, (k,). `is_judged`, (n,), is
+    false after the start and after the car was put back. `is_held` is whether the monitor has
+    stopped the car.
+    """
+
+    conditions: str
+    times_s: Floats
+    uncertainty: Floats
+    is_judged: npt.NDArray[np.bool_]
+    departures_s: Floats
+    is_held: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Length of each drive, s, speed limit, m/s, and the calibration of the monitor."""
+
+    seconds: float
+    speed_limit_mps: float
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Function from conditions to the drive under them, with the monitor in this mode.
+
+    A drive ends when the car is held.
+    """
+
+    plan: Plan
+    mode: str = 'warn'
+
+    def __call__(self, conditions: Conditions) -> Watched:
+        """Drive."""
+        predictor, plan = conditions.network.load(), self.plan
+        watcher = _Watcher(SelfCheck(predictor, plan.calibration), Caution(self.mode))
+        options = SimulatorOptions(
+            track=conditions.track, weather=conditions.weather, hz=FRAMES_PER_S
+        )
+        _drive(predictor, options, plan.seconds, plan.speed_limit_mps, watcher)
+        return watcher.result(str(conditions))
+
+
+class _Watcher:
+    """Collects what `Watched` needs, frame by frame."""
+
+    def __init__(self, check: SelfCheck, caution: Caution) -> None:
+        self._check = check
+        self._caution = caution
+        self._rows: list[tuple[float, float, bool]] = []
+        self._departures: list[float] = []
+        self._put_back_s = 0.0
+        self._interventions = 0
+        self._action = Action.DRIVE
+
+    def __call__(self, simulator: Simulator, steering_rad: float) -> Action:
+        time_s, score = simulator.time_s, simulator.score
+        uncertainty = self._check.uncertainty(steering_rad, time_s)
+        if score.interventions > self._interventions:
+            self._interventions, self._put_back_s = score.interventions, time_s
+        self._rows.append((time_s, uncertainty, time_s - self._put_back_s >= STARTING_S))
+        if score.lane_departures > len(self._departures):
+            self._departures.append(time_s)
+        self._action = self._caution.add(uncertainty, time_s)
+        return self._action
+
+    def result(self, conditions: str) -> Watched:
+        """Return the drive."""
+        times_s, uncertainty, judged = (np.array(row) for row in zip(*self._rows, strict=True))
+        departures_s, is_held = np.array(self._departures), self._action is Action.HOLD
+        return Watched(conditions, times_s, uncertainty, judged, departures_s, is_held)
+
+
+def _drive(
+    predictor: Predictor,
+    options: SimulatorOptions,
+    seconds: float,
+    limit_mps: float,
+    on_frame: Callable[[Simulator, float], Action],
+) -> None:
+    """Drive until the time is over or the action is HOLD.
+
+    `on_frame` gets the simulator and the angle for its frame, rad; it returns the action.
+    """
+    simulator = Simulator(options)
+    stop_controller = StopController()
+    while simulator.time_s < seconds:
+        fields = simulator.telemetry()
+        assert fields is not None
+        rgb = decode_jpeg(base64.b64decode(fields['image']))
+        steering_rad = predictor.predict(rgb)
+        action = on_frame(simulator, steering_rad)
+        if action is Action.HOLD:
+            return
+        speed_mps = abs(simulator.car.speed_mps)
+        wanted_mps = limit_mps * (SLOW_FACTOR if action is Action.SLOW else 1.0)
+        stop_controller.measure(simulator.time_s, speed_mps)
+        throttle = stop_controller.drive(simulator.time_s, proportional(speed_mps, wanted_mps))
+        simulator.apply(steering_rad, throttle)
+        simulator.advance()
+
+
+def known_drive(
+    predictor: Predictor, track: TrackName, seconds: float, limit_mps: float
+) -> SteeringSums:
+    """Return what `calibrate` needs of a drive in a known world, up to a lane departure."""
+    check = SelfCheck(predictor)
+    rows: list[tuple[int, float, float]] = []
+
+    def on_frame(simulator: Simulator, steering_rad: float) -> Action:
+        rows.append((*check.sum_rad(steering_rad), simulator.time_s))
+        return Action.HOLD if simulator.score.lane_departures else Action.DRIVE
+
+    options = SimulatorOptions(track=track, hz=FRAMES_PER_S)
+    _drive(predictor, options, seconds, limit_mps, on_frame)
+    return _columns(rows)
+
+
+def known_recording(predictor: Predictor, recording: Recording) -> SteeringSums:
+    """Return what `calibrate` needs of the frames of a recording."""
+    check, rows = SelfCheck(predictor), []
+    for index in range(len(recording)):
+        steering_rad = predictor.predict(recording.frame(index))
+        rows.append((*check.sum_rad(steering_rad), float(recording.times_s[index])))
+    return _columns(rows)
+
+
+def _columns(rows: list[tuple[int, float, float]]) -> SteeringSums:
+    side, sum_rad, time_s = zip(*rows, strict=True)
+    return np.array(side, np.intp), np.array(sum_rad), np.array(time_s)
