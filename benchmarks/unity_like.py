@@ -16,6 +16,7 @@ from sim_bridge.simulator.client import Client
 
 ROOT = Path(__file__).parents[1]
 LAP = ROOT.parent / 'shared' / 'data' / 'lake_lap_a'
+EMBEDDED_TRACK = 0
 EMBEDDED_FRAMES = 60
 SPEED_MPS = 5.0
 HZ = 60.0
@@ -33,10 +34,10 @@ def jpegs(at_most: int = 1000) -> tuple[list[bytes], str]:
         return [Path(LAP, 'IMG', name).read_bytes() for name in names[:at_most]], 'a recorded lap'
     import numpy as np
 
-    from sim_bridge.simulator.expert import TEST_SEEDS, samples
+    from sim_bridge.simulator.samples import samples
     from steering_net.vision.jpeg import encode_jpeg
 
-    drawn = samples(TEST_SEEDS[0], EMBEDDED_FRAMES, np.random.default_rng(1))
+    drawn = samples(EMBEDDED_TRACK, EMBEDDED_FRAMES, np.random.default_rng(1))
     return [encode_jpeg(sample.rgb) for sample in drawn], 'the embedded track (no recorded lap)'
 
 

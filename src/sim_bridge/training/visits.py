@@ -19,7 +19,8 @@ from sim_bridge.control.speed_controller import (
     curve_limit_mps,
 )
 from sim_bridge.simulator.cameras import Render, make_camera
-from sim_bridge.simulator.expert import Sample, pursuit_steering_rad
+from sim_bridge.simulator.expert import pursuit_steering_rad
+from sim_bridge.simulator.samples import Sample
 from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.track_names import TrackName

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from helpers.processes import run_verb
+from helpers.tracks import TEST_SEEDS
 from sim_bridge.cli.simulate import configure
 from sim_bridge.protocol.types import PacketError, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, decode_telemetry, encode_telemetry
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import (
     CHANCES,
     JUNK_CHARS,
@@ -23,6 +23,7 @@ from sim_bridge.simulator.fault_injection import (
     describe_faults,
     parse_faults,
 )
+from sim_bridge.simulator.samples import samples
 from steering_net.errors import ImageError
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
