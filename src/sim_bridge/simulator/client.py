@@ -254,10 +254,10 @@ class Client:
     def _drain(self) -> None:
         """Wait until the server has read everything: closing earlier resets the connection."""
         assert self._socket is not None
-        deadline_s = time.monotonic() + _DRAIN_S
+        deadline_s = self._clock() + _DRAIN_S
         try:
             self._socket.shutdown(socket.SHUT_WR)
-            while (wait_s := deadline_s - time.monotonic()) > 0.0:
+            while (wait_s := deadline_s - self._clock()) > 0.0:
                 readable, _, _ = select.select([self._socket], [], [], wait_s)
                 if readable and not self._socket.recv(_CHUNK_BYTES):
                     return

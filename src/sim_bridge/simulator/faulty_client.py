@@ -22,7 +22,7 @@ class FaultyClient(Client):
     def __init__(self, url: str, culture: Culture, plan: FaultPlan) -> None:
         self._plan = plan
         self._spoiler = Spoiler(plan)
-        self._line: deque[tuple[float, object]] = deque()
+        self._delayed: deque[tuple[float, object]] = deque()
         self._half_open: deque[socket.socket] = deque(maxlen=_MAX_HALF_OPEN)
         self._struck = {'disconnect': 0, 'half-open': 0}
         self._second: Client | None = None
@@ -38,7 +38,7 @@ class FaultyClient(Client):
         self.tokens -= 1
         self._last_fields = fields
         due_s = self._clock() + self._plan.delay_s
-        self._line.extend((due_s, payload) for payload in self._spoiler.payloads(fields))
+        self._delayed.extend((due_s, payload) for payload in self._spoiler.payloads(fields))
         self._send_due()
 
     def poll(self, timeout_s: float) -> None:
@@ -48,8 +48,8 @@ class FaultyClient(Client):
         if self._active('silent'):
             time.sleep(min(timeout_s, _STEP_S))
             return
-        if self._line:
-            timeout_s = min(timeout_s, max(0.0, self._line[0][0] - self._clock()))
+        if self._delayed:
+            timeout_s = min(timeout_s, max(0.0, self._delayed[0][0] - self._clock()))
         super().poll(min(timeout_s, _STEP_S) if self._second else timeout_s)
         self._send_due()
 
@@ -66,13 +66,13 @@ class FaultyClient(Client):
 
     def _forget_connection(self) -> None:
         super()._forget_connection()
-        self._line.clear()
+        self._delayed.clear()
 
     def _send_due(self) -> None:
         if self._active('silent'):
             return
-        while self._line and self._line[0][0] <= self._clock():
-            self.send_payload(self._line.popleft()[1])
+        while self._delayed and self._delayed[0][0] <= self._clock():
+            self.send_payload(self._delayed.popleft()[1])
 
     def _break_connections(self) -> None:
         if self._active('storm') and self.connected:

@@ -159,7 +159,7 @@ def _height(
     height = road + rise
     if ground.blends:
         share = _ramp(outside, 5.0, 16.0)
-        height += (_between_roads(track, nearest.shape, rng) - height) * share
+        height += (_between_roads(track, nearest.shape) - height) * share
     verge = _ramp(outside, *_VERGE_M)
     cliffs = _ramp(noise, 0.1, 0.42) + _ramp(noise, 0.85, 1.1) - 0.8 * _ramp(-noise, 0.5, 0.8)
     if ground.water_level_m is not None:
@@ -176,7 +176,7 @@ def _height(
     return np.where(outside < _LEVEL_VERGE_M, road, height)
 
 
-def _between_roads(track: Track, shape: tuple[int, ...], rng: np.random.Generator) -> Grid:
+def _between_roads(track: Track, shape: tuple[int, ...]) -> Grid:
     """Return the mean height of the roads around, weighted by the inverse square of distance."""
     assert track.surface is not None
     step = 12

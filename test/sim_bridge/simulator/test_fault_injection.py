@@ -3,10 +3,12 @@
 
 import argparse
 import base64
+import re
 
 import numpy as np
 import pytest
 
+from helpers.paths import DOCS
 from helpers.processes import run_verb
 from helpers.tracks import TEST_SEEDS
 from sim_bridge.cli.simulate import configure
@@ -105,6 +107,15 @@ def test_help_names_every_kind():
     help_text = ' '.join(parser.format_help().split())
     assert all(kind in help_text for kind in [*CHANCES, *SPANS, 'delay', 'seed', 'culture'])
     assert describe_faults().count('%') == 0, 'argparse would stumble'
+
+
+def test_the_table_of_the_documentation_has_a_row_for_every_kind():
+    text = (DOCS / 'safety.md').read_text(encoding='utf-8')
+    section = text.partition('## When the simulator or the network misbehaves')[2].partition(
+        '\n## '
+    )[0]
+    told = re.findall(r'`([a-z-]+):', '\n'.join(re.findall(r'^\| (.*?) \|', section, re.M)))
+    assert set(told) == {*CHANCES, *SPANS, 'delay', 'grade'}
 
 
 def test_same_seed_same_faults(fields):
