@@ -28,14 +28,12 @@ from sim_bridge.simulator.vehicle_dynamics import (
     step,
 )
 from sim_bridge.simulator.weather import CLEAR, Weather
-from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2, Pose
+from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2, PHYSICS_STEP_S, Pose
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.jpeg import JPEG_QUALITY, encode_jpeg
 
 MANUAL_THROTTLE = 0.3
-_STEP_S = 0.02
-"""Physics step of Unity; a frame moves the car by the whole steps that are due."""
 
 Spans = tuple[tuple[float, float], ...]
 
@@ -143,20 +141,23 @@ class Simulator:
         self.run += 1
 
     def advance(self) -> None:
-        """Simulate one frame. The time of the score starts with the first command."""
+        """Simulate one frame: the whole steps of physics that are due.
+
+        The time of the score starts with the first command.
+        """
         if self.manual:
             steering_rad = pursuit_steering_rad(self.track, self._car.pose, self.place.s_m)
             self.apply(steering_rad, self._manual_throttle())
         self.time_s += 1.0 / self._options.hz
         slope = self._slope()
         before_rad = self._car.yaw_rad
-        while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
+        while (self._steps + 1) * PHYSICS_STEP_S <= self.time_s + 1e-9:
             self._steps += 1
             self._car = step(
                 self._car,
                 self._steering_rad,
                 self._throttle,
-                _STEP_S,
+                PHYSICS_STEP_S,
                 self._params,
                 self._options.faults.grade(self.place.s_m),
                 slope,
