@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, SpeedController
 from sim_bridge.control.stop_controller import StopController
+from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.expert import pursuit_steering_rad
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.score import INTERVENTION_BEYOND_M
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.track_names import TrackName, parse_tracks

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from sim_bridge.simulator.track import FloatArray, Track
+from sim_bridge.simulator.arrays import FloatArray
+from sim_bridge.simulator.track import Track
 from steering_net import bicycle_model
 from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M, Pose
 

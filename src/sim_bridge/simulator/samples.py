@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.expert import pursuit_steering_rad
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.tracks import open_track

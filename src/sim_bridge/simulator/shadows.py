@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.arrays import FloatArray, Image
 from sim_bridge.simulator.terrain import CELL_M, Terrain, sun_colours
-from sim_bridge.simulator.track import FloatArray
 from sim_bridge.simulator.worlds.world import Light
 
 _SHIFT = 4

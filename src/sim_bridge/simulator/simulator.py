@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from sim_bridge.protocol.types import Telemetry, Truth
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import FaultPlan
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.score import Score
 from sim_bridge.simulator.track import Projection
 from sim_bridge.simulator.track_names import TrackName, parse_track

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.arrays import FloatArray, Image
 from sim_bridge.simulator.bridges import bridges_of
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.shadows import cast_shadows
 from sim_bridge.simulator.terrain import CELL_M, Terrain, on_bridge, sun_colours
-from sim_bridge.simulator.track import FloatArray, Track
+from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.worlds.world import Posts, World
 
 _NEAREST_M = 2.0

@@ -13,12 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.arrays import Floats, Image
 from sim_bridge.simulator.strip import covered
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.worlds.world import Ground, Light, World
-
-Grid = NDArray[np.float32]
 
 CELL_M = 0.5
 _MARGIN_M = 90.0
@@ -36,7 +34,7 @@ class Terrain(NamedTuple):
     `colour` (R, C, 4), lit RGB and the share of sunlight there, where 128 is that of level ground.
     """
 
-    height: Grid
+    height: Floats
     nearest: NDArray[np.int32]
     colour: Image
     x0_m: float
@@ -46,9 +44,9 @@ class Terrain(NamedTuple):
 class _Beside(NamedTuple):
     """Of each cell: offset from the nearest centre line, and distance outside the road's edge."""
 
-    lateral: Grid
-    outside: Grid
-    along: Grid
+    lateral: Floats
+    outside: Floats
+    along: Floats
 
 
 def make_terrain(track: Track, world: World) -> Terrain:
@@ -117,7 +115,7 @@ def _beside(track: Track, nearest: NDArray[np.int32], low: NDArray[Any]) -> _Bes
     return _Beside(lateral, outside, along)
 
 
-def _noise(shape: tuple[int, ...], scales: tuple[int, ...], rng: np.random.Generator) -> Grid:
+def _noise(shape: tuple[int, ...], scales: tuple[int, ...], rng: np.random.Generator) -> Floats:
     """Return smooth noise of about unit variance with blobs of these sizes in m."""
     rows, columns = shape
     total = np.zeros((rows, columns), np.float32)
@@ -130,7 +128,7 @@ def _noise(shape: tuple[int, ...], scales: tuple[int, ...], rng: np.random.Gener
     return total
 
 
-def _ramp(values: Grid, first: float, last: float) -> Grid:
+def _ramp(values: Floats, first: float, last: float) -> Floats:
     """Return 0 below `first`, 1 above `last`, smooth between."""
     share = np.clip((values - np.float32(first)) / np.float32(last - first), 0.0, 1.0)
     return np.asarray(share * share * (3.0 - 2.0 * share), np.float32)
@@ -141,9 +139,9 @@ def _height(
     world: World,
     nearest: NDArray[np.int32],
     beside: _Beside,
-    noise: Grid,
+    noise: Floats,
     rng: np.random.Generator,
-) -> Grid:
+) -> Floats:
     ground = world.ground
     surface = track.surface
     assert surface is not None
@@ -176,7 +174,7 @@ def _height(
     return np.where(outside < _LEVEL_VERGE_M, road, height)
 
 
-def _between_roads(track: Track, shape: tuple[int, ...]) -> Grid:
+def _between_roads(track: Track, shape: tuple[int, ...]) -> Floats:
     """Return the mean height of the roads around, weighted by the inverse square of distance."""
     assert track.surface is not None
     step = 12
@@ -194,7 +192,7 @@ def _between_roads(track: Track, shape: tuple[int, ...]) -> Grid:
 
 
 def _build_stripes(
-    track: Track, world: World, nearest: NDArray[np.int32], beside: _Beside, height: Grid
+    track: Track, world: World, nearest: NDArray[np.int32], beside: _Beside, height: Floats
 ) -> None:
     """Raise the ground where stripes stand above the road: kerbs and parapets."""
     edges = {'left': track.left_m, 'right': -track.right_m, 'centre': np.zeros(1)}
@@ -214,7 +212,7 @@ def _build_stripes(
         height[inside] = np.maximum(raised, height)[inside]
 
 
-def _clear_bridges(track: Track, world: World, height: Grid, low: NDArray[Any]) -> None:
+def _clear_bridges(track: Track, world: World, height: Floats, low: NDArray[Any]) -> None:
     """Keep the ground below the bridges, 12 m to either side of them."""
     assert track.surface is not None
     for first_m, last_m in world.bridges:
@@ -229,7 +227,7 @@ def _clear_bridges(track: Track, world: World, height: Grid, low: NDArray[Any]) 
 
 
 def _colour(
-    ground: Ground, height: Grid, beside: _Beside, noise: Grid, rng: np.random.Generator
+    ground: Ground, height: Floats, beside: _Beside, noise: Floats, rng: np.random.Generator
 ) -> Image:
     rows, columns = height.shape
     fine = _noise(height.shape, (16, 5, 2), rng)
@@ -251,7 +249,7 @@ def _colour(
     return np.asarray(np.clip(colour, 0, 255), np.uint8)
 
 
-def _sun(light: Light, height: Grid) -> Image:
+def _sun(light: Light, height: Floats) -> Image:
     """Return the sunlight on each cell: its slope towards the sun, and shadows of the ground."""
     cos, sin = np.cos(light.azimuth_rad), np.sin(light.azimuth_rad)
     rise = np.tan(light.elevation_rad)

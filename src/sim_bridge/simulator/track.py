@@ -13,12 +13,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sim_bridge.simulator.arrays import FloatArray
 from sim_bridge.simulator.worlds.world import World
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
-
-FloatArray = NDArray[np.float64]
 
 STEP_M = 0.25
 _FRONT_AXLE_M = WHEELBASE_M - REAR_AXLE_M
@@ -50,6 +48,14 @@ class Posture(NamedTuple):
     height_m: float = 0.0
     pitch_rad: float = 0.0
     roll_rad: float = 0.0
+
+    def rotation(self) -> FloatArray:
+        """Return the (3, 3) map of ahead, left, up from the car to a level one of its heading."""
+        cos_p, sin_p = math.cos(self.pitch_rad), math.sin(self.pitch_rad)
+        cos_r, sin_r = math.cos(self.roll_rad), math.sin(self.roll_rad)
+        pitch = np.array([[cos_p, 0.0, -sin_p], [0.0, 1.0, 0.0], [sin_p, 0.0, cos_p]])
+        roll = np.array([[1.0, 0.0, 0.0], [0.0, cos_r, -sin_r], [0.0, sin_r, cos_r]])
+        return np.asarray(pitch @ roll)
 
 
 LEVEL = Posture()

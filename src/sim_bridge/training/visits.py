@@ -18,10 +18,10 @@ from sim_bridge.control.speed_controller import (
     SpeedController,
     curve_limit_mps,
 )
+from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.cameras import Render, make_camera
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.samples import Sample
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.tracks import open_track

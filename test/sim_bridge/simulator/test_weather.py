@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sim_bridge.cli.main import main
-from sim_bridge.simulator.air import FAR_M, GroundTile, Scene
-from sim_bridge.simulator.camera import Camera
+from sim_bridge.simulator.air import GroundTile, Scene
+from sim_bridge.simulator.camera import FAR_M, Camera
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
