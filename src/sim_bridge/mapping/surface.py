@@ -138,7 +138,7 @@ class Surface:
     def __init__(self, track: Track, pose: Pose, s_m: float, sign: float) -> None:
         self._pose = pose
         s = s_m + sign * np.arange(-_BEHIND_M, _SIGHT_M, _STRETCH_M)
-        index = (s / track.step_m).astype(np.intp) % len(track.yaw_rad)
+        index = track.index(s)
         cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
         dx, dy = (track.centre_m[index] - (pose.x_m, pose.y_m)).T
         road = np.stack([dx * cos + dy * sin, dy * cos - dx * sin], axis=1).astype(np.float32)

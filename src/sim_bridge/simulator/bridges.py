@@ -48,7 +48,7 @@ def bridges_of(track: Track) -> list[Bridge]:
 def _bridge(track: Track, first_m: float, last_m: float) -> Bridge:
     start, end = track.pose(first_m), track.pose(last_m)
     length_m = math.hypot(end.x_m - start.x_m, end.y_m - start.y_m)
-    middle = int((first_m + last_m) / 2 / track.step_m)
+    middle = track.index((first_m + last_m) / 2)
     return Bridge(
         start.x_m,
         start.y_m,

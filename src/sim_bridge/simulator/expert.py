@@ -35,8 +35,7 @@ def pursuit_steering_rad(track: Track, pose: Pose, near_s_m: float | None = None
     back_rad = bicycle_model.pursuit_steering_rad(
         cos * reach_m + sin * left_m, cos * left_m - sin * reach_m
     )
-    curvatures_1pm = _curvatures_1pm(track)
-    road_1pm = float(curvatures_1pm[int(axle.s_m / track.step_m) % len(curvatures_1pm)])
+    road_1pm = float(_curvatures_1pm(track)[track.index(axle.s_m)])
     # Beside the middle the way along the road has another radius.
     along_1pm = road_1pm / max(0.2, 1.0 - road_1pm * axle.cross_track_m)
     steering_rad = math.atan(WHEELBASE_M * along_1pm + math.tan(back_rad))

@@ -51,7 +51,7 @@ def samples(
 def _random_pose(track: Track, rng: np.random.Generator) -> tuple[float, Pose]:
     """Return a place along the lap, m, and a pose there."""
     s_m = float(rng.uniform(0.0, track.length_m))
-    half_width_m = float(track.half_width_m[int(s_m / track.step_m) % len(track.half_width_m)])
+    half_width_m = float(track.half_width_m[track.index(s_m)])
     reach_m = half_width_m if rng.random() < _EDGE_SHARE else half_width_m - 1.0
     heading_rad = float(rng.triangular(-MAX_HEADING_ERROR_RAD, 0.0, MAX_HEADING_ERROR_RAD))
     return s_m, track.pose(s_m, float(rng.uniform(-reach_m, reach_m)), heading_rad)

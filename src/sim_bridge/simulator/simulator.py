@@ -24,6 +24,7 @@ from sim_bridge.simulator.vehicle_dynamics import (
     CarParams,
     CarState,
     Slope,
+    slope_under,
     standing_at,
     step,
 )
@@ -219,8 +220,7 @@ class Simulator:
 
     def _slope(self) -> Slope:
         """Return the road under the car; a frame is short enough that it serves all its steps."""
-        posture = self.track.posture(self.place, self._car.yaw_rad)
-        return Slope(posture.pitch_rad, self.track.bend_1pm(self.place.s_m))
+        return slope_under(self.track, self.place, self._car.yaw_rad)
 
     def _locate(self) -> Projection:
         return self.track.project(self._car.x_m, self._car.y_m, self.place.s_m)

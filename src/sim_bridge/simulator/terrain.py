@@ -7,13 +7,13 @@ height, of rises beside it, of walls of rock and of hills, all drawn by the worl
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.arrays import Floats, Image
+from sim_bridge.simulator.arrays import FloatArray, Floats, Image
 from sim_bridge.simulator.strip import covered
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.worlds.world import Ground, Light, World
@@ -40,9 +40,17 @@ class Terrain(NamedTuple):
     x0_m: float
     y0_m: float
 
+    def cells(self, points_m: FloatArray) -> NDArray[np.int32]:
+        """Return column and row, (n, 2), of the cells of points (n, 2); they may lie outside."""
+        return _cells(points_m, np.array([self.x0_m, self.y0_m]))
+
 
 class _Beside(NamedTuple):
-    """Of each cell: offset from the nearest centre line, and distance outside the road's edge."""
+    """Where each cell lies, m, seen from the nearest sample of the centre line.
+
+    `lateral` is the offset from the centre line, `outside` the distance outside the road's edge,
+    `along` the distance ahead of the sample.
+    """
 
     lateral: Floats
     outside: Floats
@@ -85,11 +93,15 @@ def on_bridge(track: Track, world: World) -> NDArray[np.bool_]:
     return inside
 
 
+def _cells(points_m: FloatArray, low: FloatArray) -> NDArray[np.int32]:
+    return np.rint((points_m - low) / CELL_M).astype(np.int32)
+
+
 def _nearest(
-    track: Track, world: World, low: NDArray[Any], shape: tuple[int, int]
+    track: Track, world: World, low: FloatArray, shape: tuple[int, int]
 ) -> NDArray[np.int32]:
     samples = np.flatnonzero(~on_bridge(track, world)).astype(np.int32)
-    cells = np.rint((track.centre_m[samples] - low) / CELL_M).astype(int)
+    cells = _cells(track.centre_m[samples], low)
     free = np.ones(shape, np.uint8)
     free[cells[:, 1], cells[:, 0]] = 0
     _, labels = cv2.distanceTransformWithLabels(
@@ -100,7 +112,7 @@ def _nearest(
     return np.asarray(sample_of[labels], np.int32)
 
 
-def _beside(track: Track, nearest: NDArray[np.int32], low: NDArray[Any]) -> _Beside:
+def _beside(track: Track, nearest: NDArray[np.int32], low: FloatArray) -> _Beside:
     rows, columns = nearest.shape
     x = (low[0] + np.arange(columns) * CELL_M).astype(np.float32)[None]
     y = (low[1] + np.arange(rows) * CELL_M).astype(np.float32)[:, None]
@@ -212,7 +224,7 @@ def _build_stripes(
         height[inside] = np.maximum(raised, height)[inside]
 
 
-def _clear_bridges(track: Track, world: World, height: Floats, low: NDArray[Any]) -> None:
+def _clear_bridges(track: Track, world: World, height: Floats, low: FloatArray) -> None:
     """Keep the ground below the bridges, 12 m to either side of them."""
     assert track.surface is not None
     for first_m, last_m in world.bridges:
@@ -220,7 +232,7 @@ def _clear_bridges(track: Track, world: World, height: Floats, low: NDArray[Any]
         sides = track.edge_m(12.0)[samples], track.edge_m(-12.0)[samples]
         outline = np.concatenate([sides[0], sides[1][::-1]])
         mask = np.zeros(height.shape, np.uint8)
-        cells = np.rint((outline - low) / CELL_M).astype(np.int32)
+        cells = _cells(outline, low)
         cv2.fillPoly(mask, [cells], 1)
         lid = np.float32(track.surface.height_m[samples[len(samples) // 2]] - 1.2)
         np.minimum(height, lid, out=height, where=mask.astype(bool))

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sim_bridge.simulator.track import Projection, Track
 from steering_net.bicycle_model import advance
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
@@ -89,6 +90,11 @@ class Slope(NamedTuple):
 
 
 LEVEL_ROAD = Slope()
+
+
+def slope_under(track: Track, place: Projection, yaw_rad: float) -> Slope:
+    """Return the road under a car at a place of a track with this heading."""
+    return Slope(track.posture(place, yaw_rad).pitch_rad, track.bend_1pm(place.s_m))
 
 
 def standing_at(pose: Pose, traction: float = 0.0) -> CarState:

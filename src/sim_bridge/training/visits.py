@@ -25,7 +25,7 @@ from sim_bridge.simulator.samples import Sample
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.tracks import open_track
-from sim_bridge.simulator.vehicle_dynamics import CarParams, Slope, standing_at, step
+from sim_bridge.simulator.vehicle_dynamics import CarParams, slope_under, standing_at, step
 from steering_net.vehicle import PHYSICS_STEP_S
 from steering_net.vision.jpeg import through_jpeg
 
@@ -82,6 +82,6 @@ def _way(
             yield Sample(rgb, expert_rad)
         controller.steering_rad = expert_rad if rng.random() < expert_share else steer(rgb)
         throttle = controller.throttle(car.speed_mps, frame * _STEPS_PER_FRAME * PHYSICS_STEP_S)
-        slope = Slope(track.posture(place, car.yaw_rad).pitch_rad, track.bend_1pm(s_m))
+        slope = slope_under(track, place, car.yaw_rad)
         for _ in range(_STEPS_PER_FRAME):
             car = step(car, controller.steering_rad, throttle, PHYSICS_STEP_S, params, slope=slope)

@@ -8,7 +8,7 @@ from sim_bridge.control.speed_controller import SpeedController
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.track import make_track
 from sim_bridge.simulator.tracks import open_track
-from sim_bridge.simulator.vehicle_dynamics import CarParams, Slope, standing_at, step
+from sim_bridge.simulator.vehicle_dynamics import CarParams, slope_under, standing_at, step
 
 
 @pytest.mark.slow
@@ -48,7 +48,7 @@ def test_expert_drives_a_lap_of_each_world_without_leaving_the_road(
         s_m = place.s_m
         throttles.steering_rad = pursuit_steering_rad(track, state.pose, s_m)
         throttle = throttles.throttle(state.speed_mps, tick * 0.02)
-        slope = Slope(track.posture(place, state.yaw_rad).pitch_rad, track.bend_1pm(s_m))
+        slope = slope_under(track, place, state.yaw_rad)
         state = step(state, throttles.steering_rad, throttle, 0.02, params, 0.0, slope)
         travelled_m += state.speed_mps * 0.02
         fastest = max(fastest, state.speed_mps)
