@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim_bridge.protocol.types import Telemetry
-from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import Client
 
 ROOT = Path(__file__).parents[1]
@@ -73,9 +73,7 @@ class Car:
         without an answer no telemetry is in flight.
         """
         self.client = Client(url, _CULTURE)
-        self._payloads = [
-            encode_telemetry(Telemetry(0.0, 0.0, SPEED_MPS, jpeg), _CULTURE) for jpeg in frames
-        ]
+        self._telemetries = [Telemetry(0.0, 0.0, SPEED_MPS, jpeg) for jpeg in frames]
         self._period_s = 1.0 / hz
         self._tokens = tokens
         self._quiet_s = quiet_s
@@ -122,7 +120,7 @@ class Car:
         if self._tokens is not None:
             free = min(free, self._tokens - len(self._in_flight))
         for _ in range(free):
-            self.client.send_telemetry(self._payloads[self._next % len(self._payloads)])
+            self.client.send_telemetry(self._telemetries[self._next % len(self._telemetries)])
             self._next += 1
             self._in_flight.append(self.client.sent_at_s or time.perf_counter())
             turn.sent += 1

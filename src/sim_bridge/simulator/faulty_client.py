@@ -7,9 +7,10 @@ import socket
 import time
 from collections import deque
 
+from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import Culture
 from sim_bridge.simulator.client import Client
-from sim_bridge.simulator.fault_injection import FaultPlan, Fields, Spoiler
+from sim_bridge.simulator.fault_injection import FaultPlan, Spoiler
 
 _STORM_RETRY_S = 0.005
 _STEP_S = 0.01
@@ -27,18 +28,19 @@ class FaultyClient(Client):
         self._struck = {'disconnect': 0, 'half-open': 0}
         self._second: Client | None = None
         self._url = url
-        self._last_fields: Fields | None = None
+        self._last: Telemetry | None = None
         super().__init__(url, culture)
         self._started_s = self._clock()
 
-    def send_telemetry(self, fields: Fields | None) -> None:
-        """Use one token to send the fields with the faults of the plan."""
+    def send_telemetry(self, telemetry: Telemetry | None) -> None:
+        """Use one token to send a telemetry with the faults of the plan."""
         if not self.connected:
             return
         self.tokens -= 1
-        self._last_fields = fields
+        self._last = telemetry
+        payloads = self._spoiler.payloads(self._fields(telemetry))
         due_s = self._clock() + self._plan.delay_s
-        self._delayed.extend((due_s, payload) for payload in self._spoiler.payloads(fields))
+        self._delayed.extend((due_s, payload) for payload in payloads)
         self._send_due()
 
     def poll(self, timeout_s: float) -> None:
@@ -108,5 +110,5 @@ class FaultyClient(Client):
         if self._second is None:
             self._second = Client(self._url, self._culture)
         self._second.poll(0.0)
-        if self._second.tokens > 0 and self._last_fields is not None:
-            self._second.send_telemetry(self._last_fields)
+        if self._second.tokens > 0 and self._last is not None:
+            self._second.send_telemetry(self._last)

@@ -10,10 +10,8 @@ import math
 from dataclasses import dataclass, field
 
 from sim_bridge.protocol.types import Telemetry, Truth
-from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.cameras import make_camera
-from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import FaultPlan
 from sim_bridge.simulator.score import Score
@@ -36,45 +34,27 @@ from steering_net.vision.jpeg import JPEG_QUALITY, encode_jpeg
 
 MANUAL_THROTTLE = 0.3
 
-Spans = tuple[tuple[float, float], ...]
-
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """Options of a drive: server, track, weather, camera, when to end (0: never), and faults.
+    """Options of the world of a drive.
 
-    fast: the next frame follows when one is answered, however late, instead of every 1/hz s.
-    manual_s: spans of simulated time in which a person drives, so the telemetry is null.
-    puts_back: a car that is far off the road is put back to the middle.
-    menu_s: spans of time since the start in which the simulator shows its menu. The socket stays
-    open, no telemetry is sent, and tokens accumulate until the menu is left.
+    camera: in the notation of `find_camera`. puts_back: a car that is far off the road is put back
+    to the middle. hz: frames per second of simulated time. faults: of the world count its grades
+    and the spans in which a person drives.
     """
 
-    url: str = 'ws://127.0.0.1:4567'
     track: TrackName = 0
     weather: Weather = CLEAR
     camera: str = AUTONOMOUS
-    laps: int = 0
-    seconds: float = 0.0
-    culture: str = 'en-US'
-    fast: bool = False
     puts_back: bool = True
     hz: float = 60.0
     jpeg_quality: int = JPEG_QUALITY
-    manual_s: Spans = ()
-    menu_s: Spans = ()
     faults: FaultPlan = field(default_factory=FaultPlan)
 
     def __post_init__(self) -> None:
-        parse_url(self.url)
         parse_track(str(self.track))
         find_camera(self.camera)
-        for name in ('laps', 'seconds'):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f'{name} is {getattr(self, name)}; it must be 0 or greater')
-        if self.culture not in CULTURES:
-            known = ', '.join(CULTURES)
-            raise ValueError(f'culture is {self.culture!r}; it must be one of {known}')
         if not 10.0 <= self.hz <= 1000.0:
             raise ValueError(f'hz is {self.hz}; it must be 10..1000')
         if not 1 <= self.jpeg_quality <= 100:
@@ -111,10 +91,7 @@ class Simulator:
     @property
     def manual(self) -> bool:
         """Whether a person drives now."""
-        options = self._options
-        return within(self.time_s, options.manual_s) or options.faults.active(
-            'manual', self.time_s
-        )
+        return self._options.faults.active('manual', self.time_s)
 
     def apply(self, steering_rad: float, throttle: float | None) -> None:
         """Apply a command; the car keeps it until the next one."""
@@ -141,10 +118,11 @@ class Simulator:
         self.score = Score(self.track)
         self.run += 1
 
-    def advance(self) -> None:
+    def advance(self) -> bool:
         """Simulate one frame: the whole steps of physics that are due.
 
-        The time of the score starts with the first command.
+        The time of the score starts with the first command. Returns whether the car was lost: its
+        middle was more than 1 m beside the road.
         """
         if self.manual:
             steering_rad = pursuit_steering_rad(self.track, self._car.pose, self.place.s_m)
@@ -173,28 +151,30 @@ class Simulator:
             self._car = standing_at(self.track.pose(self.place.s_m), self._car.traction)
             self.place = self._locate()
             self.score.put_back(self.place)
+        return is_lost
 
     def frame(self) -> Image:
         """Render what the camera sees now, uint8 (height, width, 3) RGB."""
         return self._camera(self._car.pose, self.place.s_m)
 
-    def telemetry(self) -> dict[str, str] | None:
-        """Return the fields of the telemetry; None for manual driving."""
+    def jpeg(self) -> bytes:
+        """Return `frame` as it is sent: a JPEG."""
+        return encode_jpeg(self.frame(), self._options.jpeg_quality)
+
+    def telemetry(self) -> Telemetry | None:
+        """Return the telemetry of this frame; None for manual driving."""
         self.frames += 1
         if self.manual:
             return None
-        jpeg = encode_jpeg(self.frame(), self._options.jpeg_quality)
-        values = Telemetry(
+        return Telemetry(
             steering_rad=self._steering_rad,
             throttle=max(0.0, self._throttle),
             speed_mps=abs(self._car.speed_mps),
-            jpeg=jpeg,
+            jpeg=self.jpeg(),
             run=self.run,
             time_ns=round(1e9 * self.time_s),
             truth=self._truth().text(),
-            waits=self._options.fast,
         )
-        return encode_telemetry(values, CULTURES[self._options.culture])
 
     def _truth(self) -> Truth:
         car, score = self._car, self.score
@@ -224,8 +204,3 @@ class Simulator:
 
     def _locate(self) -> Projection:
         return self.track.project(self._car.x_m, self._car.y_m, self.place.s_m)
-
-
-def within(time_s: float, spans: Spans) -> bool:
-    """Return whether a time lies in one of the spans."""
-    return any(first_s <= time_s < last_s for first_s, last_s in spans)

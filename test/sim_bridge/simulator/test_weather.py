@@ -125,8 +125,8 @@ def test_a_drive_has_its_weather_on_flat_tracks_and_on_hills():
         )
         assert clear[100:].std() > 1.3 * foggy[100:].std()
     options = SimulatorOptions(track=3, weather=Weather('night', 3))
-    dark, light = Simulator(options).telemetry(), Simulator(SimulatorOptions(track=3)).telemetry()
-    assert len(dark['image']) < len(light['image'])
+    dark, light = Simulator(options).jpeg(), Simulator(SimulatorOptions(track=3)).jpeg()
+    assert len(dark) < len(light)
 
 
 @pytest.mark.parametrize(
