@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bridges of a track with hills: straight, level plates above other ground."""
+"""Bridges of a track with terrain: straight, level plates above other ground."""
 
 from __future__ import annotations
 

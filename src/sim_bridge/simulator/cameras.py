@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera that fits a track: a homography on flat ground, a height field on hills."""
+"""The camera that fits a track: a homography on flat ground, a height field with terrain."""
 
 from __future__ import annotations
 

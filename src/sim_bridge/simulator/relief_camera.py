@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera of tracks with hills: rays against a height field, column by column, in NumPy.
+"""The camera of tracks with terrain: rays against a height field, column by column, in NumPy.
 
 All image columns of a level camera lie in vertical planes. In each plane the ground is sampled at
 growing distances, and the running maximum of its elevation angle hides what lies behind a crest.
@@ -63,7 +63,7 @@ class _Hits(NamedTuple):
 
 
 class ReliefCamera:
-    """Renders the frames of the car's camera on one track with hills. Not thread-safe."""
+    """Renders the frames of the car's camera on one track with terrain. Not thread-safe."""
 
     def __init__(self, track: Track, params: Pinhole | None = None) -> None:
         """Build terrain and textures, which takes about 0.6 s; `params`: Autonomous mode's."""

@@ -117,7 +117,7 @@ def step(
     throttle: -1..1. A negative throttle brakes while the car drives forward faster than
     `reverse_below_mps`; otherwise it pulls the car backwards.
     grade: rise over run of the road in the direction of the car's nose, positive uphill; only
-    gravity heeds it. slope: the road of a track with hills, which adds to it.
+    gravity heeds it. slope: the road of a track with terrain, which adds to it.
 
     As in Unity, every step above that speed sets the brake torque anew, and below it a negative
     throttle clears the torque. So a brake that is pressed when the car falls below that speed
