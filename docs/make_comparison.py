@@ -66,7 +66,7 @@ class Line(NamedTuple):
 
 def lines_near(track: Track, name: str, s_m: float) -> list[Line]:
     """Return the painted lines ahead of a place, without those on bridges and beside dirt."""
-    index = ((s_m + AHEAD_M) / track.step_m).astype(int) % len(track.yaw_rad)
+    index = track.index(s_m + AHEAD_M)
     if name == 'jungle':
         painted = {'left edge': 4.615, 'centre': 0.0, 'right edge': -4.615}
     else:

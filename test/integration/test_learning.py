@@ -8,11 +8,11 @@ import pytest
 
 from helpers.network import own_port
 from helpers.processes import REPORT_FIELDS, run_verb
+from helpers.tracks import TEST_SEEDS
 from helpers.training import run_eagerly
 from sim_bridge.cli import train as verb
 from sim_bridge.evaluation.closed_loop import drive
 from sim_bridge.recording.sources import open_bag, open_recording
-from sim_bridge.simulator.expert import TEST_SEEDS
 from steering_net.data.driving_log import read_log
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.jpeg import decode_jpeg

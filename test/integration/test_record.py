@@ -25,6 +25,7 @@ from helpers.network import own_port
 from helpers.processes import run_verb, start_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
+from helpers.tracks import TEST_SEEDS
 from helpers.waiting import wait_for
 from sim_bridge.cli import record as verb
 from sim_bridge.nodes import bag_recorder
@@ -32,7 +33,7 @@ from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import BagWriter, stamp_ns
 from sim_bridge.recording.sources import open_bag
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.samples import samples
 from sim_bridge.topics import RECORDED_TOPICS
 from steering_net.ros.qos import NEWEST
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg

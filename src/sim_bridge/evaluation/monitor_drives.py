@@ -9,15 +9,14 @@ too: there is no lateral limit.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.control.speed_controller import proportional
-from sim_bridge.control.stop_controller import StopController
+from sim_bridge.control.node_throttle import NodeThrottle
+from sim_bridge.evaluation.closed_loop import driven
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
@@ -88,10 +87,16 @@ class Watch:
         """Drive."""
         predictor, plan = conditions.network.load(), self.plan
         watcher = _Watcher(SelfCheck(predictor, plan.calibration), Caution(self.mode))
-        options = SimulatorOptions(
-            track=conditions.track, weather=conditions.weather, hz=FRAMES_PER_S
+        simulator = Simulator(
+            SimulatorOptions(track=conditions.track, weather=conditions.weather, hz=FRAMES_PER_S)
         )
-        _drive(predictor, options, plan.seconds, plan.speed_limit_mps, watcher)
+        throttle = NodeThrottle(plan.speed_limit_mps, 0.0)
+        for steering_rad in _driven(predictor, simulator, throttle, plan.seconds):
+            action = watcher(simulator, steering_rad)
+            if action is Action.HOLD:
+                break
+            factor = SLOW_FACTOR if action is Action.SLOW else 1.0
+            throttle.limit_mps = factor * plan.speed_limit_mps
         return watcher.result(str(conditions))
 
 
@@ -125,33 +130,11 @@ class _Watcher:
         return Watched(conditions, times_s, uncertainty, judged, departures_s, is_held)
 
 
-def _drive(
-    predictor: Predictor,
-    options: SimulatorOptions,
-    seconds: float,
-    limit_mps: float,
-    on_frame: Callable[[Simulator, float], Action],
-) -> None:
-    """Drive until the time is over or the action is HOLD.
-
-    `on_frame` gets the simulator and the angle for its frame, rad; it returns the action.
-    """
-    simulator = Simulator(options)
-    stop_controller = StopController()
-    while simulator.time_s < seconds:
-        fields = simulator.telemetry()
-        assert fields is not None
-        rgb = decode_jpeg(base64.b64decode(fields['image']))
-        steering_rad = predictor.predict(rgb)
-        action = on_frame(simulator, steering_rad)
-        if action is Action.HOLD:
-            return
-        speed_mps = abs(simulator.car.speed_mps)
-        wanted_mps = limit_mps * (SLOW_FACTOR if action is Action.SLOW else 1.0)
-        stop_controller.measure(simulator.time_s, speed_mps)
-        throttle = stop_controller.drive(simulator.time_s, proportional(speed_mps, wanted_mps))
-        simulator.apply(steering_rad, throttle)
-        simulator.advance()
+def _driven(
+    predictor: Predictor, simulator: Simulator, throttle: NodeThrottle, seconds: float
+) -> Iterator[float]:
+    """Drive with a network; see `driven`."""
+    return driven(simulator, throttle, lambda jpeg: predictor.predict(decode_jpeg(jpeg)), seconds)
 
 
 def known_drive(
@@ -160,13 +143,11 @@ def known_drive(
     """Return what `calibrate` needs of a drive in a known world, up to a lane departure."""
     check = SelfCheck(predictor)
     rows: list[tuple[int, float, float]] = []
-
-    def on_frame(simulator: Simulator, steering_rad: float) -> Action:
+    simulator = Simulator(SimulatorOptions(track=track, hz=FRAMES_PER_S))
+    for steering_rad in _driven(predictor, simulator, NodeThrottle(limit_mps, 0.0), seconds):
         rows.append((*check.sum_rad(steering_rad), simulator.time_s))
-        return Action.HOLD if simulator.score.lane_departures else Action.DRIVE
-
-    options = SimulatorOptions(track=track, hz=FRAMES_PER_S)
-    _drive(predictor, options, seconds, limit_mps, on_frame)
+        if simulator.score.lane_departures:
+            break
     return _columns(rows)
 
 

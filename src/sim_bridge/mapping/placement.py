@@ -186,7 +186,7 @@ def _doubt(placement: Placement) -> str:
 def beyond_road_m(placement: Placement) -> Series:
     """Return how far outside the edge of the road each row is, m; negative on the road."""
     track = open_placed(placement)
-    index = (placement.s_m / track.step_m).astype(np.intp) % len(track.left_m)
+    index = track.index(placement.s_m)
     left_m = -placement.left_m if placement.is_reversed else placement.left_m
     return np.where(left_m > 0.0, left_m - track.left_m[index], -left_m - track.right_m[index])
 

@@ -14,7 +14,7 @@ from sim_bridge.recording.corrections import times_to_train
 from sim_bridge.recording.frames import Frames
 from sim_bridge.recording.log_source import LogSource
 from sim_bridge.recording.storage import BagError, Storage, is_bag
-from sim_bridge.simulator.expert import samples
+from sim_bridge.simulator.samples import samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
 from steering_net.data.driving_log import read_log

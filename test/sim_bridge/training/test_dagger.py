@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.tracks import TRAIN_SEEDS
 from helpers.training import run_eagerly
-from sim_bridge.simulator.expert import TRAIN_SEEDS
 from sim_bridge.training import dagger
 from sim_bridge.training.dagger import Tracks, train_in_rounds
 from steering_net.model_io.files import sha256_of
