@@ -15,17 +15,18 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from steering_net.errors import ModelError, one_line
+from steering_net.errors import one_line
 from steering_net.inference.predictor import (
     BACKENDS,
     Predictor,
     load_predictor,
     measured_profile,
+    model_path,
 )
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import ensure_litert
-from steering_net.model_io.network_files import SUFFIXES
+from steering_net.model_io.reader import kind_of
 from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.profile import format_profile
 
@@ -48,15 +49,11 @@ class Outcome:
 
 
 def check(request: Request) -> None:
-    """Raise ValueError for an unknown profile or file type or a missing file; loads nothing."""
+    """Raise ValueError for an unknown profile or kind of file or a missing file; loads nothing."""
     wished_profile(request.profile)
     if request.model == 'default':
         return
-    path = Path(request.model).expanduser()
-    if not path.exists():
-        raise ModelError(f'there is no model file {path}')
-    if path.is_file() and path.suffix not in SUFFIXES and path.name != 'saved_model.pb':
-        raise ModelError(f'{path.name} is none of {", ".join(SUFFIXES)} and no SavedModel')
+    kind_of(model_path(request.model))
 
 
 class Loader:
@@ -116,7 +113,7 @@ def try_out(request: Request, backend: str, threads: int) -> None:
     arguments = ['--backend', backend, '--threads', str(threads)]
     converted, profile = [], wished_profile(request.profile)
     if request.model != 'default':
-        path = Path(request.model).expanduser()
+        path = model_path(request.model)
         # Before the trial, because the sandboxed process cannot start another one.
         profile = profile or measured_profile(path, backend, request.profile)
         if backend == 'litert':

@@ -18,6 +18,7 @@ from steering_net.model_io.found_profile import found_profile, wished_profile
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
+from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profiles import choose_profile
 from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
@@ -212,7 +213,9 @@ def default_model() -> Path:
 
 def model_path(model: str | Path) -> Path:
     """Return the path of a network by its file or `default`."""
-    return default_model() if str(model) == 'default' else Path(model).expanduser()
+    if str(model) == 'default':
+        return default_model()
+    return network_path(Path(model).expanduser())
 
 
 def load_predictor(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from steering_net.errors import ModelError
+from steering_net.model_io.network_files import parts_of
 
 _PART_BYTES = 1 << 20
 
@@ -31,14 +32,18 @@ def publish(made: Path, target: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file's content, or of all files of a folder.
+    """Return the hexadecimal sha256 of a file's content, or of all files of a SavedModel.
 
-    Raises ModelError if it cannot be read.
+    Raises ModelError if it cannot be read, and for any other folder.
     """
     try:
         if not path.is_dir():
             return _sha256_of_file(path)
-        files = sorted(file for file in path.rglob('*') if file.is_file())
+        graph, *folders = parts_of(path)
+        if not graph.is_file():
+            raise ModelError(f'{path.name} is a folder without a {graph.name}')
+        inside = (file for folder in folders for file in folder.rglob('*') if file.is_file())
+        files = [graph, *sorted(inside)]
         return combined(f'{file.relative_to(path)} {sha256_of(file)}' for file in files)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)

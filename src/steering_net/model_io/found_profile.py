@@ -20,6 +20,7 @@ from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import default_cache_dir, ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
+from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profile_search import FoundProfile, described, find
 from steering_net.model_io.profiles import (
     choose_profile,
@@ -52,6 +53,7 @@ def found_profile(
     None if `wish` names a profile, or if the sidecar does and `wish` is not `search`. Raises
     ModelError if the network cannot be read.
     """
+    model_path = network_path(model_path)
     if wished_profile(wish) is not None or (wish != SEARCH and from_sidecar(model_path)):
         return None
     litert = ensure_litert(model_path, cache_dir)
@@ -72,6 +74,7 @@ def prepare(model_path: Path, wish: str | None = None, cache_dir: Path | None = 
 
     Raises ModelError if it cannot drive.
     """
+    model_path = network_path(model_path)
     found = found_profile(model_path, cache_dir, wish)
     profile = wished_profile(wish)
     origin = read_origin(ensure_litert(model_path, cache_dir, profile))

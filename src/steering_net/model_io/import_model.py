@@ -16,6 +16,7 @@ from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import keep_converted
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import read_sidecar, sidecar_of_pair, write_sidecar
+from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
 from steering_net.vision.profile import format_profile
 
@@ -45,6 +46,7 @@ def import_model(
     three files can be. Raises ModelError, in one line, for a file that cannot be read, and for an
     `out` that would overwrite another file.
     """
+    sources = [network_path(source) for source in sources]
     _check(sources, out)
     source, *others = sources
     wish = wished_profile(profile)

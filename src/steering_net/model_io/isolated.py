@@ -12,7 +12,7 @@ from pathlib import Path
 
 from steering_net.errors import ModelError
 from steering_net.model_io import sandbox
-from steering_net.model_io.network_files import belonging
+from steering_net.model_io.network_files import belonging, network_path
 from steering_net.process import PARENT_VARIABLE
 
 
@@ -32,7 +32,7 @@ def run_isolated(
     stderr if it fails.
     """
     failure = f'{source.name} could not be read: the import process'
-    reads = [path for file in (source, *more) for path in belonging(file.expanduser())]
+    reads = [path for file in (source, *more) for path in belonging(network_path(file.expanduser()))]
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as scratch:
         writes = [scratch, *([] if out is None else [str(out)])]
         access = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]

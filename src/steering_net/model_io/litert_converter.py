@@ -30,9 +30,9 @@ from steering_net.model_io.metadata import (
     write_origin,
 )
 from steering_net.model_io.model_config import read_sidecar
-from steering_net.model_io.network_files import other_half
+from steering_net.model_io.network_files import network_path, other_half
 from steering_net.model_io.profiles import choose_profile, complete
-from steering_net.model_io.reader import read_network
+from steering_net.model_io.reader import kind_of, read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.jpeg import decode_jpeg
 from steering_net.vision.preprocessing import Tensor, preprocess
@@ -60,6 +60,7 @@ def ensure_litert(
     sidecar has the hashes of both. The shipped pair is used as it is. TensorFlow is never imported
     here. Raises ModelError if the network cannot be read or converted.
     """
+    model_path = network_path(model_path)
     digest = sha256_of(model_path)
     sibling, sidecar = model_path.with_suffix('.tflite'), read_sidecar(model_path)
     if sidecar is not None and sidecar.sha256 == digest and sibling.is_file():
@@ -139,7 +140,8 @@ def _converted(
     keras_target: Path | None,
     output: str,
 ) -> tuple[bytes, Origin]:
-    if source.suffix == '.tflite' and keras_target is None:
+    source = network_path(source)
+    if keras_target is None and kind_of(source) == 'tflite':
         return _adopted(source)
     network = read_network(source, other, output)
     model, shape = network.model, network.origin.input_shape

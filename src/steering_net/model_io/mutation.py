@@ -27,6 +27,7 @@ from steering_net.model_io.litert_converter import convert, ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
+from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profiles import choose_profile
 from steering_net.vision.profile import Profile, format_profile
 
@@ -194,6 +195,7 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
 
     The network is read in a sandboxed process. Raises ModelError if it cannot be read.
     """
+    source = network_path(source)
     profile = _profile_of(source)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix='.mutate-') as folder:

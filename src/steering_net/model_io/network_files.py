@@ -12,7 +12,26 @@ ORIGIN_SUFFIX = '.origin.json'
 
 _WEIGHTS = ('.h5', '.weights.h5', '.hdf5')
 _ONNX_WEIGHTS = ('.data', '_data')
+SAVED_MODEL = 'saved_model.pb'
 _FOLDERS_OF_A_SAVED_MODEL = ('variables', 'assets')
+
+
+def network_path(path: Path) -> Path:
+    """Return the path that stands for a network: a SavedModel's folder for its `saved_model.pb`.
+
+    The path of a folder always has a name, also for `.` and `..`.
+    """
+    if path.name == SAVED_MODEL:
+        path = path.parent
+    return path if path.name not in ('', '..') else path.resolve()
+
+
+def parts_of(folder: Path) -> list[Path]:
+    """Return the paths of a SavedModel's graph, variables and assets, of which some may not exist.
+
+    The folder may have other files.
+    """
+    return [folder / name for name in (SAVED_MODEL, *_FOLDERS_OF_A_SAVED_MODEL)]
 
 
 def belonging(path: Path) -> Iterator[Path]:
@@ -21,9 +40,7 @@ def belonging(path: Path) -> Iterator[Path]:
     These are its file or folder, the other half that `other_half` finds, its sidecar, and the
     files that are made of it.
     """
-    yield path
-    if path.name == 'saved_model.pb':
-        yield from (path.with_name(name) for name in _FOLDERS_OF_A_SAVED_MODEL)
+    yield from parts_of(path) if path.is_dir() else [path]
     yield from _external_data(path)
     for stem in _stems(path):
         for suffix in (*SUFFIXES, *_WEIGHTS, ORIGIN_SUFFIX):

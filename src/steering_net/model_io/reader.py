@@ -14,10 +14,11 @@ import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.metadata import Origin, describe
-from steering_net.model_io.network_files import SUFFIXES, other_half
+from steering_net.model_io.network_files import SAVED_MODEL, SUFFIXES, network_path, other_half
 from steering_net.model_io.steering_output import with_one_output
 
 _TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
+_GIT_LFS = b'version https://git-lfs'
 _MAX_SIDE_PX = 4096
 
 
@@ -45,9 +46,10 @@ def read_network(path: Path, other: Path | None = None, output: str = '') -> Loa
     there are several, as in `with_one_output`. Raises ModelError if a file is missing, broken, too
     large, needs code of its own to run, or does not map one frame to one finite number.
     """
+    path = network_path(path)
     for part in (path, other):
-        if part is not None and not part.exists():
-            raise ModelError(f'there is no model file {part}')
+        if part is not None:
+            _check_exists(part)
     try:
         model, saved_by = _read(path, other)
     except ModelError as error:
@@ -65,8 +67,8 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
     """Return the model and the program that saved it, by the reader for this kind of file."""
     from steering_net.model_io.importers import keras_files
 
-    kind = kind_of(path)
-    if kind == 'json' or (other is not None and kind_of(other) == 'json'):
+    kind = _kind_of(path)
+    if kind == 'json' or (other is not None and _kind_of(other) == 'json'):
         return _read_pair(path, other)
     if other is not None:
         raise ModelError(f'{other.name} is no architecture (.json) to go with it')
@@ -80,9 +82,9 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
 def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
     from steering_net.model_io.importers import keras_files
 
-    weights, architecture = (path, other) if kind_of(path) != 'json' else (other, path)
+    weights, architecture = (path, other) if _kind_of(path) != 'json' else (other, path)
     weights = weights or other_half(path)
-    if weights is None or kind_of(weights) != 'h5':
+    if weights is None or _kind_of(weights) != 'h5':
         raise ModelError(
             'it holds the architecture only: give the weights too, '
             f'as in `sim-bridge import-model {path.name} {path.stem}.h5`'
@@ -103,14 +105,29 @@ def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:
 def kind_of(path: Path) -> str:
     """Return the kind of a file or folder: keras, h5, json, onnx, tflite, saved_model.
 
-    Raises ModelError, with what to do, for a kind that cannot be read.
+    Raises ModelError, with what to do, for a missing file and a kind that cannot be read.
     """
-    if path.is_dir() or path.name == 'saved_model.pb':
-        if path.is_dir() and not (path / 'saved_model.pb').is_file():
-            raise ModelError('this folder holds no saved_model.pb')
+    _check_exists(path)
+    try:
+        return _kind_of(path)
+    except (OSError, ModelError) as error:
+        raise ModelError(f'{path.name} cannot be loaded: {error}') from error
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise ModelError(f'there is no model file {path}')
+
+
+def _kind_of(path: Path) -> str:
+    if path.is_dir():
+        if not (path / SAVED_MODEL).is_file():
+            raise ModelError(f'this folder holds no {SAVED_MODEL}')
         return 'saved_model'
+    if not path.is_file():
+        raise ModelError('it is no file')
     with path.open('rb') as file:
-        head = file.read(16)
+        head = file.read(len(_GIT_LFS))
     if head.startswith(b'\x89HDF\r\n\x1a\n'):
         return 'h5'
     if path.suffix in _TORCH_SUFFIXES or head.startswith((b'\x80\x02', b'\x80\x03', b'\x80\x04')):
@@ -119,6 +136,8 @@ def kind_of(path: Path) -> str:
         return 'keras'
     if head[4:8] == b'TFL3':
         return 'tflite'
+    if head == _GIT_LFS:
+        raise ModelError('it is a pointer of Git LFS: get the file itself by `git lfs pull`')
     if head.lstrip()[:1] in (b'{', b'"'):
         return 'json'
     if path.suffix == '.onnx':

@@ -28,16 +28,25 @@ def test_a_private_file_is_published_in_place_of_another(tmp_path):
     assert not made.exists()
 
 
-def test_the_hash_of_a_folder_changes_with_names_and_contents(tmp_path):
-    file = tmp_path / 'folder' / 'file'
+def test_the_hash_of_a_saved_model_changes_with_names_and_contents(tmp_path):
+    (tmp_path / 'saved_model.pb').touch()
+    file = tmp_path / 'variables' / 'file'
     write_atomically(file, b'1')
     assert sha256_of(file) == hashlib.sha256(b'1').hexdigest()
-    hashes = {sha256_of(file.parent)}
+    hashes = {sha256_of(tmp_path)}
     file.write_bytes(b'2')
-    hashes.add(sha256_of(file.parent))
+    hashes.add(sha256_of(tmp_path))
     file.rename(file.with_name('other'))
-    hashes.add(sha256_of(file.parent))
+    hashes.add(sha256_of(tmp_path))
     assert len(hashes) == 3
+    (tmp_path / 'net.h5').write_bytes(b'another network')
+    assert sha256_of(tmp_path) in hashes
+
+
+def test_a_folder_that_is_no_saved_model_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(ModelError, match='is a folder without a saved_model.pb'):
+        sha256_of(tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

@@ -93,8 +93,28 @@ def test_a_tflite_file_is_used_as_it_is_once_it_was_checked(model_path, tmp_path
     used = ensure_litert(path, tmp_path / 'cache')
     assert used.read_bytes() == path.read_bytes()
     path.write_bytes(path.read_bytes().replace(b'TFL3', b'TFL2'))
-    with pytest.raises(ModelError, match=r'^net\.tflite is no LiteRT model: '):
+    with pytest.raises(ModelError, match=r'content is not that of a \.tflite file$'):
         ensure_litert(path, tmp_path / 'cache')
+
+
+def test_the_content_of_a_file_decides_how_it_is_converted(model_path, converted, tmp_path):
+    shutil.copy(model_path, tmp_path / 'keras.tflite')
+    shutil.copy(converted, tmp_path / 'litert.keras')
+    for name in ('keras.tflite', 'litert.keras'):
+        convert(tmp_path / name, tmp_path / 'out.tflite')
+    assert (tmp_path / 'out.tflite').read_bytes() == converted.read_bytes()
+
+
+def test_a_saved_model_with_new_weights_is_converted_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(converter, '_convert_in_subprocess', lambda *_: None)
+    (tmp_path / 'saved_model.pb').touch()
+    (tmp_path / 'variables').mkdir()
+    found = []
+    for weights in (b'1', b'2'):
+        (tmp_path / 'variables' / 'variables.data').write_bytes(weights)
+        for path in (tmp_path, tmp_path / 'saved_model.pb'):
+            found.append(ensure_litert(path, tmp_path / 'cache'))
+    assert found[0] == found[1] != found[2] == found[3]
 
 
 def scaling_network(path):

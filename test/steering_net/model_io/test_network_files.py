@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which files belong to a network, and so can be read in the sandbox."""
 
+from pathlib import Path
+
 import pytest
 
 from steering_net.model_io.metadata import origin_path
-from steering_net.model_io.network_files import SUFFIXES, belonging, other_half
+from steering_net.model_io.network_files import SUFFIXES, belonging, network_path, other_half
 
 PAIRS = [
     ('net.json', 'net.h5'),
@@ -40,9 +42,21 @@ def test_sidecar_and_conversion_belong_to_a_network(tmp_path, suffix):
     assert {path, *beside} <= set(belonging(path))
 
 
-def test_the_folders_of_a_saved_model_belong_to_its_file(tmp_path):
-    belongs = set(belonging(tmp_path / 'saved_model.pb'))
-    assert {tmp_path / 'variables', tmp_path / 'assets'} <= belongs
+def test_only_the_parts_of_a_saved_model_belong_to_its_folder(tmp_path):
+    belongs = set(belonging(tmp_path))
+    assert {tmp_path / name for name in ('saved_model.pb', 'variables', 'assets')} <= belongs
+    assert tmp_path not in belongs
+
+
+def test_the_path_of_a_saved_model_is_its_folder(tmp_path, monkeypatch):
+    (tmp_path / 'variables').mkdir()
+    monkeypatch.chdir(tmp_path / 'variables')
+    for text in (tmp_path, tmp_path / 'saved_model.pb', '..', '../saved_model.pb'):
+        assert network_path(Path(text)) == tmp_path
+    monkeypatch.chdir(tmp_path)
+    for text in ('.', 'saved_model.pb', './saved_model.pb'):
+        assert network_path(Path(text)) == tmp_path
+    assert network_path(Path('net.h5')) == Path('net.h5')
 
 
 def test_other_networks_of_the_folder_do_not_belong(tmp_path):

@@ -25,15 +25,14 @@ _MAX_OPERATIONS = 20_000
 _MAX_CALLS = 32
 
 
-def read_saved_model(path: Path) -> tuple[Any, str]:
-    """Return the `keras.Model` of a SavedModel folder, or of its saved_model.pb.
+def read_saved_model(folder: Path) -> tuple[Any, str]:
+    """Return the `keras.Model` of a SavedModel folder.
 
     Raises ModelError, naming the operation, unless the network is a chain of supported operations.
     """
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-    folder = path if path.is_dir() else path.parent
     saved = SavedModel()
     try:
         saved.ParseFromString(read_file(folder / 'saved_model.pb'))

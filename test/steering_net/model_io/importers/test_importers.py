@@ -436,6 +436,8 @@ def test_an_hdf5_bomb_and_weights_elsewhere_are_refused(tmp_path):
         ('net.json', b'{"class_name": "Sequential"}', r'import-model net\.json net\.h5'),
         ('net.zip', b'PK\x03\x04', 'broken or cut short'),
         ('net.txt', b'hello', 'it is none of '),
+        ('net.h5', b'version https://git-lfs.github.com/spec/v1\noid ', '`git lfs pull`'),
+        ('net.tflite', b'', r'its content is not that of a \.tflite file'),
     ],
 )
 def test_other_files_are_refused_with_what_to_do(tmp_path, name, content, message):
