@@ -41,7 +41,7 @@ def belonging(path: Path) -> Iterator[Path]:
     files that are made of it.
     """
     yield from parts_of(path) if path.is_dir() else [path]
-    yield from _external_data(path)
+    yield from external_data(path)
     for stem in _stems(path):
         for suffix in (*SUFFIXES, *_WEIGHTS, ORIGIN_SUFFIX):
             yield path.with_name(stem + suffix)
@@ -57,7 +57,7 @@ def other_half(path: Path) -> Path | None:
     from steering_net.model_io.importers.keras_files import is_architecture
 
     if path.suffix == '.onnx':
-        return next((file for file in _external_data(path) if file.is_file()), None)
+        return next((file for file in external_data(path) if file.is_file()), None)
     if path.suffix == '.json':
         beside = [path.with_suffix(suffix) for suffix in _WEIGHTS]
         return next((file for file in beside if file.is_file()), None)
@@ -65,7 +65,7 @@ def other_half(path: Path) -> Path | None:
     return next((file for file in beside if file.is_file() and is_architecture(file)), None)
 
 
-def _external_data(path: Path) -> list[Path]:
+def external_data(path: Path) -> list[Path]:
     """Return the usual paths of the large weights of an ONNX file."""
     return [path.with_name(path.name + ending) for ending in _ONNX_WEIGHTS]
 

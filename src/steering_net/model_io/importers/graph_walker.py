@@ -60,7 +60,9 @@ def run(
             raise ModelError(f'operation {operation.name} is not supported')
         return _checked(np.asarray(folders[operation.name](operation)))
     if operation.name in ('Shape', 'SHAPE'):
-        return np.array(chain.foreign_shape, np.int64)
+        ends = (operation.attributes.get(name) for name in ('start', 'end'))
+        part = slice(*(None if end is None else int(end) for end in ends))
+        return np.array(chain.foreign_shape[part], np.int64)
     if len(flows) > 1 or flows[0] != chain.flow:
         raise ModelError(f'the network branches at {operation.name}: only a chain can be read')
     if operation.name not in handlers:

@@ -5,7 +5,7 @@ The file is parsed by protobuf with the fields that are needed here; other field
 https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import numpy as np
 from steering_net.errors import ModelError
 from steering_net.model_io.importers import graph_walker
 from steering_net.model_io.importers.graph_walker import Folder, Handler, Operation
-from steering_net.model_io.importers.layer_chain import Chain
+from steering_net.model_io.importers.layer_chain import Array, Chain
 from steering_net.model_io.importers.layers import build
 from steering_net.model_io.importers.limits import read_file
 from steering_net.model_io.importers.onnx_tensors import TYPES, ExternalData
 
+_TO_THE_END = (1 << 31) - 1
+"""End of a slice that tf2onnx and PyTorch write for the whole axis, or more."""
 _MESSAGES = {
     # Name, number, type: s text, b bytes, i int64, f float, d double, a message; * repeated.
     'Attribute': 'name 1 s,f 2 f,i 3 i,s 4 b,t 5 Tensor,floats 7 f*,ints 8 i*',
@@ -80,7 +82,7 @@ def read_onnx(path: Path) -> tuple[Any, str]:
         model.ParseFromString(read_file(path))
     except DecodeError as error:
         raise ModelError('it is no ONNX file, or not all of it') from error
-    chain = _read_graph(model.graph, ExternalData(path.parent))
+    chain = _read_graph(model.graph, ExternalData(path))
     saved_by = f'ONNX, {model.producer_name} {model.producer_version}'[:80].rstrip(', ')
     return build(chain.finish(), chain.input_shape), saved_by
 
@@ -235,6 +237,10 @@ def _transpose(chain: Chain, operation: Operation) -> None:
 def _pad(chain: Chain, operation: Operation) -> None:
     if operation.attributes.get('mode', 'constant') != 'constant':
         raise ModelError('only padding with zeros is known here')
+    value = operation.inputs[2] if len(operation.inputs) > 2 else None
+    fill = operation.attributes.get('value', 0.0) if value is None else operation.constant(2)
+    if np.any(fill):
+        raise ModelError(f'padding with {np.ravel(fill)[0]:g} is not supported')
     pads = operation.attributes.get('pads') or operation.constant(1).tolist()
     _channels_first(chain, operation)
     if len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
@@ -242,8 +248,8 @@ def _pad(chain: Chain, operation: Operation) -> None:
     chain.pad(pads[2:4], pads[6:8])
 
 
-def _slice(chain: Chain, operation: Operation) -> None:
-    """Append a crop of rows and columns."""
+def _spans(operation: Operation) -> Iterator[tuple[int, int, int]]:
+    """Yield axis, start and end of a slice."""
     names = ('starts', 'ends', 'axes', 'steps')
     # Until version 9 they are attributes.
     lists = [
@@ -258,10 +264,26 @@ def _slice(chain: Chain, operation: Operation) -> None:
     axes = lists[2] or list(range(len(starts)))
     if any(step != 1 for step in lists[3]):
         raise ModelError('Slice with steps is not supported')
+    yield from zip(axes, starts, ends, strict=True)
+
+
+def _fold_slice(operation: Operation) -> Array:
+    """Return a part of a constant, such as one side of a shape."""
+    value = operation.constant(0)
+    spans = [slice(None)] * value.ndim
+    for axis, first, last in _spans(operation):
+        spans[axis] = slice(first, last)
+    return value[tuple(spans)]
+
+
+def _slice(chain: Chain, operation: Operation) -> None:
+    """Append a crop of rows and columns."""
     rows = 2 if chain.channels_first else 1
     begin, end = [0, 0], [graph_walker.TO_THE_END, graph_walker.TO_THE_END]
-    for axis, first, last in zip(axes, starts, ends, strict=True):
+    for axis, first, last in _spans(operation):
         place = axis % 4 - rows
+        if first == 0 and last >= _TO_THE_END:
+            continue
         if place not in (0, 1):
             raise ModelError('Slice over other axes than rows and columns is not supported')
         begin[place], end[place] = int(first), int(last)
@@ -342,6 +364,7 @@ _FOLDERS: dict[str, Folder] = {
     ),
     'Gather': lambda operation: operation.constant(0)[operation.constant(1)],
     'Identity': graph_walker.first,
+    'Slice': _fold_slice,
     'Squeeze': lambda operation: operation.constant(0).squeeze(),
     'Transpose': lambda operation: operation.constant(0).transpose(
         operation.attributes.get('perm')

@@ -9,19 +9,21 @@ import numpy as np
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.layer_chain import Array
 from steering_net.model_io.importers.limits import MAX_WEIGHT_BYTES, check_bytes, read_file
+from steering_net.model_io.network_files import external_data
 
-TYPES = {1: np.float32, 6: np.int32, 7: np.int64, 10: np.float16, 11: np.float64}
+_FLOAT16 = 10
+TYPES = {1: np.float32, 6: np.int32, 7: np.int64, _FLOAT16: np.float16, 11: np.float64}
 """NumPy's types by the numbers of ONNX."""
 
 _IN_ANOTHER_FILE = 1
 
 
 class ExternalData:
-    """The files of a folder that hold weights of one ONNX file."""
+    """The files beside an ONNX file that hold its weights."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read no file before it is needed."""
-        self._folder = folder
+    def __init__(self, path: Path) -> None:
+        """Read no file before it is needed; `path` is the ONNX file."""
+        self._path = path
         self._contents: dict[str, bytes] = {}
 
     def array(self, tensor: Any) -> Array:
@@ -35,6 +37,9 @@ class ExternalData:
             raw = tensor.raw_data
         if raw:
             flat = np.frombuffer(raw, kind.newbyteorder('<')).astype(kind)
+        elif tensor.data_type == _FLOAT16:
+            # Each number is the bit pattern of a value.
+            flat = np.array(tensor.int32_data, np.uint16).view(np.float16)
         else:
             lists = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)
             flat = np.array(next((list(data) for data in lists if len(data)), []), kind)
@@ -58,11 +63,18 @@ class ExternalData:
 
     def _content(self, name: str) -> bytes:
         if name not in self._contents:
-            try:
-                self._contents[name] = read_file(self._folder / name)
-            except OSError as error:
-                raise ModelError(
-                    f'its weights are in {name}, which cannot be read: put that file beside it, '
-                    'named as the .onnx file with .data after it'
-                ) from error
+            # The usual names too, because the .onnx file may have been renamed.
+            files = [self._path.with_name(name), *external_data(self._path)]
+            self._contents[name] = self._first_of(files, name)
         return self._contents[name]
+
+    def _first_of(self, files: list[Path], name: str) -> bytes:
+        for file in files:
+            try:
+                return read_file(file)
+            except OSError:
+                continue
+        raise ModelError(
+            f'its weights are in {name}, which cannot be read: put that file beside it, '
+            f'named {files[1].name}'
+        )

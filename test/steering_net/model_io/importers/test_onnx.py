@@ -89,8 +89,20 @@ def test_weights_in_a_file_beside_are_read(tmp_path):
     (tmp_path / 'm.onnx.data').write_bytes(data[:-1])
     with pytest.raises(ModelError, match=r'm\.onnx\.data is cut short'):
         load_keras(other)
-    (tmp_path / 'm.onnx.data').unlink()
-    with pytest.raises(ModelError, match=r'weights are in m\.onnx\.data, .* put that file beside'):
+    (tmp_path / 'm.onnx.data').write_bytes(data)
+    for name in ('n.onnx', 'n.onnx.data'):
+        (tmp_path / name).write_bytes((tmp_path / f'm{name[1:]}').read_bytes())
+    tensor.external_data[0].value = 'weights.bin'
+    (tmp_path / 'o.onnx').write_bytes(outside.model.SerializeToString())
+    (tmp_path / 'o.onnx_data').write_bytes(data)
+    tensor.external_data[0].value = 'm.onnx.data'
+    for name in ('m.onnx.data', 'm.onnx'):
+        (tmp_path / name).unlink()
+    for name in ('n.onnx', 'o.onnx'):
+        found = mean_of(tmp_path / name, seen)
+        np.testing.assert_allclose(found, mean_of(path, seen), rtol=1e-6, err_msg=name)
+    other.write_bytes(outside.model.SerializeToString())
+    with pytest.raises(ModelError, match=r'weights are in m\.onnx\.data, .* that file beside it, named m\.onnx\.data$'):
         load_keras(other)
     for name in ('../m.onnx.data', '/etc/passwd', ''):
         tensor.external_data[0].value = name
@@ -107,6 +119,68 @@ def test_slice_is_a_crop(tmp_path):
     expected = seen[:, 2:-1, 1:].mean(axis=(1, 2)).sum(axis=1)
     found = mean_of(net.finish(tmp_path / 'net.onnx', 3), seen)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_float16_in_a_list_is_read_by_its_bits(tmp_path):
+    net = Net((3, 8, 10))
+    half = KERNEL.astype(np.float16)
+    conv(net)
+    tensor = net.graph.initializer[0]
+    tensor.raw_data, tensor.data_type = b'', 10
+    tensor.int32_data.extend(half.ravel().view(np.uint16).tolist())
+    expected = Net((3, 8, 10))
+    conv(expected, half.astype(np.float32))
+    seen = frames(8, 10, 3)
+    found = mean_of(net.finish(tmp_path / 'net.onnx', 2), seen)
+    np.testing.assert_allclose(found, mean_of(expected.finish(tmp_path / 'e.onnx', 2), seen))
+
+
+@pytest.mark.parametrize('value', [0.0, 127.0])
+def test_only_zeros_are_padded(tmp_path, value):
+    net = Net((3, 8, 10))
+    pads = net.constant(np.array([0, 0, 2, 2, 0, 0, 2, 2], np.int64))
+    net.add('Pad', pads, net.constant(np.float32(value)))
+    path = net.finish(tmp_path / 'net.onnx', 3)
+    if value:
+        with pytest.raises(ModelError, match='padding with 127 is not supported'):
+            load_keras(path)
+    else:
+        seen = frames(8, 10, 3)
+        expected = seen.sum(axis=(1, 2, 3)) / (12 * 14)
+        np.testing.assert_allclose(mean_of(path, seen), expected, rtol=1e-5)
+
+
+def test_a_slice_may_name_the_axes_that_it_keeps_whole(tmp_path):
+    net = Net((3, 8, 10))
+    end = 2147483647
+    parts = ([0, 0, 2, 0], [end, 9223372036854775807, -1, end], [0, 1, 2, 3])
+    net.add('Slice', *(net.constant(np.array(part, np.int64)) for part in parts))
+    seen = frames(8, 10, 3)
+    expected = seen[:, 2:-1].mean(axis=(1, 2)).sum(axis=1)
+    found = mean_of(net.finish(tmp_path / 'net.onnx', 3), seen)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('way', ['attributes', 'Slice'])
+def test_a_part_of_a_shape_is_its_start_to_its_end(tmp_path, way):
+    net = Net((3, 8, 10))
+    conv(net)
+    frame = net.last
+    net.add('Shape', **({'start': 0, 'end': 1} if way == 'attributes' else {}))
+    if way == 'Slice':
+        bounds = ([0], [1], [0])
+        net.add('Slice', *(net.constant(np.array(bound, np.int64)) for bound in bounds))
+    net.add('Concat', net.constant(np.array([2 * 6 * 8], np.int64)), axis=0)
+    shape, net.last = net.last, frame
+    net.add('Reshape', shape)
+    net.add('MatMul', net.constant(np.full((2 * 6 * 8, 1), 1 / 48, np.float32)))
+    net.graph.output.add(name=net.last)
+    (tmp_path / 'net.onnx').write_bytes(net.model.SerializeToString())
+    expected = Net((3, 8, 10))
+    conv(expected)
+    seen = frames(8, 10, 3)
+    wanted = mean_of(expected.finish(tmp_path / 'e.onnx', 2), seen)
+    np.testing.assert_allclose(mean_of(tmp_path / 'net.onnx', seen), wanted, rtol=1e-4)
 
 
 def test_slice_of_channels_is_refused(tmp_path):
