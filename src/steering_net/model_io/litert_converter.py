@@ -7,9 +7,11 @@ reads files of unknown origin.
 """
 
 import argparse
+import atexit
 import contextlib
 import io
 import os
+import shutil
 import sys
 import tempfile
 from importlib import resources
@@ -51,6 +53,38 @@ def default_cache_dir() -> Path:
     return Path(base).expanduser() / 'sim_bridge'
 
 
+def usable_cache(cache_dir: Path | None = None) -> Path:
+    """Return a folder for converted networks that can be written.
+
+    That is `cache_dir`, by default `default_cache_dir`. If it cannot be written, as in a container
+    with a read-only disk, it is a temporary folder until this process ends. One line on stderr
+    reports it, and the processes that this one starts use it too. Raises ModelError if there is no
+    such folder.
+    """
+    folder = cache_dir or default_cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        reason = f'the cache {folder} cannot be written ({error.strerror})'
+    try:
+        base = tempfile.mkdtemp(prefix='sim_bridge-')
+    except OSError as error:
+        raise ModelError(f'{reason}: set XDG_CACHE_HOME to another folder') from error
+    atexit.register(shutil.rmtree, base, ignore_errors=True)
+    os.environ['XDG_CACHE_HOME'] = base
+    print(
+        f'{reason}: the network is converted in {base}, and again at the next start; '
+        'set XDG_CACHE_HOME to another folder',
+        file=sys.stderr,
+        flush=True,
+    )
+    temporary = default_cache_dir()
+    temporary.mkdir()
+    return temporary
+
+
 def ensure_litert(
     model_path: Path, cache_dir: Path | None = None, profile: Profile | None = None
 ) -> Path:
@@ -58,7 +92,7 @@ def ensure_litert(
 
     It is converted, or is the `.tflite` itself: the given one, or the one beside a `.keras` if the
     sidecar has the hashes of both. The shipped pair is used as it is. TensorFlow is never imported
-    here. Raises ModelError if the network cannot be read or converted.
+    here. Raises ModelError if the network cannot be read or converted, or if no cache is usable.
     """
     model_path = network_path(model_path)
     digest = sha256_of(model_path)
@@ -74,7 +108,14 @@ def ensure_litert(
         digest = combined([digest, sha256_of(other)])
     cached = _in_cache(digest, cache_dir)
     if not cached.is_file():
-        _convert_in_subprocess(model_path, cached, profile)
+        cached = usable_cache(cache_dir) / cached.name
+        try:
+            _convert_in_subprocess(model_path, cached, profile)
+        except OSError as error:
+            raise ModelError(
+                f'{model_path.name} cannot be converted in {cached.parent} ({error.strerror}): '
+                'set XDG_CACHE_HOME to another folder'
+            ) from error
     return cached
 
 
@@ -104,7 +145,6 @@ def _shipped_models() -> Path:
 
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix='.convert-') as folder:
         made = Path(folder, target.name)
         arguments = ['--out', str(made), *(['--profile', profile.name] if profile else [])]

@@ -8,6 +8,7 @@ from steering_net.errors import ModelError
 from steering_net.model_io.metadata import UNKNOWN, Origin
 from steering_net.model_io.model_config import read_sidecar
 from steering_net.vision.colours import colours_of
+from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
 from steering_net.vision.profile import Profile, find_profile, format_profile
 
 
@@ -32,7 +33,7 @@ def choose_profile(
     """Return `profile`, or that of the sidecar, or an inferred one, for an input of (h, w, c).
 
     Fields that the profile leaves to the network are filled in. Raises ModelError if none can be
-    inferred, or if the profile makes frames of another shape.
+    inferred, or if the profile makes frames of another shape or crops outside of the frame.
     """
     choice = ProfileChoice(profile, 'as given') if profile else from_sidecar(model_path)
     if choice is None:
@@ -42,6 +43,7 @@ def choose_profile(
         except ModelError as error:
             raise ModelError(f'{model_path.name}: {error}') from error
     whole = complete(choice.profile, input_shape, origin)
+    _check_crop(whole)
     made = whole.output_shape()
     if made != input_shape:
         takes = f'{model_path.name} takes {input_shape}'
@@ -49,6 +51,18 @@ def choose_profile(
         hint = ways if made[2] != input_shape[2] else ''
         raise ModelError(f'{takes}, but profile {whole.name} makes {made}{hint}')
     return ProfileChoice(whole, choice.reason)
+
+
+def _check_crop(profile: Profile) -> None:
+    for field, span, limit in (
+        ('rows', profile.rows, FRAME_HEIGHT),
+        ('columns', profile.columns, FRAME_WIDTH),
+    ):
+        if span is not None and span[1] > limit:
+            raise ModelError(
+                f'profile {profile.name} has the {field} {span[0]}-{span[1]}; '
+                f'a frame has the {field} 0-{limit}'
+            )
 
 
 def from_sidecar(model_path: Path) -> ProfileChoice | None:

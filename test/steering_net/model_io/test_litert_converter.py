@@ -29,7 +29,7 @@ from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import Sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.vision.profile import PROFILES
+from steering_net.vision.profile import PROFILES, find_profile
 
 pytestmark = pytest.mark.slow
 
@@ -257,6 +257,40 @@ def test_the_cache_is_where_the_desktop_says(monkeypatch, tmp_path):
     assert default_cache_dir() == tmp_path / '.cache' / 'sim_bridge'
 
 
+def test_a_cache_that_cannot_be_written_is_replaced_for_this_process(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(
+        converter, '_convert_in_subprocess', lambda source, target, profile: target.touch()
+    )
+    (tmp_path / 'net.h5').touch()
+    (tmp_path / 'file').touch()
+    (tmp_path / 'tmp').mkdir()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path / 'tmp'))
+    first = ensure_litert(tmp_path / 'net.h5')
+    assert first.is_relative_to(tmp_path / 'tmp')
+    assert first == ensure_litert(tmp_path / 'net.h5')
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f'the cache {tmp_path / "file" / "sim_bridge"} cannot be written (')
+
+
+def test_an_unusable_cache_is_named_with_what_to_do(tmp_path, monkeypatch):
+    (tmp_path / 'net.h5').touch()
+    (tmp_path / 'file').touch()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'file'))
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path / 'none'))
+    with pytest.raises(ModelError, match=r'file/sim_bridge cannot .*: set XDG_CACHE_HOME to'):
+        ensure_litert(tmp_path / 'net.h5')
+
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(converter, '_convert_in_subprocess', full)
+    with pytest.raises(ModelError, match=r'No space left on device\): set XDG_CACHE_HOME to'):
+        ensure_litert(tmp_path / 'net.h5', tmp_path)
+
+
 def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     path = tmp_path / 'net.keras'
     assert choose_profile(None, (66, 200, 3), path).profile is PROFILES['course']
@@ -276,6 +310,15 @@ def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     path.with_suffix('.json').write_text('{"profile": 1}', encoding='utf-8')
     with pytest.raises(ModelError, match='does not describe a network'):
         choose_profile(None, (66, 200, 3), path)
+
+
+@pytest.mark.parametrize('crop', ['rows=60-161', 'columns=20-321'])
+def test_a_crop_outside_of_the_frame_is_refused(tmp_path, crop):
+    field = crop.partition('=')[0]
+    with pytest.raises(ModelError, match=f'a frame has the {field} 0-(160|320)$'):
+        choose_profile(find_profile(f'naoki:{crop}'), (66, 200, 3), tmp_path / 'net.h5')
+    whole = find_profile('naoki:rows=60-160,columns=0-320')
+    assert choose_profile(whole, (66, 200, 3), tmp_path / 'net.h5').profile == whole
 
 
 def test_cache_files_can_be_read_by_others(converted):
