@@ -4,6 +4,7 @@
 A network may have branches, several outputs, networks inside, and operations such as x / 255.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,6 +36,7 @@ class Stored:
     """
 
     kind: str
+    name: str
     trainable: bool
     uses: list[list[int]] = field(default_factory=list)
     children: list['Stored'] = field(default_factory=list)
@@ -93,12 +95,14 @@ class DescribedNetwork:
 
     def _stored(self, entry: dict[str, Json]) -> Stored:
         kind = text_of(entry, 'class_name')
-        trainable = as_dict(entry.get('config'), 'layer') if kind not in NETWORKS else {}
-        stored = Stored(kind, trainable.get('trainable', True) is not False)
+        inner = entry.get('config')
+        # The layers of a Sequential of Keras 1 are a list.
+        trainable = inner.get('trainable', True) if isinstance(inner, dict) else True
+        stored = Stored(kind, _key(entry), trainable is not False)
         if kind in NETWORKS:
-            inner = DescribedNetwork(entry, self._graph, self._depth + 1)
-            self._inner[_key(entry)] = inner
-            stored.children = inner.stored
+            network = DescribedNetwork(entry, self._graph, self._depth + 1)
+            self._inner[_key(entry)] = network
+            stored.children = network.stored
         return stored
 
     def read(self, inputs: Sequence[int]) -> list[tuple[str, int]]:
@@ -157,13 +161,14 @@ class _Use:
             (source.name, 0): [number] for source, number in zip(sources, inputs, strict=True)
         }
         self._open: set[tuple[str, int]] = set()
+        self._first = _first_calls(network, self._ends)
 
     def outputs(self) -> list[tuple[str, int]]:
         # In the order of the description first, so that no value is nested deeply in others.
         for entry in self._network.entries:
-            nodes = entry.get('inbound_nodes')
-            for number in range(len(nodes) if isinstance(nodes, list) else 0):
-                self._value(Ref(_key(entry), number))
+            name, first = _key(entry), self._first.get(_key(entry), 0)
+            for number in range(len(_nodes(entry))):
+                self._value(Ref(name, first + number))
         return [(end.name, self._value(end)) for end in self._ends]
 
     def _value(self, ref: Ref) -> int:
@@ -172,13 +177,11 @@ class _Use:
         if place is None:
             raise ModelError(f'there is no layer {ref.name}')
         entry = self._network.entries[place]
-        nodes = entry.get('inbound_nodes')
-        nodes = nodes if isinstance(nodes, list) else []
-        # The first node of a network inside may be its own, outside of this graph.
-        node = min(ref.node, max(0, len(nodes) - 1))
+        nodes = _nodes(entry)
+        node = ref.node - self._first.get(ref.name, 0)
         key = (ref.name, node)
         if key not in self._values:
-            if not nodes or key in self._open:
+            if not 0 <= node < len(nodes) or key in self._open:
                 raise ModelError(f'layer {ref.name} has no input')
             self._open.add(key)
             call = read_call(nodes[node])
@@ -189,6 +192,30 @@ class _Use:
         if not 0 <= ref.tensor < len(outputs):
             raise ModelError(f'layer {ref.name} has no output {ref.tensor}')
         return outputs[ref.tensor]
+
+
+def _nodes(entry: dict[str, Json]) -> list[Json]:
+    nodes = entry.get('inbound_nodes')
+    return nodes if isinstance(nodes, list) else []
+
+
+def _first_calls(network: DescribedNetwork, ends: Sequence[Ref]) -> dict[str, int]:
+    """Return for each network inside the number by which a description names its first call.
+
+    Keras 1 and 2 count from 1, because the first node of a network is its own, outside of this
+    graph.
+    """
+    inside = {
+        _key(entry)
+        for entry, stored in zip(network.entries, network.stored, strict=True)
+        if stored.kind in NETWORKS
+    }
+    first: dict[str, int] = {}
+    calls = (read_call(node) for entry in network.entries for node in _nodes(entry) if inside)
+    for ref in itertools.chain(ends, *map(refs_in, calls)):
+        if ref.name in inside:
+            first[ref.name] = min(ref.node, first.get(ref.name, ref.node))
+    return first
 
 
 def read_graph(config: dict[str, Json], keras: str) -> tuple[Graph, list[Stored], Any]:

@@ -34,10 +34,11 @@ def read_weights(
     reader = _Reader()
     if 'model_weights' in file or 'layer_names' in file.attrs or 'layer_names0' in file.attrs:
         root = reader.group(file, 'model_weights') if 'model_weights' in file else file
+        is_keras_3 = attribute(root, 'keras_version').startswith('3')
         layers = [
             weights
             for name, layer in _named(_names(root, 'layer_names'), stored)
-            for weights in _divided(list(reader.by_names(root, name)), layer, count)
+            for weights in _divided(list(reader.by_names(root, name)), layer, count, is_keras_3)
         ]
     else:
         layers = list(_numbered(reader, file, stored))
@@ -47,8 +48,13 @@ def read_weights(
 def _named(names: Sequence[str], stored: Sequence[Stored]) -> Iterator[tuple[str, Stored | None]]:
     """Yield the stored names with their layers.
 
-    A file may have more layers than its description, such as an InputLayer, or fewer.
+    A file may have more layers than its description, such as an InputLayer, or fewer, without
+    operations. A file of weights alone may have other names than its description.
     """
+    described_as = {layer.name: layer for layer in stored}
+    if set(names) <= set(described_as):
+        yield from ((name, described_as[name]) for name in names)
+        return
     if len(names) == len(stored):
         yield from zip(names, stored, strict=True)
         return
@@ -60,19 +66,24 @@ def _named(names: Sequence[str], stored: Sequence[Stored]) -> Iterator[tuple[str
 
 
 def _divided(
-    arrays: list[NDArray[np.float32]], layer: Stored | None, count: Callable[[Stored], int]
+    arrays: list[NDArray[np.float32]],
+    layer: Stored | None,
+    count: Callable[[Stored], int],
+    is_keras_3: bool,
 ) -> list[list[NDArray[np.float32]]]:
     """Return the arrays of each layer of a network inside, of which the file has one list.
 
     Keras stores all arrays that can be trained, and then all others. A BatchNormalization has two
-    of the others, mean and variance, and a layer that is not trainable has only others.
+    of the others, mean and variance, and a layer that is not trainable has only others. Keras 3
+    stores the arrays of a network that is not trainable layer by layer, whatever its layers are.
     """
     if layer is None or layer.kind not in NETWORKS:
         return [arrays]
     leaves = [(leaf, count(leaf)) for leaf in layer.leaves() if count(leaf)]
     if sum(number for _, number in leaves) != len(arrays):
         return [arrays]
-    trained = [_trained(leaf, number) for leaf, number in leaves]
+    by_layer = is_keras_3 and not layer.trainable
+    trained = [0 if by_layer else _trained(leaf, number) for leaf, number in leaves]
     first, last, divided = 0, sum(trained), []
     for (_, number), learnt in zip(leaves, trained, strict=True):
         others = number - learnt

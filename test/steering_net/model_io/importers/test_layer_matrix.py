@@ -87,6 +87,10 @@ CALLS = {
         for kind in MERGING
     },
     'a layer that is used twice': lambda x: twice(L.Dense(3), x),
+    'a network that is used twice': lambda x: on_both(inner(), x, x * 0.5),
+    'a network that is used one after the other': lambda x: twice(inner(), x),
+    'operations and a network': lambda x: inner()(x / 127.5 - 1.0),
+    'a network and operations': lambda x: inner()(x) * 2.0,
 }
 
 
@@ -98,11 +102,16 @@ def frozen(model):
 def inner():
     x = keras.Input(SHAPE)
     y = L.BatchNormalization()(L.DepthwiseConv2D(3, padding='same')(x))
+    y = L.BatchNormalization()(L.DepthwiseConv2D(3, padding='same')(y))
     return keras.Model(x, L.Add()([x, y]))
 
 
 def twice(layer, x):
     return layer(layer(x))
+
+
+def on_both(layer, first, second):
+    return L.Concatenate()([layer(first), layer(second)])
 
 
 def finished(x):
@@ -184,6 +193,17 @@ def as_tf_op_lambda(entry):
     return entry | {'class_name': kind, 'config': config, 'inbound_nodes': nodes}
 
 
+def counted_from_1(value, names):
+    """A description in which the calls of these layers count from 1."""
+    if isinstance(value, dict):
+        return {key: counted_from_1(part, names) for key, part in value.items()}
+    if not isinstance(value, list):
+        return value
+    if len(value) >= 3 and value[0] in names and isinstance(value[1], int):
+        return [value[0], value[1] + 1, *value[2:]]
+    return [counted_from_1(part, names) for part in value]
+
+
 def old_argument(value):
     if isinstance(value, list):
         return [old_argument(part) for part in value]
@@ -197,9 +217,13 @@ def save(model, path, saver):
     model.save(path)
     if saver == 'tf.keras 2':
         with h5py.File(path, 'r+') as file:
-            config = json.loads(file.attrs['model_config'])
-            file.attrs['model_config'] = json.dumps(in_the_words_of_tf_keras_2(config))
-            file.attrs['keras_version'] = '2.15.0'
+            config = in_the_words_of_tf_keras_2(json.loads(file.attrs['model_config']))
+            layers = config['config']['layers']
+            inside = [entry['config']['name'] for entry in layers if 'layers' in entry['config']]
+            config['config'] = counted_from_1(config['config'], inside)
+            file.attrs['model_config'] = json.dumps(config)
+            for group in (file, file['model_weights']):
+                group.attrs['keras_version'] = '2.15.0'
 
 
 @pytest.mark.filterwarnings('ignore')
@@ -209,11 +233,28 @@ def test_layer_is_read_back(tmp_path, name):
     frames = np.random.default_rng(4).random((2, *SHAPE), np.float32)
     expected = model(frames, training=False).numpy()
     assert np.ptp(expected) > 1e-4
-    for saver in ('Keras 3', 'tf.keras 2'):
-        path = tmp_path / ('net.keras' if saver == 'Keras 3' else 'net.h5')
+    for saver, file in (('Keras 3', 'a.keras'), ('Keras 3', 'a.h5'), ('tf.keras 2', 'b.h5')):
+        path = tmp_path / file
         save(model, path, saver)
         answers = load_keras(path)(frames, training=False)
         np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5, err_msg=saver)
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_a_network_of_which_only_the_end_is_trained_is_read_back(tmp_path):
+    part = inner()
+    part.trainable = False
+    for layer in part.layers[-3:]:
+        layer.trainable = True
+    frame = keras.Input(SHAPE)
+    model = keras.Model(frame, finished(part(frame)))
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.uniform(0.1, 0.5, w.shape) for w in model.get_weights()])
+    frames = rng.random((2, *SHAPE), np.float32)
+    for name in ('net.keras', 'net.h5'):
+        model.save(tmp_path / name)
+        answers = load_keras(tmp_path / name)(frames)
+        np.testing.assert_allclose(answers, model(frames), rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_each_allowed_layer_is_in_the_matrix():
