@@ -13,7 +13,8 @@ from steering_net.model_io.importers.limits import Json
 _TF_KERAS = ('TFOpLambda', 'TensorFlowOpLayer', 'SlicingOpLambda')
 _SYNONYMS = {
     'divide': 'truediv', 'get_item': 'getitem', 'true_divide': 'truediv', 'clip_by_value': 'clip',
-    'arctan': 'atan', 'div': 'truediv', 'realdiv': 'truediv',
+    'arctan': 'atan', 'div': 'truediv', 'realdiv': 'truediv', 'sub': 'subtract', 'mul': 'multiply',
+    'addv2': 'add', 'neg': 'negative',
 }  # fmt: skip
 _ACTIVATIONS = ('elu', 'relu', 'relu6', 'selu', 'sigmoid', 'softmax', 'softplus', 'tanh')
 _NOTHING = ('cast', 'identity', 'stop_gradient', 'convert_to_tensor')
@@ -38,6 +39,8 @@ def is_operation(entry: dict[str, Json], call: Call) -> bool:
 
 def read_operation(name: str, entry: dict[str, Json], call: Call) -> list[Layer]:
     """Return the layers for an operation; NotSupportedError, naming it, for an unknown one."""
+    if entry['class_name'] == 'TensorFlowOpLayer':
+        entry, call = _of_node(name, entry, call)
     operation = _operation(entry)
     arguments = [*call.arguments, *(v for k, v in call.named.items() if k != 'name')]
     if operation in _BINARY:
@@ -53,6 +56,53 @@ def read_operation(name: str, entry: dict[str, Json], call: Call) -> list[Layer]
     if operation == 'negative':
         return [_rescaling(name, -1.0, 0.0)]
     raise NotSupportedError(f'operation {name} is a {operation}, which is not supported')
+
+
+def _of_node(name: str, entry: dict[str, Json], call: Call) -> tuple[dict[str, Json], Call]:
+    """Return an operation of TensorFlow 2.0 to 2.3 as later versions describe it.
+
+    Its numbers are constants, by their places among the arguments.
+    """
+    config = as_dict(entry.get('config'), 'operation')
+    node = _node(name, config.get('node_def'))
+    first = call.arguments[0] if call.arguments else None
+    arguments = [*first] if isinstance(first, list) else [*call.arguments]
+    constants = as_dict(config.get('constants') or {}, 'list of constants')
+    for place, value in sorted((int(key), value) for key, value in constants.items()):
+        arguments.insert(place, value)
+    function = node.op.lower()
+    if function == 'stridedslice':
+        function, arguments = 'getitem', [arguments[0], _spans(name, node, arguments[1:])]
+    config = {'name': name, 'function': function}
+    return {'class_name': 'TFOpLambda', 'config': config}, Call(tuple(arguments))
+
+
+def _node(name: str, described: Json) -> Any:
+    """Return the NodeDef that is described as JSON, or encoded in a text."""
+    from google.protobuf import json_format, message
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+    try:
+        if isinstance(described, dict):
+            return json_format.ParseDict(described, NodeDef(), ignore_unknown_fields=True)
+        text = str(described)
+        if text.lstrip().startswith('{'):
+            return json_format.Parse(text, NodeDef(), ignore_unknown_fields=True)
+        return NodeDef.FromString(text.encode('utf-8'))
+    except (json_format.Error, message.Error) as error:
+        raise ModelError(f'operation {name} is broken') from error
+
+
+def _spans(name: str, node: Any, bounds: list[Json]) -> list[slice]:
+    """Return the slices of a StridedSlice from its begin, end and strides."""
+    others = ('ellipsis_mask', 'new_axis_mask', 'shrink_axis_mask')
+    if any(node.attr[mask].i for mask in others if mask in node.attr):
+        raise NotSupportedError(f'operation {name} slices more than rows and columns')
+    begin_mask, end_mask = (node.attr[mask].i for mask in ('begin_mask', 'end_mask'))
+    return [
+        slice(None if begin_mask >> i & 1 else begin, None if end_mask >> i & 1 else end, step)
+        for i, (begin, end, step) in enumerate(zip(*bounds, strict=True))
+    ]
 
 
 def _activation(name: str, operation: str, entry: dict[str, Json], call: Call) -> Layer:
@@ -77,8 +127,7 @@ def _activation(name: str, operation: str, entry: dict[str, Json], call: Call) -
 def _operation(entry: dict[str, Json]) -> str:
     kind, config = entry['class_name'], entry.get('config')
     if kind in _TF_KERAS and isinstance(config, dict):
-        kind = str(config.get('function') or config.get('node_def') or kind)
-        word = kind.rpartition('.')[2]
+        word = str(config.get('function') or kind).rpartition('.')[2]
     else:
         word = ''.join(f'_{c.lower()}' if c.isupper() else c for c in kind).lstrip('_')
     return _SYNONYMS.get(word, word)

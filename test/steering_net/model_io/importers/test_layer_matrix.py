@@ -314,3 +314,66 @@ def test_sizes_may_be_stored_as_fractions_of_one(tmp_path):
         text = file.attrs['model_config'].replace('"filters": 2', '"filters": 2.0')
         file.attrs['model_config'] = text.replace('[null, 12, 16, 3]', '[null, 12.0, 16.0, 3]')
     assert load_keras(tmp_path / 'net.h5').input_shape == (None, 12, 16, 3)
+
+
+def node(operation, inputs, **masks):
+    """A NodeDef as JSON."""
+    attributes = {name: {'i': str(mask)} for name, mask in masks.items()}
+    return {'name': 'node', 'op': operation, 'input': inputs, 'attr': attributes}
+
+
+NODES = {
+    'x / 127.5 - 1': (
+        lambda x: x / 127.5 - 1.0,
+        [(node('RealDiv', ['x', 'y']), {'1': 127.5}), (node('Sub', ['x', 'y']), {'1': 1.0})],
+    ),
+    '1 - x': (lambda x: 1.0 - x, [(node('Sub', ['y', 'x']), {'0': 1.0})]),
+    'rows': (
+        lambda x: x[:, 3:10],
+        [
+            (
+                node('StridedSlice', ['x', 'b', 'e', 's'], begin_mask='1', end_mask='1'),
+                {'1': [0, 3], '2': [0, 10], '3': [1, 1]},
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize('form', ['object', 'JSON', 'bytes'])
+@pytest.mark.parametrize('name', NODES)
+def test_operations_of_tensorflow_2_0_to_2_3_are_read(tmp_path, name, form):
+    from google.protobuf import json_format
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
+
+    call, nodes = NODES[name]
+    frame = keras.Input(SHAPE, name='frame')
+    model = keras.Model(frame, finished(call(frame)))
+    model.save(tmp_path / 'net.h5')
+    with h5py.File(tmp_path / 'net.h5', 'r+') as file:
+        config = in_the_words_of_tf_keras_2(json.loads(file.attrs['model_config']))
+        layers = config['config']['layers']
+        operations = [entry for entry in layers if entry['class_name'].endswith('OpLambda')]
+        for entry, (described, constants) in zip(operations, nodes, strict=True):
+            if form == 'JSON':
+                described = json.dumps(described, indent=2)
+            elif form == 'bytes':
+                encoded = json_format.ParseDict(described, NodeDef())
+                described = encoded.SerializeToString().decode()
+            entry['class_name'] = 'TensorFlowOpLayer'
+            entry['config'] = {'name': 'node', 'node_def': described, 'constants': constants}
+            entry['inbound_nodes'] = [[[*first_ref(entry['inbound_nodes']), {}]]]
+        file.attrs['model_config'] = json.dumps(config)
+        file.attrs['keras_version'] = '2.3.0-tf'
+    frames = np.random.default_rng(4).random((2, *SHAPE), np.float32)
+    answers = load_keras(tmp_path / 'net.h5')(frames)
+    np.testing.assert_allclose(answers, model(frames), rtol=1e-4, atol=1e-5)
+
+
+def first_ref(value):
+    """The first [layer, call, output] in a nested list, or in the arguments of a call."""
+    if isinstance(value, list) and len(value) >= 3 and isinstance(value[1], int):
+        if value[0] != '_CONSTANT_VALUE':
+            return value[:3]
+        return first_ref([part for part in value[3].values() if part])
+    return next(filter(None, map(first_ref, value)), None) if isinstance(value, list) else None
