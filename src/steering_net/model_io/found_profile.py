@@ -20,6 +20,7 @@ from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import default_cache_dir, ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
+from steering_net.model_io.model_config import unrelated_json
 from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profile_search import FoundProfile, described, find
 from steering_net.model_io.profiles import (
@@ -83,7 +84,8 @@ def prepare(model_path: Path, wish: str | None = None, cache_dir: Path | None = 
         choice = str(choose_profile(profile, origin.input_shape, model_path, origin))
     parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
     parts += [f'profile {choice}' if choice else '', sandbox.risks()]
-    return [', '.join(filter(None, parts)), *([found.doubt] if found and found.doubt else [])]
+    others = [found.doubt if found else '', unrelated_json(model_path)]
+    return [', '.join(filter(None, parts)), *filter(None, others)]
 
 
 def measure(litert: Path, search: bool, name: str) -> FoundProfile:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sidecar: the JSON file beside a network, with its profile and the hashes of its files."""
 
+import dataclasses
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from steering_net.errors import ModelError
+from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.files import sha256_of
+from steering_net.model_io.importers.keras_config import is_config
+from steering_net.model_io.importers.limits import MAX_JSON_BYTES, Json, read_file, read_json
 from steering_net.vision.profile import profile_from_json
 
 
@@ -14,37 +19,89 @@ from steering_net.vision.profile import profile_from_json
 class Sidecar:
     """Profile, sha256 of the `.keras` file and rad per unit of the network's output.
 
-    `litert_sha256` is the sha256 of the `.tflite` file beside it, '' without one. The profile is a
-    text as `find_profile` takes it. In the file it may also be an object with the fields of a
-    custom profile, such as `{"rows": [60, 136], "colour": "rgb"}`.
+    `litert_sha256` is the sha256 of the `.tflite` file beside it. The hashes may be '', and
+    `steering_scale_rad` None for that of the profile. The profile is a text as `find_profile`
+    takes it. In the file it may also be an object with the fields of a custom profile, such as
+    `{"rows": [60, 136], "colour": "rgb"}`.
     """
 
     profile: str
-    sha256: str
-    steering_scale_rad: float
+    sha256: str = ''
+    steering_scale_rad: float | None = None
     litert_sha256: str = ''
 
 
 def read_sidecar(model_path: Path) -> Sidecar | None:
     """Return the sidecar `<stem>.json` beside a model; None without one.
 
-    A Keras architecture of that name is no sidecar. Raises ModelError for any other content.
+    JSON of that name without a profile is no sidecar. Raises ModelError, naming the field, for a
+    value that cannot be, and for a file that is no JSON.
+    """
+    path = model_path.with_suffix('.json')
+    fields = _read(path) if path.is_file() else None
+    if not _is_sidecar(fields):
+        return None
+    known = [field.name for field in dataclasses.fields(Sidecar)]
+    for name, value in fields.items():
+        if name not in known:
+            raise ModelError(f'{path.name} has a field {name[:40]}; known: {", ".join(known)}')
+        good, allowed = _ALLOWED[name]
+        if not good(value):
+            raise ModelError(f'{path.name}: {name} is {str(value)[:40]}; it must be {allowed}')
+    if isinstance(fields['profile'], dict):
+        fields |= {'profile': profile_from_json(fields['profile'])}
+    return Sidecar(**fields)
+
+
+def unrelated_json(model_path: Path) -> str:
+    """Return a line about a file `<stem>.json` beside a model that is no sidecar; '' without one.
+
+    The description of a Keras network is not unrelated.
     """
     path = model_path.with_suffix('.json')
     if not path.is_file():
-        return None
+        return ''
+    fields = _read(path)
+    if _is_sidecar(fields) or isinstance(fields, str) or is_config(fields):
+        return ''
+    return f'{path.name} is no sidecar, because it has no profile; it is not used'
+
+
+def _read(path: Path) -> Json:
     try:
-        fields = json.loads(path.read_text(encoding='utf-8'))
-        if isinstance(fields, str) or 'class_name' in fields:
-            return None
-        if isinstance(fields.get('profile'), dict):
-            fields['profile'] = profile_from_json(fields['profile'])
-        sidecar = Sidecar(**fields)
-        if not isinstance(sidecar.steering_scale_rad, int | float):
-            raise TypeError('steering_scale_rad is no number')
-        return sidecar
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f'{path} does not describe a network: {error}') from error
+        # Some editors put a byte order mark first.
+        return read_json(read_file(path, MAX_JSON_BYTES).decode('utf-8-sig'))
+    except READ_ERRORS as error:
+        reason = 'nested too deeply' if isinstance(error, RecursionError) else one_line(error)
+        raise ModelError(
+            f'{path.name} is no JSON ({reason}); a file of this name must be the sidecar of the '
+            'network: correct it, or rename it'
+        ) from error
+
+
+def _is_sidecar(fields: Json) -> bool:
+    return isinstance(fields, dict) and 'profile' in fields and not is_config(fields)
+
+
+def _is_number(value: Json) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str)
+
+
+_ALLOWED: dict[str, tuple[Callable[[Json], bool], str]] = {
+    'profile': (lambda value: isinstance(value, str | dict), 'a text or an object'),
+    'sha256': (_is_text, 'a text'),
+    'steering_scale_rad': (_is_number, 'a finite number, rad'),
+    'litert_sha256': (_is_text, 'a text'),
+}
 
 
 def sidecar_of_pair(model_path: Path, profile: str, steering_scale_rad: float) -> Sidecar:

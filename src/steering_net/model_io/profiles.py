@@ -75,9 +75,10 @@ def from_sidecar(model_path: Path) -> ProfileChoice | None:
         return None
     try:
         profile = find_profile(sidecar.profile)
-        scaled = replace(profile, steering_scale_rad=sidecar.steering_scale_rad)
-        return ProfileChoice(scaled, f'from {name}')
-    except (ValueError, AttributeError) as error:
+        if sidecar.steering_scale_rad is not None:
+            profile = replace(profile, steering_scale_rad=sidecar.steering_scale_rad)
+        return ProfileChoice(profile, f'from {name}')
+    except ValueError as error:
         raise ModelError(f'{name}: {error}') from error
 
 

@@ -203,7 +203,8 @@ def profile_from_json(fields: dict[str, Any]) -> str:
         key: signs.get(key, ',').join(map(str, value)) if isinstance(value, list) else str(value)
         for key, value in fields.items()
     }
-    return 'custom:' + ','.join(f'{key}={value}' for key, value in texts.items())
+    changes = ','.join(f'{key}={value}' for key, value in texts.items())
+    return f'custom:{changes}' if changes else 'custom'
 
 
 def format_profile(profile: Profile) -> str:

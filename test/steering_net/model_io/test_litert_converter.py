@@ -303,13 +303,8 @@ def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     write_sidecar(path, Sidecar('naoki', '0' * 64, 0.0))
     with pytest.raises(ModelError, match=r'net\.json: profile field steering_scale_rad'):
         choose_profile(None, (66, 200, 3), path)
-    text = '{"profile": "naoki", "sha256": "", "steering_scale_rad": null}'
-    path.with_suffix('.json').write_text(text, encoding='utf-8')
-    with pytest.raises(ModelError, match='steering_scale_rad is no number'):
-        choose_profile(None, (66, 200, 3), path)
-    path.with_suffix('.json').write_text('{"profile": 1}', encoding='utf-8')
-    with pytest.raises(ModelError, match='does not describe a network'):
-        choose_profile(None, (66, 200, 3), path)
+    path.with_suffix('.json').write_text('{"profile": "naoki"}', encoding='utf-8')
+    assert choose_profile(None, (66, 200, 3), path).profile is PROFILES['naoki']
 
 
 @pytest.mark.parametrize('crop', ['rows=60-161', 'columns=20-321'])
