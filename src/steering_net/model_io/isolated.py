@@ -32,7 +32,8 @@ def run_isolated(
     stderr if it fails.
     """
     failure = f'{source.name} could not be read: the import process'
-    reads = [path for file in (source, *more) for path in belonging(network_path(file.expanduser()))]
+    files = [network_path(file.expanduser()) for file in (source, *more)]
+    reads = [path for file in files for path in belonging(file)]
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as scratch:
         writes = [scratch, *([] if out is None else [str(out)])]
         access = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]

@@ -38,7 +38,7 @@ def read_sidecar(model_path: Path) -> Sidecar | None:
     value that cannot be, and for a file that is no JSON.
     """
     path = model_path.with_suffix('.json')
-    fields = _read(path) if path.is_file() else None
+    fields: Json = _read(path) if path.is_file() else None
     if not _is_sidecar(fields):
         return None
     known = [field.name for field in dataclasses.fields(Sidecar)]

@@ -4,6 +4,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from steering_net.model_io.importers.onnx_tensors import external_data
+
 SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
 """Endings of the files that can be read; a SavedModel is a folder."""
 
@@ -11,7 +13,6 @@ ORIGIN_SUFFIX = '.origin.json'
 """Ending of the file with the origin of a converted network."""
 
 _WEIGHTS = ('.h5', '.weights.h5', '.hdf5')
-_ONNX_WEIGHTS = ('.data', '_data')
 SAVED_MODEL = 'saved_model.pb'
 _FOLDERS_OF_A_SAVED_MODEL = ('variables', 'assets')
 
@@ -63,11 +64,6 @@ def other_half(path: Path) -> Path | None:
         return next((file for file in beside if file.is_file()), None)
     beside = [path.with_name(f'{stem}.json') for stem in _stems(path)]
     return next((file for file in beside if file.is_file() and is_architecture(file)), None)
-
-
-def external_data(path: Path) -> list[Path]:
-    """Return the usual paths of the large weights of an ONNX file."""
-    return [path.with_name(path.name + ending) for ending in _ONNX_WEIGHTS]
 
 
 def _stems(path: Path) -> tuple[str, str]:

@@ -9,13 +9,17 @@ import numpy as np
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.layer_chain import Array
 from steering_net.model_io.importers.limits import MAX_WEIGHT_BYTES, check_bytes, read_file
-from steering_net.model_io.network_files import external_data
 
 _FLOAT16 = 10
 TYPES = {1: np.float32, 6: np.int32, 7: np.int64, _FLOAT16: np.float16, 11: np.float64}
 """NumPy's types by the numbers of ONNX."""
 
 _IN_ANOTHER_FILE = 1
+
+
+def external_data(path: Path) -> list[Path]:
+    """Return the usual paths of the large weights of an ONNX file."""
+    return [path.with_name(path.name + ending) for ending in ('.data', '_data')]
 
 
 class ExternalData:

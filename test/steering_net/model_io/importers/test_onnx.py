@@ -102,7 +102,9 @@ def test_weights_in_a_file_beside_are_read(tmp_path):
         found = mean_of(tmp_path / name, seen)
         np.testing.assert_allclose(found, mean_of(path, seen), rtol=1e-6, err_msg=name)
     other.write_bytes(outside.model.SerializeToString())
-    with pytest.raises(ModelError, match=r'weights are in m\.onnx\.data, .* that file beside it, named m\.onnx\.data$'):
+    with pytest.raises(
+        ModelError, match=r'are in m\.onnx\.data, .* beside it, named m\.onnx\.data$'
+    ):
         load_keras(other)
     for name in ('../m.onnx.data', '/etc/passwd', ''):
         tensor.external_data[0].value = name
