@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError, one_line
+from steering_net.model_io.importers.litert import QUANTISED_ENDS
 from steering_net.model_io.reader import check_frame_shape
 from steering_net.vision.preprocessing import Tensor
 
@@ -99,10 +100,10 @@ def _check_shapes(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
             'outputs `sim-bridge import-model` makes one, from the Keras file'
         )
     if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
-        raise ModelError(f'{name} is quantised at its ends: float32 is needed there')
+        raise ModelError(f'{name} cannot drive: {QUANTISED_ENDS}')
     if np.prod(outputs[0]['shape']) != 1:
         raise ModelError(
-            f'{name} has the output {tuple(outputs[0]["shape"])}; it must be one number: '
+            f'{name} has the output {tuple(outputs[0]["shape"].tolist())}; it must be one number: '
             '`sim-bridge import-model` makes a network of it that has one'
         )
     return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)

@@ -19,7 +19,8 @@ def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
     if pixel is None:
         raise ImageError(f'image encoding {message.encoding!r} is not supported')
     width = message.width * pixel
-    if message.step < width or len(message.data) != message.step * message.height or not width:
+    is_empty = not width or not message.height
+    if message.step < width or len(message.data) != message.step * message.height or is_empty:
         raise ImageError(f'the image data does not fit its size, {len(message.data)} bytes')
     if message.step > width:
         # No cv_bridge gets padded rows right.

@@ -11,6 +11,7 @@ from helpers.lazy import layers as L
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import LiteRtPredictor
 from steering_net.model_io.litert_converter import convert
+from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.reader import load_keras, read_network
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.colours import COLOURS, channels, converted
@@ -78,6 +79,46 @@ def test_probabilities_of_angles_become_their_mean(tmp_path):
     for place, angle in ((0, -1.0), (7, 0.0), (14, 1.0)):
         probable = np.eye(15, dtype=np.float32)[None, place]
         assert float(steps(probable)[0, 0]) == pytest.approx(angle, abs=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['tflite', 'SavedModel'])
+def test_probabilities_in_a_graph_become_their_mean(tmp_path, kind):
+    head = L.Dense(15, activation='softmax')
+    model = saved(tmp_path / 'net.keras', head)
+    head.set_weights([weight * 9.0 for weight in head.get_weights()])
+    path = tmp_path / 'graph'
+    if kind == 'SavedModel':
+        model.export(path, verbose=False)
+    else:
+        path.write_bytes(litert(model))
+        with pytest.raises(ModelError, match=r'the output \(1, 15\); .* `sim-bridge import-model`'):
+            LiteRtModel(path, 'graph')
+    frames, found = answers(path)
+    expected = np.asarray(model(frames)) @ np.linspace(-1.0, 1.0, 15)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
+
+
+def litert(model, *, whole_numbers=False):
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if whole_numbers:
+        rng = np.random.default_rng(5)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: (
+            [rng.random((1, *SHAPE), np.float32)] for _ in range(3)
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+def test_whole_numbers_at_the_ends_are_refused_alike_for_driving_and_importing(tmp_path):
+    path = tmp_path / 'net.tflite'
+    path.write_bytes(litert(saved(tmp_path / 'net.keras', L.Dense(1)), whole_numbers=True))
+    for read in (read_network, lambda path: LiteRtModel(path, path.name)):
+        with pytest.raises(ModelError, match='convert it again without inference_input_type'):
+            read(path)
 
 
 @pytest.mark.parametrize(

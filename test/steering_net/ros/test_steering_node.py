@@ -410,6 +410,7 @@ def test_images_that_lie_about_themselves_are_refused():
     rgb = probe_frames()[0]
     short, odd, empty = image(rgb), image(rgb, '32FC1'), Image(encoding='rgb8')
     short.height += 1
-    for message in (short, odd, empty):
+    flat = Image(encoding='bgr8', width=5, step=15)
+    for message in (short, odd, empty, flat):
         with pytest.raises(ImageError):
             to_rgb(message, CvBridge())

@@ -83,6 +83,12 @@ class DescribedNetwork:
             raise ModelError('its networks are nested too deeply')
         inner = config.get('config')
         entries = inner if isinstance(inner, list) else as_dict(inner, 'config').get('layers')
+        if not isinstance(entries, list) and config.get('class_name') not in NETWORKS:
+            raise ModelError(
+                f'its layers are in the code of its class {str(config["class_name"])[:40]}, which '
+                'is not in the file: save it by `model.export(FOLDER)`, a SavedModel, and give '
+                'the folder'
+            )
         if not isinstance(entries, list) or not entries:
             raise ModelError('it has no layers')
         self.entries = [as_dict(entry, 'layer') for entry in entries]

@@ -15,8 +15,13 @@ from steering_net.model_io.importers.layers import build
 from steering_net.model_io.importers.limits import read_file
 
 _MAX_OPERATORS = 2000
-_TYPES = {0: np.float32, 1: np.float16, 2: np.int32, 4: np.int64}
+_FLOAT32 = 0
+_TYPES = {_FLOAT32: np.float32, 1: np.float16, 2: np.int32, 4: np.int64}
 _PADDINGS = {0: 'same', 1: 'valid'}
+QUANTISED_ENDS = (
+    'its input or output is no float32: convert it again without inference_input_type and '
+    'inference_output_type'
+)
 _FUSED = {1: 'relu', 3: 'relu6', 4: 'tanh'}
 
 
@@ -86,7 +91,10 @@ class _Graph:
             raise ModelError(
                 f'it has {graph.InputsLength()} inputs, {graph.OutputsLength()} outputs'
             )
-        shape = graph.Tensors(graph.Inputs(0)).ShapeAsNumpy().tolist()
+        ends = [graph.Tensors(index) for index in (graph.Inputs(0), graph.Outputs(0))]
+        if any(end.Type() != _FLOAT32 for end in ends):
+            raise ModelError(QUANTISED_ENDS)
+        shape = ends[0].ShapeAsNumpy().tolist()
         chain = Chain(shape[1:])
         values: dict[int, Any] = {-1: None, graph.Inputs(0): chain.flow}
         if graph.OperatorsLength() > _MAX_OPERATORS:
@@ -134,7 +142,7 @@ class _Graph:
 
 
 _OPTIONS = (
-    'Alpha', 'Axis', 'BeginMask', 'DepthMultiplier', 'DilationHFactor', 'DilationWFactor',
+    'Alpha', 'Axis', 'BeginMask', 'Beta', 'DepthMultiplier', 'DilationHFactor', 'DilationWFactor',
     'EllipsisMask', 'EndMask', 'FilterHeight', 'FilterWidth', 'FusedActivationFunction',
     'KeepDims', 'NewAxisMask', 'Padding', 'ShrinkAxisMask', 'StrideH', 'StrideW', 'WeightsFormat',
 )  # fmt: skip
@@ -206,6 +214,12 @@ def _leaky_relu(chain: Chain, operation: Operation) -> None:
     chain.apply('LeakyReLU', {'negative_slope': float(operation.attributes.get('Alpha', 0.0))})
 
 
+def _softmax(chain: Chain, operation: Operation) -> None:
+    if operation.attributes.get('Beta', 1.0) != 1.0:
+        raise ModelError('SOFTMAX with beta is not supported')
+    chain.activate('softmax')
+
+
 def _renamed(operation: Operation) -> Operation:
     """Return the operation with the attribute names of TensorFlow."""
     names = {
@@ -237,6 +251,7 @@ _HANDLERS: dict[str, Handler] = {
     'RELU': graph_walker.activation('relu'),
     'RELU6': graph_walker.activation('relu6'),
     'RESHAPE': graph_walker.reshape,
+    'SOFTMAX': _softmax,
     'SQUEEZE': graph_walker.squeeze,
     'STRIDED_SLICE': lambda chain, operation: graph_walker.strided_slice(
         chain, _renamed(operation)

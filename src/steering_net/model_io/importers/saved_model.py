@@ -275,6 +275,7 @@ _HANDLERS: dict[str, Handler] = {
     'Reshape': graph_walker.reshape,
     'Selu': graph_walker.activation('selu'),
     'Sigmoid': graph_walker.activation('sigmoid'),
+    'Softmax': graph_walker.activation('softmax'),
     'Softplus': graph_walker.activation('softplus'),
     'Squeeze': graph_walker.squeeze,
     'StridedSlice': graph_walker.strided_slice,

@@ -392,6 +392,18 @@ def test_branches_of_kerass_own_layers_are_read(tmp_path):
         np.testing.assert_allclose(found, model.predict_on_batch(FRAMES), rtol=1e-5)
 
 
+def test_a_class_of_its_own_is_refused_with_the_way_out(tmp_path):
+    path = tmp_path / 'net.keras'
+    config = {'class_name': 'PilotNet', 'module': 'mine', 'config': {}}
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('config.json', json.dumps(config))
+        weights = io.BytesIO()
+        h5py.File(weights, 'w').close()
+        archive.writestr('model.weights.h5', weights.getvalue())
+    with pytest.raises(ModelError, match=r'class PilotNet, .* `model\.export\(FOLDER\)`'):
+        load_keras(path)
+
+
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / 'bomb.keras'
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
