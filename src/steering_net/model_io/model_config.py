@@ -47,7 +47,7 @@ def read_sidecar(model_path: Path) -> Sidecar | None:
             raise ModelError(f'{path.name} has a field {name[:40]}; known: {", ".join(known)}')
         good, allowed = _ALLOWED[name]
         if not good(value):
-            raise ModelError(f'{path.name}: {name} is {str(value)[:40]}; it must be {allowed}')
+            raise ModelError(f'{path.name}: {name} is {value!r:.40}; it must be {allowed}')
     if isinstance(fields['profile'], dict):
         fields |= {'profile': profile_from_json(fields['profile'])}
     return Sidecar(**fields)

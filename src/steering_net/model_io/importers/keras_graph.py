@@ -4,7 +4,6 @@
 A network may have branches, several outputs, networks inside, and operations such as x / 255.
 """
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -167,31 +166,33 @@ class _Use:
             (source.name, 0): [number] for source, number in zip(sources, inputs, strict=True)
         }
         self._open: set[tuple[str, int]] = set()
-        self._first = _first_calls(network, self._ends)
+        self._first, self._first_end = _first_calls(network, self._ends)
 
     def outputs(self) -> list[tuple[str, int]]:
         # In the order of the description first, so that no value is nested deeply in others.
         for entry in self._network.entries:
-            name, first = _key(entry), self._first.get(_key(entry), 0)
             for number in range(len(_nodes(entry))):
-                self._value(Ref(name, first + number))
-        return [(end.name, self._value(end)) for end in self._ends]
+                self._value(Ref(_key(entry), number), {})
+        return [(end.name, self._value(end, self._first_end)) for end in self._ends]
 
-    def _value(self, ref: Ref) -> int:
-        """Return the number of the layer whose output a reference names."""
+    def _value(self, ref: Ref, first: dict[str, int]) -> int:
+        """Return the number of the layer whose output a reference names.
+
+        `first` has the number of the first call of each layer where that is not 0.
+        """
         place = self._places.get(ref.name)
         if place is None:
             raise ModelError(f'there is no layer {ref.name}')
         entry = self._network.entries[place]
         nodes = _nodes(entry)
-        node = ref.node - self._first.get(ref.name, 0)
+        node = ref.node - first.get(ref.name, 0)
         key = (ref.name, node)
         if key not in self._values:
             if not 0 <= node < len(nodes) or key in self._open:
                 raise ModelError(f'layer {ref.name} has no input')
             self._open.add(key)
             call = read_call(nodes[node])
-            parents = [self._value(parent) for parent in refs_in(call)]
+            parents = [self._value(parent, self._first) for parent in refs_in(call)]
             stored = self._network.stored[place]
             self._values[key] = self._network.append(entry, stored, call, parents)
         outputs = self._values[key]
@@ -205,23 +206,31 @@ def _nodes(entry: dict[str, Json]) -> list[Json]:
     return nodes if isinstance(nodes, list) else []
 
 
-def _first_calls(network: DescribedNetwork, ends: Sequence[Ref]) -> dict[str, int]:
-    """Return for each network inside the number by which a description names its first call.
+def _first_calls(
+    network: DescribedNetwork, ends: Sequence[Ref]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return for each network inside the number of its first call, in calls and in `ends`.
 
     Keras 1 and 2 count from 1, because the first node of a network is its own, outside of this
-    graph.
+    graph. Keras 3 does so in `ends` only, and not for a Sequential.
     """
     inside = {
-        _key(entry)
+        _key(entry): stored.kind
         for entry, stored in zip(network.entries, network.stored, strict=True)
         if stored.kind in NETWORKS
     }
-    first: dict[str, int] = {}
-    calls = (read_call(node) for entry in network.entries for node in _nodes(entry) if inside)
-    for ref in itertools.chain(ends, *map(refs_in, calls)):
-        if ref.name in inside:
-            first[ref.name] = min(ref.node, first.get(ref.name, ref.node))
-    return first
+    if not inside:
+        return {}, {}
+    nodes = [node for entry in network.entries for node in _nodes(entry)]
+    taken = [ref for node in nodes for ref in refs_in(read_call(node))]
+    if any(isinstance(node, dict) for node in nodes):
+        return {}, {name: 1 for name, kind in inside.items() if kind != 'Sequential'}
+    first = {name: min(_numbers(name, taken) + _numbers(name, ends), default=0) for name in inside}
+    return first, first
+
+
+def _numbers(name: str, refs: Sequence[Ref]) -> list[int]:
+    return [ref.node for ref in refs if ref.name == name]
 
 
 def read_graph(config: dict[str, Json], keras: str) -> tuple[Graph, list[Stored], Any]:

@@ -89,6 +89,7 @@ CALLS = {
     'a layer that is used twice': lambda x: twice(L.Dense(3), x),
     'a network that is used twice': lambda x: on_both(inner(), x, x * 0.5),
     'a network that is used one after the other': lambda x: twice(inner(), x),
+    'a network of which the end is used twice': lambda x: ends_with_two(inner())(x),
     'operations and a network': lambda x: inner()(x / 127.5 - 1.0),
     'a network and operations': lambda x: inner()(x) * 2.0,
 }
@@ -108,6 +109,11 @@ def inner():
 
 def twice(layer, x):
     return layer(layer(x))
+
+
+def ends_with_two(network):
+    x = keras.Input(SHAPE)
+    return keras.Model(x, twice(network, x))
 
 
 def on_both(layer, first, second):
@@ -193,10 +199,20 @@ def as_tf_op_lambda(entry):
     return entry | {'class_name': kind, 'config': config, 'inbound_nodes': nodes}
 
 
+def networks_in(config):
+    """The names of the networks in a network."""
+    inside = [entry['config'] for entry in config['layers'] if 'layers' in entry['config']]
+    return [name for part in inside for name in (part['name'], *networks_in(part))]
+
+
 def counted_from_1(value, names):
-    """A description in which the calls of these layers count from 1."""
+    """A description in which the calls of these layers count from 1, as its ends do already."""
     if isinstance(value, dict):
-        return {key: counted_from_1(part, names) for key, part in value.items()}
+        ends = ('input_layers', 'output_layers')
+        return {
+            key: part if key in ends else counted_from_1(part, names)
+            for key, part in value.items()
+        }
     if not isinstance(value, list):
         return value
     if len(value) >= 3 and value[0] in names and isinstance(value[1], int):
@@ -218,9 +234,7 @@ def save(model, path, saver):
     if saver == 'tf.keras 2':
         with h5py.File(path, 'r+') as file:
             config = in_the_words_of_tf_keras_2(json.loads(file.attrs['model_config']))
-            layers = config['config']['layers']
-            inside = [entry['config']['name'] for entry in layers if 'layers' in entry['config']]
-            config['config'] = counted_from_1(config['config'], inside)
+            config['config'] = counted_from_1(config['config'], networks_in(config['config']))
             file.attrs['model_config'] = json.dumps(config)
             for group in (file, file['model_weights']):
                 group.attrs['keras_version'] = '2.15.0'
