@@ -64,7 +64,7 @@ def test_nothing_is_reported_without_a_file(model):
         ('profile', '5', 'is 5; it must be a text or an object'),
         ('sha256', 'null', 'is None; it must be a text'),
         ('steering_scale_rad', 'true', 'is True; it must be a finite number, rad'),
-        ('steering_scale_rad', '"0.4"', 'is '0.4'; it must be a finite number, rad'),
+        ('steering_scale_rad', '"0.4"', "is '0.4'; it must be a finite number, rad"),
         ('steering_scale_rad', 'NaN', 'is nan; it must be a finite number, rad'),
         ('steering_scale_rad', '1' + '0' * 400, r'is 1\d+; it must be a finite number, rad'),
     ],

@@ -91,7 +91,7 @@ def test_probabilities_in_a_graph_become_their_mean(tmp_path, kind):
         model.export(path, verbose=False)
     else:
         path.write_bytes(litert(model))
-        with pytest.raises(ModelError, match=r'the output \(1, 15\); .* `sim-bridge import-model`'):
+        with pytest.raises(ModelError, match=r'output \(1, 15\); .* `sim-bridge import-model`'):
             LiteRtModel(path, 'graph')
     frames, found = answers(path)
     expected = np.asarray(model(frames)) @ np.linspace(-1.0, 1.0, 15)
