@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from helpers.raw_server import OPEN, AnsweringServer, RawServer, Seen, server_text
+from helpers.waiting import wait_for
 from sim_bridge.cli import simulate as verb
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.protocol.websocket_frames import CLOSE, FINAL
@@ -317,7 +318,11 @@ def test_status_prints_json_lines_and_nothing_else(
 
 def test_signal_ends_it_with_a_report(answering: AnsweringServer, tmp_path: Path) -> None:
     path = tmp_path / 'report.json'
-    timer = threading.Timer(0.8, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def interrupt() -> None:
+        wait_for(answering.telemetries)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, name='interrupt').start()
     assert verb.run(parsed(['--url', answering.url, '--report', str(path)])) == 0
     assert json.loads(path.read_text())['track'] == 0
