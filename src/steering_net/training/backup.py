@@ -50,12 +50,11 @@ def read_progress(folder: Path) -> Progress | None:
     try:
         with np.load(path) as stored:
             facts = json.loads(str(stored['facts']))
-            counts = {name: facts.pop(name) for name in ('variables', 'best_weights')}
-            arrays = {
-                name: [stored[f'{name}_{index}'] for index in range(count)]
-                for name, count in counts.items()
-            }
-            return Progress(**arrays, **facts)
+            variables, best_weights = (
+                [stored[f'{name}_{index}'] for index in range(facts.pop(name))]
+                for name in ('variables', 'best_weights')
+            )
+            return Progress(variables, best_weights, **facts)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f'the unfinished training {folder} cannot be read ({one_line(error)}): '
@@ -66,7 +65,7 @@ def read_progress(folder: Path) -> Progress | None:
 def _write_progress(folder: Path, progress: Progress) -> None:
     """Write the progress; a program that ends meanwhile leaves the file of the epoch before."""
     facts: dict[str, Any] = dict(vars(progress))
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name in ('variables', 'best_weights'):
         values = facts[name]
         facts[name] = len(values)

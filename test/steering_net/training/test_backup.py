@@ -3,7 +3,6 @@
 
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 
@@ -20,12 +19,15 @@ pytestmark = pytest.mark.slow
 PROFILE = find_profile('course').below(50)
 
 
-class Interrupt(keras.callbacks.Callback):
-    """Interrupts a training when the third epoch begins."""
+def interrupt():
+    """Return a callback that interrupts a training when the third epoch begins."""
+    import keras
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def begin(epoch, logs):
         if epoch == 2:
             raise KeyboardInterrupt
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=begin)
 
 
 def config_of(folder, **fields):
@@ -57,7 +59,7 @@ def interrupted(tmp_path, pools):
     """The config of a training that ended after two of four epochs."""
     config = config_of(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        train(config, pools, Interrupt())
+        train(config, pools, interrupt())
     return replace(config, resume=True)
 
 
@@ -66,7 +68,7 @@ def test_a_resumed_training_ends_as_one_without_interruption(average, tmp_path, 
     expected, losses = train(config_of(tmp_path / 'whole', average=average), pools)
     config = config_of(tmp_path / 'parts', average=average)
     with pytest.raises(KeyboardInterrupt):
-        train(config, pools, Interrupt())
+        train(config, pools, interrupt())
     found, resumed_losses = train(replace(config, resume=True), pools)
     assert resumed_losses.keys() == losses.keys()
     for name, values in losses.items():
