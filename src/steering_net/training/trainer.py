@@ -101,12 +101,17 @@ def train_on(
 ) -> Trained:
     """Train on frames in memory; write the network, its model card and its plots.
 
-    `notes` (data, licences) are added to the model card. Raises ValueError if there are no frames.
-    Imports TensorFlow.
+    `notes` (data, licences) are added to the model card. Raises ValueError if there is no frame to
+    train on. Imports TensorFlow.
     """
     pools = [recorded, rendered]
     if not any(len(pool) for pool in pools):
         raise ValueError('there is nothing to train on: name a log, a bag or tracks')
+    if all(pool.held_out.all() for pool in pools):
+        raise ValueError(
+            'there is nothing to train on: all frames that are left are held out to validate; '
+            'add data or keep more straight frames'
+        )
     use_threads(config.threads)
     profile = _below_crop(config)
     model, history = fit(config, profile, pools, backup_of(config))

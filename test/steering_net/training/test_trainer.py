@@ -150,6 +150,13 @@ def test_nothing_to_train_on_is_an_error(tmp_path):
         train(TrainConfig(out=tmp_path))
 
 
+def test_frames_that_only_validate_are_nothing_to_train_on(tmp_path):
+    config = TrainConfig(out=tmp_path, steps_per_epoch=1)
+    frames = rendered_for(config, samples(20)).part(held_out=True)
+    with pytest.raises(ValueError, match='all frames that are left are held out'):
+        train_on(config, recorded_for(config, (), ()), frames)
+
+
 @pytest.mark.slow
 def test_the_verb_trains_on_embedded_tracks(eager, tmp_path, capsys):
     import argparse
