@@ -31,8 +31,9 @@ import numpy as np
 from helpers.graph import Graph
 from helpers.network import own_domain_id
 from helpers.talking_simulator import TalkingSimulator
+from helpers.tracks import TEST_SEEDS
 from sim_bridge.simulator.client_protocol import encode_text, upgrade_request
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.samples import samples
 from steering_net.statistics import percentiles_ms
 from steering_net.vision.jpeg import encode_jpeg
 

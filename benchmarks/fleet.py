@@ -41,6 +41,7 @@ from helpers.graph import Graph, ros_words
 from helpers.network import own_domain_id
 from helpers.paths import SHARED_DATA
 from helpers.processes import PROGRAM
+from helpers.tracks import TEST_SEEDS
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.simulator.client_protocol import (
@@ -48,7 +49,7 @@ from sim_bridge.simulator.client_protocol import (
     check_upgrade_reply,
     upgrade_request,
 )
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.samples import samples
 from steering_net.statistics import percentiles_ms
 from steering_net.vision.jpeg import encode_jpeg
 

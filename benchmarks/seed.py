@@ -32,7 +32,8 @@ from PIL import Image  # noqa: E402
 
 from sim_bridge.server.eio3_adapter import Eio3Adapter  # noqa: E402
 from steering_net.inference.predictor import default_model  # noqa: E402
-from steering_net.vision.preprocessing import COURSE, preprocess  # noqa: E402
+from steering_net.vision.preprocessing import preprocess  # noqa: E402
+from steering_net.vision.profile import COURSE  # noqa: E402
 
 SET_SPEED_MPH = 9.0
 KP, KI = 0.1, 0.002

@@ -55,7 +55,7 @@ def time_ours(data: Path) -> dict[str, float]:
     from steering_net.training.recorded_frames import LogSource, recorded_frames
     from steering_net.training.trainer import fit, use_threads
     from steering_net.vision.crop import CROP_TOP
-    from steering_net.vision.preprocessing import find_profile
+    from steering_net.vision.profile import find_profile
 
     labels = tuple(sorted((data / 'train' / 'logs').glob('*.csv')))
     sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
@@ -209,7 +209,8 @@ def our_augmentation() -> Any:
     """Return our augmentation as a function with the signature of `plain_augmentation`."""
     from steering_net.training.augmentation import Augmentation, augment
     from steering_net.vision.crop import crop_of
-    from steering_net.vision.preprocessing import COURSE, preprocess
+    from steering_net.vision.preprocessing import preprocess
+    from steering_net.vision.profile import COURSE
 
     settings, profile = Augmentation(), COURSE.below(STORED_TOP)
     rest = replace(COURSE, rows=None, blur=0, size=None)

@@ -23,7 +23,8 @@ from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
 from steering_net.vision.camera_names import AUTONOMOUS
-from steering_net.vision.preprocessing import find_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import find_profile
 from steering_net.vision.view import View
 
 # Profiles, and the rows of the picture that count for a network that crops its input itself.

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sim_bridge.protocol.types import Telemetry
-from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import Client
 
 ROOT = Path(__file__).parents[1]
 LAP = ROOT.parent / 'shared' / 'data' / 'lake_lap_a'
+EMBEDDED_TRACK = 0
 EMBEDDED_FRAMES = 60
 SPEED_MPS = 5.0
 HZ = 60.0
@@ -33,10 +34,10 @@ def jpegs(at_most: int = 1000) -> tuple[list[bytes], str]:
         return [Path(LAP, 'IMG', name).read_bytes() for name in names[:at_most]], 'a recorded lap'
     import numpy as np
 
-    from sim_bridge.simulator.expert import TEST_SEEDS, samples
+    from sim_bridge.simulator.samples import samples
     from steering_net.vision.jpeg import encode_jpeg
 
-    drawn = samples(TEST_SEEDS[0], EMBEDDED_FRAMES, np.random.default_rng(1))
+    drawn = samples(EMBEDDED_TRACK, EMBEDDED_FRAMES, np.random.default_rng(1))
     return [encode_jpeg(sample.rgb) for sample in drawn], 'the embedded track (no recorded lap)'
 
 
@@ -72,9 +73,7 @@ class Car:
         without an answer no telemetry is in flight.
         """
         self.client = Client(url, _CULTURE)
-        self._payloads = [
-            encode_telemetry(Telemetry(0.0, 0.0, SPEED_MPS, jpeg), _CULTURE) for jpeg in frames
-        ]
+        self._telemetries = [Telemetry(0.0, 0.0, SPEED_MPS, jpeg) for jpeg in frames]
         self._period_s = 1.0 / hz
         self._tokens = tokens
         self._quiet_s = quiet_s
@@ -121,7 +120,7 @@ class Car:
         if self._tokens is not None:
             free = min(free, self._tokens - len(self._in_flight))
         for _ in range(free):
-            self.client.send_telemetry(self._payloads[self._next % len(self._payloads)])
+            self.client.send_telemetry(self._telemetries[self._next % len(self._telemetries)])
             self._next += 1
             self._in_flight.append(self.client.sent_at_s or time.perf_counter())
             turn.sent += 1

@@ -67,8 +67,8 @@ def drive(port: int, frames: int, hz: float) -> list[tuple[str, int]]:
     sent = car.client.send_telemetry
     stamps = []
 
-    def send(fields) -> None:
-        sent(fields)
+    def send(telemetry) -> None:
+        sent(telemetry)
         stamps.append(('sent', round(1e9 * car.client.sent_at_s)))
 
     car.client.send_telemetry = send

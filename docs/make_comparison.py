@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from sim_bridge.mapping.placement import Placement, locate, open_placed
-from sim_bridge.mapping.surface import Surface, stand_on
+from sim_bridge.mapping.surface import RoadHeights, stand_on
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.track import Track
@@ -66,7 +66,7 @@ class Line(NamedTuple):
 
 def lines_near(track: Track, name: str, s_m: float) -> list[Line]:
     """Return the painted lines ahead of a place, without those on bridges and beside dirt."""
-    index = ((s_m + AHEAD_M) / track.step_m).astype(int) % len(track.yaw_rad)
+    index = track.index(s_m + AHEAD_M)
     if name == 'jungle':
         painted = {'left edge': 4.615, 'centre': 0.0, 'right edge': -4.615}
     else:
@@ -112,7 +112,7 @@ def visible(track: Track, pose: Pose, s_m: float, camera: Pinhole, line: Line) -
     image = stand.image_of(camera, line.points_m)
     known = np.isfinite(rays).all(axis=0)
     met = np.full(rays.shape[1], np.nan)
-    met[known] = Surface(track, pose, s_m, 1.0).met_at(stand.eye(camera), rays[:, known])
+    met[known] = RoadHeights(track, pose, s_m, 1.0).met_at(stand.eye(camera), rays[:, known])
     with np.errstate(invalid='ignore'):
         u, v = image
         seen = (met > 0.9) & (u > REACH_PX + 2) & (u < 318 - REACH_PX) & (v > 60) & (v < 136)

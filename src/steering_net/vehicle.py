@@ -13,6 +13,8 @@ FRONT_WHEEL_M = 0.335
 REAR_WHEEL_M = 0.37
 """Radii of the wheels."""
 MASS_KG = 1000.0
+PHYSICS_STEP_S = 0.02
+"""Step of the simulator's physics, Unity's default. A reported speed is up to one step old."""
 
 MAX_STEERING_RAD = math.radians(25.0)
 """Largest steering angle, to either side."""

@@ -3,15 +3,12 @@
 
 import threading
 
-from sim_bridge.protocol.types import Command
-from sim_bridge.protocol.udacity import encode_command
+from sim_bridge.protocol.types import Command, Telemetry
+from sim_bridge.protocol.udacity import CULTURES, encode_command, encode_telemetry
 
-FRAME = {
-    'steering_angle': '0.0000',
-    'throttle': '0.0000',
-    'speed': '0.0000',
-    'image': '/' * 16_000,
-}
+TELEMETRY = Telemetry(steering_rad=0.0, throttle=0.0, speed_mps=0.0, jpeg=b'\xff' * 12_000)
+FRAME = encode_telemetry(TELEMETRY, CULTURES['en-US'])
+"""The fields in which this telemetry arrives."""
 STEER = encode_command(Command(0.1, 0.5), '.')
 
 

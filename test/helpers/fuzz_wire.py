@@ -30,6 +30,7 @@ from engineio.exceptions import SocketIsClosedError, UnknownPacketError
 from engineio.socket import Socket
 from eventlet.websocket import RFC6455WebSocket
 
+from helpers.tracks import TEST_SEEDS
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Link, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
@@ -39,8 +40,8 @@ from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.simulator.client_protocol import encode_text
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import CHANCES, Spoiler, parse_faults
+from sim_bridge.simulator.samples import samples
 from steering_net.errors import ImageError
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 

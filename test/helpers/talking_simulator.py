@@ -5,7 +5,7 @@ import time
 
 from helpers.waiting import poll_until
 from sim_bridge.protocol.types import Telemetry
-from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import Client
 
 JPEG_HEADER = bytes.fromhex('ffd8ffc000110800a0014003012200021101031101ffd9')
@@ -33,7 +33,7 @@ class TalkingSimulator:
     def send(self, jpeg, speed_mps=5.0):
         """Spend a token."""
         frame = Telemetry(steering_rad=0.0, throttle=0.0, speed_mps=speed_mps, jpeg=jpeg)
-        self.client.send_telemetry(encode_telemetry(frame, self.culture))
+        self.client.send_telemetry(frame)
 
     def ask(self, jpeg, speed_mps=5.0):
         """Spend a token and return the command that answers it."""

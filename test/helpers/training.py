@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from steering_net.training.augmentation import Augmentation
-from steering_net.vision.preprocessing import COURSE, Profile
+from steering_net.vision.profile import COURSE, Profile
 
 PLAIN = Augmentation(
     flip=False,

@@ -10,10 +10,11 @@ from helpers.graph import Graph
 from helpers.network import own_port
 from helpers.processes import run_verb
 from helpers.talking_simulator import TalkingSimulator
+from helpers.tracks import TEST_SEEDS
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import steering_of
 from sim_bridge.process import ManagedProcess
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.samples import samples
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg

@@ -25,10 +25,11 @@ from helpers.network import own_domain_id, own_port
 from helpers.processes import children_running, run_verb, spares_of
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
+from helpers.tracks import TEST_SEEDS
 from helpers.waiting import wait_for
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.session.timeouts import AnswerTimeouts
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.samples import samples
 from sim_bridge.simulator.vehicle_dynamics import CarParams, CarState, step
 from steering_net.ros.qos import NEWEST
 from steering_net.vision.jpeg import encode_jpeg

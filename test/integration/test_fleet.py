@@ -19,7 +19,7 @@ from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator, ask_all
 from helpers.waiting import wait_for
 from sim_bridge.process import ManagedProcess
-from sim_bridge.recording.bag import Bag
+from sim_bridge.recording.sources import open_bag
 from sim_bridge.session.status import Counters, together
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -94,7 +94,7 @@ def test_drive_starts_and_records_a_fleet(tmp_path):
     assert told['answers'] == sum(car['answers'] for car in told['cars'])
     # On a busy machine the five seconds are over after a short way.
     assert min(car['distance_m'] for car in told['cars']) > 0.0
-    topics = Counter(record.topic for record in Bag(bag))
+    topics = Counter(record.topic for record in open_bag(bag))
     for prefix in prefixes(2):
         assert topics[f'/{prefix}camera/image_raw/compressed'] > 5
         assert topics[f'/{prefix}cmd/steering'] > 5
@@ -122,7 +122,7 @@ def test_a_car_in_a_namespace_of_its_own_has_its_topics_and_frames_there(tmp_pat
         for process in (simulator, recorder, nodes):
             process.ask_to_end()
             process.wait(10.0)
-    records = list(Bag(bag))
+    records = list(open_bag(bag))
     names = {record.topic for record in records}
     assert {'/ego/vehicle/speed', '/ego/cmd/steering', '/ego/driver/active'} <= names
     assert all(name.startswith('/ego/') for name in names)

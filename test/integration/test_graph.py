@@ -17,10 +17,11 @@ from helpers.graph import Graph
 from helpers.network import own_domain_id
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
+from helpers.tracks import TEST_SEEDS
 from helpers.waiting import PATIENCE_S, wait_for
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.session.status import Counters
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.simulator.samples import samples
 from steering_net.inference.predictor import load_predictor
 from steering_net.ros.qos import NEWEST
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg

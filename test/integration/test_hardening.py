@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 import socketio
 
-from helpers.echo import FRAME, STEER, Echo, page
+from helpers.echo import FRAME, STEER, TELEMETRY, Echo, page
 from helpers.processes import start_attack
 from helpers.waiting import poll_until, wait_for
 from sim_bridge.protocol.websocket_frames import BINARY, CONTINUATION, TEXT, encode_frame
@@ -78,7 +78,7 @@ def drive_a_frame(simulator):
     """The simulator still gets its answer."""
     answers = simulator.answers
     poll_until(simulator, lambda: simulator.tokens > 0)
-    simulator.send_telemetry(FRAME)
+    simulator.send_telemetry(TELEMETRY)
     poll_until(simulator, lambda: simulator.answers > answers)
 
 
@@ -183,7 +183,7 @@ def test_fragments_are_bounded_in_sum_and_number(echo, size, count):
 
 def test_the_largest_allowed_message_arrives(echo, simulator):
     poll_until(simulator, lambda: simulator.tokens == 2)
-    simulator.send_telemetry({**FRAME, 'image': '/' * (MAX_MESSAGE_BYTES - 200)})
+    simulator.send_payload({**FRAME, 'image': '/' * (MAX_MESSAGE_BYTES - 200)})
     poll_until(simulator, lambda: simulator.answers == 1)
 
 
@@ -467,7 +467,7 @@ def test_a_mistake_of_the_handler_is_told_but_not_with_every_frame(echo, simulat
     poll_until(simulator, lambda: simulator.tokens == 2)
     echo.telemetry = lambda now_s, sid, payload: 1 / 0
     for _ in range(50):
-        simulator.send_telemetry(FRAME)
+        simulator.send_telemetry(TELEMETRY)
         simulator.poll(0.01)
     wait_for(lambda: logged.records)
     assert [record.levelno for record in logged.records] == [logging.ERROR]

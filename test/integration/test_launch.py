@@ -16,7 +16,8 @@ from helpers.processes import children_of, is_alive, is_spare, words_of
 from helpers.ros import started_node
 from helpers.waiting import wait_for
 from sim_bridge.bridge_client import fetch_state
-from sim_bridge.recording.bag import Bag, BagWriter, Offer
+from sim_bridge.recording.bag import BagWriter, Offer
+from sim_bridge.recording.sources import open_bag
 from sim_bridge.topics import COMPRESSED_FRAME
 
 ROS2 = shutil.which('ros2')
@@ -163,7 +164,7 @@ def test_terminated_it_leaves_no_process_and_a_whole_bag(launch, tmp_path):
     process.terminate()
     process.communicate(timeout=30)
     wait_for(lambda: not any(map(is_alive, started)), what='the end of all processes')
-    recorded = Bag(bag)
+    recorded = open_bag(bag)
     assert len(list(recorded)) > 50
     assert not recorded.trouble
 
@@ -193,7 +194,7 @@ def test_bag_of_two_cars_in_a_new_folder_has_their_first_frames_and_is_replayed(
     output, _ = process.communicate(timeout=30)
     assert 'deprecated' not in output
     frames = Counter(
-        record.topic for record in Bag(tmp_path / 'bag_2') if record.is_of(COMPRESSED_FRAME)
+        record.topic for record in open_bag(tmp_path / 'bag_2') if record.is_of(COMPRESSED_FRAME)
     )
     assert all(
         frames[f'/car_{number}/{COMPRESSED_FRAME}'] >= count
@@ -212,7 +213,7 @@ def test_a_drive_in_a_namespace_is_recorded_and_replayed_there(launch, tmp_path)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 0
-    names = {record.topic for record in Bag(bag)}
+    names = {record.topic for record in open_bag(bag)}
     assert f'/ego/{COMPRESSED_FRAME}' in names
     assert all(name.startswith(('/ego/', '/tf', '/diagnostics')) for name in names)
     replay = launch(f'bag:={bag}', 'rate:=5', file='replay.launch.py')

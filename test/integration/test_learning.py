@@ -8,12 +8,11 @@ import pytest
 
 from helpers.network import own_port
 from helpers.processes import REPORT_FIELDS, run_verb
+from helpers.tracks import TEST_SEEDS
 from helpers.training import run_eagerly
 from sim_bridge.cli import train as verb
 from sim_bridge.evaluation.closed_loop import drive
-from sim_bridge.recording.bag import Bag
-from sim_bridge.recording.sources import open_recording
-from sim_bridge.simulator.expert import TEST_SEEDS
+from sim_bridge.recording.sources import open_bag, open_recording
 from steering_net.data.driving_log import read_log
 from steering_net.inference.predictor import load_predictor
 from steering_net.vision.jpeg import decode_jpeg
@@ -87,7 +86,7 @@ def test_a_network_that_learnt_from_a_bag_drives_its_stretch(bag, tmp_path):
 def test_an_exported_bag_trains(bag, tmp_path):
     assert run_verb('export', bag, '--csv', tmp_path / 'log').returncode == 0
     log = read_log(tmp_path / 'log' / 'driving_log.csv')
-    frames = sum(1 for record in Bag(bag) if record.is_of('camera/image_raw/compressed'))
+    frames = sum(1 for record in open_bag(bag) if record.is_of('camera/image_raw/compressed'))
     assert (len(log.rows), log.bad_rows) == (frames, [])
     words = ('--out', tmp_path / 'out', '--steps-per-epoch', 1, '--batch-size', 4)
     with run_eagerly():

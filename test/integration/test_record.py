@@ -25,13 +25,15 @@ from helpers.network import own_port
 from helpers.processes import run_verb, start_verb
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
+from helpers.tracks import TEST_SEEDS
 from helpers.waiting import wait_for
 from sim_bridge.cli import record as verb
 from sim_bridge.nodes import bag_recorder
 from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.process import ManagedProcess
-from sim_bridge.recording.bag import Bag, BagWriter, stamp_ns
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
+from sim_bridge.recording.bag import BagWriter, stamp_ns
+from sim_bridge.recording.sources import open_bag
+from sim_bridge.simulator.samples import samples
 from sim_bridge.topics import RECORDED_TOPICS
 from steering_net.ros.qos import NEWEST
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
@@ -92,7 +94,9 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
     assert (
         capfd.readouterr().err.count('this rclpy lacks private parts that the recorder needs') == 1
     )
-    times = [record.time_ns for record in Bag(tmp_path / 'bag') if record.is_of('vehicle/speed')]
+    times = [
+        record.time_ns for record in open_bag(tmp_path / 'bag') if record.is_of('vehicle/speed')
+    ]
     assert len(times) > 100
     assert times == sorted(times)
     assert not node.dropped
@@ -129,7 +133,7 @@ def test_name_that_no_topic_can_have_is_refused_before_anything_is_made(tmp_path
 
 
 def stamps(bag, name):
-    return [stamp_ns(record.decoded()) for record in Bag(bag) if record.is_of(name)]
+    return [stamp_ns(record.decoded()) for record in open_bag(bag) if record.is_of(name)]
 
 
 def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
@@ -146,15 +150,15 @@ def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
 
 
 def test_what_viewers_need_is_in_the_bag_too(drive):
-    seen = {record.topic for record in Bag(drive[0])}
+    seen = {record.topic for record in open_bag(drive[0])}
     assert {'/camera/camera_info', '/odom', '/predicted_path', '/diagnostics'} <= seen
     assert '/speed_limit/active' in seen
 
 
 def test_speed_limit_is_in_the_bag_from_the_start_on(drive):
-    records = [record for record in Bag(drive[0]) if record.is_of('speed_limit/active')]
+    records = [record for record in open_bag(drive[0]) if record.is_of('speed_limit/active')]
     assert [record.decoded().data for record in records] == pytest.approx([6.7] * len(records))
-    first_frame = next(r for r in Bag(drive[0]) if r.is_of('camera/image_raw/compressed'))
+    first_frame = next(r for r in open_bag(drive[0]) if r.is_of('camera/image_raw/compressed'))
     assert records[0].time_ns < first_frame.time_ns
 
 
@@ -254,7 +258,7 @@ def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path
     simulator.leave()
     os.kill(bag_recorder.pid, signal.SIGINT)
     assert bag_recorder.wait(10.0) == 0
-    read = Bag(bag)
+    read = open_bag(bag)
     images = [r.decoded().data.tobytes() for r in read if r.is_of('camera/image_raw/compressed')]
     assert images[-len(frames) :] == frames
     assert read.trouble == ''
@@ -293,7 +297,7 @@ def test_killed_recorder_leaves_what_it_wrote(graph, frames, tmp_path):
     bag_recorder.wait(10.0)
     assert simulator.ask(frames[0]).throttle > 0.0, 'the drive goes on'
     simulator.leave()
-    read = Bag(bag)
+    read = open_bag(bag)
     assert sum(1 for r in read if r.is_of('camera/image_raw/compressed')) > 50
     assert 'is incomplete' in read.trouble
 

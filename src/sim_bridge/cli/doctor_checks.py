@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sim_bridge.bridge_client import fetch_state
 from sim_bridge.protocol.types import HALT, Link, Telemetry
-from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES
 
 _LISTENING = '0A'
 _SHM_NEEDED_BYTES = 16_000_000
@@ -197,8 +197,8 @@ def check_sandbox() -> Finding:
     """Check that the kernel can restrict the process that reads a user's network."""
     from steering_net.model_io import sandbox
 
-    if missing := sandbox.missing():
-        return Finding(Level.WARNING, 'sandbox', missing, 'import only networks that you trust')
+    if risks := sandbox.risks():
+        return Finding(Level.WARNING, 'sandbox', risks, 'import only networks that you trust')
     return Finding(Level.OK, 'sandbox', 'networks are read without access to files and sockets')
 
 
@@ -291,9 +291,8 @@ def _try_handshake() -> int:
     server = SimulatorServer(host='127.0.0.1', port=0, pages=lambda *_: [])
     server.start(_Answering())
     try:
-        culture = CULTURES['en-US']
-        client = Client(f'ws://127.0.0.1:{server.port}', culture)
-        frame = encode_telemetry(Telemetry(0.0, 0.0, 0.0, b'no picture'), culture)
+        client = Client(f'ws://127.0.0.1:{server.port}', CULTURES['en-US'])
+        frame = Telemetry(0.0, 0.0, 0.0, b'no picture')
         deadline_s = time.monotonic() + _HANDSHAKE_S
         while not client.answers and time.monotonic() < deadline_s:
             if client.tokens:

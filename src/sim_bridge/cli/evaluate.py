@@ -32,7 +32,7 @@ from sim_bridge.cli.arguments import (
 from sim_bridge.cli.output import is_stream, write_json
 
 if TYPE_CHECKING:
-    from sim_bridge.evaluation.evaluator import Network, Trial
+    from sim_bridge.evaluation.evaluator import NetworkChoice, Trial
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(failures.values()) else 0
 
 
-def _prepare(networks: Iterable[Network], backend: str) -> None:
+def _prepare(networks: Iterable[NetworkChoice], backend: str) -> None:
     """Convert users' networks, measure their profiles, and print a line for each on stderr."""
     from steering_net.model_io.found_profile import prepare
 

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def _shortest_s() -> float:
     """Return the length, s, of a drive with as many frames as a calibration needs."""
-    from sim_bridge.evaluation.monitor import FRAMES_PER_S
+    from sim_bridge.evaluation.monitor_drives import FRAMES_PER_S
     from steering_net.inference.self_check import LEAST_FRAMES
 
     return LEAST_FRAMES / FRAMES_PER_S
@@ -123,10 +123,10 @@ def _load(args: argparse.Namespace, camera: str) -> Any:
 def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import known_drive, known_recording
+    from sim_bridge.evaluation.monitor_drives import known_drive, known_recording
     from sim_bridge.recording.sources import open_recording
     from steering_net.inference.self_check import (
-        Drive,
+        SteeringSums,
         calibrate,
         check_length,
         write_calibration,
@@ -134,14 +134,14 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from steering_net.vision.camera_names import AUTONOMOUS
 
     predictor = _load(args, AUTONOMOUS)
-    recorded: dict[str, Drive] = {}
+    recorded: dict[str, SteeringSums] = {}
     # Before the drives, because those take minutes.
     for path in args.recording:
         recording = open_recording(path, args.recorded_with, args.steering_unit, args.car)
         drive = known_recording(_load(args, recording.camera), recording)
         check_length(drive, f'{path}: a recording')
         recorded[str(path)] = drive
-    driven: dict[str, Drive] = {}
+    driven: dict[str, SteeringSums] = {}
     for track in tqdm(known, desc='calibrating', unit='track', disable=None):
         drive = known_drive(predictor, track, args.seconds, args.speed_limit)
         check_length(drive, f'track {track}: a drive')
@@ -168,12 +168,13 @@ def _judge(
 ) -> dict[str, Any]:
     from tqdm import tqdm
 
-    from sim_bridge.evaluation.monitor import Course, Plan, Watch, judge, lines
+    from sim_bridge.evaluation.monitor_drives import Conditions, Plan, Watch
+    from sim_bridge.evaluation.monitor_score import judge, lines
     from steering_net.inference.packed_network import pack
     from steering_net.inference.predictor import Predictor, load_predictor
     from steering_net.inference.self_check import calibration_of
     from steering_net.vision.camera_names import AUTONOMOUS
-    from steering_net.vision.preprocessing import format_profile
+    from steering_net.vision.profile import format_profile
 
     predictor = _load(args, AUTONOMOUS)
     calibration = calibration_of(args.model or 'default')
@@ -182,19 +183,21 @@ def _judge(
     profile = format_profile(predictor.profile)
     plan = Plan(args.seconds, args.speed_limit, calibration)
 
-    def courses(driver: Predictor, places: Iterable[tuple[TrackName, Any]]) -> list[Course]:
+    def conditions(driver: Predictor, places: Iterable[tuple[TrackName, Any]]) -> list[Conditions]:
         network = pack(driver)
-        return [Course(driver.name, network, *place) for place in places]
+        return [Conditions(driver.name, network, *place) for place in places]
 
-    def drive(on: list[Course], mode: str, what: str) -> list[Any]:
+    def drive(on: list[Conditions], mode: str, what: str) -> list[Any]:
         driven = workers.in_order(Watch(plan, mode), on)
         return list(tqdm(driven, desc=what, total=len(on), unit='drive', disable=None))
 
     clear = list(itertools.product(args.tracks, [CLEAR]))
-    unknown = courses(predictor, itertools.product(args.tracks, weathers))
+    unknown = conditions(predictor, itertools.product(args.tracks, weathers))
     for path in mutants:
-        unknown += courses(load_predictor(path, args.backend, profile, camera=AUTONOMOUS), clear)
-    sound = drive(courses(predictor, itertools.product(known, [CLEAR])), 'warn', 'known worlds')
+        unknown += conditions(
+            load_predictor(path, args.backend, profile, camera=AUTONOMOUS), clear
+        )
+    sound = drive(conditions(predictor, itertools.product(known, [CLEAR])), 'warn', 'known worlds')
     watched = drive(unknown, 'warn', 'unknown worlds')
     held = drive(unknown, 'hold', 'unknown worlds, hold')
     print('\n'.join(lines(watched, held)))

@@ -70,5 +70,5 @@ def _print(sources: list[Path], imported: Imported) -> None:
     if imported.doubt:
         print(f'note     {imported.doubt}')
     print(f'wrote    {", ".join(map(str, imported.files))}')
-    if missing := sandbox.missing():
-        print(f'note     {missing}')
+    if risks := sandbox.risks():
+        print(f'note     {risks}')

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.inference.predictor import load_predictor, model_path
     from steering_net.training.config import TrainConfig
     from steering_net.training.trainer import recorded_for
-    from steering_net.vision.preprocessing import format_profile
+    from steering_net.vision.profile import format_profile
 
     judged: list[tuple[int, int, float, str, Path]] = []
     try:

@@ -58,9 +58,10 @@ def cars_in_bag(path: Path) -> dict[str, int]:
     Raises UsageError without a bag.
     """
     from sim_bridge.recording.bag import Bag
+    from sim_bridge.recording.storage import Storage
 
     try:
-        bag = Bag(path)
+        bag = Bag(Storage(path))
         topics = bag.offers() or {record.topic for record in bag}
     except UsageError as error:
         raise UsageError(f'launch argument bag: {error}') from error

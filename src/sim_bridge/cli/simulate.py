@@ -61,15 +61,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     try:
         check_output_file('--report', args.report)
-        options = simulator.SimulatorOptions(
+        options = drive_loop.DriveOptions(
             url=args.url,
-            track=parse_track(args.track),
-            weather=parse_weather(args.weather),
+            world=simulator.SimulatorOptions(
+                track=parse_track(args.track),
+                weather=parse_weather(args.weather),
+                faults=parse_faults(args.faults),
+            ),
             laps=args.laps,
             seconds=args.seconds,
             culture=args.culture,
             fast=args.fast,
-            faults=parse_faults(args.faults),
         )
     except UsageError as error:
         print(f'sim-bridge simulate: {error}', file=sys.stderr)

@@ -365,7 +365,7 @@ def _profile_of(networks: Sequence[Path]) -> str:
     Raises UsageError if they name different ones.
     """
     from steering_net.model_io.profiles import from_sidecar
-    from steering_net.vision.preprocessing import format_profile
+    from steering_net.vision.profile import format_profile
 
     choices = [choice for path in networks if (choice := from_sidecar(path))]
     profiles = sorted({format_profile(choice.profile) for choice in choices})

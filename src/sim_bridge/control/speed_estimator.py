@@ -19,13 +19,11 @@ from steering_net.vehicle import (
     BRAKE_MPS2,
     DRAG_1PS,
     DRIVE_MPS2,
+    PHYSICS_STEP_S,
     REVERSE_BELOW_MPS,
     REVERSE_MPS2,
     TOP_SPEED_MPS,
 )
-
-PHYSICS_STEP_S = 0.02
-"""Physics step of the simulator. A reported speed is up to one step old."""
 
 _STEEPEST_MPS2 = 4.0
 """Largest acceleration by a slope: that of 45 %."""

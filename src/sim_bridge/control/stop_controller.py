@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 
-from sim_bridge.control.speed_estimator import PHYSICS_STEP_S, SpeedEstimator
+from sim_bridge.control.speed_estimator import SpeedEstimator
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
     DRAG_1PS,
     DRIVE_MPS2,
+    PHYSICS_STEP_S,
     REVERSE_BELOW_MPS,
     REVERSE_MPS2,
 )

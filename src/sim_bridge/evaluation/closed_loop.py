@@ -7,17 +7,15 @@ the next one, so the result depends only on the track and the network.
 
 from __future__ import annotations
 
-import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, SpeedController
-from sim_bridge.control.stop_controller import StopController
+from sim_bridge.control.node_throttle import NodeThrottle
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
@@ -32,7 +30,10 @@ LONGEST_DRIVE_S = 600.0
 
 @dataclass(frozen=True)
 class Drive:
-    """Result of one drive: the fields of the report, and the car's path (N, 2), m."""
+    """Result of one drive: the fields of the report, and the path (N, 2), m.
+
+    The path is where the car is after each frame.
+    """
 
     report: dict[str, Any]
     path_m: npt.NDArray[np.float64]
@@ -50,38 +51,54 @@ def drive(
 
     The throttle is that of the throttle node with its default parameters.
     """
-    simulator = Simulator(SimulatorOptions(track=track, laps=laps, weather=weather))
-    speed_controller = SpeedController(speed_limit_mps, LATERAL_LIMIT_MPS2)
-    stop_controller = StopController()
+    simulator = Simulator(SimulatorOptions(track=track, weather=weather))
     latencies_s: list[float] = []
-    path: list[tuple[float, float]] = []
-    started_s = time.perf_counter()
-    while simulator.score.laps < laps and simulator.time_s < longest_s:
-        jpeg = _jpeg(simulator)
+
+    def timed(jpeg: bytes) -> float:
         requested_s = time.perf_counter()
         steering_rad = steer(jpeg)
         latencies_s.append(time.perf_counter() - requested_s)
-        speed_mps = abs(simulator.car.speed_mps)
-        stop_controller.measure(simulator.time_s, speed_mps)
-        throttle = stop_controller.drive(
-            simulator.time_s, speed_controller.throttle(speed_mps, simulator.time_s)
-        )
-        simulator.apply(steering_rad, throttle)
-        speed_controller.steering_rad = steering_rad
-        simulator.advance()
+        return steering_rad
+
+    # Where the car is before each frame, and at the end.
+    path: list[tuple[float, float]] = []
+    started_s = time.perf_counter()
+    for _ in driven(simulator, NodeThrottle(speed_limit_mps), timed, longest_s, laps):
         path.append((simulator.car.x_m, simulator.car.y_m))
+    path.append((simulator.car.x_m, simulator.car.y_m))
+    frames = len(path) - 1
     report = {
         'track': track,
         'weather': str(weather),
         **simulator.score.report(),
-        'frames': len(path),
-        'answers': len(path),
+        'frames': frames,
+        'answers': frames,
         'timeouts': 0,
         'late_commands': 0,
         'latency_ms': percentiles_ms(latencies_s),
-        'telemetry_hz': round(len(path) / (time.perf_counter() - started_s), 1),
+        'telemetry_hz': round(frames / (time.perf_counter() - started_s), 1),
     }
-    return Drive(report, np.array(path))
+    return Drive(report, np.array(path[1:]))
+
+
+def driven(
+    simulator: Simulator,
+    throttle: NodeThrottle,
+    steer: Steer,
+    longest_s: float,
+    laps: int | None = None,
+) -> Iterator[float]:
+    """Drive for `longest_s` simulated seconds or to the end of the laps, frame by frame.
+
+    Yields the steering that `steer` returns for the JPEG of each frame, rad, before the car moves.
+    A speed limit that the caller sets then counts for this frame.
+    """
+    while simulator.time_s < longest_s and (laps is None or simulator.score.laps < laps):
+        steering_rad = steer(simulator.jpeg())
+        yield steering_rad
+        speed_mps = abs(simulator.car.speed_mps)
+        simulator.apply(steering_rad, throttle(simulator.time_s, speed_mps, steering_rad))
+        simulator.advance()
 
 
 def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
@@ -121,9 +138,3 @@ def summarise(reports: list[dict[str, Any]]) -> dict[str, Any]:
         'failed_tracks': len(tracks) - len(reports),
         'tracks': tracks,
     }
-
-
-def _jpeg(simulator: Simulator) -> bytes:
-    fields = simulator.telemetry()
-    assert fields is not None
-    return base64.b64decode(fields['image'])

@@ -15,7 +15,7 @@ from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
 from sim_bridge.workers.spread import ONE_PROCESS, Workers
 from steering_net.data.recording import Recording
-from steering_net.evaluation.data_driven import Line, See
+from steering_net.evaluation.data_driven import ReferenceLine, See
 from steering_net.inference.predictor import Predictor, load_predictor
 from steering_net.vision.camera_names import AUTONOMOUS
 
@@ -34,7 +34,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkChoice:
     """A network to evaluate: a file or `default`, and its profile, or None to infer it."""
 
     model: str
@@ -50,7 +50,7 @@ class Network:
 
 def parse_networks(
     model: str | None, compared: Iterable[str], profile: str | None
-) -> list[Network]:
+) -> list[NetworkChoice]:
     """Return the networks in the given order; `FILE@PROFILE` has its own profile.
 
     Without any, it is the shipped network.
@@ -58,7 +58,7 @@ def parse_networks(
     named = [model] if model else []
     named += compared
     split = [_split(text) for text in named or ['default']]
-    return [Network(name, own or profile) for name, own in split]
+    return [NetworkChoice(name, own or profile) for name, own in split]
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -69,7 +69,9 @@ def _split(text: str) -> tuple[str, str]:
     return name, profile
 
 
-def evaluate_all(networks: Iterable[Network], backend: str, trial: Trial) -> dict[str, Report]:
+def evaluate_all(
+    networks: Iterable[NetworkChoice], backend: str, trial: Trial
+) -> dict[str, Report]:
     """Return each network's report by its name, which is made unique with apostrophes."""
     reports: dict[str, Report] = {}
     for network in networks:
@@ -117,7 +119,7 @@ def on_recorded_frames(recording: Recording, reference: str, folder: Path | None
     return Trial(evaluate, recording.camera)
 
 
-def _scene(recording: Recording, reference: str) -> tuple[Line, See]:
+def _scene(recording: Recording, reference: str) -> tuple[ReferenceLine, See]:
     """Return a reference line, and the function that re-projects the frames."""
     from sim_bridge.mapping.reference import on_map
     from steering_net.evaluation.data_driven import over_plane, recorded_way, road_middle

@@ -8,10 +8,13 @@ from typing import Any
 
 Report = Mapping[str, Any]
 
+AHEAD_S = (1, 2, 3)
+"""Times before a failure, s, for which the monitor's recall and precision are reported."""
+
 _MORE_IS_BETTER = {
     'frames', 'answers', 'laps', 'distance_m', 'duration_s', 'autonomy_percent', 'correlation',
     'correlation_smoothed', 'output_std', 'max_speed_mps', 'telemetry_hz', 'frame_auc',
-    *(f'{figure}_{s}s_percent' for figure in ('recall', 'precision') for s in (1, 2, 3)),
+    *(f'{figure}_{s}s_percent' for figure in ('recall', 'precision') for s in AHEAD_S),
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sim_bridge.visualization.overlay import Reading
 from sim_bridge.visualization.plots import line_plot, sheet
 from steering_net.data.recording import Recording
-from steering_net.evaluation.data_driven import INTERVENTION_BEYOND_M, Drive
+from steering_net.evaluation.data_driven import INTERVENTION_BEYOND_M, RecordedDrive
 from steering_net.evaluation.open_loop import OpenLoop
 from steering_net.vision.camera_model import find_camera
 
@@ -41,7 +41,9 @@ def write_open_loop(folder: Path, name: str, recording: Recording, result: OpenL
     return [table, plot, worst]
 
 
-def write_data_driven(folder: Path, name: str, recording: Recording, drive: Drive) -> list[Path]:
+def write_data_driven(
+    folder: Path, name: str, recording: Recording, drive: RecordedDrive
+) -> list[Path]:
     """Write NAME_offsets.csv and NAME_offsets.png; return their paths."""
     table, plot = _paths(folder, name, 'offsets.csv', 'offsets.png')
     times_s = (recording.times_s - recording.times_s[0])[:-1]

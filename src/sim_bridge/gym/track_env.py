@@ -15,11 +15,9 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Space
 from numpy.typing import NDArray
 
-from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, SpeedController
-from sim_bridge.control.stop_controller import StopController
+from sim_bridge.control.node_throttle import NodeThrottle
+from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.expert import pursuit_steering_rad
-from sim_bridge.simulator.scenery import Image
-from sim_bridge.simulator.score import INTERVENTION_BEYOND_M
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.track_names import TrackName, parse_tracks
 from sim_bridge.simulator.weather import parse_weather
@@ -87,16 +85,18 @@ class TrackEnv(gymnasium.Env[Observation, Action]):
             raise ValueError(f'render_mode is {render_mode!r}; it must be None or rgb_array')
         if speed_limit_mps is not None and not speed_limit_mps > 0.0:
             raise ValueError(f'speed_limit_mps is {speed_limit_mps}; it must be greater than 0')
+        if not laps >= 0:
+            raise ValueError(f'laps is {laps}; it must be 0 or greater')
         self.render_mode = render_mode
         self.metadata = {**self.metadata, 'render_fps': round(hz)}  # type: ignore[misc]
         self._options = [
             SimulatorOptions(
-                track=name, weather=parse_weather(weather), camera=camera, hz=hz, laps=laps,
-                puts_back=False,
+                track=name, weather=parse_weather(weather), camera=camera, hz=hz, puts_back=False
             )
             for name in parse_tracks(str(tracks))
         ]  # fmt: skip
         self._simulators: dict[str, Simulator] = {}
+        self._laps = laps
         self._speed_limit_mps = speed_limit_mps
         self._with_speed = with_speed
         self._random_start = random_start
@@ -121,32 +121,30 @@ class TrackEnv(gymnasium.Env[Observation, Action]):
         self._simulator = self._simulators[self._track_name]
         self._place_car()
         if self._speed_limit_mps is not None:
-            self._speed_controller = SpeedController(self._speed_limit_mps, LATERAL_LIMIT_MPS2)
-            self._stop_controller = StopController()
+            self._throttle = NodeThrottle(self._speed_limit_mps)
         self._see()
         return self._observation(), self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Apply an action for one frame."""
         simulator, score = self._simulator, self._simulator.score
+        speed_mps = abs(simulator.car.speed_mps)
         steering_rad = MAX_STEERING_RAD * float(np.clip(action[0], -1.0, 1.0))
         throttle = (
             float(np.clip(action[1], -1.0, 1.0))
             if self._speed_limit_mps is None
-            else self._throttle(steering_rad)
+            else self._throttle(simulator.time_s, speed_mps, steering_rad)
         )
         s_m, departures = simulator.place.s_m, score.lane_departures
         simulator.apply(steering_rad, throttle)
-        simulator.advance()
+        is_lost = simulator.advance()
         self._see()
-        place = simulator.place
-        is_lost = abs(place.cross_track_m) - place.half_width_m > INTERVENTION_BEYOND_M
         reward = (
-            math.remainder(place.s_m - s_m, simulator.track.length_m)
+            math.remainder(simulator.place.s_m - s_m, simulator.track.length_m)
             - DEPARTURE_COST * (score.lane_departures - departures)
             - LOST_COST * is_lost
         )
-        is_done = 0 < self._options[0].laps <= score.laps
+        is_done = 0 < self._laps <= score.laps
         return self._observation(), reward, is_lost or is_done, False, self._info()
 
     def render(self) -> Image | None:
@@ -169,14 +167,6 @@ class TrackEnv(gymnasium.Env[Observation, Action]):
             offset_m = float(draw.uniform(-_START_OFFSET_M, _START_OFFSET_M))
             heading_rad = float(draw.triangular(-_START_HEADING_RAD, 0.0, _START_HEADING_RAD))
         self._simulator.start_at(track.pose(s_m, offset_m, heading_rad), s_m)
-
-    def _throttle(self, steering_rad: float) -> float:
-        """Return the throttle of the throttle node with its default parameters."""
-        time_s, speed_mps = self._simulator.time_s, abs(self._simulator.car.speed_mps)
-        self._stop_controller.measure(time_s, speed_mps)
-        wanted = self._speed_controller.throttle(speed_mps, time_s)
-        self._speed_controller.steering_rad = steering_rad
-        return self._stop_controller.drive(time_s, wanted)
 
     def _see(self) -> None:
         self._frame = through_jpeg(self._simulator.frame())

@@ -120,6 +120,8 @@ def _locate(
     yaw_rad = course.heading_rad(states.s_m) + states.heading_rad
     x_m, y_m = x_m + REAR_AXLE_M * np.cos(yaw_rad), y_m + REAR_AXLE_M * np.sin(yaw_rad)
     progress_m, beside_m = course.project(x_m, y_m, states.s_m + REAR_AXLE_M)
+    # Before whole laps are taken off, which would add full turns to the heading of the course.
+    heading_rad = yaw_rad - course.heading_rad(progress_m)
     progress_m -= course.length_m * np.floor(progress_m[0] / course.length_m)
     placement = Placement(
         name,
@@ -127,7 +129,7 @@ def _locate(
         rows,
         course.on_track(progress_m),
         beside_m,
-        yaw_rad - course.heading_rad(progress_m),
+        heading_rad,
         states.sigma[:, :3],
         progress_m,
         steered,
@@ -184,7 +186,7 @@ def _doubt(placement: Placement) -> str:
 def beyond_road_m(placement: Placement) -> Series:
     """Return how far outside the edge of the road each row is, m; negative on the road."""
     track = open_placed(placement)
-    index = (placement.s_m / track.step_m).astype(np.intp) % len(track.left_m)
+    index = track.index(placement.s_m)
     left_m = -placement.left_m if placement.is_reversed else placement.left_m
     return np.where(left_m > 0.0, left_m - track.left_m[index], -left_m - track.right_m[index])
 

@@ -10,11 +10,11 @@ from sim_bridge.mapping.surface import RoadView
 from steering_net.data.centerline import edges_in
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording
-from steering_net.evaluation.data_driven import LEAST_KNOWN, Line, Offset, See
+from steering_net.evaluation.data_driven import LEAST_KNOWN, Offset, ReferenceLine, See
 from steering_net.vision.camera_model import Rgb
 
 
-def on_map(recording: Recording) -> tuple[Line, See]:
+def on_map(recording: Recording) -> tuple[ReferenceLine, See]:
     """Place a recording on a known track; return the road's middle, and views over its surface.
 
     Raises LogError, with the reason, if more than a tenth of the frames cannot be placed.
@@ -44,4 +44,4 @@ def on_map(recording: Recording) -> tuple[Line, See]:
     def look(row: int, rgb: Rgb, offset: Offset) -> Rgb:
         return views[row](row, rgb, offset)
 
-    return Line('map', left_m, yaw_rad), look
+    return ReferenceLine('map', left_m, yaw_rad), look

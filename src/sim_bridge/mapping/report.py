@@ -109,7 +109,7 @@ def _rows(recording: Recording, placed: Placement) -> Iterator[list[str]]:
 
 def _drawing(placed: Placement) -> Drawing:
     track, course = open_placed(placed), placed.course
-    index = (placed.s_m / track.step_m).astype(np.intp) % len(track.left_m)
+    index = track.index(placed.s_m)
     edges_m = track.left_m[index], -track.right_m[index]
     if placed.is_reversed:
         edges_m = track.right_m[index], -track.left_m[index]

@@ -45,7 +45,7 @@ def search(along_m: Series, curvature_1pm: Series, course: Course) -> Found:
     places_m = np.arange(rows, dtype=np.float64) * row_m
     wanted = course.at(course.smoothed(_HALF_WIDTH_M), places_m)
     noise = _LEAST_NOISE_1PM + _NOISE_SHARE * float(np.std(wanted))
-    # Samples within the width of the mean tell the same.
+    # Samples within the width of the mean are not independent.
     weight = STEP_M / (4.0 * _HALF_WIDTH_M) / noise**2
     chosen = np.zeros((len(driven), rows), np.int8)
     cost = weight * (driven[0] - wanted) ** 2

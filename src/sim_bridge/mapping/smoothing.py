@@ -26,12 +26,13 @@ _ROUNDS = 12
 _DONE_M, _LONGEST_M = 0.01, 4.0
 """A change that ends the rounds, and the longest one of a round."""
 _BEND_M = 1.5
+# The sizes below are chosen, not fitted to recordings.
 # Usual deviations of a step of one metre: along, beside, turn (and its share of the curvature).
 _ALONG_M, _BESIDE_M, _TURN_RAD, _TURN_SHARE = 0.06, 0.03, 0.005, 0.25
 # Steering bias, 1/m: usual size, and the distance within which it changes.
 _BIAS_1PM, _BIAS_OVER_M = 0.002, 30.0
 _SHORTEST_STEP_M = 0.05
-# A driver is this far from the middle; rows within _SAME_M of each other say the same.
+# A driver is this far from the middle; rows within _SAME_M are not independent.
 _OFFSET_M, _HEADING_RAD, _SAME_M = 1.5, 0.12, 15.0
 # A sighting of the middle, on a straight and more for each 1/m of curvature; sightings within
 # _SAME_SIGHT_M of each other have the same fault.

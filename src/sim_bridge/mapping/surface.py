@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.mapping.placement import Placement, open_placed
-from sim_bridge.simulator.track import FloatArray, Posture, Track
+from sim_bridge.simulator.arrays import FloatArray
+from sim_bridge.simulator.track import Track
 from steering_net.evaluation.data_driven import Offset
 from steering_net.vehicle import REAR_AXLE_M, Pose
-from steering_net.vision.camera_model import Pinhole, Rgb, find_camera
+from steering_net.vision.camera_model import UP_FROM_DOWN, Pinhole, Rgb, find_camera
 from steering_net.vision.frame_size import as_frame
 
 _CELL_M = 2.0
@@ -67,7 +68,7 @@ def stand_on(track: Track, pose: Pose, near_s_m: float) -> Stand:
     posture = track.posture(place, pose.yaw_rad)
     cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
     turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    return Stand(pose, posture.height_m, turn @ _tilt(posture))
+    return Stand(pose, posture.height_m, turn @ posture.rotation())
 
 
 class RoadView:
@@ -83,7 +84,7 @@ class RoadView:
             np.arange(0.0, width + 1, _NODE_PX), np.arange(0.0, height + 1, _NODE_PX)
         )
         pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
-        self._rays = self._camera.ray_from_image() @ pixels * np.array([[1.0], [1.0], [-1.0]])
+        self._rays = self._camera.ray_from_image() @ pixels * UP_FROM_DOWN
         self._nodes = u.shape
         columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         self._at_node = (
@@ -118,7 +119,7 @@ class RoadView:
         self, taken: Stand, seen: Stand, s_m: float
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the pixel indices in the recorded frame for each pixel of the result."""
-        surface = Surface(self._track, taken.pose, s_m, self._sign)
+        surface = RoadHeights(self._track, taken.pose, s_m, self._sign)
         rays = seen.rotation @ self._rays
         eye = seen.eye(self._camera)
         depth = surface.met_at(eye, rays)
@@ -131,13 +132,13 @@ class RoadView:
         return np.asarray(cv2.remap(nodes, *self._at_node, cv2.INTER_LINEAR), np.float32)
 
 
-class Surface:
+class RoadHeights:
     """Heights of the road around a car, on a grid along the car's own axes."""
 
     def __init__(self, track: Track, pose: Pose, s_m: float, sign: float) -> None:
         self._pose = pose
         s = s_m + sign * np.arange(-_BEHIND_M, _SIGHT_M, _STRETCH_M)
-        index = (s / track.step_m).astype(np.intp) % len(track.yaw_rad)
+        index = track.index(s)
         cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
         dx, dy = (track.centre_m[index] - (pose.x_m, pose.y_m)).T
         road = np.stack([dx * cos + dy * sin, dy * cos - dx * sin], axis=1).astype(np.float32)
@@ -183,12 +184,3 @@ class Surface:
         share = np.where(first > 0, high / np.maximum(high - low, 1e-6), 0.0)
         depth = _DEPTHS_M[before] + share * (_DEPTHS_M[first] - _DEPTHS_M[before])
         return np.asarray(np.where(below.any(axis=0), depth, _FAR_M) / level, np.float64)
-
-
-def _tilt(posture: Posture) -> FloatArray:
-    """Return the map from ahead, left, up of a car to those of a level car of its heading."""
-    cos_p, sin_p = math.cos(posture.pitch_rad), math.sin(posture.pitch_rad)
-    cos_r, sin_r = math.cos(posture.roll_rad), math.sin(posture.roll_rad)
-    pitch = np.array([[cos_p, 0.0, -sin_p], [0.0, 1.0, 0.0], [sin_p, 0.0, cos_p]])
-    roll = np.array([[1.0, 0.0, 0.0], [0.0, cos_r, -sin_r], [0.0, sin_r, cos_r]])
-    return np.asarray(pitch @ roll)

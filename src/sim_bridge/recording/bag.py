@@ -11,7 +11,7 @@ import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rosbags.interfaces import (
@@ -26,7 +26,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from sim_bridge.recording.storage import DAMAGE, BagError, Storage, one_line
+from sim_bridge.recording.storage import DAMAGE, BagError, Remark, Stored, one_line
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     OPTICAL_FRAME,
@@ -224,6 +224,24 @@ class BagWriter:
         self._writer.close()
 
 
+class Source(Protocol):
+    """What a bag is read from: its storage, or a log."""
+
+    @property
+    def path(self) -> Path:
+        """Path that the user named."""
+
+    @property
+    def remark(self) -> Remark | None:
+        """What is odd about the messages that were read, or None."""
+
+    def messages(self) -> Iterator[Stored]:
+        """Yield the messages, sorted by time. Each call reads from the beginning."""
+
+    def offers(self) -> dict[str, list[Qos]]:
+        """Return the profiles of the publishers by topic; {} if they are unknown."""
+
+
 @dataclass
 class Bag:
     """A bag to read. Iterating over it yields its records, sorted by time.
@@ -232,41 +250,32 @@ class Bag:
     iteration, what is odd about the bag, such as the reason why it ended before its end, or ''.
     """
 
-    path: Path
+    source: Source
     car: int | str = 0
     trouble: str = field(default='', init=False)
 
-    def __post_init__(self) -> None:
-        """Raise BagError if there is no bag of ROS 2."""
-        self._storage = Storage(self.path)
+    @property
+    def path(self) -> Path:
+        """Path that the user named."""
+        return self.source.path
 
     def __iter__(self) -> Iterator[Record]:
         self.trouble = ''
         read = 0
-        for record in self._records():
+        for stored in self.source.messages():
             read += 1
+            record = Record(*stored)
             if not self.car or record.is_of_car(self.car):
                 yield record
-        if remark := self._remark():
-            what, _, reason = remark.partition(': ')
-            reason = f': {reason}' if reason else ''
-            self.trouble = f'{self.path} {what}, {read} messages were read{reason}'
+        if remark := self.source.remark:
+            reason = f': {remark.reason}' if remark.reason else ''
+            self.trouble = f'{self.path} {remark.what}, {read} messages were read{reason}'
         if not read:
             raise BagError(self.trouble or f'the bag {self.path} holds no messages')
 
     def offers(self) -> dict[str, Offer]:
-        """Return the offers of the publishers by topic; {} if the index of the bag is damaged."""
-        return {
-            connection.topic: _offer(connection.ext.offered_qos_profiles)
-            for connection in self._storage.connections()
-        }
-
-    def _records(self) -> Iterator[Record]:
-        return (Record(*stored) for stored in self._storage.messages())
-
-    def _remark(self) -> str:
-        """Return what was odd about the records that were read, or ''."""
-        return self._storage.remark
+        """Return the offers of the publishers by topic; {} if the source knows none."""
+        return {topic: _offer(profiles) for topic, profiles in self.source.offers().items()}
 
 
 def _offer(profiles: list[Qos]) -> Offer:

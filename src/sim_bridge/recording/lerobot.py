@@ -17,15 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.recording.bag import Bag
-from sim_bridge.recording.export import Frame, frame_rate_hz, frames, open_video
+from sim_bridge.recording.export import open_video
 from sim_bridge.recording.frame_folder import check_empty
+from sim_bridge.recording.frames import Frame, Frames
 from sim_bridge.recording.storage import BagError
-from sim_bridge.topics import STEERING_ANGLE
-from steering_net.data.frame_files import LeftOut
-from steering_net.errors import ImageError
+from steering_net.data.trajectory import LONGEST_STEP_S
 from steering_net.vision.camera_model import Rgb
-from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_SHAPE, FRAME_WIDTH, as_frame
-from steering_net.vision.jpeg import decode_jpeg
+from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_SHAPE, FRAME_WIDTH
 
 CAMERA, STATE, ACTION = 'observation.images.front', 'observation.state', 'action'
 TASK = 'Drive along the road.'
@@ -33,7 +31,6 @@ TASK = 'Drive along the road.'
 _NAMES = {STATE: ('speed_mps', 'steering_rad'), ACTION: ('steering_rad', 'throttle')}
 _FILE = 'chunk-{chunk_index:03d}/file-{file_index:03d}'
 _FIRST_FILE = _FILE.format(chunk_index=0, file_index=0)
-_LONGEST_GAP_NS = 500_000_000
 _SAMPLED_EVERY = 20
 """Frames of which one gives the statistics of the images."""
 _QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
@@ -89,30 +86,24 @@ def export_lerobot(bag: Bag, folder: Path, task: str = TASK, rate_hz: int | None
     commanded, or else measured, and the measured throttle. SI units, left is positive. `rate_hz`
     is the frame rate, by default the mean one: for each tick the frame nearest in time is taken. A
     pause of more than 0.5 s ends an episode. `task` describes it. Frames that cannot be decoded
-    are left out with a warning. Raises BagError if there is no frame or no steering, and
-    ImportError without pyarrow.
+    are left out with a warning. Raises BagError if there is no frame or no steering, or if pyarrow
+    is not installed.
     """
     check_pyarrow()
     check_empty(folder)
-    if next(frames(bag)).steering_rad is None:
-        raise BagError(
-            f'{bag.path} holds no steering: a bag needs {STEERING_ANGLE}, a log a column steering'
-        )
-    rate_hz = rate_hz or max(1, round(frame_rate_hz(bag)))
-    left_out = LeftOut(str(bag.path))
+    frames = Frames(bag)
+    frames.check_steering()
+    rate_hz = rate_hz or max(1, round(frames.rate_hz))
     video = folder / 'videos' / CAMERA / f'{_FIRST_FILE}.mp4'
     video.parent.mkdir(parents=True, exist_ok=True)
     columns = _Columns()
     writer = open_video(video, rate_hz, (FRAME_WIDTH, FRAME_HEIGHT))
     try:
-        for episode, (frame, rgb) in _ticks(_decoded(bag, left_out), rate_hz):
+        for episode, (frame, rgb) in _ticks(frames.decoded(), rate_hz):
             writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
             columns.add(episode, frame, rgb)
     finally:
         writer.release()
-    if not columns.episode:
-        raise BagError(f'no frame of {bag.path} can be decoded{left_out.last_reason}')
-    left_out.warn()
     data = columns.arrays(rate_hz)
     _write_tables(folder, data, task, rate_hz)
     _write_json(folder / 'meta/stats.json', _statistics(data, columns.images))
@@ -132,14 +123,6 @@ def check_pyarrow() -> None:
         ) from error
 
 
-def _decoded(bag: Bag, left_out: LeftOut) -> Iterator[Decoded]:
-    for frame in frames(bag):
-        try:
-            yield frame, as_frame(decode_jpeg(frame.jpeg))
-        except ImageError as error:
-            left_out.add(str(frame.stamp_ns), error)
-
-
 def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decoded]]:
     """Yield for each tick of a constant rate the number of its episode and the nearest frame."""
     period_ns = 1e9 / rate_hz
@@ -152,7 +135,7 @@ def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decode
         elif stamp_ns <= last[0].stamp_ns:
             continue
         else:
-            is_pause = stamp_ns - last[0].stamp_ns > _LONGEST_GAP_NS
+            is_pause = stamp_ns - last[0].stamp_ns > 1e9 * LONGEST_STEP_S
             until_ns = last[0].stamp_ns + (
                 period_ns / 2 if is_pause else (stamp_ns - last[0].stamp_ns) / 2
             )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sim_bridge.recording.bag import Bag
-from sim_bridge.recording.export import frames, reading_of
+from sim_bridge.recording.frames import Frames, reading_of
 from sim_bridge.visualization.rerun_log import RerunLog
 
 
@@ -15,11 +15,9 @@ def view(bag: Bag, save: Path | None) -> int:
 
     Raises BagError if the bag has no frames, and UsageError without rerun-sdk.
     """
-    found = frames(bag)
-    first = next(found)
+    frames = Frames(bag)
     log = RerunLog(save)
-    log.add(first.stamp_ns, first.jpeg, reading_of(first))
-    for frame in found:
+    for frame in frames:
         log.add(frame.stamp_ns, frame.jpeg, reading_of(frame))
     log.close()
     return log.frames

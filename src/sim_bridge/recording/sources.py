@@ -11,10 +11,10 @@ import numpy as np
 
 from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.corrections import times_to_train
-from sim_bridge.recording.export import frames
-from sim_bridge.recording.log_bag import LogBag
-from sim_bridge.recording.storage import BagError, is_bag
-from sim_bridge.simulator.expert import samples
+from sim_bridge.recording.frames import Frames
+from sim_bridge.recording.log_source import LogSource
+from sim_bridge.recording.storage import BagError, Storage, is_bag
+from sim_bridge.simulator.samples import samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
 from steering_net.data.driving_log import read_log
@@ -28,6 +28,7 @@ from steering_net.vision.jpeg import JPEG_QUALITY, encode_jpeg
 
 _LOG = logging.getLogger(__name__)
 _QUALITY = 92
+"""JPEG quality, 1..100, of turned frames, which are compressed a second time; chosen."""
 
 
 def open_recording(
@@ -77,10 +78,10 @@ def usual_camera(path: Path, steering_unit: str = '') -> str:
 def open_bag(path: Path, car: int | str = 0, steering_unit: str = '') -> Bag:
     """Open a bag, or a log or a folder of frames as a bag; see `open_recording`."""
     if is_bag(path):
-        return Bag(path, car)
+        return Bag(Storage(path), car)
     if not path.exists():
         raise BagError(f'there is no bag {path}, and no log and no folder of this name')
-    return LogBag(path, car, steering_unit)
+    return Bag(LogSource(path, steering_unit), car)
 
 
 def turned_down(recording: Recording, angle_rad: float) -> Recording:
@@ -109,8 +110,8 @@ def read_bag(
     in memory, about 10 kB per frame. `camera` took the frames. `car` is the car, as
     `open_recording` takes it. With `corrections` above 1 see `times_to_train`.
     """
-    bag = Bag(path, car)
-    found = sorted(frames(bag), key=lambda frame: frame.stamp_ns)
+    bag = Bag(Storage(path), car)
+    found = sorted(Frames(bag), key=lambda frame: frame.stamp_ns)
     if bag.trouble:
         _LOG.warning('%s', bag.trouble)
     is_commanded = any(frame.commanded_rad is not None for frame in found)

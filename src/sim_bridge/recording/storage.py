@@ -16,7 +16,7 @@ import zstandard
 from mcap.exceptions import McapError
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Qos
 from rosbags.rosbag2 import Reader, ReaderError, storage_sqlite3
 from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
 from rosbags.serde import SerdeError
@@ -57,6 +57,13 @@ class Stored(NamedTuple):
     cdr: bytes
 
 
+class Remark(NamedTuple):
+    """What is odd about a bag: `what` follows its name, `reason` is why or what to do, or ''."""
+
+    what: str
+    reason: str = ''
+
+
 def is_storage(path: Path) -> bool:
     """Return whether a file has the name of an MCAP or SQLite file, compressed or not."""
     return _STORAGE_NAME.fullmatch(path.name) is not None and path.is_file()
@@ -84,16 +91,16 @@ def storage_kind(path: Path) -> str:
 class Storage:
     """The storage files of one bag, in the order of recording.
 
-    `remark` tells what is odd about them, in words that follow the name of the bag, or is empty.
+    `remark` tells what is odd about them, or is None. It is complete after the messages were read.
     """
 
     def __init__(self, path: Path) -> None:
         """Find the files. Raises BagError if there is no bag of ROS 2."""
         if not path.exists():
             raise BagError(f'there is no bag {path}')
-        self._path = path
+        self.path = path
         self._unpacked: TemporaryDirectory[str] | None = None
-        self.remark = ''
+        self.remark: Remark | None = None
         self._files = self._find()
         if not self._files:
             raise BagError(f'the bag {path} holds no messages: it has no .mcap and no .db3 file')
@@ -104,19 +111,19 @@ class Storage:
             )
 
     def _find(self) -> list[Path]:
-        if not self._path.is_dir():
-            is_database = '.db3' in self._path.suffixes
-            if is_database and not (self._path.parent / METADATA).is_file():
-                self.remark = self._without_metadata(self._path.parent)
-            return [self._path]
+        if not self.path.is_dir():
+            is_database = '.db3' in self.path.suffixes
+            if is_database and not (self.path.parent / METADATA).is_file():
+                self.remark = self._without_metadata(self.path.parent)
+            return [self.path]
         found = sorted(
-            filter(is_storage, self._path.iterdir()), key=lambda file: natural_key(file.name)
+            filter(is_storage, self.path.iterdir()), key=lambda file: natural_key(file.name)
         )
         if not found:
-            return sorted(filter(is_ros1, self._path.iterdir()))
-        metadata = self._path / METADATA
+            return sorted(filter(is_ros1, self.path.iterdir()))
+        metadata = self.path / METADATA
         if not metadata.is_file():
-            self.remark = self._without_metadata(self._path)
+            self.remark = self._without_metadata(self.path)
             return found
         text = metadata.read_text(encoding='utf-8', errors='replace')
         listed = [Path(name).name for name in _LISTED.findall(text)]
@@ -124,25 +131,27 @@ class Storage:
         files = [by_name[name] for name in map(_plain, listed) if name in by_name]
         missing = [name for name in listed if _plain(name) not in by_name]
         if files and missing:
-            self.remark = f'lacks {", ".join(missing)}'
+            self.remark = Remark(f'lacks {", ".join(missing)}')
         return files or found
 
-    def _without_metadata(self, folder: Path) -> str:
-        plugin = 'sqlite3' if storage_kind(self._path) == 'SQLite' else 'mcap'
-        return (
-            f'has no {METADATA}: a recorder writes it at its end, and '
-            f'`ros2 bag reindex -s {plugin} {folder}` makes one'
+    def _without_metadata(self, folder: Path) -> Remark:
+        plugin = 'sqlite3' if storage_kind(self.path) == 'SQLite' else 'mcap'
+        return Remark(
+            f'has no {METADATA}',
+            'a recorder writes it at its end, and '
+            f'`ros2 bag reindex -s {plugin} {folder}` makes one',
         )
 
-    def connections(self) -> list[Connection]:
-        """Return the topics with their offers; [] if the index of a file is damaged."""
-        found: list[Connection] = []
+    def offers(self) -> dict[str, list[Qos]]:
+        """Return the profiles of the publishers by topic; {} if the index of a file is damaged."""
+        found: dict[str, list[Qos]] = {}
         for file in self._files:
             try:
                 with Reader(self._plain_file(file)) as reader:
-                    found += reader.connections
+                    for connection in reader.connections:
+                        found[connection.topic] = connection.ext.offered_qos_profiles
             except DAMAGE:
-                return []
+                return {}
         return found
 
     def messages(self) -> Iterator[Stored]:
@@ -154,7 +163,7 @@ class Storage:
             except DAMAGE as error:
                 damage = damage or one_line(error)
         if damage:
-            self.remark = f'is incomplete: {damage}'
+            self.remark = Remark('is incomplete', damage)
 
     def _read(self, file: Path) -> Iterator[Stored]:
         plain = self._plain_file(file)

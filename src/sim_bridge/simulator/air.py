@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What weather effects are made of: a scene, air that fades it, particles, patches on the ground.
+"""Parts of weather effects: a scene, air that fades it, particles, patches on the ground.
 
 Images are float32 (height, width, 3) RGB, 0..255, and are changed in place.
 """
@@ -15,15 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.arrays import Colour, FloatArray, Floats, Image
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import Pinhole
-
-Floats = NDArray[np.float32]
-
-Colour = tuple[float, float, float]
-
-FAR_M = 1e4
-"""Depth of the sky."""
 
 _GROUND_M = (1.0, 300.0)
 """Depths between which a pixel below the horizon counts as ground."""
@@ -48,34 +42,6 @@ class Scene:
     pose: Pose
     frame: int
 
-    @staticmethod
-    def maker(camera: Pinhole) -> Callable[[NDArray[np.uint8], NDArray[Any], Pose, int], Scene]:
-        """Return the function that makes the scenes of one camera."""
-        ahead, left, down = _rays(camera)
-        across = (left / ahead).astype(np.float32)
-        stretch = np.sqrt(1.0 + (left**2 + down**2) / ahead**2).astype(np.float32)
-
-        def make(image: NDArray[np.uint8], depth_m: NDArray[Any], pose: Pose, frame: int) -> Scene:
-            depth = np.asarray(depth_m, np.float32)
-            near_m, far_m = _GROUND_M
-            return Scene(
-                image.astype(np.float32),
-                depth,
-                depth * stretch,
-                depth * across,
-                ((depth > near_m) & (depth < far_m)).astype(np.float32),
-                pose,
-                frame,
-            )
-
-        return make
-
-    @staticmethod
-    def rise(camera: Pinhole) -> NDArray[np.float64]:
-        """Return (height, width) tangents of the elevation of the pixels' rays."""
-        ahead, left, down = _rays(camera)
-        return np.asarray(-down / np.hypot(ahead, left))
-
     def blend(self, other: Floats, share: NDArray[Any]) -> None:
         """Mix in another image by a share, 0..1, of each pixel, (height, width)."""
         weight = np.asarray(share, np.float32)
@@ -93,6 +59,38 @@ class Scene:
             self.image, (columns // size_px, rows // size_px), interpolation=cv2.INTER_AREA
         )
         return np.asarray(cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR))
+
+
+def scene_maker(camera: Pinhole) -> Callable[[Image, NDArray[Any], Pose, int], Scene]:
+    """Return the function that makes the scenes of one camera.
+
+    Its arguments are the image, the depth of each pixel, m, the pose of the car and the number of
+    the frame.
+    """
+    ahead, left, down = camera.rays()
+    across = (left / ahead).astype(np.float32)
+    stretch = np.sqrt(1.0 + (left**2 + down**2) / ahead**2).astype(np.float32)
+
+    def make(image: Image, depth_m: NDArray[Any], pose: Pose, frame: int) -> Scene:
+        depth = np.asarray(depth_m, np.float32)
+        near_m, far_m = _GROUND_M
+        return Scene(
+            image.astype(np.float32),
+            depth,
+            depth * stretch,
+            depth * across,
+            ((depth > near_m) & (depth < far_m)).astype(np.float32),
+            pose,
+            frame,
+        )
+
+    return make
+
+
+def elevations(camera: Pinhole) -> FloatArray:
+    """Return (height, width) tangents of the elevation of the pixels' rays."""
+    ahead, left, down = camera.rays()
+    return np.asarray(-down / np.hypot(ahead, left))
 
 
 def fade(scene: Scene, colour: Colour, visibility_m: float) -> None:
@@ -238,9 +236,3 @@ def _offset(frame: int, most: tuple[int, int]) -> tuple[int, int]:
     """Return two numbers below `most` that look random in successive frames."""
     mixed = (frame + 1) * 0x9E3779B1 & 0xFFFFFFFF
     return (mixed >> 16) % most[0], (mixed & 0xFFFF) % most[1]
-
-
-def _rays(camera: Pinhole) -> NDArray[np.float64]:
-    """Return (3, height, width) rays ahead, left, down of the pixels' centres."""
-    u, v = np.meshgrid(np.arange(camera.width_px) + 0.5, np.arange(camera.height_px) + 0.5)
-    return np.tensordot(camera.ray_from_image(), np.stack([u, v, np.ones_like(u)]), axes=1)

@@ -6,8 +6,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from sim_bridge.simulator.scenery import Image
-from sim_bridge.simulator.track import FloatArray
+from sim_bridge.simulator.arrays import FloatArray, Image
 from steering_net.vision.camera_model import Pinhole
 
 _ROWS = 24

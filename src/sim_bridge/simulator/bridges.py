@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bridges of a track with hills: straight, level plates above other ground."""
+"""Bridges of a track with terrain: straight, level plates above other ground."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def bridges_of(track: Track) -> list[Bridge]:
 def _bridge(track: Track, first_m: float, last_m: float) -> Bridge:
     start, end = track.pose(first_m), track.pose(last_m)
     length_m = math.hypot(end.x_m - start.x_m, end.y_m - start.y_m)
-    middle = int((first_m + last_m) / 2 / track.step_m)
+    middle = track.index((first_m + last_m) / 2)
     return Bridge(
         start.x_m,
         start.y_m,

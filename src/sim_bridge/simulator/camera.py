@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.air import FAR_M
+from sim_bridge.simulator.arrays import FloatArray, Image
 from sim_bridge.simulator.bonnet import BONNET_M, draw_bonnet
 from sim_bridge.simulator.look import Look, make_look
 from sim_bridge.simulator.scenery import (
@@ -24,12 +24,14 @@ from sim_bridge.simulator.scenery import (
     PANORAMA_COLUMNS,
     PANORAMA_ROWS,
     GroundMap,
-    Image,
     paint,
 )
-from sim_bridge.simulator.track import FloatArray, Track
+from sim_bridge.simulator.track import Track
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole, above_horizon
+
+FAR_M = 1e4
+"""Depth of the sky."""
 
 
 class _Band(NamedTuple):
@@ -93,9 +95,8 @@ class Camera:
         It is the same in all frames, because the ground is flat.
         """
         params = self.params
-        u, v = np.meshgrid(np.arange(params.width_px) + 0.5, np.arange(params.height_px) + 0.5)
-        rays = np.tensordot(params.ray_from_image(), np.stack((u, v, np.ones_like(u))), axes=1)
-        depth = params.height_m * rays[0] / np.maximum(rays[2], params.height_m / FAR_M)
+        ahead, _, down = params.rays()
+        depth = params.height_m * ahead / np.maximum(down, params.height_m / FAR_M)
         depth[-len(self._bonnet) :][self._bonnet_mask > 0] = BONNET_M
         return np.asarray(np.minimum(depth, FAR_M), np.float32)
 
@@ -108,10 +109,7 @@ class Camera:
 
         They are for a car that looks along +x. The map is that of `cv2.remap` for the sky's rows.
         """
-        u, v = np.meshgrid(np.arange(self.params.width_px) + 0.5, np.arange(self._sky_rows) + 0.5)
-        ahead, left, down = np.tensordot(
-            self.params.ray_from_image(), np.stack((u, v, np.ones_like(u))), axes=1
-        )
+        ahead, left, down = self.params.rays(self._sky_rows)
         columns_per_rad = PANORAMA_COLUMNS / math.tau
         columns = PANORAMA_COLUMNS // 2 - np.arctan2(left, ahead) * columns_per_rad
         rows = PANORAMA_ROWS + down / np.hypot(ahead, left) * self.params.focal_px - 0.5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera that fits a track: a homography on flat ground, a height field on hills."""
+"""The camera that fits a track: a homography on flat ground, a height field with terrain."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim_bridge.simulator.air import Floats
+from sim_bridge.simulator.arrays import Floats, Image
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.weather import CLEAR, Weather
 from sim_bridge.simulator.weather_effects import WeatherEffect

@@ -13,11 +13,11 @@ import socket
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from sim_bridge.protocol.types import Control
-from sim_bridge.protocol.udacity import Culture
+from sim_bridge.protocol.types import Control, Telemetry
+from sim_bridge.protocol.udacity import Culture, encode_telemetry
 from sim_bridge.simulator.client_protocol import (
     PING_PERIOD_S,
     AbortError,
@@ -103,12 +103,12 @@ class Client:
         except (OSError, AbortError):
             self._drop()
 
-    def send_telemetry(self, fields: Mapping[str, str] | None) -> None:
-        """Use one token to send the fields of a frame, or None for manual driving."""
+    def send_telemetry(self, telemetry: Telemetry | None) -> None:
+        """Use one token to send a telemetry in the client's culture; None for manual driving."""
         if self._protocol is None:
             return
         self.tokens -= 1
-        self.send_payload(fields)
+        self.send_payload(self._fields(telemetry))
 
     def send_payload(self, payload: object) -> None:
         """Send a telemetry with any data, valid or not, without using a token."""
@@ -124,6 +124,9 @@ class Client:
             self._send(self._protocol.quitting())
             self._drain()
         self._drop()
+
+    def _fields(self, telemetry: Telemetry | None) -> dict[str, str] | None:
+        return None if telemetry is None else encode_telemetry(telemetry, self._culture)
 
     def _forget_connection(self) -> None:
         self._socket: socket.socket | None = None
@@ -254,10 +257,10 @@ class Client:
     def _drain(self) -> None:
         """Wait until the server has read everything: closing earlier resets the connection."""
         assert self._socket is not None
-        deadline_s = time.monotonic() + _DRAIN_S
+        deadline_s = self._clock() + _DRAIN_S
         try:
             self._socket.shutdown(socket.SHUT_WR)
-            while (wait_s := deadline_s - time.monotonic()) > 0.0:
+            while (wait_s := deadline_s - self._clock()) > 0.0:
                 readable, _, _ = select.select([self._socket], [], [], wait_s)
                 if readable and not self._socket.recv(_CHUNK_BYTES):
                     return

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import CULTURES
-from sim_bridge.simulator.client import Client
+from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.faulty_client import FaultyClient
-from sim_bridge.simulator.simulator import Simulator, SimulatorOptions, within
+from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from steering_net.statistics import percentiles_ms
 
 STATUS_PERIOD_S = 0.25
@@ -25,8 +26,33 @@ _STOP_CHECK_S = 0.1
 _READY_CHECK_S = 0.05
 
 
+@dataclass(frozen=True)
+class DriveOptions:
+    """Options of a drive: its server, its world, and when it ends (0: never).
+
+    culture: number format of the simulated machine, a name of `CULTURES`. fast: the next frame
+    follows when one is answered, however late, instead of every 1/hz s.
+    """
+
+    url: str = 'ws://127.0.0.1:4567'
+    world: SimulatorOptions = field(default_factory=SimulatorOptions)
+    laps: int = 0
+    seconds: float = 0.0
+    culture: str = 'en-US'
+    fast: bool = False
+
+    def __post_init__(self) -> None:
+        parse_url(self.url)
+        for name in ('laps', 'seconds'):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f'{name} is {getattr(self, name)}; it must be 0 or greater')
+        if self.culture not in CULTURES:
+            known = ', '.join(CULTURES)
+            raise ValueError(f'culture is {self.culture!r}; it must be one of {known}')
+
+
 def run(
-    options: SimulatorOptions,
+    options: DriveOptions,
     on_status: Callable[[dict[str, Any]], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     ready: Callable[[], bool] = lambda: True,
@@ -36,7 +62,7 @@ def run(
     `on_status` gets the state of the drive four times a second. `stop` is called at every frame
     and ten times a second while waiting. The client connects when `ready` returns true.
     """
-    simulator = Simulator(options)
+    simulator = Simulator(options.world)
     while not ready() and not stop():
         time.sleep(_READY_CHECK_S)
     client = _client(options)
@@ -48,11 +74,11 @@ def run(
     return loop.report()
 
 
-def _client(options: SimulatorOptions) -> Client:
+def _client(options: DriveOptions) -> Client:
     culture = CULTURES[options.culture]
-    if options.faults.healthy:
+    if options.world.faults.healthy:
         return Client(options.url, culture)
-    return FaultyClient(options.url, culture, options.faults)
+    return FaultyClient(options.url, culture, options.world.faults)
 
 
 class _Loop:
@@ -60,7 +86,7 @@ class _Loop:
 
     def __init__(
         self,
-        options: SimulatorOptions,
+        options: DriveOptions,
         simulator: Simulator,
         client: Client,
         on_status: Callable[[dict[str, Any]], None] | None,
@@ -87,7 +113,7 @@ class _Loop:
                 continue
             self._wait(due_s)
             self._frame()
-            due_s = max(due_s + 1.0 / self._options.hz, time.perf_counter() - _MAX_LAG_S)
+            due_s = max(due_s + 1.0 / self._options.world.hz, time.perf_counter() - _MAX_LAG_S)
 
     def report(self) -> dict[str, Any]:
         client = self._client
@@ -98,13 +124,12 @@ class _Loop:
             'tokens_lost': client.lost,
             'latency_ms': _latency_ms(client.latencies_s),
             'telemetry_hz': self._telemetry_hz(),
-            'track': self._options.track,
-            'weather': str(self._options.weather),
+            'track': self._options.world.track,
+            'weather': str(self._options.world.weather),
         }
 
     def _in_menu(self) -> bool:
-        now_s = self._elapsed_s()
-        return within(now_s, self._options.menu_s) or self._options.faults.active('menu', now_s)
+        return self._options.world.faults.active('menu', self._elapsed_s())
 
     def _is_over(self) -> bool:
         options, simulator = self._options, self._simulator
@@ -163,7 +188,10 @@ class _Loop:
         for _ in range(self._client.tokens):
             if self._first_frame_s is None:
                 self._first_frame_s = time.perf_counter()
-            self._client.send_telemetry(self._simulator.telemetry())
+            telemetry = self._simulator.telemetry()
+            if telemetry is not None and self._options.fast:
+                telemetry = replace(telemetry, waits=True)
+            self._client.send_telemetry(telemetry)
 
     def _report_status(self) -> None:
         if self._on_status is None or time.perf_counter() < self._next_status_s:

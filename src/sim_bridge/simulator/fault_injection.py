@@ -95,7 +95,7 @@ class Spoiler:
         payload: object = fields
         if fields is not None:
             for kind in chosen[:1]:
-                payload = CHANCES[kind].spoil(dict(fields), self._rng)
+                payload = CHANCES[kind](dict(fields), self._rng)
         return [payload] * _COPIES.get(chosen[0] if chosen else '', 1)
 
 
@@ -103,7 +103,7 @@ def parse_faults(text: str) -> FaultPlan:
     """Read a plan from `KIND:VALUE,...`; FaultError names the wrong value and what is allowed."""
     chances: dict[str, float] = {}
     spans: dict[str, Span] = {}
-    others = {'delay': 0.0, 'seed': 0.0}
+    delay_s, seed = 0.0, 0
     grades: tuple[tuple[float, float], ...] = ()
     for item in filter(None, text.replace(' ', '').split(',')):
         kind, _, value = item.partition(':')
@@ -112,14 +112,14 @@ def parse_faults(text: str) -> FaultPlan:
         elif kind in SPANS:
             spans[kind] = _span(kind, value)
         elif kind == 'delay':
-            others[kind] = _seconds(kind, value, MAX_DELAY_S)
+            delay_s = _seconds(kind, value, MAX_DELAY_S)
         elif kind == 'seed':
-            others[kind] = _seed(value)
+            seed = _seed(value)
         elif kind == 'grade':
             grades = _grades(value)
         else:
             raise FaultError(f'faults has the unknown kind {kind!r}; {_advice(kind)}')
-    return FaultPlan(chances, spans, others['delay'], int(others['seed']), grades)
+    return FaultPlan(chances, spans, delay_s, seed, grades)
 
 
 def describe_faults() -> str:
@@ -194,14 +194,6 @@ def _advice(kind: str) -> str:
     return f'did you mean {near[0]}?' if near else f'the kinds are {", ".join(known)}'
 
 
-@dataclass(frozen=True)
-class Chance:
-    """A fault of single telemetries: its meaning, and the function that changes the fields."""
-
-    meaning: str
-    spoil: Spoil
-
-
 def _as_it_is(fields: dict[str, str], _rng: random.Random) -> object:
     return fields
 
@@ -262,28 +254,21 @@ def _monstrous_jpeg() -> bytes:
     return jpeg[:at] + struct.pack('>HH', 65535, 65535) + jpeg[at + 4 :]
 
 
-CHANCES: dict[str, Chance] = {
-    'drop': Chance('the telemetry is not sent, and its token is lost', _as_it_is),
-    'duplicate': Chance('the telemetry is sent twice', _as_it_is),
-    'truncate': Chance('the JPEG is truncated', _truncate),
-    'not-jpeg': Chance('the image is no JPEG', _not_jpeg),
-    'wrong-size': Chance('the image is tiny, or claims 65535 x 65535 pixels', _wrong_size),
-    'missing': Chance('a field is missing', _missing),
-    'nan': Chance('a number is NaN or infinite', _nan),
-    'huge': Chance('a number is far too large', _huge),
-    'junk': Chance('100 kB of junk in place of the fields', _junk),
+CHANCES: dict[str, Spoil] = {
+    'drop': _as_it_is,
+    'duplicate': _as_it_is,
+    'truncate': _truncate,
+    'not-jpeg': _not_jpeg,
+    'wrong-size': _wrong_size,
+    'missing': _missing,
+    'nan': _nan,
+    'huge': _huge,
+    'junk': _junk,
 }
-"""Faults of single telemetries by name; a telemetry has at most one, the first in this list."""
+"""Function that spoils the fields for each fault of single telemetries. The table of
+docs/safety.md says what each fault is. A telemetry has at most one, the first in this list."""
 
 _COPIES = {'drop': 0, 'duplicate': 2}
 
-SPANS: dict[str, str] = {
-    'disconnect': 'the connection breaks; a new one follows at once',
-    'half-open': 'the connection stays open but dead; a new one follows at once',
-    'silent': 'the connection is open, but nothing is read or sent',
-    'storm': 'it connects and disconnects as fast as possible',
-    'menu': 'the simulator shows its menu: it is connected and sends no telemetry',
-    'manual': 'a person drives',
-    'second': 'a second simulator is connected and drives',
-}
-"""Faults that last for some time, by name."""
+SPANS = ('disconnect', 'half-open', 'silent', 'storm', 'menu', 'manual', 'second')
+"""Faults that last for some time."""

@@ -7,9 +7,10 @@ import socket
 import time
 from collections import deque
 
+from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import Culture
 from sim_bridge.simulator.client import Client
-from sim_bridge.simulator.fault_injection import FaultPlan, Fields, Spoiler
+from sim_bridge.simulator.fault_injection import FaultPlan, Spoiler
 
 _STORM_RETRY_S = 0.005
 _STEP_S = 0.01
@@ -22,23 +23,24 @@ class FaultyClient(Client):
     def __init__(self, url: str, culture: Culture, plan: FaultPlan) -> None:
         self._plan = plan
         self._spoiler = Spoiler(plan)
-        self._line: deque[tuple[float, object]] = deque()
+        self._delayed: deque[tuple[float, object]] = deque()
         self._half_open: deque[socket.socket] = deque(maxlen=_MAX_HALF_OPEN)
         self._struck = {'disconnect': 0, 'half-open': 0}
         self._second: Client | None = None
         self._url = url
-        self._last_fields: Fields | None = None
+        self._last: Telemetry | None = None
         super().__init__(url, culture)
         self._started_s = self._clock()
 
-    def send_telemetry(self, fields: Fields | None) -> None:
-        """Use one token to send the fields with the faults of the plan."""
+    def send_telemetry(self, telemetry: Telemetry | None) -> None:
+        """Use one token to send a telemetry with the faults of the plan."""
         if not self.connected:
             return
         self.tokens -= 1
-        self._last_fields = fields
+        self._last = telemetry
+        payloads = self._spoiler.payloads(self._fields(telemetry))
         due_s = self._clock() + self._plan.delay_s
-        self._line.extend((due_s, payload) for payload in self._spoiler.payloads(fields))
+        self._delayed.extend((due_s, payload) for payload in payloads)
         self._send_due()
 
     def poll(self, timeout_s: float) -> None:
@@ -48,8 +50,8 @@ class FaultyClient(Client):
         if self._active('silent'):
             time.sleep(min(timeout_s, _STEP_S))
             return
-        if self._line:
-            timeout_s = min(timeout_s, max(0.0, self._line[0][0] - self._clock()))
+        if self._delayed:
+            timeout_s = min(timeout_s, max(0.0, self._delayed[0][0] - self._clock()))
         super().poll(min(timeout_s, _STEP_S) if self._second else timeout_s)
         self._send_due()
 
@@ -66,13 +68,13 @@ class FaultyClient(Client):
 
     def _forget_connection(self) -> None:
         super()._forget_connection()
-        self._line.clear()
+        self._delayed.clear()
 
     def _send_due(self) -> None:
         if self._active('silent'):
             return
-        while self._line and self._line[0][0] <= self._clock():
-            self.send_payload(self._line.popleft()[1])
+        while self._delayed and self._delayed[0][0] <= self._clock():
+            self.send_payload(self._delayed.popleft()[1])
 
     def _break_connections(self) -> None:
         if self._active('storm') and self.connected:
@@ -108,5 +110,5 @@ class FaultyClient(Client):
         if self._second is None:
             self._second = Client(self._url, self._culture)
         self._second.poll(0.0)
-        if self._second.tokens > 0 and self._last_fields is not None:
-            self._second.send_telemetry(self._last_fields)
+        if self._second.tokens > 0 and self._last is not None:
+            self._second.send_telemetry(self._last)

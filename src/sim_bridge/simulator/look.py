@@ -9,9 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from sim_bridge.simulator.track import FloatArray
+from sim_bridge.simulator.arrays import Colour, FloatArray
 
-Colour = tuple[float, float, float]
 _T = TypeVar('_T')
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera of tracks with hills: rays against a height field, column by column, in NumPy.
+"""The camera of tracks with terrain: rays against a height field, column by column, in NumPy.
 
 All image columns of a level camera lie in vertical planes. In each plane the ground is sampled at
 growing distances, and the running maximum of its elevation angle hides what lies behind a crest.
@@ -17,18 +17,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.air import FAR_M
+from sim_bridge.simulator.arrays import Floats, Image
 from sim_bridge.simulator.bonnet import BONNET_M, draw_bonnet
 from sim_bridge.simulator.bridges import Bridge, bridges_of
-from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.camera import FAR_M
 from sim_bridge.simulator.sprites import Sprites, View
 from sim_bridge.simulator.strip import ALONG_M, ASPHALT, LEVELS, PAD_M, REACH_M, paint_strip
 from sim_bridge.simulator.terrain import CELL_M, make_terrain, sun_colours
 from sim_bridge.simulator.track import Posture, Track
 from steering_net.vehicle import Pose
-from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
-
-Floats = NDArray[np.float32]
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, UP_FROM_DOWN, Pinhole
 
 _COLUMNS = 224
 _BINS = 256
@@ -65,7 +63,7 @@ class _Hits(NamedTuple):
 
 
 class ReliefCamera:
-    """Renders the frames of the car's camera on one track with hills. Not thread-safe."""
+    """Renders the frames of the car's camera on one track with terrain. Not thread-safe."""
 
     def __init__(self, track: Track, params: Pinhole | None = None) -> None:
         """Build terrain and textures, which takes about 0.6 s; `params`: Autonomous mode's."""
@@ -82,7 +80,7 @@ class ReliefCamera:
         self._fog = np.empty((self.params.height_px, self.params.width_px, 3), np.uint8)
         self._fog[:] = np.array(world.light.fog, np.uint8)
         self._bonnet, self._bonnet_mask = draw_bonnet(self.params, np.array(_BONNET))
-        self._rays = self._pixel_rays()
+        self._rays = _pixel_rays(self.params)
         self._depths = _sample_depths()
         self._nearest = self._terrain.nearest.astype(np.intp)
         self._frames = _road_frames(track)
@@ -108,7 +106,7 @@ class ReliefCamera:
         If `depth_m` (height, width) is given, it gets how far ahead each pixel is, FAR_M for the
         sky.
         """
-        rotation = _rotation(posture)
+        rotation = posture.rotation()
         eye = self._eye(pose, posture, rotation)
         rays = rotation.astype(np.float32) @ self._rays
         shape = (self.params.height_px, self.params.width_px)
@@ -130,15 +128,6 @@ class ReliefCamera:
             depth_m[-len(self._bonnet) :][self._bonnet_mask > 0] = BONNET_M
         return image
 
-    def _pixel_rays(self) -> Floats:
-        """Return (3, n) rays ahead, left, up of the pixels."""
-        params = self.params
-        u, v = np.meshgrid(np.arange(params.width_px) + 0.5, np.arange(params.height_px) + 0.5)
-        pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
-        rays = params.ray_from_image() @ pixels
-        rays[2] = -rays[2]
-        return np.asarray(rays, np.float32)
-
     def _eye(self, pose: Pose, posture: Posture, rotation: NDArray[Any]) -> NDArray[np.float64]:
         ahead, left, up = rotation @ (self.params.forward_m, 0.0, self.params.height_m)
         cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
@@ -152,7 +141,7 @@ class ReliefCamera:
 
     def _image_from_level(self, rotation: NDArray[Any]) -> NDArray[np.float64]:
         """Return the (3, 3) map from ahead, left, up of the level camera to image coordinates."""
-        rays = self.params.ray_from_image() * np.array([[1.0], [1.0], [-1.0]])
+        rays = self.params.ray_from_image() * UP_FROM_DOWN
         return np.asarray(np.linalg.inv(rotation @ rays), np.float64)
 
     def _look_around(
@@ -339,6 +328,11 @@ class ReliefCamera:
         return np.asarray(cv2.remap(strip.image, column, row, cv2.INTER_LINEAR), np.uint8)
 
 
+def _pixel_rays(params: Pinhole) -> Floats:
+    """Return (3, n) rays ahead, left, up of the pixels."""
+    return np.asarray(params.rays().reshape(3, -1) * UP_FROM_DOWN, np.float32)
+
+
 def _road_frames(track: Track) -> list[Floats]:
     """Return cosine and sine of the road's heading at each sample, and what to add there.
 
@@ -349,16 +343,6 @@ def _road_frames(track: Track) -> list[Floats]:
     s_m = np.arange(len(x)) * track.step_m
     frames = (cos, sin, s_m - x * cos - y * sin, x * sin - y * cos)
     return [np.ascontiguousarray(values, np.float32) for values in frames]
-
-
-def _rotation(posture: Posture) -> NDArray[np.float64]:
-    """Return the (3, 3) map of ahead, left, up from the car to a level one of its heading."""
-    cos_p, sin_p = math.cos(posture.pitch_rad), math.sin(posture.pitch_rad)
-    cos_r, sin_r = math.cos(posture.roll_rad), math.sin(posture.roll_rad)
-    pitch = np.array([[cos_p, 0.0, -sin_p], [0.0, 1.0, 0.0], [sin_p, 0.0, cos_p]])
-    # Left side up.
-    roll = np.array([[1.0, 0.0, 0.0], [0.0, cos_r, -sin_r], [0.0, sin_r, cos_r]])
-    return np.asarray(pitch @ roll)
 
 
 def _index(values: Floats) -> NDArray[np.intp]:

@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.arrays import FloatArray, Image
 from sim_bridge.simulator.look import Look, lit, mix
-from sim_bridge.simulator.track import FloatArray, Track
-
-Image = NDArray[np.uint8]
+from sim_bridge.simulator.track import Track
 
 NEAR_M_PER_TEXEL = 0.08
 FAR_M_PER_TEXEL = 0.32

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from sim_bridge.simulator.track import Projection, Track
 from sim_bridge.simulator.vehicle_dynamics import CarState
 from steering_net.statistics import autonomy_percent
-
-WHEEL_REACH_M = 1.0
-"""Half the distance between the left and right wheels."""
+from steering_net.vehicle import TRACK_M
 
 INTERVENTION_BEYOND_M = 1.0
+"""A car whose middle is farther than this beside the road is lost."""
 
 
 @dataclass
@@ -67,7 +66,7 @@ class Score:
         """
         cross_track_m = abs(projection.cross_track_m)
         beyond_m = cross_track_m - projection.half_width_m
-        off_road = beyond_m + WHEEL_REACH_M > 0.0
+        off_road = beyond_m + TRACK_M / 2 > 0.0
         self.lane_departures += off_road and not self.off_road
         self.off_road = off_road
         self._max_cross_track_m = max(self._max_cross_track_m, cross_track_m)

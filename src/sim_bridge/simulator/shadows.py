@@ -9,15 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.arrays import FloatArray, Image
 from sim_bridge.simulator.terrain import CELL_M, Terrain, sun_colours
-from sim_bridge.simulator.track import FloatArray
 from sim_bridge.simulator.worlds.world import Light
 
 _SHIFT = 4
 _STEM_SHARE = 0.02
 _CROWN_M = {'palm': (0.75, 0.40, 11), 'conifer': (0.68, 0.20, 7)}
-"""Of each kind of tree, in units of its height: height and reach of its crown; its points."""
+"""Height and reach of a tree's crown, in units of its height, and the crown's points."""
 
 
 def cast_shadows(

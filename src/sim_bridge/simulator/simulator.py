@@ -10,12 +10,10 @@ import math
 from dataclasses import dataclass, field
 
 from sim_bridge.protocol.types import Telemetry, Truth
-from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.cameras import make_camera
-from sim_bridge.simulator.client import parse_url
 from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import FaultPlan
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.score import Score
 from sim_bridge.simulator.track import Projection
 from sim_bridge.simulator.track_names import TrackName, parse_track
@@ -24,58 +22,39 @@ from sim_bridge.simulator.vehicle_dynamics import (
     CarParams,
     CarState,
     Slope,
+    slope_under,
     standing_at,
     step,
 )
 from sim_bridge.simulator.weather import CLEAR, Weather
-from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2, Pose
+from steering_net.vehicle import DRIVE_MPS2, GRAVITY_MPS2, PHYSICS_STEP_S, Pose
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.jpeg import JPEG_QUALITY, encode_jpeg
 
 MANUAL_THROTTLE = 0.3
-_STEP_S = 0.02
-"""Physics step of Unity; a frame moves the car by the whole steps that are due."""
-
-Spans = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """Options of a drive: server, track, weather, camera, when to end (0: never), and faults.
+    """Options of the world of a drive.
 
-    fast: the next frame follows when one is answered, however late, instead of every 1/hz s.
-    manual_s: spans of simulated time in which a person drives, so the telemetry is null.
-    puts_back: a car that is far off the road is put back to the middle.
-    menu_s: spans of time since the start in which the simulator shows its menu. The socket stays
-    open, no telemetry is sent, and tokens accumulate until the menu is left.
+    camera: in the notation of `find_camera`. puts_back: a car that is far off the road is put back
+    to the middle. hz: frames per second of simulated time. faults: of the world count its grades
+    and the spans in which a person drives.
     """
 
-    url: str = 'ws://127.0.0.1:4567'
     track: TrackName = 0
     weather: Weather = CLEAR
     camera: str = AUTONOMOUS
-    laps: int = 0
-    seconds: float = 0.0
-    culture: str = 'en-US'
-    fast: bool = False
     puts_back: bool = True
     hz: float = 60.0
     jpeg_quality: int = JPEG_QUALITY
-    manual_s: Spans = ()
-    menu_s: Spans = ()
     faults: FaultPlan = field(default_factory=FaultPlan)
 
     def __post_init__(self) -> None:
-        parse_url(self.url)
         parse_track(str(self.track))
         find_camera(self.camera)
-        for name in ('laps', 'seconds'):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f'{name} is {getattr(self, name)}; it must be 0 or greater')
-        if self.culture not in CULTURES:
-            known = ', '.join(CULTURES)
-            raise ValueError(f'culture is {self.culture!r}; it must be one of {known}')
         if not 10.0 <= self.hz <= 1000.0:
             raise ValueError(f'hz is {self.hz}; it must be 10..1000')
         if not 1 <= self.jpeg_quality <= 100:
@@ -112,10 +91,7 @@ class Simulator:
     @property
     def manual(self) -> bool:
         """Whether a person drives now."""
-        options = self._options
-        return within(self.time_s, options.manual_s) or options.faults.active(
-            'manual', self.time_s
-        )
+        return self._options.faults.active('manual', self.time_s)
 
     def apply(self, steering_rad: float, throttle: float | None) -> None:
         """Apply a command; the car keeps it until the next one."""
@@ -142,21 +118,25 @@ class Simulator:
         self.score = Score(self.track)
         self.run += 1
 
-    def advance(self) -> None:
-        """Simulate one frame. The time of the score starts with the first command."""
+    def advance(self) -> bool:
+        """Simulate one frame: the whole steps of physics that are due.
+
+        The time of the score starts with the first command. Returns whether the car was lost: its
+        middle was more than 1 m beside the road.
+        """
         if self.manual:
             steering_rad = pursuit_steering_rad(self.track, self._car.pose, self.place.s_m)
             self.apply(steering_rad, self._manual_throttle())
         self.time_s += 1.0 / self._options.hz
         slope = self._slope()
         before_rad = self._car.yaw_rad
-        while (self._steps + 1) * _STEP_S <= self.time_s + 1e-9:
+        while (self._steps + 1) * PHYSICS_STEP_S <= self.time_s + 1e-9:
             self._steps += 1
             self._car = step(
                 self._car,
                 self._steering_rad,
                 self._throttle,
-                _STEP_S,
+                PHYSICS_STEP_S,
                 self._params,
                 self._options.faults.grade(self.place.s_m),
                 slope,
@@ -171,28 +151,30 @@ class Simulator:
             self._car = standing_at(self.track.pose(self.place.s_m), self._car.traction)
             self.place = self._locate()
             self.score.put_back(self.place)
+        return is_lost
 
     def frame(self) -> Image:
         """Render what the camera sees now, uint8 (height, width, 3) RGB."""
         return self._camera(self._car.pose, self.place.s_m)
 
-    def telemetry(self) -> dict[str, str] | None:
-        """Return the fields of the telemetry; None for manual driving."""
+    def jpeg(self) -> bytes:
+        """Return `frame` as it is sent: a JPEG."""
+        return encode_jpeg(self.frame(), self._options.jpeg_quality)
+
+    def telemetry(self) -> Telemetry | None:
+        """Return the telemetry of this frame; None for manual driving."""
         self.frames += 1
         if self.manual:
             return None
-        jpeg = encode_jpeg(self.frame(), self._options.jpeg_quality)
-        values = Telemetry(
+        return Telemetry(
             steering_rad=self._steering_rad,
             throttle=max(0.0, self._throttle),
             speed_mps=abs(self._car.speed_mps),
-            jpeg=jpeg,
+            jpeg=self.jpeg(),
             run=self.run,
             time_ns=round(1e9 * self.time_s),
             truth=self._truth().text(),
-            waits=self._options.fast,
         )
-        return encode_telemetry(values, CULTURES[self._options.culture])
 
     def _truth(self) -> Truth:
         car, score = self._car, self.score
@@ -218,13 +200,7 @@ class Simulator:
 
     def _slope(self) -> Slope:
         """Return the road under the car; a frame is short enough that it serves all its steps."""
-        posture = self.track.posture(self.place, self._car.yaw_rad)
-        return Slope(posture.pitch_rad, self.track.bend_1pm(self.place.s_m))
+        return slope_under(self.track, self.place, self._car.yaw_rad)
 
     def _locate(self) -> Projection:
         return self.track.project(self._car.x_m, self._car.y_m, self.place.s_m)
-
-
-def within(time_s: float, spans: Spans) -> bool:
-    """Return whether a time lies in one of the spans."""
-    return any(first_s <= time_s < last_s for first_s, last_s in spans)

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.arrays import FloatArray, Image
 from sim_bridge.simulator.bridges import bridges_of
-from sim_bridge.simulator.scenery import Image
 from sim_bridge.simulator.shadows import cast_shadows
-from sim_bridge.simulator.terrain import CELL_M, Terrain, on_bridge, sun_colours
-from sim_bridge.simulator.track import FloatArray, Track
+from sim_bridge.simulator.terrain import Terrain, on_bridge, sun_colours
+from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.worlds.world import Posts, World
 
 _NEAREST_M = 2.0
@@ -203,15 +203,14 @@ def _trees(track: Track, world: World, terrain: Terrain, rng: np.random.Generato
     s_m = np.interp(
         rng.uniform(0.0, density[-1], count), density, np.linspace(0, track.length_m, 60)
     )
-    sample = (s_m / track.step_m).astype(int) % len(track.centre_m)
+    sample = track.index(s_m)
     side = np.where(rng.random(count) < trees.left_share, 1.0, -1.0)
     width = np.where(side > 0.0, track.left_m[sample], track.right_m[sample])
     away = trees.nearest_m + (trees.farthest_m - trees.nearest_m) * rng.random(count) ** 1.3
     offset = side * (width + away)
-    yaw = track.yaw_rad[sample]
-    x = track.centre_m[sample, 0] - offset * np.sin(yaw)
-    y = track.centre_m[sample, 1] + offset * np.cos(yaw)
-    cells = np.rint((np.stack([x, y], axis=1) - (terrain.x0_m, terrain.y0_m)) / CELL_M).astype(int)
+    feet_m = track.beside_m(sample, offset)
+    x, y = feet_m.T
+    cells = terrain.cells(feet_m)
     rows, columns = terrain.height.shape
     inside = ((cells >= 0) & (cells < (columns, rows))).all(axis=1)
     cells = np.clip(cells, 0, (columns - 1, rows - 1))
@@ -230,23 +229,16 @@ def _trees(track: Track, world: World, terrain: Terrain, rng: np.random.Generato
 
 def _posts(track: Track, row: Posts) -> FloatArray:
     s_m = np.arange(*row.span, row.every_m)
-    sample = (s_m / track.step_m).astype(int) % len(track.centre_m)
+    sample = track.index(s_m)
     width = (track.left_m if row.side > 0 else track.right_m)[sample]
-    offset, yaw = row.side * (width + row.offset_m), track.yaw_rad[sample]
-    return np.stack(
-        [
-            track.centre_m[sample, 0] - offset * np.sin(yaw),
-            track.centre_m[sample, 1] + offset * np.cos(yaw),
-            track.height_m[sample] - 0.1,
-            np.full(len(s_m), row.height_m),
-        ],
-        axis=1,
-    )
+    feet_m = track.beside_m(sample, row.side * (width + row.offset_m))
+    height_m = np.full(len(s_m), row.height_m)
+    return np.column_stack([feet_m, track.height_m[sample] - 0.1, height_m])
 
 
 def _shade_at(terrain: Terrain, foot_m: FloatArray, colours: Image) -> FloatArray:
     """Return (n, 3) factors of light at the feet."""
-    cells = np.rint((foot_m[:, :2] - (terrain.x0_m, terrain.y0_m)) / CELL_M).astype(int)
+    cells = terrain.cells(foot_m[:, :2])
     rows, columns = terrain.height.shape
     cells = np.clip(cells, 0, (columns - 1, rows - 1))
     factors = colours[terrain.colour[cells[:, 1], cells[:, 0], 3]] / 128.0

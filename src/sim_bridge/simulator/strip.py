@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.scenery import Image
-from sim_bridge.simulator.track import FloatArray, Track
+from sim_bridge.simulator.arrays import FloatArray, Image
+from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.worlds.world import Stripe, World
 
 ALONG_M = 0.125

@@ -7,18 +7,16 @@ height, of rises beside it, of walls of rock and of hills, all drawn by the worl
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.arrays import FloatArray, Floats, Image
 from sim_bridge.simulator.strip import covered
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.worlds.world import Ground, Light, World
-
-Grid = NDArray[np.float32]
 
 CELL_M = 0.5
 _MARGIN_M = 90.0
@@ -36,19 +34,27 @@ class Terrain(NamedTuple):
     `colour` (R, C, 4), lit RGB and the share of sunlight there, where 128 is that of level ground.
     """
 
-    height: Grid
+    height: Floats
     nearest: NDArray[np.int32]
     colour: Image
     x0_m: float
     y0_m: float
 
+    def cells(self, points_m: FloatArray) -> NDArray[np.int32]:
+        """Return column and row, (n, 2), of the cells of points (n, 2); they may lie outside."""
+        return _cells(points_m, np.array([self.x0_m, self.y0_m]))
+
 
 class _Beside(NamedTuple):
-    """Of each cell: offset from the nearest centre line, and distance outside the road's edge."""
+    """Where each cell lies, m, seen from the nearest sample of the centre line.
 
-    lateral: Grid
-    outside: Grid
-    along: Grid
+    `lateral` is the offset from the centre line, `outside` the distance outside the road's edge,
+    `along` the distance ahead of the sample.
+    """
+
+    lateral: Floats
+    outside: Floats
+    along: Floats
 
 
 def make_terrain(track: Track, world: World) -> Terrain:
@@ -87,11 +93,15 @@ def on_bridge(track: Track, world: World) -> NDArray[np.bool_]:
     return inside
 
 
+def _cells(points_m: FloatArray, low: FloatArray) -> NDArray[np.int32]:
+    return np.rint((points_m - low) / CELL_M).astype(np.int32)
+
+
 def _nearest(
-    track: Track, world: World, low: NDArray[Any], shape: tuple[int, int]
+    track: Track, world: World, low: FloatArray, shape: tuple[int, int]
 ) -> NDArray[np.int32]:
     samples = np.flatnonzero(~on_bridge(track, world)).astype(np.int32)
-    cells = np.rint((track.centre_m[samples] - low) / CELL_M).astype(int)
+    cells = _cells(track.centre_m[samples], low)
     free = np.ones(shape, np.uint8)
     free[cells[:, 1], cells[:, 0]] = 0
     _, labels = cv2.distanceTransformWithLabels(
@@ -102,7 +112,7 @@ def _nearest(
     return np.asarray(sample_of[labels], np.int32)
 
 
-def _beside(track: Track, nearest: NDArray[np.int32], low: NDArray[Any]) -> _Beside:
+def _beside(track: Track, nearest: NDArray[np.int32], low: FloatArray) -> _Beside:
     rows, columns = nearest.shape
     x = (low[0] + np.arange(columns) * CELL_M).astype(np.float32)[None]
     y = (low[1] + np.arange(rows) * CELL_M).astype(np.float32)[:, None]
@@ -117,7 +127,7 @@ def _beside(track: Track, nearest: NDArray[np.int32], low: NDArray[Any]) -> _Bes
     return _Beside(lateral, outside, along)
 
 
-def _noise(shape: tuple[int, ...], scales: tuple[int, ...], rng: np.random.Generator) -> Grid:
+def _noise(shape: tuple[int, ...], scales: tuple[int, ...], rng: np.random.Generator) -> Floats:
     """Return smooth noise of about unit variance with blobs of these sizes in m."""
     rows, columns = shape
     total = np.zeros((rows, columns), np.float32)
@@ -130,7 +140,7 @@ def _noise(shape: tuple[int, ...], scales: tuple[int, ...], rng: np.random.Gener
     return total
 
 
-def _ramp(values: Grid, first: float, last: float) -> Grid:
+def _ramp(values: Floats, first: float, last: float) -> Floats:
     """Return 0 below `first`, 1 above `last`, smooth between."""
     share = np.clip((values - np.float32(first)) / np.float32(last - first), 0.0, 1.0)
     return np.asarray(share * share * (3.0 - 2.0 * share), np.float32)
@@ -141,9 +151,9 @@ def _height(
     world: World,
     nearest: NDArray[np.int32],
     beside: _Beside,
-    noise: Grid,
+    noise: Floats,
     rng: np.random.Generator,
-) -> Grid:
+) -> Floats:
     ground = world.ground
     surface = track.surface
     assert surface is not None
@@ -159,7 +169,7 @@ def _height(
     height = road + rise
     if ground.blends:
         share = _ramp(outside, 5.0, 16.0)
-        height += (_between_roads(track, nearest.shape, rng) - height) * share
+        height += (_between_roads(track, nearest.shape) - height) * share
     verge = _ramp(outside, *_VERGE_M)
     cliffs = _ramp(noise, 0.1, 0.42) + _ramp(noise, 0.85, 1.1) - 0.8 * _ramp(-noise, 0.5, 0.8)
     if ground.water_level_m is not None:
@@ -176,7 +186,7 @@ def _height(
     return np.where(outside < _LEVEL_VERGE_M, road, height)
 
 
-def _between_roads(track: Track, shape: tuple[int, ...], rng: np.random.Generator) -> Grid:
+def _between_roads(track: Track, shape: tuple[int, ...]) -> Floats:
     """Return the mean height of the roads around, weighted by the inverse square of distance."""
     assert track.surface is not None
     step = 12
@@ -194,7 +204,7 @@ def _between_roads(track: Track, shape: tuple[int, ...], rng: np.random.Generato
 
 
 def _build_stripes(
-    track: Track, world: World, nearest: NDArray[np.int32], beside: _Beside, height: Grid
+    track: Track, world: World, nearest: NDArray[np.int32], beside: _Beside, height: Floats
 ) -> None:
     """Raise the ground where stripes stand above the road: kerbs and parapets."""
     edges = {'left': track.left_m, 'right': -track.right_m, 'centre': np.zeros(1)}
@@ -214,7 +224,7 @@ def _build_stripes(
         height[inside] = np.maximum(raised, height)[inside]
 
 
-def _clear_bridges(track: Track, world: World, height: Grid, low: NDArray[Any]) -> None:
+def _clear_bridges(track: Track, world: World, height: Floats, low: FloatArray) -> None:
     """Keep the ground below the bridges, 12 m to either side of them."""
     assert track.surface is not None
     for first_m, last_m in world.bridges:
@@ -222,14 +232,14 @@ def _clear_bridges(track: Track, world: World, height: Grid, low: NDArray[Any]) 
         sides = track.edge_m(12.0)[samples], track.edge_m(-12.0)[samples]
         outline = np.concatenate([sides[0], sides[1][::-1]])
         mask = np.zeros(height.shape, np.uint8)
-        cells = np.rint((outline - low) / CELL_M).astype(np.int32)
+        cells = _cells(outline, low)
         cv2.fillPoly(mask, [cells], 1)
         lid = np.float32(track.surface.height_m[samples[len(samples) // 2]] - 1.2)
         np.minimum(height, lid, out=height, where=mask.astype(bool))
 
 
 def _colour(
-    ground: Ground, height: Grid, beside: _Beside, noise: Grid, rng: np.random.Generator
+    ground: Ground, height: Floats, beside: _Beside, noise: Floats, rng: np.random.Generator
 ) -> Image:
     rows, columns = height.shape
     fine = _noise(height.shape, (16, 5, 2), rng)
@@ -251,7 +261,7 @@ def _colour(
     return np.asarray(np.clip(colour, 0, 255), np.uint8)
 
 
-def _sun(light: Light, height: Grid) -> Image:
+def _sun(light: Light, height: Floats) -> Image:
     """Return the sunlight on each cell: its slope towards the sun, and shadows of the ground."""
     cos, sin = np.cos(light.azimuth_rad), np.sin(light.azimuth_rad)
     rise = np.tan(light.elevation_rad)

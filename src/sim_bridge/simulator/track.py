@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_bridge.simulator.arrays import FloatArray
 from sim_bridge.simulator.worlds.world import World
 from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
-
-FloatArray = NDArray[np.float64]
 
 STEP_M = 0.25
 _FRONT_AXLE_M = WHEELBASE_M - REAR_AXLE_M
@@ -50,6 +49,14 @@ class Posture(NamedTuple):
     height_m: float = 0.0
     pitch_rad: float = 0.0
     roll_rad: float = 0.0
+
+    def rotation(self) -> FloatArray:
+        """Return the (3, 3) map of ahead, left, up from the car to a level one of its heading."""
+        cos_p, sin_p = math.cos(self.pitch_rad), math.sin(self.pitch_rad)
+        cos_r, sin_r = math.cos(self.roll_rad), math.sin(self.roll_rad)
+        pitch = np.array([[cos_p, 0.0, -sin_p], [0.0, 1.0, 0.0], [sin_p, 0.0, cos_p]])
+        roll = np.array([[1.0, 0.0, 0.0], [0.0, cos_r, -sin_r], [0.0, sin_r, cos_r]])
+        return np.asarray(pitch @ roll)
 
 
 LEVEL = Posture()
@@ -109,13 +116,23 @@ class Track:
         """Height of the centre line, (N,); zeros on a flat track."""
         return np.zeros(len(self.centre_m)) if self.surface is None else self.surface.height_m
 
+    @overload
+    def index(self, s_m: float) -> int: ...
+
+    @overload
+    def index(self, s_m: NDArray[Any]) -> NDArray[np.intp]: ...
+
+    def index(self, s_m: float | NDArray[Any]) -> int | NDArray[np.intp]:
+        """Return the sample at or before a place (any real number), or those of an array."""
+        where = s_m % self.length_m / self.step_m
+        whole = where.astype(np.intp) if isinstance(where, np.ndarray) else int(where)
+        return whole % len(self.centre_m)
+
     def slope(self, s_m: float) -> float:
         """Return the rise of the road per metre of the lap at `s_m`; 0 on a flat track."""
         if self.surface is None:
             return 0.0
-        return float(
-            self.surface.slope[int(s_m % self.length_m / self.step_m) % len(self.centre_m)]
-        )
+        return float(self.surface.slope[self.index(s_m)])
 
     def bend_1pm(self, s_m: float) -> float:
         """Return how much the slope grows per metre of the lap at `s_m`; 0 on a flat track."""
@@ -193,9 +210,14 @@ class Track:
 
     def edge_m(self, offset_m: FloatArray | float) -> FloatArray:
         """Return the line `offset_m` left of the centre line, (N, 2)."""
-        normal = np.stack([-np.sin(self.yaw_rad), np.cos(self.yaw_rad)], axis=1)
-        offsets = np.broadcast_to(np.asarray(offset_m, dtype=np.float64), self.yaw_rad.shape)
-        return self.centre_m + normal * offsets[:, None]
+        return self.beside_m(np.arange(len(self.centre_m)), offset_m)
+
+    def beside_m(self, index: NDArray[np.intp], offset_m: FloatArray | float) -> FloatArray:
+        """Return the points (n, 2) that lie `offset_m` left of samples (n,) of the centre line."""
+        yaw_rad = self.yaw_rad[index]
+        normal = np.stack([-np.sin(yaw_rad), np.cos(yaw_rad)], axis=1)
+        offsets = np.broadcast_to(np.asarray(offset_m, dtype=np.float64), yaw_rad.shape)
+        return np.asarray(self.centre_m[index] + normal * offsets[:, None])
 
     @cached_property
     def _margin(self) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.track import STEP_M, FloatArray, Surface, Track, make_track
+from sim_bridge.simulator.arrays import FloatArray
+from sim_bridge.simulator.track import STEP_M, Surface, Track, make_track
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.worlds.registry import NAMED, PROCEDURAL
 from sim_bridge.simulator.worlds.world import World

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sim_bridge.simulator.track import Projection, Track
 from steering_net.bicycle_model import advance
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
@@ -20,6 +21,7 @@ from steering_net.vehicle import (
     DRAG_1PS,
     DRIVE_MPS2,
     GRAVITY_MPS2,
+    MASS_KG,
     MAX_STEERING_RAD,
     REAR_AXLE_M,
     REVERSE_BELOW_MPS,
@@ -36,18 +38,19 @@ class CarParams:
 
     brake_force_n is the force of the full brake torque; the tyres transmit at most
     brake_grip_mps2. lateral_grip_mps2 bounds speed * yaw rate at top speed on the level: the car
-    understeers at this bound. Downforce, m/s^2 per m/s, presses it down, so that it is smaller at
-    less speed. Where the road bends up so much that v^2 * bend exceeds suspension_mps2, the car
-    bottoms out and loses bottoming times the rest; these two fit the speeds of two recordings.
+    understeers at this bound, which is assumed to be 0.8 g. Downforce, m/s^2 per m/s, presses it
+    down, so that it is smaller at less speed. Where the road bends up so much that v^2 * bend
+    exceeds suspension_mps2, the car bottoms out and loses bottoming times the rest; these two fit
+    the speeds of two recordings.
     """
 
-    mass_kg: float = 1000.0
+    mass_kg: float = MASS_KG
     max_steering_rad: float = MAX_STEERING_RAD
     top_speed_mps: float = TOP_SPEED_MPS
     reverse_below_mps: float = REVERSE_BELOW_MPS
-    drive_force_n: float = 1000.0 * DRIVE_MPS2
-    reverse_force_n: float = 1000.0 * REVERSE_MPS2
-    brake_force_n: float = 1000.0 * BRAKE_MPS2
+    drive_force_n: float = MASS_KG * DRIVE_MPS2
+    reverse_force_n: float = MASS_KG * REVERSE_MPS2
+    brake_force_n: float = MASS_KG * BRAKE_MPS2
     brake_grip_mps2: float = BRAKE_GRIP_MPS2
     lateral_grip_mps2: float = 7.85
     downforce_1ps: float = 0.1
@@ -89,6 +92,11 @@ class Slope(NamedTuple):
 LEVEL_ROAD = Slope()
 
 
+def slope_under(track: Track, place: Projection, yaw_rad: float) -> Slope:
+    """Return the road under a car at a place of a track with this heading."""
+    return Slope(track.posture(place, yaw_rad).pitch_rad, track.bend_1pm(place.s_m))
+
+
 def standing_at(pose: Pose, traction: float = 0.0) -> CarState:
     """Return a car at rest without brake torque; a drive begins without traction."""
     return CarState(*pose, traction=traction)
@@ -109,7 +117,7 @@ def step(
     throttle: -1..1. A negative throttle brakes while the car drives forward faster than
     `reverse_below_mps`; otherwise it pulls the car backwards.
     grade: rise over run of the road in the direction of the car's nose, positive uphill; only
-    gravity heeds it. slope: the road of a track with hills, which adds to it.
+    gravity heeds it. slope: the road of a track with terrain, which adds to it.
 
     As in Unity, every step above that speed sets the brake torque anew, and below it a negative
     throttle clears the torque. So a brake that is pressed when the car falls below that speed

@@ -14,19 +14,20 @@ import cv2
 import numpy as np
 
 from sim_bridge.simulator.air import (
-    FAR_M,
-    Floats,
     GroundTile,
     Particles,
     Scene,
     SensorNoise,
     decay,
     desaturate,
+    elevations,
     fade,
     planes,
+    scene_maker,
     tint,
 )
-from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.arrays import Floats, Image
+from sim_bridge.simulator.camera import FAR_M
 from sim_bridge.simulator.weather import KINDS, Weather
 from steering_net.vehicle import Pose
 from steering_net.vision.camera_model import Pinhole
@@ -46,7 +47,7 @@ class WeatherEffect:
         """`weather` must not be clear. `seed` chooses drops, flakes, noise and the sun's place."""
         rng = np.random.default_rng([seed, KINDS.index(weather.kind), 11])
         self._apply = _EFFECTS[weather.kind](camera, weather.strength - 1, rng)
-        self._scenes = Scene.maker(camera)
+        self._scenes = scene_maker(camera)
         self._frame = 0
 
     def restart(self) -> None:
@@ -174,7 +175,7 @@ def _night(camera: Pinhole, level: int, rng: np.random.Generator) -> Apply:
     """Return night: headlights that reach 34, 22 or 13 m, and hardly any other light."""
     ambient, reach_m = (0.13, 0.07, 0.04)[level], (34.0, 22.0, 13.0)[level]
     noise = SensorNoise(camera, (3.0, 4.5, 6.0)[level], rng)
-    above = np.where(Scene.rise(camera) > 0.0, 0.25, 1.0).astype(np.float32)
+    above = np.where(elevations(camera) > 0.0, 0.25, 1.0).astype(np.float32)
 
     def apply(scene: Scene) -> None:
         spread_m = 1.4 + 0.3 * scene.depth_m
@@ -211,7 +212,7 @@ def _drops(camera: Pinhole, count: int, rng: np.random.Generator) -> Floats:
 
 def _grazing(camera: Pinhole) -> Floats:
     """Return (height, width) shares of light that water reflects: more at flat angles."""
-    return np.asarray((1.0 + np.clip(Scene.rise(camera), -1.0, 0.0)) ** 5, np.float32)
+    return np.asarray((1.0 + np.clip(elevations(camera), -1.0, 0.0)) ** 5, np.float32)
 
 
 def _mirror(camera: Pinhole) -> tuple[Floats, Floats]:

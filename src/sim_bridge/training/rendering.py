@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_bridge.simulator.expert import Sample, samples
+from sim_bridge.simulator.samples import Sample, samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.training.visits import visited
 from sim_bridge.workers.spread import Workers

@@ -19,13 +19,15 @@ from sim_bridge.control.speed_controller import (
     SpeedController,
     curve_limit_mps,
 )
+from sim_bridge.simulator.arrays import Image
 from sim_bridge.simulator.cameras import Render, make_camera
-from sim_bridge.simulator.expert import Sample, pursuit_steering_rad
-from sim_bridge.simulator.scenery import Image
+from sim_bridge.simulator.expert import pursuit_steering_rad
+from sim_bridge.simulator.samples import Sample
 from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.tracks import open_track
-from sim_bridge.simulator.vehicle_dynamics import CarParams, Slope, standing_at, step
+from sim_bridge.simulator.vehicle_dynamics import CarParams, slope_under, standing_at, step
+from steering_net.vehicle import PHYSICS_STEP_S
 from steering_net.vision.jpeg import through_jpeg
 
 SteerImage = Callable[[Image], float]
@@ -34,7 +36,6 @@ SteerImage = Callable[[Image], float]
 _MAX_OFFSET_M = 1.5
 _MAX_HEADING_ERROR_RAD = 0.2
 _LIMITS_MPS = (5.0, 13.4)
-_STEP_S = 0.02
 _STEPS_PER_FRAME = 4
 _FRAMES_PER_SAMPLE = 2
 _LONGEST_STRETCH_FRAMES = 160
@@ -81,7 +82,7 @@ def _stretch(
         if frame % _FRAMES_PER_SAMPLE == 0:
             yield Sample(rgb, expert_rad)
         controller.steering_rad = expert_rad if rng.random() < expert_share else steer(rgb)
-        throttle = controller.throttle(car.speed_mps, frame * _STEPS_PER_FRAME * _STEP_S)
-        slope = Slope(track.posture(place, car.yaw_rad).pitch_rad, track.bend_1pm(s_m))
+        throttle = controller.throttle(car.speed_mps, frame * _STEPS_PER_FRAME * PHYSICS_STEP_S)
+        slope = slope_under(track, place, car.yaw_rad)
         for _ in range(_STEPS_PER_FRAME):
-            car = step(car, controller.steering_rad, throttle, _STEP_S, params, slope=slope)
+            car = step(car, controller.steering_rad, throttle, PHYSICS_STEP_S, params, slope=slope)

@@ -60,7 +60,7 @@ class Offset:
 
 
 @dataclass(frozen=True)
-class Line:
+class ReferenceLine:
     """Reference line of a drive, at each frame, (n,) each.
 
     `left_m` is its distance to the left of the recorded car's origin, `yaw_rad` its direction to
@@ -84,7 +84,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Drive:
+class RecordedDrive:
     """The fields of the report, and offsets from the line after each frame: (n - 1,), m, left.
 
     `offsets_m` are those of the network's car, NaN in pauses. `driver_m` are those of the recorded
@@ -135,13 +135,13 @@ def over_plane(recording: Recording) -> See:
     return lambda _, rgb, offset: view(rgb, offset, camera)
 
 
-def recorded_way(recording: Recording) -> Line:
+def recorded_way(recording: Recording) -> ReferenceLine:
     """Return the recorded trajectory as the reference line."""
     nothing = np.zeros(len(recording))
-    return Line('driver', nothing, nothing)
+    return ReferenceLine('driver', nothing, nothing)
 
 
-def road_middle(recording: Recording) -> Line:
+def road_middle(recording: Recording) -> ReferenceLine:
     """Return the middle of the road, measured in the recording's frames, as the reference line.
 
     It is interpolated where too few frames show the road's edges, and NaN at the ends of a run
@@ -162,7 +162,7 @@ def road_middle(recording: Recording) -> Line:
             f"the road's middle is known at only {known.mean():.0%} of the frames of "
             f'{recording.name}: use --reference driver'
         )
-    return Line('middle', left_m, yaw_rad)
+    return ReferenceLine('middle', left_m, yaw_rad)
 
 
 def _refuse(recording: Recording) -> NoReturn:
@@ -187,10 +187,10 @@ def _filled(values: Series) -> Series:
 def drive(
     steer: Callable[[Rgb], float],
     recording: Recording,
-    line: Line | None = None,
+    line: ReferenceLine | None = None,
     clock: Callable[[], float] = time.perf_counter,
     see: See | None = None,
-) -> Drive:
+) -> RecordedDrive:
     """Drive with `steer` (frame -> rad, left positive) from the first frame to the last but one.
 
     `line` is the reference line, by default the recorded trajectory. `see` re-projects the frames,
@@ -203,7 +203,7 @@ def drive(
     run = _Run(recording, line, clock, see or over_plane(recording))
     for index in _progress(len(recording) - 1, 'driving'):
         run.step(index, steer)
-    return Drive(run.report(), np.array(run.offsets_m), 0.0 - line.left_m[1:])
+    return RecordedDrive(run.report(), np.array(run.offsets_m), 0.0 - line.left_m[1:])
 
 
 def _progress(frames: int, what: str) -> Iterator[int]:
@@ -212,7 +212,7 @@ def _progress(frames: int, what: str) -> Iterator[int]:
 
 class _Run:
     def __init__(
-        self, recording: Recording, line: Line, clock: Callable[[], float], see: See
+        self, recording: Recording, line: ReferenceLine, clock: Callable[[], float], see: See
     ) -> None:
         self.offsets_m: list[float] = []
         self._recording, self._line, self._clock, self._see = recording, line, clock, see

@@ -25,9 +25,9 @@ from steering_net.inference.predictor import (
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import ensure_litert
-from steering_net.model_io.reader import SUFFIXES
+from steering_net.model_io.network_files import SUFFIXES
 from steering_net.vision.camera_names import AS_TRAINED
-from steering_net.vision.preprocessing import format_profile
+from steering_net.vision.profile import format_profile
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Loader:
 
 def try_out(request: Request, backend: str, threads: int) -> None:
     """Convert, load and run a network in a sandboxed process; ModelError if that fails."""
-    words = ['--backend', backend, '--threads', str(threads)]
+    arguments = ['--backend', backend, '--threads', str(threads)]
     converted, profile = [], wished_profile(request.profile)
     if request.model != 'default':
         path = Path(request.model).expanduser()
@@ -121,8 +121,10 @@ def try_out(request: Request, backend: str, threads: int) -> None:
         profile = profile or measured_profile(path, backend, request.profile)
         if backend == 'litert':
             converted.append(ensure_litert(path, profile=profile))
-    words += ['--profile', format_profile(profile)] if profile else []
-    run_isolated('steering_net.inference.hot_reload', request.model, *words, more=converted)
+    arguments += ['--profile', format_profile(profile)] if profile else []
+    run_isolated(
+        'steering_net.inference.hot_reload', Path(request.model), arguments, more=converted
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

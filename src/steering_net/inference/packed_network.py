@@ -14,7 +14,7 @@ from steering_net.inference.predictor import (
     warm_up,
 )
 from steering_net.model_io.metadata import origin_path
-from steering_net.vision.preprocessing import Profile, format_profile
+from steering_net.vision.profile import Profile, format_profile
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,18 @@ import numpy as np
 
 from steering_net.errors import ImageError, ModelError
 from steering_net.inference.tensorflow_notices import without_notices
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.found_profile import found_profile, wished_profile
 from steering_net.model_io.litert_converter import ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
-from steering_net.model_io.model_config import sha256_of
 from steering_net.model_io.profiles import choose_profile
 from steering_net.model_io.reader import check_frame_shape, read_network
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import FRAME_SHAPE
-from steering_net.vision.preprocessing import Profile, Tensor, find_profile
+from steering_net.vision.preprocessing import Tensor
+from steering_net.vision.profile import Profile
 from steering_net.vision.view import Maps, View
 
 BACKENDS = ('litert', 'keras')
@@ -256,7 +257,7 @@ def measured_profile(
             # It may drive in Keras, although it cannot be converted.
             return None
         raise
-    return find_profile(found.profile) if found else None
+    return found.profile if found else None
 
 
 def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:

@@ -23,9 +23,9 @@ import numpy.typing as npt
 
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import model_path
-from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.files import sha256_of
 from steering_net.vision.camera_model import Pinhole, find_camera, image_from_image
-from steering_net.vision.preprocessing import Profile
+from steering_net.vision.profile import Profile
 from steering_net.vision.view import Maps, mapped
 
 SIDES = 2
@@ -144,11 +144,11 @@ def _change(profile: Profile, camera: Pinhole, left_m: float) -> Maps:
     return np.asarray(first), np.asarray(second)
 
 
-Drive = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+SteeringSums = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Side, sum in rad, and time in s of each frame of a drive."""
 
 
-def calibrate(drives: Sequence[Drive], sha256: str) -> Calibration:
+def calibrate(drives: Sequence[SteeringSums], sha256: str) -> Calibration:
     """Return the calibration of a network by drives, one in each world that it knows.
 
     Raises ValueError if a drive has too few frames, as `check_length` does.
@@ -163,13 +163,13 @@ def calibrate(drives: Sequence[Drive], sha256: str) -> Calibration:
     return Calibration(worlds, threshold, sha256)
 
 
-def _deviations(drive: Drive, worlds: Sequence[World]) -> npt.NDArray[np.float64]:
+def _deviations(drive: SteeringSums, worlds: Sequence[World]) -> npt.NDArray[np.float64]:
     nearest = Nearest(worlds)
     frames = zip(*drive, strict=True)
     return np.array([nearest.add(int(side), float(rad), float(s)) for side, rad, s in frames])
 
 
-def check_length(drive: Drive, name: str = 'a drive') -> None:
+def check_length(drive: SteeringSums, name: str = 'a drive') -> None:
     """Raise ValueError, with the name of the drive, if it has too few frames to calibrate."""
     sides, *_ = drive
     if min(np.bincount(sides, minlength=SIDES)) < LEAST_FRAMES // SIDES:
@@ -179,7 +179,7 @@ def check_length(drive: Drive, name: str = 'a drive') -> None:
         )
 
 
-def _world(drive: Drive) -> World:
+def _world(drive: SteeringSums) -> World:
     check_length(drive)
     sides, sums_rad, _ = drive
     parts = [sums_rad[sides == side] for side in range(SIDES)]

@@ -7,44 +7,33 @@ takes up to 15 s of processor time, and it runs a network of unknown origin.
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io import sandbox
+from steering_net.model_io.files import sha256_of, write_atomically
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import default_cache_dir, ensure_litert
 from steering_net.model_io.litert_runtime import LiteRtModel
-from steering_net.model_io.metadata import read_origin, write_atomically
-from steering_net.model_io.model_config import sha256_of
-from steering_net.model_io.profile_search import described, find
+from steering_net.model_io.metadata import read_origin
+from steering_net.model_io.profile_search import FoundProfile, described, find
 from steering_net.model_io.profiles import (
     choose_profile,
     complete,
     from_sidecar,
     infer_profile,
 )
-from steering_net.vision.preprocessing import Profile, find_profile, format_profile
+from steering_net.vision.profile import Profile, find_profile
 
 SEARCH = 'search'
 """The profile that asks for a search, also if the network has a sidecar or a good guess."""
 
 SEARCH_VERSION = 2
 """Increase it with each change by which the same network gets another profile."""
-
-
-@dataclass(frozen=True)
-class FoundProfile:
-    """A measured profile as text, the reason for it, doubt ('' without), and the best ones."""
-
-    profile: str
-    reason: str
-    doubt: str
-    candidates: tuple[str, ...]
 
 
 def wished_profile(text: str | None) -> Profile | None:
@@ -74,7 +63,7 @@ def found_profile(
         found = measure(litert, wish == SEARCH, model_path.name)
         # A full or read-only disk must not keep a network from driving.
         with contextlib.suppress(OSError):
-            write_atomically(cached, json.dumps(asdict(found), indent=2).encode())
+            write_atomically(cached, found.to_json().encode())
     return found
 
 
@@ -86,11 +75,11 @@ def prepare(model_path: Path, wish: str | None = None, cache_dir: Path | None = 
     found = found_profile(model_path, cache_dir, wish)
     profile = wished_profile(wish)
     origin = read_origin(ensure_litert(model_path, cache_dir, profile))
-    choice = f'{described(find_profile(found.profile))}, {found.reason}' if found else ''
+    choice = f'{described(found.profile)}, {found.reason}' if found else ''
     if not choice and origin.input_shape is not None:
         choice = str(choose_profile(profile, origin.input_shape, model_path, origin))
     parts = [model_path.name, f'saved by {origin.saved_by}' if origin.saved_by else '']
-    parts += [f'profile {choice}' if choice else '', sandbox.missing()]
+    parts += [f'profile {choice}' if choice else '', sandbox.risks()]
     return [', '.join(filter(None, parts)), *([found.doubt] if found and found.doubt else [])]
 
 
@@ -98,10 +87,12 @@ def measure(litert: Path, search: bool, name: str) -> FoundProfile:
     """Measure a LiteRT network in a sandboxed process; `search` also if the guess is good."""
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as folder:
         out = Path(folder, 'found.json')
-        words = [str(litert), '--out', str(out), *(['--search'] if search else [])]
+        arguments = ['--out', str(out), *(['--search'] if search else [])]
         failure = f'{name}: its profile could not be measured'
         try:
-            run_isolated('steering_net.model_io.found_profile', *words, out=Path(folder))
+            run_isolated(
+                'steering_net.model_io.found_profile', litert, arguments, out=Path(folder)
+            )
         except ModelError as error:
             raise ModelError(f'{failure} ({error}); give --profile') from error
         found = _read(out)
@@ -113,10 +104,7 @@ def measure(litert: Path, search: bool, name: str) -> FoundProfile:
 def _read(path: Path) -> FoundProfile | None:
     """Return what a file holds; None if it is missing or broken."""
     try:
-        fields = json.loads(path.read_text(encoding='utf-8'))
-        find_profile(fields['profile'])
-        lines = tuple(map(str, fields['candidates']))
-        return FoundProfile(fields['profile'], str(fields['reason']), str(fields['doubt']), lines)
+        return FoundProfile.from_json(path.read_text(encoding='utf-8'))
     except READ_ERRORS:
         return None
 
@@ -130,9 +118,9 @@ def _found(litert: Path, search: bool) -> FoundProfile:
     except ModelError:
         guess, why = None, ''
     found = find(network.predict, shape, origin.scales_pixels, guess, search)
-    lines = tuple(map(str, found.candidates))
-    reason = f'because {why}; {found.reason}' if found.profile == guess else found.reason
-    return FoundProfile(format_profile(found.profile), reason, found.doubt, lines)
+    if found.profile != guess:
+        return found
+    return replace(found, reason=f'because {why}; {found.reason}')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         found = _found(options.litert, options.search)
-        write_atomically(options.out, json.dumps(asdict(found)).encode())
+        write_atomically(options.out, found.to_json().encode())
     except (OSError, ValueError, MemoryError) as error:
         print(one_line(error), file=sys.stderr)
         return 2

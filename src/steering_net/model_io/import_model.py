@@ -4,20 +4,20 @@
 The user's files are read in a sandboxed process. This process never imports TensorFlow.
 """
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
+from steering_net.model_io.files import publish
 from steering_net.model_io.found_profile import SEARCH, measure, wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import keep_converted
 from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import read_sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
-from steering_net.vision.preprocessing import find_profile, format_profile
+from steering_net.vision.profile import format_profile
 
 
 @dataclass(frozen=True)
@@ -46,35 +46,38 @@ def import_model(
     `out` that would overwrite another file.
     """
     _check(sources, out)
+    source, *others = sources
     wish = wished_profile(profile)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix='.import-') as folder:
         keras, litert = Path(folder, out.name), Path(folder, out.name).with_suffix('.tflite')
-        words = [*map(str, sources), '--out', str(litert), '--keras', str(keras)]
-        words += ['--profile', wish.name] if wish else []
-        words += ['--output', output] if output else []
+        arguments = [*map(str, others), '--out', str(litert), '--keras', str(keras)]
+        arguments += ['--profile', wish.name] if wish else []
+        arguments += ['--output', output] if output else []
         run_isolated(
-            'steering_net.model_io.litert_converter', *words, more=sources[1:], out=Path(folder)
+            'steering_net.model_io.litert_converter',
+            source,
+            arguments,
+            more=others,
+            out=Path(folder),
         )
         origin = read_origin(litert)
         if origin.input_shape is None:
-            raise ModelError(f'{sources[0].name}: the size of its frames is not known')
+            raise ModelError(f'{source.name}: the size of its frames is not known')
         found = None
-        if wish is None and (profile == SEARCH or from_sidecar(sources[0]) is None):
-            found = measure(litert, profile == SEARCH, sources[0].name)
-            choice = ProfileChoice(find_profile(found.profile), found.reason)
+        if wish is None and (profile == SEARCH or from_sidecar(source) is None):
+            found = measure(litert, profile == SEARCH, source.name)
+            choice = ProfileChoice(found.profile, found.reason)
         else:
-            choice = choose_profile(wish, origin.input_shape, sources[0], origin)
+            choice = choose_profile(wish, origin.input_shape, source, origin)
         scale = choice.profile.steering_scale_rad
         keep_converted(litert, origin)
         write_sidecar(keras, sidecar_of_pair(keras, format_profile(choice.profile), scale))
         # The sidecar first, because a sidecar with the hash of another network is ignored.
         files = tuple(out.with_suffix(suffix) for suffix in ('.json', '.tflite', '.keras'))
         for file in files:
-            made = Path(folder, file.name)
-            made.chmod(0o644)
-            os.replace(made, file)
-    lines, doubt = (found.candidates, found.doubt) if found else ((), '')
-    return Imported(origin, choice, files[::-1], lines, doubt)
+            publish(Path(folder, file.name), file)
+    candidates, doubt = (found.candidates, found.doubt) if found else ((), '')
+    return Imported(origin, choice, files[::-1], tuple(map(str, candidates)), doubt)
 
 
 def _check(sources: Sequence[Path], out: Path) -> None:

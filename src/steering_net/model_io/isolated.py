@@ -7,31 +7,32 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from steering_net.errors import ModelError
 from steering_net.model_io import sandbox
+from steering_net.model_io.network_files import belonging
 from steering_net.process import PARENT_VARIABLE
-
-_BESIDE = ('.json', '.keras', '.h5', '.hdf5', '.tflite', '.origin.json', '.weights.h5')
-_BESIDE_ONNX = ('.onnx.data', '.onnx_data')
-_BESIDE_A_SAVED_MODEL = ('variables', 'assets')
 
 
 def run_isolated(
-    module: str, *words: str, more: Iterable[Path] = (), out: Path | None = None
+    module: str,
+    source: Path,
+    arguments: Sequence[str] = (),
+    *,
+    more: Iterable[Path] = (),
+    out: Path | None = None,
 ) -> None:
     """Run a module of this package as a program in a sandboxed process.
 
-    The first of `words` is the file that it reads. The process can read that file and those of
-    `more`, each with the files that belong to it, and write to the folder `out`. Its time and
-    memory are limited. Raises ModelError with the last line of its stderr if it fails.
+    The arguments of the program are the path `source` and `arguments`. The process can read
+    `source` and the files of `more`, each with the files that belong to it, and write to the
+    folder `out`. Its time and memory are limited. Raises ModelError with the last line of its
+    stderr if it fails.
     """
-    name = Path(words[0]).name
-    reads = [
-        path for source in (Path(words[0]), *more) for path in _belonging(source.expanduser())
-    ]
+    failure = f'{source.name} could not be read: the import process'
+    reads = [path for file in (source, *more) for path in belonging(file.expanduser())]
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as scratch:
         writes = [scratch, *([] if out is None else [str(out)])]
         access = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]
@@ -42,7 +43,8 @@ def run_isolated(
             'steering_net.model_io.sandbox',
             *access,
             module,
-            *words,
+            str(source),
+            *arguments,
         ]
         try:
             result = subprocess.run(
@@ -55,27 +57,16 @@ def run_isolated(
                 timeout=sandbox.WALL_LIMIT_S,
             )
         except subprocess.TimeoutExpired:
-            reason = f'the import process took longer than {sandbox.WALL_LIMIT_S} s'
-            raise ModelError(f'{name} could not be read: {reason}') from None
+            raise ModelError(f'{failure} took longer than {sandbox.WALL_LIMIT_S} s') from None
     if result.returncode < 0:
-        reason = f'the import process crashed (signal {-result.returncode})'
-        raise ModelError(f'{name} could not be read: {reason}')
+        raise ModelError(f'{failure} crashed (signal {-result.returncode})')
     if result.returncode != 0:
-        ended = f'{name} could not be read: the import process ended with {result.returncode}'
-        raise ModelError((result.stderr.strip().splitlines() or [ended])[-1])
-
-
-def _belonging(source: Path) -> Iterable[Path]:
-    """Paths of a network: its file or folder, its other half, and its sidecar."""
-    yield source
-    if source.name == 'saved_model.pb':
-        yield from (source.parent / name for name in _BESIDE_A_SAVED_MODEL)
-    for stem in (source.stem, source.stem.removesuffix('.weights')):
-        yield from (source.parent / (stem + suffix) for suffix in (*_BESIDE, *_BESIDE_ONNX))
+        lines = result.stderr.strip().splitlines()
+        raise ModelError(lines[-1] if lines else f'{failure} ended with {result.returncode}')
 
 
 def _environment(scratch: str) -> dict[str, str]:
-    """The environment of the process; its libraries may write to `scratch`."""
+    """Return the environment of the process; its libraries may write to `scratch`."""
     source_root = str(Path(__file__).resolve().parents[2])
     paths = [source_root, os.environ.get('PYTHONPATH', '')]
     return os.environ | {

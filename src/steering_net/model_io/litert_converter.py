@@ -19,22 +19,24 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError, one_line
+from steering_net.model_io.files import combined, sha256_of, write_atomically
 from steering_net.model_io.importers.limits import read_file
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import (
     UNKNOWN,
     Origin,
-    origin_path,
-    write_atomically,
+    read_origin,
     write_origin,
 )
-from steering_net.model_io.model_config import combined, read_sidecar, sha256_of
+from steering_net.model_io.model_config import read_sidecar
+from steering_net.model_io.network_files import other_half
 from steering_net.model_io.profiles import choose_profile, complete
-from steering_net.model_io.reader import other_half, read_network
+from steering_net.model_io.reader import read_network
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.jpeg import decode_jpeg
-from steering_net.vision.preprocessing import Profile, Tensor, find_profile, preprocess
+from steering_net.vision.preprocessing import Tensor, preprocess
+from steering_net.vision.profile import Profile, find_profile
 
 CONVERTER_VERSION = 6
 """Increase it with each change by which the same file gives another LiteRT file or origin."""
@@ -82,9 +84,14 @@ def keep_converted(litert: Path, origin: Origin) -> None:
     """
     cached = _in_cache(sha256_of(litert))
     with contextlib.suppress(OSError):
-        # The origin first, because a network in the cache is not converted again without one.
-        write_origin(cached, origin)
-        write_atomically(cached, litert.read_bytes())
+        _write_converted(cached, litert.read_bytes(), origin)
+
+
+def _write_converted(target: Path, content: bytes, origin: Origin) -> None:
+    """Write a converted network, and its origin beside it."""
+    # The origin first, because a network in the cache is not converted again without one.
+    write_origin(target, origin)
+    write_atomically(target, content)
 
 
 def _in_cache(digest: str, cache_dir: Path | None = None) -> Path:
@@ -97,14 +104,13 @@ def _shipped_models() -> Path:
 
 def _convert_in_subprocess(model_path: Path, target: Path, profile: Profile | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    words = ['--profile', profile.name] if profile else []
     with tempfile.TemporaryDirectory(dir=target.parent, prefix='.convert-') as folder:
         made = Path(folder, target.name)
-        words = [str(model_path), '--out', str(made), *words]
-        run_isolated('steering_net.model_io.litert_converter', *words, out=Path(folder))
-        # The origin first, because a network in the cache is not converted again without one.
-        for file in (origin_path(made), made):
-            os.replace(file, target.parent / file.name)
+        arguments = ['--out', str(made), *(['--profile', profile.name] if profile else [])]
+        run_isolated(
+            'steering_net.model_io.litert_converter', model_path, arguments, out=Path(folder)
+        )
+        _write_converted(target, made.read_bytes(), read_origin(made))
 
 
 def convert(
@@ -229,9 +235,7 @@ def main(arguments: list[str] | None = None) -> int:
         content, origin = _converted(
             options.sources[0], profile, other, options.keras, options.output
         )
-        # The origin first, because a network in the cache is not converted again without one.
-        write_origin(options.out, origin)
-        write_atomically(options.out, content)
+        _write_converted(options.out, content, origin)
     except (OSError, ValueError, MemoryError) as error:
         print(one_line(error), file=sys.stderr)
         return 2

@@ -3,8 +3,6 @@
 
 import itertools
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import READ_ERRORS
+from steering_net.model_io.files import write_atomically
+from steering_net.model_io.network_files import ORIGIN_SUFFIX
 
 _SCALES_PIXELS = 0.1
 """A network that scales its input by less expects pixels of 0 to 255, not of 0 to 1."""
@@ -55,7 +55,7 @@ def describe(model: Any, saved_by: str) -> Origin:
 
 
 def _rows_that_count(layers: list[Any], height: int) -> tuple[int, int] | None:
-    """Return the rows that a `Cropping2D` leaves which only layers pixel by pixel precede."""
+    """Return the rows that remain after a `Cropping2D`, if only per-pixel layers precede it."""
     before = [*itertools.takewhile(lambda layer: type(layer).__name__ in _BY_PIXEL, layers)]
     if len(before) == len(layers) or type(layers[len(before)]).__name__ != 'Cropping2D':
         return None
@@ -117,24 +117,13 @@ def _scales_pixels(layers: list[Any]) -> bool:
 
 def origin_path(litert: Path) -> Path:
     """Return the path of the origin's file beside a converted network."""
-    return litert.with_suffix('.origin.json')
+    return litert.with_suffix(ORIGIN_SUFFIX)
 
 
 def write_origin(litert: Path, origin: Origin) -> None:
     """Write an origin beside a converted network."""
     text = json.dumps(asdict(origin), indent=2) + '\n'
     write_atomically(origin_path(litert), text.encode())
-
-
-def write_atomically(target: Path, content: bytes) -> None:
-    """Write a file that appears only when it is complete; create its folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix='.part')
-    with os.fdopen(handle, 'wb') as part:
-        part.write(content)
-    # Readable for all, because mkstemp makes private files and networks are shared.
-    os.chmod(name, 0o644)
-    os.replace(name, target)
 
 
 def read_origin(litert: Path) -> Origin:

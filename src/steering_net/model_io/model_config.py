@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sidecar: the JSON file beside a network, with its profile and the hashes of its files."""
 
-import hashlib
 import json
-import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
-from steering_net.vision.preprocessing import profile_from_json
-
-_PART_BYTES = 1 << 20
+from steering_net.model_io.files import sha256_of
+from steering_net.vision.profile import profile_from_json
 
 
 @dataclass(frozen=True)
@@ -61,31 +57,3 @@ def write_sidecar(model_path: Path, sidecar: Sidecar) -> None:
     """Write `<stem>.json` beside the model."""
     text = json.dumps(asdict(sidecar), indent=2) + '\n'
     model_path.with_suffix('.json').write_text(text, encoding='utf-8')
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file's content, or of all files of a folder.
-
-    Raises ModelError if it cannot be read.
-    """
-    try:
-        if not path.is_dir():
-            return _sha256_of_file(path)
-        files = sorted(file for file in path.rglob('*') if file.is_file())
-        return combined(f'{file.relative_to(path)} {sha256_of(file)}' for file in files)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ModelError(f'cannot read the model {path}: {reason}') from error
-
-
-def _sha256_of_file(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open('rb') as file:
-        while part := file.read(_PART_BYTES):
-            found.update(part)
-    return found.hexdigest()
-
-
-def combined(hashes: Iterable[str]) -> str:
-    """Return one sha256 of several lines."""
-    return hashlib.sha256('\n'.join(hashes).encode()).hexdigest()

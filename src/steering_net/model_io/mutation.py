@@ -9,7 +9,6 @@ As a program this module writes `NAME.keras` and `NAME.tflite` for each mutation
 """
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steering_net.errors import ModelError, one_line
+from steering_net.model_io.files import publish
 from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import convert, ensure_litert
@@ -28,7 +28,7 @@ from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
-from steering_net.vision.preprocessing import Profile, find_profile, format_profile
+from steering_net.vision.profile import Profile, format_profile
 
 DEFAULT_MUTATIONS = (
     'noise:0.4,noise:0.7,noise:1,shuffle:0.02,shuffle:0.05,invert:0.01,invert:0.03,zero:0.05,'
@@ -51,7 +51,7 @@ class Mutation:
 
 
 @dataclass(frozen=True)
-class Kind:
+class MutationKind:
     """What a kind of mutation does, and the range of its amount, both ends inclusive."""
 
     meaning: str
@@ -144,13 +144,19 @@ def _scale(layers: list[Any], amount: float, _rng: np.random.Generator) -> None:
 
 
 KINDS = {
-    'noise': Kind('noise on the kernel of one layer, in standard deviations', 0.01, 10.0, _noise),
-    'shuffle': Kind('share of neurons whose incoming weights are permuted', 0.01, 1.0, _shuffle),
-    'invert': Kind('share of neurons whose incoming weights change sign', 0.01, 1.0, _invert),
-    'zero': Kind('share of neurons without input', 0.01, 1.0, _zero),
-    'linear': Kind('number of layers without activation function', 1, 20, _linear),
-    'bias': Kind('constant added to the output, in its unit', -2.0, 2.0, _bias),
-    'scale': Kind('factor of the output', -5.0, 5.0, _scale),
+    'noise': MutationKind(
+        'noise on the kernel of one layer, in standard deviations', 0.01, 10.0, _noise
+    ),
+    'shuffle': MutationKind(
+        'share of neurons whose incoming weights are permuted', 0.01, 1.0, _shuffle
+    ),
+    'invert': MutationKind(
+        'share of neurons whose incoming weights change sign', 0.01, 1.0, _invert
+    ),
+    'zero': MutationKind('share of neurons without input', 0.01, 1.0, _zero),
+    'linear': MutationKind('number of layers without activation function', 1, 20, _linear),
+    'bias': MutationKind('constant added to the output, in its unit', -2.0, 2.0, _bias),
+    'scale': MutationKind('factor of the output', -5.0, 5.0, _scale),
 }
 
 
@@ -192,14 +198,13 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix='.mutate-') as folder:
         listed = ','.join(f'{mutation.kind}:{mutation.amount:g}' for mutation in mutations)
-        words = [str(source), '--out', folder, '--seed', str(seed), f'--mutations={listed}']
-        run_isolated('steering_net.model_io.mutation', *words, out=Path(folder))
+        arguments = ['--out', folder, '--seed', str(seed), f'--mutations={listed}']
+        run_isolated('steering_net.model_io.mutation', source, arguments, out=Path(folder))
         files = [out / f'{mutation.name}.keras' for mutation in mutations]
         for file in files:
             for suffix in ('.tflite', '.keras'):
-                made = Path(folder, file.name).with_suffix(suffix)
-                made.chmod(0o644)
-                os.replace(made, file.with_suffix(suffix))
+                target = file.with_suffix(suffix)
+                publish(Path(folder, target.name), target)
             scale = profile.steering_scale_rad
             write_sidecar(file, sidecar_of_pair(file, format_profile(profile), scale))
     return files
@@ -208,7 +213,7 @@ def mutants_of(source: Path, out: Path, mutations: Sequence[Mutation], seed: int
 def _profile_of(source: Path) -> Profile:
     """Return the preprocessing of a network while it drives, which its mutants have too."""
     found, litert = found_profile(source), ensure_litert(source)
-    wish = find_profile(found.profile) if found else None
+    wish = found.profile if found else None
     shape = LiteRtModel(litert, source.name).input_shape
     return choose_profile(wish, shape, source, read_origin(litert)).profile
 

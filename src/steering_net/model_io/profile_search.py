@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search for a network's profile: its answers on frames with known labels are measured.
+"""Search for a network's profile: its outputs on frames with known labels are measured.
 
 A network that gets frames as in its training steers much like the expert. With other crops,
-colours or scales its answers have little to do with the road. The score of a profile is the
-correlation of answers and labels, the mean over the looks of the frames.
+colours or scales its outputs have little to do with the road. The score of a profile is the
+correlation of outputs and labels, the mean over the looks of the frames.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,15 +21,10 @@ from steering_net.model_io.labelled_frames import LabelledFrames, labelled_frame
 from steering_net.statistics import correlation
 from steering_net.vision.colours import colours_of
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
-from steering_net.vision.preprocessing import (
-    PROFILES,
-    Profile,
-    Tensor,
-    format_profile,
-    preprocess,
-)
+from steering_net.vision.preprocessing import Tensor, preprocess
+from steering_net.vision.profile import PROFILES, Profile, find_profile, format_profile
 
-Answer = Callable[[Tensor], float]
+Predict = Callable[[Tensor], float]
 """A network: from a frame, float32 (h, w, c), to its output."""
 
 CLEAR = 0.65
@@ -44,14 +40,14 @@ _CLOSE = 0.05
 """Two profiles whose scores differ by less cannot be told apart."""
 
 _GAINS = (0.03, 5.0)
-"""Range of the slope of answers over labels; a network that steers has about 1."""
+"""Range of the slope of outputs over labels; a network that steers has about 1."""
 
 _ODD_BIAS, _MOST_BIAS_RAD = 0.05, 0.1
 _ODD_GAIN, _MOST_DOUBLINGS = 0.02, 2.0
-"""Parts of the score that answers lose which lean to a side, or are too small or too large."""
+"""Subtracted from the score when outputs lean to one side, or are too small or too large."""
 
 _USUAL_ROWS, _ODD_ROW = 75, 0.0003
-"""Crops of more rows lose so much a row, because most networks do not see the sky."""
+"""Subtracted for each row of a crop above 75, because most networks do not see the sky."""
 
 _ROWS = (
     (60, 135), (60, 140), (70, 136), (50, 140), (55, 135), (40, 140), (50, 130), (70, 140),
@@ -62,7 +58,7 @@ _COLUMNS = (None, (20, 300))
 _SCALES = ((1 / 255, 0.0), (1 / 127.5, -1.0), (1 / 255, -0.5), (1.0, 0.0))
 _INTERPOLATIONS: tuple[Literal['area', 'nearest'], ...] = ('area', 'nearest')
 _FIRST_STEP, _SECOND_STEP = 4, 2
-"""Of the first and the second round every so many frames are used, of the last one all."""
+"""The first round uses every 4th frame, the second every 2nd, the last all."""
 
 _VARIED, _LEAST_VARIED, _FINALISTS = 6, 4, 8
 """One of so many profiles is varied after the first round, 4 at least; the last round has 8."""
@@ -74,7 +70,7 @@ is not searched, because a search would reach the time limit of its process."""
 
 @dataclass(frozen=True)
 class Candidate:
-    """A profile, its score -1..1, and slope and mean (rad) of its answers over the labels."""
+    """A profile, its score -1..1, and slope and mean (rad) of its outputs over the labels."""
 
     profile: Profile
     score: float
@@ -83,9 +79,9 @@ class Candidate:
 
     @property
     def rank(self) -> float:
-        """The score, less a little for unusual steps and answers.
+        """The score, less a little for unusual steps and outputs.
 
-        With equal scores the usual profile is right, and the one whose answers are those of a car
+        With equal scores the usual profile is right, and the one whose outputs are those of a car
         that turns as much as the road does, and to both sides alike.
         """
         odd = _oddity(self.profile) + _ODD_BIAS * min(1.0, abs(self.bias_rad) / _MOST_BIAS_RAD)
@@ -99,7 +95,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundProfile:
     """The profile of a network as it was measured.
 
     `candidates` are the best ones of a search, and `doubt` says why the profile may be wrong, ''
@@ -111,15 +107,43 @@ class Found:
     doubt: str = ''
     candidates: tuple[Candidate, ...] = ()
 
+    def to_json(self) -> str:
+        """Return it as JSON, with profiles as texts."""
+        return json.dumps(
+            asdict(self)
+            | {
+                'profile': format_profile(self.profile),
+                'candidates': [
+                    asdict(candidate) | {'profile': format_profile(candidate.profile)}
+                    for candidate in self.candidates
+                ],
+            },
+            indent=2,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> 'FoundProfile':
+        """Return what `to_json` wrote; one of READ_ERRORS for other text."""
+        fields = json.loads(text)
+        candidates = tuple(
+            Candidate(
+                find_profile(candidate['profile']),
+                *(float(candidate[key]) for key in ('score', 'gain', 'bias_rad')),
+            )
+            for candidate in fields['candidates']
+        )
+        profile = find_profile(fields['profile'])
+        return cls(profile, str(fields['reason']), str(fields['doubt']), candidates)
+
 
 def find(
-    answer: Answer,
+    predict: Predict,
     shape: tuple[int, int, int],
     scales_pixels: bool | None,
     guess: Profile | None,
     search: bool = False,
     clock: Callable[[], float] = time.process_time,
-) -> Found:
+) -> FoundProfile:
     """Return the profile of a network with an input of `shape` (h, w, c).
 
     `guess` is the inferred profile, None if there is none. If its score is clear, it is taken
@@ -129,19 +153,19 @@ def find(
     """
     empty = np.zeros(shape, np.float32)
     # The first time takes longer.
-    answer(empty)
+    predict(empty)
     start = clock()
-    answer(empty)
+    predict(empty)
     frame_s = clock() - start
     # No fewer frames, because the first round needs several of each look.
     frames = labelled_frames().part(2 if frame_s >= _SLOW_S else 1)
-    guessed = _measured(answer, guess, frames) if guess is not None else None
+    guessed = _measured(predict, guess, frames) if guess is not None else None
     if guessed is not None and guessed.score >= CLEAR and not search:
-        return Found(guessed.profile, f'score {guessed.score:.2f} on frames with known labels')
+        return FoundProfile(guessed.profile, _reason_alone(guessed))
     if frame_s >= _TOO_SLOW_S:
         return _without_search(guessed if not search else None, frame_s)
     profiles = list(_profiles(shape, scales_pixels))
-    best = _searched(answer, profiles, frames)
+    best = _searched(predict, profiles, frames)
     if guessed is not None:
         best = sorted({guessed, *best}, key=lambda c: -c.rank)
     chosen = best[0]
@@ -155,17 +179,20 @@ def find(
     reason = f'score {chosen.score:.2f}, the best of {tried} by a search'
     if chosen is guessed:
         reason = f'score {chosen.score:.2f}, kept after a search of {tried}'
-    return Found(chosen.profile, reason, _doubt(chosen, others, tried), tuple(best))
+    return FoundProfile(chosen.profile, reason, _doubt(chosen, others, tried), tuple(best))
 
 
-def _without_search(guessed: Candidate | None, frame_s: float) -> Found:
+def _without_search(guessed: Candidate | None, frame_s: float) -> FoundProfile:
     """Return the inferred profile; ModelError if there is none, or if it is not wanted."""
     slow = f'the network takes {frame_s * 1e3:.0f} ms for a frame, too long for a search'
     if guessed is None:
         raise ModelError(slow)
-    reason = f'score {guessed.score:.2f} on frames with known labels'
     doubt = f'profile uncertain: score {guessed.score:.2f}; {slow}; give --profile'
-    return Found(guessed.profile, reason, doubt)
+    return FoundProfile(guessed.profile, _reason_alone(guessed), doubt)
+
+
+def _reason_alone(guessed: Candidate) -> str:
+    return f'score {guessed.score:.2f} on frames with known labels'
 
 
 def _doubt(chosen: Candidate, others: Sequence[Candidate], tried: int) -> str:
@@ -185,47 +212,47 @@ def _doubt(chosen: Candidate, others: Sequence[Candidate], tried: int) -> str:
 
 
 def _searched(
-    answer: Answer, profiles: Sequence[Profile], frames: LabelledFrames
+    predict: Predict, profiles: Sequence[Profile], frames: LabelledFrames
 ) -> list[Candidate]:
     """Return the best candidates, measured on all frames; most are measured on a part only."""
     part = frames.part(_FIRST_STEP)
-    first = _ranked(answer, profiles, part)
+    first = _ranked(predict, profiles, part)
     if first[0].score <= 0.0:
-        # It may take another range of values, in which all its answers are alike.
+        # It may take another range of values, in which all its outputs are alike.
         whole = [replace(p, scale=1.0, offset=0.0) for p in profiles if p.scale != 1.0]
-        first = _ranked(answer, whole, part) or first
+        first = _ranked(predict, whole, part) or first
     if first[0].score <= 0.0:
         # No profile makes it steer, so their variants would not either.
         return first[:_FINALISTS]
     best = first[: max(_LEAST_VARIED, len(first) // _VARIED)]
     varied = [other for candidate in best for other in _variants(candidate.profile)]
-    second = _ranked(answer, varied, frames.part(_SECOND_STEP))
-    return _ranked(answer, [candidate.profile for candidate in second[:_FINALISTS]], frames)
+    second = _ranked(predict, varied, frames.part(_SECOND_STEP))
+    return _ranked(predict, [candidate.profile for candidate in second[:_FINALISTS]], frames)
 
 
 def _ranked(
-    answer: Answer, profiles: Iterable[Profile], frames: LabelledFrames
+    predict: Predict, profiles: Iterable[Profile], frames: LabelledFrames
 ) -> list[Candidate]:
-    measured = (_measured(answer, profile, frames) for profile in profiles)
+    measured = (_measured(predict, profile, frames) for profile in profiles)
     return sorted(measured, key=lambda candidate: -candidate.rank)
 
 
-def _measured(answer: Answer, profile: Profile, frames: LabelledFrames) -> Candidate:
-    outputs = np.array([answer(preprocess(frame, profile)) for frame in frames.frames])
-    answers_rad = outputs * profile.steering_scale_rad
-    return Candidate(profile, *_score(answers_rad, frames))
+def _measured(predict: Predict, profile: Profile, frames: LabelledFrames) -> Candidate:
+    outputs = np.array([predict(preprocess(frame, profile)) for frame in frames.frames])
+    outputs_rad = outputs * profile.steering_scale_rad
+    return Candidate(profile, *_score(outputs_rad, frames))
 
 
-def _score(answers_rad: NDArray[np.float64], frames: LabelledFrames) -> tuple[float, float, float]:
-    """Return score, gain and bias; all 0 for answers that are constant, or that are no numbers."""
+def _score(outputs_rad: NDArray[np.float64], frames: LabelledFrames) -> tuple[float, float, float]:
+    """Return score, gain and bias; all 0 for outputs that are constant, or that are no numbers."""
     labels = frames.steering_rad
-    if not np.isfinite(answers_rad).all() or np.ptp(answers_rad) < 1e-6:
+    if not np.isfinite(outputs_rad).all() or np.ptp(outputs_rad) < 1e-6:
         return 0.0, 0.0, 0.0
-    gain, bias_rad = map(float, np.polyfit(labels, answers_rad, 1))
+    gain, bias_rad = map(float, np.polyfit(labels, outputs_rad, 1))
     if not _GAINS[0] <= abs(gain) <= _GAINS[1]:
         return 0.0, gain, bias_rad
     looks = [frames.looks == look for look in np.unique(frames.looks)]
-    score = float(np.mean([correlation(answers_rad[k], labels[k]) or 0.0 for k in looks]))
+    score = float(np.mean([correlation(outputs_rad[k], labels[k]) or 0.0 for k in looks]))
     return score, gain, bias_rad
 
 

@@ -8,7 +8,7 @@ from steering_net.errors import ModelError
 from steering_net.model_io.metadata import UNKNOWN, Origin
 from steering_net.model_io.model_config import read_sidecar
 from steering_net.vision.colours import colours_of
-from steering_net.vision.preprocessing import Profile, find_profile, format_profile
+from steering_net.vision.profile import Profile, find_profile, format_profile
 
 
 @dataclass(frozen=True)

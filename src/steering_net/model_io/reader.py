@@ -14,37 +14,36 @@ import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.metadata import Origin, describe
+from steering_net.model_io.network_files import SUFFIXES, other_half
 from steering_net.model_io.steering_output import with_one_output
 
-SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
 _TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
 _MAX_SIDE_PX = 4096
 
 
 @dataclass(frozen=True)
-class Network:
+class LoadedNetwork:
     """An uncompiled `keras.Model` from one frame to one number, and its origin."""
 
     model: Any
     origin: Origin
 
 
-def load_keras(path: Path, other: Path | None = None, output: str = '') -> Any:
+def load_keras(path: Path) -> Any:
     """Return the uncompiled `keras.Model` of a file or folder; Keras is imported here.
 
-    `other` is the second file if architecture and weights are in two files, in any order. A second
-    file of the same stem beside `path` is found without it. `output` is as in `with_one_output`.
     Raises ModelError as `read_network` does.
     """
-    return read_network(path, other, output).model
+    return read_network(path).model
 
 
-def read_network(path: Path, other: Path | None = None, output: str = '') -> Network:
+def read_network(path: Path, other: Path | None = None, output: str = '') -> LoadedNetwork:
     """Return the network of a `.keras`, `.h5`, `.onnx` or `.tflite` file, JSON or a SavedModel.
 
-    `output` is the output that steers, if there are several, as in `with_one_output`. Raises
-    ModelError if a file is missing, broken, too large, needs code of its own to run, or
-    does not map one frame to one finite number.
+    `other` is the second file if architecture and weights are in two files, in any order. A second
+    file of the same stem beside `path` is found without it. `output` is the output that steers, if
+    there are several, as in `with_one_output`. Raises ModelError if a file is missing, broken, too
+    large, needs code of its own to run, or does not map one frame to one finite number.
     """
     for part in (path, other):
         if part is not None and not part.exists():
@@ -59,7 +58,7 @@ def read_network(path: Path, other: Path | None = None, output: str = '') -> Net
     _check_input(model, path.name)
     model = with_one_output(model, output, path.name)
     _check_output(model, path.name)
-    return Network(model, describe(model, saved_by))
+    return LoadedNetwork(model, describe(model, saved_by))
 
 
 def _read(path: Path, other: Path | None) -> tuple[Any, str]:
@@ -72,11 +71,9 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
     if other is not None:
         raise ModelError(f'{other.name} is no architecture (.json) to go with it')
     if kind == 'h5':
-        model, version = keras_files.read_h5(path, other_half(path))
-        return model, f'Keras {version}'.strip()
+        return keras_files.read_h5(path, other_half(path))
     if kind == 'keras':
-        model, version = keras_files.read_archive(path)
-        return model, f'Keras {version}'.strip()
+        return keras_files.read_archive(path)
     return _other_readers()[kind](path)
 
 
@@ -90,32 +87,7 @@ def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
             'it holds the architecture only: give the weights too, '
             f'as in `sim-bridge import-model {path.name} {path.stem}.h5`'
         )
-    model, version = keras_files.read_h5(weights, architecture)
-    return model, f'Keras {version}'.strip()
-
-
-def other_half(path: Path) -> Path | None:
-    """Return the second file of a network, of the same stem, if there is one.
-
-    That is the file of weights beside a Keras architecture, or the architecture beside weights:
-    `model.json` beside `model.h5` or `model.weights.h5`. For ONNX it is the file with its large
-    weights.
-    """
-    from steering_net.model_io.importers.keras_files import is_architecture
-
-    if path.suffix == '.onnx':
-        return next((file for file in external_data(path) if file.is_file()), None)
-    if path.suffix == '.json':
-        beside = [path.with_suffix(suffix) for suffix in ('.h5', '.weights.h5', '.hdf5')]
-        return next((file for file in beside if file.is_file()), None)
-    stems = (path.stem, path.stem.removesuffix('.weights'))
-    beside = [path.with_name(f'{stem}.json') for stem in stems]
-    return next((file for file in beside if file.is_file() and is_architecture(file)), None)
-
-
-def external_data(path: Path) -> list[Path]:
-    """Return the usual paths of the large weights of an ONNX file."""
-    return [path.with_name(name) for name in (f'{path.name}.data', f'{path.name}_data')]
+    return keras_files.read_h5(weights, architecture)
 
 
 def _other_readers() -> dict[str, Callable[[Path], tuple[Any, str]]]:

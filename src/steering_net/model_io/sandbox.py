@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sandbox: permanently denies a process files and sockets, by Landlock and seccomp of Linux.
 
-    python -P -m steering_net.model_io.sandbox [--read PATH] [--write FOLDER] MODULE [WORD ...]
+    python -P -m steering_net.model_io.sandbox [--read PATH] [--write FOLDER] MODULE [ARGUMENT ...]
 
 runs a module of this package as a program. The program can read Python, the system's libraries
 and those paths, and write to those folders. It can open no socket. Time, memory and the size of
 files are limited. It has the lowest priority, because a car may be driving. Restrictions that this
-kernel does not support are left out; `missing` names them.
+kernel does not support are left out; `risks` names what code could then do.
 
 Only the standard library is imported before the restriction, because Landlock does not restrict
 threads that already exist, and NumPy starts threads.
@@ -45,7 +45,8 @@ _QUERY_VERSION = 1
 _PATH_BENEATH = 1
 _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 _READ = _READ_FILE | _READ_DIR
-_DEVICES_AND_SOCKETS = 1 << 6 | 1 << 9 | 1 << 11
+_SPECIAL_FILES = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12
+"""Devices, sockets, pipes and links; this project opens the written files by their names."""
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 """Rights that a rule for a single file may have."""
 _FILES_BY_VERSION = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
@@ -102,16 +103,16 @@ class _Program(ctypes.Structure):
     _fields_ = (('length', ctypes.c_uint16), ('instructions', ctypes.POINTER(_Instruction)))
 
 
-def missing() -> str:
+def risks() -> str:
     """Return what code in a network's file could do on this kernel, for people; '' if nothing."""
-    risks = []
+    found = []
     if not _landlock_version():
-        risks.append('read your files, because it lacks Landlock (Linux 5.13)')
+        found.append('read your files, because it lacks Landlock (Linux 5.13)')
     if not _has_seccomp():
-        risks.append('open connections, because it lacks seccomp filters')
-    if not risks:
+        found.append('open connections, because it lacks seccomp filters')
+    if not found:
         return ''
-    return f'on this kernel code in the file of a network could {", and ".join(risks)}'
+    return f'on this kernel code in the file of a network could {", and ".join(found)}'
 
 
 def restrict(reads: Iterable[Path], writes: Iterable[Path]) -> None:
@@ -128,7 +129,7 @@ def restrict(reads: Iterable[Path], writes: Iterable[Path]) -> None:
 
 
 def _landlock_version() -> int:
-    """Version of Landlock's interface, 0 without Landlock."""
+    """Return the version of Landlock's interface, 0 without Landlock."""
     return max(0, _syscall(_CREATE_RULESET, None, _number(0), _number(_QUERY_VERSION)))
 
 
@@ -151,13 +152,13 @@ def _restrict_files(version: int, reads: list[Path], writes: list[Path]) -> None
     for path in (*map(Path, _SYSTEM), *_of_python()):
         _allow(ruleset, path, files & (_READ | _EXECUTE))
     for path in (Path(_NOWHERE), *writes):
-        _allow(ruleset, path, files & ~(_EXECUTE | _DEVICES_AND_SOCKETS))
+        _allow(ruleset, path, files & ~(_EXECUTE | _SPECIAL_FILES))
     _call(_syscall(_RESTRICT_SELF, _number(ruleset), _number(0)))
     os.close(ruleset)
 
 
 def _of_python() -> Iterable[Path]:
-    """Folders of modules and libraries, except a user's home folder and its parents."""
+    """Yield folders of modules and libraries, except a user's home folder and its parents."""
     names = [sys.prefix, sys.base_prefix, *sys.path]
     names += os.environ.get('LD_LIBRARY_PATH', '').split(os.pathsep)
     home = Path(os.path.expanduser('~')).resolve()
@@ -235,7 +236,7 @@ def main() -> None:
     parser.add_argument('--read', type=Path, action='append', default=[], help='may be read')
     parser.add_argument('--write', type=Path, action='append', default=[], help='may be written')
     parser.add_argument('module', help='a module, as for `python -m`')
-    parser.add_argument('words', nargs=argparse.REMAINDER, help='its arguments')
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, help='its arguments')
     options = parser.parse_args()
     _bound()
     os.nice(_NICE)
@@ -246,7 +247,7 @@ def main() -> None:
     end_with_parent()
     # Not importable here, because Keras would import it and it would search for fonts.
     sys.modules['matplotlib'] = None  # type: ignore[assignment]
-    sys.argv = [options.module, *options.words]
+    sys.argv = [options.module, *options.arguments]
     runpy.run_module(options.module, run_name='__main__', alter_sys=True)
 
 

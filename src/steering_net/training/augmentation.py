@@ -17,7 +17,7 @@ from steering_net.bicycle_model import pursuit_steering_rad
 from steering_net.errors import check_field
 from steering_net.vision.camera_model import Pinhole, Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, image_from_picture, moved
-from steering_net.vision.preprocessing import Profile
+from steering_net.vision.profile import Profile
 
 # Largest values of the fields; 0 is the smallest.
 _LARGEST = {

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from steering_net.training.augmentation import augment
 from steering_net.training.config import TrainConfig
 from steering_net.training.frames import Frames
-from steering_net.vision.preprocessing import Profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import Profile
 
 
 class BatchMaker:

@@ -9,7 +9,7 @@ from steering_net.training.augmentation import Augmentation
 from steering_net.training.labels import Labelling
 from steering_net.vision.crop import CROP_BOTTOM, CROP_TOP
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH
-from steering_net.vision.preprocessing import Profile, find_profile
+from steering_net.vision.profile import Profile, find_profile
 
 # Range of a pixel scale, because the trained network has no layer that scales pixels.
 _SCALES = (1 / 1024, 1 / 64)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_SHAPE, crop_of
-from steering_net.vision.preprocessing import Profile
+from steering_net.vision.profile import Profile
 
 # Frames are held out in long pieces, because neighbouring frames are almost equal.
 _PIECE_FRAMES = 100

@@ -24,7 +24,7 @@ from steering_net.training.labels import Labelling, of_log, of_recording
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
-from steering_net.vision.preprocessing import Profile
+from steering_net.vision.profile import Profile
 
 _LOG = logging.getLogger(__name__)
 _STRAIGHT_RAD = 0.01

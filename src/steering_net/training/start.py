@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError
-from steering_net.model_io.reader import load_keras, other_half
+from steering_net.model_io.network_files import belonging
+from steering_net.model_io.reader import load_keras
 from steering_net.training.config import TrainConfig
 
 _WRITTEN = ('.keras', '.tflite', '.json')
@@ -23,17 +24,17 @@ def check_not_replaced(config: TrainConfig) -> None:
     for path in config.start_from:
         if not path.exists():
             raise ModelError(f'there is no model file {path}')
-        for file in (path, path if path.is_dir() else other_half(path)):
-            if file and any(_is_same(file, other) for other in written):
+        for file in belonging(path):
+            if any(_is_same(file, other) for other in written):
                 raise ValueError(
-                    f'the training starts from {file} and would replace it: '
+                    f'the training starts from {path} and would replace {file}: '
                     'write to another folder, or choose another name'
                 )
 
 
 def _is_same(file: Path, other: Path) -> bool:
     # `samefile` also knows links, and names that differ in capitals only.
-    return other.exists() and file.samefile(other)
+    return file.exists() and other.exists() and file.samefile(other)
 
 
 def set_start(paths: Sequence[Path], model: Any) -> None:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from steering_net.data.recording import Recording
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import convert, keep_converted
-from steering_net.model_io.model_config import sha256_of, sidecar_of_pair, write_sidecar
+from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.reader import load_keras
 from steering_net.training.backup import Backup, read_progress
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
@@ -30,7 +31,7 @@ from steering_net.training.recorded_frames import LogSource, recorded_frames
 from steering_net.training.start import check_not_replaced, set_start
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_TOP
-from steering_net.vision.preprocessing import Profile, find_profile
+from steering_net.vision.profile import Profile, find_profile
 
 _LOG = logging.getLogger(__name__)
 # Huber loss, because a squared error gives the pulses of keyboard steering too much weight.

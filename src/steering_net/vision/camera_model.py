@@ -21,6 +21,9 @@ Rgb: TypeAlias = NDArray[np.uint8]
 
 _NEAREST_M = 1.0
 
+UP_FROM_DOWN = np.array([[1.0], [1.0], [-1.0]])
+"""Factors, (3, 1), between the axes ahead, left, down and ahead, left, up."""
+
 
 @dataclass(frozen=True)
 class Pinhole:
@@ -82,6 +85,15 @@ class Pinhole:
         rays[:, :2] /= self.focal_px
         rays[:, 2] -= rays[:, 0] * self.cx_px + rays[:, 1] * self.cy_px
         return rays
+
+    def rays(self, rows: int | None = None) -> Matrix:
+        """Return (3, height, width) rays ahead, left, down through the centres of the pixels.
+
+        With `rows` only those of the first rows.
+        """
+        height = self.height_px if rows is None else rows
+        u, v = np.meshgrid(np.arange(self.width_px) + 0.5, np.arange(height) + 0.5)
+        return np.tensordot(self.ray_from_image(), np.stack((u, v, np.ones_like(u))), axes=1)
 
     def ground_from_image(self) -> Matrix:
         """Return the homography from image coordinates to the ground: m ahead, m to the left."""

@@ -8,4 +8,4 @@ AUTONOMOUS = 'autonomous'
 """Camera of the simulator while a network drives."""
 
 AS_TRAINED = 'as-trained'
-"""Whichever camera the network was trained with: frames are not turned."""
+"""Stands for the camera that the network was trained with; frames are not turned."""

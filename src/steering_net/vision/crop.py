@@ -19,7 +19,7 @@ from steering_net.vision.camera_model import (
     turned,
 )
 from steering_net.vision.frame_size import FRAME_WIDTH, as_frame
-from steering_net.vision.preprocessing import Profile
+from steering_net.vision.profile import Profile
 
 CROP_TOP, CROP_BOTTOM = 50, 145
 CROP_SHAPE = (CROP_BOTTOM - CROP_TOP, FRAME_WIDTH, 3)

@@ -26,12 +26,17 @@ def as_frame(rgb: Rgb) -> Rgb:
     """
     if rgb.shape == FRAME_SHAPE and rgb.dtype == np.uint8:
         return rgb
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ImageError(f'a frame is uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}')
+    check_frame(rgb)
     height, width, _ = rgb.shape
     check_size(width, height)
     method = cv2.INTER_AREA if width > FRAME_WIDTH else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, (FRAME_WIDTH, FRAME_HEIGHT), interpolation=method), np.uint8)
+
+
+def check_frame(rgb: Rgb) -> None:
+    """Raise ImageError for an array that is not uint8 (H, W, 3)."""
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ImageError(f'the frame is {rgb.dtype} {rgb.shape}; it must be uint8 (H, W, 3)')
 
 
 def check_size(width: int, height: int) -> None:

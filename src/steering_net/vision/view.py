@@ -24,14 +24,8 @@ from steering_net.vision.camera_model import (
 )
 from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import FRAME_HEIGHT, as_frame
-from steering_net.vision.preprocessing import (
-    INTERPOLATIONS,
-    Profile,
-    Tensor,
-    preprocess,
-    recoloured,
-    scaled,
-)
+from steering_net.vision.preprocessing import Tensor, preprocess, recoloured, scaled
+from steering_net.vision.profile import INTERPOLATIONS, Profile
 
 Maps = tuple[NDArray[Any], NDArray[Any]]
 """Maps of `cv2.remap`."""

@@ -21,7 +21,7 @@ from steering_net.inference.predictor import load_predictor
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, find_camera
 from steering_net.vision.jpeg import encode_jpeg
-from steering_net.vision.preprocessing import COURSE
+from steering_net.vision.profile import COURSE
 
 FIELDS = {
     'frames',

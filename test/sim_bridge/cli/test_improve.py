@@ -14,7 +14,7 @@ from sim_bridge.training import dagger
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import default_model
 from steering_net.model_io.model_config import read_sidecar, write_sidecar
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 
 def test_tracks_that_are_learnt_on_do_not_judge(tmp_path, capsys):
@@ -97,7 +97,7 @@ def test_the_network_to_improve_is_not_replaced(folder, tmp_path, capsys):
     words = ['--model', str(network), '--out', str(tmp_path / 'better'), '--rounds', '1']
     assert main(['improve', *words]) == 2
     told = capsys.readouterr()
-    assert f'starts from {network} and would replace it' in told.err
+    assert f'starts from {network} and would replace {network}' in told.err
     assert 'departures' not in told.out
     assert network.read_bytes() == before
 

@@ -24,13 +24,13 @@ def test_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch, capsys):
 
 
 def test_check_that_is_interrupted_while_it_waits_is_told(tmp_path):
-    bag = replay.Bag(write_bag(tmp_path / 'bag', numbers=range(1)))
+    bag = replay.open_bag(write_bag(tmp_path / 'bag', numbers=range(1)))
     with started_rclpy(), pytest.raises(UsageError, match='the check was interrupted'):
         replay._steer(bag, {}, '/replay_test', SimpleNamespace(exit_code=None), lambda: False)
 
 
 def test_steering_node_that_ended_is_told(tmp_path):
-    bag = replay.Bag(write_bag(tmp_path / 'bag', numbers=range(1)))
+    bag = replay.open_bag(write_bag(tmp_path / 'bag', numbers=range(1)))
     with started_rclpy(), pytest.raises(UsageError, match='the steering node did not start'):
         replay._steer(bag, {}, '/replay_test', SimpleNamespace(exit_code=2), lambda: True)
 

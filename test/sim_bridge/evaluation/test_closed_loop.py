@@ -6,8 +6,8 @@ import json
 import pytest
 
 from helpers.processes import REPORT_FIELDS, run_verb
+from helpers.tracks import TEST_SEEDS
 from sim_bridge.evaluation.closed_loop import drive, summarise
-from sim_bridge.simulator.expert import TEST_SEEDS
 
 pytestmark = pytest.mark.slow
 

@@ -76,6 +76,7 @@ def test_a_drive_is_found_on_its_track_across_the_start_of_the_lap(
     along_m = found.progress_m - s_m - REAR_AXLE_M
     assert np.sqrt(np.mean(along_m**2)) < 2.0
     assert np.sqrt(np.mean((found.left_m - left_m) ** 2)) < 0.7
+    assert np.abs(found.heading_rad).max() < 0.4
     assert np.all(beyond_road_m(found) < 0.0)
     assert np.all((found.s_m >= 0.0) & (found.s_m < courses[name].length_m))
 

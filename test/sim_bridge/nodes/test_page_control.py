@@ -29,9 +29,9 @@ from sim_bridge.nodes import page_networks, page_recorder, standby
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.page_control import PageControl, command_of
 from sim_bridge.nodes.page_recorder import PageRecorder
-from sim_bridge.recording.bag import Bag
+from sim_bridge.recording.sources import open_bag
 from sim_bridge.web.control import FieldError, RefusedError
-from steering_net.model_io.reader import SUFFIXES
+from steering_net.model_io.network_files import SUFFIXES
 from steering_net.ros.executor import executor_for
 from steering_net.ros.qos import LATCHED
 from steering_net.vehicle import MAX_STEERING_RAD
@@ -324,7 +324,7 @@ def test_bag_of_a_page_has_the_source_of_every_command(drive):
     )
     assert re.search(r'/lap: \d+ messages, ', done['result'])
     assert done['bytes'] > 1000
-    bag = list(Bag(drive.bridge._page_control._recorder._bag))
+    bag = list(open_bag(drive.bridge._page_control._recorder._bag))
     drivers = [one.decoded().data for one in bag if one.is_of('driver/active')]
     # On a loaded machine the page may fall silent for a moment.
     assert list(dict.fromkeys(one for one in drivers if one != 'nobody')) == ['page', 'hold']

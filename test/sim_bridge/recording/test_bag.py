@@ -13,9 +13,11 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from helpers.processes import run_verb
-from sim_bridge.recording.bag import Bag, BagError, BagWriter, Offer, Record, stamp_ns
-from sim_bridge.recording.export import export_log, export_video, frames
+from sim_bridge.recording.bag import Bag, BagWriter, Offer, Record, stamp_ns
+from sim_bridge.recording.export import export_log, export_video
+from sim_bridge.recording.frames import Frames
 from sim_bridge.recording.sources import read_bag
+from sim_bridge.recording.storage import BagError, Storage
 from steering_net.data.driving_log import read_log
 from steering_net.data.frame_files import read_image
 from steering_net.vehicle import MAX_STEERING_RAD
@@ -98,7 +100,7 @@ def drive(tmp_path):
 
 def test_while_a_person_drives_the_frames_carry_what_was_sent(tmp_path):
     path = write_drive(tmp_path / 'drive', people=range(10, 30))
-    shown = list(frames(Bag(path)))
+    shown = list(Frames(Bag(Storage(path))))
     assert [frame.is_by_person for frame in shown] == [10 <= i < 30 for i in range(40)]
     assert [frame.commanded_rad for frame in shown] == [
         pytest.approx(-0.3 if 10 <= i < 30 else i / 1000) for i in range(40)
@@ -110,7 +112,7 @@ def test_while_a_person_drives_the_frames_carry_what_was_sent(tmp_path):
 
 
 def test_bytes_come_out_as_they_went_in(drive):
-    records = list(Bag(drive))
+    records = list(Bag(Storage(drive)))
     assert len(records) == 40 * 5
     images = [record for record in records if record.is_of('camera/image_raw/compressed')]
     assert [record.time_ns for record in images] == [
@@ -141,7 +143,7 @@ def test_rosbags_reads_it_with_its_metadata_and_quality_of_service(drive):
     assert offers['/cmd/steering'].depth == 7
     assert offers['/cmd/steering'].reliability.name == 'RELIABLE'
     assert offers['/vehicle/speed'].reliability.name == 'BEST_EFFORT'
-    assert Bag(drive).offers()['/vehicle/speed'] == Offer(is_reliable=False)
+    assert Bag(Storage(drive)).offers()['/vehicle/speed'] == Offer(is_reliable=False)
 
 
 def test_existing_bag_is_never_overwritten(drive):
@@ -167,7 +169,7 @@ def test_topics_may_be_announced_while_others_are_written(tmp_path):
         writer.write(topic, 0, speed)
     writing.join()
     writer.close()
-    read = Counter(record.topic for record in Bag(tmp_path / 'bag'))
+    read = Counter(record.topic for record in Bag(Storage(tmp_path / 'bag')))
     assert read == {'/speed': 10_000, **dict.fromkeys(topics, 1)}
 
 
@@ -190,7 +192,7 @@ def test_bag_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path, kept):
     file = path / 'long.mcap'
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * kept)])
-    bag = Bag(path)
+    bag = Bag(Storage(path))
     read = sum(1 for _ in bag)
     assert 0 < read <= 6000
     assert f'is incomplete, {read} messages were read' in bag.trouble
@@ -199,7 +201,7 @@ def test_bag_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path, kept):
 
 def test_bag_without_metadata_is_read_completely(drive):
     (drive / 'metadata.yaml').unlink()
-    bag = Bag(drive)
+    bag = Bag(Storage(drive))
     assert sum(1 for _ in bag) == 200
     assert bag.trouble == (
         f'{drive} has no metadata.yaml, 200 messages were read: a recorder writes it at its end, '
@@ -208,7 +210,7 @@ def test_bag_without_metadata_is_read_completely(drive):
 
 
 def test_mcap_file_alone_is_read(drive):
-    bag = Bag(drive / 'drive.mcap')
+    bag = Bag(Storage(drive / 'drive.mcap'))
     assert sum(1 for _ in bag) == 200
     assert bag.trouble == ''
 
@@ -220,7 +222,7 @@ def test_damage_in_the_middle_is_told(tmp_path):
     middle = len(data) // 2
     data[middle : middle + 20_000] = b'\xff' * 20_000
     file.write_bytes(data)
-    bag = Bag(path)
+    bag = Bag(Storage(path))
     read = sum(1 for _ in bag)
     assert bag.trouble or read == 6000
 
@@ -230,18 +232,18 @@ def test_what_is_no_bag_is_one_line(tmp_path, content):
     file = tmp_path / 'x.mcap'
     file.write_bytes(content)
     with pytest.raises(BagError) as caught:
-        list(Bag(file))
+        list(Bag(Storage(file)))
     assert str(file) in str(caught.value)
     assert '\n' not in str(caught.value)
 
 
 def test_missing_bag_is_told(tmp_path):
     with pytest.raises(BagError, match='there is no bag'):
-        Bag(tmp_path / 'nothing')
+        Bag(Storage(tmp_path / 'nothing'))
 
 
 def test_frames_have_what_belongs_to_them(drive):
-    found = list(frames(Bag(drive)))
+    found = list(Frames(Bag(Storage(drive))))
     assert len(found) == 40
     frame = found[10]
     assert frame.jpeg == jpeg_of(10)
@@ -253,7 +255,7 @@ def test_frames_have_what_belongs_to_them(drive):
 
 def test_exported_log_is_the_simulators_own_and_training_reads_it(drive, tmp_path):
     folder = tmp_path / 'log'
-    assert export_log(Bag(drive), folder) == 40
+    assert export_log(Bag(Storage(drive)), folder) == 40
     lines = (folder / 'driving_log.csv').read_text(encoding='utf-8').splitlines()
     center, left, right, steering, _, brake, speed = lines[0].split(',')
     assert center.endswith('.jpg')
@@ -270,9 +272,9 @@ def test_exported_log_is_the_simulators_own_and_training_reads_it(drive, tmp_pat
 
 
 def test_exported_log_is_never_overwritten(drive, tmp_path):
-    export_log(Bag(drive), tmp_path / 'log')
+    export_log(Bag(Storage(drive)), tmp_path / 'log')
     with pytest.raises(BagError, match='already exists'):
-        export_log(Bag(drive), tmp_path / 'log')
+        export_log(Bag(Storage(drive)), tmp_path / 'log')
 
 
 def test_bag_without_frames_is_told(tmp_path):
@@ -281,7 +283,7 @@ def test_bag_without_frames_is_told(tmp_path):
     writer.write('/vehicle/speed', 1, cdr(message('std_msgs/msg/Float32', data=1.0)))
     writer.close()
     with pytest.raises(BagError, match='holds no camera/image_raw/compressed; its topics are /v'):
-        list(frames(Bag(tmp_path / 'bag')))
+        list(Frames(Bag(Storage(tmp_path / 'bag'))))
 
 
 def write_one(path, topic, value):
@@ -337,7 +339,7 @@ def joint_state(*position, names=('steering',)):
 )
 def test_message_that_a_topic_cannot_hold_is_told(tmp_path, topic, value, told):
     with pytest.raises(BagError, match=told):
-        list(frames(Bag(write_one(tmp_path / 'bag', topic, value))))
+        list(Frames(Bag(Storage(write_one(tmp_path / 'bag', topic, value)))))
 
 
 def test_steering_of_a_command_is_that_of_its_joint():
@@ -375,7 +377,7 @@ def test_video_has_every_frame_at_the_drives_rate(drive, tmp_path):
     import cv2
 
     path = tmp_path / 'drive.mp4'
-    assert export_video(Bag(drive), path) == 40
+    assert export_video(Bag(Storage(drive)), path) == 40
     video = cv2.VideoCapture(str(path))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 40
     assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(20.0, abs=0.1)

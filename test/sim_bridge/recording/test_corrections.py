@@ -14,7 +14,7 @@ from sim_bridge.topics import COMPRESSED_FRAME, PERSON_COMMAND, STEERING_COMMAND
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.recorded_frames import recorded_frames
 from steering_net.vision.crop import CROP_TOP
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 NETWORK_RAD, PERSON_RAD = 0.1, -0.2
 COUNT, TAKEN = 60, range(40, 50)

@@ -29,7 +29,7 @@ from sim_bridge.cli.main import main
 from sim_bridge.nodes import bag_player
 from sim_bridge.recording.bag import Bag, number_cdr
 from sim_bridge.recording.sources import open_bag, open_recording
-from sim_bridge.recording.storage import BagError
+from sim_bridge.recording.storage import BagError, Storage
 from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND
 from steering_net.training import trainer
 from steering_net.training.config import TrainConfig
@@ -257,18 +257,21 @@ def test_missing_images_of_a_log_are_one_line(tmp_path, capsys):
     assert 'drive lacks 4 images, 10 messages were read: there is no image center_2026' in told
 
 
-def test_file_that_a_split_bag_lacks_is_named(tmp_path):
+@pytest.mark.parametrize('name', ['drive_10.mcap', 'drive: part 10.mcap'])
+def test_file_that_a_split_bag_lacks_is_named(tmp_path, name):
     path = write_split(tmp_path / 'drive', StoragePlugin.MCAP)
     (path / 'drive_10.mcap').unlink()
-    bag = Bag(path)
+    metadata = path / 'metadata.yaml'
+    metadata.write_text(metadata.read_text('utf-8').replace('drive_10.mcap', name), 'utf-8')
+    bag = Bag(Storage(path))
     assert sum(1 for _ in bag) == 15
-    assert bag.trouble == f'{path} lacks drive_10.mcap, 15 messages were read'
+    assert bag.trouble == f'{path} lacks {name}, 15 messages were read'
 
 
 def test_split_bag_without_metadata_is_read_in_the_order_of_its_numbers(tmp_path):
     path = write_split(tmp_path / 'drive', StoragePlugin.MCAP)
     (path / 'metadata.yaml').unlink()
-    times = [record.time_ns for record in Bag(path)]
+    times = [record.time_ns for record in Bag(Storage(path))]
     assert len(times) == 5 * FRAMES
     assert times == sorted(times)
 
@@ -277,9 +280,9 @@ def test_bag_whose_files_were_renamed_or_packed_is_read(tmp_path):
     path = write_bag(tmp_path / 'drive')
     packed(path / 'drive.mcap')
     (path / 'drive.mcap').unlink()
-    assert sum(1 for _ in Bag(path)) == 5 * FRAMES
+    assert sum(1 for _ in Bag(Storage(path))) == 5 * FRAMES
     (path / 'drive.mcap.zstd').rename(path / 'other.MCAP.ZSTD')
-    assert sum(1 for _ in Bag(path)) == 5 * FRAMES
+    assert sum(1 for _ in Bag(Storage(path))) == 5 * FRAMES
 
 
 @pytest.mark.parametrize('suffix', ['db3', 'mcap.zstd'])
@@ -287,7 +290,7 @@ def test_what_is_no_storage_is_one_line(tmp_path, suffix):
     path = tmp_path / f'x.{suffix}'
     path.write_bytes(b'no bag at all')
     with pytest.raises(BagError, match='messages were read: ') as caught:
-        list(Bag(path))
+        list(Bag(Storage(path)))
     assert str(path) in str(caught.value)
 
 

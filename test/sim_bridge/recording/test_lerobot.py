@@ -12,9 +12,9 @@ from helpers.recordings import FRAMES, PERIOD_NS, SPEED_MPS, START_NS, jpeg_of, 
 from helpers.recordings import write_bag as write_recording
 from sim_bridge.cli.main import main
 from sim_bridge.recording.bag import Bag, BagWriter, Offer, frame_cdr, number_cdr
-from sim_bridge.recording.export import Frame
+from sim_bridge.recording.frames import Frame
 from sim_bridge.recording.lerobot import ACTION, CAMERA, STATE, _ticks, export_lerobot
-from sim_bridge.recording.storage import BagError
+from sim_bridge.recording.storage import BagError, Storage
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_ANGLE, TOPICS
 
 parquet = pytest.importorskip('pyarrow.parquet', reason="needs pyarrow: pip install '.[lerobot]'")
@@ -131,7 +131,7 @@ def test_pause_ends_an_episode_and_the_next_one_begins_with_its_frame():
 
 def test_episodes_have_their_places_in_data_and_video(tmp_path):
     write_recording(tmp_path / 'bag', numbers=[0, 1, 2, 40, 41])
-    size = export_lerobot(Bag(tmp_path / 'bag'), tmp_path / 'set', rate_hz=20)
+    size = export_lerobot(Bag(Storage(tmp_path / 'bag')), tmp_path / 'set', rate_hz=20)
     assert size == (5, 2, 20)
     episodes = table(tmp_path / 'set', 'meta/episodes/chunk-000/file-000.parquet')
     assert episodes['length'] == [3, 2]
@@ -151,7 +151,7 @@ def write_bag(path, messages):
     for topic, time_ns, cdr in messages:
         writer.write(topic, time_ns, cdr)
     writer.close()
-    return Bag(path)
+    return Bag(Storage(path))
 
 
 def test_manual_driving_has_the_wheels_as_action_and_a_bad_frame_is_left_out(tmp_path, logged):

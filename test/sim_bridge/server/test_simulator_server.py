@@ -7,7 +7,7 @@ import threading
 import pytest
 import socketio
 
-from helpers.echo import FRAME, STEER, Echo, page
+from helpers.echo import FRAME, STEER, TELEMETRY, Echo, page
 from helpers.waiting import poll_until, wait_for
 from sim_bridge.protocol.types import Command
 from sim_bridge.protocol.udacity import CULTURES, encode_command
@@ -18,7 +18,7 @@ from sim_bridge.simulator.client import Client
 
 def test_unmodified_simulator_is_served(echo, simulator):
     poll_until(simulator, lambda: simulator.tokens == 2)
-    simulator.send_telemetry(FRAME)
+    simulator.send_telemetry(TELEMETRY)
     poll_until(simulator, lambda: simulator.answers == 1)
     assert echo.payloads == [FRAME]
     assert list(echo.simulators.values()) == [True]
@@ -38,7 +38,7 @@ def test_hundreds_of_frames_keep_one_answer_each(echo, simulator):
     poll_until(simulator, lambda: simulator.tokens == 2)
     simulator.tokens = 1
     for sent in range(1, 301):
-        simulator.send_telemetry(FRAME)
+        simulator.send_telemetry(TELEMETRY)
         poll_until(simulator, lambda: simulator.answers == sent)  # noqa: B023
     assert len(echo.payloads) == 300
     assert simulator.lost == 0
@@ -52,7 +52,7 @@ def test_manual_driving_arrives_as_none(echo, simulator):
 
 def test_leaving_is_noticed(echo, simulator):
     poll_until(simulator, lambda: simulator.tokens == 2)
-    simulator.send_telemetry(FRAME)
+    simulator.send_telemetry(TELEMETRY)
     poll_until(simulator, lambda: simulator.answers == 1)
     simulator.quit()
     wait_for(lambda: len(echo.gone) == 1)
@@ -61,7 +61,7 @@ def test_leaving_is_noticed(echo, simulator):
 @pytest.mark.parametrize('transports', [['websocket'], ['polling', 'websocket'], ['polling']])
 def test_modern_client_beside_the_simulator(echo, simulator, transports):
     poll_until(simulator, lambda: simulator.tokens == 2)
-    simulator.send_telemetry(FRAME)
+    simulator.send_telemetry(TELEMETRY)
     heard = []
     modern = socketio.Client()
     modern.on('steer', heard.append)
@@ -147,7 +147,7 @@ def test_farewell_is_the_last_thing_that_a_simulator_hears():
     server.start(echo)
     client = Client(f'ws://127.0.0.1:{server.port}', CULTURES['en-US'])
     poll_until(client, lambda: client.tokens == 2)
-    client.send_telemetry(FRAME)
+    client.send_telemetry(TELEMETRY)
     poll_until(client, lambda: client.answers == 1)
     (sid,) = echo.simulators
     halt = encode_command(Command(0.0, 0.0), '.')
@@ -155,7 +155,7 @@ def test_farewell_is_the_last_thing_that_a_simulator_hears():
     stopping.start()
     while stopping.is_alive():
         if client.tokens > 0 and client.connected:
-            client.send_telemetry(FRAME)
+            client.send_telemetry(TELEMETRY)
         client.poll(0.005)
     stopping.join()
     assert client.commands[-1] == (0.0, 0.0)
@@ -267,7 +267,7 @@ def test_refused_pages_are_logged_with_the_fix_and_not_every_time(echo, logged):
 def test_second_small_answer_does_not_wait_for_the_clients_next_word(echo, simulator):
     """Nagle's algorithm would hold it back until the first one is acknowledged: 40 ms."""
     poll_until(simulator, lambda: simulator.tokens == 2)
-    simulator.send_telemetry(FRAME)
+    simulator.send_telemetry(TELEMETRY)
     poll_until(simulator, lambda: simulator.answers == 1)
     (connection,) = echo.server._engineio_sids
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1

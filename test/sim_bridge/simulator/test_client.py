@@ -10,7 +10,7 @@ import pytest
 from helpers.raw_server import OPEN, RawServer, Seen, server_text, unmask
 from helpers.waiting import poll_until
 from sim_bridge.protocol.types import Control, Telemetry
-from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.protocol.websocket_frames import encode_frame
 from sim_bridge.simulator.client import Client, parse_url
 from sim_bridge.simulator.client_protocol import (
@@ -207,7 +207,7 @@ def test_connect_pings_and_owes_two_telemetries(server: RawServer) -> None:
 def test_telemetry_arrives_in_1016_byte_fragments_with_german_numbers(server: RawServer) -> None:
     client = make_client(server.url, 'de-DE')
     poll_until(client, lambda: client.tokens == 2)
-    client.send_telemetry(encode_telemetry(TELEMETRY, CULTURES['de-DE']))
+    client.send_telemetry(TELEMETRY)
     poll_until(client, lambda: server.telemetries() == 1)
     fragments = [frame for frame in server.frames if frame.payload != b'2']
     assert [len(frame.payload) for frame in fragments[:-1]] == [1016] * (len(fragments) - 1)

@@ -3,15 +3,17 @@
 
 import argparse
 import base64
+import re
 
 import numpy as np
 import pytest
 
+from helpers.paths import DOCS
 from helpers.processes import run_verb
+from helpers.tracks import TEST_SEEDS
 from sim_bridge.cli.simulate import configure
 from sim_bridge.protocol.types import PacketError, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, decode_telemetry, encode_telemetry
-from sim_bridge.simulator.expert import TEST_SEEDS, samples
 from sim_bridge.simulator.fault_injection import (
     CHANCES,
     JUNK_CHARS,
@@ -23,6 +25,7 @@ from sim_bridge.simulator.fault_injection import (
     describe_faults,
     parse_faults,
 )
+from sim_bridge.simulator.samples import samples
 from steering_net.errors import ImageError
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
@@ -104,6 +107,15 @@ def test_help_names_every_kind():
     help_text = ' '.join(parser.format_help().split())
     assert all(kind in help_text for kind in [*CHANCES, *SPANS, 'delay', 'seed', 'culture'])
     assert describe_faults().count('%') == 0, 'argparse would stumble'
+
+
+def test_the_table_of_the_documentation_has_a_row_for_every_kind():
+    text = (DOCS / 'safety.md').read_text(encoding='utf-8')
+    section = text.partition('## When the simulator or the network misbehaves')[2].partition(
+        '\n## '
+    )[0]
+    told = re.findall(r'`([a-z-]+):', '\n'.join(re.findall(r'^\| (.*?) \|', section, re.M)))
+    assert set(told) == {*CHANCES, *SPANS, 'delay', 'grade'}
 
 
 def test_same_seed_same_faults(fields):

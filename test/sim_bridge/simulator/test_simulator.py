@@ -2,9 +2,12 @@
 """The simulator's loop against a real server, and the verb's manners."""
 
 import argparse
+import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,16 @@ import pytest
 
 from helpers.raw_server import OPEN, AnsweringServer, RawServer, server_text
 from sim_bridge.cli import simulate as verb
+from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.simulator.drive_loop import DriveOptions
 from sim_bridge.simulator.drive_loop import run as simulate
 from sim_bridge.simulator.expert import pursuit_steering_rad
-from sim_bridge.simulator.fault_injection import parse_faults
+from sim_bridge.simulator.fault_injection import FaultPlan, Span, parse_faults
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.track import make_track
+
+BY_HAND = parse_faults('manual:1ms/1ms')
+"""A person drives all the time."""
 
 
 @pytest.fixture
@@ -34,7 +42,7 @@ def silent() -> Iterator[RawServer]:
 
 
 def test_silent_server_gets_exactly_two_telemetries_and_a_goodbye(silent: RawServer) -> None:
-    report = simulate(SimulatorOptions(silent.url, seconds=0.5))
+    report = simulate(DriveOptions(silent.url, seconds=0.5))
     assert silent.telemetries() == 2
     assert [frame.payload for frame in silent.frames[-3:]] == [b'41', b'1', b'']
     assert (report['frames'], report['answers'], report['distance_m']) == (2, 0, 0.0)
@@ -45,7 +53,7 @@ def test_every_answer_brings_one_telemetry_and_the_report_says_so(
     answering: AnsweringServer,
 ) -> None:
     statuses: list[dict[str, Any]] = []
-    report = simulate(SimulatorOptions(answering.url, seconds=1.2), statuses.append)
+    report = simulate(DriveOptions(answering.url, seconds=1.2), statuses.append)
     assert report['frames'] - report['answers'] in (0, 1, 2)
     assert report['answers'] > 10
     assert 0.0 < report['latency_ms']['p50'] <= report['latency_ms']['max'] < 1000.0
@@ -58,7 +66,7 @@ def test_every_answer_brings_one_telemetry_and_the_report_says_so(
 def test_fast_goes_one_frame_per_answer(answering: AnsweringServer) -> None:
     frames: list[int] = []
     report = simulate(
-        SimulatorOptions(answering.url, fast=True),
+        DriveOptions(answering.url, fast=True),
         stop=lambda: bool(frames.append(0)) or answering.telemetries() >= 100,
     )
     assert report['frames'] >= 100
@@ -66,22 +74,32 @@ def test_fast_goes_one_frame_per_answer(answering: AnsweringServer) -> None:
     assert 0.4 <= report['duration_s'] * 60 / report['frames'] <= 1.1
 
 
-def test_menu_sends_nothing_and_releases_the_tokens_afterwards(silent: RawServer) -> None:
-    counts: list[int] = []
+def test_menu_sends_nothing_and_the_drive_goes_on_afterwards(answering: AnsweringServer) -> None:
+    arrived_s: list[float] = []
 
-    def on_status(_status: dict[str, Any]) -> None:
-        counts.append(silent.telemetries())
+    def stop() -> bool:
+        new = answering.telemetries() - len(arrived_s)
+        arrived_s.extend([time.perf_counter()] * new)
+        return False
 
-    options = SimulatorOptions(silent.url, seconds=1.1, menu_s=((0.0, 0.7),))
-    report = simulate(options, on_status)
-    assert counts[:2] == [0, 0]
+    plan = parse_faults('menu:1s/800ms')
+    simulate(DriveOptions(answering.url, SimulatorOptions(faults=plan), seconds=2.6), stop=stop)
+    pauses_s = [after - before for before, after in itertools.pairwise(arrived_s)]
+    longest = pauses_s.index(max(pauses_s))
+    assert pauses_s[longest] == pytest.approx(0.8, abs=0.3)
+    assert 1 < longest + 1 < len(arrived_s) - 1
+
+
+def test_in_the_menu_the_tokens_stay_due(silent: RawServer) -> None:
+    plan = FaultPlan(spans={'menu': Span(1e-6, 1e-6)})
+    options = DriveOptions(silent.url, SimulatorOptions(faults=plan), seconds=0.4)
+    assert simulate(options)['frames'] == silent.telemetries() == 0
     assert b'2' in silent.messages()
-    assert report['frames'] == silent.telemetries() == 2
 
 
 def test_person_at_the_wheel_sends_null_and_stays_on_the_road(answering: AnsweringServer) -> None:
     answering.command = server_text('42["manual",{}]')
-    options = SimulatorOptions(answering.url, seconds=1.0, manual_s=((0.0, 9.0),))
+    options = DriveOptions(answering.url, SimulatorOptions(faults=BY_HAND), seconds=1.0)
     report = simulate(options)
     assert set(answering.messages()[1:-2]) == {b'42["telemetry",null]'}
     assert report['distance_m'] > 0.1
@@ -126,7 +144,7 @@ def test_the_car_moves_in_physics_steps_of_20_ms() -> None:
 
 
 def test_a_person_drives_up_the_first_ramp_of_the_jungle() -> None:
-    simulator = Simulator(SimulatorOptions(track='jungle', manual_s=((0.0, 60.0),)))
+    simulator = Simulator(SimulatorOptions(track='jungle', faults=BY_HAND))
     while simulator.place.s_m < 100.0 and simulator.time_s < 50.0:
         simulator.advance()
         assert abs(simulator.place.cross_track_m) < 3.0
@@ -139,7 +157,7 @@ def test_a_drive_on_the_lake_begins_where_autonomous_mode_does() -> None:
     assert simulator.place.s_m == pytest.approx(266.9, abs=0.1)
     telemetry = simulator.telemetry()
     assert telemetry is not None
-    assert telemetry['image'].startswith('/9j/')
+    assert telemetry.jpeg.startswith(b'\xff\xd8\xff')
 
 
 def test_list_tracks_names_each_kind_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,13 +182,43 @@ def test_the_road_falls_and_rises_as_the_plan_says() -> None:
 
 
 def test_telemetry_shows_what_the_car_does() -> None:
-    simulator = Simulator(SimulatorOptions(culture='de-DE'))
+    simulator = Simulator(SimulatorOptions())
     simulator.apply(-0.2181662, -0.5)
     simulator.advance()
-    values = simulator.telemetry()
-    assert values is not None
-    assert (values['steering_angle'], values['throttle']) == ('12,5000', '0,0000')
-    assert values['image'].startswith('/9j/')
+    telemetry = simulator.telemetry()
+    assert telemetry is not None
+    assert (telemetry.steering_rad, telemetry.throttle) == (-0.2181662, 0.0)
+    assert telemetry.time_ns == round(1e9 / 60)
+    assert telemetry.jpeg == simulator.jpeg()
+
+
+def test_frame_says_whether_the_car_is_lost() -> None:
+    simulator = Simulator(SimulatorOptions(puts_back=False))
+    simulator.apply(0.2, 1.0)
+    while not simulator.advance():
+        assert simulator.time_s < 60.0
+    beyond_m = abs(simulator.place.cross_track_m) - simulator.place.half_width_m
+    assert 1.0 < beyond_m < 1.5
+
+
+def test_on_the_wire_a_frame_is_in_the_culture_of_the_drive_and_says_whether_it_waits(
+    silent: RawServer,
+) -> None:
+    for is_fast in (False, True):
+        options = DriveOptions(silent.url, seconds=0.3, culture='de-DE', fast=is_fast)
+        simulate(options)
+        frame = next(text for text in silent.messages() if text.startswith(b'42["telemetry"'))
+        silent.frames.clear()
+        _, fields = json.loads(frame[2:])
+        simulator = Simulator(options.world)
+        while round(1e9 * simulator.time_s) < int(fields['time_ns']):
+            simulator.advance()
+        telemetry = simulator.telemetry()
+        assert telemetry is not None
+        expected = encode_telemetry(replace(telemetry, waits=is_fast), CULTURES['de-DE'])
+        assert list(fields.items()) == list(expected.items())
+        assert fields['steering_angle'] == '0,0000'
+        assert ('waits' in fields) is is_fast
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim_bridge.simulator.track import MIN_RADIUS_M, make_track
+from sim_bridge.simulator.track import MIN_RADIUS_M, Posture, make_track
 
 SEEDS = range(0, 30)
 
@@ -88,3 +88,26 @@ def test_heading_error_is_added_to_the_road() -> None:
     track = make_track(1)
     straight, turned = track.pose(50.0), track.pose(50.0, heading_error_rad=0.2)
     assert math.remainder(turned.yaw_rad - straight.yaw_rad, math.tau) == pytest.approx(0.2)
+
+
+def test_index_is_that_of_the_sample_before_a_place_on_any_lap() -> None:
+    track = make_track(1)
+    count, step_m = len(track.centre_m), track.step_m
+    places_m = np.array([0.0, 1.5 * step_m, -0.5 * step_m, track.length_m + 2.5 * step_m])
+    assert track.index(places_m).tolist() == [0, 1, count - 1, 2]
+    assert [track.index(float(s_m)) for s_m in places_m] == [0, 1, count - 1, 2]
+
+
+def test_points_beside_samples_are_those_of_the_line_there() -> None:
+    track = make_track(1)
+    offset_m = np.array([1.0, -2.0])
+    index = np.array([5, 300])
+    lines_m = [track.edge_m(float(offset))[k] for k, offset in zip(index, offset_m, strict=True)]
+    assert np.array_equal(track.beside_m(index, offset_m), lines_m)
+
+
+def test_a_car_that_is_pitched_and_rolled_sees_the_level_from_its_axes() -> None:
+    pitched = Posture(0.0, 0.1, 0.0).rotation() @ (1.0, 0.0, 0.0)
+    assert pitched == pytest.approx([math.cos(0.1), 0.0, math.sin(0.1)])
+    rolled = Posture(0.0, 0.0, 0.1).rotation() @ (0.0, 1.0, 0.0)
+    assert rolled == pytest.approx([0.0, math.cos(0.1), math.sin(0.1)])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sim_bridge.cli.main import main
-from sim_bridge.simulator.air import FAR_M, GroundTile, Scene
-from sim_bridge.simulator.camera import Camera
+from sim_bridge.simulator.air import GroundTile, scene_maker
+from sim_bridge.simulator.camera import FAR_M, Camera
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
@@ -80,7 +80,7 @@ def test_headlights_reach_the_road_ahead_and_nothing_far():
 
 def test_snow_lies_still_while_the_car_moves():
     tile = GroundTile.blotches(np.random.default_rng(0), texel_m=0.3, scales=(6,), stretch=2.0)
-    scenes = Scene.maker(AUTONOMOUS_CAMERA)
+    scenes = scene_maker(AUTONOMOUS_CAMERA)
     yaw_rad = 0.7
     there = tile.at(scenes(GREY, FLAT, Pose(4.0, -3.0, yaw_rad), 0))
     moved = Pose(4.0 + 5.0 * np.cos(yaw_rad), -3.0 + 5.0 * np.sin(yaw_rad), yaw_rad)
@@ -125,8 +125,8 @@ def test_a_drive_has_its_weather_on_flat_tracks_and_on_hills():
         )
         assert clear[100:].std() > 1.3 * foggy[100:].std()
     options = SimulatorOptions(track=3, weather=Weather('night', 3))
-    dark, light = Simulator(options).telemetry(), Simulator(SimulatorOptions(track=3)).telemetry()
-    assert len(dark['image']) < len(light['image'])
+    dark, light = Simulator(options).jpeg(), Simulator(SimulatorOptions(track=3)).jpeg()
+    assert len(dark) < len(light)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.tracks import TRAIN_SEEDS
 from helpers.training import run_eagerly
-from sim_bridge.simulator.expert import TRAIN_SEEDS
 from sim_bridge.training import dagger
 from sim_bridge.training.dagger import Tracks, train_in_rounds
 from steering_net.errors import ModelError
-from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.files import sha256_of
 from steering_net.training.config import TrainConfig
 from steering_net.training.frames import Frames
 from steering_net.training.pilotnet import build_pilotnet
@@ -129,7 +129,7 @@ def test_the_network_to_start_from_is_not_replaced(tmp_path, quick):
     train_in_rounds(TrainConfig(tmp_path), NO_FRAMES, tracks, ['old'])
     quick.clear()
     for path in (tmp_path / 'round-0' / 'pilotnet.keras', tmp_path / 'pilotnet.keras'):
-        with pytest.raises(ValueError, match='would replace it'):
+        with pytest.raises(ValueError, match='would replace'):
             train_in_rounds(TrainConfig(tmp_path, start_from=(path,)), NO_FRAMES, tracks)
     assert not quick
 

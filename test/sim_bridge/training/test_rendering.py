@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from sim_bridge.simulator.expert import TRAIN_SEEDS, samples
+from helpers.tracks import TRAIN_SEEDS
+from sim_bridge.simulator.samples import samples
 from sim_bridge.training.rendering import AtRandom, Driven, rendered
 from sim_bridge.training.visits import visited
 from sim_bridge.workers.attempt import WorkError

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from sim_bridge.simulator.expert import TRAIN_SEEDS
+from helpers.tracks import TRAIN_SEEDS
 from sim_bridge.training.visits import visited
 from steering_net.vehicle import MAX_STEERING_RAD
 

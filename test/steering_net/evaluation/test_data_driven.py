@@ -13,7 +13,14 @@ from helpers.processes import run_verb
 from steering_net.data.driving_log import LogError
 from steering_net.data.recording import Recording, read_folder
 from steering_net.data.steering_smoothing import smooth
-from steering_net.evaluation.data_driven import Line, Offset, advance, drive, road_middle, view
+from steering_net.evaluation.data_driven import (
+    Offset,
+    ReferenceLine,
+    advance,
+    drive,
+    road_middle,
+    view,
+)
 from steering_net.inference.predictor import load_predictor
 from steering_net.vehicle import WHEELBASE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA, turned
@@ -144,7 +151,7 @@ def test_a_recording_without_speed_is_an_error_and_no_perfect_drive():
 def test_off_the_line_the_car_is_put_back_on_it_and_looks_along_it():
     recording = recorded(np.zeros(80))
     along = 0.5 - 0.01 * np.arange(80)
-    line = Line('drawn', along, np.full(80, math.atan(-0.01)))
+    line = ReferenceLine('drawn', along, np.full(80, math.atan(-0.01)))
     kept = drive(lambda rgb: 0.0, recording, line)
     # A car that goes straight on along the line stays on it.
     assert (kept.report['reference'], kept.report['interventions']) == ('drawn', 0)
@@ -160,7 +167,7 @@ def test_where_the_line_is_not_known_nobody_is_judged():
     recording = recorded(np.zeros(40))
     left_m = np.full(40, 0.5)
     left_m[:10] = np.nan
-    driven = drive(lambda rgb: 0.0, recording, Line('drawn', left_m, np.zeros(40)))
+    driven = drive(lambda rgb: 0.0, recording, ReferenceLine('drawn', left_m, np.zeros(40)))
     assert np.isnan(driven.offsets_m[:10]).all()
     np.testing.assert_allclose(driven.offsets_m[10:], 0.0, atol=1e-9)
     assert driven.report['duration_s'] == pytest.approx(2.9)

@@ -22,7 +22,7 @@ from steering_net.model_io.litert_converter import convert, probe_frames
 from steering_net.model_io.metadata import write_origin
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vehicle import RECORDER_STEERING_RAD
-from steering_net.vision.preprocessing import PROFILES
+from steering_net.vision.profile import PROFILES
 from steering_net.vision.view import View
 
 pytestmark = pytest.mark.slow

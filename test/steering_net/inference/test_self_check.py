@@ -21,11 +21,11 @@ from steering_net.inference.self_check import (
     changes,
     write_calibration,
 )
-from steering_net.model_io.model_config import sha256_of
+from steering_net.model_io.files import sha256_of
 from steering_net.vision.camera_model import TRAINING_CAMERA
 from steering_net.vision.camera_names import AUTONOMOUS
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 CALIBRATION = Calibration((World((-0.05, 0.05), (0.003, 0.004)),), 2.5, 'abc')
 STEP_S = 0.05

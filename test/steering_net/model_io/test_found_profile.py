@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The profile of a network without a sidecar is measured once, and kept in the cache."""
 
+import json
+
 import pytest
 
 from helpers.lazy import keras
@@ -9,14 +11,19 @@ from steering_net.inference import hot_reload
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io import found_profile as module
 from steering_net.model_io import litert_converter
-from steering_net.model_io.found_profile import FoundProfile, found_profile, main, prepare
+from steering_net.model_io.files import sha256_of
+from steering_net.model_io.found_profile import found_profile, main, prepare
 from steering_net.model_io.litert_converter import convert
 from steering_net.model_io.metadata import write_origin
-from steering_net.model_io.model_config import Sidecar, sha256_of, write_sidecar
+from steering_net.model_io.model_config import Sidecar, write_sidecar
+from steering_net.model_io.profile_search import Candidate, FoundProfile
+from steering_net.vision.profile import find_profile, format_profile
 
 pytestmark = pytest.mark.slow
 
-FOUND = 'custom:rows=60-140,columns=all,colour=bgr,blur=0,size=16x8'
+FOUND = find_profile('custom:rows=60-140,columns=all,colour=bgr,blur=0,size=16x8')
+
+TEXT = format_profile(FOUND)
 
 
 @pytest.fixture
@@ -47,7 +54,7 @@ def asked(monkeypatch):
 
 def test_a_network_is_measured_once_and_again_only_for_a_search(network, tmp_path, asked):
     for _ in range(2):
-        assert found_profile(network, tmp_path / 'cache').profile == FOUND
+        assert format_profile(found_profile(network, tmp_path / 'cache').profile) == TEXT
     assert asked == [False]
     for _ in range(2):
         found_profile(network, tmp_path / 'cache', 'search')
@@ -90,12 +97,25 @@ def test_the_program_measures_and_calls_a_poor_network_poor(network, tmp_path, c
     assert capsys.readouterr().err.startswith('none.tflite is no LiteRT model')
 
 
+def test_a_found_profile_is_read_back(tmp_path):
+    candidate = Candidate(find_profile(TEXT), 0.9, 1 / 3, -0.01)
+    found = FoundProfile(find_profile(TEXT), 'score 0.90', 'some doubt', (candidate,))
+    path = tmp_path / 'found.json'
+    path.write_text(found.to_json(), encoding='utf-8')
+    assert module._read(path) == found
+    # As the version before wrote it, with a line for each candidate.
+    path.write_text(
+        json.dumps({'profile': TEXT, 'reason': '', 'doubt': '', 'candidates': [str(candidate)]})
+    )
+    assert module._read(path) is None
+
+
 def test_a_measurement_that_fails_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(module, 'run_isolated', lambda *_, **__: None)
     with pytest.raises(ModelError, match=r'net\.h5: its profile could not be measured'):
         module.measure(tmp_path / 'net.tflite', False, 'net.h5')
 
-    def fail(*_words, **_folders):
+    def fail(*_, **__):
         raise ModelError('too slow')
 
     monkeypatch.setattr(module, 'run_isolated', fail)
@@ -110,4 +130,4 @@ def test_a_cache_that_cannot_be_written_does_not_keep_a_network_from_driving(
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(module, 'write_atomically', full)
-    assert found_profile(network, tmp_path / 'cache').profile == FOUND
+    assert format_profile(found_profile(network, tmp_path / 'cache').profile) == TEXT

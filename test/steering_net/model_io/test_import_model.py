@@ -5,6 +5,7 @@ import csv
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from steering_net.model_io.profiles import complete, infer_profile
 from steering_net.model_io.reader import read_network
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.vision.jpeg import decode_jpeg
-from steering_net.vision.preprocessing import PROFILES, find_profile, format_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import PROFILES, find_profile, format_profile
 
 pytestmark = pytest.mark.slow
 
@@ -44,8 +46,8 @@ _BATCH = 250
 def import_here(monkeypatch):
     """Read in this process, which has TensorFlow anyway; starting another takes seconds."""
 
-    def run(_module, *words, **_folders):
-        if converter.main([*words]):
+    def run(_module, source, arguments, **_folders):
+        if converter.main([str(source), *arguments]):
             raise ModelError('see above')
 
     monkeypatch.setattr('steering_net.model_io.import_model.run_isolated', run)
@@ -265,13 +267,13 @@ def test_weights_that_change_beside_their_architecture_are_converted_again(tmp_p
 def test_reading_in_a_process_of_its_own_survives_what_kills_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, 'executable', shutil.which('false'))
     with pytest.raises(ModelError, match=r'^net\.h5 could not be read: .* ended with 1$'):
-        converter.run_isolated('steering_net.model_io.litert_converter', 'net.h5')
+        converter.run_isolated('steering_net.model_io.litert_converter', Path('net.h5'))
     killer = tmp_path / 'killer'
     killer.write_text('#!/bin/sh\nkill -SEGV $$\n')
     killer.chmod(0o755)
     monkeypatch.setattr(sys, 'executable', str(killer))
     with pytest.raises(ModelError, match=r'^net\.h5 could not be read: .* crashed \(signal 11\)$'):
-        converter.run_isolated('steering_net.model_io.litert_converter', 'net.h5')
+        converter.run_isolated('steering_net.model_io.litert_converter', Path('net.h5'))
 
 
 def test_an_imported_network_drives_without_another_check(tmp_path, import_here, monkeypatch):

@@ -16,6 +16,7 @@ from steering_net.inference.predictor import (
     warm_up,
 )
 from steering_net.model_io import litert_converter as converter
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import (
     convert,
     default_cache_dir,
@@ -25,10 +26,10 @@ from steering_net.model_io.litert_converter import (
 )
 from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.metadata import read_origin
-from steering_net.model_io.model_config import Sidecar, sha256_of, sidecar_of_pair, write_sidecar
+from steering_net.model_io.model_config import Sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.profiles import choose_profile
 from steering_net.training.pilotnet import build_pilotnet
-from steering_net.vision.preprocessing import PROFILES
+from steering_net.vision.profile import PROFILES
 
 pytestmark = pytest.mark.slow
 

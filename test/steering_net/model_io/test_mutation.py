@@ -9,9 +9,10 @@ import pytest
 from sim_bridge.cli.main import main
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io import mutation
-from steering_net.model_io.found_profile import FoundProfile
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.model_io.mutation import KINDS, Mutation, mutate, parse_mutations
+from steering_net.model_io.profile_search import FoundProfile
+from steering_net.vision.profile import find_profile
 
 
 def small_network():
@@ -71,8 +72,8 @@ def test_zeroed_neurons_have_no_input_and_their_share_is_the_amount():
 
 
 def test_mutants_have_the_profile_that_was_measured(monkeypatch, tmp_path):
-    text = 'custom:rows=60-140,colour=bgr,size=16x8'
-    found = FoundProfile(text, 'score 0.90', '', ())
+    measured = find_profile('custom:rows=60-140,colour=bgr,size=16x8')
+    found = FoundProfile(measured, 'score 0.90')
     monkeypatch.setattr(mutation, 'found_profile', lambda _: found)
     monkeypatch.setattr(mutation, 'ensure_litert', lambda _: tmp_path / 'net.tflite')
     monkeypatch.setattr(

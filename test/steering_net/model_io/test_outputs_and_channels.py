@@ -11,10 +11,11 @@ from helpers.lazy import layers as L
 from steering_net.errors import ModelError
 from steering_net.inference.predictor import LiteRtPredictor
 from steering_net.model_io.litert_converter import convert
-from steering_net.model_io.reader import load_keras
+from steering_net.model_io.reader import load_keras, read_network
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.colours import COLOURS, channels, converted
-from steering_net.vision.preprocessing import find_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import find_profile
 
 pytestmark = pytest.mark.slow
 SHAPE = (4, 6, 3)
@@ -31,7 +32,7 @@ def saved(path, *heads):
 
 def answers(path, output=''):
     frames = np.random.default_rng(2).random((3, *SHAPE), np.float32)
-    return frames, np.asarray(load_keras(path, output=output)(frames))
+    return frames, np.asarray(read_network(path, output=output).model(frames))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_probabilities_of_angles_become_their_mean(tmp_path):
 def test_a_refusal_names_the_way_out(tmp_path, heads, output, message):
     saved(tmp_path / 'net.keras', *(L.Dense(size, name=name) for name, size in heads.items()))
     with pytest.raises(ModelError, match=message):
-        load_keras(tmp_path / 'net.keras', output=output)
+        read_network(tmp_path / 'net.keras', output=output)
 
 
 def test_two_inputs_are_refused(tmp_path):

@@ -9,8 +9,9 @@ import pytest
 from steering_net.errors import ModelError
 from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.labelled_frames import labelled_frames
-from steering_net.model_io.profile_search import Found, _profiles, described, find
-from steering_net.vision.preprocessing import Profile, find_profile, preprocess
+from steering_net.model_io.profile_search import FoundProfile, _profiles, described, find
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import Profile, find_profile
 
 SHAPE = (8, 16, 3)
 
@@ -26,11 +27,11 @@ def fitted(profile):
     weights = centred.T @ np.linalg.solve(kernel, labels)
     calls = []
 
-    def answer(frame):
+    def predict(frame):
         calls.append(1)
         return float((frame.ravel() - mean) @ weights)
 
-    return answer, calls
+    return predict, calls
 
 
 def profile(text, size='16x8'):
@@ -63,9 +64,9 @@ def test_the_frames_are_of_three_looks_and_as_many_of_each_in_every_part():
 )
 def test_crop_colours_and_scale_are_found(right, shape, fields):
     wanted = profile(right)
-    answer, _ = fitted(wanted)
+    predict, _ = fitted(wanted)
     guess = profile('rows=all,colour=bgr,scale=1/255') if shape[2] == 3 else None
-    found = find(answer, shape, False, guess)
+    found = find(predict, shape, False, guess)
     for field in fields:
         assert getattr(found.profile, field) == getattr(wanted, field), described(found.profile)
     assert len(found.candidates) > 4
@@ -74,8 +75,8 @@ def test_crop_colours_and_scale_are_found(right, shape, fields):
 
 def test_a_crop_without_resizing_is_found_by_its_height():
     wanted = Profile('custom', (128, 150), None, 'green', 0, (320, 22), scale=1.0)
-    answer, _ = fitted(wanted)
-    found = find(answer, (22, 320, 1), True, None)
+    predict, _ = fitted(wanted)
+    found = find(predict, (22, 320, 1), True, None)
     assert found.profile.rows == (128, 150)
     assert (found.profile.colour, found.profile.scale) == ('green', 1.0)
 
@@ -83,12 +84,12 @@ def test_a_crop_without_resizing_is_found_by_its_height():
 @pytest.mark.slow
 def test_a_good_guess_is_taken_without_a_search_unless_one_is_asked_for():
     guess = profile('rows=60-135,scale=1/255')
-    answer, calls = fitted(guess)
-    found = find(answer, SHAPE, False, guess)
+    predict, calls = fitted(guess)
+    found = find(predict, SHAPE, False, guess)
     assert found.profile == guess
     assert (found.candidates, found.doubt) == ((), '')
     assert len(calls) == len(labelled_frames().frames) + 2
-    searched = find(answer, SHAPE, False, guess, search=True)
+    searched = find(predict, SHAPE, False, guess, search=True)
     assert searched.profile.rows == guess.rows
     assert len(searched.candidates) > 4
 
@@ -104,9 +105,9 @@ def test_a_network_that_does_not_steer_keeps_its_guess_and_is_called_uncertain()
     )
 
 
-def test_answers_that_are_no_numbers_have_no_score():
+def test_outputs_that_are_no_numbers_have_no_score():
     found = find(lambda frame: float('nan'), SHAPE, False, None)
-    assert isinstance(found, Found)
+    assert isinstance(found, FoundProfile)
     assert {candidate.score for candidate in found.candidates} == {0.0}
 
 
@@ -122,36 +123,36 @@ def test_colours_that_cannot_be_told_apart_are_a_doubt():
 @pytest.mark.parametrize('seconds', [0.02, 5.0])
 def test_a_slow_network_is_measured_on_fewer_frames(seconds):
     guess = profile('rows=60-135,scale=1/255')
-    answer, calls = fitted(guess)
+    predict, calls = fitted(guess)
     times = iter([0.0, seconds])
-    find(answer, SHAPE, False, guess, clock=lambda: next(times))
+    find(predict, SHAPE, False, guess, clock=lambda: next(times))
     assert len(calls) == len(labelled_frames().frames) // 2 + 2
 
 
 def test_a_slow_network_is_searched_with_several_frames_of_each_look():
     wanted = profile('rows=60-140,colour=rgb,scale=1/255')
-    answer, _ = fitted(wanted)
+    predict, _ = fitted(wanted)
     times = iter([0.0, 0.024])
-    found = find(answer, SHAPE, False, None, clock=lambda: next(times))
+    found = find(predict, SHAPE, False, None, clock=lambda: next(times))
     assert (found.profile.rows, found.profile.colour) == ((60, 140), 'rgb')
 
 
 def test_a_network_that_is_too_slow_for_a_search_keeps_its_guess():
-    answer, _ = fitted(profile('rows=60-140,colour=hsv,scale=1/127.5,offset=-1'))
+    predict, _ = fitted(profile('rows=60-140,colour=hsv,scale=1/127.5,offset=-1'))
     guess = profile('rows=all,colour=bgr,scale=1/255')
     times = iter([0.0, 0.2, 0.0, 0.2, 0.0, 0.2])
-    found = find(answer, SHAPE, False, guess, clock=lambda: next(times))
+    found = find(predict, SHAPE, False, guess, clock=lambda: next(times))
     assert found.profile == guess
     assert '200 ms for a frame, too long for a search' in found.doubt
     for inferred, search in ((None, False), (guess, True)):
         with pytest.raises(ModelError, match='200 ms for a frame, too long'):
-            find(answer, SHAPE, False, inferred, search, clock=lambda: next(times))
+            find(predict, SHAPE, False, inferred, search, clock=lambda: next(times))
 
 
 def test_a_network_that_takes_0_to_255_is_found_where_its_layers_are_unknown():
     wanted = profile('rows=60-140,colour=rgb,scale=1')
-    answer, _ = fitted(wanted)
-    found = find(answer, SHAPE, None, None)
+    predict, _ = fitted(wanted)
+    found = find(predict, SHAPE, None, None)
     assert (found.profile.rows, found.profile.scale) == ((60, 140), 1.0)
     assert found.candidates[0].score > 0.9
 
@@ -170,7 +171,7 @@ def test_public_networks_find_colours_with_which_they_steer(tmp_path, shared_dat
     colour, score = PUBLIC[folder]
     path = shared_data / 'models_more' / folder / 'model.h5'
     found = found_profile(path, tmp_path)
-    assert find_profile(found.profile).colour == colour
+    assert found.profile.colour == colour
     assert float(re.search(r'score (\d\.\d+)', found.reason)[1]) >= score
     assert 'the best of 144 by a search' in found.reason
     kept = found_profile(path, tmp_path)

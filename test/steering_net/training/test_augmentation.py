@@ -9,7 +9,8 @@ from steering_net.model_io.litert_converter import probe_frames
 from steering_net.training.augmentation import Augmentation, augment, relit
 from steering_net.vision.camera_model import TRAINING_CAMERA, find_camera, turned
 from steering_net.vision.crop import crop_of, moved
-from steering_net.vision.preprocessing import COURSE, ImageError
+from steering_net.vision.preprocessing import ImageError
+from steering_net.vision.profile import COURSE
 
 BRIGHT = np.full((66, 200, 3), 200, np.uint8)
 ONLY_SHADOW = Augmentation(

@@ -13,7 +13,7 @@ from steering_net.training.config import TrainConfig
 from steering_net.training.frames import Frames
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.training.trainer import backup_of, check_output, fit, rendered_for
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 pytestmark = pytest.mark.slow
 PROFILE = find_profile('course').below(50)

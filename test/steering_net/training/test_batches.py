@@ -11,7 +11,8 @@ from steering_net.training.frames import rendered_frames
 from steering_net.training.recorded_frames import LogSource, recorded_frames
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.crop import crop_of
-from steering_net.vision.preprocessing import COURSE, find_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import COURSE, find_profile
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from steering_net.training.labels import Labelling
 from steering_net.training.recorded_frames import LogSource, recorded_frames
 from steering_net.vehicle import RECORDER_STEERING_RAD
 from steering_net.vision.camera_model import CAMERAS, TRAINING_CAMERA
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 
 @pytest.fixture

@@ -15,11 +15,20 @@ from steering_net.training.trainer import check_output, check_start
 def test_a_network_that_would_be_replaced_is_not_started_from(suffix, tmp_path):
     path = tmp_path / f'pilotnet{suffix}'
     path.write_text('{}', encoding='utf-8')
-    told = f'starts from {path} and would replace it: write to another folder'
+    told = f'starts from {path} and would replace {path}: write to another folder'
     with pytest.raises(ValueError, match=told):
         check_output(TrainConfig(tmp_path, start_from=(path,)))
     check_output(TrainConfig(tmp_path / 'other', start_from=(path,)))
     check_output(TrainConfig(tmp_path, name='other', start_from=(path,)))
+
+
+def test_the_sidecar_of_a_network_is_not_replaced_either(tmp_path):
+    path, sidecar = tmp_path / 'pilotnet.h5', tmp_path / 'pilotnet.json'
+    path.touch()
+    check_output(TrainConfig(tmp_path, start_from=(path,)))
+    sidecar.touch()
+    with pytest.raises(ValueError, match=f'starts from {path} and would replace {sidecar}'):
+        check_output(TrainConfig(tmp_path, start_from=(path,)))
 
 
 @pytest.mark.parametrize('link', [os.link, os.symlink])
@@ -27,7 +36,7 @@ def test_a_link_to_a_network_protects_it_too(link, tmp_path):
     path, other = tmp_path / 'pilotnet.keras', tmp_path / 'mine.keras'
     path.write_bytes(b'PK')
     link(path, other)
-    with pytest.raises(ValueError, match='would replace it'):
+    with pytest.raises(ValueError, match='would replace'):
         check_output(TrainConfig(tmp_path, start_from=(other,)))
 
 

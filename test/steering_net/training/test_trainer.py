@@ -8,8 +8,9 @@ import pytest
 
 from helpers.training import PLAIN, road, run_eagerly, samples
 from steering_net.inference.predictor import load_predictor
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import probe_frames
-from steering_net.model_io.model_config import read_sidecar, sha256_of
+from steering_net.model_io.model_config import read_sidecar
 from steering_net.model_io.reader import load_keras
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.batches import BatchMaker

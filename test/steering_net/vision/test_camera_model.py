@@ -154,3 +154,12 @@ def test_a_camera_is_found_by_name_or_by_pose():
 def test_a_camera_that_is_not_known_is_named(text, told):
     with pytest.raises(ValueError, match=told):
         find_camera(text)
+
+
+def test_rays_meet_the_ground_where_the_homography_says():
+    ahead, left, down = TRAINING_CAMERA.rays()[:, 120, 40]
+    ground = TRAINING_CAMERA.ground_from_image() @ (40.5, 120.5, 1.0)
+    reach = TRAINING_CAMERA.height_m / down
+    expected = (ahead * reach + TRAINING_CAMERA.forward_m, left * reach)
+    assert ground[:2] / ground[2] == pytest.approx(expected)
+    assert np.array_equal(TRAINING_CAMERA.rays(10), TRAINING_CAMERA.rays()[:, :10])

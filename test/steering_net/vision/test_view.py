@@ -17,7 +17,8 @@ from steering_net.vision.camera_model import (
 )
 from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import SizeNotice, as_frame
-from steering_net.vision.preprocessing import PROFILES, find_profile, preprocess
+from steering_net.vision.preprocessing import preprocess
+from steering_net.vision.profile import PROFILES, find_profile
 from steering_net.vision.view import View
 
 TRACK = make_track(5)
@@ -157,7 +158,7 @@ def test_a_frame_of_another_shape_is_named():
             "set the simulator's camera to 320x160"
         )
     for frame in (np.zeros((160, 320), np.uint8), np.zeros((160, 320, 3), np.float32)):
-        with pytest.raises(ImageError, match='a frame is uint8'):
+        with pytest.raises(ImageError, match='it must be uint8'):
             as_frame(frame)
 
 

@@ -98,7 +98,7 @@ def _side(side: str) -> tuple[Stripe, ...]:
 
 
 def _bridge() -> tuple[Stripe, ...]:
-    # Of frames of recordings: the parapets' faces are in the shade.
+    # The parapets' faces are in the shade in the frames of recordings.
     wall: Colour = (4.0, 4.0, 4.0)
     return (
         Stripe('centre', 7.0, -7.0, (195.0, 180.0, 160.0), (_BRIDGE,), grainy=True),

@@ -71,10 +71,10 @@ def place(pieces: Sequence[str]) -> FloatArray:
     parts: list[FloatArray] = []
     start, quarters = np.zeros(3), 0
     for piece in pieces:
-        turn = _turn(quarters)
-        parts.append(start + points_of(piece) @ turn.T)
+        rotation = turn(quarters)
+        parts.append(start + points_of(piece) @ rotation.T)
         end = end_of(piece)
-        start = start + turn @ np.array([end.ahead_m, end.left_m, end.rise_m])
+        start = start + rotation @ np.array([end.ahead_m, end.left_m, end.rise_m])
         quarters += end.quarters
     return np.concatenate(parts)
 
@@ -125,6 +125,7 @@ def _climb(kind: str, share: FloatArray) -> FloatArray:
     return np.asarray(np.interp(share, np.linspace(0.0, 1.0, len(reached)), reached))
 
 
-def _turn(quarters: int) -> FloatArray:
+def turn(quarters: int) -> FloatArray:
+    """Return the (3, 3) rotation by quarter turns to the left."""
     cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters % 4]
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])

@@ -95,7 +95,7 @@ def route(start: Node, goal: Node, blocked: Blocked, rng: np.random.Generator) -
 
 def _block_part(used: Blocked, start: Node, part: list[str]) -> None:
     """Block a part of a route, but not its end, where the next part begins."""
-    placed = pieces.place(part)[:, :2] @ _rotation(start.quarters).T
+    placed = pieces.place(part)[:, :2] @ pieces.turn(start.quarters)[:2, :2].T
     used.add_road((placed + np.array([10.0 * start.x, 10.0 * start.y]))[:-25])
 
 
@@ -111,8 +111,8 @@ def _cheapest(
     start: Node, goal: Node, blocked: Blocked, rng: np.random.Generator
 ) -> list[str] | None:
     """Return the cheapest pieces between two nodes under random costs (A*)."""
-    moods = rng.uniform(0.4, 2.5, (_WIDTH * _WIDTH * 4, len(_PIECES)))
-    mood = (moods * _COSTS).tolist()
+    factors = rng.uniform(0.4, 2.5, (_WIDTH * _WIDTH * 4, len(_PIECES)))
+    piece_costs = (factors * _COSTS).tolist()
     first, last = _number(start), _number(goal)
     costs = {first: 0.0}
     came: dict[int, tuple[int, int]] = {}
@@ -129,7 +129,7 @@ def _cheapest(
         cell = (2 * x + _MARGIN) * _ROW + 2 * y + _MARGIN
         for piece, (step, turned, cells) in enumerate(_MOVES[quarters]):
             there = 4 * (point + step) + turned
-            total = cost + mood[here][piece]
+            total = cost + piece_costs[here][piece]
             if total >= costs.get(there, math.inf):
                 continue
             if (
@@ -161,14 +161,9 @@ def _cell(x: int, y: int) -> int:
     return (x + 2 * REACH + _MARGIN) * _ROW + y + 2 * REACH + _MARGIN
 
 
-def _rotation(quarters: int) -> FloatArray:
-    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
-    return np.array([[cos, -sin], [sin, cos]], np.float64)
-
-
 def _moves(quarters: int) -> list[_Move]:
     """Return the move of each piece from a heading."""
-    turn = _rotation(quarters)
+    turn = pieces.turn(quarters)[:2, :2]
     found = []
     for piece in _PIECES:
         end = pieces.end_of(piece)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""World: what a track with hills consists of. SI, z up, lateral offsets left positive."""
+"""World: the parts of a track with terrain. SI, z up, lateral offsets left positive."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Posts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A track with hills, and all that its camera shows."""
+    """A track with terrain, and all that its camera shows."""
 
     name: str
     summary: str

@@ -36,7 +36,8 @@ class Operation:
         return value
 
 
-_TO_THE_END = 1 << 30
+TO_THE_END = 1 << 30
+"""End of a slice up to the last row or column."""
 
 Handler = Callable[[Chain, Operation], None]
 Folder = Callable[[Operation], Array]
@@ -143,6 +144,11 @@ def pad(chain: Chain, operation: Operation) -> None:
     chain.pad(pads[1:3, 0].tolist(), pads[1:3, 1].tolist())
 
 
+def reshape(chain: Chain, operation: Operation) -> None:
+    """Change the shape to the constant, as in `Chain.reshape`."""
+    chain.reshape(operation.constant(1).ravel().tolist())
+
+
 def squeeze(chain: Chain, _operation: Operation) -> None:
     """Remove the sides of length one."""
     chain.reshape([-1, *(side for side in chain.foreign_shape[1:] if side != 1)])
@@ -162,7 +168,7 @@ def strided_slice(chain: Chain, operation: Operation) -> None:
         raise ModelError(f'{operation.name} over other axes than rows and columns')
     for axis in (1, 2):
         begin[axis] = 0 if masks.get('begin_mask', 0) >> axis & 1 else begin[axis]
-        end[axis] = _TO_THE_END if masks.get('end_mask', 0) >> axis & 1 else end[axis]
+        end[axis] = TO_THE_END if masks.get('end_mask', 0) >> axis & 1 else end[axis]
     chain.crop(begin[1:3], end[1:3])
 
 

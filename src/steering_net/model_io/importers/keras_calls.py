@@ -3,11 +3,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from steering_net.errors import ModelError
-
-Json: TypeAlias = Any
+from steering_net.model_io.importers.limits import Json
 
 _MAX_DEPTH = 6
 

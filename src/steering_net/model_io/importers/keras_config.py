@@ -2,15 +2,12 @@
 """Reads the description of a network by Keras 1, 2 or 3, as data: its layers and their order."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.keras_graph import Stored, read_graph
 from steering_net.model_io.importers.keras_layers import as_dict
 from steering_net.model_io.importers.layers import Layer
-from steering_net.model_io.importers.limits import MAX_ARGUMENT, read_json
-
-Json = Any
+from steering_net.model_io.importers.limits import MAX_ARGUMENT, Json, read_json
 
 _FRAME = (160, 320)
 """Height and width of a network that takes frames of any size."""

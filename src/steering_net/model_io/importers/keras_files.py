@@ -16,9 +16,9 @@ from steering_net.model_io.importers.keras_config import (
     parse_config,
     read_config,
 )
-from steering_net.model_io.importers.keras_functional import load_branched
 from steering_net.model_io.importers.keras_graph import Stored
 from steering_net.model_io.importers.keras_layers import NotSupportedError
+from steering_net.model_io.importers.keras_safe_mode import load_in_safe_mode
 from steering_net.model_io.importers.keras_weights import attribute, read_weights
 from steering_net.model_io.importers.layers import (
     Layer,
@@ -42,7 +42,7 @@ USUAL_SHAPES = ((66, 200, 3), (160, 320, 3), (64, 64, 3))
 
 
 def read_archive(path: Path) -> tuple[Any, str]:
-    """Return the `keras.Model` of a `.keras` file and the version of Keras that saved it."""
+    """Return the `keras.Model` of a `.keras` file and the program that saved it."""
     check_bytes(path.stat().st_size, MAX_FILE_BYTES, path.name)
     with zipfile.ZipFile(path) as archive:
         if any(name.endswith('data.pkl') for name in archive.namelist()):
@@ -54,11 +54,11 @@ def read_archive(path: Path) -> tuple[Any, str]:
             version = str(metadata.get('keras_version', ''))
         weights = io.BytesIO(read_member(archive, 'model.weights.h5'))
     with _open(weights) as file:
-        return _model(path, config, version, file), version
+        return _model(path, config, version, file), _saved_by(version)
 
 
 def read_h5(path: Path, architecture: Path | None = None) -> tuple[Any, str]:
-    """Return the `keras.Model` of an HDF5 file and the version of Keras that saved it.
+    """Return the `keras.Model` of an HDF5 file and the program that saved it.
 
     A file of weights alone takes its layers from `architecture`, a JSON file.
     """
@@ -77,7 +77,12 @@ def read_h5(path: Path, architecture: Path | None = None) -> tuple[Any, str]:
                 'as in `sim-bridge import-model '
                 f'{path.stem.removesuffix(".weights")}.json {path.name}`'
             )
-        return _model(None if architecture and not text else path, config, version, file), version
+        whole = None if architecture and not text else path
+        return _model(whole, config, version, file), _saved_by(version)
+
+
+def _saved_by(version: str) -> str:
+    return f'Keras {version}'.strip()
 
 
 def is_architecture(path: Path) -> bool:
@@ -114,7 +119,7 @@ def _model(path: Path | None, config: dict[str, Any], version: str, file: Any) -
         if path is None:
             raise
         try:
-            return load_branched(path, config, _sides(file))
+            return load_in_safe_mode(path, config, _sides(file))
         except READ_ERRORS as reason:
             raise ModelError(f'{error}; nor can Keras load it: {one_line(reason)}') from reason
     layers = _with_weights(architecture, file)

@@ -11,7 +11,6 @@ from typing import Any
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.keras_calls import Call, Ref, read_call, read_refs, refs_in
 from steering_net.model_io.importers.keras_layers import (
-    Json,
     NotSupportedError,
     as_dict,
     name_of,
@@ -20,7 +19,7 @@ from steering_net.model_io.importers.keras_layers import (
 )
 from steering_net.model_io.importers.keras_operations import is_operation, read_operation
 from steering_net.model_io.importers.layers import Layer
-from steering_net.model_io.importers.limits import MAX_LAYERS
+from steering_net.model_io.importers.limits import MAX_LAYERS, Json
 
 NETWORKS = ('Functional', 'Model', 'Sequential')
 FRAME = -1
@@ -73,7 +72,7 @@ class Graph:
         return parents[0], numbers
 
 
-class Network:
+class DescribedNetwork:
     """A described network: reads its layers into a graph, once for each use of it."""
 
     def __init__(self, config: dict[str, Json], graph: Graph, depth: int = 0) -> None:
@@ -89,7 +88,7 @@ class Network:
         self._sequential = config['class_name'] == 'Sequential'
         self._graph = graph
         self._depth = depth
-        self._inner: dict[str, Network] = {}
+        self._inner: dict[str, DescribedNetwork] = {}
         self.stored = [self._stored(entry) for entry in self.entries]
 
     def _stored(self, entry: dict[str, Json]) -> Stored:
@@ -97,7 +96,7 @@ class Network:
         trainable = as_dict(entry.get('config'), 'layer') if kind not in NETWORKS else {}
         stored = Stored(kind, trainable.get('trainable', True) is not False)
         if kind in NETWORKS:
-            inner = Network(entry, self._graph, self._depth + 1)
+            inner = DescribedNetwork(entry, self._graph, self._depth + 1)
             self._inner[_key(entry)] = inner
             stored.children = inner.stored
         return stored
@@ -148,7 +147,7 @@ def _key(entry: dict[str, Json]) -> str:
 class _Use:
     """One use of a functional network: the values of its layers, computed in any order."""
 
-    def __init__(self, network: Network, inputs: Sequence[int]) -> None:
+    def __init__(self, network: DescribedNetwork, inputs: Sequence[int]) -> None:
         self._network = network
         self._places = {_key(entry): i for i, entry in enumerate(network.entries)}
         sources, self._ends = network.ends
@@ -198,6 +197,6 @@ def read_graph(config: dict[str, Json], keras: str) -> tuple[Graph, list[Stored]
     Raises NotSupportedError for a layer that is not on the allow-list.
     """
     graph = Graph(keras)
-    network = Network(config, graph)
+    network = DescribedNetwork(config, graph)
     outputs = network.read([FRAME])
     return graph, network.stored, outputs

@@ -3,7 +3,6 @@
 
 import base64
 import binascii
-from typing import Any
 
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
@@ -15,10 +14,9 @@ from steering_net.model_io.importers.layers import (
     KINDS,
     Arguments,
     Layer,
+    resizing,
 )
-from steering_net.model_io.importers.limits import MAX_ARGUMENT
-
-Json = Any
+from steering_net.model_io.importers.limits import MAX_ARGUMENT, Json
 
 _RENAMED_KINDS = {
     'AveragePool2D': 'AveragePooling2D',
@@ -231,10 +229,8 @@ def _of_step(name: str, step: Step) -> Layer:
     if isinstance(step, Crop):
         return Layer('Slice', name, {'rows': step.rows, 'columns': step.columns})
     if isinstance(step, Resize):
-        size = {'height': step.height, 'width': step.width}
-        if step.method in ('bilinear', 'nearest'):
-            return Layer('Resizing', name, size | {'interpolation': step.method})
-        return Layer('Resample', name, size | {'method': step.method})
+        kind, arguments = resizing(step.height, step.width, step.method)
+        return Layer(kind, name, arguments)
     if step.name == 'Grey':
         arguments = {'filters': 1, 'kernel_size': 1, 'use_bias': False}
         return Layer('Conv2D', name, arguments, (GREY_OF_TENSORFLOW,))

@@ -6,8 +6,9 @@ from typing import Any
 
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.keras_calls import Call, Ref
-from steering_net.model_io.importers.keras_layers import Json, NotSupportedError, as_dict
+from steering_net.model_io.importers.keras_layers import NotSupportedError, as_dict
 from steering_net.model_io.importers.layers import MERGING, Layer
+from steering_net.model_io.importers.limits import Json
 
 _TF_KERAS = ('TFOpLambda', 'TensorFlowOpLayer', 'SlicingOpLambda')
 _SYNONYMS = {

@@ -165,6 +165,6 @@ class _Reader:
             raise ModelError('a weight is no array of numbers')
         if dataset.external or dataset.is_virtual:
             raise ModelError(f'{dataset.name} is stored outside of this file')
-        self._bytes += dataset.size * 8
-        check_bytes(self._bytes // 2, MAX_WEIGHT_BYTES, 'all weights together')
+        self._bytes += 4 * dataset.size  # as float32
+        check_bytes(self._bytes, MAX_WEIGHT_BYTES, 'all weights together')
         return np.asarray(dataset[()], np.float32)

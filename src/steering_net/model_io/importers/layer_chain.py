@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import ModelError
-from steering_net.model_io.importers.layers import Layer
+from steering_net.model_io.importers.layers import Layer, resizing
 from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
 
 Array = NDArray[Any]
@@ -227,11 +227,7 @@ class Chain:
         """Resize rows and columns: `bilinear`, `nearest`, or a method of `resampling`."""
         if len(self._shape) != 3 or min(height, width) < 1:
             raise ModelError(f'{self._shape} is resized to {(height, width)}')
-        size: dict[str, Any] = {'height': height, 'width': width}
-        if method in ('bilinear', 'nearest'):
-            self._add('Resizing', size | {'interpolation': method})
-        else:
-            self._add('Resample', size | {'method': method})
+        self._add(*resizing(height, width, method))
         self._shape = (height, width, self._shape[2])
         check_values(self._shape, 'a resizing')
 

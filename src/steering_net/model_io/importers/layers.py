@@ -172,6 +172,17 @@ KINDS = {
 """The allow-list: kinds of layers, with the arguments that change their output."""
 
 
+def resizing(height: int, width: int, method: str) -> tuple[str, Arguments]:
+    """Return kind and arguments of the layer that resizes a frame.
+
+    `method` is `bilinear`, `nearest`, or a method of `resampling`.
+    """
+    size = {'height': height, 'width': width}
+    if method in ('bilinear', 'nearest'):
+        return 'Resizing', size | {'interpolation': method}
+    return 'Resample', size | {'method': method}
+
+
 def weighted(layer: Layer) -> bool:
     """Whether a layer has weights, according to its description."""
     return count_weights(layer) > 0

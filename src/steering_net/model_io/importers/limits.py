@@ -6,9 +6,12 @@ import math
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from steering_net.errors import ModelError
+
+Json: TypeAlias = Any
+"""Parsed JSON, of which nothing has been checked."""
 
 MAX_FILE_BYTES = 512 << 20
 """Largest file, or unpacked member of a `.keras` archive."""
@@ -45,7 +48,7 @@ def read_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_FILE_BYTES
         return stream.read(limit + 1)
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes) -> Json:
     """Return parsed JSON; ModelError if the text is too long."""
     check_bytes(len(text), MAX_JSON_BYTES, 'the description of the layers')
     return json.loads(text)

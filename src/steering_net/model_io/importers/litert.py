@@ -206,10 +206,6 @@ def _leaky_relu(chain: Chain, operation: Operation) -> None:
     chain.apply('LeakyReLU', {'negative_slope': float(operation.attributes.get('Alpha', 0.0))})
 
 
-def _reshape(chain: Chain, operation: Operation) -> None:
-    chain.reshape(operation.constant(1).ravel().tolist())
-
-
 def _renamed(operation: Operation) -> Operation:
     """Return the operation with the attribute names of TensorFlow."""
     names = {
@@ -240,7 +236,7 @@ _HANDLERS: dict[str, Handler] = {
     'PAD': graph_walker.pad,
     'RELU': graph_walker.activation('relu'),
     'RELU6': graph_walker.activation('relu6'),
-    'RESHAPE': _reshape,
+    'RESHAPE': graph_walker.reshape,
     'SQUEEZE': graph_walker.squeeze,
     'STRIDED_SLICE': lambda chain, operation: graph_walker.strided_slice(
         chain, _renamed(operation)

@@ -20,7 +20,6 @@ from steering_net.model_io.importers.layers import build
 from steering_net.model_io.importers.limits import read_file
 from steering_net.model_io.importers.onnx_tensors import TYPES, ExternalData
 
-_TO_THE_END = 1 << 30
 _MESSAGES = {
     # Name, number, type: s text, b bytes, i int64, f float, d double, a message; * repeated.
     'Attribute': 'name 1 s,f 2 f,i 3 i,s 4 b,t 5 Tensor,floats 7 f*,ints 8 i*',
@@ -233,14 +232,6 @@ def _transpose(chain: Chain, operation: Operation) -> None:
     chain.transpose(operation.attributes['perm'])
 
 
-def _reshape(chain: Chain, operation: Operation) -> None:
-    chain.reshape(operation.constant(1).ravel().tolist())
-
-
-def _squeeze(chain: Chain, _operation: Operation) -> None:
-    chain.reshape([-1, *(side for side in chain.foreign_shape[1:] if side != 1)])
-
-
 def _pad(chain: Chain, operation: Operation) -> None:
     if operation.attributes.get('mode', 'constant') != 'constant':
         raise ModelError('only padding with zeros is known here')
@@ -268,7 +259,7 @@ def _slice(chain: Chain, operation: Operation) -> None:
     if any(step != 1 for step in lists[3]):
         raise ModelError('Slice with steps is not supported')
     rows = 2 if chain.channels_first else 1
-    begin, end = [0, 0], [_TO_THE_END, _TO_THE_END]
+    begin, end = [0, 0], [graph_walker.TO_THE_END, graph_walker.TO_THE_END]
     for axis, first, last in zip(axes, starts, ends, strict=True):
         place = axis % 4 - rows
         if place not in (0, 1):
@@ -331,14 +322,14 @@ _HANDLERS: dict[str, Handler] = {
     'Mul': graph_walker.multiply,
     'Pad': _pad,
     'Relu': graph_walker.activation('relu'),
-    'Reshape': _reshape,
+    'Reshape': graph_walker.reshape,
     'Resize': _resize,
     'Selu': graph_walker.activation('selu'),
     'Sigmoid': graph_walker.activation('sigmoid'),
     'Slice': _slice,
     'Softmax': graph_walker.activation('softmax'),
     'Softplus': graph_walker.activation('softplus'),
-    'Squeeze': _squeeze,
+    'Squeeze': graph_walker.squeeze,
     'Sub': graph_walker.subtract,
     'Tanh': graph_walker.activation('tanh'),
     'Transpose': _transpose,

@@ -253,10 +253,6 @@ def _leaky_relu(chain: Chain, operation: Operation) -> None:
     chain.apply('LeakyReLU', {'negative_slope': float(operation.attributes.get('alpha', 0.2))})
 
 
-def _reshape(chain: Chain, operation: Operation) -> None:
-    chain.reshape(operation.constant(1).ravel().tolist())
-
-
 _HANDLERS: dict[str, Handler] = {
     'Add': graph_walker.add,
     'AddV2': graph_walker.add,
@@ -277,7 +273,7 @@ _HANDLERS: dict[str, Handler] = {
     'RealDiv': graph_walker.divide,
     'Relu': graph_walker.activation('relu'),
     'Relu6': graph_walker.activation('relu6'),
-    'Reshape': _reshape,
+    'Reshape': graph_walker.reshape,
     'Selu': graph_walker.activation('selu'),
     'Sigmoid': graph_walker.activation('sigmoid'),
     'Softplus': graph_walker.activation('softplus'),

@@ -20,7 +20,8 @@ from helpers.paths import SOURCE
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
 from steering_net.model_io.importers.lambda_meaning import Affine, recognise
-from steering_net.model_io.reader import load_keras, other_half, read_network
+from steering_net.model_io.network_files import other_half
+from steering_net.model_io.reader import load_keras, read_network
 
 pytestmark = pytest.mark.slow
 
@@ -380,7 +381,7 @@ def test_a_lambda_in_a_network_with_branches_is_refused_by_its_name(tmp_path):
             load_keras(tmp_path / name)
 
 
-def test_branches_of_kerass_own_layers_are_left_to_keras(tmp_path):
+def test_branches_of_kerass_own_layers_are_read(tmp_path):
     frame = keras.Input((66, 200, 3))
     ways = [keras.layers.Conv2D(2, 5, strides=4)(frame) for _ in range(2)]
     added = keras.layers.Flatten()(keras.layers.Add()(ways))

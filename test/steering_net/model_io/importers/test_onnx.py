@@ -6,7 +6,8 @@ import pytest
 
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.onnx import _model_class
-from steering_net.model_io.reader import load_keras, other_half
+from steering_net.model_io.network_files import other_half
+from steering_net.model_io.reader import load_keras
 
 pytestmark = pytest.mark.slow
 RNG = np.random.default_rng(7)

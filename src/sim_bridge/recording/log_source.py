@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LogBag: a driving log, or a folder of frames without one, as a bag."""
+"""LogSource: a driving log, or a folder of frames without one, as the source of a bag."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from sim_bridge.recording.bag import Bag, Offer, Record, command_cdr, frame_cdr, number_cdr
+from rosbags.interfaces import Qos
+
+from sim_bridge.recording.bag import command_cdr, frame_cdr, number_cdr
+from sim_bridge.recording.storage import Remark, Stored
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     SPEED,
@@ -36,38 +38,37 @@ class _Shot(NamedTuple):
     throttle: float | None = None
 
 
-@dataclass
-class LogBag(Bag):
-    """A log whose records are those that a bag of the same drive holds.
+class LogSource:
+    """A log whose messages are those that a bag of the same drive holds.
 
     The steering of a row stands both for the angle of the wheels and for the command. A folder of
     frames without a log has only frames. Pauses are shortened to 5 s, because a log may hold the
     drives of several days. `steering_unit` is one of STEERING_UNITS or empty.
     """
 
-    steering_unit: str = ''
-
-    def __post_init__(self) -> None:
+    def __init__(self, path: Path, steering_unit: str = '') -> None:
         """Raise LogError if there are neither a log nor frames."""
+        self.path = path
         self._missing: list[ImageError] = []
         try:
-            path = find_log(self.path)
+            log_path = find_log(path)
         except LogError:
-            names = images_in(self.path)
+            names = images_in(path)
             if not names:
                 raise
-            shots: Iterable[_Shot] = _of_frames(self.path, names)
+            shots: Iterable[_Shot] = _of_frames(path, names)
         else:
-            log = read_log(path, self.steering_unit)
+            log = read_log(log_path, steering_unit)
             warn_of_bad_rows(log)
             shots = _of_log(log)
         self._shots = sorted(shots, key=lambda shot: shot.time_s)
 
-    def offers(self) -> dict[str, Offer]:
+    def offers(self) -> dict[str, list[Qos]]:
         """Return no offers, because a log has none."""
         return {}
 
-    def _records(self) -> Iterator[Record]:
+    def messages(self) -> Iterator[Stored]:
+        """Yield the messages; those of a row whose image is missing are left out."""
         self._missing.clear()
         # A bag has no times before the epoch, and no two frames with one time.
         time_s = max(0.0, self._shots[0].time_s)
@@ -80,25 +81,27 @@ class LogBag(Bag):
             except ImageError as error:
                 self._missing.append(error)
                 continue
-            yield _record(COMPRESSED_FRAME, stamp, frame_cdr(stamp, jpeg))
+            yield _message(COMPRESSED_FRAME, stamp, frame_cdr(stamp, jpeg))
             for topic, value in (
                 (STEERING_ANGLE, shot.steering_rad),
                 (SPEED, shot.speed_mps),
                 (THROTTLE, shot.throttle),
             ):
                 if value is not None:
-                    yield _record(topic, stamp, number_cdr(value))
+                    yield _message(topic, stamp, number_cdr(value))
             if shot.steering_rad is not None:
-                yield _record(STEERING_COMMAND, stamp, command_cdr(stamp, shot.steering_rad))
+                yield _message(STEERING_COMMAND, stamp, command_cdr(stamp, shot.steering_rad))
 
-    def _remark(self) -> str:
+    @property
+    def remark(self) -> Remark | None:
+        """Number of images that were missing when the messages were read, or None."""
         if not self._missing:
-            return ''
-        return f'lacks {len(self._missing)} images: {self._missing[0]}'
+            return None
+        return Remark(f'lacks {len(self._missing)} images', str(self._missing[0]))
 
 
-def _record(topic: str, stamp_ns: int, cdr: bytes) -> Record:
-    return Record(f'/{topic}', TOPICS[topic].type, stamp_ns, cdr)
+def _message(topic: str, stamp_ns: int, cdr: bytes) -> Stored:
+    return Stored(f'/{topic}', TOPICS[topic].type, stamp_ns, cdr)
 
 
 def _of_log(log: Log) -> Iterator[_Shot]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of `evaluate monitor`, and drives with a monitor that stops the car."""
+"""Drives with a monitor that stops the car, and the verb `evaluate monitor`."""
 
 import argparse
 from dataclasses import replace
@@ -10,19 +10,17 @@ import pytest
 from helpers.training import drawn_log
 from sim_bridge.cli import evaluate, evaluate_monitor
 from sim_bridge.cli.main import main
-from sim_bridge.evaluation import monitor
-from sim_bridge.evaluation.monitor import (
-    Course,
+from sim_bridge.evaluation import monitor_drives
+from sim_bridge.evaluation.monitor_drives import (
+    Conditions,
     Plan,
     Watch,
-    Watched,
-    judge,
     known_drive,
     known_recording,
 )
 from steering_net.data.recording import read_folder
 from steering_net.inference.self_check import Calibration, World, calibrate, check_length
-from steering_net.vision.preprocessing import find_profile
+from steering_net.vision.profile import find_profile
 
 PROFILE = find_profile('course')
 CALIBRATION = Calibration((World((0.0, 0.0), (0.01, 0.01)),), 2.0, '')
@@ -48,66 +46,19 @@ class Stubborn:
         return -self.steering_rad if self.is_sound else 0.2 - self.steering_rad
 
 
-def watched(unsure_s=(), departures_s=(), seconds=20.0, put_back_s=None, is_held=False):
-    """A drive at 20 frames/s that is unsure in spans of time."""
-    times_s = np.arange(0.05, seconds, 0.05)
-    unsure = np.zeros(len(times_s), bool)
-    for first_s, last_s in unsure_s:
-        unsure |= (times_s >= first_s) & (times_s <= last_s)
-    judged = times_s >= 1.0
-    if put_back_s is not None:
-        judged &= (times_s < put_back_s) | (times_s > put_back_s + 1.0)
-    values = np.where(unsure, 0.8, 0.2)
-    return Watched('a course', times_s, values, judged, np.array(departures_s), is_held)
-
-
-def test_a_failure_is_foreseen_in_the_second_that_ends_before_it():
-    drives = [watched([(8.2, 8.5)], [10.0]), watched([(7.2, 7.5)], [10.0]), watched([], [10.0])]
-    report = judge([watched()], drives, [replace(drive, departures_s=[]) for drive in drives])
-    assert report['failures_1s'] == report['failures_3s'] == 3
-    assert report['recall_1s_percent'] == pytest.approx(100 / 3)
-    assert report['recall_2s_percent'] == pytest.approx(100 / 3)
-    assert report['recall_3s_percent'] == 0.0
-    assert report['precision_1s_percent'] == 100.0
-    assert (report['departures_without_hold'], report['departures_with_hold']) == (3, 0)
-    assert (report['failed_drives'], report['failed_drives_with_hold']) == (3, 0)
-
-
-def test_failures_too_soon_after_the_start_or_another_failure_do_not_count():
-    drive = watched([], [2.5, 10.0, 12.0], put_back_s=10.5)
-    report = judge([watched()], [drive], [drive])
-    assert [report[f'failures_{s}s'] for s in (1, 2, 3)] == [1, 1, 1]
-    assert report['departures_without_hold'] == 3
-
-
-def test_false_positives_are_seconds_of_known_worlds():
-    known = [watched([(5.1, 5.2), (9.2, 10.4)]), watched()]
-    failed = watched([(8.0, 9.0)], [10.0])
-    report = judge(known, [failed], [failed])
-    assert report['false_positive_percent'] == pytest.approx(100 * 3 / 36, rel=0.06)
-    assert report['precision_1s_percent'] == pytest.approx(25.0)
-    assert report['known_stops'] == 1
-    assert 0.5 < report['frame_auc'] < 1.0
-
-
-def test_a_drive_that_the_monitor_need_not_have_stopped_is_counted():
-    calm = watched()
-    report = judge([calm], [calm, calm], [calm, replace(calm, is_held=True)])
-    assert (report['sound_unknown_drives'], report['sound_drives_held']) == (2, 1)
-    assert np.isnan(report['recall_1s_percent'])
-
-
 @pytest.mark.slow
 def test_the_monitor_stops_a_car_before_it_leaves_the_road_and_only_in_mode_hold():
     plan = Plan(8.0, 13.4, CALIBRATION)
-    course = Course('stubborn', Stubborn(0.2, is_sound=False), 3)
-    free, stopped = (Watch(plan, mode)(course) for mode in ('warn', 'hold'))
+    conditions = Conditions('stubborn', Stubborn(0.2, is_sound=False), 3)
+    free, stopped = (Watch(plan, mode)(conditions) for mode in ('warn', 'hold'))
     assert len(free.departures_s) >= 1
     assert not free.is_held
     assert len(stopped.departures_s) == 0
     assert stopped.is_held
     assert free.uncertainty[20:].min() > 0.5
-    assert not Watch(replace(plan, seconds=2.0), 'hold')(Course('stubborn', Stubborn(), 3)).is_held
+    assert not Watch(replace(plan, seconds=2.0), 'hold')(
+        Conditions('stubborn', Stubborn(), 3)
+    ).is_held
 
 
 def test_known_drives_calibrate_up_to_the_first_departure():
@@ -143,7 +94,7 @@ def test_a_drive_that_is_too_short_is_named_at_once(monkeypatch, capsys):
         driven.append(words)
         return np.arange(101) % 2, np.zeros(101), np.arange(101) / 20
 
-    monkeypatch.setattr(monitor, 'known_drive', known_drive)
+    monkeypatch.setattr(monitor_drives, 'known_drive', known_drive)
     assert main(['evaluate', 'monitor', '--calibrate', '--known', '3,4']) == 2
     assert 'track 3: a drive of 101 frames is too short to calibrate' in capsys.readouterr().err
     assert len(driven) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loads networks with branches by Keras in its safe mode, if they have only Keras' own layers.
+"""Loads a network with layers that are not on the allow-list, by Keras in its safe mode.
 
 Keras 3 in `safe_mode` refuses a Lambda and layers that are not its own, also in `.h5` files. The
 description is checked before, because some of Keras' own layers read files or run code.
@@ -24,7 +24,7 @@ _SPACES = ('layers', 'initializers', 'regularizers', 'constraints')
 _COUNTS = ('units', 'filters', 'nb_filter', 'output_dim')
 
 
-def load_branched(path: Path, config: dict[str, Any], sides: set[int]) -> Any:
+def load_in_safe_mode(path: Path, config: dict[str, Any], sides: set[int]) -> Any:
     """Return the `keras.Model` of a file whose description has only Keras' own layers.
 
     `sides` are the lengths of all sides of the stored weights. A layer whose size is not among
@@ -34,7 +34,10 @@ def load_branched(path: Path, config: dict[str, Any], sides: set[int]) -> Any:
 
     if tuple(int(number) for number in keras.__version__.split('.')[:3]) < SAFE_KERAS:
         needed = '.'.join(map(str, SAFE_KERAS))
-        raise ModelError(f'it has branches, for which Keras {needed} or later is needed')
+        raise ModelError(
+            f'Keras is {keras.__version__}; it must be {needed} or later to load such a network '
+            'safely: upgrade Keras'
+        )
     for part in _objects(config.get('config')):
         _check_part(part, keras)
         for key in _COUNTS:
