@@ -236,7 +236,7 @@ class Source(Protocol):
         """What is odd about the messages that were read, or None."""
 
     def messages(self) -> Iterator[Stored]:
-        """Yield the messages, sorted by time. Each call reads from the beginning."""
+        """Yield the messages, as `Bag` tells their order. Each call reads from the beginning."""
 
     def offers(self) -> dict[str, list[Qos]]:
         """Return the profiles of the publishers by topic; {} if they are unknown."""
@@ -244,7 +244,10 @@ class Source(Protocol):
 
 @dataclass
 class Bag:
-    """A bag to read. Iterating over it yields its records, sorted by time.
+    """A bag to read. Iterating over it yields its records, file after file.
+
+    Those of a file are sorted by time. A file without an index, because it was cut off, yields
+    them as they were written.
 
     car: number or namespace of the car whose records are read; 0: all cars. trouble: after an
     iteration, what is odd about the bag, such as the reason why it ended before its end, or ''.

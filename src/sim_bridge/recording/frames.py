@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from steering_net.vision.frame_size import as_frame
 from steering_net.vision.jpeg import decode_jpeg
 
 _USUAL_RATE_HZ = 20.0
+_time_of = itemgetter(0)
 
 
 @dataclass(frozen=True)
@@ -50,25 +53,28 @@ class _Series:
     """Values of a topic without stamps, which are found by their time of arrival."""
 
     def __init__(self) -> None:
-        self._times_ns: list[int] = []
-        self._values: list[float] = []
+        self._points: list[tuple[int, float]] = []
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._points)
 
     def add(self, time_ns: int, value: float) -> None:
-        self._times_ns.append(time_ns)
-        self._values.append(value)
+        """Append a value; `sort` follows the last one."""
+        self._points.append((time_ns, value))
+
+    def sort(self) -> None:
+        """Sort the values by time, as `nearest` needs them."""
+        self._points.sort(key=_time_of)
 
     def nearest(self, time_ns: int) -> float | None:
         """Return the value nearest in time: the bridge publishes all values of a frame at once."""
-        if not self._times_ns:
+        points = self._points
+        if not points:
             return None
-        times = self._times_ns
-        after = min(int(np.searchsorted(times, time_ns)), len(times) - 1)
+        after = min(bisect_left(points, time_ns, key=_time_of), len(points) - 1)
         before = max(after - 1, 0)
-        is_before = time_ns - times[before] < times[after] - time_ns
-        return self._values[before if is_before else after]
+        is_before = time_ns - points[before][0] < points[after][0] - time_ns
+        return points[before if is_before else after][1]
 
 
 class Frames:
@@ -97,6 +103,8 @@ class Frames:
             for name, values in self._series.items():
                 if record.is_of(name):
                     values.add(record.time_ns, record.number())
+        for values in self._series.values():
+            values.sort()
         check_car(bag, topics)
 
     def __iter__(self) -> Iterator[Frame]:
