@@ -7,6 +7,7 @@ are decoded without ROS.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -74,8 +75,8 @@ class Offer:
         )
 
 
-class CommandError(BagError):
-    """A command without steering, which the bridge ignores."""
+class UnusableError(BagError):
+    """A message without a finite number, which the bridge ignores."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,29 @@ class Record:
         return self._decoded_as(TOPICS[COMPRESSED_FRAME].type)
 
     def number(self) -> float:
-        """Return the value of a Float32 message; BagError for a message of another type."""
-        return float(self._decoded_as(TOPICS[SPEED].type).data)
+        """Return the value of a Float32 message.
+
+        Raises UnusableError if it is not finite, BagError for a message of another type.
+        """
+        return self._finite(float(self._decoded_as(TOPICS[SPEED].type).data))
 
     def command(self) -> tuple[int, float]:
         """Return stamp, ns, and steering, rad, of a command.
 
-        Raises CommandError if it has no steering, BagError for a message of another type.
+        Raises UnusableError if it has no finite steering, BagError for a message of another type.
         """
         message = self._decoded_as(TOPICS[STEERING_COMMAND].type)
         steering_rad = steering_in(message.name, message.position)
         if steering_rad is None:
             has_joint = STEERING_JOINT in message.name
             missing = 'position; it must be [rad]' if has_joint else f'the joint {STEERING_JOINT}'
-            raise CommandError(f'{self.topic} has a {self.type} without {missing}')
-        return stamp_ns(message), steering_rad
+            raise UnusableError(f'{self.topic} has a {self.type} without {missing}')
+        return stamp_ns(message), self._finite(steering_rad)
+
+    def _finite(self, value: float) -> float:
+        if not math.isfinite(value):
+            raise UnusableError(f'{self.topic} has the value {value}; it must be finite')
+        return value
 
     def _decoded_as(self, expected: str) -> Any:
         if self.type != expected:

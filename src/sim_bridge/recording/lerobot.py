@@ -8,6 +8,7 @@ needed to write it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,8 @@ from sim_bridge.recording.storage import BagError
 from steering_net.data.trajectory import LONGEST_STEP_S
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_SHAPE, FRAME_WIDTH
+
+_LOG = logging.getLogger(__name__)
 
 CAMERA, STATE, ACTION = 'observation.images.front', 'observation.state', 'action'
 TASK = 'Drive along the road.'
@@ -85,9 +88,9 @@ def export_lerobot(bag: Bag, folder: Path, task: str = TASK, rate_hz: int | None
     The state is the measured speed and steering of the wheels; the action is the steering that was
     commanded, or else measured, and the measured throttle. SI units, left is positive. `rate_hz`
     is the frame rate, by default the mean one: for each tick the frame nearest in time is taken. A
-    pause of more than 0.5 s ends an episode. `task` describes it. Frames that cannot be decoded
-    are left out with a warning. Raises BagError if there is no frame or no steering, or if pyarrow
-    is not installed.
+    pause of more than 0.5 s, or a stamp that goes back, ends an episode. `task` describes it.
+    Frames that cannot be decoded are left out with a warning. Raises BagError if there is no frame
+    or no steering, or if pyarrow is not installed.
     """
     check_pyarrow()
     check_empty(folder)
@@ -124,8 +127,12 @@ def check_pyarrow() -> None:
 
 
 def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decoded]]:
-    """Yield for each tick of a constant rate the number of its episode and the nearest frame."""
+    """Yield for each tick of a constant rate the number of its episode and the nearest frame.
+
+    Of frames with one stamp the first is taken; the others are counted in a warning.
+    """
     period_ns = 1e9 / rate_hz
+    repeated = 0
     episode, tick, start_ns = 0, 0, 0
     last: Decoded | None = None
     for one in found:
@@ -133,6 +140,7 @@ def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decode
         if last is None:
             start_ns = stamp_ns
         elif stamp_ns <= last[0].stamp_ns:
+            repeated += 1
             continue
         else:
             is_pause = stamp_ns - last[0].stamp_ns > 1e9 * LONGEST_STEP_S
@@ -148,6 +156,8 @@ def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decode
     while last and start_ns + tick * period_ns < last[0].stamp_ns + period_ns / 2:
         yield episode, last
         tick += 1
+    if repeated:
+        _LOG.warning('%d frames with the stamp of the frame before left out', repeated)
 
 
 def _write_tables(folder: Path, data: dict[str, NDArray[Any]], task: str, rate_hz: int) -> None:

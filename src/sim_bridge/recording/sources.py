@@ -111,7 +111,7 @@ def read_bag(
     `open_recording` takes it. With `corrections` above 1 see `times_to_train`.
     """
     bag = Bag(Storage(path), car)
-    found = sorted(Frames(bag), key=lambda frame: frame.stamp_ns)
+    found = list(Frames(bag))
     if bag.trouble:
         _LOG.warning('%s', bag.trouble)
     is_commanded = any(frame.commanded_rad is not None for frame in found)

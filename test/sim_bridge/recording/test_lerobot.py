@@ -8,14 +8,23 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers.recordings import FRAMES, PERIOD_NS, SPEED_MPS, START_NS, jpeg_of, steering_rad
-from helpers.recordings import write_bag as write_recording
+from helpers.recordings import (
+    FRAMES,
+    PERIOD_NS,
+    SPEED_MPS,
+    START_NS,
+    jpeg_of,
+    simulated_drives,
+    steering_rad,
+    write_bag,
+    write_messages,
+)
 from sim_bridge.cli.main import main
-from sim_bridge.recording.bag import Bag, BagWriter, Offer, frame_cdr, number_cdr
+from sim_bridge.recording.bag import Bag, frame_cdr, number_cdr
 from sim_bridge.recording.frames import Frame
 from sim_bridge.recording.lerobot import ACTION, CAMERA, STATE, _ticks, export_lerobot
 from sim_bridge.recording.storage import BagError, Storage
-from sim_bridge.topics import COMPRESSED_FRAME, STEERING_ANGLE, TOPICS
+from sim_bridge.topics import COMPRESSED_FRAME, STEERING_ANGLE
 
 parquet = pytest.importorskip('pyarrow.parquet', reason="needs pyarrow: pip install '.[lerobot]'")
 
@@ -24,7 +33,7 @@ parquet = pytest.importorskip('pyarrow.parquet', reason="needs pyarrow: pip inst
 def dataset(tmp_path_factory):
     """The dataset of a bag with six frames in 0.25 s, as its command writes it."""
     folder = tmp_path_factory.mktemp('lerobot')
-    write_recording(folder / 'bag')
+    write_bag(folder / 'bag')
     words = [
         'export',
         str(folder / 'bag'),
@@ -117,7 +126,7 @@ def ticks(stamps_ms, rate_hz=20):
         ([0, 48, 103, 149], [0, 48, 103, 149]),
         ([0, 16, 33, 50, 66, 83, 100], [0, 50, 100]),
         ([0, 100, 150], [0, 100, 100, 150]),
-        ([0, 50, 40, 50, 100], [0, 50, 100]),
+        ([0, 50, 50, 100], [0, 50, 100]),
     ],
 )
 def test_each_tick_has_the_nearest_frame(stamps_ms, expected):
@@ -130,7 +139,7 @@ def test_pause_ends_an_episode_and_the_next_one_begins_with_its_frame():
 
 
 def test_episodes_have_their_places_in_data_and_video(tmp_path):
-    write_recording(tmp_path / 'bag', numbers=[0, 1, 2, 40, 41])
+    write_bag(tmp_path / 'bag', numbers=[0, 1, 2, 40, 41])
     size = export_lerobot(Bag(Storage(tmp_path / 'bag')), tmp_path / 'set', rate_hz=20)
     assert size == (5, 2, 20)
     episodes = table(tmp_path / 'set', 'meta/episodes/chunk-000/file-000.parquet')
@@ -143,15 +152,20 @@ def test_episodes_have_their_places_in_data_and_video(tmp_path):
     assert data['frame_index'] == [0, 1, 2, 0, 1]
 
 
-def write_bag(path, messages):
-    """Write a bag of (topic, time in ns, CDR)."""
-    writer = BagWriter(path)
-    for topic in {topic for topic, *_ in messages}:
-        writer.add_topic(topic, TOPICS[topic].type, Offer())
-    for topic, time_ns, cdr in messages:
-        writer.write(topic, time_ns, cdr)
-    writer.close()
-    return Bag(Storage(path))
+def written(path, messages):
+    return Bag(Storage(write_messages(path, messages)))
+
+
+def test_drives_in_simulated_time_are_episodes_with_their_own_commands(tmp_path):
+    bag = written(tmp_path / 'bag', [*simulated_drives(2)])
+    assert export_lerobot(bag, tmp_path / 'set') == (40, 2, 20)
+    data = table(tmp_path / 'set', 'data/chunk-000/file-000.parquet')
+    assert np.allclose(data[ACTION], [(0.1, 0.0)] * 20 + [(0.2, 0.0)] * 20)
+
+
+def test_frames_of_one_stamp_are_counted(logged):
+    assert ticks([0, 50, 50, 50, 100]) == [(0, 0), (0, 50), (0, 100)]
+    assert logged.messages == ['2 frames with the stamp of the frame before left out']
 
 
 def test_manual_driving_has_the_wheels_as_action_and_a_bad_frame_is_left_out(tmp_path, logged):
@@ -161,7 +175,7 @@ def test_manual_driving_has_the_wheels_as_action_and_a_bad_frame_is_left_out(tmp
         (COMPRESSED_FRAME, t, frame_cdr(t, jpeg)) for t, jpeg in zip(times, jpegs, strict=True)
     ]
     angles = [(STEERING_ANGLE, t, number_cdr(0.1)) for t in times]
-    bag = write_bag(tmp_path / 'bag', frames + angles)
+    bag = written(tmp_path / 'bag', frames + angles)
     assert export_lerobot(bag, tmp_path / 'set', rate_hz=20).frames == 4
     data = table(tmp_path / 'set', 'data/chunk-000/file-000.parquet')
     assert np.allclose(data[ACTION], [(0.1, 0.0)] * 4)
@@ -169,7 +183,7 @@ def test_manual_driving_has_the_wheels_as_action_and_a_bad_frame_is_left_out(tmp
 
 
 def test_refusals_name_the_reason(tmp_path, capsys, monkeypatch):
-    frames_only = write_bag(tmp_path / 'bag', [(COMPRESSED_FRAME, 1, frame_cdr(1, jpeg_of(0)))])
+    frames_only = written(tmp_path / 'bag', [(COMPRESSED_FRAME, 1, frame_cdr(1, jpeg_of(0)))])
     with pytest.raises(BagError, match='holds no steering'):
         export_lerobot(frames_only, tmp_path / 'set')
     with pytest.raises(BagError, match='is not empty'):
