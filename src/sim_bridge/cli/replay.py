@@ -110,14 +110,18 @@ def _play(args: argparse.Namespace) -> int:
 
     bag = _open(args)
     one_of_topic = {record.topic: record for record in bag}
+    wanted = [name.lstrip('/') for name in args.topics or ()]
     topics = [
         record
         for record in one_of_topic.values()
-        if not args.topics or any(record.is_of(name.lstrip('/')) for name in args.topics)
+        if not wanted or any(record.is_of(name) for name in wanted)
     ]
-    if not topics:
+    missing = [name for name in wanted if not any(record.is_of(name) for record in topics)]
+    if missing:
         known = ', '.join(sorted(one_of_topic))
-        raise UsageError(f'--topics: {args.recording} holds none of them; it holds {known}')
+        raise UsageError(
+            f'--topics: {args.recording} holds no {" and no ".join(missing)}; it holds {known}'
+        )
     with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
@@ -128,7 +132,8 @@ def _play(args: argparse.Namespace) -> int:
         finally:
             player.destroy_node()
     _print_trouble(bag)
-    print(f'{args.recording}: {player.published} messages published')
+    refused = f', {player.refused} refused by DDS' if player.refused else ''
+    print(f'{args.recording}: {player.published} messages published{refused}')
     return 0
 
 

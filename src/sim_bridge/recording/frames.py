@@ -12,7 +12,7 @@ from operator import itemgetter
 import numpy as np
 
 from sim_bridge.recording.bag import Bag, Record, UnusableError, check_car, stamp_ns
-from sim_bridge.recording.runs import Runs
+from sim_bridge.recording.runs import Runs, is_other_clock
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -198,7 +198,7 @@ def reading_of(frame: Frame, limit_mps: float | None = None) -> Reading:
 
 
 def _latency_ms(stamp: int, answered_ns: int | None) -> float | None:
-    """Return the time from a frame to its command; None if they have no times of their own."""
-    if answered_ns is None or answered_ns <= stamp:
+    """Return the time from a frame to its command; None if it is not measured by one clock."""
+    if answered_ns is None or answered_ns <= stamp or is_other_clock(stamp, answered_ns):
         return None
     return 1e-6 * (answered_ns - stamp)

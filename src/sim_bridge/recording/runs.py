@@ -6,6 +6,17 @@ from __future__ import annotations
 _PAUSE_NS = 5_000_000_000
 """Time between two runs, ns: longer than every window over time, and a pause for all readers."""
 
+_LONGEST_DELAY_NS = 5_000_000_000
+"""Longest time from the stamp of a frame to the receipt of the frame or of its command, ns."""
+
+
+def is_other_clock(stamp_ns: int, time_ns: int) -> bool:
+    """Return whether a stamp is from another clock than the time of receipt, both ns.
+
+    The stamps of `drive --fast` are simulated time; messages are received in wall time.
+    """
+    return abs(time_ns - stamp_ns) > _LONGEST_DELAY_NS
+
 
 class Runs:
     """Numbers the runs of a recording, and places them one after another on a rising time line.

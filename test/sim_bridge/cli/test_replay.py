@@ -29,6 +29,13 @@ def test_check_that_is_interrupted_while_it_waits_is_told(tmp_path):
         replay._steer(bag, {}, '/replay_test', SimpleNamespace(exit_code=None), lambda: False)
 
 
+def test_topic_that_the_bag_lacks_is_named(tmp_path, capsys):
+    path = write_bag(tmp_path / 'bag')
+    assert main(['replay', str(path), '--topics', 'nonsense', 'vehicle/speed', '/odd']) == 2
+    told = f'sim-bridge replay: --topics: {path} holds no nonsense and no odd; it holds /camera/'
+    assert capsys.readouterr().err.startswith(told)
+
+
 def test_each_of_two_drives_in_simulated_time_is_compared_with_its_own_commands(tmp_path):
     bag = replay.open_bag(write_messages(tmp_path / 'bag', [*simulated_drives(2, frames=3)]))
     recorded = replay._recorded_steering(bag)

@@ -115,3 +115,10 @@ def test_values_that_are_no_numbers_are_left_out_with_one_warning(tmp_path, logg
     )
     recording = read_bag(path)
     assert recording.target_rad.tolist() == pytest.approx([0.02] * 38)
+
+
+def test_latency_is_not_measured_between_two_clocks(tmp_path):
+    simulated = write_messages(tmp_path / 'fast', [*simulated_drives(1)])
+    assert {frame.latency_ms for frame in Frames(Bag(Storage(simulated)))} == {None}
+    real = write_bag(tmp_path / 'bag')
+    assert all(frame.latency_ms > 0.0 for frame in Frames(Bag(Storage(real))))
