@@ -195,7 +195,7 @@ def _check_decodable(bag: Bag, recorded: dict[_Key, float]) -> None:
     reason = 'no command has the stamp of a frame'
     for record, key in _frames(bag):
         if key in recorded:
-            reason = undecodable(record)
+            reason = undecodable(record.frame().data.tobytes())
             if not reason:
                 return
     raise UsageError(f'{bag.path} holds no frame that can be checked: {reason}')
@@ -219,7 +219,8 @@ def _steer(
             if key not in recorded:
                 continue
             # A steering node never answers a broken frame, so it is not waited for.
-            angle = None if undecodable(record) else checker.steering_rad(record.cdr, key[1])
+            reason = undecodable(record.frame().data.tobytes())
+            angle = None if reason else checker.steering_rad(record.cdr, key[1])
             if angle is None:
                 refused += 1
             else:

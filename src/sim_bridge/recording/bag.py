@@ -320,10 +320,10 @@ def check_car(bag: Bag, frame_topics: Collection[str]) -> None:
     raise BagError(f'{bag.path} holds no {COMPRESSED_FRAME}; its topics are {topics}')
 
 
-def undecodable(record: Record) -> str:
-    """Return the reason why the frame in a record cannot be decoded, or ''."""
+def undecodable(jpeg: bytes) -> str:
+    """Return the reason why a JPEG is no frame, or ''."""
     try:
-        as_frame(decode_jpeg(record.frame().data.tobytes()))
+        as_frame(decode_jpeg(jpeg))
     except ImageError as error:
         return str(error)
     return ''

@@ -40,7 +40,14 @@ class _Row:
 
 
 def check_empty(folder: Path) -> None:
-    """Raise BagError unless there is no such folder, or an empty one."""
+    """Raise BagError unless there is no such folder, or an empty one that can be read."""
+    try:
+        _check_empty(folder)
+    except OSError as error:
+        raise BagError(f'cannot write frames to {folder}: {error.strerror}') from error
+
+
+def _check_empty(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists():

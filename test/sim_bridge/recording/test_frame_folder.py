@@ -168,3 +168,9 @@ def test_of_frames_with_one_stamp_the_first_has_the_row(tmp_path):
     writer.close()
     first, _ = sorted(path.name for path in tmp_path.glob('*.jpg'))
     assert open_recording(tmp_path).frame_names == [first]
+
+
+def test_folder_that_cannot_be_looked_at_is_told(tmp_path):
+    # As in a folder that may not be entered, which would not stop root.
+    with pytest.raises(BagError, match=r'cannot write frames to .*: File name too long'):
+        FrameFolder(tmp_path / ('x' * 300))

@@ -294,6 +294,17 @@ def test_what_is_no_storage_is_one_line(tmp_path, suffix):
     assert str(path) in str(caught.value)
 
 
+def test_packed_file_that_is_cut_is_incomplete_each_time_that_it_is_read(tmp_path):
+    path = write_bag(tmp_path / 'drive')
+    copy = packed(path / 'drive.mcap')
+    (path / 'drive.mcap').unlink()
+    copy.write_bytes(copy.read_bytes()[:-20])
+    bag = Bag(Storage(path))
+    for _ in range(2):
+        with pytest.raises(BagError, match=f'{path} is incomplete, 0 messages were read'):
+            list(bag)
+
+
 def test_check_of_frames_that_cannot_be_decoded_ends_at_once(tmp_path, capsys):
     folder = write_folder(tmp_path / 'drive')
     for image in (folder / 'IMG').iterdir():

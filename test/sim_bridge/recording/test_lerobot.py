@@ -3,6 +3,7 @@
 
 import json
 import sys
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -22,7 +23,16 @@ from helpers.recordings import (
 from sim_bridge.cli.main import main
 from sim_bridge.recording.bag import Bag, frame_cdr, number_cdr
 from sim_bridge.recording.frames import Frame
-from sim_bridge.recording.lerobot import ACTION, CAMERA, STATE, _ticks, export_lerobot
+from sim_bridge.recording.lerobot import (
+    ACTION,
+    CAMERA,
+    STATE,
+    _Colours,
+    _Columns,
+    _statistics,
+    _ticks,
+    export_lerobot,
+)
 from sim_bridge.recording.storage import BagError, Storage
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_ANGLE
 
@@ -110,6 +120,33 @@ def test_lerobot_reads_it_back(dataset):
     assert item[CAMERA].shape == (3, 160, 320)
     assert float(item[CAMERA].mean()) == pytest.approx(120 / 255, abs=0.02)
     assert item[ACTION].tolist() == pytest.approx([steering_rad(4), 0.5])
+
+
+def test_statistics_of_colours_are_those_of_all_pixels_without_the_images():
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (30, 16, 24, 3)).astype(np.uint8) // [[[1, 2, 9]]]
+    colours = _Colours()
+    for image in images.astype(np.uint8):
+        colours.add(image)
+    found, pixels = colours.spread(), images.reshape(-1, 3) / 255
+    assert found['min'] == pytest.approx(pixels.min(axis=0))
+    assert found['max'] == pytest.approx(pixels.max(axis=0))
+    assert found['mean'] == pytest.approx(pixels.mean(axis=0))
+    assert found['std'] == pytest.approx(pixels.std(axis=0))
+    for name, quantile in (('q01', 0.01), ('q10', 0.1), ('q50', 0.5), ('q90', 0.9), ('q99', 0.99)):
+        assert found[name] == pytest.approx(np.quantile(pixels, quantile, axis=0))
+
+
+def test_memory_of_the_statistics_does_not_grow_with_the_images():
+    columns, rgb = _Columns(), np.zeros((160, 320, 3), np.uint8)
+    frame = Frame(0, b'', *(None,) * 5)
+    tracemalloc.start()
+    for _ in range(4000):
+        columns.add(0, frame, rgb.copy())
+    _statistics(columns.arrays(20), columns.colours)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
 
 
 def ticks(stamps_ms, rate_hz=20):
