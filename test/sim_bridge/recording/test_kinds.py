@@ -294,14 +294,16 @@ def test_what_is_no_storage_is_one_line(tmp_path, suffix):
     assert str(path) in str(caught.value)
 
 
-def test_packed_file_that_is_cut_is_incomplete_each_time_that_it_is_read(tmp_path):
-    path = write_bag(tmp_path / 'drive')
+def test_packed_file_that_is_broken_is_incomplete_each_time_that_it_is_read(tmp_path):
+    path = write_bag(tmp_path / 'drive', numbers=range(400))
     copy = packed(path / 'drive.mcap')
     (path / 'drive.mcap').unlink()
-    copy.write_bytes(copy.read_bytes()[:-20])
+    content = bytearray(copy.read_bytes())
+    content[-2000:-1000] = b'\xff' * 1000
+    copy.write_bytes(content)
     bag = Bag(Storage(path))
     for _ in range(2):
-        with pytest.raises(BagError, match=f'{path} is incomplete, 0 messages were read'):
+        with pytest.raises(BagError, match=f'{path} is incomplete, 0 messages were read: zstd'):
             list(bag)
 
 
