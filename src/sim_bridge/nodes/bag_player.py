@@ -122,25 +122,28 @@ class PlayerNode(Node):
         began_s = time.monotonic()
         first_ns = None
         for record in bag:
-            if record.topic not in self._publishers_by_topic:
-                continue
-            if first_ns is None:
-                first_ns, began_s = record.time_ns, time.monotonic()
-            self._wait(
-                began_s + (record.time_ns - first_ns) * 1e-9 / rate, record, rate, keep_going
-            )
-            if not keep_going():
-                return
+            publisher = self._publishers_by_topic.get(record.topic)
+            if publisher:
+                if first_ns is None:
+                    first_ns, began_s = record.time_ns, time.monotonic()
+                due_s = began_s + (record.time_ns - first_ns) * 1e-9 / rate
+                self._wait(due_s, record, rate, keep_going)
+                if not keep_going():
+                    return
             if with_clock:
                 self._bag_clock.follow(record)
-            self._publish_clock(record.time_ns)
-            try:
-                self._publishers_by_topic[record.topic].publish(record.cdr)
-            except RuntimeError:
-                # DDS refuses a message at times ("cannot publish data") and takes the next one.
-                self.refused += 1
-            else:
-                self.published += 1
+            if publisher:
+                self._publish(publisher, record)
+
+    def _publish(self, publisher: Publisher, record: Record) -> None:
+        self._publish_clock(record.time_ns)
+        try:
+            publisher.publish(record.cdr)
+        except RuntimeError:
+            # DDS refuses a message at times ("cannot publish data") and takes the next one.
+            self.refused += 1
+        else:
+            self.published += 1
 
     def _wait(
         self, due_s: float, record: Record, rate: float, keep_going: Callable[[], bool]

@@ -12,7 +12,7 @@ from sim_bridge.nodes.bag_player import PlayerNode
 from sim_bridge.nodes.conversions import stamp_ns as time_of
 from sim_bridge.recording.bag import Bag
 from sim_bridge.recording.storage import Storage
-from sim_bridge.topics import CLOCK, COMPRESSED_FRAME, STEERING_COMMAND
+from sim_bridge.topics import CLOCK, COMPRESSED_FRAME, SPEED, STEERING_COMMAND
 
 
 @pytest.fixture
@@ -36,20 +36,24 @@ class Publisher:
         self._sent.append((self._topic, message))
 
 
-def play(player, path, monkeypatch):
-    """Play a bag with its clock, fast; return the time of the newest /clock at each frame, ns."""
+def play(player, path, monkeypatch, *, topics=None, at=COMPRESSED_FRAME):
+    """Play a bag with its clock, fast; return the time of the newest /clock at each `at`, ns."""
     sent = []
     monkeypatch.setattr(
         player, 'create_publisher', lambda _kind, topic, _qos: Publisher(topic, sent)
     )
     bag = Bag(Storage(path))
-    player._publishers_by_topic = {r.topic: Publisher(r.topic, sent) for r in bag}
+    player._publishers_by_topic = {
+        record.topic: Publisher(record.topic, sent)
+        for record in bag
+        if topics is None or record.topic in topics
+    }
     player.play(bag, 1000.0, with_clock=True, keep_going=lambda: True)
     times, now = [], None
     for topic, message in sent:
         if topic == CLOCK:
             now = time_of(message.clock)
-        elif topic == COMPRESSED_FRAME:
+        elif topic == at:
             times.append(now)
     return times
 
@@ -73,6 +77,16 @@ def test_clock_follows_simulated_stamps_of_another_pace_and_never_goes_back(
     early_ns = [time_ns - index * PERIOD_NS for index, time_ns in enumerate(times, 1)]
     assert min(early_ns) == 0
     assert max(early_ns) <= PERIOD_NS / pace
+
+
+def test_clock_follows_frames_that_are_not_published(player, tmp_path, monkeypatch):
+    drive = [
+        (topic, START_NS + (time_ns - START_NS) // 4, cdr)
+        for topic, time_ns, cdr in simulated_drives(1)
+    ]
+    path = write_messages(tmp_path / 'bag', drive)
+    times = play(player, path, monkeypatch, topics={SPEED}, at=SPEED)
+    assert times == [index * PERIOD_NS for index in range(1, 21)]
 
 
 def test_clock_of_a_real_drive_is_the_time_of_receipt(player, tmp_path, monkeypatch):
