@@ -9,7 +9,7 @@ import numpy as np
 import zstandard
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from sim_bridge.recording.bag import TYPES, command_cdr, frame_cdr, number_cdr
+from sim_bridge.recording.bag import TYPES, BagWriter, Offer, command_cdr, frame_cdr, number_cdr
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     SPEED,
@@ -74,6 +74,31 @@ def write_bag(
                     time_ns = START_NS + number * PERIOD_NS + 1_000_000 * (1 + offset)
                     writer.write(topics[car, topic], time_ns, cdr)
     return path
+
+
+def write_messages(path, sent):
+    """Write a bag of (topic, time of receipt in ns, CDR)."""
+    writer = BagWriter(path)
+    for topic in {topic for topic, *_ in sent}:
+        writer.add_topic(topic, TOPICS[topic].type, Offer())
+    for topic, time_ns, cdr in sent:
+        writer.write(topic, time_ns, cdr)
+    writer.close()
+    return path
+
+
+def simulated_drives(count, frames=20):
+    """Messages of drives in simulated time, one after another: the wheels of drive n are at n/10.
+
+    The stamps of each begin with one period; the times of receipt are those of a real clock.
+    """
+    for number in range(1, count + 1):
+        for index in range(1, frames + 1):
+            stamp, time_ns = index * PERIOD_NS, START_NS + (100 * number + index) * PERIOD_NS
+            yield COMPRESSED_FRAME, time_ns, frame_cdr(stamp, jpeg_of(index))
+            yield STEERING_ANGLE, time_ns, number_cdr(0.1 * number)
+            yield SPEED, time_ns, number_cdr(SPEED_MPS)
+            yield STEERING_COMMAND, time_ns + 1000, command_cdr(stamp, 0.1 * number)
 
 
 def write_split(path, storage):

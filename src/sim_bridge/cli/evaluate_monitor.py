@@ -79,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Calibrate and return nothing, or print a line for each drive and return the report."""
     known = args.known or track_names('500-507' if args.calibrate else '0-4')
-    check_range('--seconds', args.seconds, 5.0, 600.0, 's')
+    check_range('--seconds', args.seconds, _shortest_s() if args.calibrate else 5.0, 600.0, 's')
     check_speed_limit(args.speed_limit)
     weathers = [check_weather(part) for part in args.weather.split(',')]
     if args.compare:
@@ -95,6 +95,14 @@ def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
         _calibrate(args, known)
         return {}
     return {'monitor': _judge(args, known, weathers, mutants, workers)}
+
+
+def _shortest_s() -> float:
+    """Return the length, s, of a drive with as many frames as a calibration needs."""
+    from sim_bridge.evaluation.monitor_drives import FRAMES_PER_S
+    from steering_net.inference.self_check import LEAST_FRAMES
+
+    return LEAST_FRAMES / FRAMES_PER_S
 
 
 def _mutants(folder: Path | None) -> list[Path]:
@@ -117,17 +125,28 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
 
     from sim_bridge.evaluation.monitor_drives import known_drive, known_recording
     from sim_bridge.recording.sources import open_recording
-    from steering_net.inference.self_check import calibrate, write_calibration
+    from steering_net.inference.self_check import (
+        SteeringSums,
+        calibrate,
+        check_length,
+        write_calibration,
+    )
     from steering_net.vision.camera_names import AUTONOMOUS
 
     predictor = _load(args, AUTONOMOUS)
-    drives = {
-        f'track {track}': known_drive(predictor, track, args.seconds, args.speed_limit)
-        for track in tqdm(known, desc='calibrating', unit='track', disable=None)
-    }
+    recorded: dict[str, SteeringSums] = {}
+    # Before the drives, because those take minutes.
     for path in args.recording:
         recording = open_recording(path, args.recorded_with, args.steering_unit, args.car)
-        drives[str(path)] = known_recording(_load(args, recording.camera), recording)
+        drive = known_recording(_load(args, recording.camera), recording)
+        check_length(drive, f'{path}: a recording')
+        recorded[str(path)] = drive
+    driven: dict[str, SteeringSums] = {}
+    for track in tqdm(known, desc='calibrating', unit='track', disable=None):
+        drive = known_drive(predictor, track, args.seconds, args.speed_limit)
+        check_length(drive, f'track {track}: a drive')
+        driven[f'track {track}'] = drive
+    drives = driven | recorded
     calibration = calibrate(list(drives.values()), predictor.sha256)
     path = write_calibration(args.model or 'default', calibration)
     for name, world in zip(drives, calibration.worlds, strict=True):

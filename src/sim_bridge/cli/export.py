@@ -12,6 +12,8 @@ from sim_bridge.cli.arguments import (
     check_output_file,
     check_output_folder,
     check_range,
+    check_speed_limit,
+    refuse_given,
 )
 from sim_bridge.errors import UsageError
 
@@ -58,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     """Export; 0 on success, 2 with one line on stderr for bad input."""
     from sim_bridge.recording.export import export_log, export_video
     from sim_bridge.recording.lerobot import TASK, export_lerobot
-    from sim_bridge.recording.sources import open_bag
+    from sim_bridge.recording.sources import open_bag, usual_camera
+    from steering_net.vision.camera_model import find_camera
+    from steering_net.vision.camera_names import AUTONOMOUS
 
     try:
         if not (args.csv or args.mp4 or args.lerobot):
@@ -71,16 +75,27 @@ def run(args: argparse.Namespace) -> int:
         check_output_file('--mp4', video)
         check_output_folder('--csv', args.csv)
         check_output_folder('--lerobot', args.lerobot)
+        if not video:
+            refuse_given(args, {'speed_limit': None}, 'needs --mp4')
+        if not args.lerobot:
+            refuse_given(args, {'task': None}, 'needs --lerobot')
+        if not (video or args.lerobot):
+            refuse_given(args, {'fps': None}, 'needs --mp4 or --lerobot')
+        if args.speed_limit is not None:
+            check_speed_limit(args.speed_limit)
         if args.fps is not None:
             check_range('--fps', args.fps, 1.0, 240.0, '1/s')
         rate_hz = None if args.fps is None else round(args.fps)
         if args.lerobot and args.fps != rate_hz:
             raise UsageError(f'--fps is {args.fps}; for --lerobot it must be a whole number')
         bag = open_bag(args.recording, args.car, args.steering_unit)
+        camera = AUTONOMOUS
+        if args.csv or video:
+            camera = usual_camera(args.recording, args.steering_unit)
         if args.csv:
-            print(f'{args.csv}: {export_log(bag, args.csv)} rows')
+            print(f'{args.csv}: {export_log(bag, args.csv, camera)} rows')
         if video:
-            frames = export_video(bag, video, args.speed_limit, args.fps)
+            frames = export_video(bag, video, args.speed_limit, args.fps, find_camera(camera))
             print(f'{video}: {frames} frames')
         if args.lerobot:
             size = export_lerobot(bag, args.lerobot, args.task or TASK, rate_hz)

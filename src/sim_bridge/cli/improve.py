@@ -66,33 +66,43 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--epochs', type=int, default=6, metavar='N', help='largest number of epochs a round')
     add('--learning-rate', type=float, default=3e-4, metavar='X', help='first learning rate')
     add('--seed', type=int, default=0, metavar='N', help='seed of all random numbers')
+    add(
+        '--resume',
+        action='store_true',
+        help='go on with an interrupted run; finished rounds are judged, but not trained again',
+    )
     add_workers(parser, 'the tracks')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Improve; 0 on success, 2 with one line on stderr for bad input."""
+    """Improve; 0 on success, 2 with one line on stderr for bad input or a round that failed."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     from sim_bridge.evaluation.evaluator import on_tracks
-    from sim_bridge.training.dagger import Tracks, train_in_rounds
+    from sim_bridge.evaluation.report import failed_tracks
+    from sim_bridge.training.dagger import Tracks, check_rounds, train_in_rounds
     from sim_bridge.workers.attempt import WorkError
     from steering_net.inference.predictor import load_predictor, model_path
     from steering_net.training.config import TrainConfig
     from steering_net.training.trainer import recorded_for
     from steering_net.vision.profile import format_profile
 
+    judged: list[tuple[int, int, float, str, Path]] = []
     try:
         _check(args)
         workers = workers_of(args)
         start = model_path(args.model)
         trial = on_tracks(args.judge, 1, args.speed_limit, longest_s=args.seconds, workers=workers)
-        judged: list[tuple[int, float, str, Path]] = []
 
         def judge(model: Path) -> None:
             name = f'round {len(judged) - 1}' if judged else 'before'
             report = trial.evaluate(load_predictor(model, camera=trial.camera), name)
+            failed = failed_tracks(report)
             faults = report['lane_departures'] + report['interventions']
-            judged.append((faults, report['rms_cross_track_m'], name, model))
+            # A network that fails on a track has fewer faults, because it drives fewer tracks.
+            judged.append((len(failed), faults, report['rms_cross_track_m'], name, model))
             _print_row(name, report)
+            for line in failed:
+                print(f'{name}: {line}', file=sys.stderr)
 
         config = TrainConfig(
             out=args.out,
@@ -100,8 +110,10 @@ def run(args: argparse.Namespace) -> int:
             epochs=args.epochs,
             learning_rate=args.learning_rate,
             seed=args.seed,
+            resume=args.resume,
             start_from=(start,),
         )
+        check_rounds(config, args.rounds)
         print(''.join(f'{title:>15}' for title in _COLUMNS), flush=True)
         judge(start)
         tracks = Tracks(args.tracks, args.samples, args.samples, args.rounds)
@@ -110,8 +122,11 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, ValueError, UsageError, WorkError) as error:
         print(f'sim-bridge improve: {error}', file=sys.stderr)
         return 2
-    *_, name, model = min(judged)
-    print(f'best: {name}, {model}')
+    finally:
+        # Also if a later round failed or was interrupted, because the earlier ones count.
+        if len(judged) > 1:
+            *_, name, model = min(judged)
+            print(f'best: {name}, {model}')
     return 0
 
 

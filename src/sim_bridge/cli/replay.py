@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeAlias
 
 from sim_bridge.cli.arguments import (
     add_json,
@@ -29,9 +30,14 @@ from sim_bridge.cli.output import write_json
 from sim_bridge.errors import UsageError
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import ManagedProcess
-from sim_bridge.recording.bag import Bag, Record, check_car, stamp_ns, undecodable
+from sim_bridge.recording.bag import Bag, Record, UnusableError, check_car, stamp_ns, undecodable
+from sim_bridge.recording.frames import warn_of_unusable
+from sim_bridge.recording.runs import Runs
 from sim_bridge.recording.sources import open_bag, usual_camera
 from sim_bridge.topics import COMPRESSED_FRAME, STEERING_COMMAND
+
+_Key: TypeAlias = tuple[int, int]
+"""Number of the run and stamp, ns, of a frame."""
 
 _OF_PUBLISHING = {'rate': 1.0, 'clock': False, 'topics': None, 'when_subscribed': False}
 """Options that cannot be used with --check, with their defaults."""
@@ -104,14 +110,18 @@ def _play(args: argparse.Namespace) -> int:
 
     bag = _open(args)
     one_of_topic = {record.topic: record for record in bag}
+    wanted = [name.lstrip('/') for name in args.topics or ()]
     topics = [
         record
         for record in one_of_topic.values()
-        if not args.topics or any(record.is_of(name.lstrip('/')) for name in args.topics)
+        if not wanted or any(record.is_of(name) for name in wanted)
     ]
-    if not topics:
+    missing = [name for name in wanted if not any(record.is_of(name) for record in topics)]
+    if missing:
         known = ', '.join(sorted(one_of_topic))
-        raise UsageError(f'--topics: {args.recording} holds none of them; it holds {known}')
+        raise UsageError(
+            f'--topics: {args.recording} holds no {" and no ".join(missing)}; it holds {known}'
+        )
     with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
@@ -122,7 +132,8 @@ def _play(args: argparse.Namespace) -> int:
         finally:
             player.destroy_node()
     _print_trouble(bag)
-    print(f'{args.recording}: {player.published} messages published')
+    refused = f', {player.refused} refused by DDS' if player.refused else ''
+    print(f'{args.recording}: {player.published} messages published{refused}')
     return 0
 
 
@@ -154,28 +165,37 @@ def _open(args: argparse.Namespace) -> Bag:
     return open_bag(args.recording, args.car, args.steering_unit)
 
 
-def _recorded_steering(bag: Bag) -> dict[int, float]:
-    """Return the recorded steering, rad, by the stamp of its frame, ns."""
+def _recorded_steering(bag: Bag) -> dict[_Key, float]:
+    """Return the recorded steering, rad, of each frame; unusable commands give a warning."""
     steering = {}
     frame_topics = set()
+    runs = Runs()
+    unusable: list[UnusableError] = []
     for record in bag:
         if record.is_of(COMPRESSED_FRAME):
             frame_topics.add(record.topic)
+            runs.add(stamp_ns(record.frame()))
         if record.is_of(STEERING_COMMAND):
-            stamp, steering_rad = record.command()
-            steering[stamp] = steering_rad
+            try:
+                stamp, steering_rad = record.command()
+            except UnusableError as error:
+                unusable.append(error)
+                continue
+            steering[runs.number, stamp] = steering_rad
     if not steering:
-        raise UsageError(f'{bag.path} holds no {STEERING_COMMAND} to compare with')
+        reason = f': {unusable[0]}' if unusable else ''
+        raise UsageError(f'{bag.path} holds no {STEERING_COMMAND} to compare with{reason}')
     check_car(bag, frame_topics)
+    warn_of_unusable(bag, unusable)
     return steering
 
 
-def _check_decodable(bag: Bag, recorded: dict[int, float]) -> None:
+def _check_decodable(bag: Bag, recorded: dict[_Key, float]) -> None:
     """Raise UsageError unless a frame with recorded steering can be decoded."""
     reason = 'no command has the stamp of a frame'
-    for record, stamp in _frames(bag):
-        if stamp in recorded:
-            reason = undecodable(record)
+    for record, key in _frames(bag):
+        if key in recorded:
+            reason = undecodable(record.frame().data.tobytes())
             if not reason:
                 return
     raise UsageError(f'{bag.path} holds no frame that can be checked: {reason}')
@@ -183,7 +203,7 @@ def _check_decodable(bag: Bag, recorded: dict[int, float]) -> None:
 
 def _steer(
     bag: Bag,
-    recorded: dict[int, float],
+    recorded: dict[_Key, float],
     namespace: str,
     steering: ManagedProcess,
     keep_going: Callable[[], bool],
@@ -195,15 +215,16 @@ def _steer(
     pairs, refused = [], 0
     try:
         checker.wait_for_steering(lambda: steering.exit_code is None and keep_going())
-        for record, stamp in _frames(bag):
-            if stamp not in recorded:
+        for record, key in _frames(bag):
+            if key not in recorded:
                 continue
             # A steering node never answers a broken frame, so it is not waited for.
-            angle = None if undecodable(record) else checker.steering_rad(record.cdr, stamp)
+            reason = undecodable(record.frame().data.tobytes())
+            angle = None if reason else checker.steering_rad(record.cdr, key[1])
             if angle is None:
                 refused += 1
             else:
-                pairs.append((recorded[stamp], angle))
+                pairs.append((recorded[key], angle))
             if steering.exit_code is not None or not keep_going():
                 raise UsageError(_INTERRUPTED)
     except NoAnswerError as error:
@@ -214,10 +235,13 @@ def _steer(
     return pairs, refused
 
 
-def _frames(bag: Bag) -> Iterator[tuple[Record, int]]:
+def _frames(bag: Bag) -> Iterator[tuple[Record, _Key]]:
+    runs = Runs()
     for record in bag:
         if record.is_of(COMPRESSED_FRAME):
-            yield record, stamp_ns(record.frame())
+            stamp = stamp_ns(record.frame())
+            runs.add(stamp)
+            yield record, (runs.number, stamp)
 
 
 def _steering_arguments(args: argparse.Namespace, camera: str, namespace: str) -> list[str]:

@@ -53,7 +53,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; 0 at the end or when interrupted, 2 with one line on stderr for bad input."""
+    """Simulate; 0 at the end or when interrupted, 2 with one line on stderr if it cannot.
+
+    It cannot with bad input, or if no server accepted a connection. An interrupt while it waits
+    for a bridge that is ready gives 0.
+    """
     from sim_bridge.simulator import drive_loop, simulator
 
     if args.list_tracks:
@@ -103,12 +107,24 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             print(f'sim-bridge simulate: --report: {error}', file=sys.stderr)
             return 2
-    return 0
+    if report['connections'] or (signals and _waits(args)):
+        return 0
+    print(
+        f'sim-bridge simulate: --url is {args.url}, where no server accepted a connection; start '
+        'the bridge there, as with: sim-bridge drive --simulator external',
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _waits(args: argparse.Namespace) -> bool:
+    """Return whether the simulator connects to a bridge that is ready, and to nothing else."""
+    return bool(args.when_ready or args.when_recorded)
 
 
 def _ready(args: argparse.Namespace) -> Callable[[], bool]:
     """Return the condition for connecting: none, or that the bridge has the nodes it needs."""
-    if not (args.when_ready or args.when_recorded):
+    if not _waits(args):
         return lambda: True
     host, port = parse_url(args.url)
     drive = os.environ.get(DRIVE_VARIABLE, '')
@@ -126,6 +142,8 @@ def _show_on(line: StatusLine) -> Callable[[dict[str, Any]], None] | None:
 
 
 def _live_text(status: dict[str, Any]) -> str:
+    if not status['connections']:
+        return 'no server has accepted a connection yet'
     return (
         f'lap {status["laps"]}  {status["speed_mps"]:5.1f} m/s  '
         f'{status["cross_track_m"]:+5.2f} m  {status["telemetry_hz"]:5.1f} Hz  '
@@ -134,6 +152,8 @@ def _live_text(status: dict[str, Any]) -> str:
 
 
 def _summary(report: dict[str, Any]) -> str:
+    if not report['connections']:
+        return f'track {report["track"]}, {report["weather"]}: never connected'
     return (
         f'track {report["track"]}, {report["weather"]}: {report["laps"]} laps, '
         f'{report["distance_m"]:.0f} m in '

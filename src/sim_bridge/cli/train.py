@@ -5,7 +5,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +146,10 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
     add = fit.add_argument
     add('--out', type=Path, required=True, metavar='DIR', help='folder to write to')
     add('--name', default='pilotnet', help='file name without its ending')
-    add('--profile', default='course', help='preprocessing')
+    add(
+        '--profile',
+        help='preprocessing; if not given, that of the sidecar of --start-from, or else `course`',
+    )
     add(
         '--epochs',
         type=int,
@@ -263,7 +266,7 @@ def run(args: argparse.Namespace) -> int:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     from sim_bridge.recording.sources import log_camera, open_recording
     from sim_bridge.recording.storage import is_bag
-    from sim_bridge.training.dagger import Tracks, train_in_rounds
+    from sim_bridge.training.dagger import Tracks, check_rounds, train_in_rounds
     from sim_bridge.workers.attempt import WorkError
     from steering_net.data.recording import find_log
     from steering_net.training.augmentation import Augmentation
@@ -284,7 +287,7 @@ def run(args: argparse.Namespace) -> int:
         config = TrainConfig(
             out=args.out,
             name=args.name,
-            profile=args.profile,
+            profile=args.profile or _profile_of(args.start_from),
             epochs=args.epochs,
             steps_per_epoch=args.steps_per_epoch,
             batch_size=args.batch_size,
@@ -338,9 +341,13 @@ def run(args: argparse.Namespace) -> int:
         ]
         if args.corrections > 1 and not bags:
             raise UsageError('--corrections needs a bag: in it a person took the wheel')
+        for option, values in (('--label-log', args.label_log), ('--source', args.source)):
+            if values and len(bags) == len(data):
+                raise UsageError(f'{option} needs a driving log: name one with --log')
         for line in _corrections(bags):
             print(line)
         tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)
+        check_rounds(config, args.rounds)
         recorded = recorded_for(config, logs, bags)
         trained = train_in_rounds(config, recorded, tracks, args.note, workers)
     except (OSError, ValueError, UsageError, WorkError) as error:
@@ -350,6 +357,24 @@ def run(args: argparse.Namespace) -> int:
     print(f'recorded {_shown(trained.recorded_rmse_rad)}', end=', ')
     print(f'rendered {_shown(trained.rendered_rmse_rad)}')
     return 0
+
+
+def _profile_of(networks: Sequence[Path]) -> str:
+    """Return the profile that the sidecars of networks name; `course` without any.
+
+    Raises UsageError if they name different ones.
+    """
+    from steering_net.model_io.profiles import from_sidecar
+    from steering_net.vision.profile import format_profile
+
+    choices = [choice for path in networks if (choice := from_sidecar(path))]
+    profiles = sorted({format_profile(choice.profile) for choice in choices})
+    if len(profiles) > 1:
+        raise UsageError(
+            f'the networks of --start-from have the profiles {", ".join(profiles)}; '
+            'choose one with --profile'
+        )
+    return profiles[0] if profiles else 'course'
 
 
 def _corrections(bags: 'list[Recording]') -> Iterator[str]:

@@ -56,10 +56,12 @@ def _check_sink(save: Path | None) -> None:
 
 def _recorded(args: argparse.Namespace) -> int:
     from sim_bridge.recording.rerun_view import view
-    from sim_bridge.recording.sources import open_bag
+    from sim_bridge.recording.sources import open_bag, usual_camera
+    from steering_net.vision.camera_model import find_camera
 
     bag = open_bag(args.recording, args.car, args.steering_unit)
-    frames = view(bag, args.save)
+    camera = find_camera(usual_camera(args.recording, args.steering_unit))
+    frames = view(bag, args.save, camera)
     if bag.trouble:
         print(f'sim-bridge view: {bag.trouble}', file=sys.stderr)
     return frames

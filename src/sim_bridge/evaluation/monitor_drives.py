@@ -20,7 +20,9 @@ from sim_bridge.evaluation.closed_loop import driven
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
+from steering_net.data.frame_files import LeftOut
 from steering_net.data.recording import Recording
+from steering_net.errors import ImageError
 from steering_net.inference.caution import SLOW_FACTOR, Action, Caution
 from steering_net.inference.packed_network import PackedNetwork
 from steering_net.inference.predictor import Predictor
@@ -152,14 +154,19 @@ def known_drive(
 
 
 def known_recording(predictor: Predictor, recording: Recording) -> SteeringSums:
-    """Return what `calibrate` needs of the frames of a recording."""
-    check, rows = SelfCheck(predictor), []
-    for index in range(len(recording)):
-        steering_rad = predictor.predict(recording.frame(index))
+    """Return what `calibrate` needs of the frames of a recording; bad ones give warnings."""
+    check, rows, left_out = SelfCheck(predictor), [], LeftOut(recording.name)
+    for index, name in enumerate(recording.frame_names):
+        try:
+            steering_rad = predictor.predict(recording.frame(index))
+        except ImageError as error:
+            left_out.add(name, error)
+            continue
         rows.append((*check.sum_rad(steering_rad), float(recording.times_s[index])))
+    left_out.warn()
     return _columns(rows)
 
 
 def _columns(rows: list[tuple[int, float, float]]) -> SteeringSums:
-    side, sum_rad, time_s = zip(*rows, strict=True)
+    side, sum_rad, time_s = zip(*rows, strict=True) if rows else ((), (), ())
     return np.array(side, np.intp), np.array(sum_rad), np.array(time_s)

@@ -59,10 +59,11 @@ class TrackEnv(gymnasium.Env[Observation, Action]):
     the steering action of an expert at this place.
 
     tracks: a track or a list such as `lake,1000-1019,hills:3`; each reset draws one. Every track
-    of a list stays in memory, about 20 MB. weather, camera: as in `sim-bridge simulate`. hz: steps
-    per second of simulated time. laps: 0 for no end. random_start: a random place of the lap, up
-    to 1 m beside the middle and with a small heading error; otherwise the start line. The car
-    always stands at first.
+    of a list stays in memory, about 20 MB. weather: as in `sim-bridge simulate`. camera: training,
+    autonomous or a pose, as in `pitch:7.6/roll:1.2/height:1.255`: degrees down and right side up,
+    m above the ground. hz: steps per second of simulated time. laps: 0 for no end. random_start: a
+    random place of the lap, up to 1 m beside the middle and with a small heading error; otherwise
+    the start line. The car always stands at first.
     """
 
     metadata: ClassVar[dict[str, Any]] = {'render_modes': ['rgb_array'], 'render_fps': 25}

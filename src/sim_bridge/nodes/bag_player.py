@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 
@@ -12,13 +13,44 @@ from rosgraph_msgs.msg import Clock
 
 from sim_bridge.nodes.bag_recorder import message_class, profile
 from sim_bridge.nodes.conversions import time_message
-from sim_bridge.recording.bag import Bag, Offer, Record
+from sim_bridge.recording.bag import Bag, Offer, Record, stamp_ns
+from sim_bridge.recording.runs import is_other_clock
 from sim_bridge.recording.storage import BagError
-from sim_bridge.topics import CLOCK
+from sim_bridge.topics import CLOCK, COMPRESSED_FRAME
 
 _SUBSCRIPTION_S = 3.0
 _MORE_SUBSCRIPTIONS_S = 0.5
 _CLOCK_PERIOD_S = 0.01
+
+
+class _BagClock:
+    """Time of a bag, ns: that of its stamps, also where they are from another clock.
+
+    It stands still rather than going back within a run, where stamps are slower than receipt.
+    """
+
+    def __init__(self, first_frame: Record | None) -> None:
+        """Begin so that the first frame is received at the time of its stamp."""
+        self._topic = first_frame.topic if first_frame else ''
+        self._shift_ns = self._stamp_ns = self._now_ns = 0
+        if first_frame:
+            self.follow(first_frame)
+
+    def follow(self, record: Record) -> None:
+        """Set the clock to the stamp of a frame; other records and other cars do not count."""
+        if record.topic != self._topic:
+            return
+        stamp = stamp_ns(record.frame())
+        if stamp < self._stamp_ns:
+            self._now_ns = 0
+        self._stamp_ns = stamp
+        is_other = is_other_clock(stamp, record.time_ns)
+        self._shift_ns = stamp - record.time_ns if is_other else 0
+
+    def at(self, time_ns: int) -> int:
+        """Return the time of the bag at a time of receipt; 0 at the earliest."""
+        self._now_ns = max(self._now_ns, time_ns + self._shift_ns)
+        return self._now_ns
 
 
 class PlayerNode(Node):
@@ -28,7 +60,9 @@ class PlayerNode(Node):
         super().__init__('player')
         self._publishers_by_topic: dict[str, Publisher] = {}
         self._clock_publisher: Publisher | None = None
+        self._bag_clock = _BagClock(None)
         self.published = 0
+        self.refused = 0
 
     def open(self, topics: Iterable[Record], offers: dict[str, Offer]) -> None:
         """Create the publishers of these topics, and wait a short time for subscriptions.
@@ -78,24 +112,37 @@ class PlayerNode(Node):
     ) -> None:
         """Publish the topics that were opened, `rate` times as fast as they were recorded.
 
-        with_clock: also publish the time of the bag on /clock, for nodes with use_sim_time.
+        with_clock: also publish the time of the bag on /clock, for nodes with use_sim_time. It is
+        the time of the stamps. Messages that DDS refuses are counted in `refused`.
         """
         if with_clock:
             self._clock_publisher = self.create_publisher(Clock, CLOCK, 10)
+            first = next((record for record in bag if record.is_of(COMPRESSED_FRAME)), None)
+            self._bag_clock = _BagClock(first)
         began_s = time.monotonic()
         first_ns = None
         for record in bag:
-            if record.topic not in self._publishers_by_topic:
-                continue
-            if first_ns is None:
-                first_ns, began_s = record.time_ns, time.monotonic()
-            self._wait(
-                began_s + (record.time_ns - first_ns) * 1e-9 / rate, record, rate, keep_going
-            )
-            if not keep_going():
-                return
-            self._publish_clock(record.time_ns)
-            self._publishers_by_topic[record.topic].publish(record.cdr)
+            publisher = self._publishers_by_topic.get(record.topic)
+            if publisher:
+                if first_ns is None:
+                    first_ns, began_s = record.time_ns, time.monotonic()
+                due_s = began_s + (record.time_ns - first_ns) * 1e-9 / rate
+                self._wait(due_s, record, rate, keep_going)
+                if not keep_going():
+                    return
+            if with_clock:
+                self._bag_clock.follow(record)
+            if publisher:
+                self._publish(publisher, record)
+
+    def _publish(self, publisher: Publisher, record: Record) -> None:
+        self._publish_clock(record.time_ns)
+        try:
+            publisher.publish(record.cdr)
+        except RuntimeError:
+            # DDS refuses a message at times ("cannot publish data") and takes the next one.
+            self.refused += 1
+        else:
             self.published += 1
 
     def _wait(
@@ -107,4 +154,6 @@ class PlayerNode(Node):
 
     def _publish_clock(self, time_ns: int) -> None:
         if self._clock_publisher:
-            self._clock_publisher.publish(Clock(clock=time_message(time_ns)))
+            message = Clock(clock=time_message(self._bag_clock.at(time_ns)))
+            with contextlib.suppress(RuntimeError):
+                self._clock_publisher.publish(message)

@@ -7,6 +7,7 @@ are decoded without ROS.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -74,8 +75,8 @@ class Offer:
         )
 
 
-class CommandError(BagError):
-    """A command without steering, which the bridge ignores."""
+class UnusableError(BagError):
+    """A message without a finite number, which the bridge ignores."""
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,29 @@ class Record:
         return self._decoded_as(TOPICS[COMPRESSED_FRAME].type)
 
     def number(self) -> float:
-        """Return the value of a Float32 message; BagError for a message of another type."""
-        return float(self._decoded_as(TOPICS[SPEED].type).data)
+        """Return the value of a Float32 message.
+
+        Raises UnusableError if it is not finite, BagError for a message of another type.
+        """
+        return self._finite(float(self._decoded_as(TOPICS[SPEED].type).data))
 
     def command(self) -> tuple[int, float]:
         """Return stamp, ns, and steering, rad, of a command.
 
-        Raises CommandError if it has no steering, BagError for a message of another type.
+        Raises UnusableError if it has no finite steering, BagError for a message of another type.
         """
         message = self._decoded_as(TOPICS[STEERING_COMMAND].type)
         steering_rad = steering_in(message.name, message.position)
         if steering_rad is None:
             has_joint = STEERING_JOINT in message.name
             missing = 'position; it must be [rad]' if has_joint else f'the joint {STEERING_JOINT}'
-            raise CommandError(f'{self.topic} has a {self.type} without {missing}')
-        return stamp_ns(message), steering_rad
+            raise UnusableError(f'{self.topic} has a {self.type} without {missing}')
+        return stamp_ns(message), self._finite(steering_rad)
+
+    def _finite(self, value: float) -> float:
+        if not math.isfinite(value):
+            raise UnusableError(f'{self.topic} has the value {value}; it must be finite')
+        return value
 
     def _decoded_as(self, expected: str) -> Any:
         if self.type != expected:
@@ -236,7 +245,7 @@ class Source(Protocol):
         """What is odd about the messages that were read, or None."""
 
     def messages(self) -> Iterator[Stored]:
-        """Yield the messages, sorted by time. Each call reads from the beginning."""
+        """Yield the messages, as `Bag` tells their order. Each call reads from the beginning."""
 
     def offers(self) -> dict[str, list[Qos]]:
         """Return the profiles of the publishers by topic; {} if they are unknown."""
@@ -244,7 +253,10 @@ class Source(Protocol):
 
 @dataclass
 class Bag:
-    """A bag to read. Iterating over it yields its records, sorted by time.
+    """A bag to read. Iterating over it yields its records, file after file.
+
+    Those of a file are sorted by time. A file without an index, because it was cut off, yields
+    them as they were written.
 
     car: number or namespace of the car whose records are read; 0: all cars. trouble: after an
     iteration, what is odd about the bag, such as the reason why it ended before its end, or ''.
@@ -308,10 +320,10 @@ def check_car(bag: Bag, frame_topics: Collection[str]) -> None:
     raise BagError(f'{bag.path} holds no {COMPRESSED_FRAME}; its topics are {topics}')
 
 
-def undecodable(record: Record) -> str:
-    """Return the reason why the frame in a record cannot be decoded, or ''."""
+def undecodable(jpeg: bytes) -> str:
+    """Return the reason why a JPEG is no frame, or ''."""
     try:
-        as_frame(decode_jpeg(record.frame().data.tobytes()))
+        as_frame(decode_jpeg(jpeg))
     except ImageError as error:
         return str(error)
     return ''

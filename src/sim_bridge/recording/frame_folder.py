@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sim_bridge.recording.bag import CommandError, Offer, Record, is_named, stamp_ns
+from sim_bridge.recording.bag import Offer, Record, UnusableError, is_named, stamp_ns
+from sim_bridge.recording.runs import Runs
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -39,7 +40,14 @@ class _Row:
 
 
 def check_empty(folder: Path) -> None:
-    """Raise BagError unless there is no such folder, or an empty one."""
+    """Raise BagError unless there is no such folder, or an empty one that can be read."""
+    try:
+        _check_empty(folder)
+    except OSError as error:
+        raise BagError(f'cannot write frames to {folder}: {error.strerror}') from error
+
+
+def _check_empty(folder: Path) -> None:
     if folder.is_dir() and not any(folder.iterdir()):
         return
     if folder.exists():
@@ -85,8 +93,9 @@ class FrameFolder:
     """Writer of one folder, with the methods of `BagWriter`.
 
     A frame is written when it comes, its row in the log 20 frames later or at the end. The command
-    of a row is that of the person or planner if one drove, else that of the network. A command
-    that the bridge ignores, because its steering is missing or not finite, is skipped.
+    of a row is that of the person or planner if one drove, else that of the network. A message
+    that the bridge ignores, because its number is missing or not finite, is skipped. Of several
+    frames with one stamp the first has the row.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,7 +103,8 @@ class FrameFolder:
         self.messages = 0
         self._path = path
         self._names = ImageNames(path)
-        self._rows: dict[int, _Row] = {}
+        self._runs = Runs()
+        self._rows: dict[tuple[int, int], _Row] = {}
         self._values = {SPEED: 0.0, THROTTLE: 0.0}
         self._types: dict[str, str] = {}
         check_empty(path)
@@ -121,11 +131,17 @@ class FrameFolder:
         record = Record(topic, self._types[topic], time_ns, cdr)
         if record.is_of(COMPRESSED_FRAME):
             image = record.frame()
-            path = self._names.unused(stamp_ns(image))
+            path = self._names.unused(self._runs.add(stamp_ns(image)))
             _write_whole(path, image.data.tobytes())
-            self._row(stamp_ns(image)).name = path.name
+            row = self._row(stamp_ns(image))
+            row.name = row.name or path.name
             self.messages += 1
-        elif record.is_of(STEERING_COMMAND) or record.is_of(PERSON_COMMAND):
+            return
+        with contextlib.suppress(UnusableError):
+            self._keep_value(record)
+
+    def _keep_value(self, record: Record) -> None:
+        if record.is_of(STEERING_COMMAND) or record.is_of(PERSON_COMMAND):
             self._keep_command(record)
         else:
             for name in self._values:
@@ -133,12 +149,7 @@ class FrameFolder:
                     self._values[name] = record.number()
 
     def _keep_command(self, record: Record) -> None:
-        try:
-            stamp, steering_rad = record.command()
-        except CommandError:
-            return
-        if not math.isfinite(steering_rad):
-            return
+        stamp, steering_rad = record.command()
         row, is_by_person = self._row(stamp), record.is_of(PERSON_COMMAND)
         if is_by_person or not row.is_by_person:
             row.steering_rad, row.is_by_person = steering_rad, is_by_person
@@ -150,8 +161,8 @@ class FrameFolder:
             self._write_rows(0)
 
     def _row(self, stamp: int) -> _Row:
-        """Return the row of the frame with this stamp, ns, a new one if it is the first."""
-        row = self._rows.setdefault(stamp, _Row())
+        """Return the row of the frame with this stamp, ns, in the run; a new one if needed."""
+        row = self._rows.setdefault((self._runs.number, stamp), _Row())
         self._write_rows(_WAITING_ROWS)
         return row
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
-from sim_bridge.recording.bag import Bag, check_car, stamp_ns
+from sim_bridge.recording.bag import Bag, Record, UnusableError, check_car, stamp_ns
+from sim_bridge.recording.runs import Runs, is_other_clock
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -26,13 +30,16 @@ from steering_net.vision.camera_model import Rgb
 from steering_net.vision.frame_size import as_frame
 from steering_net.vision.jpeg import decode_jpeg
 
+_LOG = logging.getLogger(__name__)
 _USUAL_RATE_HZ = 20.0
+_time_of = itemgetter(0)
 
 
 @dataclass(frozen=True)
 class Frame:
     """One frame of a bag with the values at its time, SI, left positive; None if unknown.
 
+    stamp_ns: stamp on a rising time line: see `Runs` for a recording in which stamps go back.
     is_by_person: the command is that of a person or planner, which drove in place of the network.
     """
 
@@ -50,25 +57,28 @@ class _Series:
     """Values of a topic without stamps, which are found by their time of arrival."""
 
     def __init__(self) -> None:
-        self._times_ns: list[int] = []
-        self._values: list[float] = []
+        self._points: list[tuple[int, float]] = []
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._points)
 
     def add(self, time_ns: int, value: float) -> None:
-        self._times_ns.append(time_ns)
-        self._values.append(value)
+        """Append a value; `sort` follows the last one."""
+        self._points.append((time_ns, value))
+
+    def sort(self) -> None:
+        """Sort the values by time, as `nearest` needs them."""
+        self._points.sort(key=_time_of)
 
     def nearest(self, time_ns: int) -> float | None:
         """Return the value nearest in time: the bridge publishes all values of a frame at once."""
-        if not self._times_ns:
+        points = self._points
+        if not points:
             return None
-        times = self._times_ns
-        after = min(int(np.searchsorted(times, time_ns)), len(times) - 1)
+        after = min(bisect_left(points, time_ns, key=_time_of), len(points) - 1)
         before = max(after - 1, 0)
-        is_before = time_ns - times[before] < times[after] - time_ns
-        return self._values[before if is_before else after]
+        is_before = time_ns - points[before][0] < points[after][0] - time_ns
+        return points[before if is_before else after][1]
 
 
 class Frames:
@@ -78,43 +88,61 @@ class Frames:
     """
 
     def __init__(self, bag: Bag) -> None:
-        """Raise BagError if there are no frames, or if a topic has another type than in TOPICS."""
+        """Read the values; messages without a usable number are left out with a warning.
+
+        Raises BagError if there are no frames, or if a topic has another type than in TOPICS.
+        """
         self._bag = bag
         self._stamps_ns: list[int] = []
         self._series = {STEERING_ANGLE: _Series(), SPEED: _Series(), THROTTLE: _Series()}
-        self._by_network: dict[int, tuple[float, int]] = {}
-        self._by_person: dict[int, tuple[float, int]] = {}
-        commands = {STEERING_COMMAND: self._by_network, PERSON_COMMAND: self._by_person}
+        # Steering, rad, and time of receipt, ns, by the number of a run and the stamp of a frame.
+        self._by_network: dict[tuple[int, int], tuple[float, int]] = {}
+        self._by_person: dict[tuple[int, int], tuple[float, int]] = {}
         topics = set()
+        runs = Runs()
+        unusable: list[UnusableError] = []
         for record in bag:
             if record.is_of(COMPRESSED_FRAME):
                 topics.add(record.topic)
-                self._stamps_ns.append(stamp_ns(record.frame()))
-            for name, of_stamp in commands.items():
-                if record.is_of(name):
-                    stamp, commanded_rad = record.command()
-                    of_stamp[stamp] = commanded_rad, record.time_ns
-            for name, values in self._series.items():
-                if record.is_of(name):
-                    values.add(record.time_ns, record.number())
+                self._stamps_ns.append(runs.add(stamp_ns(record.frame())))
+            try:
+                self._keep_values(record, runs.number)
+            except UnusableError as error:
+                unusable.append(error)
+        for values in self._series.values():
+            values.sort()
         check_car(bag, topics)
+        warn_of_unusable(bag, unusable)
+
+    def _keep_values(self, record: Record, run: int) -> None:
+        commands = {STEERING_COMMAND: self._by_network, PERSON_COMMAND: self._by_person}
+        for name, of_frame in commands.items():
+            if record.is_of(name):
+                stamp, commanded_rad = record.command()
+                of_frame[run, stamp] = commanded_rad, record.time_ns
+        for name, values in self._series.items():
+            if record.is_of(name):
+                values.add(record.time_ns, record.number())
 
     def __iter__(self) -> Iterator[Frame]:
+        runs = Runs()
         for record in self._bag:
             if record.is_of(COMPRESSED_FRAME):
                 image = record.frame()
                 stamp = stamp_ns(image)
-                network = self._by_network.get(stamp, (None, None))
-                answered_rad, answered_ns = self._by_person.get(stamp, network)
+                placed_ns = runs.add(stamp)
+                key = runs.number, stamp
+                network = self._by_network.get(key, (None, None))
+                answered_rad, answered_ns = self._by_person.get(key, network)
                 yield Frame(
-                    stamp_ns=stamp,
+                    stamp_ns=placed_ns,
                     jpeg=image.data.tobytes(),
                     steering_rad=self._series[STEERING_ANGLE].nearest(record.time_ns),
                     speed_mps=self._series[SPEED].nearest(record.time_ns),
                     throttle=self._series[THROTTLE].nearest(record.time_ns),
                     commanded_rad=answered_rad,
                     latency_ms=_latency_ms(stamp, answered_ns),
-                    is_by_person=stamp in self._by_person,
+                    is_by_person=key in self._by_person,
                 )
 
     def decoded(self) -> Iterator[tuple[Frame, Rgb]]:
@@ -150,6 +178,13 @@ class Frames:
             )
 
 
+def warn_of_unusable(bag: Bag, errors: Sequence[UnusableError]) -> None:
+    """Log one warning for the messages of a bag that were left out, if there are any."""
+    if errors:
+        count = f'; {len(errors)} messages in all' if len(errors) > 1 else ''
+        _LOG.warning('%s: left out: %s%s', bag.path, errors[0], count)
+
+
 def reading_of(frame: Frame, limit_mps: float | None = None) -> Reading:
     """Return the values at a frame, as drawings and viewers show them."""
     return Reading(
@@ -163,7 +198,7 @@ def reading_of(frame: Frame, limit_mps: float | None = None) -> Reading:
 
 
 def _latency_ms(stamp: int, answered_ns: int | None) -> float | None:
-    """Return the time from a frame to its command; None if they have no times of their own."""
-    if answered_ns is None or answered_ns <= stamp:
+    """Return the time from a frame to its command; None if it is not measured by one clock."""
+    if answered_ns is None or answered_ns <= stamp or is_other_clock(stamp, answered_ns):
         return None
     return 1e-6 * (answered_ns - stamp)

@@ -8,22 +8,25 @@ needed to write it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_bridge.recording.bag import Bag
-from sim_bridge.recording.export import open_video
 from sim_bridge.recording.frame_folder import check_empty
 from sim_bridge.recording.frames import Frame, Frames
 from sim_bridge.recording.storage import BagError
+from sim_bridge.recording.video import VideoFile
+from sim_bridge.recording.whole_output import whole_folder
 from steering_net.data.trajectory import LONGEST_STEP_S
 from steering_net.vision.camera_model import Rgb
-from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_SHAPE, FRAME_WIDTH
+from steering_net.vision.frame_size import FRAME_SHAPE
+
+_LOG = logging.getLogger(__name__)
 
 CAMERA, STATE, ACTION = 'observation.images.front', 'observation.state', 'action'
 TASK = 'Drive along the road.'
@@ -46,20 +49,57 @@ class Size(NamedTuple):
     rate_hz: int
 
 
+class _Colours:
+    """Statistics of the colours of images, 0..1, by a histogram: no image is kept."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._counts = np.zeros((3, 256), np.int64)
+
+    def add(self, rgb: Rgb) -> None:
+        """Count the pixels of an image, uint8 (H, W, 3) RGB."""
+        self.images += 1
+        for counts, channel in zip(self._counts, np.moveaxis(rgb, -1, 0), strict=True):
+            counts += np.bincount(channel.ravel(), minlength=256)
+
+    def spread(self) -> dict[str, list[float]]:
+        """Return what `_spread` returns of all pixels, a row each."""
+        values = np.arange(256) / 255.0
+        pixels = self._counts[0].sum()
+        means = self._counts @ values / pixels
+        squares = (values - means[:, None]) ** 2
+        return {
+            'min': self._quantiles(0.0),
+            'max': self._quantiles(1.0),
+            'mean': means.tolist(),
+            'std': np.sqrt((self._counts * squares).sum(axis=1) / pixels).tolist(),
+            **{_name_of(q): self._quantiles(q) for q in _QUANTILES},
+        }
+
+    def _quantiles(self, quantile: float) -> list[float]:
+        """Return a quantile of each colour, between two pixels in proportion."""
+        found = []
+        for sums in self._counts.cumsum(axis=1):
+            rank = quantile * (sums[-1] - 1)
+            low, high = np.searchsorted(sums, [np.floor(rank), np.ceil(rank)], side='right')
+            found.append(float(low + (rank % 1.0) * (high - low)) / 255.0)
+        return found
+
+
 class _Columns:
-    """Values of the dataset, one row for each frame, and sampled images."""
+    """Values of the dataset, one row for each frame, and the colours of sampled images."""
 
     def __init__(self) -> None:
         self.episode: list[int] = []
         self.numbers: dict[str, list[tuple[float, float]]] = {STATE: [], ACTION: []}
-        self.images: list[Rgb] = []
+        self.colours = _Colours()
 
     def add(self, episode: int, frame: Frame, rgb: Rgb) -> None:
         """Append a row. Values that the recording lacks are 0."""
         wheels_rad = frame.steering_rad or 0.0
         wanted_rad = wheels_rad if frame.commanded_rad is None else frame.commanded_rad
         if len(self.episode) % _SAMPLED_EVERY == 0:
-            self.images.append(rgb)
+            self.colours.add(rgb)
         self.episode.append(episode)
         self.numbers[STATE].append((frame.speed_mps or 0.0, wheels_rad))
         self.numbers[ACTION].append((wanted_rad, frame.throttle or 0.0))
@@ -85,31 +125,28 @@ def export_lerobot(bag: Bag, folder: Path, task: str = TASK, rate_hz: int | None
     The state is the measured speed and steering of the wheels; the action is the steering that was
     commanded, or else measured, and the measured throttle. SI units, left is positive. `rate_hz`
     is the frame rate, by default the mean one: for each tick the frame nearest in time is taken. A
-    pause of more than 0.5 s ends an episode. `task` describes it. Frames that cannot be decoded
-    are left out with a warning. Raises BagError if there is no frame or no steering, or if pyarrow
-    is not installed.
+    pause of more than 0.5 s, or a stamp that goes back, ends an episode. `task` describes it.
+    Frames that cannot be decoded are left out with a warning. Raises BagError if there is no frame
+    or no steering, if the video cannot be written completely, or if pyarrow is not installed.
     """
     check_pyarrow()
     check_empty(folder)
     frames = Frames(bag)
     frames.check_steering()
     rate_hz = rate_hz or max(1, round(frames.rate_hz))
-    video = folder / 'videos' / CAMERA / f'{_FIRST_FILE}.mp4'
-    video.parent.mkdir(parents=True, exist_ok=True)
     columns = _Columns()
-    writer = open_video(video, rate_hz, (FRAME_WIDTH, FRAME_HEIGHT))
-    try:
-        for episode, (frame, rgb) in _ticks(frames.decoded(), rate_hz):
-            writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-            columns.add(episode, frame, rgb)
-    finally:
-        writer.release()
-    data = columns.arrays(rate_hz)
-    _write_tables(folder, data, task, rate_hz)
-    _write_json(folder / 'meta/stats.json', _statistics(data, columns.images))
-    size = Size(len(columns.episode), columns.episode[-1] + 1, rate_hz)
-    # Last, because LeRobot reads it first: a dataset without it is not finished.
-    _write_json(folder / 'meta/info.json', _info(size))
+    with whole_folder(folder) as part:
+        path = part / 'videos' / CAMERA / f'{_FIRST_FILE}.mp4'
+        path.parent.mkdir(parents=True)
+        with VideoFile(path, rate_hz) as video:
+            for episode, (frame, rgb) in _ticks(frames.decoded(), rate_hz):
+                video.write(rgb)
+                columns.add(episode, frame, rgb)
+        data = columns.arrays(rate_hz)
+        _write_tables(part, data, task, rate_hz)
+        _write_json(part / 'meta/stats.json', _statistics(data, columns.colours))
+        size = Size(len(columns.episode), columns.episode[-1] + 1, rate_hz)
+        _write_json(part / 'meta/info.json', _info(size))
     return size
 
 
@@ -124,8 +161,12 @@ def check_pyarrow() -> None:
 
 
 def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decoded]]:
-    """Yield for each tick of a constant rate the number of its episode and the nearest frame."""
+    """Yield for each tick of a constant rate the number of its episode and the nearest frame.
+
+    Of frames with one stamp the first is taken; the others are counted in a warning.
+    """
     period_ns = 1e9 / rate_hz
+    repeated = 0
     episode, tick, start_ns = 0, 0, 0
     last: Decoded | None = None
     for one in found:
@@ -133,6 +174,7 @@ def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decode
         if last is None:
             start_ns = stamp_ns
         elif stamp_ns <= last[0].stamp_ns:
+            repeated += 1
             continue
         else:
             is_pause = stamp_ns - last[0].stamp_ns > 1e9 * LONGEST_STEP_S
@@ -148,6 +190,8 @@ def _ticks(found: Iterable[Decoded], rate_hz: int) -> Iterator[tuple[int, Decode
     while last and start_ns + tick * period_ns < last[0].stamp_ns + period_ns / 2:
         yield episode, last
         tick += 1
+    if repeated:
+        _LOG.warning('%d frames with the stamp of the frame before left out', repeated)
 
 
 def _write_tables(folder: Path, data: dict[str, NDArray[Any]], task: str, rate_hz: int) -> None:
@@ -197,15 +241,12 @@ def _write_table(path: Path, table: Any) -> None:
     parquet.write_table(table, path)
 
 
-def _statistics(
-    data: dict[str, NDArray[Any]], images: list[Rgb]
-) -> dict[str, dict[str, list[Any]]]:
+def _statistics(data: dict[str, NDArray[Any]], seen: _Colours) -> dict[str, dict[str, list[Any]]]:
     """Return the statistics of each feature; those of images are for each colour, 0..1."""
-    pixels = np.stack(images).reshape(-1, 3) / np.float32(255.0)
-    colours = {name: [[[value]] for value in values] for name, values in _spread(pixels).items()}
+    colours = {name: [[[value]] for value in values] for name, values in seen.spread().items()}
     return {
         **{name: {**_spread(values), 'count': [len(values)]} for name, values in data.items()},
-        CAMERA: {**colours, 'count': [len(images)]},
+        CAMERA: {**colours, 'count': [seen.images]},
     }
 
 
@@ -217,9 +258,13 @@ def _spread(values: NDArray[Any]) -> dict[str, list[float]]:
         'max': rows.max(axis=0),
         'mean': rows.mean(axis=0),
         'std': rows.std(axis=0),
-        **{f'q{round(100 * q):02d}': np.quantile(rows, q, axis=0) for q in _QUANTILES},
+        **{_name_of(q): np.quantile(rows, q, axis=0) for q in _QUANTILES},
     }
     return {name: column.tolist() for name, column in found.items()}
+
+
+def _name_of(quantile: float) -> str:
+    return f'q{round(100 * quantile):02d}'
 
 
 def _info(size: Size) -> dict[str, Any]:

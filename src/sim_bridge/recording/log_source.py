@@ -20,14 +20,9 @@ from sim_bridge.topics import (
     THROTTLE,
     TOPICS,
 )
-from steering_net.data.driving_log import Log, LogError, name_time, read_log
+from steering_net.data.driving_log import RECORDER_PERIOD_S, Log, LogError, name_time, read_log
 from steering_net.data.frame_files import images_in, read_jpeg
-from steering_net.data.recording import (
-    RECORDER_PERIOD_S,
-    find_log,
-    from_log,
-    warn_of_bad_rows,
-)
+from steering_net.data.recording import find_log, from_log, warn_of_bad_rows
 from steering_net.errors import ImageError
 
 _LONGEST_PAUSE_S = 5.0

@@ -17,9 +17,10 @@ from sim_bridge.recording.storage import BagError, Storage, is_bag
 from sim_bridge.simulator.samples import samples
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.topics import STEERING_ANGLE
-from steering_net.data.driving_log import read_log
+from steering_net.data.driving_log import LogError, read_log
+from steering_net.data.frame_files import images_in
 from steering_net.data.horizon import with_camera
-from steering_net.data.recording import Recording, find_log, from_log, read_folder
+from steering_net.data.recording import Recording, camera_of, find_log, from_log, read_folder
 from steering_net.data.steering_smoothing import smooth
 from steering_net.vision.camera_model import find_camera, turned
 from steering_net.vision.camera_names import AUTONOMOUS
@@ -71,8 +72,20 @@ def log_camera(path: Path, steering_unit: str = '') -> str:
 
 
 def usual_camera(path: Path, steering_unit: str = '') -> str:
-    """Return the camera of a recording for which the user names none."""
-    return AUTONOMOUS if is_bag(path) else log_camera(path, steering_unit)
+    """Return the camera of a recording for which the user names none.
+
+    That of frames without a log is told by their names. LogError if there is no recording.
+    """
+    if is_bag(path):
+        return AUTONOMOUS
+    try:
+        find_log(path)
+    except LogError:
+        names = images_in(path)
+        if not names:
+            raise
+        return camera_of(names)
+    return log_camera(path, steering_unit)
 
 
 def open_bag(path: Path, car: int | str = 0, steering_unit: str = '') -> Bag:
@@ -111,7 +124,7 @@ def read_bag(
     `open_recording` takes it. With `corrections` above 1 see `times_to_train`.
     """
     bag = Bag(Storage(path), car)
-    found = sorted(Frames(bag), key=lambda frame: frame.stamp_ns)
+    found = list(Frames(bag))
     if bag.trouble:
         _LOG.warning('%s', bag.trouble)
     is_commanded = any(frame.commanded_rad is not None for frame in found)

@@ -22,6 +22,7 @@ from rosbags.rosbag2.storage_mcap import zstd as rosbags_zstd
 from rosbags.serde import SerdeError
 
 from sim_bridge.errors import UsageError
+from sim_bridge.recording.whole_output import whole_file
 from steering_net.data.frame_files import natural_key
 from steering_net.errors import READ_ERRORS
 
@@ -193,7 +194,7 @@ class Storage:
         target = Path(self._unpacked.name, name)
         if target.exists():
             return target
-        with file.open('rb') as source, target.open('wb') as copy:
+        with whole_file(target) as part, file.open('rb') as source, part.open('wb') as copy:
             if is_packed:
                 zstandard.ZstdDecompressor().copy_stream(source, copy)
             else:

@@ -51,7 +51,9 @@ def open_source(
         recording = open_recording(path, recorded_with, car=car)
         return Source(recording, f'a bag ({storage_kind(path)})')
     log = read_log(find_log(path), steering_unit)
-    cameras = tuple(side for side in ('center', 'left', 'right') if getattr(log.rows[0], side))
+    cameras = tuple(
+        side for side in ('center', 'left', 'right') if any(getattr(row, side) for row in log.rows)
+    )
     missing = sum(not _exists(log, row_image) for row_image in _images(log, cameras))
     recording = know_camera(from_log(log), recorded_with)
     return Source(recording, f'a log with {log.form}', cameras, log.bad_rows, missing)

@@ -57,20 +57,21 @@ class Camera:
         self.look = look or make_look(track.seed)
         # The horizon is rolled: it lies between these rows.
         rise = abs(self.params.horizon_slope) * self.params.width_px / 2
-        self._first_row = math.floor(self.params.horizon_px - rise)
-        self._sky_rows = math.ceil(self.params.horizon_px + rise)
+        self._first_row = self._in_image(math.floor(self.params.horizon_px - rise))
+        self._sky_rows = self._in_image(math.ceil(self.params.horizon_px + rise))
         scenery = paint(track, self.look)
         self._grain = scenery.grain
         self._panorama = np.concatenate([scenery.panorama, scenery.panorama], axis=1)
         self._sky_mask = above_horizon(self.params)[: self._sky_rows]
-        self._first_column, self._sky_span, self._sky_map = self._place_sky()
-        height = self.params.height_px
+        if self._sky_rows:
+            self._first_column, self._sky_span, self._sky_map = self._place_sky()
         fine, middle = (self._row_at(m_per_px) for m_per_px in (0.05, 0.15))
-        self._bands = (
+        bands = (
             _Band(self._first_row, middle, scenery.far, 4),
             _Band(middle, fine, scenery.middle, 2),
-            _Band(fine, height, scenery.near, 1),
+            _Band(fine, self.params.height_px, scenery.near, 1),
         )
+        self._bands = [band for band in bands if band.first < band.last]
         self._grain_row = fine
         self._haze = self._haze_shares()
         bonnet = np.clip(np.array(self.look.bonnet) * self.look.light, 0, 255)
@@ -83,26 +84,33 @@ class Camera:
         to_world = _world_from_car(pose) @ self.params.ground_from_image()
         for band in self._bands:
             image[band.first : band.last] = self._draw(band, to_world)
-        cv2.copyTo(self._sky(pose.yaw_rad), self._sky_mask, image[: self._sky_rows])
-        self._apply_grain(image[self._grain_row :], to_world)
+        if self._grain_row < params.height_px:
+            self._apply_grain(image[self._grain_row :], to_world)
+        if self._sky_rows:
+            cv2.copyTo(self._sky(pose.yaw_rad), self._sky_mask, image[: self._sky_rows])
         self._apply_haze(image)
         cv2.copyTo(self._bonnet, self._bonnet_mask, image[-len(self._bonnet) :])
         return image
 
     def depth_m(self) -> NDArray[np.float32]:
-        """Return (height, width) how far ahead each pixel is, m; FAR_M above the horizon.
+        """Return (height, width) how far ahead each pixel is, 0..FAR_M m; FAR_M above the horizon.
 
         It is the same in all frames, because the ground is flat.
         """
         params = self.params
         ahead, _, down = params.rays()
         depth = params.height_m * ahead / np.maximum(down, params.height_m / FAR_M)
+        depth[down <= 0.0] = FAR_M
         depth[-len(self._bonnet) :][self._bonnet_mask > 0] = BONNET_M
-        return np.asarray(np.minimum(depth, FAR_M), np.float32)
+        return np.asarray(np.clip(depth, 0.0, FAR_M), np.float32)
 
     def _row_at(self, m_per_px: float) -> int:
         """Return the first row in which a pixel is less than `m_per_px` of ground wide."""
-        return math.ceil(self.params.horizon_px + self.params.height_m / m_per_px)
+        return self._in_image(math.ceil(self.params.horizon_px + self.params.height_m / m_per_px))
+
+    def _in_image(self, row: int) -> int:
+        """Return the row, or the nearest edge of the image, 0 or its height."""
+        return min(max(row, 0), self.params.height_px)
 
     def _place_sky(self) -> tuple[int, int, tuple[NDArray[Any], NDArray[Any]]]:
         """Return first column and width of the visible part of the panorama, and a map into it.
@@ -154,7 +162,7 @@ class Camera:
 
     def _haze_shares(self) -> FloatArray:
         """Return the share of haze in each pixel near the horizon, (rows, columns, 1), 0..1."""
-        rows = np.arange(self._first_row, self._sky_rows + 12)[:, None] + 0.5
+        rows = np.arange(self._first_row, self._in_image(self._sky_rows + 12))[:, None] + 0.5
         columns = np.arange(self.params.width_px) + 0.5 - self.params.cx_px
         below_px = rows - self.params.horizon_px - self.params.horizon_slope * columns
         share = 1.0 - np.exp(-0.8 / np.maximum(below_px, 0.1))

@@ -38,21 +38,30 @@ _CHUNK_BYTES = 65_536
 
 
 def parse_url(url: str) -> tuple[str, int]:
-    """Return host and port of `ws://host[:port]`; ValueError with the fix for any other text."""
-    parts = urlsplit(url)
-    if parts.scheme != 'ws' or not parts.hostname:
+    """Return host and port of `ws://host[:port]`; ValueError with the fix for any other text.
+
+    The port is 1..65535, by default 80. An international host name is returned in ASCII (IDNA).
+    """
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or '').encode('idna').decode('ascii')
+        port = 80 if parts.port is None else parts.port
+    except ValueError:
+        host, port = '', 0
+    if not host or not port or parts.scheme != 'ws':
         raise ValueError(f'url is {url!r}; it must be ws://HOST:PORT, as in ws://127.0.0.1:4567')
-    return parts.hostname, parts.port or 80
+    return host, port
 
 
 class Client:
     """Connection to the server that is reopened when it ends.
 
-    `commands`: received commands and requests; the caller removes them. `tokens`: telemetries that
-    are due now. `answers`: number of steer events so far. `lost`: number of ignored events so far,
-    each of which lost a token. `latencies_s`: times from writing the first byte of a telemetry to
-    reading its answer. With several telemetries in flight a latency counts from the newest one.
-    `sent_at_s`: time at which the newest telemetry was written; None once it is answered.
+    `connections`: number of WebSockets opened so far. `commands`: received commands and requests;
+    the caller removes them. `tokens`: telemetries that are due now. `answers`: number of steer
+    events so far. `lost`: number of ignored events so far, each of which lost a token.
+    `latencies_s`: times from writing the first byte of a telemetry to reading its answer. With
+    several telemetries in flight a latency counts from the newest one. `sent_at_s`: time at which
+    the newest telemetry was written; None once it is answered.
     """
 
     sent_at_s: float | None
@@ -70,9 +79,11 @@ class Client:
         self._rng = rng or random.Random(0)
         self.commands: deque[CarCommand | Control] = deque()
         self.latencies_s: array[float] = array('d')
+        self.connections = 0
         self.tokens = 0
         self.answers = 0
         self.lost = 0
+        self._failures = 0
         self._retry_s = RETRY_MIN_S
         self._next_try_s = clock()
         self._forget_connection()
@@ -140,6 +151,7 @@ class Client:
         self.tokens = 0
 
     def _drop(self) -> None:
+        self._failures += self._protocol is None
         if self._socket is not None:
             self._socket.close()
         self._forget_connection()
@@ -158,9 +170,12 @@ class Client:
             self._drop()
 
     def _connect(self) -> None:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            self._host, self._port, type=socket.SOCK_STREAM
-        )[0]
+        """Begin to connect to the address of the last connection, or the next one if that failed.
+
+        A name may have several addresses, of which the server has one: localhost is ::1 first.
+        """
+        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        family, kind, proto, _, address = found[self._failures % len(found)]
         self._socket = socket.socket(family, kind, proto)
         self._socket.setblocking(False)
         self._socket.connect_ex(address)
@@ -211,6 +226,7 @@ class Client:
         """Send one PING; one telemetry is due, and the server's `0{` makes another one due."""
         self._protocol = ClientProtocol(self._culture, lambda: self._rng.randbytes(4))
         self._retry_s = RETRY_MIN_S
+        self.connections += 1
         self.tokens = 1
         self._send(self._protocol.ping())
 

@@ -69,9 +69,9 @@ def run(
     loop = _Loop(options, simulator, client, on_status, stop)
     try:
         loop.run()
+        return loop.report()
     finally:
         client.quit()
-    return loop.report()
 
 
 def _client(options: DriveOptions) -> Client:
@@ -119,6 +119,7 @@ class _Loop:
         client = self._client
         return {
             **self._simulator.score.report(),
+            'connections': client.connections,
             'frames': self._simulator.frames,
             'answers': client.answers,
             'tokens_lost': client.lost,
@@ -167,7 +168,7 @@ class _Loop:
         if control is Control.RESET:
             # Telemetry from before is not answered any more, so its tokens have ended.
             self._simulator.reset()
-            self._client.tokens = 1
+            self._client.tokens = int(self._client.connected)
         elif control is Control.STEP:
             self._steps_due += self._is_paused
         else:
@@ -205,6 +206,7 @@ class _Loop:
                 'laps': score.laps,
                 'telemetry_hz': round(self._telemetry_hz(), 1),
                 'latency_ms': round(_latency_ms(self._client.latencies_s[-60:])['p50'], 2),
+                'connections': self._client.connections,
                 'frames': self._simulator.frames,
                 'answers': self._client.answers,
                 'lane_departures': score.lane_departures,

@@ -45,6 +45,8 @@ _BONNET = (186.0, 184.0, 176.0)
 _GRAIN_PX = 64
 _FLUSH_M = np.float32(0.3)
 """A bridge also hides ground that is this much nearer, because its ends lie on the ground."""
+_LEAST_AHEAD = 0.1
+"""A strongly tilted camera sees beyond the zenith or below itself, where tangents change sign."""
 _SKY_TOP = 0.8
 """Tangent of the elevation at which the sky has its upper colour."""
 
@@ -109,6 +111,7 @@ class ReliefCamera:
         rotation = posture.rotation()
         eye = self._eye(pose, posture, rotation)
         rays = rotation.astype(np.float32) @ self._rays
+        np.maximum(rays[0], _LEAST_AHEAD, out=rays[0])
         shape = (self.params.height_px, self.params.width_px)
         across = (rays[1] / rays[0]).reshape(shape)
         rise = (rays[2] / rays[0]).reshape(shape)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -37,7 +36,6 @@ def list_tracks() -> list[str]:
     return lines
 
 
-@functools.lru_cache(maxsize=4)
 def world_track(world: World) -> Track:
     """Return the track of a world, sampled every 0.25 m along its slope."""
     line = world.line

@@ -26,6 +26,7 @@ from steering_net.training.trainer import (
     Trained,
     backup_of,
     check_output,
+    check_start,
     rendered_for,
     train_on,
 )
@@ -50,6 +51,17 @@ class Tracks:
             raise ValueError(f'{self.rounds} rounds need tracks that the network drives')
 
 
+def check_rounds(config: TrainConfig, rounds: int) -> None:
+    """Raise ValueError if a training in rounds could not begin, as `check_output` says.
+
+    Raises ModelError if a network to start from cannot be used. Imports TensorFlow if there are
+    such networks.
+    """
+    for stage in _stages(config, rounds):
+        check_output(stage)
+    check_start(config)
+
+
 def train_in_rounds(
     config: TrainConfig,
     recorded: Frames,
@@ -64,16 +76,18 @@ def train_in_rounds(
     track, which adds frames, and the training goes on from that network. Networks of earlier
     rounds are written to `round-0`, `round-1` and so on in the folder `config.out`. The order of
     the tracks is random, because the last tenth of them validates. `config.resume` keeps the
-    networks of earlier rounds that are finished. The workers share the tracks to render.
+    networks of earlier rounds that are finished; without it, the rounds of an earlier training in
+    that folder do not count as finished any more. The workers share the tracks to render.
     `on_network` gets the file of each network, the last one too. Raises WorkError if a track
     cannot be rendered.
     """
     notes = [*notes, *_note(tracks)]
     order = np.random.default_rng(config.seed).permutation(len(tracks.names))
     tracks = replace(tracks, names=[tracks.names[index] for index in order])
-    stages = [_stage(config, number, tracks.rounds) for number in range(tracks.rounds + 1)]
-    for stage in stages:
-        check_output(stage)
+    stages = _stages(config, tracks.rounds)
+    check_rounds(config, tracks.rounds)
+    if not config.resume:
+        _forget_rounds(config)
     # A later round cannot be finished if this one is not.
     finished = sum(1 for _ in takewhile(_is_finished, stages[:-1])) if config.resume else 0
     count = len(tracks.names) * tracks.random_frames
@@ -100,10 +114,19 @@ def _is_finished(stage: TrainConfig) -> bool:
     return stage.model_path.with_suffix('.md').is_file() and not backup_of(stage).exists()
 
 
-def _stage(config: TrainConfig, number: int, rounds: int) -> TrainConfig:
-    """Return the config of one training; each has other random numbers."""
-    out = config.out if number == rounds else config.out / f'round-{number}'
-    return replace(config, out=out, seed=config.seed + number)
+def _forget_rounds(config: TrainConfig) -> None:
+    """Remove the model cards of rounds, because a round with a card counts as finished."""
+    for folder in config.out.glob('round-*'):
+        (folder / f'{config.name}.md').unlink(missing_ok=True)
+
+
+def _stages(config: TrainConfig, rounds: int) -> list[TrainConfig]:
+    """Return the config of each training; each has other random numbers."""
+    folders = [*(config.out / f'round-{number}' for number in range(rounds)), config.out]
+    return [
+        replace(config, out=folder, seed=config.seed + number)
+        for number, folder in enumerate(folders)
+    ]
 
 
 def _note(tracks: Tracks) -> Iterator[str]:

@@ -31,6 +31,9 @@ STEERING_UNITS = {
 """Units of steering in logs, as rad with left positive. Their own positive side is the right one,
 unless the name says left."""
 
+RECORDER_PERIOD_S = 0.1
+"""Time between two frames of the recorder, s, where a log or its frames name none."""
+
 _MPH_MPS = 0.44704
 _SPEED_UNITS_MPS = {'mph': _MPH_MPS, 'mps': 1.0, 'kmh': 1 / 3.6}
 _TIME_UNITS_S = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
@@ -135,11 +138,13 @@ def recorder_row(center: str, steering_rad: float, throttle: float, speed_mps: f
     """Return a line of a driving_log.csv as the recorder writes it, without side cameras.
 
     Steering in rad, left positive; throttle -1 .. 1, where negative values are written as brake.
+    Values beyond 25 degrees and beyond -1 .. 1 are written as these limits, because the car
+    follows them no further.
     """
     numbers = (
-        steering_rad / RECORDER_STEERING_RAD,
-        max(0.0, throttle),
-        max(0.0, -throttle),
+        min(1.0, max(-1.0, steering_rad / RECORDER_STEERING_RAD)),
+        min(1.0, max(0.0, throttle)),
+        min(1.0, max(0.0, -throttle)),
         speed_mps / _MPH_MPS,
     )
     written = (f'{number + 0.0:.7g}' for number in numbers)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.data.driving_log import (
+    RECORDER_PERIOD_S,
     Log,
     LogError,
     Series,
@@ -28,8 +29,6 @@ from steering_net.vision.jpeg import decode_jpeg
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')
 LOG_SUFFIXES = ('.csv', '.tsv', '.txt')
-RECORDER_PERIOD_S = 0.1
-"""Time between two frames of the recorder, s, where a log or its frames name none."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def camera_of(names: Iterable[str]) -> str:
 
 
 @functools.cache
-def _warn_of_missing_times(path: Path) -> None:
+def warn_of_missing_times(path: Path) -> None:
     """Log the warning once, because the runs of a log become recordings one by one."""
     _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', path)
 
@@ -155,7 +154,7 @@ def from_log(log: Log, camera: str = '') -> Recording:
     rows, root = log.rows, log.path.parent
     steering_rad = np.array([row.steering_rad for row in rows])
     if any(row.timestamp_s is None for row in rows):
-        _warn_of_missing_times(log.path)
+        warn_of_missing_times(log.path)
         times_s = np.arange(len(rows), dtype=np.float64) * RECORDER_PERIOD_S
         target_rad = smooth(times_s, steering_rad)
     else:

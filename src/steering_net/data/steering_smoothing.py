@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from steering_net.data.driving_log import Row, Series, rows_by_folder
+from steering_net.data.driving_log import RECORDER_PERIOD_S, Row, Series, rows_by_folder
 
 SMOOTHING_WINDOW_S = 1.0
 """Keyboard steering is a series of pulses; its mean over this time is the intended steering."""
@@ -34,12 +34,15 @@ def smoothed_steering_rad(rows: Sequence[Row], delay_s: float = 0.0) -> Series:
     """Return the one-second mean of the rows' steering, rad, left positive, float64 (n,).
 
     The second is centred `delay_s` (0 to 1) before each row. Where no row is within it, the mean
-    is NaN. Rows of different sources or folders are smoothed apart. Rows without a time keep their
-    own steering.
+    is NaN. Rows of different sources or folders are smoothed apart; if none of them has a time,
+    they count as 0.1 s apart. Rows without a time among rows with one keep their own steering.
     """
     steering = np.array([row.steering_rad for row in rows], np.float64)
     for group in rows_by_folder(rows):
         timed = [index for index in group if rows[index].timestamp_s is not None]
         times = np.array([rows[index].timestamp_s for index in timed], np.float64)
+        if not timed:
+            timed = group
+            times = np.arange(len(group), dtype=np.float64) * RECORDER_PERIOD_S
         steering[timed] = smooth(times, steering[timed], delay_s=delay_s)
     return steering

@@ -36,8 +36,8 @@ _MEMORY_S = 0.5
 """Time constant of the mean over the newest frames."""
 _LONGEST_STEP_S = 0.2
 _LEAST_SPREAD_RAD = 1e-4
-_LEAST_FRAMES = 100
-"""Frames of each side that a calibration needs."""
+LEAST_FRAMES = 200
+"""Frames that each drive of a calibration needs, half of them for each side."""
 _QUANTILE = 0.99
 _MARGIN = 1.9
 """The threshold lies so many times above the quantile of the deviations in known worlds."""
@@ -151,7 +151,7 @@ SteeringSums = tuple[npt.NDArray[np.intp], npt.NDArray[np.float64], npt.NDArray[
 def calibrate(drives: Sequence[SteeringSums], sha256: str) -> Calibration:
     """Return the calibration of a network by drives, one in each world that it knows.
 
-    Raises ValueError if a drive has too few frames.
+    Raises ValueError if a drive has too few frames, as `check_length` does.
     """
     worlds = tuple(map(_world, drives))
     deviations = np.concatenate([_deviations(drive, worlds) for drive in drives])
@@ -169,14 +169,20 @@ def _deviations(drive: SteeringSums, worlds: Sequence[World]) -> npt.NDArray[np.
     return np.array([nearest.add(int(side), float(rad), float(s)) for side, rad, s in frames])
 
 
+def check_length(drive: SteeringSums, name: str = 'a drive') -> None:
+    """Raise ValueError, with the name of the drive, if it has too few frames to calibrate."""
+    sides, *_ = drive
+    if min(np.bincount(sides, minlength=SIDES)) < LEAST_FRAMES // SIDES:
+        raise ValueError(
+            f'{name} of {len(sides)} frames is too short to calibrate the monitor; '
+            f'it must have {LEAST_FRAMES} or more, on the road'
+        )
+
+
 def _world(drive: SteeringSums) -> World:
+    check_length(drive)
     sides, sums_rad, _ = drive
     parts = [sums_rad[sides == side] for side in range(SIDES)]
-    if min(map(len, parts)) < _LEAST_FRAMES:
-        raise ValueError(
-            f'a drive of {len(sides)} frames is too short to calibrate the monitor; '
-            f'it must have {SIDES * _LEAST_FRAMES} or more, on the road'
-        )
     spread_rad = (max(_LEAST_SPREAD_RAD, float(part.std())) for part in parts)
     return World(_pair(part.mean() for part in parts), _pair(spread_rad))
 

@@ -17,7 +17,11 @@ from steering_net.vision.profile import Profile
 
 
 class BatchMaker:
-    """Augmented batches: the same seed, epoch and step always give the same batch."""
+    """Augmented batches: the same seed, epoch and step always give the same batch.
+
+    If the rendered share of a batch is no whole number of frames, it is rounded up in some batches
+    and down in the others, so that all batches together have the share.
+    """
 
     def __init__(self, config: TrainConfig, profile: Profile, pools: Sequence[Frames]) -> None:
         self.epoch = 0
@@ -30,7 +34,8 @@ class BatchMaker:
         self._settings = (settings, settings.with_light(config.rendered_light))
         self._trained = recorded, rendered = [np.flatnonzero(~pool.held_out) for pool in pools]
         share = config.rendered_share if len(recorded) else 1.0
-        self._rendered_count = round(config.batch_size * share) if len(rendered) else 0
+        # Rounded, because 10 * 0.3 is more than 3.
+        self._rendered_mean = round(config.batch_size * share, 6) if len(rendered) else 0.0
         size = len(recorded) + len(rendered)
         self.steps = config.steps_per_epoch or math.ceil(size / config.batch_size)
 
@@ -39,8 +44,11 @@ class BatchMaker:
         rng = np.random.default_rng([self._config.seed, self.epoch, step])
         x = np.empty((self._config.batch_size, *self._profile.output_shape()), np.float32)
         y = np.empty((len(x), 1), np.float32)
+        rendered_count = int(self._rendered_mean)
+        if more := self._rendered_mean - rendered_count:
+            rendered_count += rng.random() < more
         for i in range(len(x)):
-            rendered = i < self._rendered_count
+            rendered = i < rendered_count
             pool, trained = self._pools[rendered], self._trained[rendered]
             choice = int(trained[rng.integers(len(trained))])
             # Rendered frames are not moved, because they are from anywhere on the road already.

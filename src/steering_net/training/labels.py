@@ -9,7 +9,7 @@ import numpy as np
 from steering_net.data.centerline import Edges, middles_of, towards_middle_rad
 from steering_net.data.driving_log import Log, Series, rows_by_folder
 from steering_net.data.frame_files import base_name
-from steering_net.data.recording import Recording, from_log, no_speed
+from steering_net.data.recording import Recording, from_log, no_speed, warn_of_missing_times
 from steering_net.data.steering_smoothing import smoothed_steering_rad
 from steering_net.data.trajectory import runs
 from steering_net.errors import check_field
@@ -88,6 +88,8 @@ def of_log(
 
 def _own(log: Log, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
     rows = log.rows
+    if rows and all(row.timestamp_s is None for row in rows):
+        warn_of_missing_times(log.path)
     if labelling.kind == 'steering':
         # A mean, not an interpolation, because samples of a run are far apart.
         return smoothed_steering_rad(rows, labelling.delay_s)

@@ -73,11 +73,12 @@ def recorded_frames(
     Of the training frames with a label below 0.01 rad, only the share `keep_straight` (0..1) is
     kept, chosen by `seed`, because most of a lap is almost straight. The crops are blurred as
     `profile` (below CROP_TOP) prescribes. Unusable rows and images, and frames without a known
-    label, give warnings. Raises LogError if no frame is left.
+    label, give warnings. Raises LogError if no frame is left, or if no log has a row of one of
+    the `only_sources`.
     """
     labelling = labelling or Labelling()
     thinning = _Thinning(keep_straight, np.random.default_rng(seed))
-    logs = [_chosen(source) for source in sources]
+    logs = _chosen(sources)
     wanted: list[_Wanted] = []
     images = [_Images(log, source) for log, source in zip(logs, sources, strict=True)]
     labelled = zip(logs, images, _labels(logs, sources, images, labelling), strict=True)
@@ -89,6 +90,9 @@ def recorded_frames(
         wanted += _of_recording(recording, labels, thinning)
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
     left_out = LeftOut('training')
+    if names and not wanted:
+        reason = f': keep_straight is {keep_straight}' if keep_straight < 1 else ''
+        raise LogError(f'no frame of {", ".join(names)} is left to train on{reason}')
     frames = _read(wanted, profile, left_out)
     if names and not len(frames):
         raise LogError(f'no image of {", ".join(names)} can be used{left_out.last_reason}')
@@ -159,7 +163,7 @@ def _read(wanted: Sequence[_Wanted], profile: Profile, left_out: LeftOut) -> Fra
     held_out = np.array([image.held_out for image in wanted], bool)
     labelled = np.isfinite(steering_rad)
     if missing := int((good & ~labelled).sum()):
-        _LOG.warning("%d images left out: the road's middle is not known there", missing)
+        _LOG.warning('%d images left out: no label is known there', missing)
     good &= labelled
     if good.all():
         return Frames(crops, steering_rad, held_out)
@@ -170,11 +174,20 @@ def _read(wanted: Sequence[_Wanted], profile: Profile, left_out: LeftOut) -> Fra
     return Frames(crops[: len(kept)], steering_rad[good], held_out[good])
 
 
-def _chosen(source: LogSource) -> Log:
-    log = read_log(source.csv, source.steering_unit)
-    warn_of_bad_rows(log)
-    only = source.only_sources
-    return replace(log, rows=[row for row in log.rows if not only or row.source in only])
+def _chosen(sources: Sequence[LogSource]) -> list[Log]:
+    """Return the logs with the rows of their `only_sources`."""
+    logs = [read_log(source.csv, source.steering_unit) for source in sources]
+    found = {row.source for log in logs for row in log.rows}
+    for name in (name for source in sources for name in source.only_sources):
+        if name not in found:
+            known = ', '.join(sorted(name for name in found if name)) or 'none'
+            raise LogError(f'no log has rows of the source {name!r}; the sources are: {known}')
+    for log in logs:
+        warn_of_bad_rows(log)
+    return [
+        replace(log, rows=[row for row in log.rows if not only or row.source in only])
+        for log, only in zip(logs, (source.only_sources for source in sources), strict=True)
+    ]
 
 
 def _of_log(

@@ -2,7 +2,6 @@
 """Training: fit PilotNet to recorded and rendered frames, and write the network and its files."""
 
 import importlib.util
-import json
 import logging
 import math
 import sys
@@ -18,17 +17,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from steering_net.data.recording import Recording
-from steering_net.errors import ModelError
 from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import convert, keep_converted
 from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.reader import load_keras
+from steering_net.training.backup import Backup, read_progress
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
 from steering_net.training.config import TrainConfig
 from steering_net.training.frames import Frames, rendered_frames
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.training.recorded_frames import LogSource, recorded_frames
+from steering_net.training.start import check_not_replaced, set_start
 from steering_net.vision.camera_model import Rgb
 from steering_net.vision.crop import CROP_TOP
 from steering_net.vision.profile import Profile, find_profile
@@ -50,9 +50,23 @@ class Trained:
 
 
 def check_output(config: TrainConfig) -> None:
-    """Raise ValueError if the training could not begin, or would replace an unfinished one."""
+    """Raise ValueError if the training could not begin.
+
+    It also may not replace an unfinished training, or a network that it starts from.
+    """
+    check_not_replaced(config)
     _check_backup(config)
     _check_tensorboard(config)
+
+
+def check_start(config: TrainConfig) -> None:
+    """Raise ModelError if a network to start from cannot be read or has another shape.
+
+    Imports TensorFlow if there are such networks.
+    """
+    if config.start_from:
+        use_threads(config.threads)
+        set_start(config.start_from, build_pilotnet(_below_crop(config).output_shape()))
 
 
 def recorded_for(
@@ -88,12 +102,17 @@ def train_on(
 ) -> Trained:
     """Train on frames in memory; write the network, its model card and its plots.
 
-    `notes` (data, licences) are added to the model card. Raises ValueError if there are no frames.
-    Imports TensorFlow.
+    `notes` (data, licences) are added to the model card. Raises ValueError if there is no frame to
+    train on. Imports TensorFlow.
     """
     pools = [recorded, rendered]
     if not any(len(pool) for pool in pools):
         raise ValueError('there is nothing to train on: name a log, a bag or tracks')
+    if all(pool.held_out.all() for pool in pools):
+        raise ValueError(
+            'there is nothing to train on: all frames that are left are held out to validate; '
+            'add data or keep more straight frames'
+        )
     use_threads(config.threads)
     profile = _below_crop(config)
     model, history = fit(config, profile, pools, backup_of(config))
@@ -125,9 +144,8 @@ def _check_backup(config: TrainConfig) -> None:
     backup = backup_of(config)
     if backup.exists() and not config.resume:
         raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
-    # Keras' BackupAndRestore writes the number of completed epochs to this file.
-    state = backup / 'training_metadata.json'
-    done = json.loads(state.read_text(encoding='utf-8'))['epoch'] if state.is_file() else 0
+    progress = read_progress(backup)
+    done = progress.epochs if progress else 0
     if config.epochs <= done:
         raise ValueError(f'epochs is {config.epochs}, but {done} are done already: give more')
 
@@ -152,24 +170,27 @@ def fit(
 
     batches = BatchMaker(config, profile, pools)
     model = build_pilotnet(profile.output_shape(), seed=config.seed)
-    if config.start_from:
-        _start_from(config.start_from, model)
+    set_start(config.start_from, model)
     rate = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * batches.steps
     )
     compile_for(model, rate, config.average)
     validation = validation_data(profile, pools)
     config.out.mkdir(parents=True, exist_ok=True)
+    metric = 'val_loss' if validation else 'loss'
+    stopping = keras.callbacks.EarlyStopping(
+        metric, patience=config.patience, restore_best_weights=True
+    )
+    kept = Backup(backup, model, stopping, keras.callbacks.History())
+    averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.average else []
     history = model.fit(
         batches.dataset(),
+        initial_epoch=kept.epochs,
         epochs=config.epochs,
         validation_data=validation,
         verbose=0,
         shuffle=False,
-        callbacks=[
-            *_callbacks(config, batches, backup, 'val_loss' if validation else 'loss'),
-            *watchers,
-        ],
+        callbacks=[*kept.callbacks(averages), *_reports(config, batches), *watchers],
     )
     return model, history.history
 
@@ -193,21 +214,8 @@ def compile_for(model: Any, learning_rate: Any, average: float = 0.0) -> None:
     )
 
 
-def _start_from(paths: Sequence[Path], model: Any) -> None:
-    """Set the model's weights to the mean of those of these networks."""
-    weights = []
-    for path in paths:
-        source = load_keras(path)
-        try:
-            # Its error names the layer that does not fit.
-            model.set_weights(source.get_weights())
-        except ValueError as error:
-            raise ModelError(f'{source.name} is no network to start from: {error}') from error
-        weights.append(model.get_weights())
-    model.set_weights([np.mean(layer, axis=0) for layer in zip(*weights, strict=True)])
-
-
-def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, metric: str) -> list[Any]:
+def _reports(config: TrainConfig, batches: BatchMaker) -> list[Any]:
+    """Return the callbacks that show the progress; they also set the epoch of the batches."""
     import keras
 
     bar = tqdm(total=config.epochs * batches.steps, desc='training', unit='step', disable=None)
@@ -226,12 +234,8 @@ def _callbacks(config: TrainConfig, batches: BatchMaker, backup: Path, metric: s
         tqdm.write(line, file=sys.stderr)
 
     boards = [keras.callbacks.TensorBoard(str(config.tensorboard))] if config.tensorboard else []
-    averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.average else []
     return [
         *boards,
-        keras.callbacks.BackupAndRestore(str(backup)),
-        *averages,
-        keras.callbacks.EarlyStopping(metric, patience=config.patience, restore_best_weights=True),
         keras.callbacks.LambdaCallback(
             on_epoch_begin=begin,
             on_epoch_end=end,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from helpers.recordings import write_bag
+from helpers.recordings import simulated_drives, write_bag, write_messages
 from helpers.ros import started_rclpy
 from sim_bridge.cli import replay
 from sim_bridge.cli.main import main
@@ -27,6 +27,20 @@ def test_check_that_is_interrupted_while_it_waits_is_told(tmp_path):
     bag = replay.open_bag(write_bag(tmp_path / 'bag', numbers=range(1)))
     with started_rclpy(), pytest.raises(UsageError, match='the check was interrupted'):
         replay._steer(bag, {}, '/replay_test', SimpleNamespace(exit_code=None), lambda: False)
+
+
+def test_topic_that_the_bag_lacks_is_named(tmp_path, capsys):
+    path = write_bag(tmp_path / 'bag')
+    assert main(['replay', str(path), '--topics', 'nonsense', 'vehicle/speed', '/odd']) == 2
+    told = f'sim-bridge replay: --topics: {path} holds no nonsense and no odd; it holds /camera/'
+    assert capsys.readouterr().err.startswith(told)
+
+
+def test_each_of_two_drives_in_simulated_time_is_compared_with_its_own_commands(tmp_path):
+    bag = replay.open_bag(write_messages(tmp_path / 'bag', [*simulated_drives(2, frames=3)]))
+    recorded = replay._recorded_steering(bag)
+    angles = [recorded[key] for _, key in replay._frames(bag)]
+    assert angles == [pytest.approx(0.1)] * 3 + [pytest.approx(0.2)] * 3
 
 
 def test_steering_node_that_ended_is_told(tmp_path):

@@ -2,11 +2,14 @@
 """`sim-bridge view`: what it refuses, and what it writes for Rerun."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from helpers.recordings import FRAMES, write_bag
+from helpers.recordings import FRAMES, write_bag, write_folder
 from sim_bridge.cli.main import main
+from sim_bridge.recording import rerun_view
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA
 
 
 @pytest.fixture(scope='module')
@@ -45,6 +48,22 @@ def test_without_rerun_one_line_says_what_to_install(source, bag, tmp_path, caps
     assert main(['view', *words]) == 2
     told = capsys.readouterr().err
     assert told == "sim-bridge view: rerun-sdk is missing: pip install 'sim_bridge[rerun]'\n"
+
+
+@pytest.mark.parametrize(
+    ('write', 'camera'), [(write_bag, AUTONOMOUS_CAMERA), (write_folder, TRAINING_CAMERA)]
+)
+def test_path_is_that_of_the_camera_of_the_recording(tmp_path, monkeypatch, write, camera):
+    cameras = []
+
+    def log_of(_save, camera):
+        cameras.append(camera)
+        return SimpleNamespace(add=lambda *_: None, close=lambda: None, frames=FRAMES)
+
+    monkeypatch.setattr(rerun_view, 'RerunLog', log_of)
+    path = write(tmp_path / 'drive')
+    assert main(['view', str(path), '--save', str(tmp_path / 'd.rrd')]) == 0
+    assert cameras == [camera]
 
 
 def test_recording_becomes_a_file_of_rerun(bag, tmp_path, capsys):

@@ -7,10 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.training import drawn_log
 from sim_bridge.cli import evaluate, evaluate_monitor
 from sim_bridge.cli.main import main
-from sim_bridge.evaluation.monitor_drives import Conditions, Plan, Watch, known_drive
-from steering_net.inference.self_check import Calibration, World, calibrate
+from sim_bridge.evaluation import monitor_drives
+from sim_bridge.evaluation.monitor_drives import (
+    Conditions,
+    Plan,
+    Watch,
+    known_drive,
+    known_recording,
+)
+from steering_net.data.recording import read_folder
+from steering_net.inference.self_check import Calibration, World, calibrate, check_length
 from steering_net.vision.profile import find_profile
 
 PROFILE = find_profile('course')
@@ -59,10 +68,43 @@ def test_known_drives_calibrate_up_to_the_first_departure():
     assert calibrate([long], 'abc').worlds[0].mean_rad == pytest.approx((0.0, 0.0))
 
 
+def test_the_shortest_drive_is_long_enough_to_calibrate():
+    check_length(known_drive(Stubborn(), 500, 10.0, 1.0))
+
+
+def test_frames_of_a_recording_that_cannot_be_used_are_left_out(tmp_path, logged):
+    path = drawn_log(tmp_path)
+    images = sorted((tmp_path / 'IMG').glob('center*'))
+    images[3].write_bytes(b'torn')
+    images[7].unlink()
+    recording = read_folder(path)
+    assert [len(column) for column in known_recording(Stubborn(), recording)] == [38] * 3
+    assert 'left out' in logged.text
+    for image in images:
+        image.unlink(missing_ok=True)
+    with pytest.raises(ValueError, match='a drive of 0 frames is too short'):
+        check_length(known_recording(Stubborn(), recording))
+
+
+@pytest.mark.slow
+def test_a_drive_that_is_too_short_is_named_at_once(monkeypatch, capsys):
+    driven = []
+
+    def known_drive(*words):
+        driven.append(words)
+        return np.arange(101) % 2, np.zeros(101), np.arange(101) / 20
+
+    monkeypatch.setattr(monitor_drives, 'known_drive', known_drive)
+    assert main(['evaluate', 'monitor', '--calibrate', '--known', '3,4']) == 2
+    assert 'track 3: a drive of 101 frames is too short to calibrate' in capsys.readouterr().err
+    assert len(driven) == 1
+
+
 @pytest.mark.parametrize(
     ('words', 'named'),
     [
         (['--seconds', '1'], '--seconds'),
+        (['--calibrate', '--seconds', '9.9'], '--seconds is 9.9; it must be 10..600'),
         (['--weather', 'fog:2,hail:1'], '--weather'),
         (['--mutants', '.'], '--mutants'),
         (['--recording', 'x'], '--recording needs --calibrate'),

@@ -13,7 +13,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
 from helpers.processes import run_verb
-from sim_bridge.recording.bag import Bag, BagWriter, Offer, Record, stamp_ns
+from sim_bridge.recording.bag import Bag, BagWriter, Offer, Record, UnusableError, stamp_ns
 from sim_bridge.recording.export import export_log, export_video
 from sim_bridge.recording.frames import Frames
 from sim_bridge.recording.sources import read_bag
@@ -57,10 +57,10 @@ def joints(head, **positions):
     )
 
 
-def write_drive(path, count=40, with_commands=True, people=()):
+def write_drive(path, count=40, with_commands=True, people=(), commands=()):
     """A bag of a drive in which every frame has another shade and another command.
 
-    A person steers the frames `people`.
+    A person steers the frames `people`. `commands` are further messages of the network.
     """
     writer = BagWriter(path)
     writer.add_topic(
@@ -89,6 +89,8 @@ def write_drive(path, count=40, with_commands=True, people=()):
         if number in people:
             command = joints(head, steering=-0.3, throttle=0.5)
             writer.write('/driver/command', stamp + 6_000_000, cdr(command))
+    for command in commands:
+        writer.write('/cmd/steering', START_NS, cdr(command))
     writer.close()
     return path
 
@@ -316,21 +318,6 @@ def joint_state(*position, names=('steering',)):
             '/cmd/steering holds std_msgs/msg/Float32; it must be sensor_msgs/msg/JointState',
         ),
         (
-            '/cmd/steering',
-            joint_state(),
-            '/cmd/steering has a sensor_msgs/msg/JointState without position; it must be',
-        ),
-        (
-            '/cmd/steering',
-            joint_state(0.1, names=['wheel']),
-            '/cmd/steering has a sensor_msgs/msg/JointState without the joint steering',
-        ),
-        (
-            '/driver/command',
-            joint_state(0.1, names=[]),
-            '/driver/command has a sensor_msgs/msg/JointState without the joint steering',
-        ),
-        (
             '/camera/image_raw/compressed',
             header(START_NS),
             '/camera/image_raw/compressed holds std_msgs/msg/Header; it must be sensor_msgs/msg/C',
@@ -345,6 +332,24 @@ def test_message_that_a_topic_cannot_hold_is_told(tmp_path, topic, value, told):
 def test_steering_of_a_command_is_that_of_its_joint():
     value = joint_state(0.1, 0.2, names=['throttle', 'steering'])
     assert Record('cmd/steering', value.__msgtype__, 0, cdr(value)).command() == (START_NS, 0.2)
+
+
+@pytest.mark.parametrize(
+    ('value', 'told'),
+    [
+        (joint_state(), 'has a sensor_msgs/msg/JointState without position; it must be'),
+        (joint_state(0.1, names=['wheel']), 'JointState without the joint steering'),
+        (joint_state(0.1, names=[]), 'JointState without the joint steering'),
+        (joint_state(np.nan), 'has the value nan; it must be finite'),
+    ],
+)
+def test_command_without_usable_steering_is_told_and_left_out(tmp_path, logged, value, told):
+    record = Record('/cmd/steering', value.__msgtype__, 0, cdr(value))
+    with pytest.raises(UnusableError, match=f'^/cmd/steering .*{told}'):
+        record.command()
+    path = write_drive(tmp_path / 'drive', count=4, with_commands=False, commands=[value])
+    assert [frame.commanded_rad for frame in Frames(Bag(Storage(path)))] == [None] * 4
+    assert told in logged.text
 
 
 @pytest.mark.parametrize(

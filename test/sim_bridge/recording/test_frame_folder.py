@@ -10,9 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.recordings import FRAMES, PERIOD_NS, START_NS, jpeg_of, messages, steering_rad
+from helpers.recordings import (
+    FRAMES,
+    PERIOD_NS,
+    START_NS,
+    jpeg_of,
+    messages,
+    simulated_drives,
+    steering_rad,
+)
 from sim_bridge.recording.bag import TYPES, Offer, command_cdr
-from sim_bridge.recording.frame_folder import FrameFolder, ImageNames
+from sim_bridge.recording.frame_folder import FRAME_TOPICS, FrameFolder, ImageNames
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import PERSON_COMMAND, STEERING_COMMAND, TOPICS
@@ -134,3 +142,35 @@ def test_folder_that_holds_something_is_never_written_to(tmp_path, name, told):
     with pytest.raises(BagError, match='is a file; name a new folder'):
         FrameFolder(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_drives_in_simulated_time_keep_their_rows_and_follow_each_other(tmp_path):
+    writer = FrameFolder(tmp_path)
+    sent = [(topic, cdr) for topic, _, cdr in simulated_drives(2) if topic in FRAME_TOPICS]
+    for topic in dict(sent):
+        writer.add_topic(topic, TOPICS[topic].type, Offer())
+    for topic, cdr in sent:
+        writer.write(topic, 0, cdr)
+    writer.close()
+    recording = open_recording(tmp_path)
+    assert recording.steering_rad.tolist() == pytest.approx([0.1] * 20 + [0.2] * 20, abs=1e-6)
+    steps_s = np.diff(recording.times_s)
+    assert [*np.unique(steps_s.round(3))] == [0.05, 5.0]
+
+
+def test_of_frames_with_one_stamp_the_first_has_the_row(tmp_path):
+    writer = FrameFolder(tmp_path)
+    sent = list(messages(0))
+    for topic, _ in sent:
+        writer.add_topic(topic, TOPICS[topic].type, Offer())
+    for topic, cdr in [sent[0], *sent]:
+        writer.write(topic, 0, cdr)
+    writer.close()
+    first, _ = sorted(path.name for path in tmp_path.glob('*.jpg'))
+    assert open_recording(tmp_path).frame_names == [first]
+
+
+def test_folder_that_cannot_be_looked_at_is_told(tmp_path):
+    # As in a folder that may not be entered, which would not stop root.
+    with pytest.raises(BagError, match=r'cannot write frames to .*: File name too long'):
+        FrameFolder(tmp_path / ('x' * 300))

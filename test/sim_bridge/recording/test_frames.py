@@ -1,14 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames of a bag: how often the bag is read, their rate, and what is refused."""
 
+import math
+import time
+
+import numpy as np
 import pytest
 
-from helpers.recordings import FRAMES, write_bag
-from sim_bridge.recording.bag import Bag
+from helpers.recordings import (
+    FRAMES,
+    PERIOD_NS,
+    START_NS,
+    jpeg_of,
+    simulated_drives,
+    write_bag,
+    write_messages,
+)
+from sim_bridge.recording.bag import Bag, command_cdr, frame_cdr, number_cdr
 from sim_bridge.recording.export import export_log, export_video
-from sim_bridge.recording.frames import Frames
+from sim_bridge.recording.frames import Frames, _Series
 from sim_bridge.recording.lerobot import export_lerobot
+from sim_bridge.recording.sources import read_bag
 from sim_bridge.recording.storage import Storage
+from sim_bridge.topics import COMPRESSED_FRAME, PERSON_COMMAND, SPEED
 
 
 class CountedBag(Bag):
@@ -46,3 +60,65 @@ def test_each_iteration_yields_the_same_frames(bag):
 def test_rate_is_that_between_pauses_and_20_for_one_frame(tmp_path, numbers, rate_hz):
     frames = Frames(Bag(Storage(write_bag(tmp_path / 'bag', numbers=numbers))))
     assert frames.rate_hz == pytest.approx(rate_hz)
+
+
+def test_value_at_a_time_is_found_without_a_look_at_all_values():
+    series, count = _Series(), 20_000
+    for number in reversed(range(count)):
+        series.add(10 * number, float(number))
+    series.sort()
+    began_s = time.process_time()
+    assert [series.nearest(10 * number + 4) for number in range(count)] == list(range(count))
+    assert time.process_time() - began_s < 2.0
+    assert (series.nearest(-9), series.nearest(10**9)) == (0.0, count - 1.0)
+
+
+def test_drives_in_simulated_time_keep_their_commands_and_follow_each_other(tmp_path):
+    path = write_messages(tmp_path / 'bag', [*simulated_drives(3)])
+    frames = Frames(Bag(Storage(path)))
+    found = list(frames)
+    wanted = [0.1] * 20 + [0.2] * 20 + [0.3] * 20
+    assert [frame.commanded_rad for frame in found] == pytest.approx(wanted)
+    assert [frame.steering_rad for frame in found] == pytest.approx(wanted)
+    assert frames.rate_hz == pytest.approx(20.0)
+    steps_ns = np.diff([frame.stamp_ns for frame in found])
+    assert steps_ns.min() == PERIOD_NS
+    assert np.flatnonzero(steps_ns > 10**9).tolist() == [19, 39]
+    recording = read_bag(path)
+    assert recording.steering_rad.tolist() == pytest.approx(wanted)
+    assert len(set(recording.frame_names)) == 60
+
+
+def with_values(path, speeds, steering):
+    """A bag of frames with these speeds, and commands of a person."""
+    sent = []
+    for number, (speed, angle) in enumerate(zip(speeds, steering, strict=True)):
+        stamp = START_NS + number * PERIOD_NS
+        sent.append((COMPRESSED_FRAME, stamp, frame_cdr(stamp, jpeg_of(number))))
+        sent.append((SPEED, stamp, number_cdr(speed)))
+        sent.append((PERSON_COMMAND, stamp + 1000, command_cdr(stamp, angle)))
+    return write_messages(path, sent)
+
+
+def test_values_that_are_no_numbers_are_left_out_with_one_warning(tmp_path, logged):
+    angles, speeds = [0.02] * 40, [6.0] * 40
+    angles[10] = angles[11] = math.nan
+    speeds[20] = math.inf
+    path = with_values(tmp_path / 'bag', speeds, angles)
+    found = list(Frames(Bag(Storage(path))))
+    assert [number for number, one in enumerate(found) if one.commanded_rad is None] == [10, 11]
+    assert {frame.speed_mps for frame in found} == {6.0}
+    (told,) = logged.messages
+    assert told == (
+        f'{path}: left out: {PERSON_COMMAND} has the value nan; it must be finite; '
+        '3 messages in all'
+    )
+    recording = read_bag(path)
+    assert recording.target_rad.tolist() == pytest.approx([0.02] * 38)
+
+
+def test_latency_is_not_measured_between_two_clocks(tmp_path):
+    simulated = write_messages(tmp_path / 'fast', [*simulated_drives(1)])
+    assert {frame.latency_ms for frame in Frames(Bag(Storage(simulated)))} == {None}
+    real = write_bag(tmp_path / 'bag')
+    assert all(frame.latency_ms > 0.0 for frame in Frames(Bag(Storage(real))))

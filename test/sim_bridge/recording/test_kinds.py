@@ -294,6 +294,19 @@ def test_what_is_no_storage_is_one_line(tmp_path, suffix):
     assert str(path) in str(caught.value)
 
 
+def test_packed_file_that_is_broken_is_incomplete_each_time_that_it_is_read(tmp_path):
+    path = write_bag(tmp_path / 'drive', numbers=range(400))
+    copy = packed(path / 'drive.mcap')
+    (path / 'drive.mcap').unlink()
+    content = bytearray(copy.read_bytes())
+    content[-2000:-1000] = b'\xff' * 1000
+    copy.write_bytes(content)
+    bag = Bag(Storage(path))
+    for _ in range(2):
+        with pytest.raises(BagError, match=f'{path} is incomplete, 0 messages were read: zstd'):
+            list(bag)
+
+
 def test_check_of_frames_that_cannot_be_decoded_ends_at_once(tmp_path, capsys):
     folder = write_folder(tmp_path / 'drive')
     for image in (folder / 'IMG').iterdir():

@@ -3,19 +3,38 @@
 
 import json
 import sys
+import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
 
-from helpers.recordings import FRAMES, PERIOD_NS, SPEED_MPS, START_NS, jpeg_of, steering_rad
-from helpers.recordings import write_bag as write_recording
+from helpers.recordings import (
+    FRAMES,
+    PERIOD_NS,
+    SPEED_MPS,
+    START_NS,
+    jpeg_of,
+    simulated_drives,
+    steering_rad,
+    write_bag,
+    write_messages,
+)
 from sim_bridge.cli.main import main
-from sim_bridge.recording.bag import Bag, BagWriter, Offer, frame_cdr, number_cdr
+from sim_bridge.recording.bag import Bag, frame_cdr, number_cdr
 from sim_bridge.recording.frames import Frame
-from sim_bridge.recording.lerobot import ACTION, CAMERA, STATE, _ticks, export_lerobot
+from sim_bridge.recording.lerobot import (
+    ACTION,
+    CAMERA,
+    STATE,
+    _Colours,
+    _Columns,
+    _statistics,
+    _ticks,
+    export_lerobot,
+)
 from sim_bridge.recording.storage import BagError, Storage
-from sim_bridge.topics import COMPRESSED_FRAME, STEERING_ANGLE, TOPICS
+from sim_bridge.topics import COMPRESSED_FRAME, STEERING_ANGLE
 
 parquet = pytest.importorskip('pyarrow.parquet', reason="needs pyarrow: pip install '.[lerobot]'")
 
@@ -24,7 +43,7 @@ parquet = pytest.importorskip('pyarrow.parquet', reason="needs pyarrow: pip inst
 def dataset(tmp_path_factory):
     """The dataset of a bag with six frames in 0.25 s, as its command writes it."""
     folder = tmp_path_factory.mktemp('lerobot')
-    write_recording(folder / 'bag')
+    write_bag(folder / 'bag')
     words = [
         'export',
         str(folder / 'bag'),
@@ -103,6 +122,33 @@ def test_lerobot_reads_it_back(dataset):
     assert item[ACTION].tolist() == pytest.approx([steering_rad(4), 0.5])
 
 
+def test_statistics_of_colours_are_those_of_all_pixels_without_the_images():
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 256, (30, 16, 24, 3)).astype(np.uint8) // [[[1, 2, 9]]]
+    colours = _Colours()
+    for image in images.astype(np.uint8):
+        colours.add(image)
+    found, pixels = colours.spread(), images.reshape(-1, 3) / 255
+    assert found['min'] == pytest.approx(pixels.min(axis=0))
+    assert found['max'] == pytest.approx(pixels.max(axis=0))
+    assert found['mean'] == pytest.approx(pixels.mean(axis=0))
+    assert found['std'] == pytest.approx(pixels.std(axis=0))
+    for name, quantile in (('q01', 0.01), ('q10', 0.1), ('q50', 0.5), ('q90', 0.9), ('q99', 0.99)):
+        assert found[name] == pytest.approx(np.quantile(pixels, quantile, axis=0))
+
+
+def test_memory_of_the_statistics_does_not_grow_with_the_images():
+    columns, rgb = _Columns(), np.zeros((160, 320, 3), np.uint8)
+    frame = Frame(0, b'', *(None,) * 5)
+    tracemalloc.start()
+    for _ in range(4000):
+        columns.add(0, frame, rgb.copy())
+    _statistics(columns.arrays(20), columns.colours)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
 def ticks(stamps_ms, rate_hz=20):
     """Episode and time, ms, of the frame of each tick, for frames at these times."""
     found = [(Frame(10**6 * ms, b'', *(None,) * 5), ms) for ms in stamps_ms]
@@ -117,7 +163,7 @@ def ticks(stamps_ms, rate_hz=20):
         ([0, 48, 103, 149], [0, 48, 103, 149]),
         ([0, 16, 33, 50, 66, 83, 100], [0, 50, 100]),
         ([0, 100, 150], [0, 100, 100, 150]),
-        ([0, 50, 40, 50, 100], [0, 50, 100]),
+        ([0, 50, 50, 100], [0, 50, 100]),
     ],
 )
 def test_each_tick_has_the_nearest_frame(stamps_ms, expected):
@@ -130,7 +176,7 @@ def test_pause_ends_an_episode_and_the_next_one_begins_with_its_frame():
 
 
 def test_episodes_have_their_places_in_data_and_video(tmp_path):
-    write_recording(tmp_path / 'bag', numbers=[0, 1, 2, 40, 41])
+    write_bag(tmp_path / 'bag', numbers=[0, 1, 2, 40, 41])
     size = export_lerobot(Bag(Storage(tmp_path / 'bag')), tmp_path / 'set', rate_hz=20)
     assert size == (5, 2, 20)
     episodes = table(tmp_path / 'set', 'meta/episodes/chunk-000/file-000.parquet')
@@ -143,15 +189,20 @@ def test_episodes_have_their_places_in_data_and_video(tmp_path):
     assert data['frame_index'] == [0, 1, 2, 0, 1]
 
 
-def write_bag(path, messages):
-    """Write a bag of (topic, time in ns, CDR)."""
-    writer = BagWriter(path)
-    for topic in {topic for topic, *_ in messages}:
-        writer.add_topic(topic, TOPICS[topic].type, Offer())
-    for topic, time_ns, cdr in messages:
-        writer.write(topic, time_ns, cdr)
-    writer.close()
-    return Bag(Storage(path))
+def written(path, messages):
+    return Bag(Storage(write_messages(path, messages)))
+
+
+def test_drives_in_simulated_time_are_episodes_with_their_own_commands(tmp_path):
+    bag = written(tmp_path / 'bag', [*simulated_drives(2)])
+    assert export_lerobot(bag, tmp_path / 'set') == (40, 2, 20)
+    data = table(tmp_path / 'set', 'data/chunk-000/file-000.parquet')
+    assert np.allclose(data[ACTION], [(0.1, 0.0)] * 20 + [(0.2, 0.0)] * 20)
+
+
+def test_frames_of_one_stamp_are_counted(logged):
+    assert ticks([0, 50, 50, 50, 100]) == [(0, 0), (0, 50), (0, 100)]
+    assert logged.messages == ['2 frames with the stamp of the frame before left out']
 
 
 def test_manual_driving_has_the_wheels_as_action_and_a_bad_frame_is_left_out(tmp_path, logged):
@@ -161,7 +212,7 @@ def test_manual_driving_has_the_wheels_as_action_and_a_bad_frame_is_left_out(tmp
         (COMPRESSED_FRAME, t, frame_cdr(t, jpeg)) for t, jpeg in zip(times, jpegs, strict=True)
     ]
     angles = [(STEERING_ANGLE, t, number_cdr(0.1)) for t in times]
-    bag = write_bag(tmp_path / 'bag', frames + angles)
+    bag = written(tmp_path / 'bag', frames + angles)
     assert export_lerobot(bag, tmp_path / 'set', rate_hz=20).frames == 4
     data = table(tmp_path / 'set', 'data/chunk-000/file-000.parquet')
     assert np.allclose(data[ACTION], [(0.1, 0.0)] * 4)
@@ -169,7 +220,7 @@ def test_manual_driving_has_the_wheels_as_action_and_a_bad_frame_is_left_out(tmp
 
 
 def test_refusals_name_the_reason(tmp_path, capsys, monkeypatch):
-    frames_only = write_bag(tmp_path / 'bag', [(COMPRESSED_FRAME, 1, frame_cdr(1, jpeg_of(0)))])
+    frames_only = written(tmp_path / 'bag', [(COMPRESSED_FRAME, 1, frame_cdr(1, jpeg_of(0)))])
     with pytest.raises(BagError, match='holds no steering'):
         export_lerobot(frames_only, tmp_path / 'set')
     with pytest.raises(BagError, match='is not empty'):

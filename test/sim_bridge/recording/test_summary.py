@@ -57,6 +57,14 @@ def test_a_given_camera_is_not_looked_for(log):
     assert (report['camera'], report['camera_reason']) == ('autonomous', 'as given')
 
 
+def test_a_camera_of_later_rows_is_one_of_the_log(log):
+    rows = log.read_text(encoding='utf-8').split('\n')
+    rows[-1] = rows[-1].replace('; ; ;', f';{NAME.format(1)};{NAME.format(2)};', 1)
+    log.write_text('\n'.join(rows), encoding='utf-8')
+    report = figures(open_source(log))
+    assert (report['cameras'], report['missing_images']) == (['center', 'left', 'right'], 3)
+
+
 def test_pictures_show_what_there_is(log, tmp_path):
     histogram, frames = write_pictures(open_source(log), tmp_path / 'out', 'log')
     assert cv2.imread(str(histogram)) is not None

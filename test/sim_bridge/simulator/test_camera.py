@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from helpers.lazy import Lazy
-from sim_bridge.simulator.camera import Camera
+from sim_bridge.simulator.camera import FAR_M, Camera
 from sim_bridge.simulator.look import make_look
 from sim_bridge.simulator.track import make_track
 from steering_net.vehicle import Pose
-from steering_net.vision.camera_model import AUTONOMOUS_CAMERA
+from steering_net.vision.camera_model import (
+    AUTONOMOUS_CAMERA,
+    Pinhole,
+    above_horizon,
+    find_camera,
+)
 from steering_net.vision.jpeg import encode_jpeg
 
 TRACK = Lazy(lambda: make_track(0))
@@ -24,7 +29,7 @@ def project_ground(forward_m: float, left_m: float) -> tuple[float, float]:
     return float(column), float(row)
 
 
-def plain_camera() -> Camera:
+def plain_camera(params: Pinhole = AUTONOMOUS_CAMERA) -> Camera:
     """Bright road, black surroundings, no decoration: its edges can be measured."""
     look = make_look(0)
     black = (0.0, 0.0, 0.0)
@@ -41,7 +46,7 @@ def plain_camera() -> Camera:
             'shade': 0.0,
         }
     )
-    return Camera(TRACK, look=look)
+    return Camera(TRACK, params, look)
 
 
 PLAIN = Lazy(plain_camera)
@@ -73,6 +78,32 @@ def test_road_ends_where_the_pinhole_formula_says(
     brightness = PLAIN.render(pose).astype(float).mean(axis=-1)
     assert all(brightness[pixel] > 110.0 for pixel in beside_edge(pose, side, -0.3))
     assert all(brightness[pixel] < 110.0 for pixel in beside_edge(pose, side, 0.3))
+
+
+@pytest.mark.parametrize(
+    ('pose', 'seen'),
+    [
+        ('pitch:45', 5), ('pitch:29', 5), ('pitch:-10', 5), ('pitch:-25', 0), ('pitch:-45', 0),
+        ('roll:45', 5), ('roll:-45', 5), ('height:10', 5), ('height:0.2', 5),
+        ('pitch:45/roll:-45/height:10', 5), ('pitch:-45/roll:45/height:0.2', 0),
+    ],
+)  # fmt: skip
+def test_every_pose_renders_and_shows_the_road_where_it_is(pose: str, seen: int) -> None:
+    params = find_camera(pose)
+    car = TRACK.pose(20.0)
+    camera = plain_camera(params)
+    image, depth_m = camera.render(car), camera.depth_m()
+    assert (depth_m[:130][above_horizon(params)[:130] > 0] == FAR_M).all()
+    assert 0.0 <= depth_m.min() <= depth_m.max() <= FAR_M
+    assert (image.shape, image.dtype) == ((160, 320, 3), np.uint8)
+    middle = [TRACK.pose(20.0 + ahead_m) for ahead_m in np.arange(2.0, 25.0, 0.5)]
+    points_m = np.array([(point.x_m - car.x_m, point.y_m - car.y_m) for point in middle])
+    cos, sin = math.cos(car.yaw_rad), math.sin(car.yaw_rad)
+    columns, rows = params.project(points_m @ [[cos, -sin], [sin, cos]]).T.astype(int)
+    inside = (rows >= 0) & (rows < 134) & (columns >= 0) & (columns < 320)
+    brightness = image.astype(float).mean(axis=-1)[rows[inside], columns[inside]]
+    assert len(brightness) >= seen
+    assert (brightness > 110.0).all()
 
 
 def test_edges_are_really_looked_at() -> None:

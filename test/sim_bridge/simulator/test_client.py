@@ -3,7 +3,9 @@
 
 import json
 import random
+import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -175,10 +177,28 @@ def test_engine_ping_of_the_server_is_answered_with_3() -> None:
     assert [unmask(frame) for frame in receive('2').replies] == [b'3']
 
 
-@pytest.mark.parametrize('url', ['http://a:1', '127.0.0.1:4567', 'ws://', ''])
+@pytest.mark.parametrize(
+    'url',
+    [
+        'http://a:1', '127.0.0.1:4567', 'ws://', '', 'ws://a..b:4567', 'ws://[::1', 'ws://a:b',
+        'ws://127.0.0.1:99999', 'ws://a:0', f'ws://{"a" * 64}:1',
+    ],
+)  # fmt: skip
 def test_bad_url_is_refused_with_an_example(url: str) -> None:
-    with pytest.raises(ValueError, match='as in ws://127'):
+    with pytest.raises(ValueError, match=r'^url is .*; it must be ws://HOST:PORT, as in ws://127'):
         parse_url(url)
+
+
+@pytest.mark.parametrize(
+    ('url', 'address'),
+    [
+        ('ws://localhost', ('localhost', 80)),
+        ('ws://[::1]:4567', ('::1', 4567)),
+        ('ws://münchen.example:1', ('xn--mnchen-3ya.example', 1)),
+    ],
+)
+def test_url_gives_host_and_port(url: str, address: tuple[str, int]) -> None:
+    assert parse_url(url) == address
 
 
 @pytest.fixture
@@ -249,6 +269,30 @@ def test_abort_leads_to_a_reconnect_with_the_same_key_and_fresh_tokens(server: R
     server.send(server_text('4'))
     poll_until(client, lambda: len(server.requests) == 2 and client.tokens == 2)
     assert server.requests[0] == server.requests[1]
+    client.quit()
+
+
+def test_all_addresses_of_a_name_are_tried_and_the_right_one_is_kept(
+    server: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, port = socket.SOCK_STREAM, parse_url(server.url)[1]
+    found: list[Any] = [
+        (socket.AF_INET6, stream, 6, '', ('::1', port, 0, 0)),
+        (socket.AF_INET, stream, 6, '', ('127.0.0.1', port)),
+    ]
+    looked_up: list[str] = []
+
+    def look_up(host: str, *_: object, **__: object) -> list[Any]:
+        looked_up.append(host)
+        return found
+
+    monkeypatch.setattr(socket, 'getaddrinfo', look_up)
+    client = make_client(f'ws://localhost:{port}')
+    poll_until(client, lambda: client.tokens == 2)
+    assert (client.connections, looked_up) == (1, ['localhost'] * 2)
+    server.send(server_text('4'))
+    poll_until(client, lambda: client.connections == 2)
+    assert looked_up == ['localhost'] * 3
     client.quit()
 
 

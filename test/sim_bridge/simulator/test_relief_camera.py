@@ -8,12 +8,23 @@ import numpy as np
 import pytest
 
 from helpers.lazy import HILLS, JUNGLE, LAKE
+from sim_bridge.simulator.camera import FAR_M
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.relief_camera import ReliefCamera
 from sim_bridge.simulator.tracks import open_track
 from steering_net.vehicle import Pose
-from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA
+from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, TRAINING_CAMERA, find_camera
 from steering_net.vision.jpeg import encode_jpeg
+
+
+@pytest.mark.parametrize('pose', ['pitch:-45/roll:45', 'pitch:-45/roll:-45', 'pitch:-45'])
+def test_camera_that_looks_beyond_the_zenith_sees_the_sky(pose: str) -> None:
+    camera = ReliefCamera(HILLS, find_camera(pose))
+    depth_m = np.empty((160, 320), np.float32)
+    image = camera.render(HILLS.pose(20.0), 20.0, depth_m).astype(int)
+    is_sky = depth_m == FAR_M
+    assert is_sky[:130, 60:260].mean() > 0.7
+    assert (image[is_sky][:, 2] > image[is_sky][:, 0] + 20).mean() > 0.95
 
 
 @cache

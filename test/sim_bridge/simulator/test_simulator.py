@@ -4,18 +4,24 @@
 import argparse
 import itertools
 import json
+import os
+import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers.raw_server import OPEN, AnsweringServer, RawServer, server_text
+from helpers.raw_server import OPEN, AnsweringServer, RawServer, Seen, server_text
+from helpers.waiting import wait_for
 from sim_bridge.cli import simulate as verb
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
+from sim_bridge.protocol.websocket_frames import CLOSE, FINAL
+from sim_bridge.simulator.client import Client
 from sim_bridge.simulator.drive_loop import DriveOptions
 from sim_bridge.simulator.drive_loop import run as simulate
 from sim_bridge.simulator.expert import pursuit_steering_rad
@@ -61,6 +67,32 @@ def test_every_answer_brings_one_telemetry_and_the_report_says_so(
     assert {'track', 'telemetry_hz', 'tokens_lost', 'autonomy_percent'} <= set(report)
     assert len(statuses) >= 2
     assert statuses[-1]['answers'] > 0
+
+
+def test_rate_of_telemetry_does_not_count_the_disconnect(
+    answering: AnsweringServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Client, 'quit', lambda self: time.sleep(1.0))
+    report = simulate(DriveOptions(answering.url, seconds=0.5))
+    assert report['telemetry_hz'] > report['frames'] > 0
+
+
+class ResettingServer(RawServer):
+    """Answers the first telemetry with a reset and the end of the connection, then is gone."""
+
+    def _read_frame(self, head: bytes, read: Callable[[int], bytes]) -> Seen:  # type: ignore[override]
+        seen = super()._read_frame(head, read)
+        if seen.head == 0x80:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self.send(server_text('42["reset",{}]') + bytes([FINAL | CLOSE, 0]))
+        return seen
+
+
+def test_reset_from_a_closed_connection_lets_no_fast_world_run() -> None:
+    server = ResettingServer([server_text(OPEN)])
+    report = simulate(DriveOptions(server.url, seconds=2.0, fast=True))
+    server.close()
+    assert report['frames'] <= 3
 
 
 def test_fast_goes_one_frame_per_answer(answering: AnsweringServer) -> None:
@@ -228,7 +260,8 @@ def test_on_the_wire_a_frame_is_in_the_culture_of_the_drive_and_says_whether_it_
         (['--laps', '-2'], '--laps is -2; it must be'),
         (['--seconds', 'nan'], '--seconds is nan; it must be'),
         (['--culture', 'xx'], "--culture is 'xx'; it must be one of en-US"),
-        (['--url', 'http://x'], '--url'),
+        (['--url', 'http://x'], "--url is 'http://x'; it must be ws://HOST:PORT"),
+        (['--url', 'ws://a..b:4567'], "--url is 'ws://a..b:4567'; it must be ws://HOST:PORT"),
         (['--report', '/nowhere/at/all.json'], '--report: there is no folder'),
     ],
 )
@@ -240,6 +273,29 @@ def test_bad_option_gives_one_line_and_2(
     assert shown.out == ''
     assert shown.err.count('\n') == 1
     assert named in shown.err
+
+
+def test_server_that_is_not_there_gives_one_line_and_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, url = tmp_path / 'report.json', 'ws://127.0.0.1:9'
+    words = ['--url', url, '--seconds', '0.1', '--report', str(path)]
+    assert verb.run(parsed(words)) == 2
+    shown = capsys.readouterr()
+    assert shown.out == 'track 0, clear: never connected\n'
+    assert shown.err.count('\n') == 1
+    assert f'--url is {url}, where no server' in shown.err
+    assert json.loads(path.read_text())['connections'] == 0
+
+
+def test_interrupt_before_the_bridge_is_ready_is_no_failure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    assert verb.run(parsed(['--url', 'ws://127.0.0.1:9', '--when-ready'])) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ('track 0, clear: never connected\n', '')
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
@@ -261,11 +317,12 @@ def test_status_prints_json_lines_and_nothing_else(
 
 
 def test_signal_ends_it_with_a_report(answering: AnsweringServer, tmp_path: Path) -> None:
-    import os
-    import signal
-
     path = tmp_path / 'report.json'
-    timer = threading.Timer(0.8, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def interrupt() -> None:
+        wait_for(answering.telemetries)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, name='interrupt').start()
     assert verb.run(parsed(['--url', answering.url, '--report', str(path)])) == 0
     assert json.loads(path.read_text())['track'] == 0

@@ -1,21 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training in rounds: the network drives, and learns from the places where it came."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.tracks import TRAIN_SEEDS
 from helpers.training import run_eagerly
 from sim_bridge.training import dagger
 from sim_bridge.training.dagger import Tracks, train_in_rounds
+from steering_net.errors import ModelError
 from steering_net.model_io.files import sha256_of
 from steering_net.training.config import TrainConfig
-from steering_net.training.trainer import recorded_for
+from steering_net.training.frames import Frames
+from steering_net.training.pilotnet import build_pilotnet
+from steering_net.training.trainer import Trained, recorded_for
+from steering_net.vision.crop import CROP_SHAPE
 
 pytestmark = pytest.mark.slow
 
 TRACKS = Tracks(TRAIN_SEEDS[:1], random_frames=20, driven_frames=30, rounds=1)
+NO_FRAMES = Frames(
+    np.empty((0, *CROP_SHAPE), np.uint8), np.empty(0, np.float32), np.empty(0, bool)
+)
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +84,63 @@ def test_a_round_that_is_finished_is_not_trained_again(trained, folder, monkeypa
     train_in_rounds(config, recorded_for(config, [], []), TRACKS)
     assert [(stage.out, stage.start_from) for stage in stages] == [(folder, (first,))]
     assert sha256_of(first) == before
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Trainings that write what they are given as `notes`; return the folders in their order."""
+    folders = []
+
+    def train_on(stage, recorded, pool, notes):
+        stage.out.mkdir(parents=True, exist_ok=True)
+        for suffix in ('.keras', '.md'):
+            stage.model_path.with_suffix(suffix).write_text(notes[0], encoding='utf-8')
+        folders.append(stage.out.name)
+        return Trained(stage.model_path, '', 0.0, 0.0, {})
+
+    monkeypatch.setattr(dagger, 'train_on', train_on)
+    monkeypatch.setattr(dagger, 'rendered', lambda *_: iter(()))
+    monkeypatch.setattr(dagger, 'load_predictor', lambda *_, **__: None)
+    monkeypatch.setattr(dagger, 'pack', lambda _: None)
+    return folders
+
+
+def test_rounds_of_an_older_training_are_not_built_on(tmp_path, quick, monkeypatch):
+    config, tracks = TrainConfig(tmp_path), Tracks(TRAIN_SEEDS[:1], 10, 10, 2)
+    train_in_rounds(config, NO_FRAMES, tracks, ['old'])
+
+    def interrupted(function, *_):
+        if not isinstance(function, dagger.AtRandom):
+            raise KeyboardInterrupt
+        return iter(())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dagger, 'rendered', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_in_rounds(config, NO_FRAMES, tracks, ['new'])
+    quick.clear()
+    train_in_rounds(replace(config, resume=True), NO_FRAMES, tracks, ['new'])
+    assert quick == ['round-1', tmp_path.name]
+    assert {path.read_text(encoding='utf-8') for path in tmp_path.rglob('*.keras')} == {'new'}
+
+
+def test_the_network_to_start_from_is_not_replaced(tmp_path, quick):
+    tracks = Tracks(TRAIN_SEEDS[:1], 10, 10, 1)
+    train_in_rounds(TrainConfig(tmp_path), NO_FRAMES, tracks, ['old'])
+    quick.clear()
+    for path in (tmp_path / 'round-0' / 'pilotnet.keras', tmp_path / 'pilotnet.keras'):
+        with pytest.raises(ValueError, match='would replace'):
+            train_in_rounds(TrainConfig(tmp_path, start_from=(path,)), NO_FRAMES, tracks)
+    assert not quick
+
+
+def test_a_start_that_does_not_fit_is_found_before_anything_is_rendered(tmp_path, quick):
+    path = tmp_path / 'small.keras'
+    build_pilotnet((64, 64, 3)).save(path)
+    config = TrainConfig(tmp_path / 'out', start_from=(path,))
+    with pytest.raises(ModelError, match='no network to start from'):
+        train_in_rounds(config, NO_FRAMES, TRACKS)
+    assert not quick
 
 
 def test_rounds_need_tracks():

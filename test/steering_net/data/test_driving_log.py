@@ -12,6 +12,7 @@ from steering_net.data.driving_log import (
     LogError,
     name_time,
     read_log,
+    recorder_row,
     troubles,
 )
 from steering_net.data.frame_files import LeftOut, find_image, read_image
@@ -453,3 +454,20 @@ def test_prepared_recordings(path, rows):
     assert (len(found.rows), found.bad_rows) == (rows, [])
     last = found.rows[-1].center
     assert find_image(last, (SHARED_DATA / path).parent).name == last.rpartition('/')[2]
+
+
+def test_a_row_that_is_written_can_be_read(tmp_path):
+    """Also of a node that commands more than the car can do."""
+    path = tmp_path / 'driving_log.csv'
+    commands = [(0.2, 0.5), (0.43, -0.25), (0.5, 1.5), (-3.0, -2.0)]
+    rows = [
+        recorder_row(f'{i}.jpg', rad, throttle, 5.0) for i, (rad, throttle) in enumerate(commands)
+    ]
+    path.write_text(''.join(rows), encoding='utf-8')
+    log = read_log(path)
+    assert not log.bad_rows
+    largest_rad = abs(RECORDER_STEERING_RAD)
+    expected = [(0.2, 0.5, 0), (0.43, 0, 0.25), (largest_rad, 1, 0), (-largest_rad, 0, 1)]
+    found = [(row.steering_rad, row.throttle, row.brake) for row in log.rows]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert log.rows[0].speed_mps == pytest.approx(5.0)

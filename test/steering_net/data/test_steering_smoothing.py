@@ -22,6 +22,16 @@ def test_a_delayed_mean_is_unknown_where_no_row_is_so_early():
     np.testing.assert_allclose(smooth(times, values, delay_s=0.8), expected)
 
 
+def test_a_run_without_times_has_the_period_of_the_recorder(tmp_path):
+    path = tmp_path / 'driving_log.csv'
+    lines = [f'{folder}/{i}.jpg,,,{float(i == 9)},0,0,1' for folder in 'ab' for i in range(10)]
+    path.write_text('\n'.join(lines), encoding='utf-8')
+    found = smoothed_steering_rad(read_log(path).rows) / RECORDER_STEERING_RAD
+    # The last row is alone with up to five rows before it.
+    expected = [0, 0, 0, 0, 1 / 10, 1 / 10, 1 / 9, 1 / 8, 1 / 7, 1 / 6]
+    np.testing.assert_allclose(found, [*expected, *expected], atol=1e-9)
+
+
 def test_rows_without_a_time_keep_their_steering(tmp_path):
     path = tmp_path / 'driving_log.csv'
     timed = 'center_2020_10_17_20_17_02_162.jpg'

@@ -72,3 +72,13 @@ def test_a_batch_is_shared_out_as_the_config_says(tmp_path, recording):
     labels = np.array([0.5, 0.5 - side, 0.5 + side])
     is_recorded = np.isclose(y, labels, atol=1e-6).any(axis=1)
     assert is_recorded.tolist() == [False] * 3 + [True] * 7
+
+
+@pytest.mark.parametrize('share', [0.05, 0.95])
+def test_a_small_share_of_a_small_batch_is_that_of_all_batches(share, tmp_path, recording):
+    recorded = recorded_frames([LogSource(recording)], PLAIN, BELOW)
+    rendered = rendered_frames([(np.zeros((160, 320, 3), np.uint8), 1.0)] * 10, BELOW)
+    config = TrainConfig(tmp_path, batch_size=4, rendered_share=share, augmentation=PLAIN)
+    maker = BatchMaker(config, COURSE.below(50), [recorded, rendered])
+    labels = np.concatenate([maker.batch(step)[1] for step in range(200)])
+    assert np.mean(labels * RECORDER_STEERING_RAD > 0.9) == pytest.approx(share, abs=0.03)

@@ -199,13 +199,43 @@ def test_images_that_are_missing_are_left_out_with_a_word(recording, logged):
     next((recording.parent / 'IMG').glob('left_*')).unlink()
     assert len(recorded_frames([LogSource(recording)], PLAIN, BELOW)) == 119
     assert 'left out' in logged.text
-    with pytest.raises(LogError, match='can be used'):
-        recorded_frames([LogSource(recording, only_sources=('somebody',))], PLAIN, BELOW)
     # The drawn road is a line on grey: no edges, so no middle.
-    for only in ((), ('somebody',)):
-        source = LogSource(recording, only_sources=only)
-        with pytest.raises(LogError, match='no image of'):
-            recorded_frames([source], PLAIN, BELOW, labelling=Labelling('middle'))
+    with pytest.raises(LogError, match='no image of'):
+        recorded_frames([LogSource(recording)], PLAIN, BELOW, labelling=Labelling('middle'))
+
+
+def test_a_source_that_no_log_has_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.jpg'), road(0))
+    logs = []
+    for name, steering in (('lake', 0.1), ('jungle', 0.2)):
+        logs.append(tmp_path / f'{name}.csv')
+        header = 'frame,timestamp_s,steering,source'
+        logs[-1].write_text(f'{header}\na.jpg,0,{steering},{name}\n', encoding='utf-8')
+
+    def read(*only):
+        sources = [LogSource(log, only_sources=only) for log in logs]
+        return recorded_frames(sources, PLAIN, BELOW)
+
+    assert len(read('lake', 'jungle')) == 2
+    assert len(read('lake')) == 1
+    told = "no log has rows of the source 'lkae'; the sources are: jungle, lake"
+    with pytest.raises(LogError, match=told):
+        read('lake', 'lkae')
+
+
+def test_a_label_that_is_not_known_is_called_that(recording, logged):
+    frames = recorded_frames(
+        [LogSource(recording)], PLAIN, BELOW, labelling=Labelling(delay_s=1.0)
+    )
+    assert len(frames) < 120
+    assert logged.messages == [f'{120 - len(frames)} images left out: no label is known there']
+
+
+def test_a_log_of_which_no_frame_is_kept_says_so(recording):
+    text = recording.read_text(encoding='utf-8').replace('0.5,1,0,30', '0,1,0,30')
+    recording.write_text(text, encoding='utf-8')
+    with pytest.raises(LogError, match=r'no frame of .* is left to train on: keep_straight is 0'):
+        recorded_frames([LogSource(recording)], PLAIN, BELOW, keep_straight=0.0)
 
 
 def test_recorded_frames_are_held_in_memory_once(recording):

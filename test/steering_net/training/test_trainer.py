@@ -142,13 +142,20 @@ def test_an_unfinished_training_is_resumed(eager, tmp_path, monkeypatch):
         train(replace(config, epochs=1, resume=True), samples(20))
     resumed = TrainConfig(out=tmp_path, epochs=2, steps_per_epoch=2, batch_size=4, resume=True)
     trained = train(resumed, samples(20))
-    assert len(trained.history['loss']) == 1
+    assert len(trained.history['loss']) == 2
     assert not (tmp_path / 'pilotnet.resume').exists()
 
 
 def test_nothing_to_train_on_is_an_error(tmp_path):
     with pytest.raises(ValueError, match='nothing to train on'):
         train(TrainConfig(out=tmp_path))
+
+
+def test_frames_that_only_validate_are_nothing_to_train_on(tmp_path):
+    config = TrainConfig(out=tmp_path, steps_per_epoch=1)
+    frames = rendered_for(config, samples(20)).part(held_out=True)
+    with pytest.raises(ValueError, match='all frames that are left are held out'):
+        train_on(config, recorded_for(config, (), ()), frames)
 
 
 @pytest.mark.slow

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`sim-bridge train`: what its options mean, and what it refuses before it works."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from helpers.training import drawn_log
+from sim_bridge.cli.main import main
+from sim_bridge.training import dagger
+from steering_net.inference.predictor import default_model
+from steering_net.model_io.model_config import read_sidecar, write_sidecar
+from steering_net.training import trainer
+
+
+@pytest.fixture
+def working(monkeypatch):
+    """Collect the configs of trainings in place of the work."""
+    configs = []
+    monkeypatch.setattr(trainer, 'recorded_for', lambda config, *_: configs.append(config))
+    monkeypatch.setattr(dagger, 'check_start', lambda _: None)
+
+    def train_in_rounds(config, *_):
+        return trainer.Trained(config.model_path, '', 0.0, 0.0, {})
+
+    monkeypatch.setattr(dagger, 'train_in_rounds', train_in_rounds)
+    return configs
+
+
+def train(folder, *words):
+    return main(['train', '--out', str(folder / 'out'), *map(str, words)])
+
+
+@pytest.mark.parametrize(
+    ('words', 'reason'),
+    [
+        (['--start-from', 'nope.keras'], 'there is no model file nope.keras'),
+        (['--label-log', 'whole.csv'], '--label-log needs a driving log: name one with --log'),
+        (['--source', 'lake'], '--source needs a driving log: name one with --log'),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_rendered(words, reason, tmp_path, capsys, working):
+    assert train(tmp_path, '--tracks', '1000', *words) == 2
+    assert capsys.readouterr().err == f'sim-bridge train: {reason}\n'
+    assert not working
+
+
+def test_a_source_and_the_log_of_a_whole_run_are_used_with_a_log(tmp_path, working):
+    log = drawn_log(tmp_path)
+    assert train(tmp_path, '--log', log, '--label-log', log, '--source', 'lake') == 0
+
+
+def network(folder, profile):
+    path = folder / f'{profile}.keras'
+    shutil.copy(default_model(), path)
+    sidecar = read_sidecar(default_model())
+    write_sidecar(path, replace(sidecar, profile=profile, litert_sha256=''))
+    return path
+
+
+def test_the_profile_is_that_of_the_network_to_start_from(tmp_path, capsys, working):
+    first, other = (network(tmp_path, name) for name in ('course_noblur', 'course'))
+    start = ['--tracks', '1000', '--start-from', first]
+    assert train(tmp_path, *start) == 0
+    assert train(tmp_path, *start, '--profile', 'course') == 0
+    assert train(tmp_path, '--tracks', '1000') == 0
+    assert [config.profile for config in working] == ['course_noblur', 'course', 'course']
+    capsys.readouterr()
+    assert train(tmp_path, *start, '--start-from', other) == 2
+    told = 'have the profiles course, course_noblur; choose one with --profile'
+    assert told in capsys.readouterr().err

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The player: the time that it publishes with a bag, and messages that DDS refuses."""
+
+from itertools import pairwise
+
+import pytest
+
+from helpers.recordings import PERIOD_NS, START_NS, messages, simulated_drives, write_messages
+from helpers.ros import started_rclpy
+from sim_bridge.nodes import bag_player
+from sim_bridge.nodes.bag_player import PlayerNode
+from sim_bridge.nodes.conversions import stamp_ns as time_of
+from sim_bridge.recording.bag import Bag
+from sim_bridge.recording.storage import Storage
+from sim_bridge.topics import CLOCK, COMPRESSED_FRAME, SPEED, STEERING_COMMAND
+
+
+@pytest.fixture
+def player(monkeypatch):
+    """A player that waits for no subscription."""
+    monkeypatch.setattr(bag_player, '_SUBSCRIPTION_S', 0.0)
+    monkeypatch.setattr(bag_player, '_MORE_SUBSCRIPTIONS_S', 0.0)
+    with started_rclpy():
+        node = PlayerNode()
+        yield node
+        node.destroy_node()
+
+
+class Publisher:
+    """A publisher that notes what is published, with its topic."""
+
+    def __init__(self, topic, sent):
+        self._topic, self._sent = topic, sent
+
+    def publish(self, message):
+        self._sent.append((self._topic, message))
+
+
+def play(player, path, monkeypatch, *, topics=None, at=COMPRESSED_FRAME):
+    """Play a bag with its clock, fast; return the time of the newest /clock at each `at`, ns."""
+    sent = []
+    monkeypatch.setattr(
+        player, 'create_publisher', lambda _kind, topic, _qos: Publisher(topic, sent)
+    )
+    bag = Bag(Storage(path))
+    player._publishers_by_topic = {
+        record.topic: Publisher(record.topic, sent)
+        for record in bag
+        if topics is None or record.topic in topics
+    }
+    player.play(bag, 1000.0, with_clock=True, keep_going=lambda: True)
+    times, now = [], None
+    for topic, message in sent:
+        if topic == CLOCK:
+            now = time_of(message.clock)
+        elif topic == at:
+            times.append(now)
+    return times
+
+
+def test_clock_is_the_time_of_simulated_stamps(player, tmp_path, monkeypatch):
+    path = write_messages(tmp_path / 'bag', [*simulated_drives(2)])
+    stamps = [index * PERIOD_NS for index in range(1, 21)] * 2
+    assert play(player, path, monkeypatch) == stamps
+
+
+@pytest.mark.parametrize('pace', [0.5, 4.0])
+def test_clock_follows_simulated_stamps_of_another_pace_and_never_goes_back(
+    player, tmp_path, monkeypatch, pace
+):
+    drive = [
+        (topic, START_NS + round((time_ns - START_NS) / pace), cdr)
+        for topic, time_ns, cdr in simulated_drives(1)
+    ]
+    times = play(player, write_messages(tmp_path / 'bag', drive), monkeypatch)
+    assert all(before <= after for before, after in pairwise(times))
+    early_ns = [time_ns - index * PERIOD_NS for index, time_ns in enumerate(times, 1)]
+    assert min(early_ns) == 0
+    assert max(early_ns) <= PERIOD_NS / pace
+
+
+def test_clock_follows_frames_that_are_not_published(player, tmp_path, monkeypatch):
+    drive = [
+        (topic, START_NS + (time_ns - START_NS) // 4, cdr)
+        for topic, time_ns, cdr in simulated_drives(1)
+    ]
+    path = write_messages(tmp_path / 'bag', drive)
+    times = play(player, path, monkeypatch, topics={SPEED}, at=SPEED)
+    assert times == [index * PERIOD_NS for index in range(1, 21)]
+
+
+def test_clock_of_a_real_drive_is_the_time_of_receipt(player, tmp_path, monkeypatch):
+    late_ns = 3_000_000
+    sent = [
+        (topic, START_NS + number * PERIOD_NS + late_ns, cdr)
+        for number in range(3)
+        for topic, cdr in messages(number)
+    ]
+    times = play(player, write_messages(tmp_path / 'bag', sent), monkeypatch)
+    assert times == [START_NS + number * PERIOD_NS + late_ns for number in range(3)]
+
+
+def test_messages_that_dds_refuses_are_counted(player, tmp_path):
+    class Refusing:
+        def publish(self, _message):
+            raise RuntimeError('cannot publish data')
+
+    bag = Bag(Storage(write_messages(tmp_path / 'bag', [*simulated_drives(1, frames=4)])))
+    player.open({record.topic: record for record in bag}.values(), {})
+    player._publishers_by_topic[STEERING_COMMAND] = Refusing()
+    player.play(bag, 1000.0, with_clock=False, keep_going=lambda: True)
+    assert (player.published, player.refused) == (12, 4)
