@@ -102,7 +102,7 @@ def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(dr
     old = load_predictor(camera='autonomous')
     path, broken = tmp_path / 'mean.keras', tmp_path / 'broken.tflite'
     mean_network().save(path)
-    broken.write_bytes(b'TFL3 and nothing more')
+    broken.write_bytes(b'1234TFL3 and nothing more')
     assert drive.set(model='/nowhere/net.keras') == (
         False,
         'there is no model file /nowhere/net.keras',
