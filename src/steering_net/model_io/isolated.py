@@ -33,7 +33,7 @@ def run_isolated(
     """
     failure = f'{source.name} could not be read: the import process'
     files = [network_path(file.expanduser()) for file in (source, *more)]
-    reads = [path for file in files for path in belonging(file)]
+    reads = dict.fromkeys(path for file in files for path in belonging(file))
     with tempfile.TemporaryDirectory(prefix='sim_bridge-') as scratch:
         writes = [scratch, *([] if out is None else [str(out)])]
         access = [f'--read={path}' for path in reads] + [f'--write={path}' for path in writes]
