@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError, one_line
-from steering_net.model_io.importers.litert import QUANTISED_ENDS
 from steering_net.model_io.reader import check_frame_shape
 from steering_net.vision.preprocessing import Tensor
 
@@ -100,6 +99,8 @@ def _check_shapes(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
             'outputs `sim-bridge import-model` makes one, from the Keras file'
         )
     if inputs[0]['dtype'] != np.float32 or outputs[0]['dtype'] != np.float32:
+        from steering_net.model_io.importers.litert import QUANTISED_ENDS
+
         raise ModelError(f'{name} cannot drive: {QUANTISED_ENDS}')
     if np.prod(outputs[0]['shape']) != 1:
         raise ModelError(

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.files import sha256_of
-from steering_net.model_io.importers.keras_config import is_config
 from steering_net.model_io.importers.limits import MAX_JSON_BYTES, Json, read_file, read_json
 from steering_net.vision.profile import profile_from_json
 
@@ -62,7 +61,7 @@ def unrelated_json(model_path: Path) -> str:
     if not path.is_file():
         return ''
     fields = _read(path)
-    if _is_sidecar(fields) or isinstance(fields, str) or is_config(fields):
+    if _is_sidecar(fields) or isinstance(fields, str) or _is_keras(fields):
         return ''
     return f'{path.name} is no sidecar, because it has no profile; it is not used'
 
@@ -80,7 +79,12 @@ def _read(path: Path) -> Json:
 
 
 def _is_sidecar(fields: Json) -> bool:
-    return isinstance(fields, dict) and 'profile' in fields and not is_config(fields)
+    return isinstance(fields, dict) and 'profile' in fields and not _is_keras(fields)
+
+
+def _is_keras(fields: Json) -> bool:
+    """Whether these are the description of a Keras network."""
+    return isinstance(fields, dict) and 'class_name' in fields
 
 
 def _is_number(value: Json) -> bool:

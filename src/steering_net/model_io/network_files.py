@@ -4,8 +4,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from steering_net.model_io.importers.onnx_tensors import external_data
-
 SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
 """Endings of the files that can be read; a SavedModel is a folder."""
 
@@ -41,6 +39,8 @@ def belonging(path: Path) -> Iterator[Path]:
     These are its file or folder, the other half that `other_half` finds, its sidecar, and the
     files that are made of it.
     """
+    from steering_net.model_io.importers.onnx_tensors import external_data
+
     yield from parts_of(path) if path.is_dir() else [path]
     yield from external_data(path)
     for stem in _stems(path):
@@ -56,6 +56,7 @@ def other_half(path: Path) -> Path | None:
     weights.
     """
     from steering_net.model_io.importers.keras_files import is_architecture
+    from steering_net.model_io.importers.onnx_tensors import external_data
 
     if path.suffix == '.onnx':
         return next((file for file in external_data(path) if file.is_file()), None)

@@ -15,6 +15,10 @@ import pytest
         ('sim_bridge.cli.drive', {'numpy', 'rosbags', 'rclpy', 'ai_edge_litert'}),
         ('sim_bridge.cli.evaluate', {'rosbags', 'rclpy', 'ai_edge_litert'}),
         ('sim_bridge.nodes.throttle', {'cv2', 'eventlet', 'flask'}),
+        (
+            'steering_net.ros.steering_node',
+            {'h5py', 'keras', 'steering_net.model_io.importers.layers'},
+        ),
     ],
 )
 def test_program_starts_without(module, left_out):
