@@ -15,10 +15,13 @@ from typing import Any
 def write_json(path: Path, content: Any) -> None:
     """Write the content as indented JSON; other programs never see a half-written file.
 
-    Numbers that are not finite become null, because JSON has none. A link stays a link, and a pipe
-    or a device is written to.
+    Numbers that are not finite become null, because JSON has none. A link stays a link. A pipe or
+    a device is written to, and the standard output is printed to.
     """
     text = json.dumps(_finite(content), indent=2, allow_nan=False) + '\n'
+    if path.exists() and _is_stdout(path):
+        print(text, end='')
+        return
     if is_stream(path):
         path.write_text(text, encoding='utf-8')
         return
@@ -29,8 +32,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether this is a pipe or a device, such as /dev/stdout, and no regular file."""
-    return path.exists() and not path.is_file()
+    """Whether this is a pipe, a device or the standard output, such as /dev/stdout."""
+    return path.exists() and (not path.is_file() or _is_stdout(path))
+
+
+def _is_stdout(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except OSError:  # There is no standard output.
+        return False
 
 
 def _finite(value: Any) -> Any:

@@ -119,9 +119,10 @@ def _play(args: argparse.Namespace) -> int:
     missing = [name for name in wanted if not any(record.is_of(name) for record in topics)]
     if missing:
         known = ', '.join(sorted(one_of_topic))
-        raise UsageError(
-            f'--topics: {args.recording} holds no {" and no ".join(missing)}; it holds {known}'
-        )
+        told = f'--topics: {args.recording} holds no {" and no ".join(missing)}; it holds {known}'
+        if not topics:
+            raise UsageError(told)
+        print(f'sim-bridge replay: {told}', file=sys.stderr)
     with ros(), interruptible() as keep_going:
         player = PlayerNode()
         try:
@@ -134,7 +135,7 @@ def _play(args: argparse.Namespace) -> int:
     _print_trouble(bag)
     refused = f', {player.refused} refused by DDS' if player.refused else ''
     print(f'{args.recording}: {player.published} messages published{refused}')
-    return 0
+    return 2 if player.refused and not player.published else 0
 
 
 def _check(args: argparse.Namespace) -> int:

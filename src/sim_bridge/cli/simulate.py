@@ -53,10 +53,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate; 0 at the end or when interrupted, 2 with one line on stderr if it cannot.
+    """Simulate; 0 at the end or when interrupted, 2 with one line on stderr for bad input.
 
-    It cannot with bad input, or if no server accepted a connection. An interrupt while it waits
-    for a bridge that is ready gives 0.
+    The exit code is also 2 if no server has accepted a connection. An interrupt before that gives
+    0 only while the simulator waits for a bridge that is ready.
     """
     from sim_bridge.simulator import drive_loop, simulator
 

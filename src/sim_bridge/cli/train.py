@@ -364,10 +364,11 @@ def _profile_of(networks: Sequence[Path]) -> str:
 
     Raises UsageError if they name different ones.
     """
+    from steering_net.model_io.network_files import network_path
     from steering_net.model_io.profiles import from_sidecar
     from steering_net.vision.profile import format_profile
 
-    choices = [choice for path in networks if (choice := from_sidecar(path))]
+    choices = [choice for path in networks if (choice := from_sidecar(network_path(path)))]
     profiles = sorted({format_profile(choice.profile) for choice in choices})
     if len(profiles) > 1:
         raise UsageError(

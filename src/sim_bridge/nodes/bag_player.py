@@ -24,7 +24,7 @@ _CLOCK_PERIOD_S = 0.01
 
 
 class _BagClock:
-    """Time of a bag, ns: that of its stamps, also where they are from another clock.
+    """Time of a bag, ns: that of receipt, or of the stamps where they are of another clock.
 
     It stands still rather than going back within a run, where stamps are slower than receipt.
     """
@@ -112,8 +112,8 @@ class PlayerNode(Node):
     ) -> None:
         """Publish the topics that were opened, `rate` times as fast as they were recorded.
 
-        with_clock: also publish the time of the bag on /clock, for nodes with use_sim_time. It is
-        the time of the stamps. Messages that DDS refuses are counted in `refused`.
+        with_clock: also publish the time of the bag on /clock, for nodes with use_sim_time; see
+        `_BagClock`. Messages that DDS refuses are counted in `refused`.
         """
         if with_clock:
             self._clock_publisher = self.create_publisher(Clock, CLOCK, 10)

@@ -37,11 +37,11 @@ MANUAL_THROTTLE = 0.3
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """Options of the world of a drive.
+    """Options of the simulated world: track, weather, camera, frame rate and faults.
 
     camera: in the notation of `find_camera`. puts_back: a car that is far off the road is put back
-    to the middle. hz: frames per second of simulated time. faults: of the world count its grades
-    and the spans in which a person drives.
+    to the middle. hz: frames per second of simulated time. faults: the plan of the drive; the
+    simulator itself uses only its grades and the spans in which a person drives.
     """
 
     track: TrackName = 0

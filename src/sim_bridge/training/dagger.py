@@ -85,8 +85,9 @@ def train_in_rounds(
     order = np.random.default_rng(config.seed).permutation(len(tracks.names))
     tracks = replace(tracks, names=[tracks.names[index] for index in order])
     stages = _stages(config, tracks.rounds)
-    check_rounds(config, tracks.rounds)
-    if not config.resume:
+    for stage in stages:
+        check_output(stage)
+    if tracks.rounds and not config.resume:
         _forget_rounds(config)
     # A later round cannot be finished if this one is not.
     finished = sum(1 for _ in takewhile(_is_finished, stages[:-1])) if config.resume else 0
@@ -115,9 +116,14 @@ def _is_finished(stage: TrainConfig) -> bool:
 
 
 def _forget_rounds(config: TrainConfig) -> None:
-    """Remove the model cards of rounds, because a round with a card counts as finished."""
+    """Remove the model cards of rounds, because a round with a card counts as finished.
+
+    Those of networks to start from stay.
+    """
+    kept = {path.resolve().parent for path in config.start_from}
     for folder in config.out.glob('round-*'):
-        (folder / f'{config.name}.md').unlink(missing_ok=True)
+        if folder.resolve() not in kept:
+            (folder / f'{config.name}.md').unlink(missing_ok=True)
 
 
 def _stages(config: TrainConfig, rounds: int) -> list[TrainConfig]:

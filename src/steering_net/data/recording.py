@@ -106,9 +106,9 @@ def camera_of(names: Iterable[str]) -> str:
 
 
 @functools.cache
-def warn_of_missing_times(path: Path) -> None:
+def warn_of_missing_times(path: Path, treated: str = 'all rows') -> None:
     """Log the warning once, because the runs of a log become recordings one by one."""
-    _LOG.warning('%s: some rows have no time; all rows are treated as 0.1 s apart', path)
+    _LOG.warning('%s: some rows have no time; %s are treated as 0.1 s apart', path, treated)
 
 
 def no_speed(recording: Recording) -> LogError:

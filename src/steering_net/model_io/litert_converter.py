@@ -113,7 +113,7 @@ def ensure_litert(
             _convert_in_subprocess(model_path, cached, profile)
         except OSError as error:
             raise ModelError(
-                f'{model_path.name} cannot be converted in {cached.parent} ({error.strerror}): '
+                f'{model_path.name} cannot be converted in {cached.parent} ({one_line(error)}): '
                 'set XDG_CACHE_HOME to another folder'
             ) from error
     return cached

@@ -88,8 +88,8 @@ def of_log(
 
 def _own(log: Log, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
     rows = log.rows
-    if rows and all(row.timestamp_s is None for row in rows):
-        warn_of_missing_times(log.path)
+    if any(all(rows[i].timestamp_s is None for i in group) for group in rows_by_folder(rows)):
+        warn_of_missing_times(log.path, 'they')
     if labelling.kind == 'steering':
         # A mean, not an interpolation, because samples of a run are far apart.
         return smoothed_steering_rad(rows, labelling.delay_s)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from steering_net.errors import ModelError
-from steering_net.model_io.network_files import belonging
+from steering_net.model_io.network_files import belonging, network_path
 from steering_net.model_io.reader import load_keras
 from steering_net.training.config import TrainConfig
 
@@ -24,7 +24,7 @@ def check_not_replaced(config: TrainConfig) -> None:
     for path in config.start_from:
         if not path.exists():
             raise ModelError(f'there is no model file {path}')
-        for file in belonging(path):
+        for file in belonging(network_path(path)):
             if any(_is_same(file, other) for other in written):
                 raise ValueError(
                     f'the training starts from {path} and would replace {file}: '

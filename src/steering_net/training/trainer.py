@@ -50,9 +50,10 @@ class Trained:
 
 
 def check_output(config: TrainConfig) -> None:
-    """Raise ValueError if the training could not begin.
+    """Raise ValueError if the training could not begin, or would replace what it may not.
 
-    It also may not replace an unfinished training, or a network that it starts from.
+    That is an unfinished training, or a network that it starts from. Raises ModelError if such a
+    network is missing.
     """
     check_not_replaced(config)
     _check_backup(config)
@@ -145,6 +146,8 @@ def _check_backup(config: TrainConfig) -> None:
     if backup.exists() and not config.resume:
         raise ValueError(f'{backup} is an unfinished training: resume it or remove it')
     progress = read_progress(backup)
+    if backup.exists() and progress is None:
+        _LOG.warning('%s has no finished epoch: the training begins anew', backup)
     done = progress.epochs if progress else 0
     if config.epochs <= done:
         raise ValueError(f'epochs is {config.epochs}, but {done} are done already: give more')

@@ -3,6 +3,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -37,3 +39,14 @@ def test_a_pipe_is_written_to(tmp_path):
     reader.join(10.0)
     assert json.loads(heard[0]) == {'laps': 2}
     assert pipe.is_fifo()
+
+
+def test_standard_output_keeps_what_is_printed_before_and_after(tmp_path):
+    program = (
+        'from pathlib import Path\nfrom sim_bridge.cli.output import write_json\n'
+        "print('before')\nwrite_json(Path('/dev/stdout'), {'laps': 2})\nprint('after')\n"
+    )
+    with (tmp_path / 'out').open('w', encoding='utf-8') as out:
+        subprocess.run([sys.executable, '-c', program], stdout=out, check=True)
+    text = (tmp_path / 'out').read_text(encoding='utf-8')
+    assert text == 'before\n{\n  "laps": 2\n}\nafter\n'

@@ -289,10 +289,12 @@ def test_server_that_is_not_there_gives_one_line_and_2(
 
 
 def test_interrupt_before_the_bridge_is_ready_is_no_failure(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    def interrupt(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(verb, 'fetch_state', interrupt)
     assert verb.run(parsed(['--url', 'ws://127.0.0.1:9', '--when-ready'])) == 0
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ('track 0, clear: never connected\n', '')

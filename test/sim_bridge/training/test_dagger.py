@@ -10,7 +10,7 @@ import pytest
 from helpers.tracks import TRAIN_SEEDS
 from helpers.training import run_eagerly
 from sim_bridge.training import dagger
-from sim_bridge.training.dagger import Tracks, train_in_rounds
+from sim_bridge.training.dagger import Tracks, check_rounds, train_in_rounds
 from steering_net.errors import ModelError
 from steering_net.model_io.files import sha256_of
 from steering_net.training.config import TrainConfig
@@ -134,13 +134,12 @@ def test_the_network_to_start_from_is_not_replaced(tmp_path, quick):
     assert not quick
 
 
-def test_a_start_that_does_not_fit_is_found_before_anything_is_rendered(tmp_path, quick):
+def test_a_start_that_does_not_fit_is_found_by_the_check(tmp_path):
     path = tmp_path / 'small.keras'
     build_pilotnet((64, 64, 3)).save(path)
     config = TrainConfig(tmp_path / 'out', start_from=(path,))
     with pytest.raises(ModelError, match='no network to start from'):
-        train_in_rounds(config, NO_FRAMES, TRACKS)
-    assert not quick
+        check_rounds(config, 1)
 
 
 def test_rounds_need_tracks():

@@ -73,15 +73,19 @@ def _copy(path: Path, config: dict[str, Any], folder: Path) -> Path:
             made.writestr('metadata.json', read_member(archive, 'metadata.json', MAX_JSON_BYTES))
         weights.write_bytes(read_member(archive, _WEIGHTS))
         with h5py.File(weights, 'r+') as file:
-            _rename_layers(file)
+            _rename_layers(file, set())
         made.write(weights, _WEIGHTS)
     return copy
 
 
-def _rename_layers(group: Any) -> None:
-    """Give the groups of layers of tf.keras 2 their names in Keras 3."""
+def _rename_layers(group: Any, seen: set[int]) -> None:
+    """Give the groups of layers of tf.keras 2 their names in Keras 3, each group once."""
     import h5py
 
+    address = h5py.h5o.get_info(group.id).addr
+    if address in seen:
+        return
+    seen.add(address)
     if _LAYERS_OF_TF_KERAS in group:
         group.move(_LAYERS_OF_TF_KERAS, 'layers')
     for name in group:
@@ -89,7 +93,7 @@ def _rename_layers(group: Any) -> None:
         if isinstance(group.get(name, getlink=True), h5py.HardLink):
             inner = group[name]
             if isinstance(inner, h5py.Group):
-                _rename_layers(inner)
+                _rename_layers(inner, seen)
 
 
 def _modern(value: Any) -> Any:
@@ -110,7 +114,11 @@ def _modern(value: Any) -> Any:
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
-        value = [inner for key, inner in value.items() if key not in _NO_SIZES]
+        value = [
+            inner
+            for key, inner in value.items()
+            if key not in _NO_SIZES or isinstance(inner, dict | list)
+        ]
     if isinstance(value, list):
         for item in value:
             yield from _objects(item)

@@ -91,6 +91,23 @@ def test_a_seed_is_no_size(tmp_path):
     np.testing.assert_allclose(answers, model(frames), rtol=1e-5)
 
 
+def test_what_a_seed_holds_is_checked(tmp_path, network):
+    """Keras would build an object that stands in place of the number."""
+    path = tmp_path / 'net.keras'
+    network.save(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts['config.json'])
+    inner = config['config']['layers'][-1]['config']
+    inner['seed'] = {'class_name': 'Dense', 'config': {'units': 9_999_999_999}}
+    parts['config.json'] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(ModelError, match='9999999999'):
+        load_keras(path)
+
+
 def test_an_old_keras_is_named_as_the_reason(tmp_path, network, monkeypatch):
     network.save(tmp_path / 'net.keras')
     monkeypatch.setattr('keras.__version__', '3.9.2')
