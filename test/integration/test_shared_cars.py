@@ -28,7 +28,7 @@ SHARED = (f'cars:={CARS}', 'shared:=true')
 def graph(request):
     words = (f'cars:={CARS}',)
     is_timed = request.node.get_closest_marker('faults')
-    # A busy machine makes no car late with these. A car that nobody steers times out all the same.
+    # With these timeouts a busy machine is not late. A car that no node steers still times out.
     patient = () if is_timed else ('command_timeout:=0.5', 'stop_timeout:=2.0')
     with Graph(bridge=words + patient, steering=SHARED, throttle=words) as started:
         yield started
@@ -94,7 +94,7 @@ def test_newcomer_takes_half_of_the_cars_and_none_is_without_steering(
     after = graph.state()
     assert after['ready']
     assert states(graph) == ['driving'] * CARS
-    # A busy machine may be late with some frames. A car that nobody steers is late with each.
+    # A busy machine may answer some frames late. A car that no node steers misses every frame.
     assert after['timeouts'] - before['timeouts'] <= 3
 
 

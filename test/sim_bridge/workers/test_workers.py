@@ -64,7 +64,7 @@ def test_a_worker_that_dies_between_two_items_is_replaced():
         for index, result in finished:
             found[index] = result
             if len(found) == 1:
-                # While nobody takes results, both workers come to rest.
+                # Workers get no items while this loop takes no results.
                 for worker in set(multiprocessing.active_children()) - before:
                     worker.kill()
                     worker.join()
