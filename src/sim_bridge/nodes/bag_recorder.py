@@ -42,7 +42,7 @@ from sim_bridge.topics import (
 )
 from steering_net.errors import one_line
 from steering_net.ros.executor import PRIVATE_ERRORS, take
-from steering_net.ros.readiness import Readiness
+from steering_net.ros.readiness import Readiness, has_publisher
 from steering_net.ros.timers import steady_timer
 
 _SUBSCRIBE_PERIOD_S = 0.2
@@ -145,7 +145,7 @@ class RecorderNode(Node):
 
     def _has_publishers(self, prefix: str, topics: list[str]) -> bool:
         """Whether each of these topics of a car has a publisher."""
-        return all(self.count_publishers(prefix + topic) for topic in topics)
+        return all(has_publisher(self, prefix + topic) for topic in topics)
 
     def _subscribe_to_new(self) -> None:
         """Subscribe to topics that have a publisher now."""

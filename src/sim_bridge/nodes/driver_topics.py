@@ -21,6 +21,7 @@ from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.timeouts import SourceTimeouts
 from steering_net.ros.parameters import Parameter
 from steering_net.ros.qos import EVERY, LATCHED, NEWEST
+from steering_net.ros.readiness import has_publisher
 from steering_net.vehicle import MAX_STEERING_RAD
 
 try:
@@ -147,7 +148,7 @@ class DriverTopics:
     @property
     def has_planner(self) -> bool:
         """Whether a node publishes commands, so that a car needs no network to be ready."""
-        return any(self._node.count_publishers(topic) for topic in self._planner_topics)
+        return any(has_publisher(self._node, topic) for topic in self._planner_topics)
 
     def _on_twist(self, message: Twist) -> None:
         self._hear(Driver.TWIST, motion_of_twist(message))

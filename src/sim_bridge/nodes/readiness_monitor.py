@@ -15,6 +15,7 @@ from std_msgs.msg import Bool
 
 from sim_bridge import topics
 from steering_net.ros.qos import LATCHED
+from steering_net.ros.readiness import has_publisher
 
 READY, STARTING, MISSING = 'ready', 'starting', 'missing'
 COMMANDS = {'steering': topics.STEERING_COMMAND, 'throttle': topics.THROTTLE_COMMAND}
@@ -63,14 +64,14 @@ class ReadinessMonitor:
         self._on_change()
 
     def _presence(self, role: str) -> str:
-        announcers = self._publishers(READY_TOPICS[role])
+        is_announced = self._has_publisher(READY_TOPICS[role])
         # A node that has ended, and not one whose message came before its publisher was known.
-        if self._was_announced[role] and not announcers:
+        if self._was_announced[role] and not is_announced:
             self._is_ready[role] = False
-        self._was_announced[role] = announcers > 0
-        if not (self._publishers(COMMANDS[role]) if role in COMMANDS else announcers):
+        self._was_announced[role] = is_announced
+        if not (self._has_publisher(COMMANDS[role]) if role in COMMANDS else is_announced):
             return MISSING
-        return READY if self._is_ready[role] or not announcers else STARTING
+        return READY if self._is_ready[role] or not is_announced else STARTING
 
-    def _publishers(self, topic: str) -> int:
-        return int(self._node.count_publishers(self._prefix + topic))
+    def _has_publisher(self, topic: str) -> bool:
+        return has_publisher(self._node, self._prefix + topic)

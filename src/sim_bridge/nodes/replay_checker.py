@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, JointState
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from steering_net.ros.qos import NEWEST
+from steering_net.ros.readiness import has_publisher
 
 _START_S = 60.0
 _ANSWER_S = 0.5
@@ -37,8 +38,7 @@ class CheckerNode(Node):
         """Wait for the steering node. Raises NoAnswerError if it does not start."""
         deadline_s = time.monotonic() + _START_S
         while not (
-            self._frames.get_subscription_count()
-            and self.count_publishers(topics.STEERING_COMMAND)
+            self._frames.get_subscription_count() and has_publisher(self, topics.STEERING_COMMAND)
         ):
             if time.monotonic() > deadline_s or not keep_going():
                 raise NoAnswerError('the steering node did not start')

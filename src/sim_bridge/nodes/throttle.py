@@ -23,7 +23,7 @@ from sim_bridge.nodes.runner import run
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.qos import LATCHED, NEWEST
-from steering_net.ros.readiness import Readiness
+from steering_net.ros.readiness import Readiness, has_publisher
 from steering_net.ros.timers import steady_timer
 
 PARAMETERS = (
@@ -94,8 +94,8 @@ class CarThrottle:
 
     def is_matched(self) -> bool:
         """Whether the bridge publishes speeds and subscribes to the throttle."""
-        speeds = self._node.count_publishers(self._speed_topic)
-        return speeds > 0 and self._publisher.get_subscription_count() > 0
+        has_speeds = has_publisher(self._node, self._speed_topic)
+        return has_speeds and self._publisher.get_subscription_count() > 0
 
     def set_limit(self, limit_mps: float) -> None:
         """Set the speed limit, and publish what applies of it."""
@@ -122,7 +122,7 @@ class CarThrottle:
         # Not a node whose message came before its publisher was known.
         had_monitor, self._has_monitor = (
             self._has_monitor,
-            self._node.count_publishers(self._factor_topic) > 0,
+            has_publisher(self._node, self._factor_topic),
         )
         if had_monitor and not self._has_monitor:
             self._factor = 1.0

@@ -21,6 +21,11 @@ READY_PERIOD_S = 1.0
 """Longer, because a timer takes more processor time than a message."""
 
 
+def has_publisher(node: Node, topic: str) -> bool:
+    """Whether any node publishes the topic that `node` calls `topic`, also after a remapping."""
+    return bool(node.count_publishers(node.resolve_topic_name(topic)))
+
+
 def set_check_period(timer: Timer, is_ready: bool) -> None:
     """Set the period of a timer that checks readiness: short until ready, then long."""
     period_ns = round(1e9 * (READY_PERIOD_S if is_ready else STARTING_PERIOD_S))
