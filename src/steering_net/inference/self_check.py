@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from steering_net.errors import ModelError
+from steering_net.errors import ModelError, check_field
 from steering_net.inference.predictor import model_path
 from steering_net.model_io.files import sha256_of
 from steering_net.vision.camera_model import Pinhole, find_camera, image_from_image
@@ -54,10 +54,19 @@ class Repeater(Protocol):
 
 @dataclass(frozen=True)
 class World:
-    """Sums of angles in a world, rad: mean and standard deviation of each side."""
+    """Sums of angles in a world, rad: mean and standard deviation of each side.
+
+    Raises ValueError, naming the field, for a value with which no deviation can be computed.
+    """
 
     mean_rad: tuple[float, float]
     spread_rad: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        check_field(all(map(math.isfinite, self.mean_rad)), 'mean_rad', self.mean_rad, 'finite')
+        check_field(
+            all(map(_is_positive, self.spread_rad)), 'spread_rad', self.spread_rad, 'positive'
+        )
 
     def deviation(self, side: int, sum_rad: float) -> float:
         """Return how far a sum is from the mean, in standard deviations."""
@@ -69,12 +78,17 @@ class Calibration:
     """The worlds that a network knows, and the hash of the network.
 
     A network may answer a displacement strongly in one world and weakly in another, so the nearest
-    world counts. `threshold` is the deviation from it from which a world counts as unknown.
+    world counts. `threshold` is the deviation from it from which a world counts as unknown. Raises
+    ValueError, naming the field, without a world or with a threshold that is not positive.
     """
 
     worlds: tuple[World, ...]
     threshold: float
     sha256: str
+
+    def __post_init__(self) -> None:
+        check_field(bool(self.worlds), 'worlds', self.worlds, 'one or more')
+        check_field(_is_positive(self.threshold), 'threshold', self.threshold, 'positive')
 
 
 class SelfCheck:
@@ -215,6 +229,10 @@ def write_calibration(model: str | Path, calibration: Calibration) -> Path:
     path = calibration_path(model_path(model))
     path.write_text(json.dumps(asdict(calibration), indent=2) + '\n', encoding='utf-8')
     return path
+
+
+def _is_positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0.0
 
 
 def _pair(values: Iterable[float]) -> tuple[float, float]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from rclpy.node import Node
+from rclpy.task import Future
 from std_msgs.msg import Bool, Float32
 from std_srvs.srv import SetBool
 
@@ -139,6 +141,7 @@ class _CarMonitor:
         self._wants_hold = False
         self._asked_s = float('-inf')
         self._can_hold = mode == 'hold'
+        self._request: Future[Any] | None = None
         if self._can_hold:
             self._hold = node.create_client(SetBool, f'{prefix}hold')
             self._held = node.create_subscription(
@@ -172,7 +175,13 @@ class _CarMonitor:
             self._act(action)
         if self._wants_hold and not 0.0 <= now_s - self._asked_s < _HOLD_AGAIN_S:
             self._asked_s = now_s
-            self._hold.call_async(SetBool.Request(data=True))
+            self._ask_for_hold()
+
+    def _ask_for_hold(self) -> None:
+        """Ask the bridge to hold the car, and forget a request that it has not answered."""
+        if self._request is not None:
+            self._hold.remove_pending_request(self._request)
+        self._request = self._hold.call_async(SetBool.Request(data=True))
 
     def tell_factor(self) -> None:
         """Publish the share of the speed limit that the action allows."""

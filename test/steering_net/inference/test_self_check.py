@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
+import math
 from dataclasses import replace
 
 import cv2
@@ -139,7 +141,28 @@ def test_a_calibration_belongs_to_one_network(tmp_path):
     own = replace(CALIBRATION, sha256=sha256_of(model))
     write_calibration(model, own)
     assert calibration_of(model) == own
-    calibration_path(model).write_text('{"mean_rad": [1]}', encoding='utf-8')
+
+
+WORLD = {'mean_rad': [0.0, 0.0], 'spread_rad': [0.01, 0.01]}
+
+
+@pytest.mark.parametrize(
+    'fields',
+    [
+        {'mean_rad': [1]},
+        {'worlds': [], 'threshold': 2.0},
+        {'worlds': [WORLD], 'threshold': 0.0},
+        {'worlds': [WORLD], 'threshold': math.nan},
+        {'worlds': [WORLD | {'spread_rad': [0.01, 0.0]}], 'threshold': 2.0},
+        {'worlds': [WORLD | {'mean_rad': [math.nan, 0.0]}], 'threshold': 2.0},
+    ],
+)
+def test_a_calibration_by_which_nothing_can_be_judged_is_refused(tmp_path, fields):
+    """It would end the node at its first frame, or find every frame known."""
+    model = tmp_path / 'net.keras'
+    model.write_bytes(b'weights')
+    content = fields | {'sha256': sha256_of(model)}
+    calibration_path(model).write_text(json.dumps(content), encoding='utf-8')
     with pytest.raises(ModelError, match=r'net.monitor.json is no calibration'):
         calibration_of(model)
 

@@ -78,6 +78,16 @@ def test_hold_is_asked_for_until_the_bridge_confirms_it_and_not_after_a_release(
     assert len(bridge.requests) == asked
 
 
+def test_requests_that_no_bridge_answers_do_not_pile_up(node):
+    monitor = Monitor(node, 'hold')
+    monitor.begin('')
+    (car,) = monitor._cars.values()
+    car.check = Unsure()
+    for k in range(200):
+        monitor.add('', 0.1, 0.05 * k, False)
+    assert len(car._hold._pending_requests) == 1
+
+
 @pytest.mark.parametrize(
     ('check', 'is_faulty'), [(Unsure(PredictionError('nan')), False), (None, True)]
 )
