@@ -176,6 +176,7 @@ class CarSession:
     def release(self) -> None:
         """Leave the car without a client."""
         self.client = None
+        self.lock_step_refused = False
         self._update_driver()
 
     def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:

@@ -123,6 +123,8 @@ def test_simulator_whose_world_runs_on_is_refused_lock_step():
     assert drive.session.lock_step_refused
     assert len(drive.sent()) == 1
     assert drive.session.counters.timeouts == 1
+    drive.manager.disconnected(drive.now, 'simulator')
+    assert not drive.session.lock_step_refused, 'there is no simulator to name'
 
 
 def test_limits_without_lock_step_need_positive_times():
