@@ -26,5 +26,6 @@ def to_rgb(message: Image, bridge: CvBridge) -> Rgb:
         # No cv_bridge gets padded rows right.
         rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
         message.data, message.step = array('B', rows[:, :width].tobytes()), width
+    message.is_bigendian = 0  # Bytes have no order, and cv_bridge cannot swap them with NumPy 2.
     rgb: Rgb = bridge.imgmsg_to_cv2(message, 'rgb8')
     return rgb

@@ -396,13 +396,14 @@ def image(rgb, encoding='rgb8', padding=0):
     )
 
 
-@pytest.mark.parametrize('padding', [0, 40])
+@pytest.mark.parametrize(('padding', 'is_bigendian'), [(0, 0), (40, 0), (0, 1), (40, 1)])
 @pytest.mark.parametrize(
     ('encoding', 'order'), [('rgb8', [0, 1, 2]), ('bgr8', [2, 1, 0]), ('bgra8', [2, 1, 0, 0])]
 )
-def test_images_become_rgb_whatever_their_layout(encoding, order, padding):
+def test_images_become_rgb_whatever_their_layout(encoding, order, padding, is_bigendian):
     rgb = probe_frames()[0]
     message = image(np.ascontiguousarray(rgb[..., order]), encoding, padding)
+    message.is_bigendian = is_bigendian
     np.testing.assert_array_equal(to_rgb(message, CvBridge()), rgb)
 
 
