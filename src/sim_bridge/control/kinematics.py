@@ -28,7 +28,7 @@ def dead_reckoned(pose: Pose, speed_mps: float, yaw_rate_radps: float, dt_s: flo
     if not 0.0 < dt_s <= _LONGEST_STEP_S:
         return pose
     distance_m = speed_mps * dt_s
-    curvature_1pm = yaw_rate_radps / speed_mps if speed_mps else 0.0
+    curvature_1pm = yaw_rate_radps / speed_mps if distance_m else 0.0
     ahead_m, left_m, turn_rad = arc(curvature_1pm, distance_m)
     cos, sin = math.cos(pose.yaw_rad), math.sin(pose.yaw_rad)
     return Pose(

@@ -50,6 +50,8 @@ PARAMETERS = (
 )
 
 _PATH_PERIOD_S = 0.5
+_NO_CAR = 1e3
+"""Speed, m/s, and yaw rate, rad/s, that no car has: such a twist is ignored, as NaN is."""
 _TWIST_VARIANCE = 0.05**2
 """Variance of speed, (m/s)^2, and yaw rate, (rad/s)^2."""
 
@@ -97,7 +99,7 @@ class OdometryNode(Node):
         stamp_ns = conversions.stamp_ns(message.header.stamp)
         dt_s, self._stamp_ns = 1e-9 * (stamp_ns - self._stamp_ns), stamp_ns
         speed_mps, yaw_rate_radps = message.twist.linear.x, message.twist.angular.z
-        if math.isfinite(speed_mps) and math.isfinite(yaw_rate_radps):
+        if abs(speed_mps) < _NO_CAR and abs(yaw_rate_radps) < _NO_CAR:
             before = self._pose
             self._pose = dead_reckoned(before, speed_mps, yaw_rate_radps, dt_s)
             self._covariance = grown(self._covariance, before, self._pose)

@@ -13,10 +13,11 @@ from nav_msgs.msg import Odometry, Path
 from sensor_msgs.msg import JointState
 from visualization_msgs.msg import Marker
 
-from helpers.ros import started_node
+from helpers.ros import started_node, started_rclpy
 from helpers.waiting import wait_for
 from sim_bridge.control.kinematics import base_link, dead_reckoned, grown
 from sim_bridge.nodes.conversions import time_message
+from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.process import ManagedProcess
 from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.ros.qos import NEWEST
@@ -98,6 +99,23 @@ def test_standing_car_knows_as_much_as_before():
 @pytest.mark.parametrize('dt_s', [0.0, -1.0, 0.5, 60.0, math.nan])
 def test_pause_is_no_way_driven(dt_s):
     assert dead_reckoned(Pose(1.0, 2.0, 0.5), 5.0, 0.1, dt_s) == Pose(1.0, 2.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ('speed_mps', 'yaw_rate_radps'),
+    [(math.nan, 0.0), (5.0, math.inf), (1e300, 1.0), (1e-300, 1e300), (5e-324, 1.0)],
+)
+def test_twist_that_no_car_has_leaves_the_pose_alone(speed_mps, yaw_rate_radps):
+    with started_rclpy():
+        node = OdometryNode()
+        twist = TwistStamped()
+        for seconds, speed, yaw_rate in ((0.0, 5.0, 0.1), (0.1, speed_mps, yaw_rate_radps)):
+            twist.header.stamp = time_message(round(1e9 * (1.0 + seconds)))
+            twist.twist.linear.x, twist.twist.angular.z = speed, yaw_rate
+            node._on_twist(twist)
+        assert node._pose == Pose()
+        assert np.isfinite(node._covariance).all()
+        node.destroy_node()
 
 
 @contextmanager
