@@ -23,6 +23,7 @@ from sim_bridge.protocol.types import (
 )
 from sim_bridge.session.answers import Answer
 from sim_bridge.session.arbiter import Arbiter, Driver
+from sim_bridge.session.frame_stamps import FrameStamps
 from sim_bridge.session.reset_watch import ResetWatch
 from sim_bridge.session.response_scheduler import ResponseScheduler
 from sim_bridge.session.status import Counters, State
@@ -71,8 +72,8 @@ class CarSession:
     `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
     the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
     is whether the car is braked and kept standing, whichever client drives it. `resets` counts the
-    resets of its simulators. `stamp_ns` is the stamp of the newest frame. `driver` is what drives.
-    `lock_step_refused` is whether lock-step is wanted and the simulator does not wait for it.
+    resets of its simulators. `driver` is what drives. `lock_step_refused` is whether lock-step is
+    wanted and the simulator does not wait for it.
 
     `on_driver` is called when `driver` has changed, `on_person_command` when the command of a
     person was sent in answer to a frame.
@@ -93,21 +94,18 @@ class CarSession:
         self.last_error = ''
         self.is_held = False
         self.resets = 0
-        self.stamp_ns = 0
         self.lock_step_refused = False
         self.driver = Driver.NETWORK
         self.on_driver: Callable[[], None] = lambda: None
         self.on_person_command: PersonCommand = lambda _stamp_ns, _command: None
         self._arbiter = Arbiter(timeouts or SourceTimeouts())
-        self._in_simulated_time = in_simulated_time
-        self._time_offset_ns: int | None = None
+        self._stamps = FrameStamps(in_simulated_time=in_simulated_time)
         self._takeovers = TakeoverDetector()
         self.client: SimulatorClient | None = None
         self._limits = limits
         self._inspect_image = inspect_image
         self._nodes_ready = True
         self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
-        self._received_s, self._received_ns = 0.0, 0
 
     def set_limits(self, limits: AnswerTimeouts, timeouts: SourceTimeouts) -> None:
         """Use other time limits from now on, for the telemetry that waits too."""
@@ -118,6 +116,11 @@ class CarSession:
     def state(self) -> State | None:
         """State of the car; None while no client drives it."""
         return self._scheduler.state if self.client else None
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp of the newest frame."""
+        return self._stamps.newest_ns
 
     @property
     def state_line(self) -> str:
@@ -165,7 +168,7 @@ class CarSession:
             self._displace(self.client)
         self._scheduler = self._new_scheduler(now_s)
         self._takeovers.begin()
-        self._time_offset_ns = None
+        self._stamps.begin()
         client.heard_s = now_s
         client.owes_halt = False
         client.session, self.client = self, client
@@ -179,10 +182,10 @@ class CarSession:
         self.lock_step_refused = False
         self._update_driver()
 
-    def telemetry(self, now_s: float, payload: object, stamp_ns: int) -> Telemetry | None:
+    def telemetry(self, now_s: float, payload: object, received_ns: int) -> Telemetry | None:
         """Take a telemetry of the client; return its frame if the nodes need it.
 
-        stamp_ns: time of receipt. `self.stamp_ns` is the stamp of the frame.
+        received_ns: time of receipt. `stamp_ns` is then the stamp of the frame.
         """
         assert self.client is not None
         self._end_silent_sources(now_s)
@@ -200,8 +203,8 @@ class CarSession:
             self.counters.telemetry += 1
             self.counters.superseded += 1
             return None
-        self.stamp_ns = max(self._stamp(now_s, frame, stamp_ns), self.stamp_ns + 1)
-        self._scheduler.telemetry(now_s, self.stamp_ns, frame.speed_mps, waits=frame.waits)
+        stamp_ns = self._stamps.add(now_s, received_ns, frame.time_ns)
+        self._scheduler.telemetry(now_s, stamp_ns, frame.speed_mps, waits=frame.waits)
         self.lock_step_refused = self._limits.lock_step and not frame.waits
         return frame
 
@@ -300,25 +303,6 @@ class CarSession:
             if fault:
                 raise PacketError(fault, frame.speed_mps)
         return frame
-
-    def _stamp(self, now_s: float, frame: Telemetry, received_ns: int) -> int:
-        """Return the time of receipt, or simulated time, which goes on with another simulator."""
-        if not self._in_simulated_time or frame.time_ns is None:
-            return self._real_time_ns(now_s, received_ns)
-        if self._time_offset_ns is None:
-            self._time_offset_ns = max(0, self.stamp_ns + 1 - frame.time_ns)
-        return self._time_offset_ns + frame.time_ns
-
-    def _real_time_ns(self, now_s: float, received_ns: int) -> int:
-        """Return the time of receipt; if its clock was set back, go on from the newest frame.
-
-        The time between two frames then comes from the monotonic clock, because the readers of the
-        stamps integrate over it.
-        """
-        if received_ns < self._received_ns:
-            received_ns = self._received_ns + round(1e9 * (now_s - self._received_s))
-        self._received_s, self._received_ns = now_s, received_ns
-        return received_ns
 
     def _end_silent_sources(self, now_s: float) -> None:
         if now_s >= self._arbiter.next_timeout_s:

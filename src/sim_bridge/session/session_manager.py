@@ -80,9 +80,12 @@ class SessionManager:
         return bool(client and client.session and not client.session.is_free(now_s))
 
     def telemetry(
-        self, now_s: float, key: Hashable, payload: object, stamp_ns: int
+        self, now_s: float, key: Hashable, payload: object, received_ns: int
     ) -> tuple[CarSession, Telemetry] | None:
-        """Take the payload of a telemetry; return session and frame if the nodes need it."""
+        """Take the payload of a telemetry; return session and frame if the nodes need it.
+
+        received_ns: time of receipt.
+        """
         client = self._clients[key]
         client.is_simulator = True
         if client.session is None:
@@ -90,7 +93,7 @@ class SessionManager:
         client.heard_s = now_s
         if client.session is None:
             return None
-        frame = client.session.telemetry(now_s, payload, stamp_ns)
+        frame = client.session.telemetry(now_s, payload, received_ns)
         return None if frame is None else (client.session, frame)
 
     def expire(self, now_s: float) -> None:

@@ -194,58 +194,13 @@ def test_step_needs_a_pause():
         drive.control(Control.STEP)
 
 
-class Stamps:
-    """Sends frames with simulated times; `in_simulated_time` as the bridge was told."""
-
-    def __init__(self, in_simulated_time):
-        self.manager = SessionManager(
-            AnswerTimeouts(), inspect_image, in_simulated_time=in_simulated_time
-        )
-        self.connections = 0
-
-    def connect(self):
-        self.connections += 1
-        link = UdacityLink(lambda *_: None)
-        self.manager.connected(0.0, self.connections, link, is_simulator=True)
-
-    def stamp(self, received_ns, time_ns=None, now_s=1.0):
-        own = {} if time_ns is None else {'time_ns': str(time_ns)}
-        session, _ = self.manager.telemetry(now_s, self.connections, FRAME | own, received_ns)
-        return session.stamp_ns
-
-
-def test_stamps_are_unique_times_of_receipt():
-    stamps = Stamps(in_simulated_time=False)
-    stamps.connect()
-    assert [stamps.stamp(received, 5) for received in (100, 100, 90, 200)] == [100, 101, 102, 200]
-
-
-def test_stamps_keep_their_pace_when_the_clock_is_set_back():
-    """The monitor, controllers and odometry integrate over the time between two stamps."""
-    stamps = Stamps(in_simulated_time=False)
-    stamps.connect()
-    hour_ns, frame_ns = 3600 * 10**9, 16_000_000
-    start_ns = 10**18
-    newest_ns = stamps.stamp(start_ns, now_s=1.0)
-    for number in range(1, 4):
-        stamp_ns = stamps.stamp(start_ns - hour_ns + number * frame_ns, now_s=1.0 + number * 0.016)
-        assert stamp_ns - newest_ns == pytest.approx(frame_ns, abs=1000)
-        newest_ns = stamp_ns
-    assert stamps.stamp(start_ns + hour_ns, now_s=1.1) == start_ns + hour_ns, 'set forward again'
-
-
-def test_stamps_of_a_clock_that_stands_still_stand_still():
-    """So does the ROS time that several cars share, while its source is paused."""
-    stamps = Stamps(in_simulated_time=False)
-    stamps.connect()
-    assert [stamps.stamp(100, now_s=now_s) for now_s in (1.0, 1.1, 1.2)] == [100, 101, 102]
-
-
-def test_stamps_are_simulated_time_and_go_on_with_the_next_simulator():
-    stamps = Stamps(in_simulated_time=True)
-    stamps.connect()
-    assert [stamps.stamp(10**18, time) for time in (50, 66, 66, 83)] == [50, 66, 67, 83]
-    stamps.manager.disconnected(2.0, stamps.connections)
-    stamps.connect()
-    assert [stamps.stamp(10**18, time) for time in (16, 33)] == [84, 101]
-    assert stamps.stamp(10**18) == 10**18, 'without a time it is that of receipt'
+def test_simulated_time_goes_on_with_the_next_simulator():
+    manager = SessionManager(AnswerTimeouts(), inspect_image, in_simulated_time=True)
+    stamps = []
+    for simulator in ('first', 'second'):
+        manager.connected(1.0, simulator, UdacityLink(lambda *_: None), is_simulator=True)
+        for time_ns in ('50', '66'):
+            session, _ = manager.telemetry(1.0, simulator, FRAME | {'time_ns': time_ns}, 10**18)
+            stamps.append(session.stamp_ns)
+        manager.disconnected(1.0, simulator)
+    assert stamps == [50, 66, 67, 83]
