@@ -3,22 +3,26 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 
-from steering_net.inference.predictor import load_predictor
+from steering_net.inference.predictor import Predictor, default_model, load_predictor
 from steering_net.vision.jpeg import decode_jpeg
 
 
 class Floor:
     """Decode, preprocess and LiteRT in a plain loop, one frame after the other."""
 
-    def __init__(self, frames: Sequence[bytes]) -> None:
+    def __init__(self, frames: Sequence[bytes], *, as_it_drives: bool = False) -> None:
+        """The network has weights of 32 bits, or, `as_it_drives`, those of its LiteRT file."""
         cv2.setNumThreads(1)
         self._frames = frames
-        self._predictor = load_predictor('default')
+        self._predictor = load_predictor() if as_it_drives else _with_32_bits()
         self._next = 0
         self.run(1.0)
 
@@ -33,3 +37,11 @@ class Floor:
             if hz:
                 time.sleep(max(0.0, 1.0 / hz - times_s[-1]))
         return times_s
+
+
+def _with_32_bits() -> Predictor:
+    """Return the shipped network, plainly converted."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(default_model(), folder))
+        shutil.copy(default_model().with_suffix('.json'), folder)
+        return load_predictor(copy)

@@ -37,14 +37,14 @@ class Imported:
 
 
 def import_model(
-    sources: Sequence[Path], out: Path, profile: str = '', output: str = ''
+    sources: Sequence[Path], out: Path, profile: str = '', output: str = '', *, int8: bool = False
 ) -> Imported:
     """Write a clean `out` (`.keras`), its LiteRT file and its sidecar from one or two files.
 
     `output` is the output that steers, as in `with_one_output`. Without `profile` it is that of
-    the sidecar, or a measured one; `search` measures in any case. Nothing is written unless all
-    three files can be. Raises ModelError, in one line, for a file that cannot be read, and for an
-    `out` that would overwrite another file.
+    the sidecar, or a measured one; `search` measures in any case. `int8` is that of `convert`.
+    Nothing is written unless all three files can be. Raises ModelError, in one line, for a file
+    that cannot be read, and for an `out` that would overwrite another file.
     """
     sources = [network_path(source) for source in sources]
     _check(sources, out)
@@ -55,6 +55,7 @@ def import_model(
         arguments = [*map(str, others), '--out', str(litert), '--keras', str(keras)]
         arguments += ['--profile', wish.name] if wish else []
         arguments += ['--output', output] if output else []
+        arguments += ['--int8'] if int8 else []
         run_isolated(
             'steering_net.model_io.litert_converter',
             source,

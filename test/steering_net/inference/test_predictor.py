@@ -242,7 +242,8 @@ def test_the_default_network_is_one_and_the_same_in_both_files():
     litert, keras_ = load_predictor(), load_predictor(backend='keras')
     assert litert.sha256 == keras_.sha256
     for frame in probe_frames():
-        assert litert.predict(frame) == pytest.approx(keras_.predict(frame), abs=1e-4)
+        # The LiteRT file has weights of 8 bits.
+        assert litert.predict(frame) == pytest.approx(keras_.predict(frame), abs=5e-3)
     for suffix in ('.keras', '.tflite', '.json', '.md'):
         assert default_model().with_suffix(suffix).is_file()
 

@@ -155,7 +155,11 @@ def test_an_import_replaces_one_before_but_not_if_it_fails(tmp_path, import_here
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     (tmp_path / 'bad.h5').write_bytes(b'\x89HDF\r\n\x1a\n')
     args = verb.argparse.Namespace(
-        sources=[tmp_path / 'bad.h5'], out=tmp_path / 'out.keras', profile='', output=''
+        sources=[tmp_path / 'bad.h5'],
+        out=tmp_path / 'out.keras',
+        profile='',
+        output='',
+        int8=False,
     )
     assert verb.run(args) == 2
     told = capsys.readouterr().err
@@ -285,6 +289,15 @@ def test_an_imported_network_drives_without_another_check(tmp_path, import_here,
     cached = converter.ensure_litert(out)
     assert cached.parent == tmp_path / 'cache' / 'sim_bridge'
     assert cached.read_bytes() == out.with_suffix('.tflite').read_bytes()
+
+
+def test_an_import_with_8_bits_keeps_the_weights_of_keras(tmp_path, import_here):
+    source, out = saved_pilotnet(tmp_path / 'net.keras'), tmp_path / 'out.keras'
+    import_model([source], out, 'course', int8=True)
+    for path in (source, out):
+        assert path.stat().st_size > 3 * out.with_suffix('.tflite').stat().st_size
+    drives = converter.ensure_litert(out, tmp_path / 'cache')
+    assert drives.read_bytes() == out.with_suffix('.tflite').read_bytes()
 
 
 def test_a_network_is_imported_without_a_cache(tmp_path, import_here, monkeypatch):

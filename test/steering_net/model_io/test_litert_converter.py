@@ -60,6 +60,34 @@ def test_both_networks_agree(model_path, converted):
         assert litert.predict(frame) == pytest.approx(keras.predict(frame), abs=1e-5)
 
 
+def test_weights_of_8_bits_take_a_quarter_and_steer_nearly_the_same(
+    model_path, converted, tmp_path
+):
+    path = tmp_path / 'small.tflite'
+    convert(model_path, path, int8=True)
+    assert path.stat().st_size < 0.3 * converted.stat().st_size
+    whole, small = LiteRtPredictor(converted), LiteRtPredictor(path)
+    differences = [abs(whole.predict(frame) - small.predict(frame)) for frame in probe_frames()]
+    assert 0.0 < max(differences) < 0.05
+
+
+def test_a_network_that_8_bits_spoil_is_refused(tmp_path):
+    frame = keras.Input((66, 200, 3))
+    small = keras.layers.Flatten()(keras.layers.AveragePooling2D((3, 4))(frame))
+    steering = keras.layers.Dense(1)
+    model = keras.Model(frame, steering(small))
+    # The mean of the frame: in 8 bits these weights are 0 beside one of 1.
+    kernel = np.full(steering.kernel.shape, 1.0 / steering.kernel.shape[0])
+    kernel[0] = 1.0
+    steering.set_weights([kernel, np.zeros(1)])
+    path = tmp_path / 'mean.keras'
+    model.save(path)
+    convert(path, tmp_path / 'whole.tflite')
+    with pytest.raises(ModelError, match=r'differs by 0\.\d+: import it without --int8$'):
+        convert(path, tmp_path / 'small.tflite', int8=True)
+    assert not (tmp_path / 'small.tflite').exists()
+
+
 def test_the_cache_serves_the_second_time(model_path, tmp_path, monkeypatch):
     monkeypatch.setattr(
         converter, '_convert_in_subprocess', lambda source, target, profile: target.touch()
