@@ -3,7 +3,7 @@
 
     python benchmarks/monitor.py [--model FILE] [--rounds 20]
 
-`predict` is the network with its preprocessing, `monitor` the second look at the same frame and
+`predict` is the network with its preprocessing, `monitor` the second and third look at it and
 its judgement. Both take turns on one thread; the figures are medians over rounds of 50 frames.
 """
 
@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     predictor = load_predictor(options.model, camera=AUTONOMOUS)
-    worlds = tuple(World((rad, -rad), (0.01, 0.01)) for rad in np.linspace(0.01, 0.1, 10))
+    worlds = tuple(World((rad,) * 3, (0.01,) * 3) for rad in np.linspace(0.01, 0.1, 10))
     check = SelfCheck(predictor, Calibration(worlds, 3.0, ''))
     frame, *_ = probe_frames()
     times_ms: dict[str, list[float]] = {'predict': [], 'monitor': []}

@@ -126,7 +126,8 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from sim_bridge.evaluation.monitor_drives import known_drive, known_recording
     from sim_bridge.recording.sources import open_recording
     from steering_net.inference.self_check import (
-        SteeringSums,
+        MEASURES,
+        CheckedDrive,
         calibrate,
         check_length,
         write_calibration,
@@ -134,14 +135,14 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     from steering_net.vision.camera_names import AUTONOMOUS
 
     predictor = _load(args, AUTONOMOUS)
-    recorded: dict[str, SteeringSums] = {}
+    recorded: dict[str, CheckedDrive] = {}
     # Before the drives, because those take minutes.
     for path in args.recording:
         recording = open_recording(path, args.recorded_with, args.steering_unit, args.car)
         drive = known_recording(_load(args, recording.camera), recording)
         check_length(drive, f'{path}: a recording')
         recorded[str(path)] = drive
-    driven: dict[str, SteeringSums] = {}
+    driven: dict[str, CheckedDrive] = {}
     for track in tqdm(known, desc='calibrating', unit='track', disable=None):
         drive = known_drive(predictor, track, args.seconds, args.speed_limit)
         check_length(drive, f'track {track}: a drive')
@@ -150,11 +151,9 @@ def _calibrate(args: argparse.Namespace, known: list[TrackName]) -> None:
     calibration = calibrate(list(drives.values()), predictor.sha256)
     path = write_calibration(args.model or 'default', calibration)
     for name, world in zip(drives, calibration.worlds, strict=True):
-        (left, right), (left_spread, right_spread) = world.mean_rad, world.spread_rad
-        print(
-            f'{name}: sums of {left:+.4f} and {right:+.4f} rad, '
-            f'spread {left_spread:.4f} and {right_spread:.4f} rad'
-        )
+        parts = zip(MEASURES, world.mean_rad, world.spread_rad, strict=True)
+        shown = (f'{part} {mean:+.4f} ± {spread:.4f} rad' for part, mean, spread in parts)
+        print(f'{name}: {", ".join(shown)}')
     print(f'threshold: {calibration.threshold:.2f} spreads')
     print(f'wrote {path}')
 

@@ -26,7 +26,7 @@ from steering_net.errors import ImageError
 from steering_net.inference.caution import SLOW_FACTOR, Action, Caution
 from steering_net.inference.packed_network import PackedNetwork
 from steering_net.inference.predictor import Predictor
-from steering_net.inference.self_check import Calibration, SelfCheck, SteeringSums
+from steering_net.inference.self_check import Answers, Calibration, CheckedDrive, SelfCheck
 from steering_net.vision.jpeg import decode_jpeg
 
 FRAMES_PER_S = 20.0
@@ -141,32 +141,28 @@ def _driven(
 
 def known_drive(
     predictor: Predictor, track: TrackName, seconds: float, limit_mps: float
-) -> SteeringSums:
+) -> CheckedDrive:
     """Return what `calibrate` needs of a drive in a known world, up to a lane departure."""
     check = SelfCheck(predictor)
-    rows: list[tuple[int, float, float]] = []
+    drive: list[tuple[Answers, float]] = []
     simulator = Simulator(SimulatorOptions(track=track, hz=FRAMES_PER_S))
     for steering_rad in _driven(predictor, simulator, NodeThrottle(limit_mps, 0.0), seconds):
-        rows.append((*check.sum_rad(steering_rad), simulator.time_s))
+        drive.append((check.answers(steering_rad), simulator.time_s))
         if simulator.score.lane_departures:
             break
-    return _columns(rows)
+    return drive
 
 
-def known_recording(predictor: Predictor, recording: Recording) -> SteeringSums:
+def known_recording(predictor: Predictor, recording: Recording) -> CheckedDrive:
     """Return what `calibrate` needs of the frames of a recording; bad ones give warnings."""
-    check, rows, left_out = SelfCheck(predictor), [], LeftOut(recording.name)
+    check, left_out = SelfCheck(predictor), LeftOut(recording.name)
+    drive: list[tuple[Answers, float]] = []
     for index, name in enumerate(recording.frame_names):
         try:
             steering_rad = predictor.predict(recording.frame(index))
         except ImageError as error:
             left_out.add(name, error)
             continue
-        rows.append((*check.sum_rad(steering_rad), float(recording.times_s[index])))
+        drive.append((check.answers(steering_rad), float(recording.times_s[index])))
     left_out.warn()
-    return _columns(rows)
-
-
-def _columns(rows: list[tuple[int, float, float]]) -> SteeringSums:
-    side, sum_rad, time_s = zip(*rows, strict=True) if rows else ((), (), ())
-    return np.array(side, np.intp), np.array(sum_rad), np.array(time_s)
+    return drive

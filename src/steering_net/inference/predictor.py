@@ -54,10 +54,11 @@ class Predictor(Protocol):
         output. Not safe to call from two threads at once.
         """
 
-    def predict_changed(self, maps: Maps) -> float:
-        """Return the steering angle for the frame of the newest `predict`, changed.
+    def predict_changed(self, changes: Sequence[Maps]) -> Sequence[float]:
+        """Return the steering angles for the frame of the newest `predict`, changed.
 
-        `maps` are those of `cv2.remap` for the input of the network. Raises as `predict` does.
+        A change is maps of `cv2.remap` for the input of the network. Raises as `predict` does.
+        It can be called once for a frame.
         """
 
 
@@ -108,10 +109,10 @@ class LiteRtPredictor:
         self.view(rgb, out=self._model.input())
         return _to_rad(self._model.run(), self.profile)
 
-    def predict_changed(self, maps: Maps) -> float:
+    def predict_changed(self, changes: Sequence[Maps]) -> Sequence[float]:
         """See `Predictor.predict_changed`."""
-        changed = _resampled(self._model.input(), maps)
-        return _to_rad(self._model.predict(changed), self.profile)
+        frames = [_resampled(self._model.input(), maps) for maps in changes]
+        return [_to_rad(self._model.predict(frame), self.profile) for frame in frames]
 
 
 class KerasPredictor:
@@ -154,10 +155,11 @@ class KerasPredictor:
         self.view(rgb, out=self._inputs[0])
         return _to_rad(self._forward(self._inputs[:1]).numpy().item(0), self.profile)
 
-    def predict_changed(self, maps: Maps) -> float:
+    def predict_changed(self, changes: Sequence[Maps]) -> Sequence[float]:
         """See `Predictor.predict_changed`."""
-        self._inputs[0] = _resampled(self._inputs[0], maps)
-        return _to_rad(self._forward(self._inputs[:1]).numpy().item(0), self.profile)
+        frames = np.stack([_resampled(self._inputs[0], maps) for maps in changes])
+        outputs = self._forward(frames).numpy().ravel()
+        return [_to_rad(float(output), self.profile) for output in outputs]
 
     def predict_batch(
         self, frames: Sequence[Rgb]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Monitor: publishes how unsure the network of the steering node is, and slows or holds the cars.
 
-After each command the network sees the same frame once more, changed (`inference.self_check`). So
+After each command the network sees the same frame twice more, changed (`inference.self_check`). So
 the monitor delays no command.
 """
 

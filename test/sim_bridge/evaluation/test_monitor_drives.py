@@ -4,7 +4,6 @@
 import argparse
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from helpers.training import drawn_log
@@ -19,11 +18,17 @@ from sim_bridge.evaluation.monitor_drives import (
     known_recording,
 )
 from steering_net.data.recording import read_folder
-from steering_net.inference.self_check import Calibration, World, calibrate, check_length
+from steering_net.inference.self_check import (
+    Answers,
+    Calibration,
+    World,
+    calibrate,
+    check_length,
+)
 from steering_net.vision.profile import find_profile
 
 PROFILE = find_profile('course')
-CALIBRATION = Calibration((World((0.0, 0.0), (0.01, 0.01)),), 2.0, '')
+CALIBRATION = Calibration((World((0.0,) * 3, (0.01,) * 3),), 2.0, '')
 
 
 class Stubborn:
@@ -42,8 +47,9 @@ class Stubborn:
     def predict(self, rgb):
         return self.steering_rad
 
-    def predict_changed(self, maps):
-        return -self.steering_rad if self.is_sound else 0.2 - self.steering_rad
+    def predict_changed(self, changes):
+        answer_rad = -self.steering_rad if self.is_sound else 0.2 - self.steering_rad
+        return [answer_rad] * len(changes)
 
 
 @pytest.mark.slow
@@ -63,9 +69,8 @@ def test_the_monitor_stops_a_car_before_it_leaves_the_road_and_only_in_mode_hold
 
 def test_known_drives_calibrate_up_to_the_first_departure():
     drive = known_drive(Stubborn(0.1), 3, 20.0, 13.4)
-    assert 30 < len(drive[0]) < 390
-    long = tuple(np.tile(column, 8) for column in drive)
-    assert calibrate([long], 'abc').worlds[0].mean_rad == pytest.approx((0.0, 0.0))
+    assert 30 < len(drive) < 390
+    assert calibrate([drive * 8], 'abc').worlds[0].mean_rad == pytest.approx((0.0,) * 3)
 
 
 def test_the_shortest_drive_is_long_enough_to_calibrate():
@@ -78,7 +83,7 @@ def test_frames_of_a_recording_that_cannot_be_used_are_left_out(tmp_path, logged
     images[3].write_bytes(b'torn')
     images[7].unlink()
     recording = read_folder(path)
-    assert [len(column) for column in known_recording(Stubborn(), recording)] == [38] * 3
+    assert len(known_recording(Stubborn(), recording)) == 38
     assert 'left out' in logged.text
     for image in images:
         image.unlink(missing_ok=True)
@@ -92,7 +97,7 @@ def test_a_drive_that_is_too_short_is_named_at_once(monkeypatch, capsys):
 
     def known_drive(*words):
         driven.append(words)
-        return np.arange(101) % 2, np.zeros(101), np.arange(101) / 20
+        return [(Answers(k % 2, 0.0, 0.0), k / 20) for k in range(101)]
 
     monkeypatch.setattr(monitor_drives, 'known_drive', known_drive)
     assert main(['evaluate', 'monitor', '--calibrate', '--known', '3,4']) == 2
