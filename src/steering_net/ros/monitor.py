@@ -32,7 +32,9 @@ PARAMETER = Parameter(
     choices=MODES,
 )
 _PERIOD_S = 0.04
-"""Frames that follow each other faster are not judged, which saves time of the processor."""
+"""Frames of a car that follow each other faster are not judged, which saves processor time."""
+_PERIOD_OF_ALL_S = 0.02
+"""The same for all cars together, so that the monitor of many cars does not slow the network."""
 _WARNING_PERIOD_S = 5.0
 _HOLD_AGAIN_S = 0.5
 """Time after which the bridge is asked again for a hold that it has not confirmed."""
@@ -88,7 +90,8 @@ class Monitor:
 
         `is_faulty`: the outputs alone show that the network does not work.
         """
-        if car := self._cars.get(prefix):
+        period_s = max(_PERIOD_S, len(self._cars) * _PERIOD_OF_ALL_S)
+        if (car := self._cars.get(prefix)) and car.is_due(now_s, period_s):
             car.add(steering_rad, now_s, is_faulty)
 
     def tell(self) -> None:
@@ -156,9 +159,12 @@ class _CarMonitor:
             self._node.destroy_client(self._hold)
             self._node.destroy_subscription(self._held)
 
+    def is_due(self, now_s: float, period_s: float) -> bool:
+        """Whether a frame is judged now, if that happens once in `period_s`."""
+        return self.check is not None and not 0.0 <= now_s - self._judged_s < period_s
+
     def add(self, steering_rad: float, now_s: float, is_faulty: bool) -> None:
-        if self.check is None or 0.0 <= now_s - self._judged_s < _PERIOD_S:
-            return
+        assert self.check is not None
         self._judged_s = now_s
         self.uncertainty = 1.0
         if not is_faulty:

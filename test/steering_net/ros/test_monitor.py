@@ -117,3 +117,22 @@ def test_speed_factor_is_repeated_because_another_node_may_have_said_another(nod
     spin_until(node, lambda: heard[-1] < 1.0, 'the factor of another node')
     monitor.tell()
     spin_until(node, lambda: heard[-1] == 1.0, 'the factor again')
+
+
+@pytest.mark.parametrize(('cars', 'judged'), [(1, 25), (2, 25), (4, 12), (16, 3)])
+def test_cars_share_the_looks_of_a_node(node, cars, judged):
+    class Counting:
+        looks = 0
+
+        def uncertainty(self, _steering_rad, _now_s):
+            self.looks += 1
+            return 0.1
+
+    monitor = Monitor(node, 'warn')
+    prefixes = [f'car_{number}/' for number in range(cars)]
+    for prefix in prefixes:
+        monitor.begin(prefix)
+    check = monitor._cars[prefixes[0]].check = Counting()
+    for frame in range(200):
+        monitor.add(prefixes[0], 0.0, frame / 200, False)
+    assert check.looks == pytest.approx(judged, abs=1)
