@@ -93,3 +93,29 @@ def hold_gamepad(driver, *, stick=0.0, drive=0.0, brake=0.0, shoulder=True):
         'pad.buttons[5].pressed = shoulder;',
         *(stick, drive, brake, shoulder),
     )
+
+
+TEXTS = """
+const shade = (element) => getComputedStyle(element).backgroundColor;
+const hasText = (element) => [...element.childNodes].some(
+  (node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+const shown = [...document.querySelectorAll('body *:not(option):not(noscript)')].filter(
+  (element) => element.getClientRects().length && hasText(element));
+return shown.map((element) => {
+  let ground = element;
+  while (shade(ground) === 'rgba(0, 0, 0, 0)') ground = ground.parentElement;
+  return [element.textContent.trim(), getComputedStyle(element).color, shade(ground)];
+});"""
+
+
+def contrasts(driver):
+    """Contrast ratio (WCAG 2) of each text that a page shows against its ground."""
+    for text, *colours in driver.execute_script(TEXTS):
+        dark, light = sorted(map(_luminance, colours))
+        yield text, (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour):
+    channels = [int(part) / 255 for part in colour[4:-1].split(',')]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,19 +1,22 @@
 /** Control of the drive: hold, reset, speed limit, network, recording, and the wheel. */
 
+import { element, setText } from './dom.js';
 import { Inputs, KNOB_PX } from './inputs.js';
 
 const PERIOD_MS = 50;
 const KEEP_ALIVE_MS = 10000;
 const RETRY_MS = 1000;
 const LETTING_GO_MS = 500;
+const RELEASE_AFTER_MS = 1000;
+const LIMIT_SHOWN_AFTER_MS = 2000;
 const TOKEN = 'sim_bridge token';
-
-const element = (id) => document.getElementById(id);
 
 let car = 1;
 let isOn = false;
 let needsToken = false;
 let held = false;
+let heldAt = -Infinity;
+let limitTouchedAt = -Infinity;
 let recording = null;
 let inputs = null;
 let socket = null;
@@ -46,7 +49,7 @@ function showTokenForm() {
 }
 
 function say(text, isBad = false) {
-  element('control-said').textContent = text;
+  setText('control-said', text);
   element('control-said').classList.toggle('bad', isBad);
 }
 
@@ -76,8 +79,9 @@ async function listNetworks() {
   if (text === null) return;
   const list = element('network-choice');
   const chosen = list.value;
-  list.replaceChildren(new Option('choose …', ''), ...JSON.parse(text).map((name) => new Option(name)));
-  list.value = chosen;
+  const names = JSON.parse(text);
+  list.replaceChildren(new Option('choose …', ''), ...names.map((name) => new Option(name)));
+  list.value = names.includes(chosen) ? chosen : '';
 }
 
 function openWheel() {
@@ -123,8 +127,9 @@ function tick() {
   const before = command;
   command = inputs.read(seconds);
   if (command) droveAt = now;
-  showKnob();
-  if (!socket || socket.readyState !== WebSocket.OPEN) return;
+  const isOpen = Boolean(socket) && socket.readyState === WebSocket.OPEN;
+  showKnob(isOpen && command);
+  if (!isOpen) return;
   // A network that is stuck must not store commands, because they would drive the car later.
   if (command && socket.bufferedAmount === 0) send(command, now);
   else if ((before && !command) || now - sentAt > KEEP_ALIVE_MS) send({}, now);
@@ -135,8 +140,8 @@ function send(message, now) {
   sentAt = now;
 }
 
-function showKnob() {
-  const { steering, throttle } = command || { steering: 0, throttle: 0 };
+function showKnob(shown) {
+  const { steering, throttle } = shown || { steering: 0, throttle: 0 };
   const knob = element('knob');
   const place = (value) => `calc(50% - ${value.toFixed(3)} * (50% - ${KNOB_PX}px))`;
   knob.style.left = place(steering);
@@ -153,7 +158,7 @@ function showWheel() {
   let text = isMine ? `you drive · ${speed.toFixed(1)} m/s` : others[driver] || '';
   // The newest moment is still from before this page let go.
   if (driver === 'page' && wheel === 'free' && performance.now() - droveAt < LETTING_GO_MS) text = '';
-  element('who').textContent = text;
+  setText('who', text);
   element('who').hidden = !isOn || !text;
   element('who').classList.toggle('mine', isMine);
 }
@@ -170,7 +175,7 @@ const size = (bytes) => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)}\u00a0kB` : `
 function showRecording() {
   const isRunning = Boolean(recording) && ['starting', 'recording', 'ending'].includes(recording.state);
   const button = element('record');
-  button.textContent = isRunning ? 'Stop' : 'Record';
+  setText('record', isRunning ? 'Stop' : 'Record');
   button.classList.toggle('running', isRunning);
   button.disabled = isRunning && recording.state === 'ending';
   element('record-name').hidden = isRunning;
@@ -180,7 +185,7 @@ function showRecording() {
   // The bag grows by whole megabytes.
   const written = recording.bytes ? ` · ${size(recording.bytes)}` : '';
   const about = `${recording.name} · ${recording.seconds.toFixed(0)}\u00a0s${written}`;
-  state.textContent = isRunning ? about : recording.result;
+  setText('record-state', isRunning ? about : recording.result);
 }
 
 /** Show the state that the bridge reports once a second; `number` is that of this page's car. */
@@ -189,15 +194,16 @@ export function showControl(status, number) {
   car = number;
   needsToken = status.control.needs_token;
   if (!isOn) start();
+  if (status.held && !held) heldAt = performance.now();
   held = status.held;
-  element('hold').textContent = held ? 'Release' : 'Hold';
+  setText('hold', held ? 'Release' : 'Hold');
   element('hold').classList.toggle('held', held);
-  const limit = element('limit-choice');
-  if (document.activeElement !== limit && status.speed_limit_mps !== null) {
-    limit.value = status.speed_limit_mps;
-    showLimit();
+  const isChoosing = performance.now() - limitTouchedAt < LIMIT_SHOWN_AFTER_MS;
+  if (!isChoosing && status.speed_limit_mps !== null) {
+    element('limit-choice').value = status.speed_limit_mps;
+    showLimit(status.speed_limit_mps);
   }
-  element('network-state').textContent = networkState(status);
+  setText('network-state', networkState(status));
   recording = status.control.recording;
   showRecording();
 }
@@ -208,8 +214,22 @@ function networkState(status) {
   return status.network ? `${status.network} drives` : '';
 }
 
-function showLimit() {
-  element('limit-chosen').textContent = `${Number(element('limit-choice').value).toFixed(1)} m/s`;
+/** Show a speed limit, m/s, which may be outside the range of the slider. */
+function showLimit(mps) {
+  setText('limit-chosen', `${mps.toFixed(1)} m/s`);
+}
+
+function chooseLimit() {
+  limitTouchedAt = performance.now();
+  const mps = Number(element('limit-choice').value);
+  showLimit(mps);
+  return mps;
+}
+
+/** Hold the car; release it if it was held long enough, because people press a stop button twice. */
+function holdOrRelease() {
+  const isRelease = held && performance.now() - heldAt > RELEASE_AFTER_MS;
+  request('hold', { held: !isRelease });
 }
 
 function start() {
@@ -217,12 +237,15 @@ function start() {
   element('control').hidden = false;
   document.body.classList.add('controls');
   inputs = new Inputs(element('pad'));
-  element('hold').onclick = () => request('hold', { held: !held });
+  element('hold').onclick = holdOrRelease;
   element('reset').onclick = () => request('reset', {});
-  element('limit-choice').oninput = showLimit;
-  element('limit-choice').onchange = (event) => request('speed_limit', { mps: Number(event.target.value) });
+  element('limit-choice').oninput = chooseLimit;
+  element('limit-choice').onchange = () => request('speed_limit', { mps: chooseLimit() });
   element('network-choice').onfocus = listNetworks;
-  element('network-choice').onchange = (event) => event.target.value && request('network', { name: event.target.value });
+  element('network-form').onsubmit = (event) => {
+    event.preventDefault();
+    request('network', { name: element('network-choice').value });
+  };
   element('record-form').onsubmit = (event) => {
     event.preventDefault();
     const isRunning = element('record').classList.contains('running');

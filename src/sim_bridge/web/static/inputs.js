@@ -88,7 +88,16 @@ class Pointer {
   }
 }
 
-/** The first gamepad: stick steers, triggers drive and brake, a shoulder button is the dead-man's key.
+const isStandard = (pad) => pad.mapping === 'standard';
+
+/** Whether the dead-man's button of a gamepad is pressed; a device without two axes cannot drive. */
+function isHeld(pad) {
+  const deadman = isStandard(pad) ? [4, 5] : [0];
+  return pad.connected && pad.axes.length > 1
+    && deadman.some((number) => pad.buttons[number] && pad.buttons[number].pressed);
+}
+
+/** Gamepads: stick steers, triggers drive and brake, a shoulder button is the dead-man's key.
  *
  * Of a gamepad without the standard layout the first two axes and the first button count.
  */
@@ -96,12 +105,11 @@ class Gamepads {
   letGo() {}
 
   read() {
-    const pad = [...navigator.getGamepads()].find((one) => one && one.connected);
+    // Some browsers are built without gamepads.
+    const pads = navigator.getGamepads ? [...navigator.getGamepads()] : [];
+    const pad = pads.find((one) => one && isHeld(one));
     if (!pad) return null;
-    const isStandard = pad.mapping === 'standard';
-    const deadman = isStandard ? [4, 5] : [0];
-    if (!deadman.some((number) => pad.buttons[number] && pad.buttons[number].pressed)) return null;
-    const throttle = isStandard ? pad.buttons[7].value - pad.buttons[6].value : -pad.axes[1];
+    const throttle = isStandard(pad) ? pad.buttons[7].value - pad.buttons[6].value : -pad.axes[1];
     const ease = (value) => (Math.abs(value) < DEAD_ZONE ? 0 : within(value));
     return { steering: ease(-pad.axes[0]), throttle: ease(throttle) };
   }

@@ -1,8 +1,10 @@
 import { enterWheel, leaveWheel, showControl, showDriver } from './control.js';
+import { element, setText } from './dom.js';
 
 const MINUTE_S = 60;
 const DEGREES = 180 / Math.PI;
 const SILENCE_MS = 3000;
+const RETRY_MS = 3000;
 const LEVELS = [
   ['driving', 'good'], ['held', 'warn'], ['paused', 'warn'], ['late', 'warn'], ['stopped', 'bad'], ['driven by hand', 'good'],
   ['telemetry cannot', 'bad'], ['waiting for the nodes', 'bad'],
@@ -39,8 +41,6 @@ let lastMessageAt = 0;
 let stream = null;
 let drawing = false;
 
-const element = (id) => document.getElementById(id);
-const setText = (id, text) => { element(id).textContent = text; };
 const fixed = (value, digits) => (value === null || value === undefined ? '–' : value.toFixed(digits));
 
 /** Time of the server's clock, seconds. */
@@ -98,7 +98,9 @@ function showCars(cars) {
 }
 
 function showStatus(status) {
-  element('state').dataset.level = levelOf(status.state);
+  const level = levelOf(status.state);
+  element('state').dataset.level = level;
+  document.body.classList.toggle('idle', level === 'wait');
   showCars(status.cars);
   setText('state-text', status.state);
   setText('driver', `driver: ${status.driver}`);
@@ -266,14 +268,15 @@ function connect() {
     hideCamera();
     // The browser reconnects by itself, except after an error status of the bridge.
     if (stream.readyState === EventSource.CLOSED) {
-      showLost('there is no such car, or too many pages are open: close one, then reload');
+      showLost('the bridge refuses this page', 'there is no such car, or too many pages are open: close one');
+      setTimeout(() => { if (!document.hidden && stream.readyState === EventSource.CLOSED) connect(); }, RETRY_MS);
     }
   };
 }
 
-function showLost(reason) {
+function showLost(state, reason) {
   element('state').dataset.level = 'bad';
-  setText('state-text', 'the bridge does not answer');
+  setText('state-text', state);
   setText('reason', reason);
   document.body.classList.add('stale');
 }
@@ -287,11 +290,13 @@ function disconnect() {
 setInterval(() => {
   const silent = performance.now() - lastMessageAt > SILENCE_MS;
   if (silent && !document.hidden && stream.readyState !== EventSource.CLOSED) {
-    showLost('the values shown are old; reconnecting');
+    showLost('the bridge does not answer', 'the values shown are old; reconnecting');
   }
 }, 1000);
 // A hidden page closes its streams. When it is shown again, the history has the missed moments.
 document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
 window.addEventListener('resize', redraw);
+// Refused, because too many streams are open; `showCamera` tries again with the next status.
+element('frame').addEventListener('error', hideCamera);
 if (!document.hidden) connect();
 else stream = { readyState: EventSource.CLOSED, close() {} };
