@@ -23,7 +23,7 @@ TOP_FILES = {
     },
     'steering_net': {
         '__init__.py', 'bicycle_model.py', 'errors.py', 'vehicle.py', 'statistics.py',
-        'process.py',
+        'process.py', 'tensorflow_notices.py',
     },
 }  # fmt: skip
 # Every room may also import its own modules and the top of its own package and of the network.

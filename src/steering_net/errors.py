@@ -27,10 +27,18 @@ class ModelError(ValueError):
     """A network that is missing, broken or does not steer; the message is one line."""
 
 
+class SettingError(ValueError):
+    """A setting outside its range: `name`, the field of the settings, and `fault`."""
+
+    def __init__(self, name: str, fault: str) -> None:
+        super().__init__(f'{name} {fault}')
+        self.name, self.fault = name, fault
+
+
 def check_field(is_good: bool, name: str, value: object, allowed: str) -> None:
-    """Raise ValueError, with name, value and what is allowed, unless the value is good."""
+    """Raise SettingError, with name, value and what is allowed, unless the value is good."""
     if not is_good:
-        raise ValueError(f'{name} is {value}; it must be {allowed}')
+        raise SettingError(name, f'is {value}; it must be {allowed}')
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:

@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import os, sys
-from steering_net.inference.tensorflow_notices import without_notices
+from steering_net.tensorflow_notices import without_notices
 with without_notices():
     os.write(2, b'WARNING: All log messages before absl::InitializeLog() is called ...\\n')
     os.write(2, b'I0000 00:00:1.2 3 port.cc:153] oneDNN custom operations are on.\\n')

@@ -16,6 +16,7 @@ from sim_bridge.simulator.track_names import TrackName, parse_tracks
 from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
 from sim_bridge.topics import MAX_CARS
 from sim_bridge.workers.spread import MAX_WORKERS, Workers, cores
+from steering_net.errors import SettingError
 from steering_net.inference.caution import MODES
 from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS, TRAINING
 
@@ -122,6 +123,17 @@ def refuse_given(args: argparse.Namespace, defaults: Mapping[str, object], why: 
     for name, default in defaults.items():
         if getattr(args, name) != default:
             raise UsageError(f'--{name.replace("_", "-")} {why}')
+
+
+def in_options(error: Exception, options: Mapping[str, str]) -> str:
+    """Return the message of an error; a setting has the name of its option.
+
+    That is the name of its field without the unit, unless `options` has another one.
+    """
+    if isinstance(error, SettingError) and error.name.isidentifier():
+        name = re.sub('_(s|m|rad)$', '', error.name).replace('_', '-')
+        return f'--{options.get(error.name, name)} {error.fault}'
+    return str(error)
 
 
 def workers_of(args: argparse.Namespace) -> Workers:

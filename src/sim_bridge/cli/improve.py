@@ -8,7 +8,6 @@ The network of each round is judged on tracks that no training used, and a table
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from sim_bridge.cli.arguments import (
     check_output_folder,
     check_range,
     check_speed_limit,
+    in_options,
     track_names,
     workers_of,
 )
@@ -76,7 +76,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Improve; 0 on success, 2 with one line on stderr for bad input or a round that failed."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     from sim_bridge.evaluation.evaluator import on_tracks
     from sim_bridge.evaluation.report import failed_tracks
     from sim_bridge.training.dagger import Tracks, check_rounds, train_in_rounds
@@ -120,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         recorded = recorded_for(config, [], [])
         train_in_rounds(config, recorded, tracks, workers=workers, on_network=judge)
     except (OSError, ValueError, UsageError, WorkError) as error:
-        print(f'sim-bridge improve: {error}', file=sys.stderr)
+        print(f'sim-bridge improve: {in_options(error, {})}', file=sys.stderr)
         return 2
     finally:
         # Also if a later round failed or was interrupted, because the earlier ones count.

@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import check_model, check_output_folder
+from sim_bridge.cli.arguments import check_model, check_output_folder, check_range
 from sim_bridge.errors import UsageError
 
 
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         check_model('--model', args.model)
         check_output_folder('--out', args.out)
+        check_range('--seed', args.seed, 0)
         try:
             mutations = parse_mutations(args.mutations)
         except ValueError as error:

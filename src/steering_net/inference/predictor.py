@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from steering_net.errors import ImageError, ModelError
-from steering_net.inference.tensorflow_notices import without_notices
 from steering_net.model_io.files import sha256_of
 from steering_net.model_io.found_profile import found_profile, wished_profile
 from steering_net.model_io.litert_converter import ensure_litert
@@ -21,6 +20,7 @@ from steering_net.model_io.metadata import read_origin
 from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profiles import choose_profile
 from steering_net.model_io.reader import check_frame_shape, read_network
+from steering_net.tensorflow_notices import without_notices
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.camera_names import AS_TRAINED
 from steering_net.vision.frame_size import FRAME_SHAPE

@@ -21,6 +21,7 @@ from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import convert, keep_converted
 from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.reader import load_keras
+from steering_net.tensorflow_notices import without_notices
 from steering_net.training.backup import Backup, read_progress
 from steering_net.training.batches import BatchMaker, network_inputs, validation_data
 from steering_net.training.config import TrainConfig
@@ -131,7 +132,8 @@ def backup_of(config: TrainConfig) -> Path:
 
 def use_threads(threads: int) -> None:
     """Set the threads of TensorFlow and OpenCV; call it before TensorFlow's first operation."""
-    import tensorflow as tf
+    with without_notices():
+        import tensorflow as tf
 
     # One, because images are prepared in TensorFlow's threads, which OpenCV's would slow down.
     cv2.setNumThreads(1)

@@ -38,6 +38,10 @@ def train(folder, *words):
         (['--start-from', 'nope.keras'], 'there is no model file nope.keras'),
         (['--label-log', 'whole.csv'], '--label-log needs a driving log: name one with --log'),
         (['--source', 'lake'], '--source needs a driving log: name one with --log'),
+        (['--batch-size', '0'], '--batch-size is 0; it must be 1 or greater'),
+        (['--label-delay', '2'], '--label-delay is 2.0; it must be 0..1 s'),
+        (['--max-yaw', '-1'], '--max-yaw is -1.0; it must be 0..0.5'),
+        (['--name', 'a/b'], "--name is 'a/b'; it must be the name of a file without a folder"),
     ],
 )
 def test_a_mistake_is_told_before_anything_is_rendered(words, reason, tmp_path, capsys, working):

@@ -86,8 +86,10 @@ def test_mutants_have_the_profile_that_was_measured(monkeypatch, tmp_path):
 def test_a_bad_mutation_ends_the_verb_with_one_line(capfd, tmp_path):
     assert main(['mutate', '--out', str(tmp_path), '--mutations', 'hail:1']) == 2
     assert main(['mutate', '--out', str(tmp_path), '--model', 'none.keras']) == 2
+    assert main(['mutate', '--out', str(tmp_path), '--seed', '-1']) == 2
     lines = capfd.readouterr().err.splitlines()
-    assert ['--mutations' in lines[0], '--model' in lines[1], len(lines)] == [True, True, 2]
+    options = ('--mutations', '--model', '--seed')
+    assert all(option in line for option, line in zip(options, lines, strict=True))
 
 
 @pytest.mark.faults

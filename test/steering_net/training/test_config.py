@@ -12,6 +12,8 @@ from steering_net.training.config import TrainConfig
         ('learning_rate', 0.0),
         ('rendered_share', 1.5),
         ('profile', 'coarse'),
+        ('seed', -1),
+        ('name', '..'),
     ],
 )
 def test_a_bad_config_is_named(tmp_path, field, value):

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import cv2
@@ -29,6 +32,15 @@ def train(config, shown=(), notes=()):
 def eager():
     with run_eagerly():
         yield
+
+
+@pytest.mark.slow
+def test_training_begins_without_the_notices_of_tensorflow():
+    program = 'from steering_net.training.trainer import use_threads; use_threads(1)'
+    environment = {name: value for name, value in os.environ.items() if 'TF_CPP' not in name}
+    command = [sys.executable, '-c', program]
+    begun = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert begun.stderr == ''
 
 
 @pytest.mark.slow
