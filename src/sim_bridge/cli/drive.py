@@ -315,9 +315,9 @@ class _Drive:
 
     def _report(self) -> None:
         report = drive_report(self._simulations, self._bridge, self._args.cars)
+        print(summary(report), flush=True)
         if self._args.report:
             write_json(self._args.report, report)
-        print(summary(report))
 
 
 def _simulate(args: argparse.Namespace, host: str) -> list[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -11,24 +12,38 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sim_bridge.errors import UsageError
+
 
 def write_json(path: Path, content: Any) -> None:
     """Write the content as indented JSON; other programs never see a half-written file.
 
     Numbers that are not finite become null, because JSON has none. A link stays a link. A pipe or
-    a device is written to, and the standard output is printed to.
+    a device is written to, and the standard output is printed to. Raises UsageError if the file
+    cannot be written; so print what it holds before.
     """
     text = json.dumps(_finite(content), indent=2, allow_nan=False) + '\n'
     if path.exists() and _is_stdout(path):
         print(text, end='')
         return
-    if is_stream(path):
-        path.write_text(text, encoding='utf-8')
-        return
-    target = path.resolve()
-    partial = target.with_name(f'{target.name}.part')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, target)
+    try:
+        if is_stream(path):
+            path.write_text(text, encoding='utf-8')
+        else:
+            _replace(path.resolve(), text)
+    except OSError as error:
+        raise UsageError(f'{path} cannot be written: {error.strerror}') from error
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f'{file.name}.part')
+    try:
+        partial.write_text(text, encoding='utf-8')
+        os.replace(partial, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def is_stream(path: Path) -> bool:

@@ -257,9 +257,6 @@ def _steering_arguments(args: argparse.Namespace, camera: str, namespace: str) -
 
 
 def _print_result(args: argparse.Namespace, result: Comparison, refused: int) -> None:
-    if args.json:
-        figures = asdict(result) | {'refused': refused, 'threshold_rad': args.threshold}
-        write_json(args.json, figures)
     correlation = 'none' if result.correlation is None else f'{result.correlation:.4f}'
     outcome = 'within' if result.mae_rad <= args.threshold else 'beyond'
     print(
@@ -267,6 +264,9 @@ def _print_result(args: argparse.Namespace, result: Comparison, refused: int) ->
         f'mean difference {result.mae_rad:.6f} rad, largest {result.max_rad:.6f} rad, '
         f'correlation {correlation}: {outcome} {args.threshold:g} rad'
     )
+    if args.json:
+        figures = asdict(result) | {'refused': refused, 'threshold_rad': args.threshold}
+        write_json(args.json, figures)
 
 
 def _print_trouble(bag: Bag) -> None:

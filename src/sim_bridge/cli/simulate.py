@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         try:
             write_json(args.report, report)
-        except OSError as error:
+        except UsageError as error:
             print(f'sim-bridge simulate: --report: {error}', file=sys.stderr)
             return 2
     if report['connections'] or (signals and _waits(args)):

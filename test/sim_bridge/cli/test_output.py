@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from sim_bridge.cli.output import write_json
+from sim_bridge.errors import UsageError
 
 
 def test_a_report_is_json_and_nothing_is_left_beside_it(tmp_path):
@@ -39,6 +40,15 @@ def test_a_pipe_is_written_to(tmp_path):
     reader.join(10.0)
     assert json.loads(heard[0]) == {'laps': 2}
     assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize('place', ['/dev/full', 'gone/report.json', 'folder'])
+def test_what_cannot_be_written_is_named_and_leaves_nothing(tmp_path, place):
+    (tmp_path / 'folder').mkdir()
+    path = tmp_path / place
+    with pytest.raises(UsageError, match=f'^{path} cannot be written: [A-Z]'):
+        write_json(path, {'laps': 2})
+    assert [file.name for file in tmp_path.iterdir()] == ['folder']
 
 
 def test_standard_output_keeps_what_is_printed_before_and_after(tmp_path):
