@@ -226,6 +226,8 @@ def test_live_line_on_a_terminal(start):
         (['--record', 'setup.py/bag'], 'the recording did not start, see above'),
         (['--simulator', 'external', '--laps', '2'], '--laps needs --simulator embedded'),
         (['--simulator', 'external', '--track', 'lake'], '--track needs --simulator embedded'),
+        (['--networks', '/tmp'], '--networks needs --control'),
+        (['--recordings', 'bags'], '--recordings needs --control'),
         (['--simulator', 'external', '--fast'], '--fast needs --simulator embedded'),
     ],
 )

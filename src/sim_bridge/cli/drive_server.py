@@ -7,8 +7,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sim_bridge.cli.arguments import check_output_folder, check_port
+from sim_bridge.cli.arguments import check_output_folder, check_port, refuse_given
 from sim_bridge.errors import UsageError
+
+_OF_CONTROL = {'networks': None, 'recordings': Path('recordings')}
+"""Options that need --control, with their defaults."""
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -43,16 +46,16 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         '--recordings',
         type=Path,
         metavar='DIR',
-        default=Path('recordings'),
         help='with --control: folder of the bags that the page records',
     )
+    parser.set_defaults(**_OF_CONTROL)
 
 
 def check_server(args: argparse.Namespace) -> None:
     """Raise UsageError for options that are not allowed."""
     check_port(args.port)
-    if args.networks and not args.control:
-        raise UsageError('--networks needs --control')
+    if not args.control:
+        refuse_given(args, _OF_CONTROL, 'needs --control')
     if args.networks and not args.networks.is_dir():
         raise UsageError(f'--networks: there is no folder {args.networks}; name an existing one')
     if args.control:

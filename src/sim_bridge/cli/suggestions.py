@@ -8,6 +8,8 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+_NUMBERS = {'int': 'a whole number', 'float': 'a number'}
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean X?)` with the nearest known word, or '' if none is near."""
@@ -16,7 +18,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def explained(message: str, parser: argparse.ArgumentParser, words: Sequence[str]) -> str:
-    """Return a message of argparse about these words with a suggestion for the wrong one."""
+    """Return a message of argparse about these words with what is allowed, or a suggestion."""
+    if found := re.fullmatch(r'argument (\S+): invalid (int|float) value: (.*)', message):
+        return f'{found[1]} is {found[3]}; it must be {_NUMBERS[found[2]]}'
     if found := re.fullmatch(r"(.*invalid choice: '?([^' ]*)'?) \(choose from (.*)\)", message):
         choices = [choice.strip(" '") for choice in found[3].split(',')]
         hint = did_you_mean(found[2], choices) or f'; it must be one of {", ".join(choices)}'

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,12 +22,10 @@ _MORE_IS_BETTER = {
 
 def parse_requirement(text: str) -> tuple[str, float]:
     """Return field and threshold of `field=number`; ValueError for anything else."""
-    name, sign, number = text.partition('=')
-    try:
-        if sign:
-            return name.strip(), float(number)
-    except ValueError:
-        pass
+    name, _, number = text.partition('=')
+    with contextlib.suppress(ValueError):
+        if not math.isnan(threshold := float(number)):
+            return name.strip(), threshold
     raise ValueError(f'--require is {text!r}; it must be FIELD=X, as in correlation_smoothed=0.8')
 
 

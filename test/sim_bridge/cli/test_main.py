@@ -80,6 +80,8 @@ def test_listing_names_every_verb_and_node_with_what_it_does():
         (['evaluate', 'open-loop', '--recroding', 'x'], '(did you mean --recording?)'),
         (['data', 'x', '--steering-unit', 'degree'], "'degree' (did you mean degrees?)"),
         (['data', 'x', '--car', '77'], 'argument --car: it is 77; it must be 0..32, or a name'),
+        (['drive', '--laps', 'two'], "--laps is 'two'; it must be a whole number"),
+        (['drive', '--speed-limit', '8m/s'], "--speed-limit is '8m/s'; it must be a number"),
     ],
 )
 def test_unknown_words_get_a_suggestion_in_one_line(words, told, capsys):

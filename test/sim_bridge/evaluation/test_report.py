@@ -24,7 +24,7 @@ def test_more_of_what_is_good_and_less_of_what_is_bad(text, is_met):
     assert (unmet(REPORT, dict([parse_requirement(text)])) == []) is is_met
 
 
-@pytest.mark.parametrize('text', ['correlation', 'correlation=much', ''])
+@pytest.mark.parametrize('text', ['correlation', 'correlation=much', 'correlation=nan', ''])
 def test_requirement_that_is_none_is_shown_how_it_should_be(text):
     with pytest.raises(ValueError, match='as in correlation_smoothed'):
         parse_requirement(text)
