@@ -104,18 +104,41 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault(_DDS_PROFILES_VARIABLE, str(_DDS_PROFILES_FILE))
     # NumPy's threads cost 70 ms of each start, and no program here multiplies large matrices.
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+    interrupts = _counted_interrupts()
+    # A program that has not started yet ends as cleanly as one that has.
+    interrupted = 0 if set(_arguments(argv)[:1]) & _END_CLEANLY else INTERRUPTED
     try:
         return _run(argv)
     except KeyboardInterrupt:
-        # A program that has not started yet ends as cleanly as one that has.
-        return 0 if set(_arguments(argv)[:1]) & _END_CLEANLY else INTERRUPTED
+        return interrupted
     except BrokenPipeError:
         # The reader of stdout is gone; the interpreter's last flush must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception:
+        # A library that is interrupted while it is imported turns this into an error of its own.
+        if interrupts:
+            return interrupted
+        raise
     finally:
         # A process group may get SIGINT twice: the second must not hit the interpreter's exit.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _counted_interrupts() -> list[int]:
+    """Let SIGINT raise KeyboardInterrupt; return a list that gets a number for each.
+
+    Also where SIGINT was ignored, as for programs that a script starts in the background: the
+    verbs end on it anyway.
+    """
+    counted: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        counted.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    return counted
 
 
 def _run(argv: list[str] | None) -> int:

@@ -89,7 +89,8 @@ class PageRecorder:
             return None
         code, size = self._process.exit_code, _size(self._bag)
         if code is not None and not self._result:
-            self._result = self._process.output.read().strip() or 'see the terminal'
+            silent = 'stopped before it began' if self._is_ending else 'see the terminal'
+            self._result = self._process.output.read().strip() or silent
         seconds = self._clock() - self._started_s if self._seconds is None else self._seconds
         if code is not None:
             self._seconds = seconds

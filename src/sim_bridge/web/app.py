@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from flask import Flask, Response, abort, jsonify, request
+from flask import Flask, Response, jsonify, request
 from flask.json.provider import DefaultJSONProvider
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as WsgiResponse
 
+from sim_bridge.web.car_number import car_number
 from sim_bridge.web.control import (
     Access,
     CarControls,
@@ -67,8 +70,7 @@ def create_app(
     metrics = exposition(status)
 
     def chosen() -> LiveFeed:
-        number = request.args.get('car', default=1, type=int)
-        return feeds[number - 1] if 1 <= number <= len(feeds) else abort(404)
+        return feeds[car_number(request.args.get('car', '1'), len(feeds)) - 1]
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -108,6 +110,13 @@ def create_app(
     @app.errorhandler(StreamsFullError)
     def full(error: StreamsFullError) -> tuple[str, int]:
         return f'{error}\n', 503
+
+    @app.errorhandler(HTTPException)
+    def one_line(error: HTTPException) -> WsgiResponse:
+        response = error.get_response()
+        response.content_type = 'text/plain; charset=utf-8'
+        response.set_data(f'{error.description}\n')
+        return response
 
     def refresh() -> None:
         for feed in feeds:

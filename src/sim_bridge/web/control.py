@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flask import Blueprint, Flask, Response, abort, jsonify, request
+from flask import Blueprint, Flask, Response, jsonify, request
+
+from sim_bridge.web.car_number import car_number
 
 OFF = (
     'control from pages is off; sim-bridge drive --control turns it on, or the parameter control '
@@ -122,8 +124,7 @@ def add_control(
         return response
 
     def car() -> CarControls:
-        number = request.args.get('car', default=1, type=int)
-        return cars[number - 1] if 1 <= number <= len(cars) else abort(404)
+        return cars[car_number(request.args.get('car', '1'), len(cars)) - 1]
 
     @routes.post('/hold')
     def hold() -> str:

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qs
 
+from werkzeug.exceptions import NotFound
+
+from sim_bridge.web.car_number import car_number
 from sim_bridge.web.control import Access, CarControls
 
 PATH = '/control/wheel'
@@ -130,14 +133,12 @@ def with_wheels(
         is_socket = environ.get('HTTP_UPGRADE', '').lower() == 'websocket'
         if not is_socket or environ['PATH_INFO'] != PATH:
             return app(environ, start_response)
-        wanted = parse_qs(environ.get('QUERY_STRING', '')).get('car', ['1'])[-1]
+        wanted = parse_qs(environ.get('QUERY_STRING', '')).get('car', ['1'])[0]
         try:
-            number = int(wanted)
-        except ValueError:
-            number = 0
-        if not 1 <= number <= len(cars):
+            number = car_number(wanted, len(cars))
+        except NotFound as error:
             start_response('404 Not Found', [('Connection', 'close')])
-            return []
+            return [f'{error.description}\n'.encode()]
         if number not in wheels:
             wheels[number] = Wheel(cars[number - 1], clock)
         wheel = wheels[number]

@@ -5,6 +5,8 @@ import argparse
 import importlib
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -193,6 +195,27 @@ def test_drive_with_the_words_of_drive_py_replaces_nothing(tmp_path, words, told
     assert main(['drive', *(word.format(**places) for word in words)]) == 2
     assert told.format(**places) in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.rglob('*')) == ['full', 'mine.jpg', 'model.h5']
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+from sim_bridge.cli import main as program, record
+
+def run(args):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt as interrupt:
+        raise ImportError('initialization failed') from interrupt
+
+record.run = run
+sys.exit(program.main(['record']))
+"""
+
+
+def test_interrupt_that_an_import_turns_into_an_error_ends_cleanly():
+    command = [sys.executable, '-c', INTERRUPTED_IMPORT]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, '')
 
 
 def test_home_folder_is_found_behind_an_equals_sign_as_shells_leave_it(

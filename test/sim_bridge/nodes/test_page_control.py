@@ -109,6 +109,15 @@ def test_recording_that_cannot_start_says_why(tmp_path):
         PageRecorder(tmp_path / 'file', 1, time.monotonic).start('lap')
 
 
+def test_recording_that_is_stopped_before_it_begins_says_so(tmp_path):
+    recorder = PageRecorder(tmp_path, 1, time.monotonic)
+    recorder.start('lap')
+    recorder.stop()
+    done = wait_for(lambda: (one := recorder.status())['state'] == 'done' and one)
+    assert done['result'] == 'stopped before it began'
+    assert not (tmp_path / 'lap').exists()
+
+
 def test_recorder_that_ends_slowly_completes_its_bag(tmp_path, monkeypatch):
     monkeypatch.setattr(page_recorder, '_END_S', 0.2)
     recorder = PageRecorder(tmp_path, 1, time.monotonic)

@@ -158,6 +158,14 @@ def test_pages_are_read_only(site):
             assert read(site, path, method)[0].status == 405, (path, method)
 
 
+@pytest.mark.parametrize(('path', 'method', 'status'), [('/no', 'GET', 404), ('/', 'POST', 405)])
+def test_refusal_is_one_line_for_scripts(site, path, method, status):
+    reply, body = read(site, path, method)
+    assert reply.status == status
+    assert reply.getheader('Content-Type').startswith('text/plain')
+    assert body.count(b'\n') == 1
+
+
 def test_events_stream_over_the_socket(site):
     connection = site.open('/events')
     reply = connection.getresponse()
@@ -240,8 +248,9 @@ def test_cars_have_streams_and_metrics_of_their_own(site):
     connection = site.open('/camera.mjpg?car=2')
     assert connection.getresponse().status == 200
     connection.close()
-    for path in ('/camera.mjpg?car=3', '/events?car=0', '/events?car=-1'):
-        assert read(site, path)[0].status == 404
+    for path, number in (('/camera.mjpg', 3), ('/events', 0), ('/events', -1), ('/events', 'x')):
+        reply, body = read(site, f'{path}?car={number}')
+        assert (reply.status, body.decode()) == (404, f"car is '{number}'; it must be 1..2\n")
     assert read(site, '/camera.mjpg')[0].status == 503, 'the first car has no frame'
     metrics = read(site, '/metrics')[1].decode()
     assert 'sim_bridge_speed_mps{car="1"} 5.9' in metrics

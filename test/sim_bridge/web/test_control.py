@@ -75,7 +75,9 @@ def test_requests_are_done_and_answered_with_a_line(site):
     }
     assert site.request('recording', {'on': False}, **bearer(TOKEN)) == (200, 'stopped\n')
     assert site.request('hold?car=2', {'held': False}, **bearer(TOKEN))[0] == 200
-    assert site.request('hold?car=3', {'held': False}, **bearer(TOKEN))[0] == 404
+    for number in ('3', 'x'):
+        told = f"car is '{number}'; it must be 1..2\n"
+        assert site.request(f'hold?car={number}', {'held': False}, **bearer(TOKEN)) == (404, told)
     assert site.cars[1].done == ['held False']
     names = site.request('networks', method='GET', **bearer(TOKEN))[1]
     assert json.loads(names) == NETWORKS
