@@ -349,6 +349,6 @@ def _status_line(bridge: dict[str, Any], simulations: Sequence[dict[str, Any]]) 
     parts.append(f'{bridge.get("speed_mps", 0.0):.1f} m/s')
     simulation = simulations[0] if simulations else {}
     if 'cross_track_m' in simulation:
-        parts.append(f'{simulation["cross_track_m"]:+.2f} m off the middle')
+        parts.append(f'{simulation["cross_track_m"]:+z.2f} m off the middle')
         parts.append(f'lap {simulation["laps"] + 1}')
     return ' | '.join(parts)

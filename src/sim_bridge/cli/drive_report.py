@@ -37,7 +37,10 @@ def drive_report(simulations: Sequence[Figures], bridge: Figures, cars: int) -> 
 def summary(report: Figures) -> str:
     """Return a report in one line."""
     latency = report.get('latency_ms') or {}
-    parts = [f'{report.get("frames") or 0} frames at {report.get("telemetry_hz") or 0.0:.1f} Hz']
+    parts = [f'{report.get("frames") or 0} frames']
+    # The rate of an external simulator is that of the end, 0 if it has left before.
+    if rate_hz := report.get('telemetry_hz'):
+        parts[0] += f' at {rate_hz:.1f} Hz'
     parts.append(f'answered in {latency_words(latency)}')
     parts.append(f'{report["timeouts"]} timeouts')
     parts.append(f'{report["takeovers"]} takeovers')

@@ -117,11 +117,11 @@ def _draw_figures(canvas: Rgb, reading: Reading) -> None:
         limit = '' if reading.limit_mps is None else f' / {reading.limit_mps:.1f}'
         lines.append((f'{reading.speed_mps:.1f}{limit} m/s', _too_fast(reading)))
     if reading.throttle is not None:
-        lines.append((f'throttle {reading.throttle:+.2f}', _INK))
+        lines.append((f'throttle {reading.throttle:+z.2f}', _INK))
     if reading.commanded_rad is not None:
-        lines.append((f'steering {reading.commanded_rad:+.3f} rad', _PATH))
+        lines.append((f'steering {reading.commanded_rad:+z.3f} rad', _PATH))
     if reading.recorded_rad is not None:
-        lines.append((f'recorded {reading.recorded_rad:+.3f} rad', _RECORDED))
+        lines.append((f'recorded {reading.recorded_rad:+z.3f} rad', _RECORDED))
     if reading.latency_ms is not None:
         lines.append((f'latency {reading.latency_ms:.1f} ms', _INK))
     if not lines:

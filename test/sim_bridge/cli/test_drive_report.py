@@ -42,6 +42,14 @@ def test_external_simulator_has_takeovers_and_no_autonomy():
     assert summary(report).endswith('4 takeovers')
 
 
+@pytest.mark.parametrize(
+    ('rate_hz', 'words'), [(59.94, '60 frames at 59.9 Hz,'), (0.0, '60 frames,')]
+)
+def test_external_simulator_that_has_left_has_no_rate(rate_hz, words):
+    bridge = BRIDGE | {'telemetry': 60, 'answers': 60, 'telemetry_hz': rate_hz}
+    assert summary(drive_report([], bridge, 1)).startswith(words)
+
+
 def test_simulator_that_was_killed_leaves_no_report():
     report = drive_report([{'laps': 1, 'interventions': 0, 'frames': 9}], BRIDGE, 1)
     assert 'autonomy_percent' not in report

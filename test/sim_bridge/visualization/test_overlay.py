@@ -94,3 +94,10 @@ def test_jpeg_keeps_the_colours_in_order():
     red[..., 0] = 255
     decoded = cv2.imdecode(np.frombuffer(to_jpeg(red), np.uint8), cv2.IMREAD_COLOR)
     assert decoded[16, 16, 2] > 240 > 20 > decoded[16, 16, 0]
+
+
+def test_zero_has_no_minus():
+    drawn = [
+        draw(GREY, Reading(commanded_rad=0.1, recorded_rad=z, throttle=z)) for z in (0.0, -0.0)
+    ]
+    assert np.array_equal(*drawn)
