@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 
@@ -29,7 +28,6 @@ def run(args: argparse.Namespace) -> int:
     except UsageError as error:
         print(f'sim-bridge doctor: {error}', file=sys.stderr)
         return 2
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     findings = sorted(_findings(args), key=lambda finding: -finding.level)
     for finding in findings:
         print(finding)

@@ -166,8 +166,9 @@ def check_shared_memory(folder: Path = Path('/dev/shm'), proc: Path = Path('/pro
 
 def check_discovery(environment: Mapping[str, str] = os.environ) -> Finding:
     """Check that nodes started in this environment can find each other."""
-    domain = environment.get('ROS_DOMAIN_ID', '0')
-    reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    # ROS 2 takes an empty variable for none, and its own default range is SUBNET.
+    domain = environment.get('ROS_DOMAIN_ID') or '0'
+    reach = environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST') or 'SUBNET'
     if not domain.isdecimal() or int(domain) >= _DOMAINS:
         remedy = f'export ROS_DOMAIN_ID=0 (0 to {_DOMAINS - 1})'
         return Finding(Level.BROKEN, 'discovery', f'ROS_DOMAIN_ID is {domain!r}', remedy)

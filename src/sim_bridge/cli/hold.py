@@ -8,7 +8,6 @@ the first fresh commands of the network.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from sim_bridge.cli.arguments import check_range
@@ -26,7 +25,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Hold or release; 0 on success, 1 without a car or if one does not react, 2 for bad input."""
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     from sim_bridge.nodes.hold_client import set_held
 
     try:

@@ -175,6 +175,8 @@ def _run_node(node: str, words: list[str]) -> int:
 
 def _run_verb(verb: str, arguments: list[str]) -> int:
     name, summary = VERBS[verb]
+    # A verb finds the drive of this machine, and no other machine finds the verb.
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     module = _import(name)
     parser = _Parser(
         prog=f'sim-bridge {verb}',

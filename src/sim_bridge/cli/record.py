@@ -7,7 +7,6 @@ Start it beside a drive that runs. Ctrl-C ends it.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -59,7 +58,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Record until the end; 0 on success, 1 if writing the bag failed, 2 for bad input."""
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     from sim_bridge.nodes.bag_recorder import record
     from sim_bridge.recording.bag import BagWriter
     from sim_bridge.recording.frame_folder import FRAME_TOPICS, FrameFolder

@@ -83,7 +83,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay or check; 1 above the threshold, 2 with one line on stderr for bad input."""
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     try:
         _check_options(args)
         return _play(args) if args.check is None else _check(args)

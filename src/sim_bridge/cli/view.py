@@ -68,7 +68,6 @@ def _recorded(args: argparse.Namespace) -> int:
 
 
 def _live(args: argparse.Namespace) -> int:
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     from sim_bridge.nodes.rerun_view import view
 
     return view(args.save, args.car)

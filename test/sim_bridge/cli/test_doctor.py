@@ -166,6 +166,11 @@ def test_broken_discovery_is_named_first(environment, told):
     assert 'export ' in line
 
 
+def test_empty_variables_are_those_that_are_not_set():
+    empty = {'ROS_DOMAIN_ID': '', 'ROS_AUTOMATIC_DISCOVERY_RANGE': ''}
+    assert doctor_checks.check_discovery(empty).found == 'domain 0, range SUBNET'
+
+
 def first_line_beside(reliability):
     """What the doctor says while a reliable subscription meets a publisher that offers this."""
     with started_node('lonely') as node:
