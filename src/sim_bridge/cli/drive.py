@@ -36,15 +36,10 @@ from sim_bridge.cli.arguments import (
 from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
 from sim_bridge.cli.drive_report import drive_report, latency_words, summary
 from sim_bridge.cli.drive_server import add_server, check_server, server_parameters
-from sim_bridge.cli.drive_viewers import (
-    QUIET,
-    add_viewers,
-    check_viewers,
-    parameters,
-    viewer_words,
-)
+from sim_bridge.cli.drive_viewers import add_viewers, check_viewers, viewer_words
 from sim_bridge.cli.import_model import PROFILE_HELP
 from sim_bridge.cli.output import StatusLine, write_json
+from sim_bridge.cli.ros_arguments import QUIET, parameters
 from sim_bridge.errors import UsageError
 from sim_bridge.nodes.bridge_guard import GuardedBridge
 from sim_bridge.process import DRIVE_ID, EXIT_REFUSED, ManagedProcess, RestartLimitError
@@ -210,11 +205,13 @@ class _Drive:
         if words := recorder_words(args):
             self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
-            arguments = [argument for pair in commands.items() for argument in parameters(*pair)]
+            arguments = [
+                word for node, values in commands.items() for word in parameters(values, node)
+            ]
             self._nodes.append(GuardedBridge(['together', *QUIET, *arguments]))
         else:
             for node, values in commands.items():
-                arguments = [node, *QUIET, *parameters(node, values)]
+                arguments = [node, *QUIET, *parameters(values)]
                 is_bridge = node == 'bridge'
                 self._nodes.append(
                     GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)

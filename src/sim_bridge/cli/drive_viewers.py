@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from sim_bridge.cli.arguments import check_range
+from sim_bridge.cli.ros_arguments import QUIET, parameters
 from sim_bridge.errors import UsageError
 from sim_bridge.foxglove import DEFAULT_PORT
 from sim_bridge.topics import prefixes
-
-QUIET = ('--ros-args', '--log-level', 'warn')
-"""Words with which the ROS arguments of a node begin."""
 
 
 def add_viewers(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +51,7 @@ def viewer_words(
         for prefix in prefixes(args.cars):
             if getattr(args, viewer):
                 namespace = ['-r', f'__ns:=/{prefix.rstrip("/")}']
-                yield viewer, [viewer, *QUIET, *namespace, *parameters(viewer, time)]
+                yield viewer, [viewer, *QUIET, *namespace, *parameters(time)]
     if args.foxglove is not None:
         values = {
             'host': args.host,
@@ -61,10 +59,4 @@ def viewer_words(
             'allowed_hosts': args.allowed_hosts,
             **time,
         }
-        yield 'foxglove', ['foxglove', *QUIET, *parameters('foxglove', values)]
-
-
-def parameters(node: str, values: dict[str, Any]) -> Sequence[str]:
-    """Return ROS arguments that set parameters of a node; an empty text keeps the default."""
-    pairs = [f'{node}:{name}:={value}' for name, value in values.items() if value != '']
-    return [argument for pair in pairs for argument in ('-p', pair)]
+        yield 'foxglove', ['foxglove', *QUIET, *parameters(values)]

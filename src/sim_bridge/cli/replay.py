@@ -27,6 +27,7 @@ from sim_bridge.cli.arguments import (
     refuse_given,
 )
 from sim_bridge.cli.output import write_json
+from sim_bridge.cli.ros_arguments import QUIET, parameters
 from sim_bridge.errors import UsageError
 from sim_bridge.evaluation.metrics import Comparison, compare
 from sim_bridge.process import ManagedProcess
@@ -245,14 +246,8 @@ def _frames(bag: Bag) -> Iterator[tuple[Record, _Key]]:
 
 
 def _steering_arguments(args: argparse.Namespace, camera: str, namespace: str) -> list[str]:
-    arguments = ['steering', '--ros-args', '--log-level', 'warn', '-r', f'__ns:={namespace}']
-    arguments += [
-        '-p',
-        f'model:={args.check}',
-        '-p',
-        f'camera:={camera}',
-    ]
-    return arguments + (['-p', f'profile:={args.profile}'] if args.profile else [])
+    values = {'model': args.check, 'camera': camera, 'profile': args.profile}
+    return ['steering', *QUIET, '-r', f'__ns:={namespace}', *parameters(values)]
 
 
 def _print_result(args: argparse.Namespace, result: Comparison, refused: int) -> None:
