@@ -46,6 +46,7 @@ LEAST_FRAMES = 200
 _QUANTILE = 0.99
 _MARGIN = 1.9
 """The threshold lies so many times above the quantile of the deviations in known worlds."""
+_LEAST_THRESHOLD = 1.0
 
 Floats = npt.NDArray[np.float64]
 Change = tuple[Maps, Maps]
@@ -229,7 +230,7 @@ def calibrate(drives: Sequence[CheckedDrive], sha256: str) -> Calibration:
     weights = np.concatenate([np.full(len(drive), 1.0 / len(drive)) for drive in drives])
     order = np.argsort(deviations)
     reached = np.searchsorted(np.cumsum(weights[order]), _QUANTILE * len(drives))
-    threshold = _MARGIN * float(deviations[order][reached])
+    threshold = max(_LEAST_THRESHOLD, _MARGIN * float(deviations[order][reached]))
     return Calibration(worlds, threshold, sha256)
 
 

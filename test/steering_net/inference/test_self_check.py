@@ -131,7 +131,7 @@ def test_a_calibration_holds_the_answers_in_each_world_and_bounds_their_deviatio
     (world,) = found.worlds
     assert world.mean_rad == pytest.approx((0.01, -0.05, 0.04), abs=3e-4)
     assert world.spread_rad == pytest.approx((0.003, 0.002, 0.004), rel=0.1)
-    assert 0.4 < found.threshold < 1.5
+    assert 1.0 <= found.threshold < 1.5
     with pytest.raises(ValueError, match='40 frames is too short'):
         calibrate([drive[:40]], 'abc')
 
