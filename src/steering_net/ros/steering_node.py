@@ -13,7 +13,6 @@ and replaces the current one between two frames.
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -21,12 +20,11 @@ import cv2
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
-from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
-from steering_net.errors import ImageError, ModelError
-from steering_net.inference.hot_reload import Loader, Outcome, Request, check
+from steering_net.errors import ImageError
+from steering_net.inference.hot_reload import Loader, Request, check
 from steering_net.inference.output_monitor import Level, OutputMonitor
 from steering_net.inference.predictor import (
     BACKENDS,
@@ -39,6 +37,7 @@ from steering_net.ros.car_topics import CarTopics
 from steering_net.ros.image_message import to_rgb
 from steering_net.ros.monitor import PARAMETER as MONITOR
 from steering_net.ros.monitor import Monitor
+from steering_net.ros.network_swap import NetworkSwap
 from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.readiness import Readiness
 from steering_net.ros.runner import run
@@ -56,7 +55,6 @@ START_ERRORS = (ValueError,)
 TOPICS = {'compressed': 'camera/image_raw/compressed', 'raw': 'camera/image_raw'}
 _WARNING_PERIOD_S = 5.0
 _DIAGNOSTICS_PERIOD_S = 1.0
-_SWAP_PERIOD_S = 0.05
 _LEVELS = {
     Level.OK: DiagnosticStatus.OK,
     Level.WARN: DiagnosticStatus.WARN,
@@ -125,7 +123,9 @@ class SteeringNode(Node):
             prefix: self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
             for prefix in sorted({'', *prefixes})
         }
-        self._start_timers()
+        self._swap = self._swap_of(values)
+        steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
+        on_change(self, PARAMETERS, self._swap.change)
         self._transport: str = values['image_transport']
         self._read = self._read_jpeg if self._transport == 'compressed' else self._read_image
         self._sharing: SharedCars | None = None
@@ -158,11 +158,16 @@ class SteeringNode(Node):
             f'{_described(predictor)}, {predictor.backend}, {threads} thread(s), '
             f'camera {predictor.view}'
         )
-        self._driving = self._wanted = Request(model, profile)
-        self._refused = ''
-        self._is_restoring = False
-        self._loader = Loader(backend, threads, camera)
         return predictor
+
+    def _swap_of(self, values: dict[str, Any]) -> NetworkSwap:
+        driving = Request(values['model'], values['profile'])
+        loader = Loader(values['backend'], values['threads'], values['camera'])
+        return NetworkSwap(self, driving, loader, self._check, self._take_over)
+
+    def _check(self, request: Request) -> None:
+        check(request)
+        self._monitor.check(request.model)
 
     def _drive_with(self, predictor: Predictor, model: str) -> None:
         self._monitor.watch(model, predictor)
@@ -172,12 +177,6 @@ class SteeringNode(Node):
         is_single = self._count == 1 or self._monitor.is_watching
         if not is_single and isinstance(predictor, BatchPredictor):
             self._batches = predictor
-
-    def _start_timers(self) -> None:
-        steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
-        self._swap_timer = steady_timer(self, _SWAP_PERIOD_S, self._swap)
-        self._swap_timer.cancel()
-        on_change(self, PARAMETERS, self._change)
 
     def _read_jpeg(self, message: CompressedImage) -> tuple[Rgb, object]:
         """Return the frame and its bytes, by which the monitor tells frames apart."""
@@ -262,50 +261,14 @@ class SteeringNode(Node):
             f'frame dropped: {error}', throttle_duration_sec=_WARNING_PERIOD_S
         )
 
-    def _change(self, changed: dict[str, Any]) -> None:
-        """Start to load another network. Raises ValueError for one that cannot be loaded."""
-        wanted = replace(self._wanted, **changed)
-        if not self._is_restoring:
-            check(wanted)
-            self._monitor.check(wanted.model)
-            self._loader.request(wanted)
-            self._swap_timer.reset()
-        self._wanted = wanted
-
-    def _swap(self) -> None:
-        """Take over the network that was being loaded, if it is ready; runs between two frames."""
-        outcome = self._loader.poll()
-        if outcome is not None and outcome.predictor is not None:
-            self._take_over(outcome.request, outcome.predictor)
-        elif outcome is not None:
-            self._refuse(outcome)
-        if self._loader.idle:
-            self._swap_timer.cancel()
-
     def _take_over(self, request: Request, predictor: Predictor) -> None:
-        try:
-            self._monitor.check(request.model)
-            self._drive_with(predictor, request.model)
-        except ModelError as error:
-            self._refuse(Outcome(request, None, str(error)))
-            return
+        """Let another network drive from now on."""
+        self._monitor.check(request.model)
+        self._drive_with(predictor, request.model)
         self.get_logger().info(
             f'{_described(predictor)} drives from now on, camera {predictor.view}'
         )
-        self._driving, self._refused = request, ''
         self._outputs.forget()
-
-    def _refuse(self, outcome: Outcome) -> None:
-        """Reset the parameters, because they must name the network that drives."""
-        self._refused = f'{outcome.request.model}: {outcome.reason}'
-        self.get_logger().error(
-            f'{self._predictor.name} drives on, the new network is refused: {outcome.reason}'
-        )
-        self._is_restoring = True
-        self.set_parameters(
-            [RosParameter(name, value=value) for name, value in asdict(self._driving).items()]
-        )
-        self._is_restoring = False
 
     def _publish_diagnostics(self) -> None:
         self._monitor.tell()
@@ -314,8 +277,8 @@ class SteeringNode(Node):
             self.get_logger().warning(summary, throttle_duration_sec=_WARNING_PERIOD_S)
         if self._monitor.trouble and level is Level.OK:
             level, summary = Level.WARN, self._monitor.trouble
-        if self._refused and level is Level.OK:
-            level, summary = Level.WARN, f'the new network was refused: {self._refused}'
+        if self._swap.refused and level is Level.OK:
+            level, summary = Level.WARN, f'the new network was refused: {self._swap.refused}'
         predictor = self._predictor
         values |= {
             'model': predictor.name,
@@ -323,8 +286,8 @@ class SteeringNode(Node):
             'backend': predictor.backend,
             'profile': predictor.profile.name,
             'camera': str(predictor.view),
-            'loading': '' if self._loader.idle else self._wanted.model,
-            'refused': self._refused,
+            'loading': self._swap.loading,
+            'refused': self._swap.refused,
             **self._monitor.values(),
         }
         if self._sharing is not None:

@@ -9,6 +9,7 @@ import sys
 import time
 from array import array
 from contextlib import suppress
+from itertools import groupby
 
 import cv2
 import numpy as np
@@ -250,13 +251,14 @@ def test_an_unsure_network_slows_the_car_and_then_calls_hold(listener):
         dark = known // 20
         listener.ask(jpeg(known), 50_000_000)
         listener.wait(lambda: unsure, 'the uncertainty')
-        assert [factor.data for factor in factors] == [1.0]
+        assert {factor.data for factor in factors} == {1.0}
         for number in range(1, 60):
             listener.ask(jpeg(dark), number * 100_000_000)
             if holds:
                 break
         assert holds == [True]
-        assert [round(factor.data, 3) for factor in factors] == [1.0, 0.4]
+        changes = [factor for factor, _ in groupby(round(one.data, 3) for one in factors)]
+        assert changes == [1.0, 0.4], 'each is repeated once a second'
         assert unsure[-1].data > 0.5 > unsure[0].data
         status, values = listener.status()
         assert 'the network is unsure' in status.message
