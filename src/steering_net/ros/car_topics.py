@@ -11,7 +11,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32
 
 from steering_net.ros.direct_publisher import DirectPublisher
-from steering_net.ros.executor import PRIVATE_ERRORS, QuickExecutor, take
+from steering_net.ros.executor import QuickExecutor
 from steering_net.ros.qos import NEWEST
 from steering_net.ros.readiness import Readiness
 
@@ -27,7 +27,6 @@ class CarTopics:
         self._readiness.add(self._ready_topic, self.is_matched, is_alone=is_alone)
         self.commands = self._publisher(JointState, 'cmd/steering')
         self.angles = self._publisher(Float32, 'steering')
-        self._can_take = True
         self._frames: Any = None
 
     def _publisher(self, kind: type, topic: str) -> Any:
@@ -51,20 +50,9 @@ class CarTopics:
         return bool(frames > 0 and self.commands.get_subscription_count() > 0)
 
     def take(self) -> Any:
-        """Take the waiting frame; None if there is none, or if this rclpy cannot take one."""
+        """Take the waiting frame; None if there is none, or with rclpy's own executor."""
         executor = self._node.executor
-        if isinstance(executor, QuickExecutor):
-            handed = executor.take_handed(self._frames)
-            if handed is not None:
-                return handed
-        if self._can_take:
-            try:
-                taken = take(self._frames)
-            except PRIVATE_ERRORS:
-                self._can_take = False
-            else:
-                return taken and taken[0]
-        return None
+        return executor.take(self._frames) if isinstance(executor, QuickExecutor) else None
 
     def close(self) -> None:
         """Destroy the topics; a frame that the bridge hands over just now may still come."""

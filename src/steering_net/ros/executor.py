@@ -154,9 +154,16 @@ class QuickExecutor(PlainExecutor):
             self._handed[subscription] = message
             self._changed.trigger()
 
-    def take_handed(self, subscription: Any) -> Any:
-        """Take the message that waits for a subscription; None if there is none."""
-        return self._handed.pop(subscription, None)
+    def take(self, subscription: Any) -> Any:
+        """Take the message that waits for a subscription, handed over or in DDS; None without one.
+
+        Only for the thread of `spin`.
+        """
+        handed = self._handed.pop(subscription, None)
+        if handed is not None:
+            return handed
+        taken = take(subscription)
+        return taken and taken[0]
 
     def _wait(self, timeout_ns: int) -> None:
         """Sleep until something is ready."""
@@ -181,7 +188,7 @@ class QuickExecutor(PlainExecutor):
     def _call_with_handed(self) -> None:
         """Call the callbacks with the messages handed over so far; later ones wake us again."""
         for subscription in tuple(self._handed):
-            message = self.take_handed(subscription)
+            message = self._handed.pop(subscription, None)
             if message is not None:  # A callback may have taken it.
                 subscription.callback(message)
 

@@ -100,8 +100,8 @@ def test_waiting_message_can_be_taken_instead(spun, listening, publisher):
     assert listening.is_called.wait(10.0)
     waiting = Float32(data=1.0)
     publisher.publish(waiting)
-    assert spun.take_handed(listening.subscription) is waiting
-    assert spun.take_handed(listening.subscription) is None
+    assert spun.take(listening.subscription) is waiting
+    assert spun.take(listening.subscription) is None
     listening.may_go_on.set()
     publisher.publish(Float32(data=2.0))
     wait_for(lambda: len(listening.heard) == 2)
