@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.node import Node
@@ -28,6 +29,16 @@ try:
     from ackermann_msgs.msg import AckermannDriveStamped
 except ImportError:
     AckermannDriveStamped = None
+
+
+@dataclass(frozen=True)
+class JoyLayout:
+    """Numbers of the axes and of the dead-man button of a joystick, counted from 0."""
+
+    steering_axis: int = 0
+    throttle_axis: int = 1
+    deadman_button: int = 0
+
 
 PARAMETERS = (
     Parameter(
@@ -54,18 +65,28 @@ PARAMETERS = (
         5.0,
         read_only=False,
     ),
-    Parameter('joy_steering_axis', 0, 'Axis of the joystick that steers, left is 1.', 0, 63),
-    Parameter('joy_throttle_axis', 1, 'Axis of the throttle; a negative value brakes.', 0, 63),
-    Parameter('joy_deadman_button', 0, 'Button that must be pressed to drive.', 0, 63),
+    Parameter(
+        'joy_steering_axis',
+        JoyLayout.steering_axis,
+        'Axis of the joystick that steers, left is 1.',
+        0,
+        63,
+    ),
+    Parameter(
+        'joy_throttle_axis',
+        JoyLayout.throttle_axis,
+        'Axis of the throttle; a negative value brakes.',
+        0,
+        63,
+    ),
+    Parameter(
+        'joy_deadman_button',
+        JoyLayout.deadman_button,
+        'Button that must be pressed to drive.',
+        0,
+        63,
+    ),
 )
-
-
-class JoyLayout(NamedTuple):
-    """Numbers of the axes and of the dead-man button of a joystick, counted from 0."""
-
-    steering_axis: int = 0
-    throttle_axis: int = 1
-    deadman_button: int = 0
 
 
 class JoyError(ValueError):
