@@ -11,8 +11,8 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 
-from sim_bridge.nodes.bag_recorder import message_class, profile
 from sim_bridge.nodes.conversions import time_message
+from sim_bridge.nodes.found_topics import message_class, profile
 from sim_bridge.recording.bag import Bag, Offer, Record, stamp_ns
 from sim_bridge.recording.runs import is_other_clock
 from sim_bridge.recording.storage import BagError

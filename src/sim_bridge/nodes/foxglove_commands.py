@@ -14,8 +14,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 
 from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.server import ENCODING, FoxgloveServer
-from sim_bridge.nodes.bag_recorder import message_class
 from sim_bridge.nodes.blocking_call import REPLY_S, reply_of
+from sim_bridge.nodes.found_topics import message_class
 from sim_bridge.nodes.foxglove_topics import cars_of, relative_name
 from sim_bridge.services import SERVICES
 from sim_bridge.topics import TOPICS

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 
 from sim_bridge.foxglove.server import FoxgloveServer
-from sim_bridge.nodes.bag_recorder import message_class, offer_of, profile
+from sim_bridge.nodes.found_topics import message_class, offer_of, profile
 from sim_bridge.recording.bag import TYPES, Offer
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import TOPICS, namespaces_of_cars, without_car
