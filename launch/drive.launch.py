@@ -48,8 +48,8 @@ from sim_bridge.topics import (
     CAMERA_INFO,
     OPTICAL_FRAME,
     frame_prefix,
-    prefixes,
 )
+from steering_net.cars import prefixes
 from steering_net.process import PARENT_VARIABLE
 from steering_net.vehicle import REAR_AXLE_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA

@@ -22,7 +22,7 @@ TOP_FILES = {
         'limits.py', 'fastdds.xml',
     },
     'steering_net': {
-        '__init__.py', 'bicycle_model.py', 'errors.py', 'vehicle.py', 'statistics.py',
+        '__init__.py', 'bicycle_model.py', 'cars.py', 'errors.py', 'vehicle.py', 'statistics.py',
         'process.py', 'tensorflow_notices.py',
     },
 }  # fmt: skip

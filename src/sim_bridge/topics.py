@@ -2,7 +2,8 @@
 """Topics and transform frames of a drive: every name once, with its type. Pure.
 
 A name is relative unless it begins with `/`. With several cars each relative name stands in the
-namespace of its car: see `prefixes`. The whole drive may stand in a namespace too, such as /ego.
+namespace of its car: see `steering_net.cars`. The whole drive may stand in a namespace too, such
+as /ego.
 """
 
 from __future__ import annotations
@@ -11,9 +12,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-
-MAX_CARS = 32
-"""Most cars of one bridge."""
 
 COMPRESSED_FRAME = 'camera/image_raw/compressed'
 RAW_FRAME = 'camera/image_raw'
@@ -365,11 +363,6 @@ def steering_in(names: Iterable[str], positions: Sequence[float]) -> float | Non
     """
     joints = zip(names, positions, strict=False)
     return next((float(position) for name, position in joints if name == STEERING_JOINT), None)
-
-
-def prefixes(cars: int) -> tuple[str, ...]:
-    """Prefix of each car's topic names: empty for one car, else `car_1/`, `car_2/` and so on."""
-    return ('',) if cars == 1 else tuple(f'car_{number}/' for number in range(1, cars + 1))
 
 
 def frame_prefix(namespace: str) -> str:

@@ -21,13 +21,8 @@ from helpers.waiting import wait_for
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.sources import open_bag
 from sim_bridge.session.status import Counters, together
-from sim_bridge.topics import (
-    COMPRESSED_FRAME,
-    frame_prefix,
-    namespaces_of_cars,
-    prefixes,
-    without_car,
-)
+from sim_bridge.topics import COMPRESSED_FRAME
+from steering_net.cars import prefixes
 from steering_net.inference.predictor import load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.qos import NEWEST
@@ -42,19 +37,6 @@ TOPICS_OF_ONE = (
     'ready/steering', 'ready/throttle', 'ready/recorder',
 )  # fmt: skip
 TOPICS_OF_ALL = {f'/car_{car}/{topic}' for car in range(1, CARS + 1) for topic in TOPICS_OF_ONE}
-
-
-def test_one_car_has_no_prefix_and_several_are_counted_from_1():
-    assert prefixes(1) == ('',)
-    assert prefixes(3) == ('car_1/', 'car_2/', 'car_3/')
-    cars = namespaces_of_cars(['/car_12/vehicle/speed', '/ego/vehicle/speed', '/tf'])
-    assert cars == {'/car_12', '/ego'}
-    assert without_car('/car_12/cmd/steering', cars) == '/cmd/steering'
-    assert without_car('/ego/path', cars) == '/path'
-    assert without_car('/robot/path', cars) == '/robot/path'
-    assert [frame_prefix(name) for name in ('/', '/car_2', '/lab/car_12', '/ego')] == [
-        '', 'car_2/', 'lab/car_12/', 'ego/',
-    ]  # fmt: skip
 
 
 def figures(number, **values):

@@ -13,7 +13,8 @@ from helpers.ros import spinning_node
 from helpers.talking_simulator import TalkingSimulator, ask_all
 from helpers.waiting import wait_for
 from sim_bridge.process import ManagedProcess
-from sim_bridge.topics import STEERING_NODES, prefixes
+from sim_bridge.topics import STEERING_NODES
+from steering_net.cars import prefixes
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.qos import EVERY
 from steering_net.vision.jpeg import encode_jpeg

@@ -8,7 +8,15 @@ import pytest
 
 from helpers.paths import ROOT
 from sim_bridge.services import SERVICES
-from sim_bridge.topics import DRIVE_TOPICS, RECORDED_TOPICS, TOPICS, car_of
+from sim_bridge.topics import (
+    DRIVE_TOPICS,
+    RECORDED_TOPICS,
+    TOPICS,
+    car_of,
+    frame_prefix,
+    namespaces_of_cars,
+    without_car,
+)
 
 SOURCES = sorted((ROOT / 'src').rglob('*.py')) + sorted((ROOT / 'launch').glob('*.py'))
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
@@ -113,3 +121,14 @@ def test_pages_name_topics_that_there_are(page):
 def test_recorder_takes_the_topics_of_every_drive_and_those_that_come_later():
     assert set(DRIVE_TOPICS) < set(RECORDED_TOPICS) < set(TOPICS)
     assert 'camera/image_raw' not in RECORDED_TOPICS, 'the bridge would decode every frame'
+
+
+def test_names_of_any_car_lose_its_namespace_and_its_frames_have_it():
+    cars = namespaces_of_cars(['/car_12/vehicle/speed', '/ego/vehicle/speed', '/tf'])
+    assert cars == {'/car_12', '/ego'}
+    assert without_car('/car_12/cmd/steering', cars) == '/cmd/steering'
+    assert without_car('/ego/path', cars) == '/path'
+    assert without_car('/robot/path', cars) == '/robot/path'
+    assert [frame_prefix(name) for name in ('/', '/car_2', '/lab/car_12', '/ego')] == [
+        '', 'car_2/', 'lab/car_12/', 'ego/',
+    ]  # fmt: skip

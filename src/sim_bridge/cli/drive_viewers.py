@@ -11,7 +11,7 @@ from sim_bridge.cli.arguments import check_range
 from sim_bridge.cli.ros_arguments import QUIET, parameters
 from sim_bridge.errors import UsageError
 from sim_bridge.foxglove import DEFAULT_PORT
-from sim_bridge.topics import prefixes
+from steering_net.cars import prefixes
 
 
 def add_viewers(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import sys
 
 from sim_bridge.cli.arguments import check_range
 from sim_bridge.errors import UsageError
-from sim_bridge.topics import MAX_CARS
+from steering_net.cars import MAX_CARS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,8 @@ from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS
 from sim_bridge.simulator.track_names import parse_track
 from sim_bridge.simulator.weather import parse_weather
-from sim_bridge.topics import MAX_CARS, namespaces_of_cars
+from sim_bridge.topics import namespaces_of_cars
+from steering_net.cars import MAX_CARS
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.vision.camera_model import find_camera
 from steering_net.vision.camera_names import AS_TRAINED

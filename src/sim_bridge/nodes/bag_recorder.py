@@ -9,7 +9,6 @@ dropped and counted, here or in the middleware.
 
 from __future__ import annotations
 
-import importlib
 import queue
 import threading
 import time
@@ -23,11 +22,10 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rclpy.utilities import get_rmw_implementation_identifier
 
+from sim_bridge.nodes.found_topics import message_class, offer_of, profile
 from sim_bridge.nodes.runner import interruptible, ros
 from sim_bridge.recording.bag import BagWriter, Offer
 from sim_bridge.recording.storage import BagError
@@ -37,9 +35,9 @@ from sim_bridge.topics import (
     RECORDER_READY,
     TOPICS,
     namespaces_of_cars,
-    prefixes,
     without_car,
 )
+from steering_net.cars import prefixes
 from steering_net.errors import one_line
 from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness, has_publisher
@@ -295,36 +293,3 @@ def _take_rest(node: RecorderNode) -> None:
     deadline_s = time.monotonic() + _CATCH_UP_S
     while node.take() and time.monotonic() < deadline_s:
         time.sleep(_QUIET_S)
-
-
-def message_class(kind: str) -> type:
-    """Return the class of `package/msg/Name`. Raises BagError if it is not installed."""
-    try:
-        package, _, name = kind.split('/')
-        found: type = getattr(importlib.import_module(f'{package}.msg'), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise BagError(f'the message type {kind} is not installed') from error
-    return found
-
-
-def offer_of(publishers: list[TopicEndpointInfo]) -> Offer:
-    """Return the quality that all publishers offer, so that a subscription matches all."""
-    profiles = [publisher.qos_profile for publisher in publishers]
-    return Offer(
-        depth=max(1, *(profile.depth for profile in profiles)),
-        is_reliable=all(p.reliability is ReliabilityPolicy.RELIABLE for p in profiles),
-        is_latched=all(p.durability is DurabilityPolicy.TRANSIENT_LOCAL for p in profiles),
-    )
-
-
-def profile(offer: Offer, depth: int) -> QoSProfile:
-    """Return the ROS profile of an offer."""
-    return QoSProfile(
-        depth=depth,
-        reliability=(
-            ReliabilityPolicy.RELIABLE if offer.is_reliable else ReliabilityPolicy.BEST_EFFORT
-        ),
-        durability=(
-            DurabilityPolicy.TRANSIENT_LOCAL if offer.is_latched else DurabilityPolicy.VOLATILE
-        ),
-    )

@@ -41,6 +41,7 @@ from sim_bridge.session.status import State, together
 from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
 from sim_bridge.web.app import create_app
 from sim_bridge.web.live_stream import LiveFeed, StreamLimit
+from steering_net.cars import MAX_CARS, prefixes
 from steering_net.ros.parameters import Parameter, ParameterError, declare, on_change
 from steering_net.ros.readiness import STARTING_PERIOD_S, set_check_period
 from steering_net.ros.timers import steady_timer
@@ -52,7 +53,7 @@ PARAMETERS = (
         'Address to listen on. If it is not loopback, any machine can watch or be a simulator.',
     ),
     Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
-    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, topics.MAX_CARS),
+    Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, MAX_CARS),
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
     Parameter(
         'command_timeout',
@@ -86,7 +87,7 @@ class BridgeNode(Node):
         self._is_serving = False
         self._network = {'network': '', 'network_loading': '', 'network_refused': ''}
         self._values = values = declare(self, PARAMETERS)
-        self._prefixes = topics.prefixes(values['cars'])
+        self._prefixes = prefixes(values['cars'])
         limit = StreamLimit()
         feeds = [
             LiveFeed(partial(self.status_of, number), limit, clock=clock, sleep=sleep)

@@ -23,7 +23,7 @@ class Diagnostics:
     """Publishes all statuses on `diagnostics`, and the status of each car on its own topic too."""
 
     def __init__(self, node: Node, prefixes: Sequence[str]) -> None:
-        """`prefixes` of the cars' topics, see `sim_bridge.topics.prefixes`."""
+        """`prefixes` of the cars' topics, see `steering_net.cars`."""
         self._node = node
         self._all = node.create_publisher(DiagnosticArray, DIAGNOSTICS, _DEPTH)
         self._of_cars = [

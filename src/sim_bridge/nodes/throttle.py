@@ -20,6 +20,7 @@ from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.runner import run
+from steering_net.cars import MAX_CARS, prefixes
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.qos import LATCHED, NEWEST
@@ -54,7 +55,7 @@ PARAMETERS = (
         20.0,
         read_only=False,
     ),
-    Parameter('cars', 1, 'Number of cars, the same as of the bridge.', 1, topics.MAX_CARS),
+    Parameter('cars', 1, 'Number of cars, the same as of the bridge.', 1, MAX_CARS),
 )
 
 
@@ -169,7 +170,7 @@ class ThrottleNode(Node):
     def __init__(self) -> None:
         super().__init__('throttle')
         self._values: dict[str, Any] = declare(self, PARAMETERS)
-        self._prefixes = topics.prefixes(self._values['cars'])
+        self._prefixes = prefixes(self._values['cars'])
         readiness = Readiness(self)
         for number, prefix in enumerate(self._prefixes):
             readiness.add(prefix + topics.THROTTLE_READY, partial(self._is_matched, number))

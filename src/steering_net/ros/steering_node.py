@@ -23,6 +23,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
+from steering_net.cars import MAX_CARS, prefixes
 from steering_net.errors import ImageError
 from steering_net.inference.hot_reload import Loader, Request, check
 from steering_net.inference.output_monitor import Level, OutputMonitor
@@ -72,7 +73,7 @@ PARAMETERS = (
     Parameter(
         'image_transport', 'compressed', 'Kind of the image messages.', choices=tuple(TOPICS)
     ),
-    Parameter('cars', 1, 'Number of cars; the same as that of the bridge.', 1, 32),
+    Parameter('cars', 1, 'Number of cars; the same as that of the bridge.', 1, MAX_CARS),
     Parameter('model', 'default', 'File or folder of a network, or `default`.', read_only=False),
     Parameter('backend', 'litert', 'Library that runs the network.', choices=BACKENDS),
     Parameter(
@@ -107,8 +108,7 @@ class SteeringNode(Node):
         values = declare(self, PARAMETERS)
         self._max_steering_rad: float = values['max_steering_rad']
         self._count: int = values['cars']
-        numbers = range(1, self._count + 1)
-        prefixes = [''] if self._count == 1 else [f'car_{number}/' for number in numbers]
+        cars = prefixes(self._count)
         self._monitor = Monitor(self, values['monitor'])
         self._monitor.check(values['model'])
         self._drive_with(self._load(values), values['model'])
@@ -121,7 +121,7 @@ class SteeringNode(Node):
         self._cars: dict[str, CarTopics] = {}
         self._diagnostics = {
             prefix: self.create_publisher(DiagnosticArray, f'{prefix}diagnostics', 1)
-            for prefix in sorted({'', *prefixes})
+            for prefix in sorted({'', *cars})
         }
         self._swap = self._swap_of(values)
         steady_timer(self, _DIAGNOSTICS_PERIOD_S, self._publish_diagnostics)
@@ -130,9 +130,9 @@ class SteeringNode(Node):
         self._read = self._read_jpeg if self._transport == 'compressed' else self._read_image
         self._sharing: SharedCars | None = None
         if values['shared']:
-            self._sharing = SharedCars(self, prefixes, self._cars, self._begin, self._cease, clock)
+            self._sharing = SharedCars(self, cars, self._cars, self._begin, self._cease, clock)
         else:
-            for prefix in prefixes:
+            for prefix in cars:
                 self._begin(prefix)
 
     def _begin(self, prefix: str) -> None:
