@@ -17,16 +17,16 @@ def test_a_thousand_inputs_are_answered_once_and_raise_nothing():
 
 
 def test_a_second_answer_is_noticed(monkeypatch):
-    send = CarSession._send
+    send = CarSession._send_command
     monkeypatch.setattr(
-        CarSession, '_send', lambda self, *what: (send(self, *what), send(self, *what))
+        CarSession, '_send_command', lambda self, *what: (send(self, *what), send(self, *what))
     )
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 
 
 def test_a_missing_answer_is_noticed(monkeypatch):
-    monkeypatch.setattr(CarSession, '_send', lambda *_: None)
+    monkeypatch.setattr(CarSession, '_send_command', lambda *_: None)
     with pytest.raises(fuzz_wire.Failure, match='answers'):
         fuzz_wire.fuzz(10, seed=2)
 

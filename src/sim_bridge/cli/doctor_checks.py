@@ -17,7 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from sim_bridge.bridge_client import fetch_state
-from sim_bridge.protocol.types import HALT, Link, Telemetry
+from sim_bridge.protocol.types import COAST, Link, Telemetry
 from sim_bridge.protocol.udacity import CULTURES
 
 _LISTENING = '0A'
@@ -321,7 +321,7 @@ class _Answering:
         return True
 
     def telemetry(self, now_s: float, key: str, payload: object) -> None:
-        self._links[key].send_command(HALT)
+        self._links[key].send_command(COAST)
 
     def expire(self, now_s: float) -> None:
         pass

@@ -110,7 +110,7 @@ class BridgeNode(Node):
             _answer_timeouts(values),
             inspect_image,
             values['cars'],
-            timeouts=_source_timeouts(values),
+            source_timeouts=_source_timeouts(values),
             in_simulated_time=in_simulated_time,
         )
         self._cars = self._create_cars(feeds, clock)
@@ -242,12 +242,12 @@ class BridgeNode(Node):
     def _change(self, changed: dict[str, Any]) -> None:
         """Use new timeouts. Raises ParameterError if they do not fit each other."""
         values = self._values | changed
-        limits, timeouts = _answer_timeouts(values), _source_timeouts(values)
+        timeouts, source_timeouts = _answer_timeouts(values), _source_timeouts(values)
         self._values = values
 
         def apply(_now_s: float) -> None:
             for session in self._sessions.sessions:
-                session.set_limits(limits, timeouts)
+                session.set_timeouts(timeouts, source_timeouts)
 
         self._server.call_soon(apply)
 

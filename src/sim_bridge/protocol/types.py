@@ -137,7 +137,8 @@ class Command:
                 raise ValueError(f'{name} is {getattr(self, name)}, it must be finite')
 
 
-HALT = Command(steering_rad=0.0, throttle=0.0)
+COAST = Command(steering_rad=0.0, throttle=0.0)
+"""The last command to a car that is left alone: 0/0."""
 
 
 class Link(Protocol):

@@ -19,14 +19,14 @@ class Kind(Enum):
 
 @dataclass
 class Waiting:
-    """A telemetry that waits. Its answer may be sent at `free_s` or later.
+    """A telemetry that waits. Its answer may be sent at `earliest_s` or later.
 
     nodes_were_ready: at the time of its arrival. steering_rad: command that was computed from it.
     """
 
     kind: Kind
     received_s: float
-    free_s: float
+    earliest_s: float
     nodes_were_ready: bool
     stamp_ns: int | None = None
     steering_rad: float | None = None

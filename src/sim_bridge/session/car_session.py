@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sim_bridge.control.motion_controller import DriverCommand, is_finite
 from sim_bridge.protocol.types import (
-    HALT,
+    COAST,
     Command,
     Control,
     Link,
@@ -33,9 +33,6 @@ from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
 SILENCE_S = 1.0
 """A car whose client has been silent for this time is free for another client."""
 
-PersonCommand = Callable[[int, Command], None]
-"""Gets the stamp of a frame, ns, and what a person's command for it became."""
-
 InspectImage = Callable[[bytes], str]
 """Returns the fault of a JPEG that the network cannot use, in one line; '' without a fault."""
 
@@ -48,22 +45,22 @@ class ControlError(RuntimeError):
 class SimulatorClient:
     """A connected client, and the car that it drives, if any.
 
-    is_simulator: it speaks Engine.IO 3 or has sent telemetry. owes_halt: it has lost its car; its
-    next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry.
+    is_simulator: it speaks Engine.IO 3 or has sent telemetry. owes_last_command: it has lost its
+    car; its next telemetry gets a last 0/0. is_unanswered: it waits for the answer to a telemetry.
     """
 
     link: Link
     is_simulator: bool = False
     session: CarSession | None = None
     heard_s: float = -math.inf
-    owes_halt: bool = False
+    owes_last_command: bool = False
     is_unanswered: bool = False
     resets: ResetWatch = field(default_factory=ResetWatch)
 
-    def send_last_halt(self) -> None:
+    def send_last_command(self) -> None:
         """Answer the telemetry of a client that has lost its car with 0/0."""
-        self.owes_halt = False
-        self.link.send_command(HALT)
+        self.owes_last_command = False
+        self.link.send_command(COAST)
 
 
 class CarSession:
@@ -75,42 +72,42 @@ class CarSession:
     resets of its simulators. `driver` is what drives. `lock_step_refused` is whether lock-step is
     wanted and the simulator does not wait for it.
 
-    `on_driver` is called when `driver` has changed, `on_person_command` when the command of a
-    person was sent in answer to a frame.
+    `on_driver` is called when `driver` has changed. `on_person_command` is called with the stamp
+    of a frame, ns, and the command that was sent for it while a person drives.
     """
 
     def __init__(
         self,
-        limits: AnswerTimeouts,
+        timeouts: AnswerTimeouts,
         inspect_image: InspectImage,
         *,
-        timeouts: SourceTimeouts | None = None,
+        source_timeouts: SourceTimeouts | None = None,
         in_simulated_time: bool = False,
     ) -> None:
         """`in_simulated_time`: stamp frames with the time of the simulator, if it sends it."""
         self.counters = Counters()
         self.latencies_s: deque[float] = deque(maxlen=1000)
-        self.last_command = HALT
+        self.last_command = COAST
         self.last_error = ''
         self.is_held = False
         self.resets = 0
         self.lock_step_refused = False
         self.driver = Driver.NETWORK
         self.on_driver: Callable[[], None] = lambda: None
-        self.on_person_command: PersonCommand = lambda _stamp_ns, _command: None
-        self._arbiter = Arbiter(timeouts or SourceTimeouts())
+        self.on_person_command: Callable[[int, Command], None] = lambda _stamp_ns, _command: None
+        self._arbiter = Arbiter(source_timeouts or SourceTimeouts())
         self._stamps = FrameStamps(in_simulated_time=in_simulated_time)
         self._takeovers = TakeoverDetector()
         self.client: SimulatorClient | None = None
-        self._limits = limits
+        self._timeouts = timeouts
         self._inspect_image = inspect_image
         self._nodes_ready = True
-        self._scheduler = ResponseScheduler(limits, 0.0, self.counters)
+        self._scheduler = ResponseScheduler(timeouts, 0.0, self.counters)
 
-    def set_limits(self, limits: AnswerTimeouts, timeouts: SourceTimeouts) -> None:
-        """Use other time limits from now on, for the telemetry that waits too."""
-        self._limits = self._scheduler.limits = limits
-        self._arbiter.timeouts = timeouts
+    def set_timeouts(self, timeouts: AnswerTimeouts, source_timeouts: SourceTimeouts) -> None:
+        """Use other timeouts from now on, for the telemetry that waits too."""
+        self._timeouts = self._scheduler.timeouts = timeouts
+        self._arbiter.timeouts = source_timeouts
 
     @property
     def state(self) -> State | None:
@@ -170,11 +167,11 @@ class CarSession:
         self._takeovers.begin()
         self._stamps.begin()
         client.heard_s = now_s
-        client.owes_halt = False
+        client.owes_last_command = False
         client.session, self.client = self, client
         if client.is_unanswered:
             client.is_unanswered = False
-            self._send(client, HALT)
+            self._send_command(client, COAST)
 
     def release(self) -> None:
         """Leave the car without a client."""
@@ -205,21 +202,21 @@ class CarSession:
             return None
         stamp_ns = self._stamps.add(now_s, received_ns, frame.time_ns)
         self._scheduler.telemetry(now_s, stamp_ns, frame.speed_mps, waits=frame.waits)
-        self.lock_step_refused = self._limits.lock_step and not frame.waits
+        self.lock_step_refused = self._timeouts.lock_step and not frame.waits
         return frame
 
     def set_nodes_ready(self, now_s: float, nodes_ready: bool) -> None:
         """Set whether the steering and the throttle node are ready."""
         self._nodes_ready = nodes_ready
         if self.client:
-            self._answer(now_s, self._scheduler.set_nodes_ready(now_s, nodes_ready))
+            self._send_answer(now_s, self._scheduler.set_nodes_ready(now_s, nodes_ready))
         self._update_driver()
 
     def set_held(self, now_s: float, is_held: bool) -> None:
         """Hold the car, or release it, see `ResponseScheduler.set_held`."""
         self.is_held = is_held
         if self.client:
-            self._answer(now_s, self._scheduler.set_held(now_s, is_held))
+            self._send_answer(now_s, self._scheduler.set_held(now_s, is_held))
         self._update_driver()
 
     def person(self, now_s: float, source: Driver, command: DriverCommand) -> None:
@@ -273,28 +270,28 @@ class CarSession:
     def steering(self, now_s: float, stamp_ns: int, steering_rad: float) -> None:
         """Take a steering command for the frame with this stamp."""
         if self.client:
-            self._answer(now_s, self._scheduler.steering(now_s, stamp_ns, steering_rad))
+            self._send_answer(now_s, self._scheduler.steering(now_s, stamp_ns, steering_rad))
 
     def throttle(self, now_s: float, throttle: float) -> None:
         """Take a throttle command."""
         if self.client:
-            self._answer(now_s, self._scheduler.throttle(now_s, throttle))
+            self._send_answer(now_s, self._scheduler.throttle(now_s, throttle))
 
     def expire(self, now_s: float) -> None:
         """Send the answer whose deadline has passed, if there is one."""
         self._end_silent_sources(now_s)
         if self.client:
-            self._answer(now_s, self._scheduler.expire(now_s))
+            self._send_answer(now_s, self._scheduler.expire(now_s))
 
     def next_deadline(self) -> float:
         """Time at which `expire` has to be called next; infinity if it need not be called."""
         deadline_s = self._scheduler.next_deadline() if self.client else math.inf
         return min(deadline_s, self._arbiter.next_timeout_s)
 
-    def halt(self) -> None:
+    def coast(self) -> None:
         """Send 0/0 to the client."""
         if self.client:
-            self._send(self.client, HALT)
+            self._send_command(self.client, COAST)
 
     def _read(self, link: Link, payload: object) -> Telemetry | None:
         frame = link.decode(payload)
@@ -313,7 +310,7 @@ class CarSession:
         """Let the source that counts now drive."""
         self._update_driver()
         if self.client:
-            self._answer(now_s, self._scheduler.set_person(now_s, self._person_command()))
+            self._send_answer(now_s, self._scheduler.set_person(now_s, self._person_command()))
 
     def _person_command(self) -> DriverCommand | None:
         active = self._arbiter.active
@@ -337,7 +334,7 @@ class CarSession:
 
     def _new_scheduler(self, now_s: float) -> ResponseScheduler:
         return ResponseScheduler(
-            self._limits,
+            self._timeouts,
             now_s,
             self.counters,
             nodes_ready=self._nodes_ready,
@@ -347,11 +344,11 @@ class CarSession:
 
     def _displace(self, client: SimulatorClient) -> None:
         client.session = None
-        client.owes_halt = True
+        client.owes_last_command = True
         if self._scheduler.has_waiting:
-            client.send_last_halt()
+            client.send_last_command()
 
-    def _answer(self, now_s: float, answer: Answer | None) -> None:
+    def _send_answer(self, now_s: float, answer: Answer | None) -> None:
         if answer is None or self.client is None:
             return
         self._update_driver()
@@ -361,7 +358,7 @@ class CarSession:
         if answer.command is None:
             self.client.link.send_manual()
         else:
-            self._send(self.client, answer.command)
+            self._send_command(self.client, answer.command)
             if answer.person_stamp_ns is not None:
                 self.on_person_command(answer.person_stamp_ns, answer.command)
 
@@ -371,6 +368,6 @@ class CarSession:
         elif self.state is State.DRIVING:
             self._takeovers.network()
 
-    def _send(self, client: SimulatorClient, command: Command) -> None:
+    def _send_command(self, client: SimulatorClient, command: Command) -> None:
         self.last_command = command
         client.link.send_command(command)

@@ -48,7 +48,7 @@ class ResponseScheduler:
 
     def __init__(
         self,
-        limits: AnswerTimeouts,
+        timeouts: AnswerTimeouts,
         started_s: float,
         counters: Counters | None = None,
         *,
@@ -60,7 +60,7 @@ class ResponseScheduler:
 
         is_held, person: values from the start, see `set_held` and `set_person`.
         """
-        self.limits = limits
+        self.timeouts = timeouts
         self.counters = counters or Counters()
         self.speed_mps = 0.0
         self._state = State.WAITING
@@ -72,7 +72,7 @@ class ResponseScheduler:
         self._person = person
         self._stop_controller = StopController()
         self._motion = MotionController(self._stop_controller)
-        self._tokens = TokenMerger(limits)
+        self._tokens = TokenMerger(timeouts)
         self._waiting: Waiting | None = None
         self._superseded_stamps: deque[int | None] = deque(maxlen=_REMEMBERED)
         self._steering_rad = 0.0
@@ -82,7 +82,7 @@ class ResponseScheduler:
         self._is_braking = is_held
         self._answered_early: dict[int | None, float] = {}
         self._active_s = started_s
-        self._keepalive_wait_s = limits.keepalive_after_s
+        self._keepalive_wait_s = timeouts.keepalive_after_s
 
     @property
     def state(self) -> State:
@@ -104,7 +104,7 @@ class ResponseScheduler:
     @property
     def _is_lock_step(self) -> bool:
         """Whether lock-step is wanted, which may change, and the world of the simulator waits."""
-        return self._world_waits and self.limits.lock_step
+        return self._world_waits and self.timeouts.lock_step
 
     @property
     def waits_for_nodes(self) -> bool:
@@ -192,7 +192,7 @@ class ResponseScheduler:
             return None
         if self._waiting is None or self._waiting.stamp_ns != stamp_ns:
             early_s = self._answered_early.get(stamp_ns, -math.inf)
-            if now_s - early_s <= self.limits.command_timeout_s:
+            if now_s - early_s <= self.timeouts.command_timeout_s:
                 self._keep_steering(steering_rad)
             elif stamp_ns not in self._superseded_stamps:
                 self.counters.late_commands += 1
@@ -221,9 +221,9 @@ class ResponseScheduler:
         waiting = self._waiting
         if waiting is None:
             return self._keepalive(now_s)
-        if now_s < waiting.free_s:
+        if now_s < waiting.earliest_s:
             return None
-        waiting.free_s = -math.inf
+        waiting.earliest_s = -math.inf
         self._tokens.settle()
         if waiting.kind is Kind.MANUAL:
             return self._answer(now_s, waiting, None)
@@ -240,16 +240,18 @@ class ResponseScheduler:
         waiting = self._waiting
         if waiting is None:
             return math.inf if self._is_paused else self._active_s + self._keepalive_wait_s
-        return waiting.free_s if math.isfinite(waiting.free_s) else self._frame_deadline(waiting)
+        if math.isfinite(waiting.earliest_s):
+            return waiting.earliest_s
+        return self._frame_deadline(waiting)
 
     def _await_answer(self, now_s: float, kind: Kind, stamp_ns: int | None = None) -> None:
         """Let a telemetry wait for its answer. It replaces a telemetry that waits already."""
         self.counters.telemetry += 1
         self._active_s = now_s
-        self._keepalive_wait_s = self.limits.keepalive_after_s
+        self._keepalive_wait_s = self.timeouts.keepalive_after_s
         self._is_unreadable = kind is Kind.UNREADABLE
-        is_stopped = self._is_braking and self._overdue_s(now_s) >= self.limits.stop_timeout_s
-        free_s = self._tokens.hold_until_s(
+        is_stopped = self._is_braking and self._overdue_s(now_s) >= self.timeouts.stop_timeout_s
+        earliest_s = self._tokens.earliest_s(
             now_s,
             supersedes=self.has_waiting,
             needs_command=kind is Kind.FRAME and not (is_stopped or self._is_overridden),
@@ -257,7 +259,7 @@ class ResponseScheduler:
         if self._waiting is not None:
             self.counters.superseded += 1
             self._superseded_stamps.append(self._waiting.stamp_ns)
-        self._waiting = Waiting(kind, now_s, free_s, self._nodes_ready, stamp_ns)
+        self._waiting = Waiting(kind, now_s, earliest_s, self._nodes_ready, stamp_ns)
 
     def _answer_if_complete(self, now_s: float) -> Answer | None:
         """Answer if the steering of the waiting telemetry has come and a throttle is fresh enough.
@@ -266,18 +268,19 @@ class ResponseScheduler:
         for `command_timeout_s`. In lock-step it must be that of this frame.
         """
         waiting = self._waiting
-        if waiting is None or waiting.steering_rad is None or now_s < waiting.free_s:
+        if waiting is None or waiting.steering_rad is None or now_s < waiting.earliest_s:
             return None
         if self._is_overridden:
             return None
         if self._is_lock_step and self._throttle_awaited_since_s is not None:
             return None
         throttle_age_s = _age_s(now_s, self._throttle_awaited_since_s)
-        if self._throttle is None or throttle_age_s > self.limits.command_timeout_s:
+        if self._throttle is None or throttle_age_s > self.timeouts.command_timeout_s:
             return None
         self._state = State.DRIVING
         self._is_braking = False
-        return self._command(now_s, waiting, waiting.steering_rad, self._throttle)
+        throttle = self._pedal(now_s, self._throttle)
+        return self._answer(now_s, waiting, Command(waiting.steering_rad, throttle))
 
     def _fall_back(self, now_s: float, waiting: Waiting) -> Answer:
         """Answer with the last steering and zero throttle, or the brake after `stop_timeout_s`.
@@ -286,7 +289,7 @@ class ResponseScheduler:
         """
         if waiting.kind is Kind.FRAME and not self._is_held and self._person is not None:
             return self._obey(now_s, waiting, self._person)
-        is_overdue = self._overdue_s(now_s) >= self.limits.stop_timeout_s
+        is_overdue = self._overdue_s(now_s) >= self.timeouts.stop_timeout_s
         if is_overdue or self._is_braking or self._waits_standing(waiting) or self._is_held:
             self._state, throttle = State.STOPPED, None
             self._is_braking = True
@@ -297,7 +300,8 @@ class ResponseScheduler:
             self._state = State.HELD
         elif not waiting.nodes_were_ready:
             self._state = State.ABSENT
-        return self._command(now_s, waiting, self._steering_rad, throttle)
+        command = Command(self._steering_rad, self._pedal(now_s, throttle))
+        return self._answer(now_s, waiting, command)
 
     def _obey(self, now_s: float, waiting: Waiting, person: DriverCommand) -> Answer:
         """Answer with the command of a person."""
@@ -315,13 +319,8 @@ class ResponseScheduler:
         if len(self._answered_early) > _REMEMBERED:
             del self._answered_early[next(iter(self._answered_early))]
 
-    def _command(
-        self, now_s: float, waiting: Waiting, steering_rad: float, throttle: float | None
-    ) -> Answer:
-        """Answer with this steering and throttle. A throttle of None means to brake."""
-        return self._answer(now_s, waiting, Command(steering_rad, self._pedal(now_s, throttle)))
-
     def _pedal(self, now_s: float, throttle: float | None) -> float:
+        """Return the throttle to send for a commanded one; None means to brake."""
         pedals = self._stop_controller
         return pedals.stop(now_s) if throttle is None else pedals.drive(now_s, throttle)
 
@@ -342,7 +341,7 @@ class ResponseScheduler:
             return None
         self._active_s = now_s
         self._keepalive_wait_s = min(
-            2.0 * self._keepalive_wait_s, self.limits.keepalive_at_most_every_s
+            2.0 * self._keepalive_wait_s, self.timeouts.keepalive_at_most_every_s
         )
         self._tokens.add()
         self.counters.keepalives += 1
@@ -378,10 +377,10 @@ class ResponseScheduler:
         if self.waits_for_nodes:
             return math.inf
         if self._waits_standing(waiting):
-            return waiting.received_s + self.limits.stop_timeout_s
-        deadline_s = waiting.received_s + self.limits.command_timeout_s
+            return waiting.received_s + self.timeouts.stop_timeout_s
+        deadline_s = waiting.received_s + self.timeouts.command_timeout_s
         brake_s = waiting.received_s - self._overdue_s(waiting.received_s)
-        return min(deadline_s, max(waiting.received_s, brake_s + self.limits.stop_timeout_s))
+        return min(deadline_s, max(waiting.received_s, brake_s + self.timeouts.stop_timeout_s))
 
     def _measure(self, now_s: float, speed_mps: float | None) -> None:
         """Take a speed. None, a speed that cannot be read, counts as the expected speed."""

@@ -33,16 +33,19 @@ class SessionManager:
 
     def __init__(
         self,
-        limits: AnswerTimeouts,
+        timeouts: AnswerTimeouts,
         inspect_image: InspectImage,
         cars: int = 1,
         *,
-        timeouts: SourceTimeouts | None = None,
+        source_timeouts: SourceTimeouts | None = None,
         in_simulated_time: bool = False,
     ) -> None:
         self.sessions = tuple(
             CarSession(
-                limits, inspect_image, timeouts=timeouts, in_simulated_time=in_simulated_time
+                timeouts,
+                inspect_image,
+                source_timeouts=source_timeouts,
+                in_simulated_time=in_simulated_time,
             )
             for _ in range(cars)
         )
@@ -118,7 +121,7 @@ class SessionManager:
     def close(self) -> None:
         """Send 0/0 to every car as its last command, and forget all clients."""
         for session in self.sessions:
-            session.halt()
+            session.coast()
             session.release()
         self._challenges.clear()
         self._clients.clear()
@@ -142,8 +145,8 @@ class SessionManager:
         if session is not None:
             client.is_unanswered = False
             self._assign(now_s, session, client)
-        elif client.owes_halt:
-            client.send_last_halt()
+        elif client.owes_last_command:
+            client.send_last_command()
         else:
             client.is_unanswered = True
             if client.heard_s == -math.inf and len(self.sessions) == 1:

@@ -32,10 +32,10 @@ CHECK_EVERY = 300
 class TokenMerger:
     """Returns the earliest time to answer a telemetry, so that extra tokens can end."""
 
-    def __init__(self, limits: AnswerTimeouts) -> None:
-        self._limits = limits
+    def __init__(self, timeouts: AnswerTimeouts) -> None:
+        self._timeouts = timeouts
         self._extra = 1
-        self._hold_until_s = -math.inf
+        self._settled_s = -math.inf
         self._to_watch = 0
         self._to_check = 0
 
@@ -46,9 +46,9 @@ class TokenMerger:
     def settle(self) -> None:
         """End the wait, because all tokens have arrived or are lost."""
         self._extra = 0
-        self._hold_until_s = -math.inf
+        self._settled_s = -math.inf
 
-    def hold_until_s(self, now_s: float, *, supersedes: bool, needs_command: bool) -> float:
+    def earliest_s(self, now_s: float, *, supersedes: bool, needs_command: bool) -> float:
         """Return when a telemetry that came now may be answered; -inf for at once.
 
         supersedes: it replaces one that waits. needs_command: its answer is a node's command.
@@ -60,11 +60,11 @@ class TokenMerger:
                 self.settle()
         elif self._extra:
             self._to_watch = WATCHED
-            self._hold_until_s = now_s + self._limits.settle_s
+            self._settled_s = now_s + self._timeouts.settle_s
         is_watched = self._to_watch > 0 or self._to_check <= 0
         self._to_watch -= 1
         self._to_check -= 1
         if needs_command and not is_watched:
-            return self._hold_until_s
+            return self._settled_s
         self._to_check = CHECK_EVERY
-        return max(self._hold_until_s, now_s + self._limits.gather_s)
+        return max(self._settled_s, now_s + self._timeouts.gather_s)

@@ -139,9 +139,9 @@ def test_timeouts_of_the_bridge_change_while_it_drives():
         assert reasons(node, stop_timeout=0.8, command_timeout=0.2, joy_timeout=1.0) == []
         # The parameters are set one after the other.
         wait_for(lambda: session._arbiter.timeouts.joystick_s == 1.0, what='the server')
-        assert session._limits.command_timeout_s == 0.2
-        assert session._scheduler.limits is session._limits
-        assert session._limits.stop_timeout_s == 0.8
+        assert session._timeouts.command_timeout_s == 0.2
+        assert session._scheduler.timeouts is session._timeouts
+        assert session._timeouts.stop_timeout_s == 0.8
         (reason,) = reasons(node, stop_timeout=0.1)
         assert 'must not be shorter than command_timeout (0.2)' in reason
         assert node.get_parameter('stop_timeout').value == 0.8

@@ -26,7 +26,7 @@ class Drive:
     def __init__(self, has_network=True, network_s=0.004):
         """network_s: time from a frame to its steering."""
         self.now = 100.0
-        self.manager = SessionManager(AnswerTimeouts(), inspect_image, timeouts=TIMEOUTS)
+        self.manager = SessionManager(AnswerTimeouts(), inspect_image, source_timeouts=TIMEOUTS)
         self.session = self.manager.sessions[0]
         self.session.set_nodes_ready(self.now, has_network)
         self.has_network, self.network_s = has_network, network_s

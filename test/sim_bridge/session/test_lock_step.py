@@ -104,7 +104,7 @@ def test_waiting_frame_is_answered_when_lock_step_is_switched_off(drive):
     drive.frame()
     drive.later(3.0)
     assert drive.sent() == []
-    drive.session.set_limits(AnswerTimeouts(), SourceTimeouts())
+    drive.session.set_timeouts(AnswerTimeouts(), SourceTimeouts())
     drive.later(0.05)
     assert len(drive.sent()) == 1
 

@@ -19,7 +19,7 @@ FRAME = {
     'speed': '10.0000',
     'image': base64.b64encode(JPEG_HEADER).decode(),
 }
-HALT = {'steering_angle': '0.000000', 'throttle': '0.000000'}
+COAST = {'steering_angle': '0.000000', 'throttle': '0.000000'}
 
 
 class Bench:
@@ -101,9 +101,9 @@ def test_newest_wins_and_the_other_hears_one_halt_and_then_nothing(bench):
         bench.drive('a')
         bench.drive('b')
     assert len(bench.heard('a')) == 2
-    assert bench.heard('a')[-1] == HALT
+    assert bench.heard('a')[-1] == COAST
     assert len(bench.heard('b')) == 6
-    assert HALT not in bench.heard('b')[1:]
+    assert COAST not in bench.heard('b')[1:]
 
 
 def test_a_newcomer_gets_one_answer_for_its_two_tokens_when_it_takes_over(bench):
@@ -123,7 +123,7 @@ def test_a_storm_of_short_connections_stops_nobody(bench):
         bench.drive('a')
         bench.manager.disconnected(bench.now, sid)
     assert len(bench.heard('a')) == 101
-    assert HALT not in bench.heard('a')
+    assert COAST not in bench.heard('a')
 
 
 def test_an_idle_newcomer_stops_nobody(bench):
@@ -140,7 +140,7 @@ def test_a_simulator_that_fell_silent_is_displaced_at_once(bench):
     bench.now += SILENCE_S
     bench.drive('b')
     assert len(bench.heard('b')) == 1
-    assert bench.heard('b') != [HALT]
+    assert bench.heard('b') != [COAST]
 
 
 def test_displaced_in_the_middle_of_a_frame_it_is_halted_at_once(bench):
@@ -149,7 +149,7 @@ def test_displaced_in_the_middle_of_a_frame_it_is_halted_at_once(bench):
     bench.now += PROBATION_S
     bench.telemetry('a')
     bench.manager.expire(bench.now)
-    assert bench.heard('a')[-1] == HALT
+    assert bench.heard('a')[-1] == COAST
     bench.telemetry('a')
     assert len(bench.heard('a')) == 2
 
@@ -192,7 +192,7 @@ def test_a_challenger_that_leaves_is_forgotten(bench):
     bench.manager.expire(bench.now)
     bench.drive('a')
     assert bench.heard('b') == []
-    assert HALT not in bench.heard('a')
+    assert COAST not in bench.heard('a')
 
 
 def test_nobody_left_means_nothing_is_due(bench):
@@ -240,7 +240,7 @@ def test_farewell_is_the_last_word(bench):
     bench.manager.close()
     bench.session.steering(bench.now, bench.stamp, 0.3)
     bench.manager.expire(bench.now + 10.0)
-    assert bench.heard('a')[-1] == HALT
+    assert bench.heard('a')[-1] == COAST
 
 
 def test_latencies_are_those_of_answers_not_of_new_tokens(bench):
@@ -315,7 +315,7 @@ def test_surplus_simulator_takes_the_car_of_one_that_fell_silent(fleet):
     before = len(fleet.heard('b'))
     fleet.telemetry('b')
     fleet.telemetry('b')
-    assert fleet.heard('b')[before:] == [HALT]
+    assert fleet.heard('b')[before:] == [COAST]
 
 
 def test_one_car_stops_alone_when_nobody_steers_it(fleet):
@@ -337,7 +337,7 @@ def test_every_car_halts_at_the_farewell(fleet):
     for sid in 'abc':
         fleet.drive(sid)
     fleet.manager.close()
-    assert [fleet.heard(sid)[-1] for sid in 'abc'] == [HALT] * 3
+    assert [fleet.heard(sid)[-1] for sid in 'abc'] == [COAST] * 3
 
 
 def test_one_drives_until_it_is_silent_gone_or_displaced(bench):
@@ -371,7 +371,7 @@ def test_a_waiting_simulator_gets_the_car_of_one_that_falls_silent(bench):
     bench.now += 0.01
     bench.manager.expire(bench.now)
     assert bench.driver(0) == 'a'
-    assert bench.heard('a')[heard:] == [HALT]
+    assert bench.heard('a')[heard:] == [COAST]
 
 
 def test_a_newcomer_drives_though_a_later_one_left_at_once(bench):

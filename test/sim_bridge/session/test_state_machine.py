@@ -19,7 +19,7 @@ from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.control.motion_controller import Motion
 from sim_bridge.control.stop_controller import RELEASE_THROTTLE
 from sim_bridge.nodes.image_check import inspect_image
-from sim_bridge.protocol.types import HALT
+from sim_bridge.protocol.types import COAST
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command
 from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.session_manager import SessionManager
@@ -99,7 +99,7 @@ class Traffic(RuleBasedStateMachine):
         if session and session.is_held:
             assert session.state not in (State.DRIVING, State.DEGRADED, State.STOPPED)
         if session and session.client.session is not session:
-            assert command == HALT, 'one that is displaced drives on'
+            assert command == COAST, 'one that is displaced drives on'
         elif session and session.driver is Driver.TWIST and session.state is State.DRIVING:
             assert math.isclose(command.steering_rad, PERSON_RAD, abs_tol=1e-6)
             return
