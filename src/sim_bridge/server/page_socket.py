@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from sim_bridge.server.eventlet_imports import eventlet
-from sim_bridge.server.websocket import prepared
+from sim_bridge.server.websocket import OWNER, prepare_reading
 
 _MAX_MESSAGE_BYTES = 4096
 
@@ -44,6 +44,6 @@ def open_page_socket(
 
 
 def _serve(ws: Any, handler: Callable[[PageSocket], None]) -> None:
-    connection = ws.socket
-    prepared(ws).limiter.promote(connection)
+    ws.environ[OWNER].limiter.promote(ws.socket)
+    prepare_reading(ws)
     handler(ws)

@@ -55,19 +55,19 @@ class Listener:
 
     def __init__(self, listener: socket.socket, limiter: ConnectionLimiter[Any]) -> None:
         self._socket = eventlet.greenio.GreenSocket(listener)
-        self._gate = limiter
+        self._limiter = limiter
 
     def accept(self) -> tuple[Any, Any]:
         """Return the next client and its address; waits as long as it takes."""
         while True:
-            eventlet.sleep(self._gate.pause_s(time.monotonic()))
+            eventlet.sleep(self._limiter.pause_s(time.monotonic()))
             try:
                 client, address = self._socket.accept()
             except OSError:
                 # The client is gone already, or no descriptor is free. Both pass.
                 eventlet.sleep(0.01)
                 continue
-            evicted = self._gate.admit(client)
+            evicted = self._limiter.admit(client)
             if evicted is not None:
                 eventlet.greenio.shutdown_safe(evicted)
             return client, address
@@ -132,17 +132,16 @@ class QuickWebSocketWSGI(WebSocketWSGI):  # type: ignore[misc]
 
 def wrap_websocket(ws: Any) -> Eio3Adapter:
     """Return a WebSocket with quick and bounded reading that understands Engine.IO 3."""
-    return Eio3Adapter(ws, prepared(ws).count_malformed)
+    prepare_reading(ws)
+    return Eio3Adapter(ws, ws.environ[OWNER].count_malformed)
 
 
-def prepared(ws: Any) -> Owner:
-    """Give a WebSocket quick and bounded reading; return the server that it belongs to."""
-    owner: Owner = ws.environ[OWNER]
-    ws.socket = _QuickSocket(ws.socket, owner.limiter)
+def prepare_reading(ws: Any) -> None:
+    """Give a WebSocket quick and bounded reading."""
+    ws.socket = _QuickSocket(ws.socket, ws.environ[OWNER].limiter)
     ws.Message = _BoundedMessage
     ws._apply_mask = apply_mask
     ws._recv_frame = partial(_receive_frames, ws)
-    return owner
 
 
 def _receive_frames(ws: Any, message: Any = None) -> Any:
@@ -183,7 +182,7 @@ class _QuickSocket:
 
     def __init__(self, green_socket: Any, limiter: ConnectionLimiter[Any]) -> None:
         self._socket = green_socket
-        self._gate = limiter
+        self._limiter = limiter
         self._buffer = b''
         self._slice_until_s = 0.0
         self._slices = 0
@@ -194,7 +193,7 @@ class _QuickSocket:
             self._buffer = self._read()
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             if self._buffer:
-                self._gate.heard(self._socket)
+                self._limiter.heard(self._socket)
         else:
             self._give_way()
         data, self._buffer = self._buffer[:size], self._buffer[size:]
