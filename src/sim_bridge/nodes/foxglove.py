@@ -17,8 +17,8 @@ from sim_bridge.errors import UsageError
 from sim_bridge.foxglove import DEFAULT_PORT
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.call_soon import CallSoon
 from sim_bridge.nodes.diagnostics import Health, publish_health
+from sim_bridge.nodes.executor_calls import ExecutorCalls
 from sim_bridge.nodes.foxglove_car import CarChannels
 from sim_bridge.nodes.foxglove_commands import ServiceCalls, ViewerTopics
 from sim_bridge.nodes.foxglove_parameters import GraphParameters
@@ -74,7 +74,7 @@ class FoxgloveNode(Node):
     def start(self) -> None:
         """Accept viewers. Raises UsageError without foxglove-sdk."""
         viewers = _Viewers(
-            CallSoon(self),
+            ExecutorCalls(self),
             self._channels,
             self._cars,
             self._viewer_topics,
@@ -131,13 +131,13 @@ class _Viewers:
 
     def __init__(
         self,
-        call_soon: CallSoon,
+        calls: ExecutorCalls,
         topics: TopicChannels,
         cars: CarChannels,
         commands: ViewerTopics,
         parameters: GraphParameters,
     ) -> None:
-        self._call_soon = call_soon
+        self._calls = calls
         self._topics = topics
         self._cars = cars
         self._commands = commands
@@ -146,30 +146,32 @@ class _Viewers:
     def on_subscribe(self, client: Any, channel: Any) -> None:
         """A viewer wants the messages of a channel."""
         self._topics.subscribe(channel.topic, client.id)
-        self._call_soon(self._topics.settle)
-        self._call_soon(partial(self._cars.subscribe, channel.topic))
+        self._calls.call_soon(self._topics.settle)
+        self._calls.call_soon(partial(self._cars.subscribe, channel.topic))
 
     def on_unsubscribe(self, client: Any, channel: Any) -> None:
         """A viewer no longer wants the messages of a channel, or is gone."""
         self._topics.unsubscribe(channel.topic, client.id)
-        self._call_soon(self._topics.settle)
-        self._call_soon(partial(self._cars.unsubscribe, channel.topic))
+        self._calls.call_soon(self._topics.settle)
+        self._calls.call_soon(partial(self._cars.unsubscribe, channel.topic))
 
     def on_client_advertise(self, client: Any, channel: Any) -> None:
         """A viewer is going to publish on a topic."""
         words = channel.topic, channel.schema_name, channel.encoding
-        self._call_soon(partial(self._commands.advertise, (client.id, channel.id), *words))
+        self._calls.call_soon(partial(self._commands.advertise, (client.id, channel.id), *words))
 
     def on_client_unadvertise(self, client: Any, client_channel_id: int) -> None:
         """A viewer no longer publishes on a topic, or is gone."""
-        self._call_soon(partial(self._commands.unadvertise, (client.id, client_channel_id)))
+        self._calls.call_soon(partial(self._commands.unadvertise, (client.id, client_channel_id)))
 
     def on_message_data(self, client: Any, client_channel_id: int, data: bytes) -> None:
         """A viewer publishes a message, which is dropped if too many wait."""
-        if self._call_soon.waiting >= _WAITING_AT_MOST:
+        if self._calls.waiting >= _WAITING_AT_MOST:
             self._commands.dropped += 1
             return
-        self._call_soon(partial(self._commands.publish, (client.id, client_channel_id), data))
+        self._calls.call_soon(
+            partial(self._commands.publish, (client.id, client_channel_id), data)
+        )
 
     def on_get_parameters(
         self, _client: Any, param_names: list[str], _request_id: str | None = None

@@ -10,7 +10,7 @@ from rcl_interfaces.srv import GetParameters
 
 from helpers.ros import started_rclpy
 from helpers.waiting import wait_for
-from sim_bridge.nodes.call_soon import CallSoon
+from sim_bridge.nodes.executor_calls import ExecutorCalls
 from steering_net.ros.executor import PlainExecutor, QuickExecutor
 
 
@@ -25,11 +25,11 @@ def spun(request):
     """A node whose executor spins on a thread of its own."""
     with started_rclpy():
         node = rclpy.create_node('spun')
-        call_soon = CallSoon(node)
+        calls = ExecutorCalls(node)
         executor = request.param(node)
         thread = threading.Thread(target=executor.spin)
         thread.start()
-        yield node, call_soon, thread
+        yield node, calls, thread
         executor.end()
         thread.join(10.0)
         assert not thread.is_alive()
@@ -37,23 +37,25 @@ def spun(request):
 
 
 def test_functions_run_in_their_sequence_on_the_thread_of_the_executor(spun):
-    _, call_soon, thread = spun
+    _, calls, thread = spun
     ran = []
 
     def run(number):
         ran.append((number, threading.current_thread()))
 
     for number in range(100):
-        call_soon(partial(run, number))
+        calls.call_soon(partial(run, number))
     wait_for(lambda: len(ran) == 100)
     assert ran == [(number, thread) for number in range(100)]
-    assert call_soon.waiting == 0
+    assert calls.waiting == 0
 
 
 def test_a_client_of_a_service_gets_its_reply_without_another_event(spun):
-    node, call_soon, _ = spun
+    node, calls, _ = spun
     clients = []
-    call_soon(lambda: clients.append(node.create_client(GetParameters, 'spun/get_parameters')))
+    calls.call_soon(
+        lambda: clients.append(node.create_client(GetParameters, 'spun/get_parameters'))
+    )
     (client,) = wait_for(lambda: clients)
     assert client.wait_for_service(10.0)
     future = client.call_async(GetParameters.Request(names=['use_sim_time']))

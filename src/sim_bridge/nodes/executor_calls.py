@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CallSoon: runs functions on the thread of a node's executor."""
+"""ExecutorCalls: lets other threads call functions on the thread of a node's executor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from rclpy.node import Node
 
 
-class CallSoon:
+class ExecutorCalls:
     """Runs the functions that other threads give, one after the other, between two callbacks.
 
     Other threads must not create or destroy subscriptions, because the executor waits for them.
@@ -19,8 +19,8 @@ class CallSoon:
         self._functions: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._guard = node.create_guard_condition(self._run)
 
-    def __call__(self, function: Callable[[], object]) -> None:
-        """Run `function()` soon; thread-safe."""
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Let the executor's thread call `function`; thread-safe."""
         self._functions.put(function)
         self._guard.trigger()
 
