@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -127,7 +126,8 @@ class SimulationServices:
             except ControlError as error:
                 return Reply(Result.OPERATION_FAILED, str(error))
 
-        control = SimulationControl(dict(cars.values()), on_server, time.sleep)
+        self._ending = threading.Event()
+        control = SimulationControl(dict(cars.values()), on_server, self._ending.wait)
         named = {car.prefix.rstrip('/') or 'car': car for car in cars}
         handlers = SimulationHandlers(control, named)
         # Without the arguments of the process, because they may rename all its nodes.
@@ -152,7 +152,8 @@ class SimulationServices:
             return
 
     def close(self) -> None:
-        """End the services."""
+        """End the services, and a request that waits for frames."""
+        self._ending.set()
         self._executor.shutdown()
         self._thread.join(SERVER_S)
         self._node.destroy_node()

@@ -10,13 +10,24 @@ from types import SimpleNamespace as Fields
 import pytest
 from geometry_msgs.msg import Pose, Twist
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from helpers.ros import started_rclpy
+from helpers.waiting import wait_for
+from sim_bridge.nodes import simulation_services
 from sim_bridge.nodes.bridge import BridgeNode
-from sim_bridge.nodes.simulation_services import SERVICES, SimulationHandlers
-from sim_bridge.protocol.types import Truth
+from sim_bridge.nodes.image_check import inspect_image
+from sim_bridge.nodes.simulation_services import (
+    SERVICES,
+    SimulationHandlers,
+    SimulationServices,
+)
+from sim_bridge.protocol.types import Control, Truth
+from sim_bridge.protocol.udacity import UdacityLink
 from sim_bridge.session import simulation_control
+from sim_bridge.session.car_session import CarSession, SimulatorClient
 from sim_bridge.session.simulation_control import Feature, Reply, Result, World
+from sim_bridge.session.timeouts import AnswerTimeouts
 from steering_net.vehicle import REAR_AXLE_M
 
 TRUTH = Truth(
@@ -25,7 +36,7 @@ TRUTH = Truth(
 )  # fmt: skip
 
 
-class Control:
+class Asked:
     """What the handlers ask, and the answers of the test."""
 
     def __init__(self):
@@ -57,7 +68,7 @@ def car():
 
 @pytest.fixture
 def handlers(car):
-    return SimulationHandlers(Control(), {'car_2': car})
+    return SimulationHandlers(Asked(), {'car_2': car})
 
 
 def answer():
@@ -133,6 +144,44 @@ def test_entity_whose_simulator_has_gone_has_no_state(handlers, car):
     told = handlers.get_entity_state(Fields(entity='car_2'), answer())
     assert told.result.result == Result.INCORRECT_STATE
     assert told.result.error_message == 'no simulator is connected'
+
+
+class OnlyCar:
+    """A car without a namespace of its own."""
+
+    prefix = ''
+
+
+class Stepping(SimulationHandlers):
+    """Handlers whose step is the service of a package that is on PyPI."""
+
+    def step_simulation(self, _request, response):
+        response.message = self._control.step(1000).message
+        return response
+
+
+def test_step_that_waits_for_frames_ends_with_the_bridge(ros_node, monkeypatch):
+    monkeypatch.setattr(simulation_services, 'srv', Fields(StepSimulation=Trigger))
+    monkeypatch.setattr(simulation_services, 'SERVICES', {'step_simulation': 'StepSimulation'})
+    monkeypatch.setattr(simulation_services, 'SimulationHandlers', Stepping)
+    session = CarSession(AnswerTimeouts(), inspect_image)
+    simulator = SimulatorClient(UdacityLink(lambda *_: None))
+    simulator.resets.run = 0
+    session.assign(0.0, simulator)
+    session.control(0.0, Control.PAUSE)
+    steps, car = [], OnlyCar()
+    services = SimulationServices(
+        ros_node,
+        {car: (session, lambda _now_s, control: steps.append(control))},
+        lambda function: function(0.0),
+    )
+    client = ros_node.create_client(Trigger, 'step_simulation')
+    assert client.wait_for_service(10.0)
+    client.call_async(Trigger.Request())
+    wait_for(lambda: steps, what='a step')
+    services.close()
+    assert not services._thread.is_alive()
+    assert steps == [Control.STEP], 'none after the one whose frame did not come'
 
 
 def test_numbers_are_those_of_the_package():
