@@ -348,7 +348,8 @@ def test_a_batch_of_several_cars_is_answered_to_each_its_own():
                 if data != b'no jpeg':
                     expected = predictor.predict(decode_jpeg(data))
                     car.wait(lambda c=car, n=i: stamps(c)[-1:] == [n + 1], 'an answer')
-                    assert car.commands[-1].position[0] == pytest.approx(expected, abs=1e-4)
+                    # The LiteRT file has weights of 8 bits; the frames differ by 0.03 rad.
+                    assert car.commands[-1].position[0] == pytest.approx(expected, abs=5e-3)
         assert [stamps(car) for car in cars] == [list(range(1, 9)), [2, 4, 6, 8]]
         assert cars[1].status()[1]['bad_frames'] == '4'
     finally:
