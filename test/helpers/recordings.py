@@ -9,7 +9,8 @@ import numpy as np
 import zstandard
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
-from sim_bridge.recording.bag import TYPES, BagWriter, Offer, command_cdr, frame_cdr, number_cdr
+from sim_bridge.recording.bag import BagWriter, Offer, command_cdr, frame_cdr, number_cdr
+from sim_bridge.recording.message_types import TYPES
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     SPEED,

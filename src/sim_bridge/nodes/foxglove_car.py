@@ -18,8 +18,8 @@ from sensor_msgs.msg import JointState
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.foxglove.urdf import Transform, car_urdf, joints_of, with_link_prefix
 from sim_bridge.nodes import conversions
-from sim_bridge.nodes.foxglove_topics import cars_of, definition_of
-from sim_bridge.recording.bag import TYPES
+from sim_bridge.nodes.foxglove_topics import cars_of
+from sim_bridge.recording.message_types import TYPES, definition_of
 from sim_bridge.topics import (
     JOINT_STATES,
     ODOMETRY,

@@ -14,7 +14,8 @@ from rclpy.subscription import Subscription
 
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.nodes.found_topics import message_class, offer_of, profile
-from sim_bridge.recording.bag import TYPES, Offer
+from sim_bridge.recording.bag import Offer
+from sim_bridge.recording.message_types import definition_of
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import TOPICS, namespaces_of_cars, without_car
 
@@ -132,13 +133,3 @@ def cars_of(node: Node) -> set[str]:
 def relative_name(name: str, cars: set[str]) -> str:
     """Return the name of a topic or service without the namespace of its car."""
     return without_car(name, cars).removeprefix('/')
-
-
-def definition_of(kind: str) -> str:
-    """Return the definition of a message type with those of its fields, as in a bag.
-
-    Raises BagError if it is unknown.
-    """
-    if kind not in TYPES.fielddefs:
-        raise BagError(f'the definition of {kind} is unknown')
-    return TYPES.generate_msgdef(kind, ros_version=2)[0]

@@ -25,8 +25,8 @@ from rosbags.interfaces import (
     QosTime,
 )
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
-from rosbags.typesys import Stores, get_typestore
 
+from sim_bridge.recording.message_types import TYPES, is_known
 from sim_bridge.recording.storage import DAMAGE, BagError, Remark, Stored, one_line
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -42,7 +42,6 @@ from steering_net.errors import ImageError
 from steering_net.vision.frame_size import as_frame
 from steering_net.vision.jpeg import decode_jpeg
 
-TYPES = get_typestore(Stores.ROS2_KILTED)
 _FORMAT_VERSION = 9
 _SHOWN_TOPICS = 20
 _FOREVER = QosTime(sec=9223372036, nsec=854775807)
@@ -215,7 +214,7 @@ class BagWriter:
 
     def add_topic(self, name: str, message_type: str, offer: Offer) -> None:
         """Add a topic. Raises BagError if the definition of the message type is unknown."""
-        if message_type not in TYPES.fielddefs:
+        if not is_known(message_type):
             raise BagError(f'{name} is not recorded: the definition of {message_type} is unknown')
         with self._lock:
             self._connections[name] = self._writer.add_connection(

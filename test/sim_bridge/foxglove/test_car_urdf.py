@@ -7,7 +7,7 @@ import pytest
 from helpers.paths import ROOT
 from sim_bridge.foxglove.urdf import car_urdf, joints_of
 from sim_bridge.nodes.foxglove_car import transforms_cdr
-from sim_bridge.recording.bag import TYPES
+from sim_bridge.recording.message_types import TYPES
 from sim_bridge.topics import BASE_FRAME, CAMERA_FRAME, OPTICAL_FRAME
 
 JOINTS = {joint.name: joint for joint in joints_of(car_urdf())}

@@ -19,8 +19,9 @@ from helpers.recordings import (
     simulated_drives,
     steering_rad,
 )
-from sim_bridge.recording.bag import TYPES, Offer, command_cdr
+from sim_bridge.recording.bag import Offer, command_cdr
 from sim_bridge.recording.frame_folder import FRAME_TOPICS, FrameFolder, ImageNames
+from sim_bridge.recording.message_types import TYPES
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import PERSON_COMMAND, STEERING_COMMAND, TOPICS
