@@ -135,7 +135,6 @@ class SimulationServices:
             'simulation',
             namespace=node.get_namespace(),
             use_global_arguments=False,
-            start_parameter_services=False,
             enable_rosout=False,
         )
         for name, kind in SERVICES.items():

@@ -17,6 +17,13 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
+_KINDS = {
+    bool: 'true or false',
+    int: 'a whole number',
+    float: 'a float (write 10.0, not 10)',
+    str: 'a text',
+}
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -103,9 +110,8 @@ def _declare(node: Node, parameter: Parameter) -> Any:
             parameter.name, parameter.default, parameter.descriptor()
         ).value
     except InvalidParameterTypeException as error:
-        kind = type(parameter.default).__name__
-        hint = ' (write 10.0, not 10)' if kind == 'float' else ''
-        raise ParameterError(f'parameter {parameter.name} must be a {kind}{hint}') from error
+        kind = _KINDS[type(parameter.default)]
+        raise ParameterError(f'parameter {parameter.name} must be {kind}') from error
     except InvalidParameterValueException as error:
         raise ParameterError(
             f'parameter {parameter.name} must be in {parameter.low:g} .. {parameter.high:g}'

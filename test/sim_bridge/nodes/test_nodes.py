@@ -92,6 +92,19 @@ def test_bad_value_is_named(make_node, value, told):
         declare(make_node(level=value), [parameter])
 
 
+@pytest.mark.parametrize(
+    ('default', 'told'),
+    [
+        (4567, 'value must be a whole number'),
+        (False, 'value must be true or false'),
+        ('', 'value must be a text'),
+    ],
+)
+def test_value_of_another_type_is_named_with_what_is_wanted(make_node, default, told):
+    with pytest.raises(ParameterError, match=told):
+        declare(make_node(value=0.5), [Parameter('value', default, 'A value.')])
+
+
 def test_bare_off_is_a_choice_although_yaml_reads_it_as_false(make_node):
     parameter = Parameter('watch', 'on', 'Whether to watch.', choices=('on', 'off'))
     assert declare(make_node(watch=False), [parameter]) == {'watch': 'off'}

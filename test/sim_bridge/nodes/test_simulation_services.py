@@ -35,6 +35,8 @@ TRUTH = Truth(
     yaw_rate_radps=0.1, cross_track_m=0.0, laps=0, lap_time_s=0.0, off_road=False,
 )  # fmt: skip
 
+NOT_INSTALLED = 'simulation_interfaces is not installed; PyPI lacks it'
+
 
 class Asked:
     """What the handlers ask, and the answers of the test."""
@@ -184,9 +186,18 @@ def test_step_that_waits_for_frames_ends_with_the_bridge(ros_node, monkeypatch):
     assert steps == [Control.STEP], 'none after the one whose frame did not come'
 
 
+def test_node_of_the_services_answers_ros2_param():
+    pytest.importorskip('simulation_interfaces.srv', reason=NOT_INSTALLED)
+    with started_rclpy('--log-level', 'error', '-p', 'port:=0'):
+        bridge = BridgeNode()
+        offered = dict(bridge.get_service_names_and_types_by_node('simulation', '/'))
+        bridge.destroy_node()
+    assert '/step_simulation' in offered
+    assert '/simulation/list_parameters' in offered
+
+
 def test_numbers_are_those_of_the_package():
-    reason = 'simulation_interfaces is not installed; PyPI lacks it'
-    msg = pytest.importorskip('simulation_interfaces.msg', reason=reason)
+    msg = pytest.importorskip('simulation_interfaces.msg', reason=NOT_INSTALLED)
     srv = pytest.importorskip('simulation_interfaces.srv')
     assert all(hasattr(srv, kind) for kind in SERVICES.values())
     for feature in Feature:
