@@ -36,6 +36,7 @@ from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
 from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupt_blocking_prefix
+from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.process import (
     DRIVE_ID,
@@ -167,6 +168,17 @@ def is_true(text: str) -> bool:
 def check(context: LaunchContext) -> None:
     """Raise UsageError for an argument that is not valid, before anything is started."""
     check_arguments(context.launch_configurations)
+    if is_true(context.launch_configurations['rviz']) and not is_installed('rviz2'):
+        raise UsageError('launch argument rviz: the package rviz2 is not installed')
+
+
+def is_installed(package: str) -> bool:
+    """Return whether a ROS package is installed."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def fail_on_bad_input(event: ProcessExited, context: LaunchContext) -> None:
@@ -300,9 +312,7 @@ def transforms(context: LaunchContext) -> list[Node]:
 
     That is robot_state_publisher or, where it is not installed, two static publishers.
     """
-    try:
-        get_package_prefix('robot_state_publisher')
-    except PackageNotFoundError:
+    if not is_installed('robot_state_publisher'):
         return camera_transforms(context)
     urdf = Path(FindPackageShare('sim_bridge').perform(context), 'urdf', 'car.urdf')
     text = urdf.read_text(encoding='utf-8')

@@ -6,7 +6,8 @@
 
 No simulator is needed. The bag may have several cars. The first command plays frames and vehicle
 topics in the time of the bag. The second compares new steering with the recorded steering and
-prints the difference; the exit code is 1 if the difference is greater than the threshold.
+prints the difference; the exit code is 1 if the difference is greater than the threshold. It takes
+a bag of one car; for a bag of several: `ros2 run sim_bridge replay FOLDER --check --car N`.
 """
 
 import os
@@ -26,7 +27,13 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
-from sim_bridge.cli.launching import cars_in_bag, check_arguments, interrupt_blocking_prefix
+from sim_bridge.cli.launching import (
+    check_arguments,
+    count_cars,
+    interrupt_blocking_prefix,
+    present,
+    topics_in_bag,
+)
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     SPEED,
@@ -78,7 +85,7 @@ def replay(context: LaunchContext) -> list[Node | ExecuteProcess]:
     """Return the player and the steering node of its cars, or the check of a network."""
     values = context.launch_configurations
     check_arguments(values)
-    cars = cars_in_bag(Path(values['bag']))
+    topics = topics_in_bag(Path(values['bag']))
     if IfCondition(LaunchConfiguration('check')).evaluate(context):
         words = ('--check', values['model'], '--threshold', values['threshold'])
         return [program('check', values['bag'], *words)]
@@ -93,9 +100,10 @@ def replay(context: LaunchContext) -> list[Node | ExecuteProcess]:
             prefix=interrupt_blocking_prefix(),
             on_exit=end,
         )
-        for namespace, number in cars.items()
+        for namespace, number in count_cars(topics).items()
     ]
-    words = ('--clock', '--rate', values['rate'], '--when-subscribed', '--topics', *PLAYED)
+    played = present(PLAYED, topics)
+    words = ('--clock', '--rate', values['rate'], '--when-subscribed', '--topics', *played)
     return [*steering, program('player', values['bag'], *words)]
 
 

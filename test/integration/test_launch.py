@@ -101,6 +101,15 @@ def test_bad_argument_ends_the_launch_with_a_clear_line(launch, argument, told):
     assert 'Traceback' not in output
 
 
+@pytest.mark.skipif(shutil.which('rviz2') is not None, reason='RViz is installed')
+def test_rviz_that_is_not_installed_is_named_before_anything_starts(launch):
+    process = launch('rviz:=true')
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert 'launch argument rviz: the package rviz2 is not installed' in output
+    assert 'process started' not in output
+
+
 def descendants(pid):
     """Process ids of the children of a process, and of theirs."""
     children = children_of(pid)
@@ -204,6 +213,7 @@ def test_bag_of_two_cars_in_a_new_folder_has_their_first_frames_and_is_replayed(
     output, _ = replay.communicate(timeout=60)
     assert replay.returncode == 0
     assert 'messages published' in output
+    assert 'holds no' not in output
 
 
 def test_a_drive_in_a_namespace_is_recorded_and_replayed_there(launch, tmp_path):

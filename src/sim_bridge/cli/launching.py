@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -52,20 +52,23 @@ def new_folder(path: Path) -> Path:
     return folder
 
 
-def cars_in_bag(path: Path) -> dict[str, int]:
-    """Return the number of cars by the namespace of the nodes that serve them.
-
-    Cars `/car_1` and `/car_2` are two of the root, ''; a car `/ego` is the only one of `/ego`.
-    Raises UsageError without a bag.
-    """
+def topics_in_bag(path: Path) -> set[str]:
+    """Return the full names of the topics of a bag. Raises UsageError without a bag."""
     from sim_bridge.recording.bag import Bag
     from sim_bridge.recording.storage import Storage
 
     try:
         bag = Bag(Storage(path))
-        topics = bag.offers() or {record.topic for record in bag}
+        return set(bag.offers()) or {record.topic for record in bag}
     except UsageError as error:
         raise UsageError(f'launch argument bag: {error}') from error
+
+
+def count_cars(topics: Iterable[str]) -> dict[str, int]:
+    """Return the number of cars of these topics by the namespace of the nodes that serve them.
+
+    Cars `/car_1` and `/car_2` are two of the root, ''; a car `/ego` is the only one of `/ego`.
+    """
     cars: dict[str, int] = {}
     for namespace in sorted(namespaces_of_cars(topics)) or ['']:
         parent, _, name = namespace.rpartition('/')
@@ -73,6 +76,14 @@ def cars_in_bag(path: Path) -> dict[str, int]:
         home, number = (parent, int(name[4:])) if is_counted else (namespace, 1)
         cars[home] = max(number, cars.get(home, 0))
     return cars
+
+
+def present(names: Sequence[str], topics: Collection[str]) -> list[str]:
+    """Return those relative names that a topic has; all names if no topic has one of them."""
+    from sim_bridge.recording.bag import is_named
+
+    found = [name for name in names if any(is_named(topic, name) for topic in topics)]
+    return found or list(names)
 
 
 @cache

@@ -13,10 +13,12 @@ from helpers.processes import is_alive, words_of
 from helpers.waiting import wait_for
 from sim_bridge.cli.launching import (
     ENDS_WITH_LAUNCH,
-    cars_in_bag,
     check_arguments,
+    count_cars,
     interrupt_blocking_prefix,
     new_folder,
+    present,
+    topics_in_bag,
 )
 from sim_bridge.errors import UsageError
 from sim_bridge.recording.bag import BagWriter, Offer
@@ -124,12 +126,18 @@ def write_bag(path, *topics):
 )
 def test_cars_of_a_bag_are_counted_by_their_topics(tmp_path, topics, cars):
     write_bag(tmp_path / 'bag', *topics)
-    assert cars_in_bag(tmp_path / 'bag') == cars
+    assert count_cars(topics_in_bag(tmp_path / 'bag')) == cars
 
 
 def test_bag_that_is_missing_is_named(tmp_path):
     with pytest.raises(UsageError, match=r'launch argument bag: .*none'):
-        cars_in_bag(tmp_path / 'none')
+        topics_in_bag(tmp_path / 'none')
+
+
+def test_only_topics_that_the_bag_has_are_played():
+    topics = {'/car_1/vehicle/speed', '/car_2/vehicle/speed', '/tf'}
+    assert present(['vehicle/speed', 'tf_static'], topics) == ['vehicle/speed']
+    assert present(['vehicle/twist', 'tf_static'], topics) == ['vehicle/twist', 'tf_static']
 
 
 def test_program_of_ours_starts_with_interrupts_blocked():
