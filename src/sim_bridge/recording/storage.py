@@ -28,7 +28,10 @@ from steering_net.errors import READ_ERRORS
 
 METADATA = 'metadata.yaml'
 _STORAGE_NAME = re.compile(r'.+\.(mcap|db3)(\.zstd|\.zst)?', re.IGNORECASE)
-_LISTED = re.compile(r'^\s*-\s+["\']?([^"\'\n]+?\.(?:mcap|db3)(?:\.zstd)?)["\']?\s*$', re.M)
+# Names in `relative_file_paths`; rosbag2 lists them again, as in `- path: drive_0.mcap`.
+_LISTED = re.compile(
+    r'^\s*-\s+(?!path:\s)["\']?([^"\'\n]+?\.(?:mcap|db3)(?:\.zstd)?)["\']?\s*$', re.M
+)
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 # rosbags reads SQLite with apsw, and did with sqlite3.
 _SQLITE_ERROR: type[Exception] = getattr(storage_sqlite3, 'apsw', sqlite3).Error

@@ -268,6 +268,20 @@ def test_file_that_a_split_bag_lacks_is_named(tmp_path, name):
     assert bag.trouble == f'{path} lacks {name}, 15 messages were read'
 
 
+def test_bag_whose_files_are_listed_as_rosbag2_does_lacks_none(tmp_path):
+    path = write_split(tmp_path / 'drive', StoragePlugin.MCAP)
+    names = [file.name for file in path.glob('*.mcap')]
+    parts = (f'    - path: {name}\n      message_count: {FRAMES}\n' for name in names)
+    paths = (f'    - {name}\n' for name in names)
+    (path / 'metadata.yaml').write_text(
+        f'rosbag2_bagfile_information:\n  version: 9\n  relative_file_paths:\n{"".join(paths)}'
+        f'  files:\n{"".join(parts)}  ros_distro: kilted\n'
+    )
+    bag = Bag(Storage(path))
+    assert sum(1 for _ in bag) == 5 * FRAMES
+    assert not bag.trouble
+
+
 def test_split_bag_without_metadata_is_read_in_the_order_of_its_numbers(tmp_path):
     path = write_split(tmp_path / 'drive', StoragePlugin.MCAP)
     (path / 'metadata.yaml').unlink()
