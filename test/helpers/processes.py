@@ -4,6 +4,7 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from helpers.paths import ROOT
@@ -50,13 +51,12 @@ def start_attack(name, port, seconds):
 
 
 def children_of(pid):
-    """Process ids of the children of a process."""
-    tasks = Path(f'/proc/{pid}/task')
-    return [
-        int(child)
-        for task in tasks.iterdir()
-        for child in Path(task, 'children').read_text(encoding='ascii').split()
-    ]
+    """Process ids of the children of a process; empty if the process has ended."""
+    found = []
+    for task in Path('/proc').glob(f'{pid}/task/*'):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, Path(task, 'children').read_text(encoding='ascii').split())
+    return found
 
 
 def children_running(pid, verb):
