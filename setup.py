@@ -48,6 +48,8 @@ setup(
         'prometheus_client>=0.16',
         'rosbags>=0.11',
         'tqdm>=4.60',
+        # Part of Flask.
+        'werkzeug>=2.0',
         'zstandard>=0.18',
     ],
     extras_require={
