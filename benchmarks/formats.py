@@ -63,9 +63,8 @@ class Variant:
 
 def converter(model: Any) -> Callable[[list[Any], list[Any]], bytes]:
     """Return a function from optimisations and types of weights to a LiteRT file."""
-    single = keras.Model(
-        frame := keras.Input(batch_shape=(1, *model.input_shape[1:])), model(frame)
-    )
+    frame = keras.Input(batch_shape=(1, *model.input_shape[1:]))
+    single = keras.Model(frame, model(frame))
 
     def convert(optimizations: list[Any], types: list[Any]) -> bytes:
         lite = tf.lite.TFLiteConverter.from_keras_model(single)

@@ -28,7 +28,7 @@ from steering_net.inference.predictor import model_path
 from steering_net.model_io.files import sha256_of
 from steering_net.vision.camera_model import Matrix, Pinhole, find_camera, image_from_image
 from steering_net.vision.profile import Profile
-from steering_net.vision.view import Maps, mapped
+from steering_net.vision.view import Maps, through
 
 MEASURES = ('asymmetry', 'response to a turn', 'response to a bend')
 """What is measured; the changes, turn and bend, take turns."""
@@ -177,8 +177,7 @@ def changes(profile: Profile) -> Sequence[Change]:
 def _turned(profile: Profile, camera: Pinhole, left_rad: float) -> Maps:
     """Return the maps for a car that is turned to the left."""
     far, _ = image_from_image(camera, camera.mirrored, (0.0, 0.0, left_rad))
-    u, v = _through(far, *_coordinates(profile))
-    return _maps(profile, camera, u, v)
+    return _maps(profile, camera, *_seen(profile, far))
 
 
 def _bent(profile: Profile, camera: Pinhole, per_m: float) -> Maps:
@@ -188,29 +187,23 @@ def _bent(profile: Profile, camera: Pinhole, per_m: float) -> Maps:
     z / 2 times the curvature, in focal lengths.
     """
     far, _ = image_from_image(camera, camera.mirrored)
-    u, v = _through(far, *_coordinates(profile))
+    u, v = _seen(profile, far)
     below_px = np.maximum(v - camera.horizon_px, 1e-3)
     ahead_m = np.minimum(camera.focal_px * camera.height_m / below_px, _LONGEST_VIEW_M)
     return _maps(profile, camera, u + camera.focal_px * per_m * ahead_m / 2, v)
 
 
-def _coordinates(profile: Profile) -> tuple[Floats, Floats]:
-    """Return the frame's coordinates of each pixel of the input, (h, w)."""
+def _seen(profile: Profile, matrix: Matrix) -> tuple[Floats, Floats]:
+    """Return where a homography of the frame maps each pixel of the input, (h, w) each."""
     height, width, _ = profile.output_shape()
-    x, y = mapped(profile.image_from_picture(), width, height)
-    return x.astype(np.float64), y.astype(np.float64)
-
-
-def _through(matrix: Matrix, u: Floats, v: Floats) -> tuple[Floats, Floats]:
-    """Return coordinates mapped by a homography."""
-    x, y, scale = np.tensordot(matrix, np.stack((u, v, np.ones_like(u))), axes=1)
-    return x / scale, y / scale
+    pixels = np.meshgrid(np.arange(width), np.arange(height))
+    return through(matrix @ profile.image_from_picture(), *pixels)
 
 
 def _maps(profile: Profile, camera: Pinhole, u: Floats, v: Floats) -> Maps:
     """Return the maps of `cv2.remap`, given coordinates of the mirrored frame."""
     picture_from_image = np.asarray(np.linalg.inv(profile.image_from_picture()), np.float64)
-    x, y = _through(picture_from_image, camera.width_px - u, v)
+    x, y = through(picture_from_image, camera.width_px - u, v)
     first, second = cv2.convertMaps(x.astype(np.float32), y.astype(np.float32), cv2.CV_16SC2)
     return np.asarray(first), np.asarray(second)
 

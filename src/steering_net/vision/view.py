@@ -147,6 +147,13 @@ def mapped(
     matrix: Matrix, width: int, height: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return pixel indices mapped by a homography: x, y, float32 (height, width)."""
-    columns, rows = np.meshgrid(np.arange(width), np.arange(height))
-    x, y, scale = np.tensordot(matrix, np.stack((columns, rows, np.ones_like(rows))), axes=1)
-    return (x / scale).astype(np.float32), (y / scale).astype(np.float32)
+    x, y = through(matrix, *np.meshgrid(np.arange(width), np.arange(height)))
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def through(
+    matrix: Matrix, x: NDArray[Any], y: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return coordinates, (h, w) each, mapped by a homography."""
+    u, v, scale = np.tensordot(matrix, np.stack((x, y, np.ones_like(x))), axes=1)
+    return u / scale, v / scale

@@ -26,7 +26,7 @@ const hold = document.getElementById('hold');
 const observer = new MutationObserver(() => { observer.disconnect(); hold.click(); });
 observer.observe(hold, { childList: true });
 """
-"""Script of a person who presses the button a second time, when it says Release already."""
+"""Presses the button again as soon as it says Release."""
 
 
 @pytest.fixture(scope='module')
