@@ -65,6 +65,24 @@ def test_messages_timers_and_services_are_served_when_they_come_later(ros_node, 
     assert len(answer.values) == 1
 
 
+def test_flood_on_one_topic_leaves_the_others_their_turn(ros_node, spinning):
+    others = []
+    flood = ros_node.create_publisher(Float32, 'flood', 100)
+    other = ros_node.create_publisher(Float32, 'other', 10)
+
+    def go_on(message):
+        if not others:
+            flood.publish(message)
+
+    ros_node.create_subscription(Float32, 'flood', go_on, 100)
+    ros_node.create_subscription(Float32, 'other', others.append, 10)
+    wait_for(lambda: flood.get_subscription_count() and other.get_subscription_count())
+    for _ in range(50):
+        flood.publish(Float32())
+    other.publish(Float32())
+    wait_for(lambda: others, what='the other message')
+
+
 def test_answer_of_a_service_is_served_where_nothing_else_wakes_the_node(ros_node, spinning):
     answering = rclpy.create_node('answering')
     plain = PlainExecutor()
