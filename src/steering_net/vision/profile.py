@@ -207,6 +207,13 @@ def profile_from_json(fields: dict[str, Any]) -> str:
     return f'custom:{changes}' if changes else 'custom'
 
 
+def _written(number: float) -> str:
+    """Return a text from which `_read_number` makes the number, as 1/255 if that is shorter."""
+    text = repr(number)
+    fraction = f'1/{1.0 / number:g}' if number else text
+    return fraction if len(fraction) < len(text) and _read_number(fraction) == number else text
+
+
 def format_profile(profile: Profile) -> str:
     """Return the text from which `find_profile` makes an equal profile.
 
@@ -220,7 +227,7 @@ def format_profile(profile: Profile) -> str:
     fields |= {'colour': profile.colour, 'blur': profile.blur}
     fields['size'] = f'{profile.size[0]}x{profile.size[1]}' if profile.size else 'network'
     fields['interpolation'] = profile.interpolation
-    fields['scale'] = 'network' if profile.scale is None else repr(profile.scale)
+    fields['scale'] = 'network' if profile.scale is None else _written(profile.scale)
     fields |= {'offset': profile.offset, 'steering_scale_rad': profile.steering_scale_rad}
     fields['camera'] = profile.camera
     return 'custom:' + ','.join(f'{key}={value}' for key, value in fields.items())

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Profiles: their fields, as texts and back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,16 @@ def test_the_camera_is_a_field_as_any_other(tmp_path, base, camera):
     model = tmp_path / 'net.keras'
     write_sidecar(model, Sidecar(format_profile(profile), 'sha', profile.steering_scale_rad))
     assert find_profile(read_sidecar(model).profile).camera == camera
+
+
+@pytest.mark.parametrize(
+    ('number', 'text'),
+    [(1 / 255, '1/255'), (1 / 127.5, '1/127.5'), (0.5, '0.5'), (0.004, '0.004')],
+)
+def test_a_scale_is_written_as_people_write_it(number, text):
+    profile = replace(PROFILES['custom'], name='mine', scale=number)
+    assert f',scale={text},' in format_profile(profile)
+    assert find_profile(format_profile(profile)).scale == number
 
 
 def test_a_profile_given_as_an_object_names_its_camera():
