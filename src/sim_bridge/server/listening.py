@@ -30,15 +30,25 @@ def listen(
     try:
         listener = socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            why = 'is in use: end the other program or choose another port'
-        else:
-            why = f'cannot be opened: {error.strerror or error}'
-        raise ServerError(f'port {port} on {host} {why}') from error
+        raise ServerError(f'port {port} on {host} {_reason(error)}') from error
     # Connections inherit both. NODELAY sends a further small answer at once.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return 'is in use: end the other program or choose another port'
+    # Errors of the resolver are below 0.
+    if error.errno == errno.EADDRNOTAVAIL or (error.errno or 0) < 0:
+        return (
+            'cannot be opened: host must be an IPv4 address of this machine, such as 127.0.0.1, '
+            'or 0.0.0.0 for all of them'
+        )
+    if error.errno == errno.EACCES:
+        return 'cannot be opened: this needs an administrator; choose a port of 1024 or more'
+    return f'cannot be opened: {error.strerror or error}'
 
 
 def is_loopback(host: str) -> bool:
