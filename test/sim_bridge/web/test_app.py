@@ -387,9 +387,11 @@ def test_page_that_is_refused_comes_back_by_itself(site, browse):
     site.show()
     wait_for(lambda: text(driver, 'state-text') == 'driving')
     time.sleep(2.0)
-    assert text(driver, 'no-frame') == 'No frame yet.', 'there is no place for the camera'
+    width = 'document.getElementById("frame").naturalWidth'
+    assert script(driver, width) == 0, 'there is no place for the camera'
+    wait_for(lambda: text(driver, 'no-frame') == 'No frame yet.')
     site.places.taken = 1
-    wait_for(lambda: script(driver, 'document.getElementById("frame").naturalWidth') == 320)
+    wait_for(lambda: script(driver, width) == 320)
     assert not driver.find_element('id', 'no-frame').is_displayed()
 
 
