@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from steering_net.model_io.importers.lambda_bytecode import Instruction, decode
 from steering_net.model_io.importers.lambda_marshal import BytecodeError, Code, parse
+from steering_net.model_io.importers.resampling import CORNERS, KINDS, OLD
 
 _FORBIDDEN_FLAGS = 0x04 | 0x08 | 0x20 | 0x80 | 0x100 | 0x200  # *args, **kwargs, generators.
 
@@ -89,7 +90,7 @@ _METHODS = {
 }  # fmt: skip
 _OF_TENSORFLOW_1 = {
     'resize_images': '', 'resize_bilinear': 'bilinear', 'resize_area': 'area',
-    'resize_nearest_neighbor': 'nearest', 'resize_images_v1': '',
+    'resize_nearest_neighbor': 'nearest', 'resize_images_v1': '', 'resize_bicubic': 'bicubic',
 }  # fmt: skip
 
 
@@ -375,10 +376,12 @@ def _resize(name: str, last: str, values: list[Any], named: dict[str, Any]) -> R
     if isinstance(method, _Named):
         method = method.name.rpartition('.')[2].lower()
     method = _METHODS.get(method, method)
-    others = {key: value for key, value in given.items() if key not in order[:3]}
+    aligned = given.pop('align_corners', False)
+    others = {key: value for key, value in given.items() if key not in order}
     if not isinstance(size, tuple) or len(size) != 2 or not all(type(n) is int for n in size):
         raise BytecodeError(f'it calls {name} with a size that is not in the file')
-    if any(value for value in others.values()) or method not in ('bilinear', 'nearest', 'area'):
-        raise BytecodeError(f'it calls {name} with {", ".join(map(str, [method, *others]))}')
     is_old = last in _OF_TENSORFLOW_1
-    return Resize(size[0], size[1], f'{method} of TensorFlow 1' if is_old else str(method))
+    if any(others.values()) or method not in KINDS or aligned not in (False, is_old):
+        raise BytecodeError(f'it calls {name} with {", ".join(map(str, [method, *others]))}')
+    ending = f'{OLD if is_old else ""}{CORNERS if aligned else ""}'
+    return Resize(size[0], size[1], f'{method}{ending}')

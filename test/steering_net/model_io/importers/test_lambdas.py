@@ -19,11 +19,11 @@ from steering_net.model_io.importers.lambda_meaning import (
     Resize,
     recognise,
 )
-from steering_net.model_io.importers.resampling import matrix_of
+from steering_net.model_io.importers.resampling import CORNERS, METHODS, OLD, matrix_of
 from steering_net.model_io.reader import load_keras
 
 pytestmark = pytest.mark.slow
-K = tf = None
+K = ktf = tf = None
 SIZE = (66, 200)
 
 # Written by these versions of Python: marshal.dumps of
@@ -144,6 +144,12 @@ def imported(x):
         (lambda x: tf.image.resize(x, size=[66, 200], method='nearest'), (
             Resize(66, 200, 'nearest'),
         )),
+        (lambda x: ktf.image.resize_images(x, (64, 64), align_corners=True), (
+            Resize(64, 64, 'bilinear of TensorFlow 1 with aligned corners'),
+        )),
+        (lambda x: tf.image.resize(x, (66, 200), tf.image.ResizeMethod.BICUBIC), (
+            Resize(66, 200, 'bicubic'),
+        )),
         (lambda x: x + x, (Affine(2.0, 0.0),)),
     ],
 )  # fmt: skip
@@ -164,7 +170,7 @@ def test_what_a_function_does_to_a_frame_is_recognised(function, steps):
         (lambda x: x / SCALE, 'it uses SCALE, whose value is not in the file'),  # noqa: F821
         (lambda x: tf.image.resize(x, (H, W)), 'with a size that is not in the file'),  # noqa: F821
         (lambda x: tf.image.resize(x, (9, 9), antialias=True), 'it calls tf.image.resize with'),
-        (lambda x: tf.image.resize(x, (9, 9), 'bicubic'), 'it calls tf.image.resize with bicubic'),
+        (lambda x: tf.image.resize(x, (9, 9), 'lanczos3'), 'it calls tf.image.resize with lanczos'),
         (lambda x: K.relu(x, alpha=0.1), 'it calls K.relu'),
         (lambda x: x[:, ::2], 'other parts of the frame than rows and columns'),
         (lambda x: x[:, :, :, 0], 'other parts of the frame than rows and columns'),
@@ -241,11 +247,22 @@ def test_a_lambda_that_is_refused_is_named_with_a_way_out(tmp_path):
         load_keras(path)
 
 
-def test_resizing_of_tensorflow_1_is_its_matrix():
-    row = np.arange(6.0)
-    np.testing.assert_allclose(row @ matrix_of(6, 3, 'bilinear'), [0, 2, 4])
-    np.testing.assert_allclose(row @ matrix_of(6, 4, 'bilinear'), [0, 1.5, 3, 4.5])
-    np.testing.assert_allclose(row @ matrix_of(6, 4, 'nearest'), [0, 1, 3, 4])
-    np.testing.assert_allclose(row @ matrix_of(6, 3, 'area'), [0.5, 2.5, 4.5])
-    np.testing.assert_allclose(row @ matrix_of(6, 4, 'area'), [1 / 3, 5 / 3, 10 / 3, 14 / 3])
-    assert matrix_of(3, 6, 'area').sum(axis=0) == pytest.approx(np.ones(6))
+RAW = {'area': 'Area', 'bicubic': 'Bicubic', 'bilinear': 'Bilinear', 'nearest': 'NearestNeighbor'}
+
+
+@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('size', [(3, 5), (7, 13), (16, 18), (1, 20)])
+def test_resizing_by_matrices_is_that_of_tensorflow(method, size):
+    import tensorflow
+
+    image = np.random.default_rng(2).random((1, 9, 11, 3), np.float32) * 255
+    kind, is_old = method.partition(' ')[0], OLD in method
+    more = {} if kind == 'area' else {'half_pixel_centers': not is_old}
+    resize = getattr(tensorflow.raw_ops, f'Resize{RAW[kind]}')
+    expected = resize(images=image, size=size, align_corners=method.endswith(CORNERS), **more)
+    rows, columns = (
+        matrix_of(side, to, method) for side, to in zip(image.shape[1:3], size, strict=True)
+    )
+    found = np.einsum('nrck,ri,cj->nijk', image, rows, columns)
+    # TensorFlow reads the shares of a bicubic in a table.
+    np.testing.assert_allclose(found, expected, atol=0.5 if kind == 'bicubic' else 1e-3)
