@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from steering_net.errors import ModelError
-from steering_net.model_io.network_files import parts_of
+from steering_net.model_io.network_files import lacking, parts_of
 
 _PART_BYTES = 1 << 20
 
@@ -41,7 +41,7 @@ def sha256_of(path: Path) -> str:
             return _sha256_of_file(path)
         graph, *folders = parts_of(path)
         if not graph.is_file():
-            raise ModelError(f'{path.name} is a folder without a {graph.name}')
+            raise ModelError(f'{path.name} cannot be loaded: {lacking(path)}')
         inside = (file for folder in folders for file in folder.rglob('*') if file.is_file())
         files = [graph, *sorted(inside)]
         return combined(f'{file.relative_to(path)} {sha256_of(file)}' for file in files)

@@ -18,6 +18,7 @@ from steering_net.model_io.metadata import Origin, read_origin
 from steering_net.model_io.model_config import read_sidecar, sidecar_of_pair, write_sidecar
 from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
+from steering_net.model_io.reader import kind_of
 from steering_net.vision.profile import format_profile
 
 
@@ -94,6 +95,8 @@ def _check(sources: Sequence[Path], out: Path) -> None:
         raise ModelError(f'--out is {out.name}, it must end in .keras')
     if not out.absolute().parent.is_dir():
         raise ModelError(f'--out: there is no folder {out.absolute().parent}')
+    for source in sources:
+        kind_of(source)
     targets = [out.with_suffix(suffix) for suffix in ('.keras', '.tflite', '.json')]
     for target in targets:
         if any(target.exists() and target.samefile(source) for source in sources):

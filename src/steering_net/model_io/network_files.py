@@ -10,6 +10,8 @@ SUFFIXES = ('.keras', '.h5', '.hdf5', '.json', '.onnx', '.tflite')
 ORIGIN_SUFFIX = '.origin.json'
 """Ending of the file with the origin of a converted network."""
 
+_ALONE = tuple(suffix for suffix in SUFFIXES if suffix != '.json')
+_MOST_NAMES = 3
 _WEIGHTS = ('.h5', '.weights.h5', '.hdf5')
 SAVED_MODEL = 'saved_model.pb'
 _FOLDERS_OF_A_SAVED_MODEL = ('variables', 'assets')
@@ -31,6 +33,19 @@ def parts_of(folder: Path) -> list[Path]:
     The folder may have other files.
     """
     return [folder / name for name in (SAVED_MODEL, *_FOLDERS_OF_A_SAVED_MODEL)]
+
+
+def lacking(folder: Path) -> str:
+    """Return why a folder is no SavedModel, with networks that it holds."""
+    inside = (path for pattern in ('*', '*/*') for path in sorted(folder.glob(pattern)))
+    names = [str(path.relative_to(folder)) for path in inside if is_network(path.name)]
+    held = f'; it holds {", ".join(names[:_MOST_NAMES])}: give one of them' if names else ''
+    return f'it is a folder without {SAVED_MODEL}{held}'
+
+
+def is_network(name: str) -> bool:
+    """Whether a file with this name is a network, or the weights of one."""
+    return Path(name).suffix in _ALONE or Path(name).name == SAVED_MODEL
 
 
 def belonging(path: Path) -> Iterator[Path]:

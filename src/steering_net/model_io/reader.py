@@ -5,6 +5,7 @@ The content of a file determines its kind. It becomes a clean Keras model, layer
 allow-list (package `importers`).
 """
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,20 @@ import numpy as np
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
 from steering_net.model_io.metadata import Origin, describe
-from steering_net.model_io.network_files import SAVED_MODEL, SUFFIXES, network_path, other_half
+from steering_net.model_io.network_files import (
+    SAVED_MODEL,
+    SUFFIXES,
+    is_network,
+    lacking,
+    network_path,
+    other_half,
+)
 from steering_net.model_io.steering_output import with_one_output
 
 _TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
 _GIT_LFS = b'version https://git-lfs'
+_PACKED = (b'\x1f\x8b', b'BZh', b'\xfd7zXZ', b'7z\xbc\xaf', b'Rar!')
+_WEB_PAGE = (b'<!doctype', b'<html')
 _MAX_SIDE_PX = 4096
 
 
@@ -75,14 +85,26 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
     if kind == 'h5':
         return keras_files.read_h5(path, other_half(path))
     if kind == 'keras':
+        _check_archive(path)
         return keras_files.read_archive(path)
     return _other_readers()[kind](path)
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ModelError for an archive that holds a network and is none itself."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    held = next(filter(is_network, names), '')
+    if held and 'config.json' not in names:
+        raise ModelError(f'it is an archive with {held}: unpack it, and give that file')
 
 
 def _read_pair(path: Path, other: Path | None) -> tuple[Any, str]:
     from steering_net.model_io.importers import keras_files
 
     weights, architecture = (path, other) if _kind_of(path) != 'json' else (other, path)
+    if weights is None and not keras_files.is_architecture(path):
+        raise ModelError('this JSON describes no Keras network')
     weights = weights or other_half(path)
     if weights is None or _kind_of(weights) != 'h5':
         raise ModelError(
@@ -122,7 +144,7 @@ def _check_exists(path: Path) -> None:
 def _kind_of(path: Path) -> str:
     if path.is_dir():
         if not (path / SAVED_MODEL).is_file():
-            raise ModelError(f'this folder holds no {SAVED_MODEL}')
+            raise ModelError(lacking(path))
         return 'saved_model'
     if not path.is_file():
         raise ModelError('it is no file')
@@ -131,13 +153,20 @@ def _kind_of(path: Path) -> str:
     if head.startswith(b'\x89HDF\r\n\x1a\n'):
         return 'h5'
     if path.suffix in _TORCH_SUFFIXES or head.startswith((b'\x80\x02', b'\x80\x03', b'\x80\x04')):
-        raise ModelError('it is a PyTorch or pickle file: export the network to ONNX')
+        raise ModelError(
+            'it is a PyTorch or pickle file: export the network to ONNX, in the program that made '
+            "it by `torch.onnx.export(network, frame, 'net.onnx')`"
+        )
     if head.startswith(b'PK'):
         return 'keras'
     if head[4:8] == b'TFL3':
         return 'tflite'
     if head == _GIT_LFS:
         raise ModelError('it is a pointer of Git LFS: get the file itself by `git lfs pull`')
+    if head.startswith(_PACKED):
+        raise ModelError('it is packed: unpack it first')
+    if head.lstrip().lower().startswith(_WEB_PAGE):
+        raise ModelError('it is a web page: download the file itself')
     if head.lstrip()[:1] in (b'{', b'"'):
         return 'json'
     if path.suffix == '.onnx':

@@ -45,7 +45,7 @@ def test_the_hash_of_a_saved_model_changes_with_names_and_contents(tmp_path):
 
 def test_a_folder_that_is_no_saved_model_is_refused_before_it_is_read(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(ModelError, match=r'is a folder without a saved_model\.pb'):
+    with pytest.raises(ModelError, match=r'is a folder without saved_model\.pb'):
         sha256_of(tmp_path)
 
 

@@ -74,8 +74,9 @@ def read_h5(path: Path, architecture: Path | None = None) -> tuple[Any, str]:
         else:
             raise ModelError(
                 'it holds weights only: give the architecture too, '
-                'as in `sim-bridge import-model '
-                f'{path.stem.removesuffix(".weights")}.json {path.name}`'
+                f'as in `sim-bridge import-model ARCHITECTURE.json {path.name}`; if there is '
+                'none, load the weights in the program that made them, and save the whole '
+                "network by `model.save('whole.keras')`"
             )
         whole = None if architecture and not text else path
         return _model(whole, config, version, file), _saved_by(version)

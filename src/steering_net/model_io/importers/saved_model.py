@@ -58,7 +58,9 @@ class _Variables:
 
         files = list((folder / 'variables').glob('variables.*'))
         if not files:
-            raise ModelError('it has no variables')
+            raise ModelError('it has no folder `variables` beside saved_model.pb: copy that too')
+        if not any('.data-' in file.name for file in files):
+            raise ModelError('its folder `variables` has no variables.data-*: copy that too')
         check_bytes(sum(file.stat().st_size for file in files), MAX_WEIGHT_BYTES, 'variables')
         self._errors = tf.errors.OpError
         try:

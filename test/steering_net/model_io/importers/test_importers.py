@@ -446,6 +446,9 @@ def test_an_hdf5_bomb_and_weights_elsewhere_are_refused(tmp_path):
         ('net.h5', b'', r'its content is not that of a \.h5 file'),
         ('net.onnx', b'\x07' * 40, 'it is no ONNX file'),
         ('net.json', b'{"class_name": "Sequential"}', r'import-model net\.json net\.h5'),
+        ('net.json', b'{"cells": []}', 'this JSON describes no Keras network'),
+        ('net.h5', b'\n<!DOCTYPE html><html>', 'it is a web page: download the file itself'),
+        ('net.h5.gz', b'\x1f\x8b\x08', 'it is packed: unpack it first'),
         ('net.zip', b'PK\x03\x04', 'broken or cut short'),
         ('net.txt', b'hello', 'it is none of '),
         ('net.h5', b'version https://git-lfs.github.com/spec/v1\noid ', '`git lfs pull`'),
@@ -458,13 +461,35 @@ def test_other_files_are_refused_with_what_to_do(tmp_path, name, content, messag
         load_keras(tmp_path / name)
 
 
+def test_an_archive_and_a_folder_name_the_network_that_they_hold(saved, tmp_path):
+    with zipfile.ZipFile(tmp_path / 'all.zip', 'w') as archive:
+        archive.write(saved[0] / 'parts.weights.h5', 'all/net.h5')
+    with pytest.raises(ModelError, match=r'an archive with all/net\.h5: unpack it'):
+        load_keras(tmp_path / 'all.zip')
+    with zipfile.ZipFile(tmp_path / 'all.zip') as archive:
+        archive.extractall(tmp_path)
+    with pytest.raises(ModelError, match=r'without saved_model\.pb; it holds net\.h5: give one'):
+        load_keras(tmp_path / 'all')
+
+
+def test_a_saved_model_without_its_weights_asks_for_them(saved, tmp_path):
+    (tmp_path / 'variables').mkdir()
+    for name in ('saved_model.pb', 'variables/variables.index'):
+        (tmp_path / name).write_bytes((saved[0] / 'net_folder' / name).read_bytes())
+    with pytest.raises(ModelError, match=r'has no variables\.data-\*: copy that too'):
+        load_keras(tmp_path)
+    (tmp_path / 'variables' / 'variables.index').unlink()
+    with pytest.raises(ModelError, match='no folder `variables` beside'):
+        load_keras(tmp_path)
+
+
 def test_weights_alone_ask_for_their_architecture(saved, tmp_path):
     path = tmp_path / 'model.h5'
     path.write_bytes((saved[0] / 'parts.weights.h5').read_bytes())
-    with pytest.raises(ModelError, match=r'`sim-bridge import-model model\.json model\.h5`'):
+    with pytest.raises(ModelError, match=r'import-model ARCHITECTURE\.json model\.h5`'):
         load_keras(path)
     path = path.rename(tmp_path / 'model.weights.h5')
-    with pytest.raises(ModelError, match=r'import-model model\.json model\.weights\.h5`'):
+    with pytest.raises(ModelError, match=r'model\.weights\.h5`; if there is none'):
         load_keras(path)
 
 

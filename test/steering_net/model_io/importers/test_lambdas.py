@@ -170,7 +170,7 @@ def test_what_a_function_does_to_a_frame_is_recognised(function, steps):
         (lambda x: x / SCALE, 'it uses SCALE, whose value is not in the file'),  # noqa: F821
         (lambda x: tf.image.resize(x, (H, W)), 'with a size that is not in the file'),  # noqa: F821
         (lambda x: tf.image.resize(x, (9, 9), antialias=True), 'it calls tf.image.resize with'),
-        (lambda x: tf.image.resize(x, (9, 9), 'lanczos3'), 'it calls tf.image.resize with lanczos'),
+        (lambda x: tf.image.resize(x, (9, 9), 'lanczos3'), 'tf.image.resize with lanczos'),
         (lambda x: K.relu(x, alpha=0.1), 'it calls K.relu'),
         (lambda x: x[:, ::2], 'other parts of the frame than rows and columns'),
         (lambda x: x[:, :, :, 0], 'other parts of the frame than rows and columns'),
