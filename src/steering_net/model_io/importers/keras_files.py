@@ -190,12 +190,21 @@ def _is_adapted(layer: Layer) -> bool:
 
 
 def _filled(layer: Layer, arrays: Weights) -> Layer:
+    if layer.kind == 'Conv2D' and _is_first(layer, arrays[0].shape):
+        arrays = (arrays[0].transpose(2, 3, 1, 0), *arrays[1:])
     if layer.kind != 'Normalization':
         return replace(layer, weights=arrays)
     if len(arrays) < 2 or arrays[0].ndim > 1 or arrays[0].shape != arrays[1].shape:
         raise ModelError(f'layer {layer.name} has no mean and variance')
     learnt = {'mean': arrays[0].tolist(), 'variance': arrays[1].tolist()}
     return replace(layer, arguments=layer.arguments | learnt)
+
+
+def _is_first(layer: Layer, shape: Shape) -> bool:
+    """Whether a kernel is (filters, channels, h, w), as Keras 1 stored it with channels first."""
+    filters, size = layer.arguments.get('filters'), layer.arguments.get('kernel_size')
+    size = tuple(size) if isinstance(size, list) else (size, size)
+    return shape[:2] != size and (shape[:1], shape[2:]) == ((filters,), size)
 
 
 def _build(architecture: Architecture, layers: list[Layer]) -> Any:

@@ -12,6 +12,8 @@ from steering_net.model_io.importers.layers import (
     GREY_OF_TENSORFLOW,
     INTERNAL,
     KINDS,
+    TO_FIRST,
+    TO_LAST,
     Arguments,
     Layer,
     resizing,
@@ -65,6 +67,7 @@ _FRACTIONS = {
 _NEUTRAL = {'groups': 1}
 """Values of arguments that say what a layer does without them."""
 _TRAINING_SUFFIXES = ('_constraint', '_initializer', '_regularizer')
+_FLATTENING = ('Flatten', 'GlobalAveragePooling2D', 'GlobalMaxPooling2D')
 _ACTIVATION_LAYERS = ('ELU', 'LeakyReLU', 'PReLU', 'ReLU')
 
 
@@ -109,6 +112,7 @@ def read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
     registered = entry.get('registered_name')
     if kind not in KINDS or kind in INTERNAL or registered not in (None, kind):
         raise NotSupportedError(f'layer {name} is a {registered or kind}, which is not supported')
+    first = _has_channels_first(name, config)
     config = _modern(kind, name, config)
     activation = _activation_layer(name, config)
     arguments = _known(kind, name, config)
@@ -119,7 +123,24 @@ def read_layer(entry: dict[str, Json], keras: str) -> list[Layer]:
             raise ModelError(f'layer {name} normalises over the axes {axis}')
         arguments['axis'] = axis[0]
     _check_activation(name, arguments, keras)
-    return [Layer(kind, name, arguments), *activation]
+    layer = Layer(kind, name, arguments)
+    return [*(_turned(layer) if first else [layer]), *activation]
+
+
+def _has_channels_first(name: str, config: Arguments) -> bool:
+    """Remove the order of the axes from the arguments; return whether the channels are first."""
+    orders = {config.pop(key, None) for key in ('data_format', 'dim_ordering')} - {None, 'default'}
+    if not orders <= {'tf', 'th', 'channels_last', 'channels_first'}:
+        raise ModelError(f'layer {name} has its axes in the order {str(orders)[:60]}')
+    return bool(orders & {'th', 'channels_first'})
+
+
+def _turned(layer: Layer) -> list[Layer]:
+    """Return a layer for channels first: one for channels last, between two turns of the axes."""
+    to_last = Layer('Permute', f'{layer.name}_to_last', {'dims': list(TO_LAST)})
+    to_first = Layer('Permute', f'{layer.name}_to_first', {'dims': list(TO_FIRST)})
+    is_flat = layer.kind in _FLATTENING and not layer.arguments.get('keepdims')
+    return [to_last, layer, *([] if is_flat else [to_first])]
 
 
 def _modern(kind: str, name: str, config: Arguments) -> Arguments:
@@ -128,10 +149,6 @@ def _modern(kind: str, name: str, config: Arguments) -> Arguments:
     config = {_RENAMED_ARGUMENTS.get(key, key): value for key, value in config.items()}
     if rows is not None:
         config['kernel_size'] = [rows, columns]
-    order = config.pop('dim_ordering', None) or config.pop('data_format', None)
-    config.pop('data_format', None)
-    if order not in (None, 'tf', 'default', 'channels_last'):
-        raise ModelError(f'layer {name} has channels first ({order}); frames have them last')
     if kind == 'LeakyReLU' and 'alpha' in config:
         config['negative_slope'] = config.pop('alpha')
     if kind == 'ReLU' and 'theta' in config:

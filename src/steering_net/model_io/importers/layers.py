@@ -47,6 +47,11 @@ ACTIVATIONS = (
 )  # fmt: skip
 
 
+FRAME_CHANNELS = (1, 3)
+
+TO_LAST, TO_FIRST = (2, 3, 1), (3, 1, 2)
+"""Axes, counted from 1, of an image that turn it from channels first to last, and back."""
+
 GREY_OF_TENSORFLOW = np.array([0.2989, 0.587, 0.114], np.float32).reshape(1, 1, 3, 1)
 """The kernel of `tf.image.rgb_to_grayscale`."""
 
@@ -196,6 +201,7 @@ def count_weights(layer: Layer) -> int:
 def build(layers: Sequence[Layer], input_shape: Shape, outputs: Sequence[int] = ()) -> Any:
     """Return the uncompiled `keras.Model` of layers for inputs (h, w, c).
 
+    Layers for inputs (c, h, w) get the frame with its axes turned.
     `outputs` are the numbers of the layers that are outputs; without any it is the last one. The
     shapes of the weights are checked before memory is allocated for them. Raises ModelError,
     naming the layer, if one does not fit.
@@ -205,9 +211,9 @@ def build(layers: Sequence[Layer], input_shape: Shape, outputs: Sequence[int] = 
     if len(layers) > MAX_LAYERS:
         raise ModelError(f'it has {len(layers)} layers, more than the {MAX_LAYERS} allowed')
     check_values(input_shape, 'the input')
-    frame = keras.Input(input_shape, name='frame')
-    made = [frame]
-    names: set[str] = {'frame'}
+    frame, start = _inputs(input_shape)
+    made = [start]
+    names: set[str] = {'frame', 'to_first'}
     for number, layer in enumerate(layers):
         parents = (number - 1,) if layer.parents is None else layer.parents
         # The frame stands first.
@@ -220,6 +226,17 @@ def build(layers: Sequence[Layer], input_shape: Shape, outputs: Sequence[int] = 
             raise ModelError(f'layer {layer.name}: {one_line(error)}') from error
     ends = [made[number + 1] for number in outputs] or made[-1:]
     return keras.Model(frame, ends if len(ends) > 1 else ends[0])
+
+
+def _inputs(shape: Shape) -> tuple[Any, Any]:
+    """Return the frame, (h, w, c), and what the layers take: it, or it as (c, h, w)."""
+    import keras
+
+    if shape[0] not in FRAME_CHANNELS or shape[2] in FRAME_CHANNELS:
+        frame = keras.Input(shape, name='frame')
+        return frame, frame
+    frame = keras.Input((*shape[1:], shape[0]), name='frame')
+    return frame, keras.layers.Permute(TO_FIRST, name='to_first')(frame)
 
 
 def _append(layer: Layer, taken: Sequence[Any], name: str) -> Any:

@@ -303,6 +303,37 @@ def test_old_names_of_arguments_are_known_and_the_input_may_be_missing(tmp_path)
     assert float(model(ones)[0, 0]) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_network_of_keras_1_with_channels_first_takes_frames(tmp_path):
+    rng = np.random.default_rng(1)
+    kernel, bias = rng.random((4, 3, 5, 2)), rng.random(4)
+    dense = rng.normal(size=(4 * 31 * 100, 1)) / 100
+    order = {'dim_ordering': 'th'}
+    layers = [
+        entry('Convolution2D', 'c', nb_filter=4, nb_row=5, nb_col=2, **order, **shape(3, 66, 200)),
+        entry('MaxPooling2D', 'm', pool_size=[2, 2], strides=[2, 2], border_mode='same', **order),
+        entry('BatchNormalization', 'b', axis=1, mode=0),
+        entry('Flatten', 'f'),
+        entry('Dense', 'd', output_dim=1, bias=False),
+    ]
+    normal = (np.ones(4), np.arange(4.0), np.zeros(4), np.ones(4))
+    weights = [('c', (kernel, bias)), ('b', normal), ('d', (dense,))]
+    model = load_keras(legacy_h5(tmp_path / 'net.h5', *layers, weights=weights))
+    frames = rng.random((2, 66, 200, 3), np.float32)
+    same = [
+        keras.layers.Conv2D(4, (5, 2)),
+        keras.layers.MaxPooling2D(2, padding='same'),
+        keras.layers.BatchNormalization(),
+        keras.layers.Permute((3, 1, 2)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(1, use_bias=False),
+    ]
+    expected = keras.Sequential([keras.Input((66, 200, 3)), *same])
+    same[0].set_weights([kernel.transpose(2, 3, 1, 0), bias])
+    same[2].set_weights(normal)
+    same[-1].set_weights([dense])
+    np.testing.assert_allclose(model(frames), expected(frames), rtol=1e-3)
+
+
 def test_kernels_of_theano_are_turned_as_keras_2_did(tmp_path):
     kernel, dense = np.zeros((3, 5, 3, 1)), np.zeros((64 * 196, 1))
     # Theano takes what is right and below of the kernel's middle from the left and above.

@@ -21,6 +21,7 @@ from steering_net.model_io.reader import load_keras
 pytestmark = pytest.mark.slow
 SHAPE = (12, 16, 3)
 
+FIRST = {'data_format': 'channels_first'}
 CHAINS = {
     'Activation': lambda: [L.Activation('elu')],
     'AlphaDropout': lambda: [L.AlphaDropout(0.1)],
@@ -66,6 +67,13 @@ CHAINS = {
     'RandomTranslation': lambda: [L.RandomTranslation(0.1, 0.1)],
     'RandomContrast': lambda: [L.RandomContrast(0.1)],
     'ActivityRegularization': lambda: [L.ActivityRegularization(0.1)],
+    'AveragePooling2D of columns': lambda: [L.AveragePooling2D(2, **FIRST)],
+    'Conv2D over rows': lambda: [L.Conv2D(4, 3, strides=2, activation='relu', **FIRST)],
+    'Cropping2D of columns': lambda: [L.Cropping2D(((2, 1), (0, 1)), **FIRST)],
+    'DepthwiseConv2D over rows': lambda: [L.DepthwiseConv2D((3, 2), **FIRST)],
+    'Flatten with channels first': lambda: [L.Flatten(**FIRST)],
+    'GlobalAveragePooling2D over columns': lambda: [L.GlobalAveragePooling2D(**FIRST)],
+    'GlobalMaxPooling2D over columns': lambda: [L.GlobalMaxPooling2D(keepdims=True, **FIRST)],
     'a Sequential': lambda: [
         keras.Sequential([L.Conv2D(4, 3), L.BatchNormalization(), L.Dropout(0.1)]),
         L.BatchNormalization(),
