@@ -34,8 +34,8 @@ from steering_net.vision.profile import Profile, find_profile
 SEARCH = 'search'
 """The profile that asks for a search, also if the network has a sidecar or a good guess."""
 
-SEARCH_VERSION = 2
-"""Increase it with each change by which the same network gets another profile."""
+SEARCH_VERSION = 3
+"""Increase it with each change by which the same network gets another profile or doubt."""
 
 
 def wished_profile(text: str | None) -> Profile | None:

@@ -39,6 +39,12 @@ _AHEAD = 0.25
 _CLOSE = 0.05
 """Two profiles whose scores differ by less cannot be told apart."""
 
+_CLOSE_TO_UNUSUAL = 0.15
+"""The same if the better one has colours that few networks take."""
+
+_LIKE_ROWS = 0.75
+"""Two crops with a smaller share of their rows in common are different ones."""
+
 _GAINS = (0.03, 5.0)
 """Range of the slope of outputs over labels; a network that steers has about 1."""
 
@@ -202,13 +208,22 @@ def _doubt(chosen: Candidate, others: Sequence[Candidate], tried: int) -> str:
             f'profile uncertain: best score {best:.2f} of {tried}; give --profile, or the '
             'network steers poorly'
         )
-    rival = next((c for c in others if c.profile.colour != chosen.profile.colour), None)
-    if rival is not None and rival.score > chosen.score - _CLOSE:
+    close = _CLOSE if chosen.profile.colour not in _UNUSUAL_COLOURS else _CLOSE_TO_UNUSUAL
+    rival = next((c for c in others if _is_another(c.profile, chosen.profile)), None)
+    if rival is not None and rival.score > chosen.score - close:
         return (
             f'profile uncertain: score {chosen.score:.2f}, but {rival.score:.2f} with '
             f'{described(rival.profile)}; give --profile if it drives badly'
         )
     return ''
+
+
+def _is_another(one: Profile, other: Profile) -> bool:
+    """Whether two profiles have other colours, or crops with few rows in common."""
+    (top, bottom), (first, last) = (p.rows or (0, FRAME_HEIGHT) for p in (one, other))
+    shared = max(0, min(bottom, last) - max(top, first))
+    either = max(bottom, last) - min(top, first)
+    return one.colour != other.colour or shared < _LIKE_ROWS * either
 
 
 def _searched(

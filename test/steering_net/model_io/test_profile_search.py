@@ -9,7 +9,14 @@ import pytest
 from steering_net.errors import ModelError
 from steering_net.model_io.found_profile import found_profile
 from steering_net.model_io.labelled_frames import labelled_frames
-from steering_net.model_io.profile_search import FoundProfile, _profiles, described, find
+from steering_net.model_io.profile_search import (
+    Candidate,
+    FoundProfile,
+    _doubt,
+    _profiles,
+    described,
+    find,
+)
 from steering_net.vision.preprocessing import preprocess
 from steering_net.vision.profile import Profile, find_profile
 
@@ -118,6 +125,31 @@ def test_colours_that_cannot_be_told_apart_are_a_doubt():
     found = find(lambda frame: grey(frame.mean(axis=2)), SHAPE, False, None)
     assert found.doubt.startswith('profile uncertain: score 0.9')
     assert 'give --profile if it drives badly' in found.doubt
+
+
+@pytest.mark.parametrize(
+    ('best', 'other', 'score', 'is_doubtful'),
+    [
+        ('rows=60-135', 'rows=all', 0.88, True),
+        ('rows=60-135', 'rows=all', 0.80, False),
+        ('rows=60-135', 'rows=60-140', 0.88, False),
+        ('rows=60-135', 'rows=60-135,blur=3', 0.88, False),
+        ('rows=60-135', 'rows=60-135,colour=bgr', 0.80, False),
+        # Few networks take these colours.
+        ('colour=hsv', 'colour=bgr', 0.80, True),
+        ('colour=hsv', 'colour=bgr', 0.70, False),
+    ],
+)
+def test_another_crop_or_colour_with_nearly_the_same_score_is_a_doubt(
+    best, other, score, is_doubtful
+):
+    chosen, rival = (
+        Candidate(profile(text), s, 1.0, 0.0) for text, s in ((best, 0.9), (other, score))
+    )
+    doubt = _doubt(chosen, [rival], 144)
+    assert bool(doubt) == is_doubtful
+    if is_doubtful:
+        assert f'score 0.90, but {score:.2f} with custom:' in doubt
 
 
 @pytest.mark.parametrize('seconds', [0.02, 5.0])
