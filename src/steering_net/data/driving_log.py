@@ -39,6 +39,8 @@ _SPEED_UNITS_MPS = {'mph': _MPH_MPS, 'mps': 1.0, 'kmh': 1 / 3.6}
 _TIME_UNITS_S = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
 _WORDS = {'true': '1', 'false': '0'}
 _NAME_TIME = re.compile(r'(\d{4})_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d{1,3})\b')
+_PACKED = (b'PK\x03\x04', b'\x1f\x8b', b'7z\xbc\xaf', b'Rar!')
+_CONTROL, _SAMPLE = re.compile(r'[\0-\x08]'), 4096
 _LARGEST_SPEED_MPS = 200 * _MPH_MPS
 # So many rows have to look like degrees before the unit is asked for.
 _ASK_ROWS, _ASK_SHARE, _LARGEST_DEGREES = 3, 0.02, 90.0
@@ -100,9 +102,12 @@ def read_log(path: Path, steering_unit: str = '') -> Log:
     `steering_unit` is one of STEERING_UNITS. If it is empty, it is that of the recorder.
     """
     try:
-        table = read_table(decoded(path.read_bytes()))
+        data = path.read_bytes()
     except OSError as error:
         raise LogError(f'cannot read the log {path}: {error.strerror}') from error
+    if data.startswith(_PACKED):
+        raise LogError(f'{path} is an archive: unpack it, and give the log or its folder')
+    table = read_table(text := decoded(data))
     if not steering_unit:
         _check_unit(path, table)
     log = Log(path, [], [_bad_row(*bad_line) for bad_line in table.bad_lines], table.form)
@@ -117,6 +122,8 @@ def read_log(path: Path, steering_unit: str = '') -> Log:
     _leave_out_jumps(log, lines)
     log.bad_rows.sort(key=lambda bad: bad.line)
     if not log.rows:
+        if _CONTROL.search(text[:_SAMPLE]):
+            raise LogError(f'the log {path} is no text')
         first = f': line {log.bad_rows[0].line}: {log.bad_rows[0].reason}' if log.bad_rows else ''
         raise LogError(f'the log {path} holds no usable row{first}')
     return log

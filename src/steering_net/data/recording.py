@@ -141,7 +141,10 @@ def find_log(path: Path) -> Path:
         if images_in(path):
             reason = ': it has frames without steering, which only replay and export --mp4 take'
         elif inner := sorted(log.parent.name for log in path.glob(f'*/{LOG_NAMES[0]}')):
-            reason = f', but its folders do; name one of {", ".join(inner[:5])}'
+            names = ', '.join(inner[:5])
+            reason = f', but folders in it do: give one of {names}'
+            if len(inner) == 1:
+                reason = f', but the folder {names} in it does: give that'
         raise LogError(f'{path} holds neither {" nor ".join(LOG_NAMES)}{reason}')
     return logs[0]
 

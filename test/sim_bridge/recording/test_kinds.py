@@ -2,6 +2,7 @@
 """Every verb that takes a recording takes every kind of it, and says what it cannot take."""
 
 import functools
+import shutil
 from pathlib import Path
 
 import cv2
@@ -244,7 +245,10 @@ def test_folders_with_logs_are_named(tmp_path, capsys):
         write_folder(tmp_path / name)
     code, told = run(capsys, ['data', tmp_path])
     assert (code, told.count('\n')) == (2, 1)
-    assert 'driving_log.csv nor frames.csv, but its folders do; name one of jungle, lake' in told
+    assert 'driving_log.csv nor frames.csv, but folders in it do: give one of jungle, lake' in told
+    shutil.rmtree(tmp_path / 'lake')
+    _, told = run(capsys, ['data', tmp_path])
+    assert 'but the folder jungle in it does: give that' in told
 
 
 def test_missing_images_of_a_log_are_one_line(tmp_path, capsys):

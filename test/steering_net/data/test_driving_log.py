@@ -237,14 +237,24 @@ def test_unit_in_the_header_is_asked_for(tmp_path, column):
     [
         ('frame,colour\n0.jpg,red', 'line 1: the header names no column steering: frame, colour'),
         ('steering,throttle\n0.1,0', 'line 2: it names no centre image'),
-        ('\x00\x01\x02', ''),
     ],
 )
 def test_what_is_no_log_is_told(tmp_path, text, told):
-    with pytest.raises(
-        LogError, match=f'holds no usable row: {told}' if told else 'no usable row'
-    ):
+    with pytest.raises(LogError, match=f'holds no usable row: {told}'):
         log(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        (b'PK\x03\x04\x14', 'is an archive: unpack it, and give the log or its folder'),
+        (b'\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0', 'is no text'),
+    ],
+)
+def test_a_file_of_another_kind_is_told(tmp_path, content, told):
+    (tmp_path / 'file').write_bytes(content)
+    with pytest.raises(LogError, match=told):
+        read_log(tmp_path / 'file')
 
 
 def test_header_columns_are_found_by_name(tmp_path):

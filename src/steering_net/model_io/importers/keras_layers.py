@@ -3,10 +3,18 @@
 
 import base64
 import binascii
+from collections.abc import Iterator
 
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
-from steering_net.model_io.importers.lambda_meaning import Affine, Crop, Resize, Step, recognise
+from steering_net.model_io.importers.lambda_meaning import (
+    Affine,
+    Clip,
+    Crop,
+    Resize,
+    Step,
+    recognise,
+)
 from steering_net.model_io.importers.layers import (
     ACTIVATIONS,
     GREY_OF_TENSORFLOW,
@@ -237,23 +245,29 @@ def _read_lambda(name: str, config: Arguments) -> list[Layer]:
             'code from a file is never run: put a Rescaling, Cropping2D, Resizing or another '
             'built-in layer there'
         ) from error
-    return [_of_step(name, step) for step in steps]
+    return [layer for step in steps for layer in _of_step(name, step)]
 
 
-def _of_step(name: str, step: Step) -> Layer:
+def _of_step(name: str, step: Step) -> Iterator[Layer]:
+    """Yield the layers that do one step."""
     if isinstance(step, Affine):
-        return Layer('Rescaling', name, {'scale': step.scale, 'offset': step.offset})
-    if isinstance(step, Crop):
-        return Layer('Slice', name, {'rows': step.rows, 'columns': step.columns})
-    if isinstance(step, Resize):
+        yield Layer('Rescaling', name, {'scale': step.scale, 'offset': step.offset})
+    elif isinstance(step, Clip):
+        yield Layer('Rescaling', name, {'scale': 1.0, 'offset': -step.low})
+        yield Layer('ReLU', name, {'max_value': step.high - step.low})
+        yield Layer('Rescaling', name, {'scale': 1.0, 'offset': step.low})
+    elif isinstance(step, Crop):
+        yield Layer('Slice', name, {'rows': step.rows, 'columns': step.columns})
+    elif isinstance(step, Resize):
         kind, arguments = resizing(step.height, step.width, step.method)
-        return Layer(kind, name, arguments)
-    if step.name == 'Grey':
+        yield Layer(kind, name, arguments)
+    elif step.name == 'Grey':
         arguments = {'filters': 1, 'kernel_size': 1, 'use_bias': False}
-        return Layer('Conv2D', name, arguments, (GREY_OF_TENSORFLOW,))
-    if step.name == 'Arctan':
-        return Layer('Arctan', name)
-    return Layer('Activation', name, {'activation': step.name})
+        yield Layer('Conv2D', name, arguments, (GREY_OF_TENSORFLOW,))
+    elif step.name == 'Arctan':
+        yield Layer('Arctan', name)
+    else:
+        yield Layer('Activation', name, {'activation': step.name})
 
 
 def _function_of(function: Json) -> tuple[bytes, list[Json], list[Json]]:

@@ -134,6 +134,9 @@ def _check_part(part: dict[str, Any], keras: Any) -> None:
     is_activation = name == 'function' and hasattr(keras.activations, str(part.get('config')))
     of_keras = str(part.get('module') or 'keras').split('.')[0] in ('keras', 'builtins')
     if name in _UNSAFE or not of_keras or not (known or is_activation):
-        raise ModelError(f'{name} is not supported, and code from a file is never run')
+        raise ModelError(
+            f'{name} is not supported, and code from a file is never run: in the program that '
+            'made it, save it by `model.export(FOLDER)`, a SavedModel, and give the folder'
+        )
     if part.get('registered_name') not in (None, name):
         raise ModelError(f'{part["registered_name"]} is not a layer of Keras itself')

@@ -50,7 +50,15 @@ class Function:
     name: str
 
 
-Step: TypeAlias = Affine | Crop | Resize | Function
+@dataclass(frozen=True)
+class Clip:
+    """Values below `low` become `low`, and those above `high` become `high`."""
+
+    low: float
+    high: float
+
+
+Step: TypeAlias = Affine | Clip | Crop | Resize | Function
 
 
 @dataclass(frozen=True)
@@ -360,11 +368,20 @@ def _called(name: str, values: list[Any], named: dict[str, Any]) -> Any:
         return frame.after(Function(last))
     if last in ('atan', 'arctan') and len(values) == 1:
         return frame.after(Function('Arctan'))
+    if last in ('clip', 'clip_by_value'):
+        return frame.after(_clip(name, [*values, *named.values()]))
     if last == 'rgb_to_grayscale':
         return frame.after(Function('Grey'))
     if '.image.' in f'.{name}' and (last == 'resize' or last in _OF_TENSORFLOW_1):
         return frame.after(_resize(name, last, values, named))
     raise BytecodeError(f'it calls {name}')
+
+
+def _clip(name: str, values: Sequence[Any]) -> Clip:
+    """Return the clipping of `K.clip(frame, low, high)`."""
+    if len(values) != 3 or not all(map(_is_number, values[1:])) or not values[1] < values[2]:
+        raise BytecodeError(f'it calls {name} without two limits that are in the file')
+    return Clip(float(values[1]), float(values[2]))
 
 
 def _resize(name: str, last: str, values: list[Any], named: dict[str, Any]) -> Resize:

@@ -14,6 +14,7 @@ from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
 from steering_net.model_io.importers.lambda_meaning import (
     Affine,
+    Clip,
     Crop,
     Function,
     Resize,
@@ -150,6 +151,10 @@ def imported(x):
         (lambda x: tf.image.resize(x, (66, 200), tf.image.ResizeMethod.BICUBIC), (
             Resize(66, 200, 'bicubic'),
         )),
+        (lambda x: tf.clip_by_value(2 * x, -1, 1), (Affine(2.0, 0.0), Clip(-1.0, 1.0))),
+        (lambda x: K.clip(x, min_value=0, max_value=255) / 255, (
+            Clip(0.0, 255.0), Affine(1 / 255, 0.0)
+        )),
         (lambda x: x + x, (Affine(2.0, 0.0),)),
     ],
 )  # fmt: skip
@@ -181,6 +186,7 @@ def test_what_a_function_does_to_a_frame_is_recognised(function, steps):
         (lambda x, y: x, 'it takes 2 arguments'),
         (lambda x: x - x, 'does not depend on its argument'),
         (lambda x: tf.abs(x), 'it calls tf.abs'),
+        (lambda x: K.clip(x, LOW, 1), 'it calls K.clip without two limits'),  # noqa: F821
     ],
 )  # fmt: skip
 def test_every_other_function_is_refused_by_what_it_does(function, reason):
@@ -191,7 +197,7 @@ def test_every_other_function_is_refused_by_what_it_does(function, reason):
 @pytest.mark.parametrize('version', ['3.8', '3.12'])
 def test_no_changed_byte_makes_anything_but_steps(version):
     code = base64.b64decode(WHOLE[version])
-    kinds = (Affine, Crop, Function, Resize)
+    kinds = (Affine, Clip, Crop, Function, Resize)
     for at in range(len(code)):
         for value in (0, 1, 0x1B, 0x7C, 0x83, 0xFF):
             changed = code[:at] + bytes([value]) + code[at + 1 :]
@@ -238,6 +244,17 @@ def test_a_network_with_such_a_function_gives_the_same_answers(tmp_path):
     # The mean of areas is the mean of the whole crop.
     expected = dense(frames[:, 4:-2].mean(axis=(1, 2)) / 255).numpy()
     np.testing.assert_allclose(load_keras(path)(frames), expected, rtol=1e-4)
+
+
+def test_a_network_that_clips_gives_the_same_answers(tmp_path):
+    path = tmp_path / 'net.h5'
+    with_lambda(
+        path, lambda x: tf.clip_by_value(x, -0.5, 2.0), (1, 4, 1), [keras.layers.Flatten()]
+    )
+    frames = np.array([-9.0, -0.25, 1.5, 7.0], np.float32).reshape(1, 1, 4, 1)
+    found = load_keras(path)
+    expected = np.clip(frames, -0.5, 2.0)[:, 0, 0]
+    np.testing.assert_allclose(found(frames), expected)
 
 
 def test_a_lambda_that_is_refused_is_named_with_a_way_out(tmp_path):
