@@ -7,14 +7,8 @@ from collections.abc import Iterator
 
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
-from steering_net.model_io.importers.lambda_meaning import (
-    Affine,
-    Clip,
-    Crop,
-    Resize,
-    Step,
-    recognise,
-)
+from steering_net.model_io.importers.lambda_meaning import recognise
+from steering_net.model_io.importers.lambda_steps import Affine, Clip, Crop, Resize, Step
 from steering_net.model_io.importers.layers import (
     ACTIVATIONS,
     GREY_OF_TENSORFLOW,

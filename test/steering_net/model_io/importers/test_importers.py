@@ -19,7 +19,8 @@ from helpers.lazy import keras
 from helpers.paths import SOURCE
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
-from steering_net.model_io.importers.lambda_meaning import Affine, recognise
+from steering_net.model_io.importers.lambda_meaning import recognise
+from steering_net.model_io.importers.lambda_steps import Affine
 from steering_net.model_io.network_files import other_half
 from steering_net.model_io.reader import load_keras, read_network
 

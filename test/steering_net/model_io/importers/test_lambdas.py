@@ -12,14 +12,8 @@ import pytest
 from helpers.lazy import keras
 from steering_net.errors import ModelError
 from steering_net.model_io.importers.lambda_marshal import BytecodeError
-from steering_net.model_io.importers.lambda_meaning import (
-    Affine,
-    Clip,
-    Crop,
-    Function,
-    Resize,
-    recognise,
-)
+from steering_net.model_io.importers.lambda_meaning import recognise
+from steering_net.model_io.importers.lambda_steps import Affine, Clip, Crop, Function, Resize
 from steering_net.model_io.importers.resampling import CORNERS, METHODS, OLD, matrix_of
 from steering_net.model_io.reader import load_keras
 
