@@ -33,6 +33,9 @@ CLEAR = 0.65
 POOR = 0.5
 """A profile with a lower score does not steer."""
 
+_CONVINCING = 0.8
+"""A profile with a lower score that replaces the inferred one is uncertain."""
+
 _AHEAD = 0.25
 """Another profile replaces an inferred one that is neither clear nor poor with this lead."""
 
@@ -185,7 +188,13 @@ def find(
     reason = f'score {chosen.score:.2f}, the best of {tried} by a search'
     if chosen is guessed:
         reason = f'score {chosen.score:.2f}, kept after a search of {tried}'
-    return FoundProfile(chosen.profile, reason, _doubt(chosen, others, tried), tuple(best))
+    doubt = _doubt(chosen, others, tried)
+    if not doubt and guessed is not None and chosen is not guessed and chosen.score < _CONVINCING:
+        doubt = (
+            f'profile uncertain: score {chosen.score:.2f}; {described(guessed.profile)} is usual '
+            f'for its size, but scores {guessed.score:.2f}; give --profile if it drives badly'
+        )
+    return FoundProfile(chosen.profile, reason, doubt, tuple(best))
 
 
 def _without_search(guessed: Candidate | None, frame_s: float) -> FoundProfile:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A profile is found by measuring a network, here a matrix that was fitted to the same frames."""
 
+import math
 import re
 
 import numpy as np
@@ -150,6 +151,21 @@ def test_another_crop_or_colour_with_nearly_the_same_score_is_a_doubt(
     assert bool(doubt) == is_doubtful
     if is_doubtful:
         assert f'score 0.90, but {score:.2f} with custom:' in doubt
+
+
+@pytest.mark.slow
+def test_a_moderate_score_in_place_of_the_usual_profile_is_a_doubt():
+    right, _ = fitted(profile('rows=70-140,colour=hsv,scale=1/255'))
+    usual = find_profile('ksakmann:size=16x8,scale=1/255')
+
+    def noisy(frame):
+        return right(frame) + 0.6 * math.sin(1e4 * float(frame.sum()))
+
+    sure, doubtful = (find(net, SHAPE, False, usual) for net in (right, noisy))
+    assert (sure.profile.colour, sure.doubt) == ('hsv', '')
+    assert doubtful.profile.colour == 'hsv'
+    assert 0.5 <= doubtful.candidates[0].score < 0.8
+    assert 'is usual for its size, but scores ' in doubtful.doubt
 
 
 @pytest.mark.parametrize('seconds', [0.02, 5.0])
