@@ -238,22 +238,30 @@ def _without_doubles(
 def _layout(sample: Sequence[str], separator: str) -> list[tuple[str, str]]:
     """Return the columns of a log without a header: images, the recorder's numbers, others."""
     shapes: Counter[tuple[int, int, int]] = Counter()
+    fast: Counter[tuple[int, int, int]] = Counter()
     points = 0
     for line in sample:
         fields = _split_if_possible(line, separator)
         if _is_row(fields):
             images, behind = _images_and_others(fields)
             numbers = list(itertools.takewhile(_is_number, behind))
-            shapes[images, len(behind), len(numbers)] += 1
+            shape = (images, len(behind), len(numbers))
+            shapes[shape] += 1
+            fast[shape] += bool(numbers) and float(numbers[-1].replace(',', '.')) > 1.0
             points += any('.' in text for text in numbers)
     if not shapes:
         return [(column, '') for column in RECORDER_COLUMNS]
-    (images, others, count), _ = shapes.most_common(1)[0]
+    ((images, others, count), rows) = shapes.most_common(1)[0]
+    is_fast = 2 * fast[images, others, count] > rows
     if separator == ',' and 2 * points < shapes.total():
         # Decimal commas, if there are more pieces than numbers.
         count = 1 if max(pieces for _, pieces, _ in shapes) <= 2 else len(NUMBERS)
         others = min(others, count)
-    columns = [*IMAGES[:images], *NUMBERS[:count]]
+    names = list(NUMBERS[:count])
+    if 1 < count < len(NUMBERS) and is_fast:
+        # Throttle and brake are never that large.
+        names[-1] = NUMBERS[-1]
+    columns = [*IMAGES[:images], *names]
     return [(column, '') for column in columns] + [('', '')] * (images + others - len(columns))
 
 

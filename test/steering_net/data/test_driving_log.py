@@ -257,6 +257,17 @@ def test_a_file_of_another_kind_is_told(tmp_path, content, told):
         read_log(tmp_path / 'file')
 
 
+def test_a_log_without_brake_or_throttle_has_the_speed_last(tmp_path):
+    for numbers in ('0.5,0.9,', '0.5,'):
+        found = log(tmp_path, f'{NAMES},{numbers}0.3', *[f'{NAMES},{numbers}30.2'] * 3)
+        assert [row.speed_mps for row in found.rows] == pytest.approx(
+            [0.134, *[13.5] * 3], abs=0.01
+        )
+        assert {row.steering_rad for row in found.rows} == {0.5 * RECORDER_STEERING_RAD}
+    found = log(tmp_path, *[f'{NAMES},0.5,0.9,1'] * 3)
+    assert [row.speed_mps for row in found.rows] == [0.0] * 3
+
+
 def test_header_columns_are_found_by_name(tmp_path):
     row = only_row(
         tmp_path, 'frame,timestamp_s,steering,source', 'center_1.jpg,12.5,0.5,someone/else'
