@@ -105,6 +105,7 @@ def _check_shapes(inputs: Any, outputs: Any, name: str) -> tuple[int, int, int]:
     if np.prod(outputs[0]['shape']) != 1:
         raise ModelError(
             f'{name} has the output {tuple(outputs[0]["shape"].tolist())}; it must be one number: '
-            '`sim-bridge import-model` makes a network of it that has one'
+            '`sim-bridge import-model` makes a network of it that has one, unless its weights are '
+            'quantised'
         )
     return check_frame_shape(tuple(int(n) for n in inputs[0]['shape']), name)

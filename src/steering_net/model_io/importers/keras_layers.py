@@ -258,8 +258,8 @@ def _of_step(name: str, step: Step) -> Iterator[Layer]:
     elif step.name == 'Grey':
         arguments = {'filters': 1, 'kernel_size': 1, 'use_bias': False}
         yield Layer('Conv2D', name, arguments, (GREY_OF_TENSORFLOW,))
-    elif step.name == 'Arctan':
-        yield Layer('Arctan', name)
+    elif step.name in INTERNAL:
+        yield Layer(step.name, name)
     else:
         yield Layer('Activation', name, {'activation': step.name})
 

@@ -37,7 +37,7 @@ class Resize:
 
 @dataclass(frozen=True)
 class Function:
-    """A function of each value, by its name among Keras' activations, or `Arctan`, `Grey`."""
+    """A function of each pixel: an activation of Keras, or `Arctan`, `Grey`, `Hsv`."""
 
     name: str
 
@@ -86,6 +86,7 @@ _ARITHMETIC = {
     'add': '+', 'subtract': '-', 'sub': '-', 'multiply': '*', 'mul': '*', 'div': '/',
     'divide': '/', 'truediv': '/', 'scalar_mul': '*', 'realdiv': '/',
 }  # fmt: skip
+_COLOURS = {'rgb_to_grayscale': 'Grey', 'rgb_to_hsv': 'Hsv'}
 _METHODS = {
     # By number, by the name of tf.image.ResizeMethod, and of the functions of TensorFlow 1.
     0: 'bilinear', 1: 'nearest', 2: 'bicubic', 3: 'area', 'nearest_neighbor': 'nearest',
@@ -217,8 +218,8 @@ def result_of(name: str, values: list[Any], named: dict[str, Any]) -> Any:
         return frame.after(Function('Arctan'))
     if last in ('clip', 'clip_by_value'):
         return frame.after(_clip(name, [*values, *named.values()]))
-    if last == 'rgb_to_grayscale':
-        return frame.after(Function('Grey'))
+    if last in _COLOURS:
+        return frame.after(Function(_COLOURS[last]))
     if '.image.' in f'.{name}' and (last == 'resize' or last in _OF_TENSORFLOW_1):
         return frame.after(_resize(name, last, values, named))
     raise BytecodeError(f'it calls {name}')

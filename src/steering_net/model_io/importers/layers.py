@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steering_net.errors import READ_ERRORS, ModelError, one_line
+from steering_net.model_io.importers.colour_operations import hsv
 from steering_net.model_io.importers.limits import MAX_LAYERS, check_values
 from steering_net.model_io.importers.resampling import resampled
 
@@ -132,7 +133,7 @@ _RESIZE = (
 )  # fmt: skip
 MERGING = ('Add', 'Average', 'Concatenate', 'Maximum', 'Minimum', 'Multiply', 'Subtract')
 """Kinds that take several layers."""
-INTERNAL = ('Arctan', 'Resample', 'Slice')
+INTERNAL = ('Arctan', 'Hsv', 'Resample', 'Slice')
 """Kinds that are no layers of Keras; `build` makes operations or other layers of them."""
 KINDS = {
     'Activation': Kind(('activation',)),
@@ -155,6 +156,7 @@ KINDS = {
     'GlobalAveragePooling2D': Kind(('keepdims',)),
     'GlobalMaxPooling2D': Kind(('keepdims',)),
     'GroupNormalization': Kind(('groups', 'axis', 'epsilon', 'center', 'scale'), _group_norm),
+    'Hsv': Kind(()),
     'LayerNormalization': Kind(('axis', 'epsilon', 'center', 'scale'), _layer_norm),
     'LeakyReLU': Kind(('negative_slope',)),
     'MaxPooling2D': Kind(_POOL),
@@ -257,6 +259,8 @@ def _append(layer: Layer, taken: Sequence[Any], name: str) -> Any:
     if layer.kind == 'Arctan':
         # With two arguments, because LiteRT has no arc tangent of one.
         return keras.ops.arctan2(x, keras.ops.ones_like(x))
+    if layer.kind == 'Hsv':
+        return hsv(x)
     if layer.kind == 'Slice':
         cropping = _cropping(layer, tuple(x.shape[1:]))
         return keras.layers.Cropping2D(cropping, name=name)(x)

@@ -15,6 +15,8 @@ from steering_net.model_io.importers.lambda_marshal import BytecodeError
 from steering_net.model_io.importers.lambda_meaning import recognise
 from steering_net.model_io.importers.lambda_steps import Affine, Clip, Crop, Function, Resize
 from steering_net.model_io.importers.resampling import CORNERS, METHODS, OLD, matrix_of
+from steering_net.model_io.litert_converter import convert
+from steering_net.model_io.litert_runtime import LiteRtModel
 from steering_net.model_io.reader import load_keras
 
 pytestmark = pytest.mark.slow
@@ -136,6 +138,7 @@ def imported(x):
         (lambda x: 2 * tf.atan(x), (Function('Arctan'), Affine(2.0, 0.0))),
         (lambda x: K.tanh(-x), (Affine(-1.0, 0.0), Function('tanh'))),
         (lambda x: tf.image.rgb_to_grayscale(x), (Function('Grey'),)),
+        (lambda x: tf.image.rgb_to_hsv(x / 255), (Affine(1 / 255, 0.0), Function('Hsv'))),
         (lambda x: tf.image.resize(x, size=[66, 200], method='nearest'), (
             Resize(66, 200, 'nearest'),
         )),
@@ -237,7 +240,7 @@ def test_a_network_with_such_a_function_gives_the_same_answers(tmp_path):
     frames = np.random.default_rng(1).random((2, 16, 16, 3), np.float32) * 255
     # The mean of areas is the mean of the whole crop.
     expected = dense(frames[:, 4:-2].mean(axis=(1, 2)) / 255).numpy()
-    np.testing.assert_allclose(load_keras(path)(frames), expected, rtol=1e-4)
+    np.testing.assert_allclose(load_keras(path)(frames), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_network_that_clips_gives_the_same_answers(tmp_path):
@@ -249,6 +252,22 @@ def test_a_network_that_clips_gives_the_same_answers(tmp_path):
     found = load_keras(path)
     expected = np.clip(frames, -0.5, 2.0)[:, 0, 0]
     np.testing.assert_allclose(found(frames), expected)
+
+
+def test_a_network_that_takes_hue_and_saturation_gives_the_same_answers(tmp_path):
+    import tensorflow
+
+    path, litert = tmp_path / 'net.h5', tmp_path / 'net.tflite'
+    rest = [keras.layers.Flatten(), keras.layers.Dense(1)]
+    *_, dense = with_lambda(path, lambda x: tf.image.rgb_to_hsv(x), (4, 5, 3), rest)
+    frames = np.random.default_rng(4).integers(0, 4, (40, 4, 5, 3)).astype(np.float32)
+    hsv = tensorflow.image.rgb_to_hsv(frames).numpy()
+    expected = dense(hsv.reshape(40, -1)).numpy()
+    np.testing.assert_allclose(load_keras(path)(frames), expected, atol=1e-4)
+    convert(path, litert)
+    network = LiteRtModel(litert, 'net')
+    found = [[network.predict(frame)] for frame in frames]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_lambda_that_is_refused_is_named_with_a_way_out(tmp_path):
