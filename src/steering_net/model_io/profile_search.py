@@ -33,8 +33,8 @@ CLEAR = 0.65
 POOR = 0.5
 """A profile with a lower score does not steer."""
 
-_CONVINCING = 0.8
-"""A profile with a lower score that replaces the inferred one is uncertain."""
+_CONVINCING, _FAR_AHEAD = 0.8, 0.5
+"""A profile with a lower score, or a smaller lead, that replaces the inferred one is uncertain."""
 
 _AHEAD = 0.25
 """Another profile replaces an inferred one that is neither clear nor poor with this lead."""
@@ -188,12 +188,7 @@ def find(
     reason = f'score {chosen.score:.2f}, the best of {tried} by a search'
     if chosen is guessed:
         reason = f'score {chosen.score:.2f}, kept after a search of {tried}'
-    doubt = _doubt(chosen, others, tried)
-    if not doubt and guessed is not None and chosen is not guessed and chosen.score < _CONVINCING:
-        doubt = (
-            f'profile uncertain: score {chosen.score:.2f}; {described(guessed.profile)} is usual '
-            f'for its size, but scores {guessed.score:.2f}; give --profile if it drives badly'
-        )
+    doubt = _doubt(chosen, guessed, others, tried)
     return FoundProfile(chosen.profile, reason, doubt, tuple(best))
 
 
@@ -210,12 +205,23 @@ def _reason_alone(guessed: Candidate) -> str:
     return f'score {guessed.score:.2f} on frames with known labels'
 
 
-def _doubt(chosen: Candidate, others: Sequence[Candidate], tried: int) -> str:
+def _doubt(
+    chosen: Candidate, guessed: Candidate | None, others: Sequence[Candidate], tried: int
+) -> str:
     if chosen.score < POOR:
         best = max(candidate.score for candidate in (chosen, *others))
         return (
             f'profile uncertain: best score {best:.2f} of {tried}; give --profile, or the '
             'network steers poorly'
+        )
+    if (
+        guessed is not None
+        and chosen is not guessed
+        and chosen.score < max(_CONVINCING, guessed.score + _FAR_AHEAD)
+    ):
+        return (
+            f'profile uncertain: score {chosen.score:.2f}; {described(guessed.profile)} is usual '
+            f'for its size, but scores {guessed.score:.2f}; give --profile if it drives badly'
         )
     close = _CLOSE if chosen.profile.colour not in _UNUSUAL_COLOURS else _CLOSE_TO_UNUSUAL
     rival = next((c for c in others if _is_another(c.profile, chosen.profile)), None)

@@ -147,10 +147,23 @@ def test_another_crop_or_colour_with_nearly_the_same_score_is_a_doubt(
     chosen, rival = (
         Candidate(profile(text), s, 1.0, 0.0) for text, s in ((best, 0.9), (other, score))
     )
-    doubt = _doubt(chosen, [rival], 144)
+    doubt = _doubt(chosen, None, [rival], 144)
     assert bool(doubt) == is_doubtful
     if is_doubtful:
         assert f'score 0.90, but {score:.2f} with custom:' in doubt
+
+
+@pytest.mark.parametrize(
+    ('score', 'usual_score', 'is_doubtful'),
+    [(0.9, 0.3, False), (0.9, 0.45, True), (0.7, 0.0, True)],
+)
+def test_the_usual_profile_is_named_unless_another_one_is_far_ahead(
+    score, usual_score, is_doubtful
+):
+    chosen = Candidate(profile('rows=all,colour=yuv'), score, 1.0, 0.0)
+    usual = Candidate(find_profile('course'), usual_score, 1.0, 0.0)
+    doubt = _doubt(chosen, usual, [usual], 144)
+    assert ('course is usual for its size' in doubt) == is_doubtful
 
 
 @pytest.mark.slow
