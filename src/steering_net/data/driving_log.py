@@ -107,7 +107,8 @@ def read_log(path: Path, steering_unit: str = '') -> Log:
         raise LogError(f'cannot read the log {path}: {error.strerror}') from error
     if data.startswith(_PACKED):
         raise LogError(f'{path} is an archive: unpack it, and give the log or its folder')
-    table = read_table(text := decoded(data))
+    text = decoded(data)
+    table = read_table(text)
     if not steering_unit:
         _check_unit(path, table)
     log = Log(path, [], [_bad_row(*bad_line) for bad_line in table.bad_lines], table.form)
