@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import TracebackType
 
@@ -10,6 +11,9 @@ import cv2
 
 from sim_bridge.recording.storage import BagError
 from steering_net.vision.camera_model import Rgb
+
+_LARGEST_DENOMINATOR = 65535
+"""Of the duration of a frame in MPEG-4, which is a fraction; so a rate has few decimals."""
 
 
 class VideoFile:
@@ -19,10 +23,16 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, rate_hz: float) -> None:
-        """Name the file, which the first frame creates."""
+        """Name the file, which the first frame creates. `rate_hz` is the frame rate, above 0.
+
+        Raises BagError for a path that is not UTF-8, because OpenCV crashes on it.
+        """
+        if not _is_utf8(path):
+            raise BagError(f'cannot write a video to {path}: OpenCV needs names in UTF-8')
         self.frames = 0
         self._path = path
-        self._rate_hz = rate_hz
+        digits = math.floor(math.log10(_LARGEST_DENOMINATOR / rate_hz))
+        self._rate_hz = round(rate_hz, digits)
         self._writer: cv2.VideoWriter | None = None
 
     def __enter__(self) -> VideoFile:
@@ -62,3 +72,11 @@ class VideoFile:
             raise BagError(
                 f'{self._path.name} holds {found} of {self.frames} frames; is the disk full?'
             )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Videos: what is written, and a video that lacks frames."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -37,3 +39,17 @@ def test_file_that_cannot_be_created_is_told(tmp_path):
         VideoFile(tmp_path / 'no' / 'v.mp4', 25.0) as video,
     ):
         video.write(RGB)
+
+
+@pytest.mark.parametrize('rate_hz', [1e3 / 15, 123.4567, 990.99, 29.97, 9.0905, 0.5])
+def test_every_rate_is_written(tmp_path, rate_hz):
+    with VideoFile(tmp_path / 'v.mp4', rate_hz) as video:
+        video.write(RGB)
+        video.write(RGB)
+    read = cv2.VideoCapture(str(tmp_path / 'v.mp4'))
+    assert read.get(cv2.CAP_PROP_FPS) == pytest.approx(rate_hz, rel=1e-3)
+
+
+def test_path_that_opencv_cannot_take_is_told(tmp_path):
+    with pytest.raises(BagError, match='OpenCV needs names in UTF-8'):
+        VideoFile(tmp_path / os.fsdecode(b'\xff.mp4'), 25.0)
