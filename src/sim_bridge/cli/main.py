@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -104,6 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault(_DDS_PROFILES_VARIABLE, str(_DDS_PROFILES_FILE))
     # NumPy's threads cost 70 ms of each start, and no program here multiplies large matrices.
     os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+    _prepare_streams()
     interrupts = _counted_interrupts()
     # A program that has not started yet ends as cleanly as one that has.
     interrupted = 0 if set(_arguments(argv)[:1]) & _END_CLEANLY else INTERRUPTED
@@ -123,6 +125,34 @@ def main(argv: list[str] | None = None) -> int:
     finally:
         # A process group may get SIGINT twice: the second must not hit the interpreter's exit.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _prepare_streams() -> None:
+    """Open standard streams that are closed, and let every text be printed.
+
+    Otherwise the next file that is opened would take the place of a closed stream, and get what
+    libraries print. Characters that an encoding lacks, as in names of files, are escaped.
+    """
+    for number, (name, mode) in enumerate((('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - until the end.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
+
+
+def _end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end a verb by SystemExit, so that it removes incomplete files."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        # A second one must not hit the cleaning.
+        signal.signal(number, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` lets a program ignore SIGHUP.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def _counted_interrupts() -> list[int]:
@@ -175,6 +205,7 @@ def _run_node(node: str, words: list[str]) -> int:
 
 def _run_verb(verb: str, arguments: list[str]) -> int:
     name, summary = VERBS[verb]
+    _end_on_signals()
     # A verb finds the drive of this machine, and no other machine finds the verb.
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     module = _import(name)
@@ -187,7 +218,12 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
     # Intermixed: options may stand between the words of a verb, as in `drive M --laps 1 DIR`.
     has_kinds = any(isinstance(one, argparse._SubParsersAction) for one in parser._actions)
     parse = parser.parse_args if has_kinds else parser.parse_intermixed_args
-    return int(module.run(parse(arguments)))
+    args = parse(arguments)
+    try:
+        return int(module.run(args))
+    except MemoryError as error:
+        print(f'{parser.prog}: there is not enough memory: {error}', file=sys.stderr)
+        return 2
 
 
 def _import(name: str) -> ModuleType:

@@ -3,15 +3,18 @@
 
 import argparse
 import importlib
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from helpers.paths import DOCS, ROOT
-from helpers.processes import run_verb
+from helpers.processes import PROGRAM, run_verb
+from helpers.recordings import FRAMES, write_bag
 from sim_bridge.cli.main import NODES, VERBS, main
 from sim_bridge.cli.node_words import check_words, parameters
 
@@ -224,3 +227,56 @@ def test_home_folder_is_found_behind_an_equals_sign_as_shells_leave_it(
     monkeypatch.setenv('HOME', str(tmp_path))
     assert main(['drive', '--model=~/no.keras']) == 2
     assert f'there is no file {tmp_path}/no.keras' in capsys.readouterr().err
+
+
+ENDED_WHILE_WRITING = """
+import os, signal, sys
+from sim_bridge.cli import export, main as program
+from sim_bridge.recording.whole_output import whole_file
+
+def run(args):
+    with whole_file(args.recording) as part:
+        part.touch()
+        os.kill(os.getpid(), signal.{name})
+    return 0
+
+export.run = run
+sys.exit(program.main(['export', 'out.mp4']))
+"""
+
+
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGHUP', 'SIGINT'])
+def test_verb_that_a_signal_ends_leaves_no_incomplete_file(tmp_path, name):
+    command = [sys.executable, '-c', ENDED_WHILE_WRITING.format(name=name)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (128 + getattr(signal, name), '')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verb_under_nohup_does_not_end_with_its_terminal(tmp_path):
+    command = ['nohup', sys.executable, '-c', ENDED_WHILE_WRITING.format(name='SIGHUP')]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ['out.mp4']
+
+
+def test_verb_without_standard_streams_writes_its_files(tmp_path):
+    bag = write_bag(tmp_path / 'bag')
+    words = f'evaluate open-loop --recording {bag} --json {tmp_path}/report.json'
+    closed = ['sh', '-c', f'{" ".join(PROGRAM)} {words} <&- >&- 2>&-']
+    assert subprocess.run(closed, check=False).returncode == 0
+    assert json.loads((tmp_path / 'report.json').read_text(encoding='utf-8'))['frames'] == FRAMES
+
+
+def test_name_that_standard_output_cannot_have_is_escaped(tmp_path):
+    bag = write_bag(tmp_path / os.fsdecode(b'f\xe4hrt'))
+    told = run_verb('data', bag)
+    assert (told.returncode, told.stderr) == (0, '')
+    assert told.stdout.startswith(f'{tmp_path}/f\\udce4hrt\n')
+
+
+def test_work_that_needs_too_much_memory_ends_in_one_line(tmp_path, capsys):
+    words = ['--tracks', '0', '--samples-per-track', f'{10**11}']
+    assert main(['train', *words, '--out', str(tmp_path / 'out')]) == 2
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith('sim-bridge train: there is not enough memory: ')
+    assert not (tmp_path / 'out').exists()
