@@ -26,6 +26,8 @@ from steering_net.data.recording import find_log, from_log, warn_of_bad_rows
 from steering_net.errors import ImageError
 
 _LONGEST_PAUSE_S = 5.0
+_LATEST_S = 2.0**31 - 1.0
+"""Latest stamp of a message, in 2038."""
 
 
 class _Shot(NamedTuple):
@@ -43,7 +45,8 @@ class LogSource:
 
     The steering of a row stands both for the angle of the wheels and for the command. A folder of
     frames without a log has only frames. Pauses are shortened to 5 s, because a log may hold the
-    drives of several days. `steering_unit` is one of STEERING_UNITS or empty.
+    drives of several days. Times begin at 0 if a stamp cannot hold them. `steering_unit` is one of
+    STEERING_UNITS or empty.
     """
 
     def __init__(self, path: Path, steering_unit: str = '') -> None:
@@ -70,9 +73,10 @@ class LogSource:
     def messages(self) -> Iterator[Stored]:
         """Yield the messages; those of a row whose image is missing are left out."""
         self._missing.clear()
-        # A bag has no times before the epoch, and no two frames with one time.
-        time_s = max(0.0, self._shots[0].time_s)
+        # A bag has stamps from 1970 to 2038, and no two frames with one time.
         last_s, stamp = self._shots[0].time_s, -1
+        latest_s = _LATEST_S - _LONGEST_PAUSE_S * len(self._shots)
+        time_s = last_s if 0.0 <= last_s <= latest_s else 0.0
         for shot in self._shots:
             time_s += min(shot.time_s - last_s, _LONGEST_PAUSE_S)
             last_s, stamp = shot.time_s, max(stamp + 1, round(time_s * 1e6) * 1000)

@@ -28,7 +28,7 @@ from helpers.recordings import (
 from sim_bridge.cli import train
 from sim_bridge.cli.main import main
 from sim_bridge.nodes import bag_player
-from sim_bridge.recording.bag import Bag, number_cdr
+from sim_bridge.recording.bag import Bag, number_cdr, stamp_ns
 from sim_bridge.recording.sources import open_bag, open_recording
 from sim_bridge.recording.storage import BagError, Storage
 from sim_bridge.topics import COMPRESSED_FRAME, SPEED, STEERING_COMMAND
@@ -219,14 +219,30 @@ def test_log_whose_frames_are_named_as_drive_py_names_them_is_of_autonomous_mode
     assert open_recording(frames, 'training').camera == 'training'
 
 
-def test_log_of_several_days_has_short_pauses_and_a_stamp_for_each_frame(tmp_path):
-    folder = write_folder(tmp_path / 'drive')
+def frames_of_times(folder, times_s):
+    """The records of the frames of a log with these times."""
+    write_folder(folder)
     names = [path.name for path in sorted((folder / 'IMG').iterdir())]
-    rows = [f'{name},{time},0' for name, time in zip(names, [-1, 0, 0, 9e4, 9e4, 3], strict=True)]
+    rows = [f'{name},{time_s},0' for name, time_s in zip(names, times_s, strict=True)]
     (folder / 'driving_log.csv').write_text('\n'.join(['frame,time_s,steering', *rows]), 'utf-8')
-    records = [record for record in open_bag(folder) if record.is_of(COMPRESSED_FRAME)]
+    return [record for record in open_bag(folder) if record.is_of(COMPRESSED_FRAME)]
+
+
+def test_log_of_several_days_has_short_pauses_and_a_stamp_for_each_frame(tmp_path):
+    records = frames_of_times(tmp_path / 'drive', [-1, 0, 0, 9e4, 9e4, 3])
     assert [round(record.time_ns * 1e-9, 3) for record in records] == [0, 1, 1, 4, 9, 9]
     assert len({record.time_ns for record in records}) == FRAMES
+
+
+@pytest.mark.parametrize(
+    ('first_s', 'begin_s'),
+    [(2e9, 2e9), (2.0**31 - 40, 2.0**31 - 40), (2.0**31 - 20, 0), (1e13, 0)],
+)
+def test_times_that_no_stamp_can_hold_begin_at_0(tmp_path, first_s, begin_s):
+    records = frames_of_times(tmp_path / 'drive', [first_s + 100 * row for row in range(FRAMES)])
+    found = [round(record.time_ns * 1e-9 - begin_s, 3) for record in records]
+    assert found == [5 * row for row in range(FRAMES)]
+    assert [stamp_ns(record.frame()) for record in records] == [one.time_ns for one in records]
 
 
 @pytest.mark.parametrize('verb', ['open-loop', 'train --log'])
