@@ -89,13 +89,13 @@ class TrackEnv(gymnasium.Env[Observation, Action]):
         if not laps >= 0:
             raise ValueError(f'laps is {laps}; it must be 0 or greater')
         self.render_mode = render_mode
-        self.metadata = {**self.metadata, 'render_fps': round(hz)}  # type: ignore[misc]
         self._options = [
             SimulatorOptions(
                 track=name, weather=parse_weather(weather), camera=camera, hz=hz, puts_back=False
             )
             for name in parse_tracks(str(tracks))
         ]  # fmt: skip
+        self.metadata = {**self.metadata, 'render_fps': round(hz)}  # type: ignore[misc]
         self._simulators: dict[str, Simulator] = {}
         self._laps = laps
         self._speed_limit_mps = speed_limit_mps
@@ -127,7 +127,10 @@ class TrackEnv(gymnasium.Env[Observation, Action]):
         return self._observation(), self._info()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Apply an action for one frame."""
+        """Apply an action for one frame. Raises ValueError for one that is not finite numbers."""
+        if np.shape(action) != self.action_space.shape or not np.isfinite(action).all():
+            count = len(self.action_space.low)
+            raise ValueError(f'the action is {action}; it must be {count} finite numbers, -1..1')
         simulator, score = self._simulator, self._simulator.score
         speed_mps = abs(simulator.car.speed_mps)
         steering_rad = MAX_STEERING_RAD * float(np.clip(action[0], -1.0, 1.0))

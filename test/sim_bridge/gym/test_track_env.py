@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Gymnasium environment: its interface, its world, its ends and its seeds."""
 
+import math
 import re
 import runpy
 import subprocess
@@ -127,6 +128,14 @@ def test_car_brakes_with_a_negative_throttle(flat):
     assert 1.0 < info['speed_mps'] < fast_mps - 3.0
 
 
+@pytest.mark.parametrize('action', [[math.nan, 0.0], [0.0, -math.inf], [0.0], [0.0, 0.0, 0.0]])
+def test_action_that_no_car_can_follow_is_told(flat, action):
+    """A network that has diverged would drive at full lock and full throttle otherwise."""
+    flat.reset(seed=0)
+    with pytest.raises(ValueError, match='the action is '):
+        flat.unwrapped.step(np.array(action, np.float32))
+
+
 def test_rendering_is_the_frame_that_was_observed():
     env = make(tracks=1000, render_mode='rgb_array', camera='training', random_start=False)
     frame, info = env.reset(seed=0)
@@ -143,6 +152,7 @@ def test_rendering_is_the_frame_that_was_observed():
         ({'weather': 'hail'}, "weather is 'hail'"),
         ({'camera': 'pitch:90'}, 'pitch is 90'),
         ({'hz': 1.0}, 'hz is 1.0; it must be 10..1000'),
+        ({'hz': float('nan')}, 'hz is nan; it must be 10..1000'),
         ({'laps': -1}, 'laps is -1'),
         ({'speed_limit_mps': 0.0}, 'speed_limit_mps is 0.0; it must be greater than 0'),
     ],
