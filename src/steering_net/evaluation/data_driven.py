@@ -261,7 +261,9 @@ class _Run:
         if len(self._recording) < 2:
             raise LogError(f'{self._recording.name} holds one frame; a drive needs two or more')
         if not self._latencies_s:
-            reason = self._left_out.last_reason
+            reason = self._left_out.last_reason or (
+                f': no two are at most {LONGEST_STEP_S} s apart where the reference line is known'
+            )
             raise LogError(f'no frame of {self._recording.name} can be used{reason}')
         if not self._distance_m:
             raise no_speed(self._recording)

@@ -60,7 +60,7 @@ class TrainConfig:
         for name in ('epochs', 'steps_per_epoch', 'batch_size', 'patience', 'threads'):
             value = getattr(self, name)
             check_field(value is None or value >= 1, name, value, '1 or greater')
-        check_field(self.seed >= 0, 'seed', self.seed, '0 or greater')
+        check_field(0 <= self.seed < 2**32, 'seed', self.seed, '0..2**32 - 1')
         is_stem = self.name not in ('', '.', '..') and Path(self.name).name == self.name
         check_field(is_stem, 'name', repr(self.name), 'the name of a file without a folder')
         for name, is_good, allowed in (

@@ -141,6 +141,13 @@ def test_broken_frames_are_left_out_and_none_at_all_is_an_error(logged):
     assert '0.jpg left out' in logged.text
 
 
+def test_frames_that_are_too_far_apart_are_no_drive():
+    with pytest.raises(
+        LogError, match=r'no frame of drawn can be used: no two are at most 0\.5 s'
+    ):
+        drive(lambda rgb: 0.0, recorded(step_s=0.6))
+
+
 def test_a_recording_without_speed_is_an_error_and_no_perfect_drive():
     with pytest.raises(LogError, match='drawn holds no speed: record vehicle/speed, or give the'):
         drive(lambda rgb: 0.1, recorded(speed_mps=0.0))

@@ -13,6 +13,7 @@ from steering_net.training.config import TrainConfig
         ('rendered_share', 1.5),
         ('profile', 'coarse'),
         ('seed', -1),
+        ('seed', 2**32),
         ('name', '..'),
     ],
 )
