@@ -26,6 +26,25 @@ from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR
 from sim_bridge.workers.spread import Workers
 
+_OF_JUDGING: dict[str, Any] = {
+    'tracks': '10-11',
+    'weather': 'fog:2,fog:3,rain:2,rain:3,sun:2,sun:3,dusk:2,dusk:3,snow:2,snow:3,night:2,night:3',
+    'mutants': None,
+    'workers': None,
+    'ray': '',
+    'json': None,
+    'require': [],
+}
+"""Options that cannot be used with --calibrate, with their defaults."""
+
+_OF_CALIBRATING: dict[str, Any] = {
+    'recording': [],
+    'recorded_with': '',
+    'steering_unit': '',
+    'car': 0,
+}
+"""Options that need --calibrate, with their defaults."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this kind of evaluation, besides those that all kinds have."""
@@ -55,13 +74,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         '--tracks',
         type=track_names,
-        default='10-11',
+        default=_OF_JUDGING['tracks'],
         metavar='LIST',
         help='tracks that get weather, and that mutated networks drive',
     )
     add(
         '--weather',
-        default='fog:2,fog:3,rain:2,rain:3,sun:2,sun:3,dusk:2,dusk:3,snow:2,snow:3,night:2,night:3',
+        default=_OF_JUDGING['weather'],
         metavar='LIST',
         help='kinds of weather with their strengths',
     )
@@ -84,12 +103,11 @@ def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     weathers = [check_weather(part) for part in args.weather.split(',')]
     if args.compare:
         raise UsageError('--compare cannot be used with monitor; judge one network at a time')
-    if args.recording and not args.calibrate:
-        raise UsageError('--recording needs --calibrate')
-    if args.json and args.calibrate:
-        raise UsageError('--json cannot be used with --calibrate, which writes a file of its own')
     if args.calibrate:
-        refuse_given(args, {'workers': None, 'ray': ''}, 'cannot be used with --calibrate')
+        usual = {**_OF_JUDGING, 'tracks': track_names(_OF_JUDGING['tracks'])}
+        refuse_given(args, usual, 'cannot be used with --calibrate')
+    else:
+        refuse_given(args, _OF_CALIBRATING, 'needs --calibrate')
     mutants, workers = _mutants(args.mutants), workers_of(args)
     if args.calibrate:
         _calibrate(args, known)

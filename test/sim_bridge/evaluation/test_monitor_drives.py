@@ -115,6 +115,9 @@ def test_a_drive_that_is_too_short_is_named_at_once(monkeypatch, capsys):
         (['--recording', 'x'], '--recording needs --calibrate'),
         (['--compare', 'x.keras'], '--compare'),
         (['--calibrate', '--workers', '2'], '--workers cannot be used with --calibrate'),
+        (['--calibrate', '--tracks', '3'], '--tracks cannot be used with --calibrate'),
+        (['--calibrate', '--require', 'known_stops=0'], '--require cannot be used with'),
+        (['--recorded-with', 'training'], '--recorded-with needs --calibrate'),
         (['--require', 'x'], '--require'),
     ],
 )
