@@ -46,10 +46,12 @@ class AbortError(Exception):
 
 def upgrade_request(host: str, port: int) -> bytes:
     """Return the HTTP request that opens the WebSocket, the same at every attempt."""
+    # An address of IPv6 has brackets, because it has colons itself.
+    name = f'[{host}]' if ':' in host else host
     lines = (
         f'GET {PATH} HTTP/1.1',
         'User-Agent: websocket-sharp/1.0',
-        f'Host: {host}:{port}',
+        f'Host: {name}:{port}',
         'Upgrade: websocket',
         'Connection: Upgrade',
         f'Sec-WebSocket-Key: {WEBSOCKET_KEY}',
@@ -246,7 +248,7 @@ def _parse_event(text: str) -> tuple[object, dict[str, object]]:
     """Return name and data of `[/namespace,][ack id][...]`."""
     try:
         items = json.loads(text[text.index('[') :])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AbortError(f'the server sent an event that is no JSON: {text[:40]!r}') from error
     name, data = (*items, {})[:2] if items else (None, None)
     if len(items) > 2 or not isinstance(data, dict):

@@ -54,6 +54,7 @@ def test_upgrade_request_is_the_real_ones() -> None:
         b'Sec-WebSocket-Key: c2ltX2JyaWRnZSB0cmFjaw==\r\n'
         b'Sec-WebSocket-Version: 13\r\n\r\n'
     )
+    assert b'\r\nHost: [::1]:4567\r\n' in upgrade_request('::1', 4567)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,10 @@ def test_german_machine_reads_a_point_as_thousands() -> None:
     assert right.commands[0].steering_rad == pytest.approx(0.05 * MAX_STEERING_RAD)
 
 
-@pytest.mark.parametrize('text', ['', '4', '42["a",{},{}]', '42["a","b"]', '42["a",[]]', '42{'])
+@pytest.mark.parametrize(
+    'text',
+    ['', '4', '42["a",{},{}]', '42["a","b"]', '42["a",[]]', '42{', '42' + 60_000 * '['],
+)
 def test_what_aborts_the_connection(text: str) -> None:
     with pytest.raises(AbortError):
         receive(text)
