@@ -142,17 +142,20 @@ def _prepare_streams() -> None:
 
 
 def _end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end a verb by SystemExit, so that it removes incomplete files."""
+    """Let SIGTERM end a verb by SystemExit, so that it removes incomplete files.
+
+    A terminal that is closed, SIGHUP, does what SIGTERM does, unless the verb runs under `nohup`.
+    Verbs that run until they are interrupted, such as `record`, have their own SIGTERM.
+    """
 
     def end(number: int, _frame: object) -> NoReturn:
         # A second one must not hit the cleaning.
         signal.signal(number, signal.SIG_IGN)
         sys.exit(128 + number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # `nohup` lets a program ignore SIGHUP.
-        if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, end)
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _counted_interrupts() -> list[int]:

@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -245,11 +244,11 @@ sys.exit(program.main(['export', 'out.mp4']))
 """
 
 
-@pytest.mark.parametrize('name', ['SIGTERM', 'SIGHUP', 'SIGINT'])
-def test_verb_that_a_signal_ends_leaves_no_incomplete_file(tmp_path, name):
+@pytest.mark.parametrize(('name', 'code'), [('SIGTERM', 143), ('SIGHUP', 143), ('SIGINT', 130)])
+def test_verb_that_a_signal_ends_leaves_no_incomplete_file(tmp_path, name, code):
     command = [sys.executable, '-c', ENDED_WHILE_WRITING.format(name=name)]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (128 + getattr(signal, name), '')
+    assert (ended.returncode, ended.stderr) == (code, '')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -257,6 +256,29 @@ def test_verb_under_nohup_does_not_end_with_its_terminal(tmp_path):
     command = ['nohup', sys.executable, '-c', ENDED_WHILE_WRITING.format(name='SIGHUP')]
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ['out.mp4']
+
+
+HUNG_UP = """
+import os, signal, sys
+from sim_bridge.cli import main as program, record
+from sim_bridge.nodes.runner import interruptible
+
+def run(args):
+    with interruptible() as keep_going:
+        os.kill(os.getpid(), signal.SIGHUP)
+        print('still running:', keep_going())
+    return 0
+
+record.run = run
+sys.exit(program.main(['record']))
+"""
+
+
+def test_closed_terminal_ends_a_recording_as_an_interrupt_does():
+    """Otherwise the bag would have no index."""
+    command = [sys.executable, '-c', HUNG_UP]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, 'still running: False\n')
 
 
 def test_verb_without_standard_streams_writes_its_files(tmp_path):
