@@ -21,7 +21,7 @@ from sim_bridge.recording.export import export_log, export_video
 from sim_bridge.recording.frames import Frames, _Series
 from sim_bridge.recording.lerobot import export_lerobot
 from sim_bridge.recording.sources import read_bag
-from sim_bridge.recording.storage import Storage
+from sim_bridge.recording.storage import BagError, Storage
 from sim_bridge.topics import COMPRESSED_FRAME, PERSON_COMMAND, SPEED
 
 
@@ -55,7 +55,8 @@ def test_each_iteration_yields_the_same_frames(bag):
 
 
 @pytest.mark.parametrize(
-    ('numbers', 'rate_hz'), [(range(FRAMES), 20.0), ([0, 1, 2, 60, 61], 20.0), ([0], 20.0)]
+    ('numbers', 'rate_hz'),
+    [(range(FRAMES), 20.0), (range(0, 9, 2), 10.0), ([0, 2, 4, 60, 62], 10.0), ([0], 20.0)],
 )
 def test_rate_is_that_between_pauses_and_20_for_one_frame(tmp_path, numbers, rate_hz):
     frames = Frames(Bag(Storage(write_bag(tmp_path / 'bag', numbers=numbers))))
@@ -122,3 +123,32 @@ def test_latency_is_not_measured_between_two_clocks(tmp_path):
     assert {frame.latency_ms for frame in Frames(Bag(Storage(simulated)))} == {None}
     real = write_bag(tmp_path / 'bag')
     assert all(frame.latency_ms > 0.0 for frame in Frames(Bag(Storage(real))))
+
+
+def test_values_of_a_bag_without_an_index_are_found_in_whatever_order_they_were_written(tmp_path):
+    """A writer of another program may have buffered them, and nothing sorts what has no index."""
+    times_ns = [START_NS + number * PERIOD_NS for number in range(FRAMES)]
+    sent = [(SPEED, at, number_cdr(float(number))) for number, at in enumerate(times_ns)]
+    sent.reverse()
+    sent += [(COMPRESSED_FRAME, at, frame_cdr(at, jpeg_of(0))) for at in times_ns]
+    path = write_messages(tmp_path / 'bag', sent)
+    file = path / 'bag.mcap'
+    file.write_bytes(file.read_bytes()[:-20])
+    assert [frame.speed_mps for frame in Frames(Bag(Storage(path)))] == list(range(FRAMES))
+
+
+@pytest.mark.parametrize('broken', [1, FRAMES])
+def test_frames_that_cannot_be_decoded_are_one_warning_or_an_error(tmp_path, logged, broken):
+    sent = []
+    for number in range(FRAMES):
+        stamp = START_NS + number * PERIOD_NS
+        jpeg = b'no jpeg' if number < broken else jpeg_of(number)
+        sent.append((COMPRESSED_FRAME, stamp, frame_cdr(stamp, jpeg)))
+    path = write_messages(tmp_path / 'bag', sent)
+    decoded = Frames(Bag(Storage(path))).decoded()
+    if broken == FRAMES:
+        with pytest.raises(BagError, match=f'no frame of {path} can be decoded: not a JPEG'):
+            list(decoded)
+        return
+    assert len(list(decoded)) == FRAMES - broken
+    assert logged.messages == [f'{path}: {START_NS} left out: not a JPEG']
