@@ -234,10 +234,8 @@ def pixels_from_image(top: int = 0) -> Matrix:
 @functools.cache
 def above_horizon(camera: Pinhole) -> NDArray[np.uint8]:
     """Return (height, width), 255 where the centre of a pixel is above the horizon, else 0."""
-    columns = np.arange(camera.width_px) + 0.5 - camera.cx_px
-    rows = np.arange(camera.height_px) + 0.5 - camera.horizon_px
-    is_above = rows[:, None] < camera.horizon_slope * columns
-    return is_above.astype(np.uint8) * 255
+    down = camera.rays()[2]
+    return np.where(down < 0.0, 255, 0).astype(np.uint8)
 
 
 def _warped(rgb: Rgb, from_image: Matrix, top: int = 0) -> Rgb:

@@ -127,6 +127,28 @@ def test_stored_crops_count_like_whole_frames():
         crop_of(road(0)[:100])
 
 
+@pytest.mark.parametrize(
+    ('changes', 'low', 'high'),
+    [
+        ({'max_gain_change': 0.35}, 0.65 * 128, 1.35 * 128),
+        ({'max_gamma_change': 0.3}, 255 * (128 / 255) ** 1.3, 255 * (128 / 255) ** 0.7),
+        ({'max_tint': 0.06}, 0.94 * 128, 1.06 * 128),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
+)
+def test_light_changes_within_its_limits_and_keeps_the_order_of_levels(changes, low, high):
+    nothing = {'shadow': 0.0, 'max_gain_change': 0.0, 'max_gamma_change': 0.0, 'max_tint': 0.0}
+    settings = Augmentation(**(vars(ONLY_SHADOW) | nothing | changes))
+    levels = np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (2, 1, 3))
+    rng = np.random.default_rng(0)
+    seen = [relit(levels, settings, rng)[0].astype(int) for _ in range(300)]
+    assert all((np.diff(curve, axis=0) >= 0).all() and not curve[0].any() for curve in seen)
+    middle = np.array([curve[128] for curve in seen])
+    assert low - 1 <= middle.min() < low + 4
+    assert high - 4 < middle.max() <= high
+    assert ((middle == middle[:, :1]).all() != ('max_tint' in changes)).all()
+
+
 @pytest.mark.parametrize('factor', [0.5, 1.0, 3.0])
 @pytest.mark.parametrize('darkest', [0.4, 0.6, 1.0])
 def test_a_shadow_never_brightens(factor, darkest):
