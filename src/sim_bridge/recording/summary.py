@@ -106,7 +106,10 @@ def stems_of(recordings: Sequence[Recording]) -> list[str]:
     """Return the beginning of the names of files about each recording; no two are the same."""
     stems: list[str] = []
     for recording in recordings:
-        stem = '_'.join(re.split(r'[\\/ ]+', recording.name.removesuffix('.csv'))[-2:])
+        name = recording.name
+        if not name.strip('./'):  # Dots would make hidden files.
+            name = str(Path(name).resolve())
+        stem = '_'.join(re.split(r'[\\/ ]+', name.removesuffix('.csv'))[-2:])
         numbered = (f'{stem}_{number}' for number in itertools.count(2))
         stems.append(stem if stem not in stems else next(n for n in numbered if n not in stems))
     return stems

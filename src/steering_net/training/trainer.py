@@ -169,9 +169,10 @@ def fit(
 ) -> tuple[Any, dict[str, list[float]]]:
     """Return the fitted network and its history; `pools` are recorded and rendered frames.
 
-    `watchers` are additional Keras callbacks.
+    `watchers` are additional Keras callbacks. Raises MemoryError if a batch is too large.
     """
     import keras
+    import tensorflow as tf
 
     batches = BatchMaker(config, profile, pools)
     model = build_pilotnet(profile.output_shape(), seed=config.seed)
@@ -188,15 +189,18 @@ def fit(
     )
     kept = Backup(backup, model, stopping, keras.callbacks.History())
     averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.average else []
-    history = model.fit(
-        batches.dataset(),
-        initial_epoch=kept.epochs,
-        epochs=config.epochs,
-        validation_data=validation,
-        verbose=0,
-        shuffle=False,
-        callbacks=[*kept.callbacks(averages), *_reports(config, batches), *watchers],
-    )
+    try:
+        history = model.fit(
+            batches.dataset(),
+            initial_epoch=kept.epochs,
+            epochs=config.epochs,
+            validation_data=validation,
+            verbose=0,
+            shuffle=False,
+            callbacks=[*kept.callbacks(averages), *_reports(config, batches), *watchers],
+        )
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(f'batch_size is {config.batch_size}; make it smaller') from error
     return model, history.history
 
 

@@ -74,3 +74,11 @@ def test_the_profile_is_that_of_the_network_to_start_from(tmp_path, capsys, work
     assert train(tmp_path, *start, '--start-from', other) == 2
     told = 'have the profiles course, course_noblur; choose one with --profile'
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_batch_that_no_memory_holds_is_told_in_one_line(tmp_path, capsys):
+    words = ['--tracks', '1000', '--samples-per-track', '20', '--batch-size', 10**9]
+    assert train(tmp_path, *words) == 2
+    told = 'there is not enough memory: batch_size is 1000000000; make it smaller'
+    assert capsys.readouterr().err.splitlines()[-1] == f'sim-bridge train: {told}'

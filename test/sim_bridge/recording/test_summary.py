@@ -2,6 +2,7 @@
 """What `sim-bridge data` says of every kind of source."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -79,6 +80,14 @@ def test_recordings_in_folders_of_one_name_have_files_of_their_own(log):
     twice = open_source(log).recording
     stem = f'{log.parent.name}_driving_log'
     assert stems_of([twice, twice, twice]) == [stem, f'{stem}_2', f'{stem}_3']
+
+
+def test_pictures_of_the_folder_that_one_is_in_are_not_hidden(log, monkeypatch):
+    monkeypatch.chdir(log.parent)
+    found = [replace(open_source(log).recording, name=name) for name in ('.', '..', './..')]
+    here, above = log.parent, log.parent.parent
+    stems = ['_'.join(path.parts[-2:]) for path in (here, above)]
+    assert stems_of(found) == [*stems, f'{stems[1]}_2']
 
 
 @pytest.mark.slow
