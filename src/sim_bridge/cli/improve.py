@@ -69,7 +69,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         '--resume',
         action='store_true',
-        help='go on with an interrupted run; finished rounds are judged, but not trained again',
+        help='go on with an interrupted run; its finished rounds, but not the last one, are only '
+        'judged',
     )
     add_workers(parser, 'the tracks')
 
