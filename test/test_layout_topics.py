@@ -18,6 +18,7 @@ from sim_bridge.topics import BASE_FRAME, RECORDED_TOPICS
 
 PLOTJUGGLER = ElementTree.parse(ROOT / 'layouts' / 'plotjuggler.xml').getroot()
 RVIZ = yaml.safe_load((ROOT / 'rviz' / 'drive.rviz').read_text(encoding='utf-8'))
+DISPLAYS = RVIZ['Visualization Manager']['Displays']
 RECORDING_QOS = yaml.safe_load((ROOT / 'config' / 'recording_qos.yaml').read_text())
 # What a panel or a display can show, by its kind.
 SHOWN_BY = {
@@ -66,7 +67,7 @@ def shown():
         yield from (('foxglove', '3D', topic) for topic in panel.get('topics', ()))
     for panel in panels('DiagnosticSummary') + panels('DiagnosticStatusPanel'):
         yield 'foxglove', 'Diagnostics', panel['topicToRender']
-    for display in RVIZ['Visualization Manager']['Displays']:
+    for display in DISPLAYS:
         if 'Topic' in display:
             yield 'rviz', display['Class'].split('/')[1], '/' + display['Topic']['Value']
 
@@ -137,9 +138,38 @@ def test_a_recording_holds_what_the_layouts_show():
 
 
 def test_rviz_sees_from_the_frame_that_the_transforms_start_at():
-    manager = RVIZ['Visualization Manager']
-    assert manager['Global Options']['Fixed Frame'] == BASE_FRAME
-    displays = {display['Class'].split('/')[1]: display for display in manager['Displays']}
+    assert RVIZ['Visualization Manager']['Global Options']['Fixed Frame'] == BASE_FRAME
+    displays = {display['Class'].split('/')[1]: display for display in DISPLAYS}
     assert {'TF', 'Image', 'Camera', 'Path', 'Marker', 'Odometry'} <= set(displays)
     # The frame of a car among several has a prefix; the launch file gives it with --fixed-frame.
     assert displays['Grid']['Reference Frame'] == '<Fixed Frame>'
+
+
+def test_rviz_opens_with_its_panels_and_asks_nothing_when_it_is_closed():
+    window = RVIZ['Window Geometry']
+    # RViz reads a variable without a value if the file does not say whether a side is hidden.
+    assert (window['Hide Left Dock'], window['Hide Right Dock']) == (False, True)
+    assert (window['Width'], window['Height']) <= (1600, 900)
+    # Without the height of its tree, RViz arranges the panel anew and then asks whether to save.
+    (panel,) = RVIZ['Panels']
+    assert {'Help Height', 'Tree Height'} <= set(panel)
+    # The state is Qt's, in hexadecimal digits; it has the panels by their names.
+    state = bytes.fromhex(window['QMainWindow State'])
+    images = [one for one in DISPLAYS if one['Class'].endswith(('/Image', '/Camera'))]
+    for name in (panel['Name'], *(one['Name'] for one in images)):
+        assert name.encode('utf-16-be') in state
+
+
+def test_rviz_draws_only_the_paths_over_the_camera():
+    (camera,) = [one for one in DISPLAYS if one['Class'].endswith('/Camera')]
+    seen = camera['Visibility']
+    assert set(seen) - {'Value'} <= {one['Name'] for one in DISPLAYS}
+    assert [name for name, is_seen in seen.items() if not is_seen] == [
+        'Ground', 'Transforms', 'Car'
+    ]  # fmt: skip
+
+
+def test_rviz_warns_of_no_second_car():
+    """The frames of the cars are not connected, and its display of transforms warns of that."""
+    (transforms,) = [one for one in DISPLAYS if one['Class'].endswith('/TF')]
+    assert not transforms['Enabled']

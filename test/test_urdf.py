@@ -56,6 +56,13 @@ def test_wheels_stand_on_the_ground_where_the_car_has_them(name):
     assert float(link.find('.//cylinder').get('radius')) == radius_m
 
 
+def test_the_shapes_of_a_link_have_one_material():
+    """RViz paints all of them like the first one."""
+    for link in ROBOT.iter('link'):
+        materials = {shape.find('material').get('name') for shape in link.iter('visual')}
+        assert len(materials) <= 1, link.get('name')
+
+
 def test_camera_is_that_of_autonomous_mode():
     camera, optical = JOINTS['camera'], JOINTS['camera_optical']
     assert (camera.find('child').get('link'), optical.find('child').get('link')) == (
