@@ -204,6 +204,7 @@ class BagWriter:
         try:
             self._writer = Writer(path, version=_FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
+            _number_file(self._writer)
         except (WriterError, OSError) as error:
             raise BagError(f'cannot record to {path}: {error}') from error
 
@@ -230,6 +231,14 @@ class BagWriter:
     def close(self) -> None:
         """Write the index and metadata.yaml."""
         self._writer.close()
+
+
+def _number_file(writer: Writer) -> None:
+    """Name the file of an opened bag as `ros2 bag record` does: `reindex` finds no other name."""
+    storage = writer.storage
+    assert storage
+    path = storage.path
+    storage.path = path.rename(path.with_name(f'{path.stem}_0{path.suffix}'))
 
 
 class Source(Protocol):

@@ -2,6 +2,7 @@
 """Bags: what is written can be read by everybody, and what is broken is read as far as it goes."""
 
 import json
+import re
 import shutil
 import threading
 from collections import Counter
@@ -128,7 +129,7 @@ def test_bytes_come_out_as_they_went_in(drive):
 
 
 def test_mcap_library_reads_it_with_schemas_and_statistics(drive):
-    with (drive / 'drive.mcap').open('rb') as file:
+    with (drive / 'drive_0.mcap').open('rb') as file:
         reader = make_reader(file)
         summary = reader.get_summary()
         assert summary.statistics.message_count == 200
@@ -149,10 +150,10 @@ def test_rosbags_reads_it_with_its_metadata_and_quality_of_service(drive):
 
 
 def test_existing_bag_is_never_overwritten(drive):
-    before = (drive / 'drive.mcap').read_bytes()
+    before = (drive / 'drive_0.mcap').read_bytes()
     with pytest.raises(BagError, match='exists already'):
         BagWriter(drive)
-    assert (drive / 'drive.mcap').read_bytes() == before
+    assert (drive / 'drive_0.mcap').read_bytes() == before
 
 
 @pytest.mark.slow
@@ -191,7 +192,7 @@ def long_drive(tmp_path):
 def test_bag_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path, kept):
     path = long_drive(tmp_path)
     (path / 'metadata.yaml').unlink()
-    file = path / 'long.mcap'
+    file = path / 'long_0.mcap'
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * kept)])
     bag = Bag(Storage(path))
@@ -211,15 +212,25 @@ def test_bag_without_metadata_is_read_completely(drive):
     )
 
 
+@pytest.mark.parametrize('name', ['drive', 'run.of.today'])
+def test_file_has_a_name_that_ros2_bag_reindex_finds(tmp_path, name):
+    path = write_drive(tmp_path / name)
+    (file,) = path.glob('*.mcap')
+    assert file.name == f'{name}_0.mcap'
+    # That of rosbag2_cpp, for the whole path.
+    assert re.fullmatch(r'.+_(\d+)\.([a-zA-Z0-9])+', str(file))
+    assert f'path: {file.name}' in (path / 'metadata.yaml').read_text(encoding='utf-8')
+
+
 def test_mcap_file_alone_is_read(drive):
-    bag = Bag(Storage(drive / 'drive.mcap'))
+    bag = Bag(Storage(drive / 'drive_0.mcap'))
     assert sum(1 for _ in bag) == 200
     assert bag.trouble == ''
 
 
 def test_damage_in_the_middle_is_told(tmp_path):
     path = long_drive(tmp_path)
-    file = path / 'long.mcap'
+    file = path / 'long_0.mcap'
     data = bytearray(file.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 20_000] = b'\xff' * 20_000
