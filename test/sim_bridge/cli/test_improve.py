@@ -31,7 +31,7 @@ def test_tracks_that_are_learnt_on_do_not_judge(tmp_path, capsys):
     [
         (['--rounds', '0'], '--rounds is 0; it must be 1 or greater'),
         (['--samples', '9'], '--samples is 9; it must be 10 or greater'),
-        (['--seed', '-1'], '--seed is -1; it must be 0 or greater'),
+        (['--seed', '-1'], '--seed is -1; it must be 0..2**32 - 1'),
         (['--model', 'no.keras'], '--model: there is no file no.keras'),
         (['--speed-limit', '0'], '--speed-limit is 0.0'),
     ],
