@@ -132,7 +132,7 @@ def test_values_of_a_bag_without_an_index_are_found_in_whatever_order_they_were_
     sent.reverse()
     sent += [(COMPRESSED_FRAME, at, frame_cdr(at, jpeg_of(0))) for at in times_ns]
     path = write_messages(tmp_path / 'bag', sent)
-    file = path / 'bag.mcap'
+    file = path / 'bag_0.mcap'
     file.write_bytes(file.read_bytes()[:-20])
     assert [frame.speed_mps for frame in Frames(Bag(Storage(path)))] == list(range(FRAMES))
 
