@@ -61,7 +61,7 @@ def time_ours(data: Path) -> dict[str, float]:
     sources = [LogSource(data / name, labels, SOURCES) for name in LOGS]
     importlib.import_module('keras')  # Loading it is no part of an epoch.
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig(out=Path(folder), epochs=EPOCHS, threads=os.cpu_count() or 1)
+        config = TrainConfig(out=Path(folder), epochs=EPOCHS)
         use_threads(config.threads)
         watch = Watch()
         profile = find_profile(config.profile).below(CROP_TOP)
@@ -70,10 +70,10 @@ def time_ours(data: Path) -> dict[str, float]:
         none = Frames(frames.crops[:0], frames.steering_rad[:0], frames.held_out[:0])
         pools = [frames, none]
         fit(config, profile, pools, Path(folder, 'backup'), [watch.callback()])
-        batches = BatchMaker(replace(config, steps_per_epoch=PREPARED // 128), profile, pools)
+        batches = BatchMaker(config, profile, pools).batches(0)
         started_s = time.perf_counter()
-        for _ in batches.dataset():
-            pass
+        for _ in range(PREPARED // config.batch_size):
+            next(batches)
         prepared_s = time.perf_counter() - started_s
     return {
         'images': len(frames),
@@ -86,8 +86,8 @@ def time_plain(data: Path, is_ours: bool) -> dict[str, float]:
     """Measure the Sequence."""
     import keras
 
+    from steering_net.training.devices import compile_for
     from steering_net.training.pilotnet import build_pilotnet
-    from steering_net.training.trainer import compile_for
 
     rows = plain_rows(data)
     prepare = our_augmentation() if is_ours else plain_augmentation

@@ -9,12 +9,11 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO
 
 from sim_bridge.errors import UsageError
-from steering_net.process import PARENT_VARIABLE
+from steering_net.process import PARENT_VARIABLE, interrupts_blocked
 
 DRIVE_VARIABLE = 'SIM_BRIDGE_DRIVE_ID'
 """Environment variable: identifies the drive, so that its simulators find their own bridge."""
@@ -156,20 +155,6 @@ class ManagedProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
-
-
-@contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Block SIGINT, also in processes that are started meanwhile.
-
-    A SIGINT in the first moments of a Python program gives a traceback. `sim-bridge` unblocks it
-    when it can end cleanly.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:

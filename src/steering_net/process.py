@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""end_with_parent: ends this process when the program that started it has ended."""
+"""Processes that end with the program that started them, and pools of worker processes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,61 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 PARENT_VARIABLE = 'SIM_BRIDGE_PARENT_PID'
 """Environment variable with the process id of the program that this process must not outlive."""
+
+_THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
+
+
+def cores() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT, also in processes that are started meanwhile.
+
+    A SIGINT in the first moments of a Python program gives a traceback. `sim-bridge` unblocks it
+    when it can end cleanly.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def process_pool(count: int) -> ProcessPoolExecutor:
+    """Start `count` worker processes, and return their executor.
+
+    A worker has one thread, ignores SIGINT and ends with this process.
+    """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    # Spawned, because a fork would copy locks that other threads of this process hold.
+    context = multiprocessing.get_context('spawn')
+    pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(),))
+    with interrupts_blocked():
+        # The first call starts all processes.
+        pool.submit(os.getpid)
+    return pool
+
+
+def _begin(parent: int) -> None:
+    """Prepare a worker, before it imports NumPy."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, '1'))
+    os.environ[PARENT_VARIABLE] = str(parent)
+    end_with_parent()
 
 
 def end_with_parent() -> None:

@@ -14,10 +14,11 @@ from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.simulator.track_names import TrackName, parse_tracks
 from sim_bridge.simulator.weather import KINDS, Weather, parse_weather
-from sim_bridge.workers.spread import MAX_WORKERS, Workers, cores
+from sim_bridge.workers.spread import MAX_WORKERS, Workers
 from steering_net.cars import MAX_CARS
 from steering_net.errors import SettingError
 from steering_net.inference.caution import MODES
+from steering_net.process import cores
 from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS, TRAINING
 
 _ROS_NAME = r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*'

@@ -232,7 +232,7 @@ def _run_verb(verb: str, arguments: list[str]) -> int:
 def _import(name: str) -> ModuleType:
     """Import a module; a Ctrl-C meanwhile takes effect after the import."""
     # Imported here, because `main` ends cleanly on a Ctrl-C during this import.
-    from sim_bridge.process import interrupts_blocked
+    from steering_net.process import interrupts_blocked
 
     with interrupts_blocked():
         return importlib.import_module(name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sim_bridge.cli.arguments import check_output_folder, check_range, in_options, workers_of
 from sim_bridge.cli.train_options import configure
 from sim_bridge.errors import UsageError
+from steering_net.process import cores
 
 if TYPE_CHECKING:
     from steering_net.data.recording import Recording
@@ -86,7 +87,8 @@ def _config(args: argparse.Namespace) -> 'TrainConfig':
         rendered_light=args.rendered_light,
         patience=args.patience,
         seed=args.seed,
-        threads=args.threads,
+        threads=cores() if args.threads is None else args.threads,
+        mixed_precision=args.mixed_precision,
         resume=args.resume,
         start_from=tuple(args.start_from),
         keep_straight=args.keep_straight,

@@ -189,7 +189,17 @@ def _configure_fit(fit: argparse._ArgumentGroup) -> None:
         help='momentum of a moving average of the weights, which is saved instead; 0: none',
     )
     add('--seed', type=int, default=0, metavar='N', help='seed of all random numbers')
-    add('--threads', type=int, default=2, metavar='N', help='CPU threads')
+    add(
+        '--threads',
+        type=int,
+        metavar='N',
+        help='CPU threads; if not given, one for each processor',
+    )
+    add(
+        '--mixed-precision',
+        action='store_true',
+        help='compute in float16 on a GPU; the saved network is one of float32',
+    )
     add(
         '--start-from',
         action='append',

@@ -8,15 +8,12 @@ it is known which item it had.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from sim_bridge.process import interrupts_blocked
 from sim_bridge.workers.attempt import (
     LOST,
     MAX_LOSSES,
@@ -25,9 +22,7 @@ from sim_bridge.workers.attempt import (
     Result,
     attempt_on_one_thread,
 )
-from steering_net.process import PARENT_VARIABLE, end_with_parent
-
-_THREAD_VARIABLES = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
+from steering_net.process import process_pool
 
 
 def in_processes(
@@ -41,16 +36,15 @@ def in_processes(
     before = set(multiprocessing.active_children())
     waiting = deque(range(len(items)))
     losses: Counter[int] = Counter()
-    workers = [_worker() for _ in range(min(count, len(items)))]
+    workers = [process_pool(1) for _ in range(min(count, len(items)))]
     running: dict[Future[Any], tuple[int, int]] = {}
 
     def replace(place: int) -> None:
         workers[place].shutdown()
-        workers[place] = _worker()
+        workers[place] = process_pool(1)
 
     def submit(place: int, index: int) -> None:
-        with interrupts_blocked():
-            future = workers[place].submit(attempt_on_one_thread, function, items[index])
+        future = workers[place].submit(attempt_on_one_thread, function, items[index])
         running[future] = place, index
 
     def start(place: int) -> None:
@@ -92,17 +86,3 @@ def _outcome(future: Future[Result | Failure]) -> Result | Failure:
         return future.result()
     except BrokenProcessPool:
         return LOST
-
-
-def _worker() -> ProcessPoolExecutor:
-    # Spawned, because a fork would copy locks that other threads of this process hold.
-    context = multiprocessing.get_context('spawn')
-    return ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
-
-
-def _begin(parent: int) -> None:
-    """Prepare a worker, before it imports NumPy: it has one thread, and ends with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, '1'))
-    os.environ[PARENT_VARIABLE] = str(parent)
-    end_with_parent()

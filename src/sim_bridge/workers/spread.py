@@ -7,7 +7,6 @@ The function and the items are pickled, so the function is one of a module, or a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,11 +14,6 @@ from dataclasses import dataclass
 from sim_bridge.workers.attempt import Failure, Item, Result, WorkError, attempt
 
 MAX_WORKERS = 1024
-
-
-def cores() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,10 @@ class Backup:
         return [first, *inner, self._stopping, self._history, last]
 
     def _all_variables(self) -> list[Any]:
-        self._model.optimizer.build(self._model.trainable_variables)
-        return [*self._model.variables, *self._model.optimizer.variables]
+        optimizer = self._model.optimizer
+        if not optimizer.built:
+            optimizer.build(self._model.trainable_variables)
+        return [*self._model.variables, *optimizer.variables]
 
     def _put_back(self, progress: Progress) -> None:
         variables = self._all_variables()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steering_net.errors import check_field
+from steering_net.process import cores
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.labels import Labelling
 from steering_net.vision.crop import CROP_BOTTOM, CROP_TOP
@@ -23,8 +24,9 @@ class TrainConfig:
     preprocessing, as `find_profile` takes it. Without `steps_per_epoch` an epoch has as many
     batches as hold every frame once. The learning rate falls from `learning_rate` to 0. After
     `patience` epochs without a smaller loss, on held-out frames if there are any, the training
-    ends. `seed` is the seed of all random numbers, `threads` the number of CPU threads. `resume`
-    continues an unfinished training.
+    ends. `seed` is the seed of all random numbers, `threads` the number of CPU threads, by default
+    one for each processor. `mixed_precision` computes in float16 on a GPU. `resume` continues an
+    unfinished training.
 
     `rendered_share` is the share of rendered frames in each batch. Their light is changed
     `rendered_light` times as much as that of recorded frames. `start_from` are networks of
@@ -46,7 +48,8 @@ class TrainConfig:
     rendered_light: float = 1.0
     patience: int = 8
     seed: int = 0
-    threads: int = 2
+    threads: int = field(default_factory=cores)
+    mixed_precision: bool = False
     resume: bool = False
     start_from: tuple[Path, ...] = ()
     keep_straight: float = 1.0

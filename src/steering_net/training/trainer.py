@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,17 @@ from steering_net.model_io.model_config import sidecar_of_pair, write_sidecar
 from steering_net.model_io.reader import load_keras
 from steering_net.tensorflow_notices import without_notices
 from steering_net.training.backup import Backup, read_progress
-from steering_net.training.batches import BatchMaker, network_inputs, validation_data
+from steering_net.training.batch_workers import BatchWorkers
+from steering_net.training.batches import (
+    VALIDATION_BATCH,
+    BatchMaker,
+    BatchSource,
+    dataset,
+    network_inputs,
+    validation_data,
+)
 from steering_net.training.config import TrainConfig
+from steering_net.training.devices import all_devices, check_mixed_precision, compile_for
 from steering_net.training.frames import Frames, rendered_frames
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
@@ -35,8 +45,8 @@ from steering_net.vision.crop import CROP_TOP
 from steering_net.vision.profile import Profile, find_profile
 
 _LOG = logging.getLogger(__name__)
-# Huber loss, because a squared error gives the pulses of keyboard steering too much weight.
-_HUBER_DELTA = 0.05
+# The network of so few takes longer than this process needs for its batches.
+_MOST_WITHOUT_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,13 @@ def check_output(config: TrainConfig) -> None:
 def check_start(config: TrainConfig) -> None:
     """Raise ModelError if a network to start from cannot be read or has another shape.
 
-    Imports TensorFlow if there are such networks.
+    Raises ValueError for mixed precision without a GPU. Imports TensorFlow for either.
     """
-    if config.start_from:
+    if config.start_from or config.mixed_precision:
         use_threads(config.threads)
+    if config.mixed_precision:
+        check_mixed_precision()
+    if config.start_from:
         set_start(config.start_from, build_pilotnet(_below_crop(config).output_shape()))
 
 
@@ -174,71 +187,63 @@ def fit(
     import keras
     import tensorflow as tf
 
-    batches = BatchMaker(config, profile, pools)
-    model = build_pilotnet(profile.output_shape(), seed=config.seed)
-    set_start(config.start_from, model)
+    maker = BatchMaker(config, profile, pools)
     rate = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate, config.epochs * batches.steps
+        config.learning_rate, config.epochs * maker.steps
     )
-    compile_for(model, rate, config.average)
     validation = validation_data(profile, pools)
-    config.out.mkdir(parents=True, exist_ok=True)
     metric = 'val_loss' if validation else 'loss'
     stopping = keras.callbacks.EarlyStopping(
         metric, patience=config.patience, restore_best_weights=True
     )
-    kept = Backup(backup, model, stopping, keras.callbacks.History())
     averages = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.average else []
+    config.out.mkdir(parents=True, exist_ok=True)
     try:
-        history = model.fit(
-            batches.dataset(),
-            initial_epoch=kept.epochs,
-            epochs=config.epochs,
-            validation_data=validation,
-            verbose=0,
-            shuffle=False,
-            callbacks=[*kept.callbacks(averages), *_reports(config, batches), *watchers],
-        )
+        with _source(config, maker) as source, all_devices(config.batch_size).scope():
+            model = build_pilotnet(
+                profile.output_shape(), seed=config.seed, mixed_precision=config.mixed_precision
+            )
+            set_start(config.start_from, model)
+            compile_for(model, rate, config.average, config.mixed_precision)
+            kept = Backup(backup, model, stopping, keras.callbacks.History())
+            history = model.fit(
+                dataset(source, kept.epochs, maker.shape),
+                steps_per_epoch=maker.steps,
+                initial_epoch=kept.epochs,
+                epochs=config.epochs,
+                validation_data=validation,
+                validation_batch_size=VALIDATION_BATCH,
+                verbose=0,
+                shuffle=False,
+                callbacks=[*kept.callbacks(averages), *_reports(config, maker.steps), *watchers],
+            )
     except tf.errors.ResourceExhaustedError as error:
         raise MemoryError(f'batch_size is {config.batch_size}; make it smaller') from error
     return model, history.history
 
 
-def compile_for(model: Any, learning_rate: Any, average: float = 0.0) -> None:
-    """Compile a network with optimizer and loss; `learning_rate` is a number or a schedule.
+def _source(config: TrainConfig, maker: BatchMaker) -> AbstractContextManager[BatchSource]:
+    """Return what makes the batches: a process for each thread, or this one if they are few."""
+    if config.threads > _MOST_WITHOUT_WORKERS:
+        return BatchWorkers(maker, config.threads)
+    return nullcontext(maker)
 
-    With `average` above 0 the optimizer also keeps a moving average of the weights.
-    """
+
+def _reports(config: TrainConfig, steps: int) -> list[Any]:
+    """Return the callbacks that show the progress."""
     import keras
 
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            learning_rate,
-            weight_decay=1e-4,
-            clipnorm=1.0,
-            use_ema=average > 0,
-            ema_momentum=average,
-        ),
-        loss=keras.losses.Huber(_HUBER_DELTA),
-    )
-
-
-def _reports(config: TrainConfig, batches: BatchMaker) -> list[Any]:
-    """Return the callbacks that show the progress; they also set the epoch of the batches."""
-    import keras
-
-    bar = tqdm(total=config.epochs * batches.steps, desc='training', unit='step', disable=None)
+    bar = tqdm(total=config.epochs * steps, desc='training', unit='step', disable=None)
 
     started_s = [0.0]
 
     def begin(epoch: int, logs: Any) -> None:
-        batches.epoch = epoch
         started_s[0] = time.perf_counter()
-        bar.n = epoch * batches.steps
+        bar.n = epoch * steps
 
     def end(epoch: int, logs: dict[str, float]) -> None:
         figures = ', '.join(f'{name} {value:.5f}' for name, value in logs.items())
-        rate = batches.steps * config.batch_size / (time.perf_counter() - started_s[0])
+        rate = steps * config.batch_size / (time.perf_counter() - started_s[0])
         line = f'epoch {epoch + 1} of {config.epochs}: {figures}, {rate:.0f} images/s'
         tqdm.write(line, file=sys.stderr)
 

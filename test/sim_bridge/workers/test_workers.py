@@ -15,7 +15,7 @@ import pytest
 from helpers.tasks import Killing, Sleeping, inverse, pid_of, threads_of
 from helpers.waiting import wait_for
 from sim_bridge.workers.attempt import LOST, MAX_LOSSES, Failure, WorkError
-from sim_bridge.workers.spread import ONE_PROCESS, Workers, cores
+from sim_bridge.workers.spread import ONE_PROCESS, Workers
 
 TWO = Workers(2)
 
@@ -113,7 +113,3 @@ def test_processes_end_when_the_program_ends(tmp_path, number):
     error = process.communicate(timeout=30.0)[1]
     wait_for(lambda: not any(Path(f'/proc/{pid}').exists() for pid in pids), 20.0, 'they end')
     assert error.count('Traceback') == (number == signal.SIGINT)
-
-
-def test_cores_are_those_that_this_process_may_use():
-    assert cores() == len(os.sched_getaffinity(0))

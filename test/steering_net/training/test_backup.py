@@ -31,7 +31,7 @@ def interrupt():
 
 
 def config_of(folder, **fields):
-    usual = {'epochs': 4, 'steps_per_epoch': 2, 'batch_size': 4, 'learning_rate': 2e-3}
+    usual = {'epochs': 4, 'steps_per_epoch': 3, 'batch_size': 4, 'learning_rate': 3e-3}
     return TrainConfig(folder, **(usual | fields))
 
 
