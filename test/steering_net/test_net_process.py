@@ -14,7 +14,7 @@ from helpers.network import own_port
 from helpers.processes import start_verb
 from helpers.waiting import wait_for
 from sim_bridge.nodes.standby import STANDBY_VARIABLE
-from steering_net.process import PARENT_VARIABLE
+from steering_net.process import PARENT_VARIABLE, cores
 
 WAIT_FOR_THE_END = (
     'import signal, sys\nfrom steering_net.process import end_with_parent\n'
@@ -32,6 +32,10 @@ def watching(parent):
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def test_cores_are_those_that_this_process_may_use():
+    assert cores() == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.slow
