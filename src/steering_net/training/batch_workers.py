@@ -72,13 +72,18 @@ class BatchWorkers(AbstractContextManager['BatchWorkers']):
         try:
             path, inode = f'/proc/{os.getpid()}/fd/{descriptor}', os.fstat(descriptor).st_ino
             memory = _Memory(path, inode, (self._slots, *self._maker.shape))
-            os.ftruncate(descriptor, memory.size)
-            yield from self._made_in(memory, first_epoch)
+            try:
+                os.ftruncate(descriptor, memory.size)
+                crops, inputs = memory.opened()
+            except (OSError, OverflowError) as error:
+                raise MemoryError(f'{memory.size} bytes') from error
+            yield from self._made_in(memory, crops, inputs, first_epoch)
         finally:
             os.close(descriptor)
 
-    def _made_in(self, memory: _Memory, first_epoch: int) -> Iterator[Batch]:
-        all_crops, inputs = memory.opened()
+    def _made_in(
+        self, memory: _Memory, all_crops: NDArray[np.uint8], inputs: Tensor, first_epoch: int
+    ) -> Iterator[Batch]:
         running: deque[list[Future[Tensor]]] = deque()
         slots = itertools.cycle(range(self._slots))
         for slot, step in zip(slots, self._maker.steps_from(first_epoch), strict=False):

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -182,7 +183,8 @@ def fit(
 ) -> tuple[Any, dict[str, list[float]]]:
     """Return the fitted network and its history; `pools` are recorded and rendered frames.
 
-    `watchers` are additional Keras callbacks. Raises MemoryError if a batch is too large.
+    `watchers` are additional Keras callbacks. Raises MemoryError if a batch is too large, OSError
+    if a process that prepares batches was killed.
     """
     import keras
     import tensorflow as tf
@@ -219,6 +221,14 @@ def fit(
             )
     except tf.errors.ResourceExhaustedError as error:
         raise MemoryError(f'batch_size is {config.batch_size}; make it smaller') from error
+    except tf.errors.OpError as error:
+        # TensorFlow keeps only the text of what ended the batches.
+        if BrokenProcessPool.__name__ not in str(error):
+            raise
+        raise OSError(
+            'a process that prepares batches was killed; is there enough memory? '
+            'Resume the training'
+        ) from error
     return model, history.history
 
 

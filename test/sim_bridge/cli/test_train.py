@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sim-bridge train`: what its options mean, and what it refuses before it works."""
 
+import multiprocessing
 import shutil
 from dataclasses import replace
 
@@ -77,8 +78,30 @@ def test_the_profile_is_that_of_the_network_to_start_from(tmp_path, capsys, work
 
 
 @pytest.mark.slow
-def test_batch_that_no_memory_holds_is_told_in_one_line(tmp_path, capsys):
+@pytest.mark.parametrize('threads', [1, 3])
+def test_batch_that_no_memory_holds_is_told_in_one_line(threads, tmp_path, capsys):
     words = ['--tracks', '1000', '--samples-per-track', '20', '--batch-size', 10**9]
+    words += ['--threads', threads]
     assert train(tmp_path, *words) == 2
     told = 'there is not enough memory: batch_size is 1000000000; make it smaller'
     assert capsys.readouterr().err.splitlines()[-1] == f'sim-bridge train: {told}'
+
+
+@pytest.mark.slow
+def test_mixed_precision_without_a_gpu_is_told_before_anything_is_rendered(tmp_path, capsys):
+    assert train(tmp_path, '--tracks', '1000', '--mixed-precision') == 2
+    told = 'sim-bridge train: --mixed-precision needs a GPU, and TensorFlow sees none'
+    assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_told_with_what_to_do(tmp_path, capsys, monkeypatch):
+    def kill(*_, **__):
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    monkeypatch.setattr(trainer.tqdm, 'write', kill)
+    words = ['--tracks', '1000', '--samples-per-track', '20', '--batch-size', 8]
+    assert train(tmp_path, *words, '--workers', 1, '--threads', 3) == 2
+    told = 'sim-bridge train: a process that prepares batches was killed'
+    assert capsys.readouterr().err.splitlines()[-1].startswith(told)

@@ -157,6 +157,18 @@ def test_an_unfinished_training_is_resumed(eager, tmp_path, monkeypatch):
     assert not (tmp_path / 'pilotnet.resume').exists()
 
 
+@pytest.mark.slow
+def test_mixed_precision_leaves_a_network_of_float32(tmp_path):
+    config = TrainConfig(
+        tmp_path, epochs=1, steps_per_epoch=3, batch_size=4, average=0.9, mixed_precision=True
+    )
+    trained = train(config, samples(20))
+    assert np.isfinite(trained.history['loss']).all()
+    saved = load_keras(trained.model_path)
+    assert {layer.dtype_policy.name for layer in saved.layers} == {'float32'}
+    assert trained.model_path.stat().st_size < 1_200_000
+
+
 def test_nothing_to_train_on_is_an_error(tmp_path):
     with pytest.raises(ValueError, match='nothing to train on'):
         train(TrainConfig(out=tmp_path))
