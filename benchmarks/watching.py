@@ -16,7 +16,6 @@ import http.client
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import threading
@@ -155,9 +154,7 @@ def measure(graph, jpeg, args, folder):
         for name, commands in commands_of.items():
             own = Path(folder, f'{name} {number}')
             own.mkdir()
-            watching = [
-                subprocess.Popen(words, stdout=subprocess.DEVNULL) for words in commands(own)
-            ]
+            watching = [processes.start(*words[1:]) for words in commands(own)]
             round_trips_s(simulator, jpeg, STARTING_FRAMES)
             while any('--ready' in one.args for one in watching) and not (own / 'ready').exists():
                 round_trips_s(simulator, jpeg, 10)

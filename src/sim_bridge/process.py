@@ -10,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from sim_bridge.errors import UsageError
@@ -26,6 +27,9 @@ EXIT_REFUSED = 2
 
 _MAX_RESTARTS = 5
 _WINDOW_S = 60.0
+_NICE = 10
+_TRIES = 20
+_TRY_S = 0.1
 
 
 class RestartLimitError(RuntimeError):
@@ -176,6 +180,25 @@ def lower_priority() -> None:
 
     This must come before the middleware starts its threads, because they inherit the priority.
     """
-    os.nice(10)
+    os.nice(_NICE)
     # A batch process does not interrupt others when a message wakes it up.
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def lower_priority_of_session() -> None:
+    """Let the drive run before the session of this process, unless others share the session.
+
+    Linux shares the processors among sessions first (man 7 sched, autogroups), so the priority of
+    a process counts only within its session. Each process of a drive has a session of its own.
+    """
+    if os.getsid(0) != os.getpid():
+        return
+    for _ in range(_TRIES):
+        try:
+            Path('/proc/self/autogroup').write_text(str(_NICE), encoding='ascii')
+        except BlockingIOError:  # Linux accepts one change in 0.1 s.
+            time.sleep(_TRY_S)
+        except OSError:  # This Linux does not group processes by session.
+            return
+        else:
+            return

@@ -28,7 +28,7 @@ from helpers.talking_simulator import TalkingSimulator
 from helpers.tracks import TEST_SEEDS
 from helpers.waiting import wait_for
 from sim_bridge.cli import record as verb
-from sim_bridge.nodes import bag_recorder
+from sim_bridge.nodes import bag_recorder, message_batches
 from sim_bridge.nodes.bag_recorder import record
 from sim_bridge.process import ManagedProcess
 from sim_bridge.recording.bag import BagWriter, stamp_ns
@@ -82,7 +82,7 @@ def test_rclpy_that_hands_out_no_messages_is_recorded_all_the_same(
     def take_of_today(_subscription):
         raise TypeError('incompatible function arguments')
 
-    monkeypatch.setattr(bag_recorder, 'take', take_of_today)
+    monkeypatch.setattr(message_batches, 'take', take_of_today)
     # Tests that ran before may have made all loggers of this process quieter.
     set_logger_level('recorder', LoggingSeverity.WARN)
     player = ManagedProcess('player', ['replay', str(drive[0])])

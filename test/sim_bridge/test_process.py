@@ -2,12 +2,17 @@
 """The processes of a drive: their environment, and how often they are started again."""
 
 import itertools
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from helpers.waiting import wait_for
 from sim_bridge.errors import UsageError
 from sim_bridge.process import ManagedProcess, RestartLimit, RestartLimitError, child_environment
+
+AUTOGROUP = Path('/proc/self/autogroup')
 
 
 @pytest.mark.parametrize(('given', 'range_'), [(None, 'LOCALHOST'), ('SUBNET', 'SUBNET')])
@@ -85,3 +90,21 @@ def test_real_process_that_keeps_ending_is_given_up():
 
     wait_for(given_up, what='the sixth end')
     assert said == ['the help node ended with code 0; it is restarted'] * 5
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason='this Linux does not group by session')
+@pytest.mark.parametrize('has_session', [True, False])
+def test_session_gets_a_lower_priority_unless_others_share_it(has_session):
+    code = (
+        'from sim_bridge.process import lower_priority_of_session; lower_priority_of_session(); '
+        f'print(open("{AUTOGROUP}").read())'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code],
+        start_new_session=has_session,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    group, before = result.stdout.strip(), AUTOGROUP.read_text(encoding='ascii').strip()
+    assert group.endswith(' nice 10') if has_session else group == before

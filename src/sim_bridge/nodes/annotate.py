@@ -21,7 +21,7 @@ from std_msgs.msg import Float32
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.runner import run
+from sim_bridge.nodes.runner import run_viewer
 from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare, on_change
@@ -125,4 +125,4 @@ class AnnotateNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; return the exit code."""
-    return run(AnnotateNode, args=args)
+    return run_viewer(AnnotateNode, args)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The recorder node: writes topics, their bytes unchanged, without delaying the drive.
 
-A wake-up costs more than a message. So the recorder does not wake up for each message: 20 times a
-second it takes the messages that have come, with their times of receipt, and puts them into a
-bounded queue, which another thread writes. If the disk is slower than the drive, messages are
-dropped and counted, here or in the middleware.
+20 times a second the recorder takes the messages that have come, see `MessageBatches`, and puts
+them into a bounded queue, which another thread writes. If the disk is slower than the drive,
+messages are dropped and counted, here or in the middleware.
 """
 
 from __future__ import annotations
@@ -14,18 +13,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from rclpy.callback_groups import CallbackGroup
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.subscription import Subscription
-from rclpy.utilities import get_rmw_implementation_identifier
 
 from sim_bridge.nodes.found_topics import message_class, offer_of, profile
+from sim_bridge.nodes.message_batches import MessageBatches
 from sim_bridge.nodes.runner import interruptible, ros
 from sim_bridge.recording.bag import BagWriter, Offer
 from sim_bridge.recording.storage import BagError
@@ -39,7 +35,6 @@ from sim_bridge.topics import (
 )
 from steering_net.cars import prefixes
 from steering_net.errors import one_line
-from steering_net.ros.executor import PRIVATE_ERRORS, take
 from steering_net.ros.readiness import Readiness, has_publisher
 from steering_net.ros.timers import steady_timer
 
@@ -72,24 +67,6 @@ class Writer(Protocol):
         """Complete the files."""
 
 
-class _TakenByOwner(CallbackGroup):
-    """Subscriptions that no executor serves, because the recorder takes their messages itself.
-
-    `is_open` lets executors serve them after all, for an rclpy whose messages cannot be taken.
-    """
-
-    is_open = False
-
-    def can_execute(self, _entity: object) -> bool:
-        return self.is_open
-
-    def beginning_execution(self, _entity: object) -> bool:
-        return self.is_open
-
-    def ending_execution(self, _entity: object) -> None:
-        pass
-
-
 class RecorderNode(Node):
     """Records the topics of a drive from their first message, others once they are published.
 
@@ -116,8 +93,7 @@ class RecorderNode(Node):
         self._thread.start()
         self.dropped: Counter[str] = Counter()
         self.trouble = ''
-        self._recorded: list[tuple[str, Subscription]] = []
-        self._taken_by_owner = _TakenByOwner()
+        self._batches = MessageBatches(self)
         self._wanted = {self.resolve_topic_name(topic) for topic in topics}
         self._settled: set[str] = set()
         expected = [topic for topic in DRIVE_TOPICS if topic in topics]
@@ -173,30 +149,20 @@ class RecorderNode(Node):
             self.get_logger().warning(str(error))
             return
 
-        def count_lost(event: object) -> None:
-            self.dropped[topic] += event.total_count_change  # type: ignore[attr-defined]
-
-        subscription = self.create_subscription(
+        self._batches.subscribe(
             message_type,
             topic,
-            lambda message: self._keep((topic, self.get_clock().now().nanoseconds, message)),
             profile(offer, depth=_DEPTH),
-            callback_group=self._taken_by_owner,
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
-            raw=True,
+            partial(self._keep, topic),
+            partial(self._count_lost, topic),
         )
-        # The executor serves the events, because they are rare.
-        events = SubscriptionEventCallbacks(message_lost=count_lost)
-        subscription.event_handlers = events.create_event_handlers(
-            self.default_callback_group, subscription.handle, topic
-        )
-        for handler in subscription.event_handlers:
-            self.add_waitable(handler)
-        self._recorded.append((topic, subscription))
+
+    def _count_lost(self, topic: str, messages: int) -> None:
+        self.dropped[topic] += messages
 
     def serve(self, executor: SingleThreadedExecutor, seconds: float) -> None:
         """Record for about `seconds`."""
-        if self._taken_by_owner.is_open:
+        if self._batches.are_left_to_executor:
             executor.spin_once(timeout_sec=seconds)
             return
         time.sleep(seconds)
@@ -205,29 +171,13 @@ class RecorderNode(Node):
 
     def take(self) -> int:
         """Take all messages that have come, and return their number."""
-        if self._taken_by_owner.is_open:
-            return 0
-        time_of = _receipt_time_key()
-        batch: list[_Item] = []
-        try:
-            for topic, subscription in self._recorded:
-                for message, info in iter(partial(take, subscription), None):
-                    batch.append((topic, info[time_of], message))
-        except PRIVATE_ERRORS as error:
-            self._taken_by_owner.is_open = True
-            self.get_logger().warning(
-                f'this rclpy lacks private parts that the recorder needs ({error}); its executor '
-                'serves the recorder, which is slower'
-            )
-        for item in sorted(batch, key=lambda item: item[1]):
-            self._keep(item)
-        return len(batch)
+        return self._batches.take()
 
-    def _keep(self, item: _Item) -> None:
+    def _keep(self, topic: str, time_ns: int, cdr: bytes) -> None:
         try:
-            self._queue.put_nowait(item)
+            self._queue.put_nowait((topic, time_ns, cdr))
         except queue.Full:
-            self.dropped[item[0]] += 1
+            self.dropped[topic] += 1
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
@@ -279,13 +229,6 @@ def record(
 def _told(error: Exception) -> str:
     """Return an error in one line, without the file if the system refused to write it."""
     return (isinstance(error, OSError) and error.strerror) or one_line(error)
-
-
-@cache
-def _receipt_time_key() -> str:
-    """Key of the time of receipt; of the time of sending for Cyclone, which has only that."""
-    is_cyclone = 'cyclonedds' in get_rmw_implementation_identifier()
-    return 'source_timestamp' if is_cyclone else 'received_timestamp'
 
 
 def _take_rest(node: RecorderNode) -> None:

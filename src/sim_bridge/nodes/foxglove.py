@@ -2,7 +2,7 @@
 """The foxglove node: shows the graph to the Foxglove app and to Lichtblick, and takes commands.
 
 The methods of `_Viewers` are called on threads of foxglove-sdk. They leave all but parameters to
-the executor's thread, which also passes the messages of topics on.
+the executor's thread, which also passes the messages of topics on, 30 times a second.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from sim_bridge.foxglove import DEFAULT_PORT
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.executor_calls import ExecutorCalls
+from sim_bridge.nodes.executor_calls import ExecutorCalls, Pace
 from sim_bridge.nodes.foxglove_car import CarChannels
 from sim_bridge.nodes.foxglove_commands import ServiceCalls, ViewerTopics
 from sim_bridge.nodes.foxglove_parameters import GraphParameters
 from sim_bridge.nodes.foxglove_topics import TopicChannels
-from sim_bridge.nodes.runner import run
-from sim_bridge.process import lower_priority
+from sim_bridge.nodes.message_batches import MessageBatches
+from sim_bridge.nodes.runner import run_viewer
 from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.timers import steady_timer
 
@@ -45,6 +45,7 @@ PARAMETERS = (
 )
 
 _UPDATE_S = 0.5
+_TAKE_S = 1 / 30
 _WAITING_AT_MOST = 1000
 """Requests of viewers that wait for the executor at most before messages are dropped."""
 
@@ -64,17 +65,20 @@ class FoxgloveNode(Node):
         self._can_control = values['control'] == 'always' or (
             values['control'] == 'local' and is_local
         )
-        self._channels = TopicChannels(self, self._server)
-        self._cars = CarChannels(self, self._server)
+        self._batches = MessageBatches(self)
+        self._channels = TopicChannels(self, self._server, self._batches)
+        self._cars = CarChannels(self, self._server, self._batches)
         self._viewer_topics = ViewerTopics(self, self._server)
         self._service_calls = ServiceCalls(self, self._server)
         self._graph_parameters = GraphParameters(self, self._server, can_set=self._can_control)
+        self._pace: Pace | None = None
         publish_health(self, conversions.FOXGLOVE_STATUS, self._health)
 
     def start(self) -> None:
         """Accept viewers. Raises UsageError without foxglove-sdk."""
+        calls = ExecutorCalls(self)
         viewers = _Viewers(
-            ExecutorCalls(self),
+            calls,
             self._channels,
             self._cars,
             self._viewer_topics,
@@ -82,6 +86,8 @@ class FoxgloveNode(Node):
         )
         self._server.start(viewers, can_control=self._can_control)
         steady_timer(self, _UPDATE_S, self._update)
+        batches = self._batches
+        self._pace = Pace(calls, _TAKE_S, batches.take, batches.has_subscriptions)
         self.get_logger().info(f'listening on {self._host}:{self.port}')
         if not self._server.relay.is_local:
             can = 'watch and drive' if self._can_control else 'watch'
@@ -122,6 +128,8 @@ class FoxgloveNode(Node):
 
     def destroy_node(self) -> None:
         """Disconnect all viewers."""
+        if self._pace is not None:
+            self._pace.end()
         self._server.stop()
         super().destroy_node()
 
@@ -199,9 +207,8 @@ class _Viewers:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Run the node, with a lower priority than the drive; return the exit code."""
-    lower_priority()
-    return run(_started, args=args)
+    """Run the node; return the exit code."""
+    return run_viewer(_started, args)
 
 
 def _started() -> FoxgloveNode:

@@ -12,6 +12,8 @@ from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 
@@ -19,6 +21,7 @@ from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.foxglove.urdf import Transform, car_urdf, joints_of, with_link_prefix
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.foxglove_topics import cars_of
+from sim_bridge.nodes.message_batches import MessageBatches
 from sim_bridge.recording.message_types import TYPES, definition_of
 from sim_bridge.topics import (
     JOINT_STATES,
@@ -27,7 +30,6 @@ from sim_bridge.topics import (
     TRANSFORMS,
     frame_prefix,
 )
-from steering_net.ros.qos import NEWEST
 
 DESCRIPTION = 'robot_description'
 _TEXT = 'std_msgs/msg/String'
@@ -37,6 +39,8 @@ _PATIENCE = 4
 
 _REPEAT = 4
 """Updates after which description and static transforms are sent again."""
+
+_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 Send = Callable[[int, Sequence[Transform]], None]
 """Sends transforms with a stamp, ns."""
@@ -50,9 +54,10 @@ class CarChannels:
     layout.
     """
 
-    def __init__(self, node: Node, server: FoxgloveServer) -> None:
+    def __init__(self, node: Node, server: FoxgloveServer, batches: MessageBatches) -> None:
         self._node = node
         self._server = server
+        self._batches = batches
         self._urdf = car_urdf()
         self._updates: Counter[str] = Counter()
         self._cars: dict[str, _Car] = {}
@@ -91,7 +96,7 @@ class CarChannels:
 
     def _add(self, namespace: str, description: str) -> None:
         urdf = with_link_prefix(self._urdf, frame_prefix(namespace))
-        self._cars[namespace] = _Car(self._node, namespace, urdf, self._send_transforms)
+        self._cars[namespace] = _Car(self._batches, namespace, urdf, self._send_transforms)
         self._offer(description, _TEXT)
         self._offer(STATIC_TRANSFORMS, _TRANSFORMS)
         self._offer(TRANSFORMS, _TRANSFORMS)
@@ -115,8 +120,8 @@ class CarChannels:
 class _Car:
     """Transforms of one car: its pose from `odom`, its joints from `joint_states`."""
 
-    def __init__(self, node: Node, namespace: str, urdf: str, send: Send) -> None:
-        self._node = node
+    def __init__(self, batches: MessageBatches, namespace: str, urdf: str, send: Send) -> None:
+        self._batches = batches
         self._namespace = namespace
         self._send = send
         joints = joints_of(urdf)
@@ -128,8 +133,8 @@ class _Car:
         """Subscribe to the topics of the car while its transforms are wanted."""
         if is_wanted and not self._subscriptions:
             self._subscriptions = [
-                self._node.create_subscription(
-                    kind, f'{self._namespace}/{topic}', on_message, NEWEST
+                self._batches.subscribe(
+                    kind, f'{self._namespace}/{topic}', _NEWEST, on_message, _ignore
                 )
                 for kind, topic, on_message in (
                     (Odometry, ODOMETRY, self._on_odometry),
@@ -138,10 +143,11 @@ class _Car:
             ]
         elif not is_wanted:
             for subscription in self._subscriptions:
-                self._node.destroy_subscription(subscription)
+                self._batches.unsubscribe(subscription)
             self._subscriptions = []
 
-    def _on_odometry(self, message: Odometry) -> None:
+    def _on_odometry(self, _time_ns: int, cdr: bytes) -> None:
+        message = deserialize_message(cdr, Odometry)
         place, turned = message.pose.pose.position, message.pose.pose.orientation
         pose = Transform(
             message.header.frame_id,
@@ -151,10 +157,15 @@ class _Car:
         )
         self._send(conversions.stamp_ns(message.header.stamp), [pose])
 
-    def _on_joints(self, message: JointState) -> None:
+    def _on_joints(self, _time_ns: int, cdr: bytes) -> None:
+        message = deserialize_message(cdr, JointState)
         positions_rad = dict(zip(message.name, message.position, strict=False))
         moved = [joint.at(positions_rad.get(joint.name, 0.0)) for joint in self._moving]
         self._send(conversions.stamp_ns(message.header.stamp), moved)
+
+
+def _ignore(_messages: int) -> None:
+    """A lost pose is followed by a newer one."""
 
 
 def transforms_cdr(stamp_ns: int, transforms: Sequence[Transform]) -> bytes:

@@ -8,12 +8,12 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.nodes.found_topics import message_class, offer_of, profile
+from sim_bridge.nodes.message_batches import MessageBatches
 from sim_bridge.recording.bag import Offer
 from sim_bridge.recording.message_types import definition_of
 from sim_bridge.recording.storage import BagError
@@ -29,9 +29,10 @@ class TopicChannels:
     A channel stays when its topic has no publisher any more, because nodes may be restarted.
     """
 
-    def __init__(self, node: Node, server: FoxgloveServer) -> None:
+    def __init__(self, node: Node, server: FoxgloveServer, batches: MessageBatches) -> None:
         self._node = node
         self._server = server
+        self._batches = batches
         self._kinds: dict[str, str] = {}
         self._channels: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -96,18 +97,17 @@ class TopicChannels:
 
     def _unsubscribe(self, topic: str) -> None:
         if subscription := self._subscriptions.pop(topic, None):
-            self._node.destroy_subscription(subscription)
+            self._batches.unsubscribe(subscription)
 
     def _subscription(self, topic: str, offer: Offer) -> Subscription:
-        return self._node.create_subscription(
+        # Acknowledgements would cost the nodes of the drive processor time.
+        seen = Offer(is_latched=offer.is_latched, is_reliable=offer.is_latched)
+        return self._batches.subscribe(
             message_class(self._kinds[topic]),
             topic,
-            partial(self._pass_on, self._channels[topic]),
-            profile(offer, _DEPTH),
-            event_callbacks=SubscriptionEventCallbacks(
-                message_lost=self._count_lost, use_default_callbacks=False
-            ),
-            raw=True,
+            profile(seen, _DEPTH),
+            partial(_pass_on, self._channels[topic]),
+            self._count_lost,
         )
 
     def _offer(self, topic: str) -> Offer:
@@ -118,11 +118,12 @@ class TopicChannels:
         known = TOPICS.get(relative_name(topic, cars_of(self._node)))
         return Offer(is_latched=known is not None and known.is_latched)
 
-    def _pass_on(self, channel: Any, cdr: bytes) -> None:
-        channel.log(cdr, log_time=self._node.get_clock().now().nanoseconds)
+    def _count_lost(self, messages: int) -> None:
+        self.lost += messages
 
-    def _count_lost(self, event: Any) -> None:
-        self.lost += event.total_count_change
+
+def _pass_on(channel: Any, time_ns: int, cdr: bytes) -> None:
+    channel.log(cdr, log_time=time_ns)
 
 
 def cars_of(node: Node) -> set[str]:

@@ -26,7 +26,7 @@ from sim_bridge import topics
 from sim_bridge.control.kinematics import dead_reckoned, grown
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
-from sim_bridge.nodes.runner import run
+from sim_bridge.nodes.runner import run_viewer
 from sim_bridge.visualization.overlay import predicted_path
 from steering_net.ros.parameters import Parameter, declare
 from steering_net.ros.qos import EVERY, LATCHED, NEWEST
@@ -119,12 +119,11 @@ class OdometryNode(Node):
             self._transforms.publish(TFMessage(transforms=[self._transform()]))
 
     def _extend_path(self) -> None:
-        here = self._pose_message()
         if self._points:
             last = self._points[-1].pose.position
             if math.hypot(last.x - self._pose.x_m, last.y - self._pose.y_m) < self._step_m:
                 return
-        self._points.append(here)
+        self._points.append(self._pose_message())
 
     def _publish_path(self) -> None:
         if self._path.get_subscription_count():
@@ -180,4 +179,4 @@ def _certain() -> npt.NDArray[np.float64]:
 
 def main(args: list[str] | None = None) -> int:
     """Run the node; return the exit code."""
-    return run(OdometryNode, args=args)
+    return run_viewer(OdometryNode, args)

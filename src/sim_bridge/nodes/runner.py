@@ -13,6 +13,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from sim_bridge.errors import UsageError
 from sim_bridge.nodes.standby import is_spare, wait_for_start
+from sim_bridge.process import lower_priority, lower_priority_of_session
 from steering_net.process import end_with_parent
 from steering_net.ros import runner
 from steering_net.ros.parameters import ParameterError
@@ -29,6 +30,22 @@ def run(
     example because of a bad parameter or a port that is in use.
     """
     return runner.run(*makers, args=args, program='sim_bridge', refused=refused, turn=_turn)
+
+
+def run_viewer(make: Callable[[], Node], args: list[str] | None) -> int:
+    """Run a node that only looks on, with a lower priority than the drive; see `run`.
+
+    Its session gets the lower priority after the start, which would take a minute on a busy
+    machine. A recorder is no viewer: it would lose frames on such a machine.
+    """
+    lower_priority()
+
+    def started() -> Node:
+        node = make()
+        lower_priority_of_session()
+        return node
+
+    return run(started, args=args)
 
 
 @contextmanager

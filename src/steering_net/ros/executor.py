@@ -82,8 +82,9 @@ class QuickExecutor(PlainExecutor):
     """Calls the callbacks of its nodes on the thread that spins it, messages first.
 
     Callbacks of guard conditions, and those that take only the message, are called directly, and
-    without regard to callback groups, because there is one thread. Coroutines and callbacks that
-    take a MessageInfo are left to rclpy.
+    without waiting for their callback groups, because there is one thread. Subscriptions of a
+    group that executes nothing are left to their owner. Coroutines and callbacks that take a
+    MessageInfo are left to rclpy.
     """
 
     # rclpy needs it in __del__, even of an executor whose __init__ failed after a shutdown.
@@ -211,7 +212,14 @@ class QuickExecutor(PlainExecutor):
         self._stale = False
         self._kept.close()
         nodes = self.get_nodes()
-        subscriptions = self._hold([one for node in nodes for one in node.subscriptions])
+        subscriptions = self._hold(
+            [
+                one
+                for node in nodes
+                for one in node.subscriptions
+                if one.callback_group.can_execute(one)
+            ]
+        )
         timers = self._hold([one for node in nodes for one in node.timers])
         clients = self._hold([one for node in nodes for one in node.clients])
         services = self._hold([one for node in nodes for one in node.services])

@@ -32,7 +32,7 @@ class Failing:
 def fill(node, count=3):
     """Let the node write messages."""
     for _ in range(count):
-        node._keep((f'/{SPEED}', 0, b''))
+        node._keep(f'/{SPEED}', 0, b'')
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_topic_of_a_type_that_a_frame_folder_cannot_read_is_told(tmp_path):
         topic, cdr = list(messages(0))[-1]
         assert topic == STEERING_COMMAND
         writer._types[f'/{topic}'] = TOPICS[SPEED].type
-        node._keep((f'/{topic}', 0, cdr))
+        node._keep(f'/{topic}', 0, cdr)
         wait_for(lambda: node.trouble)
         node.destroy_node()
     assert node.trouble.startswith(f'/{topic} holds std_msgs/msg/Float32; it must be sensor_msgs/')

@@ -2,6 +2,7 @@
 """Functions and clients of services that other threads use while the executor spins."""
 
 import threading
+import time
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from rcl_interfaces.srv import GetParameters
 
 from helpers.ros import started_rclpy
 from helpers.waiting import wait_for
-from sim_bridge.nodes.executor_calls import ExecutorCalls
+from sim_bridge.nodes.executor_calls import ExecutorCalls, Pace
 from steering_net.ros.executor import PlainExecutor, QuickExecutor
 
 
@@ -61,3 +62,19 @@ def test_a_client_of_a_service_gets_its_reply_without_another_event(spun):
     future = client.call_async(GetParameters.Request(names=['use_sim_time']))
     wait_for(future.done)
     assert len(future.result().values) == 1
+
+
+def test_pace_calls_on_the_thread_of_the_executor_while_it_is_needed(spun):
+    _, calls, thread = spun
+    threads, needed = [], threading.Event()
+    pace = Pace(calls, 0.01, lambda: threads.append(threading.current_thread()), needed.is_set)
+    time.sleep(0.1)
+    assert threads == []
+    needed.set()
+    wait_for(lambda: len(threads) > 5)
+    pace.end()
+    wait_for(lambda: not calls.waiting)
+    count = len(threads)
+    time.sleep(0.1)
+    assert len(threads) <= count + 1, 'one call may have been under way'
+    assert set(threads) == {thread}
