@@ -27,6 +27,7 @@ _OPTION_OF = {'delay_s': 'label-delay'}
 
 def run(args: argparse.Namespace) -> int:
     """Train; 0 on success, 2 with one line on stderr for bad input."""
+    from sim_bridge.mapping.labels import MapLabels
     from sim_bridge.training.dagger import Tracks, check_rounds, train_in_rounds
     from sim_bridge.workers.attempt import WorkError
     from steering_net.training.trainer import recorded_for
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             print(line)
         tracks = Tracks(args.tracks, args.samples_per_track, args.samples_per_round, args.rounds)
         check_rounds(config, args.rounds)
-        recorded = recorded_for(config, logs, bags)
+        recorded = recorded_for(config, logs, bags, MapLabels())
         trained = train_in_rounds(config, recorded, tracks, args.note, workers)
     except (OSError, ValueError, UsageError, WorkError) as error:
         print(f'sim-bridge train: {in_options(error, _OPTION_OF)}', file=sys.stderr)

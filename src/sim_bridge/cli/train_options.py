@@ -115,10 +115,12 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
     )
     add(
         '--labels',
-        choices=('steering', 'middle'),
+        choices=('steering', 'middle', 'map'),
         default='steering',
         help='labels of recorded frames. steering: the recorded steering. middle: the steering '
-        'to the middle of the road --look-ahead m ahead, which is measured in the frames',
+        'to the middle of the road --look-ahead m ahead, which is measured in the frames. map: '
+        'on the lake or the jungle, the steering of the expert at the place of the frame, as '
+        '`data --locate` finds it',
     )
     add(
         '--label-delay',
@@ -220,7 +222,7 @@ def _configure_augmentation(augmentation: argparse._ArgumentGroup) -> None:
         default=16.0,
         metavar='M',
         help='distance, m, within which a displaced car returns to its path, and at which '
-        '`--labels middle` aims',
+        '`--labels middle` and `map` aim',
     )
     add(
         '--max-shift',

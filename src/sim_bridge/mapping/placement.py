@@ -86,6 +86,12 @@ class Refusal:
     rows: slice
     reason: str
 
+    def __len__(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
+    def __str__(self) -> str:
+        return f'rows {self.rows.start}-{self.rows.stop - 1} not placed: {self.reason}'
+
 
 def locate(recording: Recording, seen: Sequence[Edges | None]) -> list[Placement | Refusal]:
     """Place each run of a recording on one of the named tracks, or tell why it is not placed.

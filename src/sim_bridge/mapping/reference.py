@@ -24,7 +24,7 @@ def on_map(recording: Recording) -> tuple[ReferenceLine, See]:
     refused = [result for result in results if isinstance(result, Refusal)]
     known = sum(map(len, placed)) / len(recording)
     if known < LEAST_KNOWN:
-        longest = max(refused, key=lambda refusal: refusal.rows.stop - refusal.rows.start)
+        longest = max(refused, key=len)
         raise LogError(
             f'{known:.0%} of the frames of {recording.name} could be placed on a known track, '
             f'because of rows {longest.rows.start}-{longest.rows.stop - 1}: {longest.reason}; '

@@ -56,7 +56,6 @@ def _figures(placed: Placement) -> dict[str, Any]:
 def lines(results: Results) -> Iterator[str]:
     """Yield the report as lines of text."""
     label = 'on a map'
-    refusals = [result for result in results if isinstance(result, Refusal)]
     for placed in results:
         if isinstance(placed, Placement):
             found = _figures(placed)
@@ -72,14 +71,17 @@ def lines(results: Results) -> Iterator[str]:
                 f'{placed.sightings} frames show the road'
             )
             label = '        '
-    for refusal in refusals[:_SHOWN_REFUSALS]:
-        yield (
-            f'  {label}  rows {refusal.rows.start}-{refusal.rows.stop - 1} not placed: '
-            f'{refusal.reason}'
-        )
+    for line in not_placed(results):
+        yield f'  {label}  {line}'
         label = '        '
+
+
+def not_placed(results: Results) -> Iterator[str]:
+    """Yield a line for each run that was not placed; from the sixth on, only how many."""
+    refusals = [result for result in results if isinstance(result, Refusal)]
+    yield from map(str, refusals[:_SHOWN_REFUSALS])
     if len(refusals) > _SHOWN_REFUSALS:
-        yield f'            and {len(refusals) - _SHOWN_REFUSALS} more runs not placed'
+        yield f'and {len(refusals) - _SHOWN_REFUSALS} more runs not placed'
 
 
 def write(folder: Path, stem: str, recording: Recording, results: Results) -> list[Path]:

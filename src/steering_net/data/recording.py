@@ -3,6 +3,7 @@
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from steering_net.vision.jpeg import decode_jpeg
 _LOG = logging.getLogger(__name__)
 LOG_NAMES = ('driving_log.csv', 'frames.csv')
 LOG_SUFFIXES = ('.csv', '.tsv', '.txt')
+_TIME_ALONE = re.compile(r'[\d_]+')
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def camera_of(names: Iterable[str]) -> str:
     records in Autonomous mode, names it after its time alone.
     """
     is_driven = all(
-        base_name(name)[:1].isdigit() and name_time(name) is not None for name in names
+        _TIME_ALONE.fullmatch(Path(base_name(name)).stem) and name_time(name) is not None
+        for name in names
     )
     return AUTONOMOUS if is_driven else TRAINING
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labels of recorded frames: the recorded steering, or the one that leads to the road's middle."""
+"""Labels of recorded frames: the recorded steering, or one that leads to the road's middle."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from steering_net.data.steering_smoothing import smoothed_steering_rad
 from steering_net.data.trajectory import runs
 from steering_net.errors import check_field
 
-KINDS = ('steering', 'middle')
+KINDS = ('steering', 'middle', 'map')
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Labelling:
     """Settings of labels.
 
     `kind` is `steering` for the recorded steering, as its one-second mean where it came from a
-    keyboard, or `middle` for the steering that leads to the road's middle `look_ahead_m` ahead.
-    The label is that of `delay_s` (0 to 1) before the frame.
+    keyboard, or `middle` for the steering that leads to the road's middle `look_ahead_m` ahead, as
+    the frames show it, or `map` for that of an expert on a known track, who returns to the middle
+    `look_ahead_m` ahead. The label is that of `delay_s` (0 to 1) before the frame.
     """
 
     kind: str = 'steering'
@@ -37,22 +39,50 @@ class Labelling:
         check_field(self.look_ahead_m > 0, 'look_ahead_m', self.look_ahead_m, 'greater than 0')
 
 
+class OnMap(Protocol):
+    """Labels recordings by their places on known tracks."""
+
+    def __call__(
+        self, recording: Recording, seen: Sequence[Edges | None], look_ahead_m: float
+    ) -> Series:
+        """Return the steering of the expert at each row: (n,), rad; NaN for rows without a place.
+
+        `seen` holds the road's edges in each frame. The expert returns to the middle of the road
+        `look_ahead_m` ahead.
+        """
+
+    def check(self) -> None:
+        """Raise LogError, with the reason, if there were rows and none of them has a place."""
+
+
 def of_recording(
-    recording: Recording, labelling: Labelling, seen: Sequence[Edges | None] = ()
+    recording: Recording,
+    labelling: Labelling,
+    seen: Sequence[Edges | None] = (),
+    on_map: OnMap | None = None,
 ) -> Series:
     """Return the label of each frame: (n,), rad, left positive; NaN where it is not known.
 
-    `seen` holds the road's edges in each frame, for `middle`. Raises LogError if `middle` needs
-    speeds and the recording has none.
+    `seen` holds the road's edges in each frame, for `middle` and `map`; `on_map` is needed for
+    `map`. Raises LogError if `middle` needs speeds and the recording has none.
     """
     if labelling.kind == 'middle' and not recording.speed_mps.any():
         raise no_speed(recording)
-    return _of_runs(recording, labelling, seen)
+    return _of_runs(recording, labelling, seen, on_map)
 
 
-def _of_runs(recording: Recording, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
+def _of_runs(
+    recording: Recording,
+    labelling: Labelling,
+    seen: Sequence[Edges | None],
+    on_map: OnMap | None,
+) -> Series:
     right_rad = recording.target_rad
-    if labelling.kind == 'middle':
+    if labelling.kind == 'map':
+        if on_map is None:
+            raise ValueError('labels of the kind map need an OnMap')
+        right_rad = on_map(recording, seen, labelling.look_ahead_m)
+    elif labelling.kind == 'middle':
         right_rad = np.empty(len(recording))
         for run, trajectory, middle_m in middles_of(recording, seen):
             right_rad[run] = towards_middle_rad(trajectory, middle_m, labelling.look_ahead_m)
@@ -65,40 +95,58 @@ def _of_runs(recording: Recording, labelling: Labelling, seen: Sequence[Edges | 
 
 def of_log(
     log: Log,
-    series: Sequence[Log],
     labelling: Labelling,
     seen: Sequence[Edges | None],
-    seen_by_name: Mapping[str, Edges],
+    known: Mapping[str, float],
+    on_map: OnMap | None = None,
 ) -> Series:
     """Return the label of each row of a log: (n,), rad, left positive; NaN where it is not known.
 
-    `series` are logs of whole runs. A row whose file name is in one of them gets its label from
-    there. For `middle`, `seen` holds the road's edges in the log's images, and `seen_by_name`
-    those in the images of all logs.
+    `known` holds the labels of images, as `of_whole_run` returns them: a row whose image is one of
+    them has that label. `seen` and `on_map` are as in `of_recording`.
     """
-    labels = _own(log, labelling, seen)
-    known: dict[str, float] = {}
-    for whole in series:
-        names = [base_name(row.center) for row in whole.rows]
-        found = _own(whole, labelling, [seen_by_name.get(name) for name in names])
-        known.update(zip(names, found.tolist(), strict=True))
-    rows = [base_name(row.center) for row in log.rows]
-    return np.array([known.get(name, own) for name, own in zip(rows, labels, strict=True)])
+    names = [base_name(row.center) for row in log.rows]
+    others = [
+        index
+        for group in rows_by_folder(log.rows)
+        if any(names[index] not in known for index in group)
+        for index in group
+    ]
+    rest = replace(log, rows=[log.rows[index] for index in others])
+    labels = _own(rest, labelling, [seen[index] for index in others], on_map)
+    own = dict(zip(others, labels.tolist(), strict=True))
+    return np.array(
+        [known[name] if name in known else own[index] for index, name in enumerate(names)]
+    )
 
 
-def _own(log: Log, labelling: Labelling, seen: Sequence[Edges | None]) -> Series:
+def of_whole_run(
+    log: Log, labelling: Labelling, seen: Mapping[str, Edges], on_map: OnMap | None = None
+) -> dict[str, float]:
+    """Return the label of each image of a log: rad, left positive; NaN where it is not known.
+
+    The keys, like those of `seen`, are the file names of images.
+    """
+    names = [base_name(row.center) for row in log.rows]
+    labels = _own(log, labelling, [seen.get(name) for name in names], on_map)
+    return dict(zip(names, labels.tolist(), strict=True))
+
+
+def _own(
+    log: Log, labelling: Labelling, seen: Sequence[Edges | None], on_map: OnMap | None
+) -> Series:
     rows = log.rows
     if any(all(rows[i].timestamp_s is None for i in group) for group in rows_by_folder(rows)):
         warn_of_missing_times(log.path, 'they')
     if labelling.kind == 'steering':
         # A mean, not an interpolation, because samples of a run are far apart.
         return smoothed_steering_rad(rows, labelling.delay_s)
-    if rows and not any(row.speed_mps for row in rows):
+    if labelling.kind == 'middle' and rows and not any(row.speed_mps for row in rows):
         raise no_speed(from_log(log))
     labels = np.full(len(rows), np.nan)
     for group in rows_by_folder(rows):
         # Rows without a time cannot be placed among rows with one.
         timed = [index for index in group if rows[index].timestamp_s is not None] or group
         recording = from_log(replace(log, rows=[rows[index] for index in timed]))
-        labels[timed] = _of_runs(recording, labelling, [seen[index] for index in timed])
+        labels[timed] = _of_runs(recording, labelling, [seen[index] for index in timed], on_map)
     return labels

@@ -20,7 +20,7 @@ from steering_net.data.recording import Recording, camera_of, warn_of_bad_rows
 from steering_net.errors import ImageError
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.frames import Frames, blurred, is_held_out
-from steering_net.training.labels import Labelling, of_log, of_recording
+from steering_net.training.labels import Labelling, OnMap, of_log, of_recording, of_whole_run
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
@@ -65,6 +65,7 @@ def recorded_frames(
     recordings: Sequence[Recording] = (),
     *,
     labelling: Labelling | None = None,
+    on_map: OnMap | None = None,
     keep_straight: float = 1.0,
     seed: int = 0,
 ) -> Frames:
@@ -73,21 +74,26 @@ def recorded_frames(
     Of the training frames with a label below 0.01 rad, only the share `keep_straight` (0..1) is
     kept, chosen by `seed`, because most of a lap is almost straight. The crops are blurred as
     `profile` (below CROP_TOP) prescribes. Unusable rows and images, and frames without a known
-    label, give warnings. Raises LogError if no frame is left, or if no log has a row of one of
-    the `only_sources`.
+    label, give warnings. `on_map` is needed for labels of the kind `map`. Raises LogError if no
+    frame is left, if no log has a row of one of the `only_sources`, or if labels of the kind `map`
+    are asked for and no frame has a place on a map.
     """
     labelling = labelling or Labelling()
     thinning = _Thinning(keep_straight, np.random.default_rng(seed))
     logs = _chosen(sources)
     wanted: list[_Wanted] = []
     images = [_Images(log, source) for log, source in zip(logs, sources, strict=True)]
-    labelled = zip(logs, images, _labels(logs, sources, images, labelling), strict=True)
+    found = _labels(logs, sources, images, labelling, on_map)
+    labelled = zip(logs, images, found, strict=True)
     for log, read, labels in labelled:
         wanted += _of_log(log, read, labels, settings, thinning)
     for recording in recordings:
         loads = [functools.partial(recording.frame, index) for index in range(len(recording))]
-        labels = of_recording(recording, labelling, _seen(loads, recording.camera, labelling))
+        seen = _seen(loads, recording.camera, labelling)
+        labels = of_recording(recording, labelling, seen, on_map)
         wanted += _of_recording(recording, labels, thinning)
+    if on_map is not None:
+        on_map.check()
     names = [str(source.csv) for source in sources] + [r.name for r in recordings]
     left_out = LeftOut('training')
     if names and not wanted:
@@ -224,6 +230,7 @@ def _labels(
     sources: Sequence[LogSource],
     images: Sequence[_Images],
     labelling: Labelling,
+    on_map: OnMap | None,
 ) -> Iterator[Series]:
     """Yield the labels of the rows of each log, rad, left positive; NaN where they are unknown."""
     kinds = [source.labelling(labelling) for source in sources]
@@ -237,14 +244,20 @@ def _labels(
         for row, edges in zip(log.rows, found, strict=True)
         if edges is not None
     }
-    whole = functools.cache(read_log)
+
+    @functools.cache
+    def whole(path: Path, steering_unit: str, kind: Labelling) -> dict[str, float]:
+        return of_whole_run(read_log(path, steering_unit), kind, by_name, on_map)
+
     for log, source, kind, found in zip(logs, sources, kinds, seen, strict=True):
-        series = [whole(path, source.steering_unit) for path in source.label_logs]
-        yield of_log(log, series, kind, found, by_name)
+        known: dict[str, float] = {}
+        for path in source.label_logs:
+            known |= whole(path, source.steering_unit, kind)
+        yield of_log(log, kind, found, known, on_map)
 
 
 def _seen(
     loads: Sequence[Callable[[], Rgb]], camera: str, labelling: Labelling
 ) -> list[Edges | None]:
     """Return the road's edges in each frame; None without reading it if no label needs them."""
-    return edges_of(loads, camera) if labelling.kind == 'middle' else [None] * len(loads)
+    return [None] * len(loads) if labelling.kind == 'steering' else edges_of(loads, camera)

@@ -37,6 +37,7 @@ from steering_net.training.batches import (
 from steering_net.training.config import TrainConfig
 from steering_net.training.devices import all_devices, check_mixed_precision, compile_for
 from steering_net.training.frames import Frames, rendered_frames
+from steering_net.training.labels import OnMap
 from steering_net.training.model_card import write_card, write_plots
 from steering_net.training.pilotnet import build_pilotnet
 from steering_net.training.recorded_frames import LogSource, recorded_frames
@@ -86,11 +87,14 @@ def check_start(config: TrainConfig) -> None:
 
 
 def recorded_for(
-    config: TrainConfig, logs: Sequence[LogSource], recordings: Sequence[Recording]
+    config: TrainConfig,
+    logs: Sequence[LogSource],
+    recordings: Sequence[Recording],
+    on_map: OnMap | None = None,
 ) -> Frames:
     """Return the frames of logs and recordings for a training with this config.
 
-    Raises LogError for unusable data.
+    `on_map` is needed for labels of the kind `map`. Raises LogError for unusable data.
     """
     return recorded_frames(
         logs,
@@ -98,6 +102,7 @@ def recorded_for(
         _below_crop(config),
         recordings,
         labelling=config.labelling,
+        on_map=on_map,
         keep_straight=config.keep_straight,
         seed=config.seed,
     )

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from helpers.drives import SPEED_MPS, driven, edges_seen, recording_of
 from helpers.processes import run_verb
 from sim_bridge.mapping import report
 from sim_bridge.mapping.course import course_of
@@ -17,40 +18,9 @@ from sim_bridge.mapping.reference import on_map
 from sim_bridge.mapping.surface import RoadView, stand_on
 from sim_bridge.simulator.tracks import open_track
 from steering_net.data.driving_log import LogError
-from steering_net.data.recording import Recording
-from steering_net.errors import ImageError
 from steering_net.evaluation.data_driven import Offset
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
+from steering_net.vehicle import REAR_AXLE_M, Pose
 from steering_net.vision.camera_model import TRAINING_CAMERA
-
-STEP_S, SPEED_MPS = 0.1, 9.0
-
-
-def driven(course, start_m, length_m, noise_rad=0.01, offset_m=0.6, seed=0):
-    """A drive beside a course: its recording, and the true places of the rear axle."""
-    rng = np.random.default_rng(seed)
-    s_m = start_m + np.arange(0.0, length_m, SPEED_MPS * STEP_S)
-    left_m = offset_m * np.sin(s_m / 60.0)
-    x_m, y_m = course.beside(s_m, left_m)
-    yaw_rad = np.unwrap(np.arctan2(np.gradient(y_m), np.gradient(x_m)))
-    steps_m = np.hypot(np.diff(x_m), np.diff(y_m)) / course.at(course.level, s_m[:-1])
-    turn_1pm = np.gradient(yaw_rad) / np.append(steps_m, steps_m[-1])
-    steering_rad = np.arctan(WHEELBASE_M * turn_1pm) + rng.normal(0.0, noise_rad, len(s_m))
-    speed_mps = np.append(steps_m, steps_m[-1]) / STEP_S
-    speed_mps *= np.hypot(1.0, REAR_AXLE_M * turn_1pm)
-    return recording_of(steering_rad, speed_mps), s_m, left_m
-
-
-def recording_of(steering_rad, speed_mps):
-    count = len(steering_rad)
-
-    def load(index):
-        raise ImageError(f'there is no frame {index}')
-
-    times_s = STEP_S * np.arange(count)
-    names = [f'{index}.jpg' for index in range(count)]
-    return Recording('drawn', times_s, steering_rad, steering_rad, speed_mps, names, load)
-
 
 def placed(recording, seen=None):
     (result,) = locate(recording, seen or [None] * len(recording))
@@ -85,15 +55,7 @@ def test_sightings_of_the_middle_give_the_offset(courses):
     """Without frames the offset is a guess; with edges in the frames it is measured."""
     course = courses['lake']
     recording, s_m, left_m = driven(course, 750.0, 600.0, noise_rad=0.02, offset_m=1.5)
-    edges = []
-    for s, left in zip(s_m, left_m, strict=True):
-        ahead = np.arange(5.0, 13.0, 2.0)
-        x, y = course.beside(s + REAR_AXLE_M + ahead, np.zeros(4))
-        own = course.beside(np.array([s]), np.array([left]))
-        yaw = course.heading_rad(np.array([s]))[0] + 1.5 / 60.0 * math.cos(s / 60.0)
-        dx, dy = x - own[0], y - own[1]
-        middle = dy * math.cos(yaw) - dx * math.sin(yaw)
-        edges.append(np.stack([ahead, middle + 4.0, middle - 4.0], axis=1))
+    edges = list(edges_seen(course, s_m, left_m))
     blind, seeing = placed(recording), placed(recording, edges)
     errors_m = [np.sqrt(np.mean((p.left_m - left_m) ** 2)) for p in (blind, seeing)]
     assert errors_m[1] < 0.25
