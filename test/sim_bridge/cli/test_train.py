@@ -56,6 +56,26 @@ def test_a_source_and_the_log_of_a_whole_run_are_used_with_a_log(tmp_path, worki
     assert train(tmp_path, '--log', log, '--label-log', log, '--source', 'lake') == 0
 
 
+def test_a_training_without_a_place_on_a_map_tells_why(tmp_path, capsys):
+    log = drawn_log(tmp_path)
+    words = ['--log', log, '--labels', 'map']
+    reason = f'{log}: rows 0-39 not placed: it is 52 m long; it must be 240 m'
+    assert train(tmp_path, *words, '--log-as-steered', log) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f'sim-bridge train: no frame can be placed on a known track; {reason}'
+    )
+    log.write_text(log.read_text(encoding='utf-8').replace(',30', ',0'), encoding='utf-8')
+    assert train(tmp_path, *words) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(
+            f'rows 0-39 not placed: {log} holds no speed: record vehicle/speed, or give the log a '
+            'column speed (mph)'
+        )
+    )
+
+
 def network(folder, profile):
     path = folder / f'{profile}.keras'
     shutil.copy(default_model(), path)

@@ -22,6 +22,7 @@ from steering_net.evaluation.data_driven import Offset
 from steering_net.vehicle import REAR_AXLE_M, Pose
 from steering_net.vision.camera_model import TRAINING_CAMERA
 
+
 def placed(recording, seen=None):
     (result,) = locate(recording, seen or [None] * len(recording))
     return result

@@ -15,7 +15,7 @@ def test_a_log_without_times_has_the_labels_of_its_recording(delay_s, tmp_path, 
     rows = [f'IMG/frame_{i:05}.jpg,,,{pulse},0.5,0,20' for i, pulse in enumerate(PULSES)]
     path.write_text('\n'.join(rows), encoding='utf-8')
     log, labelling = read_log(path), Labelling(delay_s=delay_s)
-    labels = of_log(log, [], labelling, [None] * len(rows), {})
+    labels = of_log(log, labelling, [None] * len(rows), {})
     assert logged.messages == [f'{path}: some rows have no time; they are treated as 0.1 s apart']
     inside = slice(12, -12)
     expected = of_recording(from_log(log), labelling)
