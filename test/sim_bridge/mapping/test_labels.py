@@ -97,22 +97,25 @@ def test_a_longer_way_back_to_the_middle_steers_less():
     assert np.all((far - near)[aside] * left_m[aside] > 0.0)
 
 
-def test_a_drive_on_a_flat_track_has_no_labels_and_its_reason_is_told(logged):
-    recording, s_m, _ = driven(course_of(make_track(1000)), 0.0, 350.0)
-    labels = MapLabels()
-    assert np.isnan(labels(recording, [None] * len(s_m), 8.0)).all()
-    reason = rf'drawn: rows 0-{len(s_m) - 1} not placed: its steering fits no known track; .*'
-    (told,) = logged.messages
-    with pytest.raises(LogError, match=f'no frame can be placed on a known track; {reason}'):
+def test_drives_on_a_flat_track_have_no_labels_and_the_reason_of_the_longest_is_told(logged):
+    course, labels = course_of(make_track(1000)), MapLabels()
+    labels.check()
+    for length_m in (90.0, 350.0, 80.0):
+        recording, s_m, _ = driven(course, 0.0, length_m)
+        assert np.isnan(labels(recording, [None] * len(s_m), 8.0)).all()
+    short, told, _ = logged.messages
+    assert short == 'drawn: rows 0-99 not placed: it is 88 m long; it must be 240 m'
+    assert 'not placed: its steering fits no known track; the best is' in told
+    with pytest.raises(LogError) as refused:
         labels.check()
-    assert told.startswith('drawn: rows 0-')
+    assert str(refused.value) == f'no frame can be placed on a known track; {told}'
     known, s_m, _ = driven(road('jungle', False)[0], 300.0, 250.0)
     assert np.isfinite(labels(known, [None] * len(s_m), 8.0)).all()
     labels.check()
 
 
 def test_samples_of_a_drive_get_the_labels_of_the_whole_run(tmp_path, logged):
-    """Measured: 0.010 rad RMS, with the edges of the road in every third frame."""
+    """Measured: 0.014 rad RMS, with the edges of the road in every sixth frame."""
     course, track = road('lake', False)
     recording, s_m, left_m = driven(course, 750.0, 600.0, offset_m=1.0)
     render = make_camera(track, TRAINING_CAMERA)
@@ -124,7 +127,7 @@ def test_samples_of_a_drive_get_the_labels_of_the_whole_run(tmp_path, logged):
         for name, steering_rad, speed_mps in zip(*columns, strict=True)
     ]
     (tmp_path / 'whole.csv').write_text(''.join(rows), encoding='utf-8')
-    samples = range(0, len(rows), 3)
+    samples = range(0, len(rows), 6)
     (tmp_path / 'samples.csv').write_text(''.join(rows[i] for i in samples), encoding='utf-8')
     places = list(zip(poses(course, s_m, left_m), s_m, strict=True))
     for i in samples:
@@ -139,7 +142,7 @@ def test_samples_of_a_drive_get_the_labels_of_the_whole_run(tmp_path, logged):
         return found.steering_rad
 
     expected = right_rad(track, course, s_m, left_m)
-    assert np.sqrt(np.mean((labels(0.0) - expected[samples]) ** 2)) < 0.014
+    assert np.sqrt(np.mean((labels(0.0) - expected[samples]) ** 2)) < 0.018
     before = expected[np.maximum(np.array(samples) - 5, 0)]
-    assert np.sqrt(np.mean((labels(0.5) - before) ** 2)) < 0.014
+    assert np.sqrt(np.mean((labels(0.5) - before) ** 2)) < 0.018
     assert logged.messages == []

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sim_bridge.control.speed_controller import SpeedController
-from sim_bridge.simulator.expert import pursuit_steering_rad
+from sim_bridge.simulator.expert import pursuit_steering_rad, under_car_1pm
 from sim_bridge.simulator.track import make_track
 from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.vehicle_dynamics import CarParams, slope_under, standing_at, step
@@ -65,3 +65,10 @@ def test_expert_steers_back_to_the_centre_line(offset_m: float) -> None:
     away = pursuit_steering_rad(track, track.pose(s_m, offset_m))
     assert np.sign(away) == -np.sign(offset_m)
     assert abs(pursuit_steering_rad(track, track.pose(s_m))) < 0.05
+
+
+def test_road_under_the_car_is_that_ahead_of_its_rear_axle() -> None:
+    curve_1pm = np.zeros(20)
+    curve_1pm[10] = 0.6
+    under_1pm = under_car_1pm(curve_1pm, step_m=0.5)
+    np.testing.assert_allclose(under_1pm, [0.1 if 5 <= i <= 10 else 0.0 for i in range(20)])
