@@ -24,8 +24,8 @@ class Labelling:
 
     `kind` is `steering` for the recorded steering, as its one-second mean where it came from a
     keyboard, or `middle` for the steering that leads to the road's middle `look_ahead_m` ahead, as
-    the frames show it, or `map` for that of an expert on a known track, who returns to the middle
-    `look_ahead_m` ahead. The label is that of `delay_s` (0 to 1) before the frame.
+    the frames show it, or `map` for the steering of the expert at the frame's place on a known
+    track, which returns to the middle `look_ahead_m` ahead. The label is that of `delay_s` (0 to 1) before the frame.
     """
 
     kind: str = 'steering'
