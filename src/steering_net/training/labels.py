@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Labels of recorded frames: the recorded steering, or one that leads to the road's middle."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -25,7 +25,8 @@ class Labelling:
     `kind` is `steering` for the recorded steering, as its one-second mean where it came from a
     keyboard, or `middle` for the steering that leads to the road's middle `look_ahead_m` ahead, as
     the frames show it, or `map` for the steering of the expert at the frame's place on a known
-    track, which returns to the middle `look_ahead_m` ahead. The label is that of `delay_s` (0 to 1) before the frame.
+    track, which returns to the middle `look_ahead_m` ahead. The label is that of `delay_s` (0 to
+    1) before the frame.
     """
 
     kind: str = 'steering'
@@ -106,18 +107,8 @@ def of_log(
     them has that label. `seen` and `on_map` are as in `of_recording`.
     """
     names = [base_name(row.center) for row in log.rows]
-    others = [
-        index
-        for group in rows_by_folder(log.rows)
-        if any(names[index] not in known for index in group)
-        for index in group
-    ]
-    rest = replace(log, rows=[log.rows[index] for index in others])
-    labels = _own(rest, labelling, [seen[index] for index in others], on_map)
-    own = dict(zip(others, labels.tolist(), strict=True))
-    return np.array(
-        [known[name] if name in known else own[index] for index, name in enumerate(names)]
-    )
+    own = _own(log, labelling, seen, on_map, known)
+    return np.array([known.get(name, label) for name, label in zip(names, own, strict=True)])
 
 
 def of_whole_run(
@@ -133,10 +124,15 @@ def of_whole_run(
 
 
 def _own(
-    log: Log, labelling: Labelling, seen: Sequence[Edges | None], on_map: OnMap | None
+    log: Log,
+    labelling: Labelling,
+    seen: Sequence[Edges | None],
+    on_map: OnMap | None,
+    known: Container[str] = (),
 ) -> Series:
-    rows = log.rows
-    if any(all(rows[i].timestamp_s is None for i in group) for group in rows_by_folder(rows)):
+    """Return the label of each row; NaN may stand for folders whose images are all `known`."""
+    rows, groups = log.rows, rows_by_folder(log.rows)
+    if any(all(rows[i].timestamp_s is None for i in group) for group in groups):
         warn_of_missing_times(log.path, 'they')
     if labelling.kind == 'steering':
         # A mean, not an interpolation, because samples of a run are far apart.
@@ -144,9 +140,14 @@ def _own(
     if labelling.kind == 'middle' and rows and not any(row.speed_mps for row in rows):
         raise no_speed(from_log(log))
     labels = np.full(len(rows), np.nan)
-    for group in rows_by_folder(rows):
+    for group in groups:
+        if all(base_name(rows[index].center) in known for index in group):
+            continue
         # Rows without a time cannot be placed among rows with one.
         timed = [index for index in group if rows[index].timestamp_s is not None] or group
         recording = from_log(replace(log, rows=[rows[index] for index in timed]))
+        if len(groups) > 1:
+            first = rows[timed[0]].center
+            recording = replace(recording, name=f'{recording.name} from {first} on')
         labels[timed] = _of_runs(recording, labelling, [seen[index] for index in timed], on_map)
     return labels

@@ -16,8 +16,8 @@ from sim_bridge.simulator import expert
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.track import make_track
 from sim_bridge.simulator.tracks import open_track
-from steering_net.data.driving_log import LogError, recorder_row
-from steering_net.training.labels import Labelling
+from steering_net.data.driving_log import LogError, read_log, recorder_row
+from steering_net.training.labels import Labelling, of_log
 from steering_net.training.recorded_frames import LogSource, recorded_frames
 from steering_net.vehicle import REAR_AXLE_M, Pose
 from steering_net.vision.camera_model import TRAINING_CAMERA
@@ -146,3 +146,19 @@ def test_samples_of_a_drive_get_the_labels_of_the_whole_run(tmp_path, logged):
     before = expected[np.maximum(np.array(samples) - 5, 0)]
     assert np.sqrt(np.mean((labels(0.5) - before) ** 2)) < 0.018
     assert logged.messages == []
+
+
+def test_runs_of_several_folders_are_told_by_the_image_that_their_rows_count_from(
+    tmp_path, logged
+):
+    path = tmp_path / 'frames.csv'
+    names = [f'{folder}/{folder}{i}.jpg' for i in range(5) for folder in 'ab']
+    rows = [f'{name},{i // 2 / 10},0,30' for i, name in enumerate(names)]
+    path.write_text('\n'.join(['frame,timestamp_s,steering,speed_mph', *rows]), 'utf-8')
+    log, seen = read_log(path), [None] * len(names)
+    known = {f'a{i}.jpg': 0.1 * i for i in range(5)}
+    labels = of_log(log, Labelling('map'), seen, known, MapLabels())
+    np.testing.assert_array_equal(labels[::2], list(known.values()))
+    assert np.isnan(labels[1::2]).all()
+    reason = 'rows 0-4 not placed: it is 5 m long; it must be 240 m'
+    assert logged.messages == [f'{path} from b/b0.jpg on: {reason}']
