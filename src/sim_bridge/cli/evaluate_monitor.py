@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         '--known',
         type=track_names,
         metavar='LIST',
-        help='tracks that the network knows and drives; if not given, 500-515 to calibrate and '
+        help='tracks that the network knows and drives; if not given, 500-507 to calibrate and '
         '0-4 to judge; judge on other tracks than those of the calibration',
     )
     add(
@@ -97,7 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Calibrate and return nothing, or print a line for each drive and return the report."""
-    known = args.known or track_names('500-515' if args.calibrate else '0-4')
+    known = args.known or track_names('500-507' if args.calibrate else '0-4')
     check_range('--seconds', args.seconds, _shortest_s() if args.calibrate else 5.0, 600.0, 's')
     check_speed_limit(args.speed_limit)
     weathers = [check_weather(part) for part in args.weather.split(',')]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training on two devices is the training on one; here the devices are parts of a processor."""
 
+import os
 import subprocess
 import sys
 
@@ -18,7 +19,8 @@ def trained(tmp_path_factory):
     paths = [tmp_path_factory.mktemp('devices') / f'{count}.npz' for count in (1, 2)]
     for count, path in enumerate(paths, 1):
         command = [sys.executable, '-m', 'helpers.trainings_on_devices', str(count), str(path)]
-        subprocess.run(command, check=True)
+        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+        subprocess.run(command, check=True, env=environment)
     return [np.load(path) for path in paths]
 
 
