@@ -131,7 +131,7 @@ def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(dr
     switch = by_new.index(True)
     assert switch > before
     # A frame that a busy machine answered too late repeats the steering of the one before.
-    assert sum(by_old[:switch]) > 0.8 * switch
+    assert sum(by_old[:switch]) > 0.9 * switch
     assert sum(by_new[switch:]) > 0.9 * len(by_new[switch:])
     assert len(by_new[switch:]) >= 5
     assert drive.graph.state()['timeouts'] <= 0.1 * len(drive.steered)
