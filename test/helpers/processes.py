@@ -22,6 +22,11 @@ TIMINGS = {'latency_ms', 'telemetry_hz'}
 """Fields of a report that a clock measures, so that no two runs have the same."""
 
 
+def own_modules():
+    """Environment variables with which another Python finds the modules of this one."""
+    return {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+
+
 def run_verb(*words, timeout=600.0, **options):
     """Run `sim-bridge` to its end."""
     return subprocess.run(
@@ -44,7 +49,7 @@ def start_attack(name, port, seconds):
     words = ['--attack', name, '--port', str(port), '--seconds', str(seconds)]
     return subprocess.Popen(
         [sys.executable, str(ROOT / 'benchmarks' / 'attack.py'), *words],
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
+        env={**os.environ, **own_modules()},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -2,9 +2,10 @@
 """A Ray cluster of two nodes with one processor each, on this machine."""
 
 import os
-import sys
 from contextlib import contextmanager
 from unittest.mock import patch
+
+from helpers.processes import own_modules
 
 _STORE_BYTES = 100 << 20
 
@@ -17,8 +18,7 @@ def two_nodes():
     """
     from ray.cluster_utils import Cluster
 
-    path = os.pathsep.join(filter(None, sys.path))
-    with patch.dict(os.environ, {'RAY_USAGE_STATS_ENABLED': '0', 'PYTHONPATH': path}):
+    with patch.dict(os.environ, {'RAY_USAGE_STATS_ENABLED': '0', **own_modules()}):
         size = {'num_cpus': 1, 'object_store_memory': _STORE_BYTES}
         head = {**size, 'include_dashboard': False}
         cluster = Cluster(initialize_head=True, head_node_args=head)

@@ -12,7 +12,6 @@ from typing import Any
 
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
@@ -20,8 +19,10 @@ from sensor_msgs.msg import JointState
 from sim_bridge.foxglove.server import FoxgloveServer
 from sim_bridge.foxglove.urdf import Transform, car_urdf, joints_of, with_link_prefix
 from sim_bridge.nodes import conversions
+from sim_bridge.nodes.found_topics import profile
 from sim_bridge.nodes.foxglove_topics import cars_of
 from sim_bridge.nodes.message_batches import MessageBatches
+from sim_bridge.recording.bag import Offer
 from sim_bridge.recording.message_types import TYPES, definition_of
 from sim_bridge.topics import (
     JOINT_STATES,
@@ -40,7 +41,7 @@ _PATIENCE = 4
 _REPEAT = 4
 """Updates after which description and static transforms are sent again."""
 
-_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+_NEWEST = profile(Offer(is_reliable=False), depth=1)
 
 Send = Callable[[int, Sequence[Transform]], None]
 """Sends transforms with a stamp, ns."""

@@ -9,7 +9,6 @@ place of the road, because the car drives towards it, and their measurements are
 
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
@@ -24,6 +23,7 @@ from steering_net.data.driving_log import Series
 from steering_net.data.recording import Recording
 from steering_net.data.trajectory import Trajectory, runs, trajectory_of
 from steering_net.errors import ImageError
+from steering_net.process import cores
 from steering_net.vehicle import REAR_AXLE_M
 from steering_net.vision.camera_model import TRAINING_CAMERA, Rgb, find_camera
 from steering_net.vision.camera_names import TRAINING
@@ -112,7 +112,7 @@ def load_edges(load: Callable[[], Rgb], camera: str = TRAINING) -> Edges | None:
 
 def edges_of(loads: Sequence[Callable[[], Rgb]], camera: str = TRAINING) -> list[Edges | None]:
     """Return the result of `load_edges` for each frame, measured with all processors."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         edges = threads.map(load_edges, loads, itertools.repeat(camera))
         return list(tqdm(edges, 'measuring the road', len(loads), unit='frame', disable=None))
 

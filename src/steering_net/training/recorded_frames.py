@@ -3,7 +3,6 @@
 
 import functools
 import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from steering_net.data.driving_log import Log, LogError, Series, read_log
 from steering_net.data.frame_files import LeftOut, base_name, read_image
 from steering_net.data.recording import Recording, camera_of, warn_of_bad_rows
 from steering_net.errors import ImageError
+from steering_net.process import cores
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.frames import Frames, blurred, is_held_out
 from steering_net.training.labels import Labelling, OnMap, of_log, of_recording, of_whole_run
@@ -161,7 +161,7 @@ def _read(wanted: Sequence[_Wanted], profile: Profile, left_out: LeftOut) -> Fra
         blurred(crops[index], profile)
         return True
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         done = threads.map(read, range(len(wanted)))
         bar = tqdm(done, 'reading', total=len(wanted), unit='image', disable=None)
         good = np.fromiter(bar, bool, len(wanted))

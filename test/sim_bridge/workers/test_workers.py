@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.processes import own_modules
 from helpers.tasks import Killing, Sleeping, inverse, pid_of, threads_of
 from helpers.waiting import wait_for
 from sim_bridge.workers.attempt import LOST, MAX_LOSSES, Failure, WorkError
@@ -98,10 +99,9 @@ def test_processes_end_when_the_program_ends(tmp_path, number):
         'from sim_bridge.workers.spread import Workers\n'
         f'list(Workers(2).each(Sleeping(Path({str(tmp_path)!r})), [1, 1]))\n'
     )
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
         [sys.executable, '-c', program],
-        env=environment,
+        env={**os.environ, **own_modules()},
         start_new_session=True,
         stderr=subprocess.PIPE,
         text=True,

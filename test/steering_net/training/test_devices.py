@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from helpers.processes import own_modules
 from steering_net.training.devices import all_devices, check_mixed_precision
 
 pytestmark = pytest.mark.slow
@@ -19,8 +20,7 @@ def trained(tmp_path_factory):
     paths = [tmp_path_factory.mktemp('devices') / f'{count}.npz' for count in (1, 2)]
     for count, path in enumerate(paths, 1):
         command = [sys.executable, '-m', 'helpers.trainings_on_devices', str(count), str(path)]
-        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
-        subprocess.run(command, check=True, env=environment)
+        subprocess.run(command, check=True, env={**os.environ, **own_modules()})
     return [np.load(path) for path in paths]
 
 
