@@ -66,11 +66,12 @@ def check_output(config: TrainConfig) -> None:
     """Raise ValueError if the training could not begin, or would replace what it may not.
 
     That is an unfinished training, or a network that it starts from. Raises ModelError if such a
-    network is missing.
+    network is missing, MemoryError if there is no room for a batch.
     """
     check_not_replaced(config)
     _check_backup(config)
     _check_tensorboard(config)
+    _check_memory(config)
 
 
 def check_start(config: TrainConfig) -> None:
@@ -174,6 +175,18 @@ def _check_backup(config: TrainConfig) -> None:
         raise ValueError(f'epochs is {config.epochs}, but {done} are done already: give more')
 
 
+def _check_memory(config: TrainConfig) -> None:
+    # TensorFlow would need half a minute, and some gigabytes, to find it.
+    try:
+        np.empty((config.batch_size, *_below_crop(config).output_shape()), np.float32)
+    except (MemoryError, ValueError) as error:
+        raise _too_large(config) from error
+
+
+def _too_large(config: TrainConfig) -> MemoryError:
+    return MemoryError(f'batch_size is {config.batch_size}; make it smaller')
+
+
 def _check_tensorboard(config: TrainConfig) -> None:
     if config.tensorboard and importlib.util.find_spec('tensorboard') is None:
         raise ValueError('TensorBoard is not installed: pip install tensorboard')
@@ -225,7 +238,7 @@ def fit(
                 callbacks=[*kept.callbacks(averages), *_reports(config, maker.steps), *watchers],
             )
     except tf.errors.ResourceExhaustedError as error:
-        raise MemoryError(f'batch_size is {config.batch_size}; make it smaller') from error
+        raise _too_large(config) from error
     except tf.errors.OpError as error:
         # TensorFlow keeps only the text of what ended the batches.
         if BrokenProcessPool.__name__ not in str(error):

@@ -49,3 +49,10 @@ def test_a_worker_that_was_killed_does_not_block_the_training(tmp_path):
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
         with pytest.raises(BrokenProcessPool):
             list(islice(batches, 50))
+
+
+def test_shared_memory_that_cannot_be_had_is_a_lack_of_memory(tmp_path):
+    maker = maker_of(tmp_path, 5)
+    maker.shape = (10**9, *maker.shape[1:])
+    with BatchWorkers(maker, 2) as workers, pytest.raises(MemoryError):
+        next(workers.batches(0))

@@ -158,6 +158,17 @@ def test_an_unfinished_training_is_resumed(eager, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_a_batch_that_memory_does_not_hold_is_told_with_what_to_do(eager, tmp_path, monkeypatch):
+    def batch(self, epoch, step):
+        raise MemoryError
+
+    monkeypatch.setattr(BatchMaker, 'batch', batch)
+    config = TrainConfig(out=tmp_path, epochs=1, steps_per_epoch=1, batch_size=4, threads=1)
+    with pytest.raises(MemoryError, match='batch_size is 4; make it smaller'):
+        train(config, samples(20))
+
+
+@pytest.mark.slow
 def test_mixed_precision_leaves_a_network_of_float32(tmp_path):
     config = TrainConfig(
         tmp_path, epochs=1, steps_per_epoch=3, batch_size=4, average=0.9, mixed_precision=True
