@@ -37,6 +37,8 @@ class TalkingSimulator:
 
     def ask(self, jpeg, speed_mps=5.0):
         """Spend a token and return the command that answers it."""
+        # Both telemetries of `open` are answered if the second one came late.
+        self.client.poll(0.0)
         before = self.client.answers
         self.send(jpeg, speed_mps)
         self.pump_until(lambda: self.client.answers > before)

@@ -86,7 +86,8 @@ def test_held_car_stands_until_it_is_released(graph, faults):
     assert held['timeouts'] == before['timeouts'], 'a held frame counts as no timeout'
     sent, answered = (held[name] - before[name] for name in ('telemetry', 'answers'))
     assert sent > 50
-    assert 0 <= sent - answered <= 2, 'each telemetry is answered'
+    # One or two wait for their answers at either end.
+    assert abs(sent - answered) <= 2, 'each telemetry is answered'
     assert not reply.message.startswith('held')
 
 
