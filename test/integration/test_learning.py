@@ -72,7 +72,7 @@ def train(*words):
 
 def test_a_network_that_learnt_from_a_bag_drives_its_stretch(bag, tmp_path):
     words = ('--out', tmp_path, '--name', 'pupil', '--look-ahead', 8)
-    assert train('--bag', bag, *words, '--steps-per-epoch', 100, '--batch-size', 48) == 0
+    assert train('--bag', bag, *words, '--steps-per-epoch', 100, '--batch-size', 32) == 0
     predictor = load_predictor(tmp_path / 'pupil.keras')
 
     def steer(jpeg):

@@ -5,6 +5,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -147,7 +148,9 @@ def test_every_frame_of_a_recorded_drive_is_in_the_bag(drive):
     # A frame that was answered too late may have been left out for a newer one.
     assert len(set(images) - set(stamps(bag, 'cmd/steering'))) <= 2 + report['timeouts']
     assert report['timeouts'] < 0.1 * report['frames']
-    assert 'none dropped' in told
+    # Of a latched state that changes twice at once, a recorder that had no time has the newest.
+    assert ' dropped' in told
+    assert set(re.findall(r'\d+ of (\S+)', told)) <= {'/driver/active'}
 
 
 def test_what_viewers_need_is_in_the_bag_too(drive):

@@ -56,8 +56,9 @@ def test_a_training_learns_and_leaves_its_papers(tmp_path):
     config = TrainConfig(
         out=tmp_path / 'out',
         epochs=2,
-        steps_per_epoch=25,
-        batch_size=32,
+        steps_per_epoch=12,
+        batch_size=24,
+        learning_rate=2e-3,
         augmentation=Augmentation(**(vars(PLAIN) | {'flip': True})),
     )
     trained = train(config, samples(160), notes=['Drawn by the test.'])
