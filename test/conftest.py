@@ -77,6 +77,14 @@ def usual_log_level():
     set_logger_level('', LoggingSeverity.INFO)
 
 
+@pytest.fixture(autouse=True)
+def same_priority():
+    """A test that lowers the priority of its process would slow all that come after it."""
+    before = os.nice(0)
+    yield
+    assert os.nice(0) == before
+
+
 @pytest.fixture
 def shared_data():
     """The folder with recordings beside the checkout; the test is skipped where it is absent."""

@@ -13,7 +13,7 @@ from rclpy.parameter_client import AsyncParameterClient
 from helpers.processes import run_verb
 from helpers.ros import started_node, started_rclpy
 from helpers.waiting import PATIENCE_S, wait_for
-from sim_bridge.nodes import annotate, bridge, odometry, throttle
+from sim_bridge.nodes import annotate, bridge, odometry, runner, throttle
 from sim_bridge.process import ManagedProcess
 from steering_net.ros import steering_node as steering
 
@@ -71,7 +71,9 @@ def test_every_parameter_refuses_bad_values_at_the_start(declared, capfd, monkey
     name = node.get_name()
     node.destroy_node()
     rclpy.try_shutdown()
-    monkeypatch.setattr(signal, 'signal', lambda *_: None)  # A node's end ignores SIGINT for good.
+    # A node's end ignores SIGINT for good, and a viewer keeps its low priority.
+    monkeypatch.setattr(signal, 'signal', lambda *_: None)
+    monkeypatch.setattr(runner, 'lower_priority', lambda: None)
     for descriptor in descriptors:
         port = [] if descriptor.name == 'port' else ['-p', 'port:=0']
         for value in bad_values(name, descriptor):
