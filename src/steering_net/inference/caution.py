@@ -14,7 +14,7 @@ UNSURE = 0.5
 SLOW_FACTOR = 0.4
 """Share of the speed limit of a car that slows."""
 
-_HOLD_AFTER_S = 0.4
+_HOLD_AFTER_S = 1.2
 """Time for which a network has to be unsure without a break before the car is held."""
 _SURE_AFTER_S = 2.0
 """Time for which a network has to be sure before the car drives on as before."""

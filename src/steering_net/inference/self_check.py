@@ -37,14 +37,14 @@ _TURNED_RAD = 0.06
 _BENT_PER_M = 0.01
 _LONGEST_VIEW_M = 25.0
 """Distance from the camera beyond which a bent road is shown to run straight on."""
-_MEMORY_S = 0.7
+_MEMORY_S = 1.0
 """Time constant of the means over the newest frames."""
 _LONGEST_STEP_S = 0.4
 _LEAST_SPREAD_RAD = 1e-4
 LEAST_FRAMES = 200
 """Frames that each drive of a calibration needs, half of them for each change."""
 _QUANTILE = 0.99
-_MARGIN = 1.9
+_MARGIN = 2.2
 """The threshold lies so many times above the quantile of the deviations in known worlds."""
 _LEAST_THRESHOLD = 1.0
 
