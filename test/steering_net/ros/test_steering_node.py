@@ -109,12 +109,12 @@ class Listener:
         matched it with this subscription, and a first command can be lost in between.
         """
         before = len(self.commands)
-        for _ in range(3):
+        for _ in range(12):
             self.send_jpeg(data, stamp_ns)
             with suppress(AssertionError):
-                self.wait(lambda: len(self.commands) > before, 'an answer', 20.0)
+                self.wait(lambda: len(self.commands) > before, 'an answer', 5.0)
                 return self.commands[-1]
-        raise AssertionError('no answer to three sendings of a frame')
+        raise AssertionError('no answer to twelve sendings of a frame')
 
     def status(self):
         """Values of the next diagnostic that is made from now on, with its level and message."""
