@@ -6,6 +6,7 @@ A room is a folder of `src/sim_bridge` or `src/steering_net`; docs/architecture.
 
 import ast
 from collections import defaultdict
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -114,9 +115,14 @@ def dotted(path):
 OURS = {dotted(path): path for path in MODULES}
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding='utf-8'))
+
+
 def imports(path, *, top_level_only=False):
     """Names of the modules that a file imports, in functions too if not told otherwise."""
-    tree = ast.parse(path.read_text(encoding='utf-8'))
+    tree = tree_of(path)
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -128,6 +134,16 @@ def imports(path, *, top_level_only=False):
             for alias in node.names:
                 inner = f'{base}.{alias.name}'
                 yield inner if inner in OURS else base
+
+
+def users_of(*libraries, top_level_only=False):
+    """The files that import one of these libraries, in functions too if not told otherwise."""
+    return {
+        name_of(path)
+        for path in MODULES
+        for name in imports(path, top_level_only=top_level_only)
+        if name.split('.')[0] in libraries
+    }
 
 
 def room_of(module):
@@ -196,38 +212,32 @@ def test_top_of_a_package_holds_the_few_files_that_all_rooms_use(package):
     assert files == TOP_FILES[package]
 
 
-@pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_module_is_short_enough_to_be_read_at_once(path):
-    lines = len(path.read_text(encoding='utf-8').splitlines())
-    assert lines <= MAX_LINES, f'{name_of(path)} has {lines} lines'
+def test_each_module_is_short_enough_to_be_read_at_once():
+    lines = {name_of(path): len(path.read_text(encoding='utf-8').splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
 
 
-@pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_only_nodes_and_the_message_adapter_know_ros(path):
-    found = {name.split('.')[0] for name in imports(path)} & ROS
-    assert not found or name_of(path).startswith(MAY_KNOW_ROS)
+def test_only_nodes_and_the_message_adapter_know_ros():
+    assert [name for name in users_of(*ROS) if not name.startswith(MAY_KNOW_ROS)] == []
 
 
-@pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_eventlet_and_socketio_are_imported_in_one_place(path):
-    found = {name.split('.')[0] for name in imports(path)} & {'eventlet', 'engineio', 'socketio'}
-    assert not found or name_of(path) == 'sim_bridge/server/eventlet_imports.py'
+def test_eventlet_and_socketio_are_imported_in_one_place():
+    users = users_of('eventlet', 'engineio', 'socketio')
+    assert users == {'sim_bridge/server/eventlet_imports.py'}
 
 
-@pytest.mark.parametrize('path', sorted((SOURCE / 'steering_net').rglob('*.py')), ids=name_of)
-def test_the_network_package_stands_alone(path):
-    assert not [name for name in imports(path) if name.startswith('sim_bridge')]
+def test_the_network_package_stands_alone():
+    assert [name for name in users_of('sim_bridge') if name.startswith('steering_net/')] == []
 
 
-@pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_heavy_libraries_are_imported_where_they_are_needed(path):
-    heavy = {'tensorflow', 'keras', 'matplotlib', 'pyarrow', 'rerun'}
-    assert not {name.split('.')[0] for name in imports(path, top_level_only=True)} & heavy
+def test_heavy_libraries_are_imported_where_they_are_needed():
+    heavy = ('tensorflow', 'keras', 'matplotlib', 'pyarrow', 'rerun')
+    assert users_of(*heavy, top_level_only=True) == set()
 
 
 def constants_of(path):
     """The literals of a file; the texts of a tuple of texts as one literal, sorted."""
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Constant):
             yield node.value
         elif isinstance(node, ast.Tuple):
@@ -242,13 +252,7 @@ def test_limits_that_verbs_and_nodes_share_are_defined_once():
         assert holders == ['sim_bridge/limits.py'], value
 
 
-@pytest.mark.parametrize('path', MODULES, ids=name_of)
-def test_foreign_units_stand_where_foreign_formats_are_read(path):
-    if name_of(path) in MAY_KNOW_FOREIGN_UNITS:
-        return
-    constants = {
-        node.value
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
-        if isinstance(node, ast.Constant)
-    }
-    assert not constants & {0.44704, 2.23694, 'steering_angle', 'steer'}
+def test_foreign_units_stand_where_foreign_formats_are_read():
+    foreign = {0.44704, 2.23694, 'steering_angle', 'steer'}
+    users = {name_of(path) for path in MODULES if foreign.intersection(constants_of(path))}
+    assert users == set(MAY_KNOW_FOREIGN_UNITS)
