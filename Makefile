@@ -116,7 +116,7 @@ $(READY): requirements/pypi.txt setup.py setup.cfg
 	@touch $@
 
 $(DEV_READY): $(READY) requirements/dev.txt
-	@$(INSTALL) -r requirements/dev.txt
-	@# TensorFlow is compiled here, because each parallel process of the tests would compile it.
-	@$(BIN)/python -c 'from steering_net.inference.predictor import load_predictor as load; load(backend="keras")'
+	@# TensorFlow is compiled meanwhile, because each parallel process of the tests would compile it.
+	@$(BIN)/python -c 'from steering_net.inference.predictor import load_predictor as load; load(backend="keras")' & \
+	  compiling=$$!; $(INSTALL) -r requirements/dev.txt && wait $$compiling
 	@touch $@
