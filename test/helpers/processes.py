@@ -2,12 +2,14 @@
 """Starts verbs of `sim-bridge` and looks at processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from helpers.paths import ROOT
+from helpers.waiting import wait_for
 from sim_bridge.nodes.standby import STANDBY_VARIABLE
 
 PROGRAM = (sys.executable, '-m', 'sim_bridge.cli')
@@ -97,6 +99,12 @@ def is_spare(pid):
 def is_stopped(pid):
     """Whether a process has been stopped by SIGSTOP."""
     return Path(f'/proc/{pid}/stat').read_text(encoding='ascii').split()[2] == 'T'
+
+
+def freeze(pid):
+    """Stop a process, and wait until it stands still: it may run on for some milliseconds."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: is_stopped(pid), what='the freeze')
 
 
 def is_alive(pid):

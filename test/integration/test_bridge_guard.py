@@ -14,8 +14,8 @@ from helpers.network import own_port
 from helpers.processes import (
     children_of,
     children_running,
+    freeze,
     is_alive,
-    is_stopped,
     spares_of,
     start_attack,
     start_verb,
@@ -66,7 +66,9 @@ def guarded():
     wait_for(started.answers, what='an answer')
     yield started
     if started.process.poll() is None:
-        started.process.kill()
+        # A frozen one would not end with its guard.
+        for process in (*started.children(), started.process.pid):
+            os.kill(process, signal.SIGKILL)
         started.process.communicate()
 
 
@@ -84,7 +86,7 @@ def test_spare_takes_over_from_a_killed_bridge_at_once(guarded):
 
 def test_frozen_bridge_is_killed_and_replaced_although_it_holds_the_port(guarded):
     bridge, _ = guarded.wait_for_spare()
-    os.kill(bridge, signal.SIGSTOP)
+    freeze(bridge)
     frozen = time.monotonic()
     wait_for(guarded.answers, what='an answer')
     assert SILENCE_S - 0.5 < time.monotonic() - frozen < SILENCE_S + 2.0
@@ -103,8 +105,7 @@ def test_spare_that_dies_is_replaced(guarded):
 def test_spare_that_is_frozen_when_it_has_to_take_over_is_killed_too(guarded):
     bridge, spare = guarded.wait_for_spare()
     for process in (spare, bridge):
-        os.kill(process, signal.SIGSTOP)
-    wait_for(lambda: is_stopped(spare) and is_stopped(bridge), what='the freeze')
+        freeze(process)
     wait_for(guarded.answers, what='an answer')
     told = guarded.end()
     assert told.count('sends no heartbeats any more; it is killed') == 2
@@ -159,7 +160,7 @@ def test_pause_of_the_guard_itself_is_no_silence_of_the_bridge():
     bridge = GuardedBridge(['bridge', '--ros-args', '-p', f'port:={own_port()}'])
     try:
         wait_for(lambda: bridge.supervise(said.append) or bridge._beats, what='a beat')
-        os.kill(bridge.pid, signal.SIGSTOP)
+        freeze(bridge.pid)
         with suppress(BlockingIOError):  # What it had beaten before is not to excuse it.
             os.read(bridge._heartbeats[bridge.pid], 4096)
         time.sleep(2 * SILENCE_S)
@@ -194,8 +195,7 @@ class Looks:
 
     def freeze(self):
         """Stop the bridge, and read what it has written before."""
-        os.kill(self.bridge, signal.SIGSTOP)
-        wait_for(lambda: is_stopped(self.bridge), what='the freeze')
+        freeze(self.bridge)
         self.look(0.0)
 
     def end(self):

@@ -22,7 +22,7 @@ from sensor_msgs.msg import CompressedImage, JointState
 
 from helpers.graph import Graph, state_of
 from helpers.network import own_domain_id, own_port
-from helpers.processes import children_running, run_verb, spares_of
+from helpers.processes import children_running, freeze, run_verb, spares_of
 from helpers.ros import started_node
 from helpers.talking_simulator import TalkingSimulator
 from helpers.tracks import TEST_SEEDS
@@ -166,7 +166,7 @@ def test_frozen_node(graph, car, node):
 @contextmanager
 def frozen(pid):
     """The process stands still."""
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         yield
     finally:
@@ -299,7 +299,7 @@ def test_killed_bridge_is_started_again_and_drives_the_waiting_simulator(start, 
 def test_frozen_bridge_is_killed_and_replaced(start, jpeg):
     _, bridge, simulator = start_drive(start, jpeg)
     simulator.pump(5.0)
-    os.kill(bridge, signal.SIGSTOP)
+    freeze(bridge)
     frozen = time.monotonic()
     simulator.pump_until(lambda: not simulator.client.connected)
     simulator.pump_until(lambda: simulator.client.tokens == 2)
@@ -457,7 +457,7 @@ def test_slow_network_drives_slowly_if_the_deadline_allows(jpeg, monkeypatch):
     """As many frames as it can do, each command little older than one inference."""
     monkeypatch.setenv('ROS_DOMAIN_ID', str(own_domain_id()))
     with Graph(bridge=['command_timeout:=0.4']) as graph:
-        os.kill(graph.nodes['steering'].pid, signal.SIGSTOP)
+        freeze(graph.nodes['steering'].pid)
         with slow_network() as waits_s:
             simulator = TalkingSimulator(graph.url())
             simulator.open(jpeg)

@@ -20,6 +20,7 @@ from std_msgs.msg import Float32, String
 
 from helpers.graph import state_of
 from helpers.page_socket import RawWheel
+from helpers.processes import freeze
 from helpers.ros import started_rclpy
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
@@ -124,7 +125,7 @@ def test_recorder_that_ends_slowly_completes_its_bag(tmp_path, monkeypatch):
     recorder.start('lap')
     wait_for(lambda: recorder.status()['state'] == 'recording')
     pid = recorder._process.pid
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         recorder.close()
     finally:
