@@ -35,11 +35,17 @@ class TalkingSimulator:
         frame = Telemetry(steering_rad=0.0, throttle=0.0, speed_mps=speed_mps, jpeg=jpeg)
         self.client.send_telemetry(frame)
 
+    def answers_so_far(self):
+        """Number of answers, with those that wait in the socket.
+
+        One waits if the second telemetry of `open` came late, because then both are answered.
+        """
+        self.client.poll(0.0)
+        return self.client.answers
+
     def ask(self, jpeg, speed_mps=5.0):
         """Spend a token and return the command that answers it."""
-        # Both telemetries of `open` are answered if the second one came late.
-        self.client.poll(0.0)
-        before = self.client.answers
+        before = self.answers_so_far()
         self.send(jpeg, speed_mps)
         self.pump_until(lambda: self.client.answers > before)
         return self.client.commands[-1]
@@ -56,7 +62,7 @@ class TalkingSimulator:
 
 def ask_all(simulators, jpegs):
     """Let each simulator send its frame at the same time; return the commands that answer them."""
-    before = [simulator.client.answers for simulator in simulators]
+    before = [simulator.answers_so_far() for simulator in simulators]
     for simulator, jpeg in zip(simulators, jpegs, strict=True):
         simulator.send(jpeg)
     for simulator, count in zip(simulators, before, strict=True):
