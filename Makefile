@@ -8,10 +8,8 @@ PIP_TOOLS := 7.6.2
 WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
 # The tests of one file run in one process, the long files first; conftest.py has their order.
 IN_PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# One process more than the two cores of a small machine, because many tests wait. With two more
-# the run is a tenth shorter, but tests with real deadlines fail now and then.
-all-tests: WORKERS := 3
-test-unit: WORKERS := 2
+# Two processes more than the two cores of a small machine, because many tests wait.
+WORKERS := 4
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Python compiles a module when it is first imported; to compile all of TensorFlow takes longer. An
 # environment that forbids to keep the result would make the start of each process five times slower.

@@ -20,10 +20,11 @@ from sim_bridge.server.simulator_server import SimulatorServer
 from sim_bridge.simulator.client import Client
 
 LONG_FILES = {
-    'test_app.py', 'test_bridge_guard.py', 'test_controls.py', 'test_devices.py', 'test_doctor.py',
-    'test_drive.py', 'test_faults.py', 'test_fleet.py', 'test_hardening.py', 'test_hold.py',
-    'test_learning.py', 'test_record.py', 'test_steering_node.py', 'test_tokens.py',
-    'test_trainer.py',
+    'test_app.py', 'test_backup.py', 'test_bridge_guard.py', 'test_controls.py',
+    'test_devices.py', 'test_doctor.py', 'test_drive.py', 'test_faults.py', 'test_fleet.py',
+    'test_hardening.py', 'test_hold.py', 'test_import_model.py', 'test_learning.py',
+    'test_predictor.py', 'test_record.py', 'test_simulator.py', 'test_steering_node.py',
+    'test_tokens.py', 'test_trainer.py',
 }  # fmt: skip
 """Files of a quarter of a minute or more: one that came late would run on alone."""
 _MACHINE = pytest.StashKey[Machine]()

@@ -287,6 +287,7 @@ def script(driver, expression):
     return driver.execute_script(f'return {expression}')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('device', ['desktop', 'phone'])
 def test_page_shows_the_drive(site, browse, device):
     site.show(30.0)
@@ -308,6 +309,7 @@ def test_page_shows_the_drive(site, browse, device):
     assert driver.get_log('browser') == [], 'no error, and nothing fetched from elsewhere'
 
 
+@pytest.mark.slow
 def test_page_of_a_fleet_leads_to_every_car(site, browse):
     driver = browse()
     driver.get(site.url)
@@ -325,6 +327,7 @@ def test_page_of_a_fleet_leads_to_every_car(site, browse):
     assert driver.get_log('browser') == []
 
 
+@pytest.mark.slow
 def test_page_that_opens_after_the_simulator_fell_silent_shows_what_was_last(site, browse):
     site.show(speed_mps=3.3)
     wait_for(lambda: site.live.has_frame)
@@ -333,6 +336,7 @@ def test_page_that_opens_after_the_simulator_fell_silent_shows_what_was_last(sit
     wait_for(lambda: text(driver, 'speed') == '3.3')
 
 
+@pytest.mark.slow
 def test_plots_are_drawn_from_the_history(site, browse):
     site.show(30.0)
     driver = browse()
@@ -348,6 +352,7 @@ def test_plots_are_drawn_from_the_history(site, browse):
     wait_for(lambda: script(driver, blue) > 150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'state',
     [
@@ -378,6 +383,7 @@ def test_page_tells_that_the_bridge_is_gone_and_comes_back_by_itself(site, brows
     wait_for(lambda: text(driver, 'state-text') == 'driving')
 
 
+@pytest.mark.slow
 def test_page_that_is_refused_comes_back_by_itself(site, browse):
     site.places.taken = STREAMS_AT_MOST
     driver = browse()

@@ -18,6 +18,8 @@ from helpers.controlled_site import NETWORKS, ControlledSite
 from helpers.waiting import wait_for
 from sim_bridge.web.live_stream import Moment
 
+pytestmark = pytest.mark.slow
+
 TOKEN = 'right-token'
 ARROW_DOWN = '\ue015'
 ARROW_RIGHT = '\ue014'
@@ -273,7 +275,6 @@ def test_control_can_be_read_in_the_light_and_in_the_dark(site, opened, dark):
     assert [text for text, ratio in contrasts(driver) if ratio < 4.5] == []
 
 
-@pytest.mark.slow
 def test_token_comes_with_the_address_or_is_typed(chromium):
     site = ControlledSite(TOKEN)
     try:
