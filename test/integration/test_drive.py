@@ -229,6 +229,10 @@ def test_live_line_on_a_terminal(start):
         (['--networks', '/tmp'], '--networks needs --control'),
         (['--recordings', 'bags'], '--recordings needs --control'),
         (['--simulator', 'external', '--fast'], '--fast needs --simulator embedded'),
+        (['-p', 'law:=pi'], '-p law:=pi: write NODE:NAME:=VALUE, as in throttle:law:=pi'),
+        (['-p', 'throtle:law:=pi'], 'there is no node throtle (did you mean throttle?)'),
+        (['-p', 'throttle:lew:=pi'], 'the throttle node has no parameter lew (did you mean law?)'),
+        (['-p', 'throttle:speed_limit:=3'], 'the option --speed-limit sets this parameter'),
     ],
 )
 def test_bad_option_is_named_in_one_line(words, told):
@@ -236,6 +240,13 @@ def test_bad_option_is_named_in_one_line(words, told):
     assert result.returncode == 2
     assert told in result.stderr
     assert 'Traceback' not in result.stderr
+
+
+@pytest.mark.parametrize('words', [(), ('--one-process',)])
+def test_parameter_without_an_option_reaches_its_node(words):
+    result = run_verb('drive', '--port', own_port(), '-p', 'bridge:stop_timeout:=0.05', *words)
+    assert result.returncode == 2
+    assert 'stop_timeout is 0.05, it must not be shorter than command_timeout' in result.stderr
 
 
 def test_busy_port_is_told(tmp_path):

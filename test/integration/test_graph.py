@@ -201,6 +201,24 @@ def test_speed_limit_topic_works_at_run_time(graph, simulator, frames):
         wait_for(lambda: simulator.ask(frames[0]).throttle == pytest.approx(1 - 5 / 6.7, abs=1e-3))
 
 
+def test_throttle_node_that_is_started_again_has_the_limit_that_was_asked_for(graph):
+    with Listener(limit=(Float32, 'speed_limit/active')) as listener:
+        publisher = listener.node.create_publisher(Float32, 'speed_limit', NEWEST)
+
+        def applies(limit_mps):
+            heard = listener.heard['limit']
+            return heard and heard[-1].data == pytest.approx(limit_mps)
+
+        wait_for(lambda: publisher.get_subscription_count() == 2, what='bridge and throttle node')
+        publisher.publish(Float32(data=2.5))
+        listener.spin_until(lambda: applies(2.5))
+        graph.nodes['throttle'].ask_to_end()
+        graph.nodes['throttle'].wait(10.0)
+        listener.heard['limit'].clear()
+        graph.start('throttle')
+        listener.spin_until(lambda: applies(2.5))
+
+
 def test_bad_frame_is_answered_and_driving_goes_on(graph, simulator, frames):
     simulator.open(frames[0])
     assert simulator.ask(b'no JPEG at all').throttle == 0.0

@@ -33,6 +33,7 @@ from sim_bridge.cli.arguments import (
     check_weather,
     refuse_given,
 )
+from sim_bridge.cli.drive_parameters import add_parameters, check_parameters, words_of
 from sim_bridge.cli.drive_recording import add_recording, check_recording, recorder_words
 from sim_bridge.cli.drive_report import drive_report, latency_words, summary
 from sim_bridge.cli.drive_server import add_server, check_server, server_parameters
@@ -106,6 +107,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--faults', metavar='LIST', help='embedded: see `sim-bridge simulate --help`')
     add('--one-process', action='store_true', help='run the three nodes in one process')
     add_viewers(parser)
+    add_parameters(parser)
     add('--report', type=Path, metavar='FILE', help='write the report to this JSON file')
     parser.set_defaults(**_OF_EMBEDDED)
 
@@ -143,6 +145,7 @@ def _check(args: argparse.Namespace) -> None:
     check_recording(args)
     check_viewers(args)
     check_output_file('--report', args.report)
+    check_parameters(args, _node_parameters(args))
 
 
 def _prepare_model(args: argparse.Namespace) -> None:
@@ -157,6 +160,24 @@ def _prepare_model(args: argparse.Namespace) -> None:
         raise UsageError(f'--model: {error}') from error
 
 
+def _node_parameters(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return the parameters that options set, by the node's name."""
+    cars = {'cars': args.cars}
+    return {
+        'bridge': server_parameters(args) | cars,
+        'steering': {
+            'model': args.model,
+            'profile': args.profile,
+            'camera': args.camera,
+            'backend': args.backend,
+            'monitor': args.monitor,
+            'shared': args.shared,
+            **cars,
+        },
+        'throttle': {'speed_limit': args.speed_limit, **cars},
+    }
+
+
 class _Drive:
     """One drive: its processes, from the first one to the report."""
 
@@ -168,6 +189,7 @@ class _Drive:
         self._bridge: dict[str, Any] = {}
         self._line = StatusLine()
         self._nodes: list[ManagedProcess] = []
+        self._viewers: list[ManagedProcess] = []
         self._simulators: list[ManagedProcess] = []
         self._recorder: ManagedProcess | None = None
         self._recording_failed = False
@@ -186,37 +208,26 @@ class _Drive:
 
     def _start(self) -> None:
         args = self._args
-        commands: dict[str, dict[str, Any]] = {
-            'bridge': server_parameters(args),
-            'steering': {
-                'model': args.model,
-                'profile': args.profile,
-                'camera': args.camera,
-                'backend': args.backend,
-                'monitor': args.monitor,
-                'shared': args.shared,
-            },
-            'throttle': {'speed_limit': args.speed_limit},
-        }
         # Several simulators differ in time, so their cars stay in real time.
         clock = {'use_sim_time': args.fast and args.cars == 1}
-        for values in commands.values():
-            values |= {'cars': args.cars, **clock}
+        own = _node_parameters(args)
         if words := recorder_words(args):
             self._recorder = ManagedProcess('recorder', words)
         if args.one_process:
             arguments = [
-                word for node, values in commands.items() for word in parameters(values, node)
+                word
+                for node, values in own.items()
+                for word in (*parameters(values | clock, node), *words_of(args, node))
             ]
             self._nodes.append(GuardedBridge(['together', *QUIET, *arguments]))
         else:
-            for node, values in commands.items():
-                arguments = [node, *QUIET, *parameters(values)]
+            for node, values in own.items():
+                arguments = [node, *QUIET, *parameters(values | clock), *words_of(args, node)]
                 is_bridge = node == 'bridge'
                 self._nodes.append(
                     GuardedBridge(arguments) if is_bridge else ManagedProcess(node, arguments)
                 )
-        self._nodes += [ManagedProcess(*viewer) for viewer in viewer_words(args, clock)]
+        self._viewers = [ManagedProcess(*viewer) for viewer in viewer_words(args, clock)]
         if args.foxglove is not None:
             address = f'ws://localhost:{args.foxglove}'
             print(f'Foxglove and Lichtblick connect to {address}', file=sys.stderr, flush=True)
@@ -245,7 +256,7 @@ class _Drive:
         while not self._ending.is_set() and not self._is_ready():
             self._line.show('starting the nodes ...')
             self._supervise_nodes()
-            self._ending.wait(0.05)
+            self._ending.wait(_POLL_S)
             self._poll_bridge()
 
     def _poll_bridge(self) -> None:
@@ -281,6 +292,12 @@ class _Drive:
         self._check_recorder()
         for node in self._nodes:
             node.supervise(self._line.report)
+        for viewer in tuple(self._viewers):
+            try:
+                viewer.supervise(self._line.report)
+            except RestartLimitError as error:
+                self._line.report(f'{error}; the drive continues without it')
+                self._viewers.remove(viewer)
 
     def _check_recorder(self) -> None:
         """End the drive if the bag could not be created; continue if writing failed later."""
@@ -300,9 +317,10 @@ class _Drive:
         for reader in self._readers:
             reader.join()
         self._poll_bridge()
-        for node in self._nodes:
+        nodes = [*self._nodes, *self._viewers]
+        for node in nodes:
             node.ask_to_end()
-        for node in self._nodes:
+        for node in nodes:
             node.wait(_END_S)
         if self._recorder:
             self._recorder.ask_to_end()

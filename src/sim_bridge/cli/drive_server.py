@@ -64,13 +64,11 @@ def check_server(args: argparse.Namespace) -> None:
 
 def server_parameters(args: argparse.Namespace) -> dict[str, Any]:
     """Return the parameters of the bridge that these options set."""
-    values = {'host': args.host, 'port': args.port, 'allowed_hosts': args.allowed_hosts}
-    if not args.control:
-        return values
-    networks = args.networks.absolute() if args.networks else ''
     return {
-        **values,
-        'control': True,
-        'networks': networks,
+        'host': args.host,
+        'port': args.port,
+        'allowed_hosts': args.allowed_hosts,
+        'control': args.control,
+        'networks': args.networks.absolute() if args.networks else '',
         'recordings': args.recordings.absolute(),
     }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from sim_bridge.nodes.blocking_call import REPLY_S, reply_of
 from sim_bridge.nodes.found_topics import message_class
 from sim_bridge.nodes.foxglove_topics import cars_of, relative_name
 from sim_bridge.services import SERVICES
-from sim_bridge.topics import TOPICS
+from sim_bridge.topics import ACKERMANN, CMD_VEL, CMD_VEL_STAMPED, TOPICS
 from steering_net.ros.qos import NEWEST
 
 PUBLISHABLE = tuple(name for name, topic in TOPICS.items() if not topic.publishers)
@@ -26,6 +27,8 @@ PUBLISHABLE = tuple(name for name, topic in TOPICS.items() if not topic.publishe
 
 _CLICKS = ('clicked_point', 'initialpose', 'move_base_simple/goal')
 """Topics that every 3D panel announces, for clicks that most people never make."""
+_OF_PLANNERS = (CMD_VEL, CMD_VEL_STAMPED, ACKERMANN)
+"""A car counts as ready while one of them has a publisher, so an open panel must not be one."""
 _IDL_TYPES = {'boolean': 'bool', 'float': 'float32', 'double': 'float64', 'octet': 'byte'}
 
 
@@ -40,6 +43,7 @@ class ViewerTopics:
         self._node = node
         self._server = server
         self._publishers: dict[tuple[int, int], Publisher] = {}
+        self._later: dict[tuple[int, int], Callable[[], Publisher]] = {}
         self.published = 0
         self.bad = 0
         self.dropped = 0
@@ -47,6 +51,7 @@ class ViewerTopics:
     def advertise(self, key: tuple[int, int], topic: str, kind: str, encoding: str) -> None:
         """Prepare to publish for a viewer; warn it if it wants to publish what it may not.
 
+        A publisher of commands is created with the first one: they come again and again.
         `key` has the numbers of the viewer and of its channel.
         """
         name = relative_name(topic, cars_of(self._node))
@@ -56,10 +61,16 @@ class ViewerTopics:
             if name not in _CLICKS:
                 self._server.warn(f'{topic} is not published: {error}')
         else:
-            self._publishers[key] = self._node.create_publisher(message_type, topic, NEWEST)
+            create = partial(self._node.create_publisher, message_type, topic, NEWEST)
+            if name in _OF_PLANNERS:
+                self._later[key] = create
+            else:
+                self._publishers[key] = create()
 
     def publish(self, key: tuple[int, int], cdr: bytes) -> None:
         """Publish a message, unless it cannot be decoded, which would end its subscribers."""
+        if key in self._later:
+            self._publishers[key] = self._later.pop(key)()
         publisher = self._publishers.get(key)
         if publisher is None:
             return
@@ -74,6 +85,7 @@ class ViewerTopics:
 
     def unadvertise(self, key: tuple[int, int]) -> None:
         """End the publisher of a viewer, which it asked for or whose connection ended."""
+        self._later.pop(key, None)
         if publisher := self._publishers.pop(key, None):
             self._node.destroy_publisher(publisher)
 

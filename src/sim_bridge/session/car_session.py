@@ -148,12 +148,15 @@ class CarSession:
     def free_s(self) -> float:
         """Time from which on another client may take the car.
 
-        A simulator that is paused, or waits for a slow node in lock-step, does not lose it.
+        A simulator that is paused, or waits for a slow node in lock-step, does not lose it. Nor
+        does one that waits for the answer of a standing car, which comes after `stop_timeout_s`.
         """
         if self.client is None:
             return -math.inf
         is_silent_on_purpose = self.state is State.PAUSED or self._scheduler.waits_for_nodes
-        return math.inf if is_silent_on_purpose else self.client.heard_s + SILENCE_S
+        if is_silent_on_purpose:
+            return math.inf
+        return self.client.heard_s + max(SILENCE_S, 2.0 * self._timeouts.stop_timeout_s)
 
     def is_free(self, now_s: float) -> bool:
         """Whether no client drives the car, or only one that has fallen silent."""

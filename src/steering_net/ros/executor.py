@@ -112,6 +112,8 @@ class QuickExecutor(PlainExecutor):
             self._wait(_AT_ONCE_NS)
             if self._changed.handle.pointer not in self._ready('guard_condition'):
                 raise LookupError('a wait set does not report ready entities')
+            self._has_tasks()
+            self._has_found_guards()
             taken = [(one, take(one)) for one in self._quick]
         except PRIVATE_ERRORS:
             self._kept.close()
@@ -140,8 +142,8 @@ class QuickExecutor(PlainExecutor):
                 self._call_guards()
                 nothing_else = self._take_messages()
                 self._call_with_handed()
-                if not nothing_else:
-                    self.spin_once(timeout_sec=0.0)
+                if not nothing_else or self._has_tasks():
+                    self._leave_to_rclpy()
 
     def hand(self, subscription: Any, message: Any) -> None:
         """Call the callback of a subscription with a message of this process; thread-safe.
@@ -186,6 +188,26 @@ class QuickExecutor(PlainExecutor):
             if guard.handle.pointer in ready:
                 guard.callback()
 
+    def _has_tasks(self) -> bool:
+        """Whether a callback of a future waits, as that of the reply of a service."""
+        return any(not task.done() for task, _, _ in self._tasks)
+
+    def _leave_to_rclpy(self) -> None:
+        """Let rclpy call one callback, the tasks, and the guard conditions that it found.
+
+        It finds all that is ready at once, but calls one callback each time. A task may be a
+        coroutine that waits, so the tasks get a few turns only.
+        """
+        self.spin_once(timeout_sec=0.0)
+        turns = 1 + len(self._tasks)
+        while self._has_found_guards() or (turns and self._has_tasks()):
+            self.spin_once(timeout_sec=0.0)
+            turns = max(0, turns - 1)
+
+    def _has_found_guards(self) -> bool:
+        """Whether rclpy has taken the trigger of a guard condition and not called it yet."""
+        return any(guard._executor_triggered for guard in self._guards)
+
     def _call_with_handed(self) -> None:
         """Call the callbacks with the messages handed over so far; later ones wake us again."""
         for subscription in tuple(self._handed):
@@ -226,7 +248,8 @@ class QuickExecutor(PlainExecutor):
         self._quick = [one for one in subscriptions if _takes_the_message_alone(one)]
         self._slow = [one for one in subscriptions if one not in self._quick]
         self._guards = self._hold([one for node in nodes for one in node.guards])
-        guards = [self._changed, *self._guards]
+        # rclpy triggers its own guard for tasks.
+        guards = [self._changed, self._guard, *self._guards]
         self._wait_set = wait_set = private.WaitSet(
             len(subscriptions), len(guards), len(timers), len(clients), len(services), 0,
             self.context.handle,

@@ -25,11 +25,11 @@ COAST = {'steering_angle': '0.000000', 'throttle': '0.000000'}
 class Bench:
     """SessionManager with a clock of their own, and all that they sent."""
 
-    def __init__(self, cars=1):
+    def __init__(self, cars=1, timeouts=None):
         self.sent = []
         self.now = 0.0
         self.stamp = 0
-        self.manager = SessionManager(AnswerTimeouts(), inspect_image, cars)
+        self.manager = SessionManager(timeouts or AnswerTimeouts(), inspect_image, cars)
         self.sessions = self.manager.sessions
         self.session = self.sessions[0]
         self.names = {}
@@ -141,6 +141,18 @@ def test_a_simulator_that_fell_silent_is_displaced_at_once(bench):
     bench.drive('b')
     assert len(bench.heard('b')) == 1
     assert bench.heard('b') != [COAST]
+
+
+def test_a_simulator_that_waits_for_a_late_answer_has_not_fallen_silent():
+    bench = Bench(timeouts=AnswerTimeouts(stop_timeout_s=2.0))
+    bench.drive('a')
+    bench.telemetry('a')
+    bench.now += 1.9
+    bench.drive('b')
+    assert bench.heard('b') == []
+    bench.now += 2.1
+    bench.drive('b')
+    assert bench.driver(0) == 'b'
 
 
 def test_displaced_in_the_middle_of_a_frame_it_is_halted_at_once(bench):

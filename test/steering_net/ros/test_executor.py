@@ -101,6 +101,38 @@ def test_answer_of_a_service_is_served_where_nothing_else_wakes_the_node(ros_nod
         answering.destroy_node()
 
 
+def test_reply_of_a_service_wakes_the_node(ros_node, spinning):
+    ros_node.create_timer(5.0, lambda: None)
+    client = ros_node.create_client(GetParameters, f'{ros_node.get_name()}/get_parameters')
+    wait_for(client.service_is_ready)
+    replies = []
+    for number in range(3):
+        client.call_async(GetParameters.Request()).add_done_callback(replies.append)
+        wait_for(lambda number=number: len(replies) == number + 1, 3.0)
+
+
+def test_guard_condition_that_rclpy_took_is_called_at_once(ros_node, monkeypatch):
+    called = []
+    guard = ros_node.create_guard_condition(lambda: called.append(1))
+    ros_node.create_timer(0.5, lambda: None)
+    spin_once = QuickExecutor.spin_once
+
+    def spin_beside_a_trigger(self, timeout_sec):
+        if not called:
+            guard.trigger()
+        spin_once(self, timeout_sec)
+        triggered.append(len(called))
+
+    triggered = []
+    monkeypatch.setattr(QuickExecutor, 'spin_once', spin_beside_a_trigger)
+    running = Spinning(ros_node)
+    wait_for(lambda: called)
+    rclpy.try_shutdown()
+    running.wait()
+    # The timer that woke the node comes first, then the guard condition; not at the next timer.
+    assert triggered[:2] == [0, 1]
+
+
 def test_what_was_destroyed_is_not_called_any_more(ros_node, spinning):
     heard = []
     publisher = ros_node.create_publisher(Float32, 'number', 10)
