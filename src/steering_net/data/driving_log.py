@@ -186,12 +186,14 @@ def _time_unit_s(table: Table) -> float:
     The usual step is 0.05 to 0.2 s.
     """
     values = (_value(named.get('timestamp', '')) for _, named in table.rows)
-    times = np.array([value for value in values if value is not None])
+    times = np.array([value for value in values if value is not None and np.isfinite(value)])
     if len(times) < 2:
         return 1.0
     for unit_s, year_2001 in ((1.0, 1e9), (1e-3, 1e12), (1e-6, 1e15), (1e-9, 1e18)):
         if year_2001 <= np.quantile(times, 0.1) < 10 * year_2001:
             return unit_s
+    if np.mean(np.diff(times) < 0) > _ODD_SHARE:  # The rows are not in the order of time.
+        times = np.unique(times)
     usual = float(np.median(np.abs(np.diff(times))))
     return 1.0 if usual < 5 else 1e-3 if usual < 5e3 else 1e-6 if usual < 5e6 else 1e-9
 

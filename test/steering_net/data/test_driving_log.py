@@ -199,6 +199,26 @@ def test_unit_of_times_follows_from_their_step(tmp_path, step, name):
     assert times == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
 
 
+@pytest.mark.parametrize('text', ['nan', 'inf', '-inf'])
+@pytest.mark.parametrize('first', [0.0, 1.7e9])
+def test_time_that_is_not_finite_does_not_change_the_unit_of_the_others(tmp_path, first, text):
+    times = [first, first + 1, first + 2, text, first + 4]
+    found = log(tmp_path, 'image,time,steering', *(f'{i}.jpg,{t},0' for i, t in enumerate(times)))
+    assert [row.timestamp_s for row in found.rows] == [first, first + 1, first + 2, first + 4]
+    assert troubles(found.bad_rows) == [f"1 row left out, line 5: timestamp is no time: '{text}'"]
+
+
+@pytest.mark.parametrize('per_s', [1, 1000])
+@pytest.mark.parametrize('runs', [1, 40])
+def test_unit_of_times_does_not_depend_on_the_order_of_the_rows(tmp_path, runs, per_s):
+    """Also if the clock begins at 0 in each of many runs."""
+    times = np.tile(np.arange(1600 // runs) * 0.05, runs)
+    for order in (np.arange(1600), np.random.default_rng(1).permutation(1600)):
+        lines = [f'{i}.jpg,{times[i] * per_s:.6g},0' for i in order]
+        found = log(tmp_path, 'image,time,steering', *lines)
+        assert found.rows[9].timestamp_s == pytest.approx(times[order[9]])
+
+
 @pytest.mark.parametrize('per_s', [1, 1e3, 1e6, 1e9])
 def test_unit_of_times_since_1970_follows_from_their_size(tmp_path, per_s):
     lines = [f'{i}.jpg,{(1.7e9 + 20 * i) * per_s:.0f},0' for i in range(3)]
