@@ -117,11 +117,12 @@ def read_bag(
     """Read the frames of a bag, each with the command that carries its stamp.
 
     While a person or planner drove, it is the command that was sent, not that of the network. Its
-    target is the centred one-second mean, because a person steers in jumps. A bag without commands
-    is one of manual driving: the steering is the wheels' angle at each frame, and the target is
-    such a mean too. Frames without steering are left out with a warning. The JPEG bytes are kept
-    in memory, about 10 kB per frame. `camera` took the frames. `car` is the car, as
-    `open_recording` takes it. With `corrections` above 1 see `times_to_train`.
+    target is the centred one-second mean of such commands alone, because a person steers in
+    jumps. A bag without commands is one of manual driving: the steering is the wheels' angle at
+    each frame, and the target is such a mean too. Frames without steering are left out with a
+    warning. The JPEG bytes are kept in memory, about 10 kB per frame. `camera` took the frames.
+    `car` is the car, as `open_recording` takes it. With `corrections` above 1 see
+    `times_to_train`.
     """
     bag = Bag(Storage(path), car)
     found = list(Frames(bag))
@@ -139,7 +140,10 @@ def read_bag(
         _LOG.warning('%s: %d frames without steering left out', path, len(found) - len(steered))
     times_s = np.array([frame.stamp_ns for frame, _ in steered], np.float64) * 1e-9
     steering_rad = np.array([rad for _, rad in steered], np.float64)
-    is_steered_by_hand = [frame.is_by_person or not is_commanded for frame, _ in steered]
+    by_hand = np.array([frame.is_by_person or not is_commanded for frame, _ in steered])
+    target_rad = steering_rad.copy()
+    # A mean spans at most 0.5 s without rows, and such a break belongs to the same takeover.
+    target_rad[by_hand] = smooth(times_s[by_hand], steering_rad[by_hand])
     jpegs = [frame.jpeg for frame, _ in steered]
     times = None
     if corrections > 1:
@@ -149,7 +153,7 @@ def read_bag(
         name=str(path),
         times_s=times_s,
         steering_rad=steering_rad,
-        target_rad=np.where(is_steered_by_hand, smooth(times_s, steering_rad), steering_rad),
+        target_rad=target_rad,
         speed_mps=np.array([frame.speed_mps or 0.0 for frame, _ in steered]),
         frame_names=[str(frame.stamp_ns) for frame, _ in steered],
         load=jpegs.__getitem__,

@@ -61,7 +61,8 @@ def joints(head, **positions):
 def write_drive(path, count=40, with_commands=True, people=(), commands=()):
     """A bag of a drive in which every frame has another shade and another command.
 
-    A person steers the frames `people`. `commands` are further messages of the network.
+    A person steers the frames `people`, with a jump at frame 20. `commands` are further
+    messages of the network.
     """
     writer = BagWriter(path)
     writer.add_topic(
@@ -88,7 +89,7 @@ def write_drive(path, count=40, with_commands=True, people=(), commands=()):
             command = joints(head, steering=number / 1000)
             writer.write('/cmd/steering', stamp + 5_000_000, cdr(command))
         if number in people:
-            command = joints(head, steering=-0.3, throttle=0.5)
+            command = joints(head, steering=-0.3 if number < 20 else -0.1, throttle=0.5)
             writer.write('/driver/command', stamp + 6_000_000, cdr(command))
     for command in commands:
         writer.write('/cmd/steering', START_NS, cdr(command))
@@ -102,16 +103,18 @@ def drive(tmp_path):
 
 
 def test_while_a_person_drives_the_frames_carry_what_was_sent(tmp_path):
-    path = write_drive(tmp_path / 'drive', people=range(10, 30))
+    people = {*range(10, 30), *range(45, 60)}
+    path = write_drive(tmp_path / 'drive', count=60, people=people)
     shown = list(Frames(Bag(Storage(path))))
-    assert [frame.is_by_person for frame in shown] == [10 <= i < 30 for i in range(40)]
-    assert [frame.commanded_rad for frame in shown] == [
-        pytest.approx(-0.3 if 10 <= i < 30 else i / 1000) for i in range(40)
-    ]
+    assert [frame.is_by_person for frame in shown] == [i in people for i in range(60)]
+    steered = [(-0.3 if i < 20 else -0.1) if i in people else i / 1000 for i in range(60)]
+    assert [frame.commanded_rad for frame in shown] == pytest.approx(steered)
     recording = read_bag(path)
-    assert recording.steering_rad[20] == pytest.approx(-0.3)
-    assert recording.target_rad[:10] == pytest.approx(recording.steering_rad[:10])
-    assert -0.3 < recording.target_rad[10] < 0.0, 'the jump of a person is smoothed'
+    assert recording.steering_rad == pytest.approx(np.array(steered))
+    # 21 frames of 0.05 s are a second. The network drove before frame 10 and after frame 29.
+    smoothed = [np.mean(steered[max(10, i - 10) : min(30, i + 11)]) for i in range(10, 30)]
+    expected = [*steered[:10], *smoothed, *steered[30:]]
+    assert recording.target_rad == pytest.approx(np.array(expected))
 
 
 def test_bytes_come_out_as_they_went_in(drive):
