@@ -7,7 +7,7 @@ in units of 25 degrees with right positive.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -50,6 +50,9 @@ _FAR_S, _CLOSE_S = 5.0, 2.0
 _JUMP_ROWS = 10
 # A log with more such steps, or with hardly any others, is not in the order of time.
 _ODD_STEPS, _ODD_SHARE, _MOST_SHARE = 6, 0.1, 0.7
+# The clock restarts with a run if the time goes back by more. Rows that a recorder has swapped are
+# closer.
+_RESTART_S, _PAUSE_S = 0.5, 5.0
 
 
 class LogError(ValueError):
@@ -87,7 +90,8 @@ class BadRow:
 class Log:
     """The rows of a log in the order of the file, and the lines that cannot be used.
 
-    `form` describes the format for people.
+    If the clock restarts with each run of a log, the first run keeps its times, and each further
+    one begins 5 s after the end of the run before. `form` describes the format for people.
     """
 
     path: Path
@@ -121,6 +125,7 @@ def read_log(path: Path, steering_unit: str = '') -> Log:
         except RowError as error:
             log.bad_rows.append(_bad_row(line, error))
     _leave_out_jumps(log, lines)
+    _keep_runs_apart(log.rows)
     log.bad_rows.sort(key=lambda bad: bad.line)
     if not log.rows:
         if _CONTROL.search(text[:_SAMPLE]):
@@ -309,6 +314,22 @@ def _jumps(times_s: Series) -> Iterator[tuple[int, float]]:
             yield place, float(time_s - last_s)
         else:  # The next row, a pause, or another run.
             last_s = time_s
+
+
+def _keep_runs_apart(rows: list[Row]) -> None:
+    """Shift the times of each run before which the clock has restarted to follow the run before.
+
+    Rows that are not in the order of time, such as shuffled ones, are not changed.
+    """
+    timed = [index for index, row in enumerate(rows) if row.timestamp_s is not None]
+    times_s = np.array([rows[index].timestamp_s for index in timed], np.float64)
+    steps_s = np.diff(times_s)
+    is_restart = steps_s < -_RESTART_S
+    if not is_restart.any() or np.mean(is_restart) > _ODD_SHARE:
+        return
+    times_s[1:] += np.cumsum(np.where(is_restart, _PAUSE_S - steps_s, 0.0))
+    for index, time_s in zip(timed, times_s.tolist(), strict=True):
+        rows[index] = replace(rows[index], timestamp_s=time_s)
 
 
 def name_time(name: str) -> float | None:

@@ -20,9 +20,10 @@ from sim_bridge.recording.bag import Bag, command_cdr, frame_cdr, number_cdr
 from sim_bridge.recording.export import export_log, export_video
 from sim_bridge.recording.frames import Frames, _Series
 from sim_bridge.recording.lerobot import export_lerobot
-from sim_bridge.recording.sources import read_bag
+from sim_bridge.recording.sources import open_bag, read_bag
 from sim_bridge.recording.storage import BagError, Storage
 from sim_bridge.topics import COMPRESSED_FRAME, PERSON_COMMAND, SPEED
+from steering_net.vehicle import RECORDER_STEERING_RAD
 
 
 class CountedBag(Bag):
@@ -88,6 +89,23 @@ def test_drives_in_simulated_time_keep_their_commands_and_follow_each_other(tmp_
     recording = read_bag(path)
     assert recording.steering_rad.tolist() == pytest.approx(wanted)
     assert len(set(recording.frame_names)) == 60
+
+
+def test_runs_of_a_log_whose_clock_restarts_keep_their_frames_and_follow_each_other(tmp_path):
+    lines = ['image,time_ms,steering']
+    for run in range(3):
+        for number in range(20):
+            name = f'{run}_{number}.jpg'
+            (tmp_path / name).write_bytes(jpeg_of(20 * run + number))
+            lines.append(f'{name},{50 * number},{run / 2}')
+    (tmp_path / 'driving_log.csv').write_text('\n'.join(lines), encoding='utf-8')
+    found = list(Frames(open_bag(tmp_path)))
+    assert [frame.jpeg for frame in found] == [jpeg_of(number) for number in range(60)]
+    rad = [run / 2 * RECORDER_STEERING_RAD for run in range(3)]
+    assert [frame.commanded_rad for frame in found] == pytest.approx(np.repeat(rad, 20))
+    steps_ns = np.diff([frame.stamp_ns for frame in found])
+    assert np.flatnonzero(steps_ns != PERIOD_NS).tolist() == [19, 39]
+    assert steps_ns[[19, 39]].tolist() == [5 * 10**9] * 2
 
 
 def with_values(path, speeds, steering):

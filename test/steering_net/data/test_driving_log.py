@@ -192,6 +192,24 @@ def test_rows_in_another_order_than_their_times_are_kept(tmp_path, times):
     assert (len(found.rows), found.bad_rows) == (len(times), [])
 
 
+def test_runs_whose_clock_restarts_follow_each_other(tmp_path):
+    run = np.arange(40) * 0.05
+    for name, per_s in (('time_ms', 1000), ('time', 1)):
+        lines = [f'{i}.jpg,{t * per_s:g},0' for i, t in enumerate(np.tile(run, 3))]
+        found = log(tmp_path, f'image,{name},steering', *lines)
+        assert not found.bad_rows
+        # A run is 1.95 s long.
+        assert [row.timestamp_s for row in found.rows] == pytest.approx(
+            np.concatenate([run, run + 6.95, run + 13.9])
+        )
+
+
+def test_swapped_rows_begin_no_run(tmp_path):
+    times = [0.0, 0.1, 0.2, 0.4, 0.3, *np.arange(5, 20) / 10]
+    found = log(tmp_path, 'image,time_s,steering', *(f'{t}.jpg,{t},0' for t in times))
+    assert [row.timestamp_s for row in found.rows] == times
+
+
 @pytest.mark.parametrize(('step', 'name'), [(0.1, 'time'), (100, 'time'), (1e8, 'timestamp')])
 def test_unit_of_times_follows_from_their_step(tmp_path, step, name):
     lines = [f'{i}.jpg,{i * step},0' for i in range(5)]

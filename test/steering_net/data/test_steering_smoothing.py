@@ -39,3 +39,11 @@ def test_rows_without_a_time_keep_their_steering(tmp_path):
     np.testing.assert_allclose(
         smoothed_steering_rad(read_log(path).rows), np.array([0.5, 0.2]) * RECORDER_STEERING_RAD
     )
+
+
+def test_runs_of_one_log_whose_clock_restarts_are_smoothed_apart(tmp_path):
+    path = tmp_path / 'driving_log.csv'
+    lines = [f'{run}_{i}.jpg,{i * 50},{run}' for run in (0, 1) for i in range(20)]
+    path.write_text('\n'.join(['image,time_ms,steering', *lines]), encoding='utf-8')
+    found = smoothed_steering_rad(read_log(path).rows) / RECORDER_STEERING_RAD
+    np.testing.assert_allclose(found, [0.0] * 20 + [1.0] * 20, atol=1e-9)
