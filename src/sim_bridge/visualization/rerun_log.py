@@ -22,6 +22,7 @@ _HALF_TRACK_M = 1.0
 _LONGEST_STEP_S = 0.5
 _PATH_STEP_M = 0.5
 _PATH_PERIOD_S = 1.0
+_PIECE_POINTS = 300
 _CAR_HALF_SIZE_M = (2.2, 1.0, 0.6)
 _BLUE, _AMBER, _GREY = (70, 190, 255), (240, 170, 60), (150, 150, 150)
 
@@ -37,7 +38,8 @@ class RerunLog:
         self._rr = _import_rerun()
         self._camera = camera
         self._pose = Pose()
-        self._driven: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]
+        self._piece: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)]
+        self._piece_number = 0
         self._last_s: float | None = None
         self._path_due_s = -math.inf
         self.frames = 0
@@ -99,12 +101,23 @@ class RerunLog:
         pose = self._pose
         turn = rr.RotationAxisAngle(axis=(0.0, 0.0, 1.0), radians=pose.yaw_rad)
         log('world/car', rr.Transform3D(translation=(pose.x_m, pose.y_m, 0.0), rotation=turn))
-        last_x_m, last_y_m, _ = self._driven[-1]
+        last_x_m, last_y_m, _ = self._piece[-1]
         if math.hypot(pose.x_m - last_x_m, pose.y_m - last_y_m) >= _PATH_STEP_M:
-            self._driven.append((pose.x_m, pose.y_m, 0.0))
+            self._piece.append((pose.x_m, pose.y_m, 0.0))
         if time_s >= self._path_due_s:
             self._path_due_s = time_s + _PATH_PERIOD_S
-            log('world/path', rr.LineStrips3D([self._driven], colors=[_AMBER], radii=[0.15]))
+            self._show_path()
+
+    def _show_path(self) -> None:
+        """Log the newest piece of the path again; the others keep their names and stay.
+
+        With the whole path each time, a log would grow with the square of its length.
+        """
+        strip = self._rr.LineStrips3D([self._piece], colors=[_AMBER], radii=[0.15])
+        self._stream.log(f'world/path/{self._piece_number}', strip)
+        if len(self._piece) >= _PIECE_POINTS:
+            self._piece = [self._piece[-1]]
+            self._piece_number += 1
 
     def _show_command(self, steering_rad: float) -> None:
         rr, log = self._rr, self._stream.log
