@@ -40,7 +40,7 @@ from steering_net.vision.jpeg import decode_jpeg
 from steering_net.vision.preprocessing import Tensor, preprocess
 from steering_net.vision.profile import Profile, find_profile
 
-CONVERTER_VERSION = 7
+CONVERTER_VERSION = 8
 """Increase it with each change by which the same file gives another LiteRT file or origin."""
 
 MAX_DIFFERENCE = 1e-4

@@ -203,12 +203,24 @@ def _flatten(chain: Chain, operation: Operation) -> None:
 
 
 def _clip(chain: Chain, operation: Operation) -> None:
-    bounds = [float(value) for value in operation.constants] or [
-        float(operation.attributes.get(name, 0.0)) for name in ('min', 'max')
-    ]
-    if len(bounds) != 2 or bounds[0] != 0.0:
-        raise ModelError(f'Clip to {bounds} is not supported')
-    chain.apply('ReLU', {'max_value': bounds[1]})
+    low, high = (_bound(operation, number, name) for number, name in enumerate(('min', 'max'), 1))
+    if low is None and high is None:
+        chain.keep()
+    elif low == 0.0 and (high is None or high >= 0.0):
+        chain.apply('ReLU', {'max_value': high})
+    else:
+        raise ModelError(f'Clip with min {low} and max {high} is not supported; min must be 0')
+
+
+def _bound(operation: Operation, number: int, name: str) -> float | None:
+    """Return a bound of Clip: an input, or before version 11 of ONNX an attribute; None without.
+
+    The largest float32 is no bound, because it is the default of the attribute.
+    """
+    value = operation.attributes.get(name)
+    if value is None and number < len(operation.inputs) and operation.inputs[number] is not None:
+        value = operation.constant(number).item()
+    return None if value is None or abs(value) >= np.finfo(np.float32).max else float(value)
 
 
 def _cast(chain: Chain, operation: Operation) -> None:

@@ -43,6 +43,8 @@ class Net:
                 attribute.ints.extend(value)
             elif isinstance(value, str):
                 attribute.s = value.encode()
+            elif isinstance(value, float):
+                attribute.f = value
             else:
                 attribute.i = value
         self.last = name
@@ -150,6 +152,50 @@ def test_only_zeros_are_padded(tmp_path, value):
         seen = frames(8, 10, 3)
         expected = seen.sum(axis=(1, 2, 3)) / (12 * 14)
         np.testing.assert_allclose(mean_of(path, seen), expected, rtol=1e-5)
+
+
+MAX = float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize('as_inputs', [False, True])
+@pytest.mark.parametrize(
+    ('low', 'high'),
+    [(0.0, None), (0.0, 0.75), (None, None), (0.0, MAX), (-MAX, MAX), (-np.inf, np.inf)],
+)
+def test_clip_without_a_bound_is_open_on_that_side(tmp_path, low, high, as_inputs):
+    net = Net((3, 8, 10))
+    clip(net, low, high, as_inputs)
+    seen = 2 * frames(8, 10, 3) - 1
+    expected = seen if low is high is None else np.clip(seen, low, high)
+    found = mean_of(net.finish(tmp_path / 'net.onnx', 3), seen)
+    np.testing.assert_allclose(found, expected.mean(axis=(1, 2)).sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize('as_inputs', [False, True])
+@pytest.mark.parametrize(
+    ('low', 'high', 'told'),
+    [
+        (None, 6.0, 'min None and max 6.0'),
+        (-MAX, 6.0, 'min None and max 6.0'),
+        (-1.0, 1.0, 'min -1.0 and max 1.0'),
+        (0.0, -1.0, 'min 0.0 and max -1.0'),
+    ],
+)
+def test_clip_that_is_no_relu_is_refused(tmp_path, low, high, told, as_inputs):
+    net = Net((3, 8, 10))
+    clip(net, low, high, as_inputs)
+    with pytest.raises(ModelError, match=f'Clip with {told} is not supported; min must be 0'):
+        load_keras(net.finish(tmp_path / 'net.onnx', 3))
+
+
+def clip(net, low, high, as_inputs):
+    """Add a Clip with the given bounds; they are inputs since version 11 of ONNX."""
+    if as_inputs:
+        bounds = ['' if b is None else net.constant(np.float32(b)) for b in (low, high)]
+        net.add('Clip', *bounds)
+    else:
+        bounds = {'min': low, 'max': high}
+        net.add('Clip', **{name: b for name, b in bounds.items() if b is not None})
 
 
 def test_a_slice_may_name_the_axes_that_it_keeps_whole(tmp_path):
