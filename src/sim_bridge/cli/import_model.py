@@ -73,8 +73,8 @@ def _print(sources: list[Path], imported: Imported) -> None:
     for number, line in enumerate(imported.candidates):
         print(f'{"" if number else "measured":8} {line}')
     print(f'profile  {imported.choice}')
-    if imported.doubt:
-        print(f'note     {imported.doubt}')
+    for line in imported.notes:
+        print(f'note     {line}')
     print(f'wrote    {", ".join(map(str, imported.files))}')
     if risks := sandbox.risks():
         print(f'note     {risks}')

@@ -140,13 +140,17 @@ def _bags(args: argparse.Namespace) -> 'list[Recording]':
 def _profile_of(networks: Sequence[Path]) -> str:
     """Return the profile that the sidecars of networks name; `course` without any.
 
-    Raises UsageError if they name different ones.
+    Prints a line for each sidecar that is not used. Raises UsageError if they name different ones.
     """
+    from steering_net.model_io.model_config import unrelated_json
     from steering_net.model_io.network_files import network_path
     from steering_net.model_io.profiles import from_sidecar
     from steering_net.vision.profile import format_profile
 
-    choices = [choice for path in networks if (choice := from_sidecar(network_path(path)))]
+    paths = [network_path(path) for path in networks]
+    for line in filter(None, map(unrelated_json, paths)):
+        print(line)
+    choices = [choice for path in paths if (choice := from_sidecar(path))]
     profiles = sorted({format_profile(choice.profile) for choice in choices})
     if len(profiles) > 1:
         raise UsageError(

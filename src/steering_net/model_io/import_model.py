@@ -15,7 +15,12 @@ from steering_net.model_io.found_profile import SEARCH, measure, wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import keep_converted
 from steering_net.model_io.metadata import Origin, read_origin
-from steering_net.model_io.model_config import read_sidecar, sidecar_of_pair, write_sidecar
+from steering_net.model_io.model_config import (
+    read_sidecar,
+    sidecar_of_pair,
+    unrelated_json,
+    write_sidecar,
+)
 from steering_net.model_io.network_files import network_path
 from steering_net.model_io.profiles import ProfileChoice, choose_profile, from_sidecar
 from steering_net.model_io.reader import kind_of
@@ -26,15 +31,15 @@ from steering_net.vision.profile import format_profile
 class Imported:
     """Origin and profile of an imported network, and the files that were written.
 
-    `candidates` are lines about the best profiles of a search. `doubt` says why the profile may be
-    wrong, '' without doubt.
+    `candidates` are lines about the best profiles of a search. `notes` are lines about a JSON file
+    beside the network that was not used, and about an uncertain profile.
     """
 
     origin: Origin
     choice: ProfileChoice
     files: tuple[Path, ...]
     candidates: tuple[str, ...] = ()
-    doubt: str = ''
+    notes: tuple[str, ...] = ()
 
 
 def import_model(
@@ -67,7 +72,7 @@ def import_model(
         origin = read_origin(litert)
         if origin.input_shape is None:
             raise ModelError(f'{source.name}: the size of its frames is not known')
-        found = None
+        unused, found = unrelated_json(source), None
         if wish is None and (profile == SEARCH or from_sidecar(source) is None):
             found = measure(litert, profile == SEARCH, source.name)
             choice = ProfileChoice(found.profile, found.reason)
@@ -81,7 +86,8 @@ def import_model(
         for file in files:
             publish(Path(folder, file.name), file)
     candidates, doubt = (found.candidates, found.doubt) if found else ((), '')
-    return Imported(origin, choice, files[::-1], tuple(map(str, candidates)), doubt)
+    notes = tuple(filter(None, (unused, doubt)))
+    return Imported(origin, choice, files[::-1], tuple(map(str, candidates)), notes)
 
 
 def _check(sources: Sequence[Path], out: Path) -> None:

@@ -29,6 +29,11 @@ class Sidecar:
     steering_scale_rad: float | None = None
     litert_sha256: str = ''
 
+    def is_of(self, model_path: Path) -> bool:
+        """Whether a network is the one of this sidecar; one without hashes is of any network."""
+        hashes = {self.sha256, self.litert_sha256} - {''}
+        return not hashes or sha256_of(model_path) in hashes
+
 
 def read_sidecar(model_path: Path) -> Sidecar | None:
     """Return the sidecar `<stem>.json` beside a model; None without one.
@@ -53,15 +58,21 @@ def read_sidecar(model_path: Path) -> Sidecar | None:
 
 
 def unrelated_json(model_path: Path) -> str:
-    """Return a line about a file `<stem>.json` beside a model that is no sidecar; '' without one.
+    """Return a line about a file `<stem>.json` beside a model that is not its sidecar, or ''.
 
     The description of a Keras network is not unrelated.
     """
     path = model_path.with_suffix('.json')
-    if not path.is_file():
+    sidecar = read_sidecar(model_path)
+    if sidecar is not None and not sidecar.is_of(model_path):
+        return (
+            f'{path.name} is not used, because its sha256 is not that of {model_path.name}; '
+            'if its profile is right, remove the hashes from it'
+        )
+    if sidecar is not None or not path.is_file():
         return ''
     fields = _read(path)
-    if _is_sidecar(fields) or isinstance(fields, str) or _is_keras(fields):
+    if isinstance(fields, str) or _is_keras(fields):
         return ''
     return f'{path.name} is no sidecar, because it has no profile; it is not used'
 

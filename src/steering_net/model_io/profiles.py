@@ -68,10 +68,11 @@ def _check_crop(profile: Profile) -> None:
 def from_sidecar(model_path: Path) -> ProfileChoice | None:
     """Return the profile that a network's sidecar names; None where it has no sidecar.
 
-    Raises ModelError for a profile that does not exist.
+    A sidecar with the hash of another file is not that of the network. Raises ModelError for a
+    profile that does not exist.
     """
     sidecar, name = read_sidecar(model_path), model_path.with_suffix('.json').name
-    if sidecar is None:
+    if sidecar is None or not sidecar.is_of(model_path):
         return None
     try:
         profile = find_profile(sidecar.profile)

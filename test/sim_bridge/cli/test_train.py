@@ -97,6 +97,15 @@ def test_the_profile_is_that_of_the_network_to_start_from(tmp_path, capsys, work
     assert told in capsys.readouterr().err
 
 
+def test_the_profile_of_another_network_is_not_that_to_start_from(tmp_path, capsys, working):
+    path = network(tmp_path, 'course_noblur')
+    with path.open('ab') as file:
+        file.write(b' ')
+    assert train(tmp_path, '--tracks', '1000', '--start-from', path) == 0
+    assert [config.profile for config in working] == ['course']
+    assert capsys.readouterr().out.startswith('course_noblur.json is not used, because its sha256')
+
+
 @pytest.mark.parametrize('size', [10**9, 10**18])
 def test_batch_that_no_memory_holds_is_told_before_anything_is_rendered(size, tmp_path, capsys):
     assert train(tmp_path, '--tracks', '1000', '--batch-size', size) == 2

@@ -86,6 +86,15 @@ def test_the_lines_for_people_have_origin_profile_and_doubt(network, tmp_path, a
     assert line.endswith(', as given')
 
 
+def test_a_sidecar_of_the_network_before_is_told_and_not_used(network, tmp_path, asked):
+    write_sidecar(network, Sidecar('custom:colour=bgr', '0' * 64, -0.4))
+    first, _, told = prepare(network, '', tmp_path / 'cache')
+    assert f'profile {TEXT.partition(":")[0]}:rows=60-140' in first
+    assert told.startswith('net.json is not used, because its sha256 is not that of net.keras')
+    assert load_predictor(network, cache_dir=tmp_path / 'cache').profile.colour == 'bgr'
+    assert asked == [False]
+
+
 def test_the_program_measures_and_calls_a_poor_network_poor(network, tmp_path, capsys):
     litert = tmp_path / 'net.tflite'
     write_origin(litert, convert(network, litert))

@@ -148,6 +148,16 @@ def test_nothing_is_overwritten_but_what_an_import_made(tmp_path, import_here):
     assert source.read_bytes() == before
 
 
+def test_the_sidecar_of_a_network_before_is_not_used_for_the_new_one(tmp_path, import_here):
+    source = saved_pilotnet(tmp_path / 'net.keras')
+    write_sidecar(source, Sidecar('course_noblur', '0' * 64, -0.2))
+    imported = import_model([source], tmp_path / 'out.keras', 'course')
+    assert imported.notes == (
+        'net.json is not used, because its sha256 is not that of net.keras; '
+        'if its profile is right, remove the hashes from it',
+    )
+
+
 def test_an_import_replaces_one_before_but_not_if_it_fails(tmp_path, import_here, capsys):
     write_sidecar(tmp_path / 'out.keras', Sidecar('naoki', '0' * 64, -0.4))
     import_model([saved_pilotnet(tmp_path / 'net.keras')], tmp_path / 'out.keras', 'course')

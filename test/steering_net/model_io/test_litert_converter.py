@@ -325,14 +325,28 @@ def test_the_profile_comes_from_the_sidecar_then_from_the_shape(tmp_path):
     assert choose_profile(None, (160, 320, 3), path).profile is PROFILES['carnd_raw_rgb']
     with pytest.raises(ModelError, match='choose a profile, for example'):
         choose_profile(None, (32, 32, 3), path)
-    write_sidecar(path, Sidecar('naoki', '0' * 64, -0.4))
+    path.touch()
+    write_sidecar(path, Sidecar('naoki', sha256_of(path), -0.4))
     found = choose_profile(None, (66, 200, 3), path).profile
     assert found == replace(PROFILES['naoki'], steering_scale_rad=-0.4)
-    write_sidecar(path, Sidecar('naoki', '0' * 64, 0.0))
+    write_sidecar(path, Sidecar('naoki', '', 0.0))
     with pytest.raises(ModelError, match=r'net\.json: profile field steering_scale_rad'):
         choose_profile(None, (66, 200, 3), path)
     path.with_suffix('.json').write_text('{"profile": "naoki"}', encoding='utf-8')
     assert choose_profile(None, (66, 200, 3), path).profile is PROFILES['naoki']
+
+
+def test_a_sidecar_with_the_hash_of_another_network_is_not_used(tmp_path):
+    path = tmp_path / 'net.keras'
+    path.write_bytes(b'the first')
+    path.with_suffix('.tflite').write_bytes(b'its LiteRT file')
+    write_sidecar(path, sidecar_of_pair(path, 'naoki', -0.4))
+    for file in (path, path.with_suffix('.tflite')):
+        assert choose_profile(None, (66, 200, 3), file).profile.steering_scale_rad == -0.4
+    path.write_bytes(b'trained again')
+    assert choose_profile(None, (66, 200, 3), path).profile is PROFILES['course']
+    profile = choose_profile(None, (66, 200, 3), path.with_suffix('.tflite')).profile
+    assert profile.steering_scale_rad == -0.4
 
 
 @pytest.mark.parametrize('crop', ['rows=60-161', 'columns=20-321'])

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from steering_net.errors import ModelError
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.model_config import Sidecar, read_sidecar, unrelated_json
 
 
@@ -35,7 +36,19 @@ def test_only_the_profile_is_needed(model, fields, sidecar):
     text = json.dumps(fields)
     assert read_sidecar(beside(model, text)) == sidecar
     assert read_sidecar(beside(model, f'\ufeff{text}')) == sidecar, 'with a byte order mark'
+
+
+@pytest.mark.parametrize('name', ['sha256', 'litert_sha256'])
+def test_a_sidecar_with_the_hash_of_another_file_is_not_used(model, name):
+    model.write_bytes(b'first')
+    beside(model, json.dumps({'profile': 'naoki', name: sha256_of(model)}))
     assert not unrelated_json(model)
+    model.write_bytes(b'trained again')
+    assert unrelated_json(model) == (
+        'net.json is not used, because its sha256 is not that of net.h5; '
+        'if its profile is right, remove the hashes from it'
+    )
+    assert not unrelated_json(beside(model, '{"profile": "naoki"}'))
 
 
 @pytest.mark.parametrize('text', ['{"loss": [1, 2]}', '[1, 2]', '3', 'null', '{}'])
