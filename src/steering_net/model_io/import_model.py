@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steering_net.errors import ModelError
-from steering_net.model_io.files import publish
+from steering_net.model_io.files import publish, sha256_of
 from steering_net.model_io.found_profile import SEARCH, measure, wished_profile
 from steering_net.model_io.isolated import run_isolated
 from steering_net.model_io.litert_converter import keep_converted
@@ -107,6 +107,12 @@ def _check(sources: Sequence[Path], out: Path) -> None:
     for target in targets:
         if any(target.exists() and target.samefile(source) for source in sources):
             raise ModelError(f'--out would overwrite {target.name}: choose another name')
-    sidecar = targets[-1]
-    if sidecar.exists() and read_sidecar(sidecar) is None:
-        raise ModelError(f'--out would overwrite {sidecar.name}, which is no sidecar')
+    _, litert, json = targets
+    sidecar = read_sidecar(out)
+    if json.exists() and sidecar is None:
+        raise ModelError(f'--out would overwrite {json.name}, which is no sidecar')
+    if litert.exists() and (sidecar is None or sidecar.litert_sha256 != sha256_of(litert)):
+        raise ModelError(
+            f'--out would overwrite {litert.name}, whose hash is not in a sidecar {json.name}: '
+            'choose another name'
+        )

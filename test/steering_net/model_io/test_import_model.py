@@ -16,6 +16,7 @@ from helpers.processes import run_verb
 from sim_bridge.cli import import_model as verb
 from steering_net.errors import ModelError
 from steering_net.model_io import litert_converter as converter
+from steering_net.model_io.files import sha256_of
 from steering_net.model_io.import_model import import_model
 from steering_net.model_io.metadata import Origin, read_origin, write_origin
 from steering_net.model_io.model_config import Sidecar, read_sidecar, write_sidecar
@@ -146,6 +147,23 @@ def test_nothing_is_overwritten_but_what_an_import_made(tmp_path, import_here):
     with pytest.raises(ModelError, match=r'would overwrite model\.json'):
         import_model([source], tmp_path / 'model.keras')
     assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    'sidecar', [None, Sidecar('naoki', '', -0.4), Sidecar('naoki', '', -0.4, '0' * 64)]
+)
+def test_a_tflite_file_that_no_import_made_is_not_overwritten(tmp_path, import_here, sidecar):
+    source, out = saved_pilotnet(tmp_path / 'net.keras'), tmp_path / 'out.keras'
+    out.with_suffix('.tflite').write_bytes(b'mine')
+    if sidecar:
+        write_sidecar(out, sidecar)
+    with pytest.raises(ModelError, match=r'would overwrite out\.tflite, whose hash is not in'):
+        import_model([source], out, 'course')
+    assert out.with_suffix('.tflite').read_bytes() == b'mine'
+    assert not out.exists()
+    write_sidecar(out, Sidecar('naoki', '', -0.4, sha256_of(out.with_suffix('.tflite'))))
+    import_model([source], out, 'course')
+    import_model([source], out, 'course_noblur')
 
 
 def test_the_sidecar_of_a_network_before_is_not_used_for_the_new_one(tmp_path, import_here):
