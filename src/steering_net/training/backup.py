@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backup of an unfinished training, by which it is resumed as if it had not been interrupted."""
+"""Backup of an unfinished training, by which it is resumed as if it had not been interrupted.
+
+A training is finished when its network is written, so the caller removes the folder after that.
+"""
 
 import json
 import os
-import shutil
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,14 +98,19 @@ class Backup:
         """Number of epochs that were done before."""
         return self._progress.epochs if self._progress else 0
 
+    @property
+    def had_ended_early(self) -> bool:
+        """Whether the training of before had ended because the loss no longer decreased."""
+        found = self._progress
+        # EarlyStopping does not end a training after its first epoch.
+        return found is not None and found.epochs > 1 and found.wait >= self._stopping.patience
+
     def callbacks(self, inner: list[Any]) -> list[Any]:
         """Return the callbacks of a training, of which `inner` may exchange the weights."""
         import keras
 
         first = keras.callbacks.LambdaCallback(on_epoch_end=self._take)
-        last = keras.callbacks.LambdaCallback(
-            on_train_begin=self._begin, on_epoch_end=self._write, on_train_end=self._remove
-        )
+        last = keras.callbacks.LambdaCallback(on_train_begin=self._begin, on_epoch_end=self._write)
         return [first, *inner, self._stopping, self._history, last]
 
     def _all_variables(self) -> list[Any]:
@@ -144,6 +151,3 @@ class Backup:
             {name: [*map(float, values)] for name, values in self._history.history.items()},
         )
         _write_progress(self._folder, progress)
-
-    def _remove(self, logs: Any) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)

@@ -4,6 +4,7 @@
 import importlib.util
 import logging
 import math
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -137,8 +138,11 @@ def train_on(
         )
     use_threads(config.threads)
     profile = _below_crop(config)
-    model, history = fit(config, profile, pools, backup_of(config))
-    return _write(config, profile, model, history, pools, notes)
+    backup = backup_of(config)
+    model, history = fit(config, profile, pools, backup)
+    trained = _write(config, profile, model, history, pools, notes)
+    shutil.rmtree(backup, ignore_errors=True)
+    return trained
 
 
 def _below_crop(config: TrainConfig) -> Profile:
@@ -171,8 +175,10 @@ def _check_backup(config: TrainConfig) -> None:
     if backup.exists() and progress is None:
         _LOG.warning('%s has no finished epoch: the training begins anew', backup)
     done = progress.epochs if progress else 0
-    if config.epochs <= done:
-        raise ValueError(f'epochs is {config.epochs}, but {done} are done already: give more')
+    if config.epochs < done:
+        raise ValueError(
+            f'epochs is {config.epochs}, but {done} are done already: give {done} or more'
+        )
 
 
 def _check_memory(config: TrainConfig) -> None:
@@ -201,6 +207,7 @@ def fit(
 ) -> tuple[Any, dict[str, list[float]]]:
     """Return the fitted network and its history; `pools` are recorded and rendered frames.
 
+    The folder `backup` stays, so that the training is not lost if its network cannot be written.
     `watchers` are additional Keras callbacks. Raises MemoryError if a batch is too large, OSError
     if a process that prepares batches was killed.
     """
@@ -230,7 +237,7 @@ def fit(
                 dataset(source, kept.epochs, maker.shape),
                 steps_per_epoch=maker.steps,
                 initial_epoch=kept.epochs,
-                epochs=config.epochs,
+                epochs=kept.epochs if kept.had_ended_early else config.epochs,
                 validation_data=validation,
                 validation_batch_size=VALIDATION_BATCH,
                 verbose=0,

@@ -13,6 +13,8 @@ from sim_bridge.training import dagger
 from sim_bridge.training.dagger import Tracks, check_rounds, train_in_rounds
 from steering_net.errors import ModelError
 from steering_net.model_io.files import sha256_of
+from steering_net.model_io.reader import load_keras
+from steering_net.training import trainer
 from steering_net.training.config import TrainConfig
 from steering_net.training.frames import Frames
 from steering_net.training.pilotnet import build_pilotnet
@@ -84,6 +86,30 @@ def test_a_round_that_is_finished_is_not_trained_again(trained, folder, monkeypa
     train_in_rounds(config, recorded_for(config, [], []), TRACKS)
     assert [(stage.out, stage.start_from) for stage in stages] == [(folder, (first,))]
     assert sha256_of(first) == before
+
+
+def test_a_round_whose_network_could_not_be_written_is_written_when_resumed(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError('No space left on device')
+
+    config = TrainConfig(tmp_path, epochs=1, steps_per_epoch=1, batch_size=4)
+    recorded = recorded_for(config, [], [])
+    with run_eagerly(), monkeypatch.context() as patch:
+        patch.setattr(trainer, 'write_card', full)
+        with pytest.raises(OSError, match='No space left'):
+            train_in_rounds(config, recorded, TRACKS)
+    first = tmp_path / 'round-0' / 'pilotnet.keras'
+    weights = load_keras(first).get_weights()
+    first.unlink()
+    # With this rate, a further step would change the weights much.
+    resumed = replace(config, resume=True, learning_rate=0.1)
+    check_rounds(resumed, TRACKS.rounds)
+    with run_eagerly():
+        trained = train_in_rounds(resumed, recorded, TRACKS)
+    for found, lost in zip(load_keras(first).get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(found, lost)
+    assert trained.model_path.exists()
+    assert not list(tmp_path.rglob('*.resume'))
 
 
 @pytest.fixture

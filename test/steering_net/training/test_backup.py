@@ -75,7 +75,19 @@ def test_a_resumed_training_ends_as_one_without_interruption(average, tmp_path, 
         np.testing.assert_allclose(resumed_losses[name], values, rtol=1e-4)
     for weights, others in zip(found.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_allclose(weights, others, atol=1e-5)
-    assert not backup_of(config).exists()
+
+
+@pytest.mark.parametrize('average', [0.0, 0.9])
+@pytest.mark.parametrize('patience', [1, 8])
+def test_a_training_that_had_ended_is_not_trained_further(average, patience, tmp_path, pools):
+    config = config_of(tmp_path, average=average, patience=patience)
+    expected, losses = train(config, pools)
+    assert (len(losses['loss']) < 4) == (patience == 1)
+    # With this rate, a further step would change the weights much.
+    found, resumed_losses = train(replace(config, resume=True, learning_rate=0.1), pools)
+    assert resumed_losses == losses
+    for weights, others in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, others)
 
 
 def test_the_best_epoch_and_the_patience_are_those_of_before(interrupted, pools):

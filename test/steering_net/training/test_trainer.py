@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import errno
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from steering_net.model_io.files import sha256_of
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.model_io.model_config import read_sidecar
 from steering_net.model_io.reader import load_keras
+from steering_net.training import trainer
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.batches import BatchMaker
 from steering_net.training.config import TrainConfig
@@ -151,10 +153,31 @@ def test_an_unfinished_training_is_resumed(eager, tmp_path, monkeypatch):
     monkeypatch.setattr(BatchMaker, 'batch', batch)
     with pytest.raises(ValueError, match='unfinished training'):
         train(config, samples(20))
-    with pytest.raises(ValueError, match='epochs is 1, but 1 are done already: give more'):
-        train(replace(config, epochs=1, resume=True), samples(20))
     trained = train(replace(config, resume=True), samples(20))
     assert len(trained.history['loss']) == 2
+    assert not (tmp_path / 'pilotnet.resume').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('fails', ['convert', 'write_card'])
+def test_a_network_that_could_not_be_written_is_not_lost(fails, eager, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    config = TrainConfig(out=tmp_path, epochs=2, steps_per_epoch=2, batch_size=4, threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, fails, full)
+        with pytest.raises(OSError, match='No space left'):
+            train(config, samples(20))
+    with pytest.raises(ValueError, match='epochs is 1, but 2 are done already: give 2 or more'):
+        train(replace(config, epochs=1, resume=True), samples(20))
+    lost = load_keras(config.model_path).get_weights()
+    config.model_path.unlink()
+    # With this rate, a further step would change the weights much.
+    trained = train(replace(config, resume=True, learning_rate=0.1), samples(20))
+    assert len(trained.history['loss']) == 2
+    for weights, others in zip(load_keras(trained.model_path).get_weights(), lost, strict=True):
+        np.testing.assert_array_equal(weights, others)
     assert not (tmp_path / 'pilotnet.resume').exists()
 
 
