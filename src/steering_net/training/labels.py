@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from steering_net.data.centerline import Edges, middles_of, towards_middle_rad
-from steering_net.data.driving_log import Log, Series, rows_by_folder
+from steering_net.data.driving_log import Log, LogError, Series, rows_by_folder
 from steering_net.data.frame_files import base_name
 from steering_net.data.recording import Recording, from_log, no_speed, warn_of_missing_times
 from steering_net.data.steering_smoothing import smoothed_steering_rad
@@ -109,6 +109,31 @@ def of_log(
     names = [base_name(row.center) for row in log.rows]
     own = _own(log, labelling, seen, on_map, known)
     return np.array([known.get(name, label) for name, label in zip(names, own, strict=True)])
+
+
+def check_names(whole: Log, logs: Sequence[Log]) -> None:
+    """Raise LogError if it is not clear which image a label of the log of a whole run is for.
+
+    `logs` hold samples of the run. Their images are found in it by file name alone, because its
+    paths may be those of another folder. So no two images may have a name that is in both.
+    """
+    shared = _names([whole]) & _names(logs)
+    for group in ([whole], logs):
+        found: dict[str, tuple[Log, str]] = {}
+        for log, image in ((each, row.center) for each in group for row in each.rows):
+            name = base_name(image)
+            first, other = found.setdefault(name, (log, image))
+            is_same = (first.path.parent, other) == (log.path.parent, image)
+            if name in shared and not is_same:
+                raise LogError(
+                    f'{whole.path} labels images by file name, but {other} of {first.path} and '
+                    f'{image} of {log.path} have the same name: rename the images of one run, or '
+                    'train without it or without the label log'
+                )
+
+
+def _names(logs: Sequence[Log]) -> set[str]:
+    return {base_name(row.center) for log in logs for row in log.rows}
 
 
 def of_whole_run(

@@ -20,7 +20,14 @@ from steering_net.errors import ImageError
 from steering_net.process import cores
 from steering_net.training.augmentation import Augmentation
 from steering_net.training.frames import Frames, blurred, is_held_out
-from steering_net.training.labels import Labelling, OnMap, of_log, of_recording, of_whole_run
+from steering_net.training.labels import (
+    Labelling,
+    OnMap,
+    check_names,
+    of_log,
+    of_recording,
+    of_whole_run,
+)
 from steering_net.vision.camera_model import Rgb, find_camera
 from steering_net.vision.crop import CROP_SHAPE, crop_of
 from steering_net.vision.frame_size import SizeNotice
@@ -75,8 +82,9 @@ def recorded_frames(
     kept, chosen by `seed`, because most of a lap is almost straight. The crops are blurred as
     `profile` (below CROP_TOP) prescribes. Unusable rows and images, and frames without a known
     label, give warnings. `on_map` is needed for labels of the kind `map`. Raises LogError if no
-    frame is left, if no log has a row of one of the `only_sources`, or if labels of the kind `map`
-    are asked for and no frame has a place on a map.
+    frame is left, if no log has a row of one of the `only_sources`, if several images have a name
+    of one of the `label_logs`, or if labels of the kind `map` are asked for and no frame has a
+    place on a map.
     """
     labelling = labelling or Labelling()
     thinning = _Thinning(keep_straight, np.random.default_rng(seed))
@@ -233,21 +241,26 @@ def _labels(
     on_map: OnMap | None,
 ) -> Iterator[Series]:
     """Yield the labels of the rows of each log, rad, left positive; NaN where they are unknown."""
+    read_whole = functools.cache(read_log)
+    for path, steering_unit in {(p, s.steering_unit): None for s in sources for p in s.label_logs}:
+        used_by = [log for log, s in zip(logs, sources, strict=True) if path in s.label_logs]
+        check_names(read_whole(path, steering_unit), used_by)
     kinds = [source.labelling(labelling) for source in sources]
     seen = [
         _seen([functools.partial(read, row.center) for row in log.rows], read.camera, kind)
         for log, read, kind in zip(logs, images, kinds, strict=True)
     ]
-    by_name = {
-        base_name(row.center): edges
-        for log, found in zip(logs, seen, strict=True)
-        for row, edges in zip(log.rows, found, strict=True)
-        if edges is not None
-    }
 
     @functools.cache
     def whole(path: Path, steering_unit: str, kind: Labelling) -> dict[str, float]:
-        return of_whole_run(read_log(path, steering_unit), kind, by_name, on_map)
+        by_name = {
+            base_name(row.center): edges
+            for log, source, found in zip(logs, sources, seen, strict=True)
+            if path in source.label_logs
+            for row, edges in zip(log.rows, found, strict=True)
+            if edges is not None
+        }
+        return of_whole_run(read_whole(path, steering_unit), kind, by_name, on_map)
 
     for log, source, kind, found in zip(logs, sources, kinds, seen, strict=True):
         known: dict[str, float] = {}

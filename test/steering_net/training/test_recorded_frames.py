@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import math
+import re
 
 import cv2
 import numpy as np
@@ -100,6 +101,41 @@ def test_labels_come_from_the_whole_time_series(recording, tmp_path):
     frames = recorded_frames([LogSource(recording, label_logs=(series,))], PLAIN, BELOW)
     assert frames.steering_rad[0] == pytest.approx(0.4 * RECORDER_STEERING_RAD)
     assert frames.steering_rad[3] == pytest.approx(0.5 * RECORDER_STEERING_RAD)
+
+
+def test_a_label_log_is_refused_if_two_images_have_a_name_that_it_labels(tmp_path):
+    def log_of(folder, *images):
+        for image in images:
+            path = tmp_path / folder / image
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), road(0))
+        path = tmp_path / folder / 'frames.csv'
+        rows = [f'{image},{i / 10},0.2' for i, image in enumerate(images)]
+        path.write_text('\n'.join(['frame,timestamp_s,steering', *rows]), encoding='utf-8')
+        return path
+
+    def read(whole, *logs, label_logs_of=None):
+        sources = [
+            LogSource(log, (whole,) if label_logs_of in (None, log) else ()) for log in logs
+        ]
+        return recorded_frames(sources, PLAIN, BELOW)
+
+    whole = log_of('whole', *(f'{i}.jpg' for i in range(4)))
+    samples, others = log_of('samples', '1.jpg', '3.jpg'), log_of('others', '3.jpg', '7.jpg')
+    both = log_of('both', 'a/1.jpg', 'b/1.jpg')
+    clash = (
+        f'{whole} labels images by file name, but 3.jpg of {samples} and 3.jpg of {others} have'
+    )
+    with pytest.raises(LogError, match=re.escape(clash)):
+        read(whole, samples, others)
+    with pytest.raises(LogError, match=f'a/1.jpg of {both} and b/1.jpg of {both} have the same'):
+        read(whole, both)
+    with pytest.raises(LogError, match=f'{both} labels images .* a/1.jpg of {both} and b/1.jpg'):
+        read(both, samples)
+    # The same images twice are the same, and other names and other logs do not matter.
+    assert len(read(whole, samples, samples)) == 4
+    assert len(read(log_of('one', '1.jpg'), samples, others)) == 4
+    assert len(read(whole, samples, others, label_logs_of=samples)) == 4
 
 
 def test_rows_of_other_runs_keep_their_own_labels_whatever_their_names_and_times(tmp_path):
