@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from steering_net.errors import ImageError
-from steering_net.vision.frame_size import check_size
+from steering_net.vision.frame_size import MAX_SIDE_PX, check_size
 from steering_net.vision.jpeg import jpeg_size
 
-SMALLEST_PX, LARGEST_PX = 160, 4096
-"""Bounds of an image's width. Its height is half of it."""
+SMALLEST_PX = 160
+"""Smallest width of an image. Its height is half of it."""
 
 
 def inspect_image(jpeg: bytes) -> str:
@@ -21,7 +21,7 @@ def inspect_image(jpeg: bytes) -> str:
         check_size(width, height)
     except ImageError as error:
         return str(error)
-    if not SMALLEST_PX <= width <= LARGEST_PX:
-        bounds = f'{SMALLEST_PX}x{SMALLEST_PX // 2} .. {LARGEST_PX}x{LARGEST_PX // 2}'
+    if not SMALLEST_PX <= width <= MAX_SIDE_PX:
+        bounds = f'{SMALLEST_PX}x{SMALLEST_PX // 2} .. {MAX_SIDE_PX}x{MAX_SIDE_PX // 2}'
         return f'the frame is {width}x{height}; it must be in {bounds}'
     return ''

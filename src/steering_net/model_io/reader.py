@@ -24,12 +24,12 @@ from steering_net.model_io.network_files import (
     other_half,
 )
 from steering_net.model_io.steering_output import with_one_output
+from steering_net.vision.frame_size import MAX_SIDE_PX
 
 _TORCH_SUFFIXES = ('.pt', '.pth', '.ckpt', '.torch')
 _GIT_LFS = b'version https://git-lfs'
 _PACKED = (b'\x1f\x8b', b'BZh', b'\xfd7zXZ', b'7z\xbc\xaf', b'Rar!')
 _WEB_PAGE = (b'<!doctype', b'<html')
-_MAX_SIDE_PX = 4096
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,6 @@ def check_frame_shape(shape: tuple[int | None, ...], name: str) -> tuple[int, in
     """Return (h, w, c) of a network's input (n, h, w, c), c 1 or 3; ModelError for any other."""
     if len(shape) != 4 or shape[3] not in (1, 3) or not shape[1] or not shape[2]:
         raise ModelError(f'{name} takes {shape}, not one frame (n, h, w, 3) or (n, h, w, 1)')
-    if max(shape[1], shape[2]) > _MAX_SIDE_PX:
+    if max(shape[1], shape[2]) > MAX_SIDE_PX:
         raise ModelError(f'{name} takes frames of {shape[2]} x {shape[1]} pixels')
     return (shape[1], shape[2], shape[3])
