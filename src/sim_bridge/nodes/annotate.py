@@ -27,13 +27,14 @@ from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare, on_change
 from steering_net.ros.qos import LATCHED, NEWEST
 from steering_net.ros.timers import steady_timer
-from steering_net.vision.jpeg import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 PARAMETERS = (
     Parameter('rate', 15.0, 'Largest rate of drawn frames, 1/s.', 1.0, 60.0, read_only=False),
 )
 
 _CHECK_PERIOD_S = 0.5
+_JPEG_QUALITY = 95
 
 
 class AnnotateNode(Node):
@@ -113,7 +114,7 @@ class AnnotateNode(Node):
             self.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
             return
         self._drawings += 1
-        jpeg = overlay.to_jpeg(drawing)
+        jpeg = encode_jpeg(drawing, _JPEG_QUALITY)
         self._publisher.publish(conversions.compressed_image(frame.header, jpeg))
 
     def _health(self) -> Health:

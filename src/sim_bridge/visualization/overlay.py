@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from steering_net.bicycle_model import arc, curvature_1pm
-from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M
+from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, TRACK_M
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
 from steering_net.vision.frame_size import FRAME_HEIGHT, FRAME_WIDTH, as_frame
 
@@ -22,12 +22,14 @@ Rgb = npt.NDArray[np.uint8]
 
 SCALE = 2
 """Size of the drawing relative to the frame, so that text is readable."""
+PATH_COLOUR = (70, 190, 255)
+"""RGB of the commanded steering and of its path."""
+RECORDED_COLOUR = (240, 170, 60)
+"""RGB of the recorded steering."""
 
-_HALF_TRACK_M = 1.0
+_HALF_TRACK_M = TRACK_M / 2
 _PATH_M = 22.0
 
-_PATH = (70, 190, 255)
-_RECORDED = (240, 170, 60)
 _LIMIT = (240, 90, 80)
 _INK = (255, 255, 255)
 _SHADE = (20, 24, 28)
@@ -45,14 +47,12 @@ class Reading:
     latency_ms: float | None = None
 
 
-def predicted_path(
-    steering_rad: float, offset_m: float = 0.0, length_m: float = _PATH_M
-) -> npt.NDArray[np.float64]:
+def predicted_path(steering_rad: float, offset_m: float = 0.0) -> npt.NDArray[np.float64]:
     """Path (n, 2) of a car that keeps its steering: m ahead and m left of the car's origin.
 
     offset_m: the path of a point beside the middle of the rear axle, left positive.
     """
-    distance_m = np.linspace(0.0, length_m, 45, dtype=np.float64)
+    distance_m = np.linspace(0.0, _PATH_M, 45, dtype=np.float64)
     ahead_m, left_m, turn_rad = arc(np.full(45, curvature_1pm(steering_rad)), distance_m)
     ahead_m = ahead_m - offset_m * np.sin(turn_rad) - REAR_AXLE_M
     return np.stack((ahead_m, left_m + offset_m * np.cos(turn_rad)), axis=1)
@@ -72,12 +72,6 @@ def draw(rgb: Rgb, reading: Reading, camera: Pinhole = AUTONOMOUS_CAMERA) -> Rgb
     return canvas
 
 
-def to_jpeg(rgb: Rgb) -> bytes:
-    """Return a drawing, uint8 (H, W, 3) RGB, as JPEG."""
-    _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return jpeg.tobytes()
-
-
 def _draw_path(canvas: Rgb, steering_rad: float, camera: Pinhole) -> None:
     left, right = (
         np.round(
@@ -88,9 +82,9 @@ def _draw_path(canvas: Rgb, steering_rad: float, camera: Pinhole) -> None:
     if len(left) < 2 or len(right) < 2:
         return
     lane = canvas.copy()
-    cv2.fillPoly(lane, [np.concatenate((left, right[::-1]))], _PATH, cv2.LINE_AA)
+    cv2.fillPoly(lane, [np.concatenate((left, right[::-1]))], PATH_COLOUR, cv2.LINE_AA)
     cv2.addWeighted(lane, 0.28, canvas, 0.72, 0.0, dst=canvas)
-    cv2.polylines(canvas, [left, right], False, _PATH, 2, cv2.LINE_AA)
+    cv2.polylines(canvas, [left, right], False, PATH_COLOUR, 2, cv2.LINE_AA)
 
 
 def _draw_needles(canvas: Rgb, reading: Reading) -> None:
@@ -99,7 +93,7 @@ def _draw_needles(canvas: Rgb, reading: Reading) -> None:
     hub = (width // 2, height - 10)
     radius = height // 5
     cv2.ellipse(canvas, hub, (radius, radius), 0, 200, 340, _INK, 1, cv2.LINE_AA)
-    needles = ((reading.recorded_rad, _RECORDED, 2), (reading.commanded_rad, _PATH, 3))
+    needles = ((reading.recorded_rad, RECORDED_COLOUR, 2), (reading.commanded_rad, PATH_COLOUR, 3))
     for steering_rad, colour, thickness in needles:
         if steering_rad is not None:
             turn = math.radians(70.0) * max(-1.0, min(1.0, steering_rad / MAX_STEERING_RAD))
@@ -119,9 +113,9 @@ def _draw_figures(canvas: Rgb, reading: Reading) -> None:
     if reading.throttle is not None:
         lines.append((f'throttle {reading.throttle:+z.2f}', _INK))
     if reading.commanded_rad is not None:
-        lines.append((f'steering {reading.commanded_rad:+z.3f} rad', _PATH))
+        lines.append((f'steering {reading.commanded_rad:+z.3f} rad', PATH_COLOUR))
     if reading.recorded_rad is not None:
-        lines.append((f'recorded {reading.recorded_rad:+z.3f} rad', _RECORDED))
+        lines.append((f'recorded {reading.recorded_rad:+z.3f} rad', RECORDED_COLOUR))
     if reading.latency_ms is not None:
         lines.append((f'latency {reading.latency_ms:.1f} ms', _INK))
     if not lines:

@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from sim_bridge.errors import UsageError
-from sim_bridge.visualization.overlay import Reading, predicted_path
+from sim_bridge.visualization.overlay import PATH_COLOUR, RECORDED_COLOUR, Reading, predicted_path
 from steering_net.bicycle_model import advance
-from steering_net.vehicle import Pose
+from steering_net.vehicle import TRACK_M, Pose
 from steering_net.vision.camera_model import AUTONOMOUS_CAMERA, Pinhole
 
 CLOCK = 'time'
 """Timeline of the recording: the stamps of the frames."""
 
-_HALF_TRACK_M = 1.0
+_HALF_TRACK_M = TRACK_M / 2
 _LONGEST_STEP_S = 0.5
 _PATH_STEP_M = 0.5
 _PATH_PERIOD_S = 1.0
 _PIECE_POINTS = 300
 _CAR_HALF_SIZE_M = (2.2, 1.0, 0.6)
-_BLUE, _AMBER, _GREY = (70, 190, 255), (240, 170, 60), (150, 150, 150)
+_BLUE, _AMBER, _GREY = PATH_COLOUR, RECORDED_COLOUR, (150, 150, 150)
 
 
 class RerunLog:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from steering_net.errors import ImageError
-from steering_net.vision.jpeg import decode_jpeg
+from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
 
 def frame(seed=0, height=160, width=320):
@@ -27,6 +27,13 @@ def test_jpeg_comes_back_as_rgb():
     decoded = decode_jpeg(jpeg(flat))
     assert decoded.shape == (160, 320, 3)
     assert np.abs(decoded.astype(int) - flat).max() <= 3
+
+
+def test_encoded_red_is_red():
+    image = np.zeros((160, 320, 3), np.uint8)
+    image[..., 0] = 200
+    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(image), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded[80, 160].tolist() == pytest.approx([0, 0, 200], abs=4)
 
 
 def test_progressive_and_grey_jpegs_are_read():
