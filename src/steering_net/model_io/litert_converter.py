@@ -161,10 +161,8 @@ def convert(
     source: Path,
     target: Path,
     profile: Profile | None = None,
-    other: Path | None = None,
-    keras_target: Path | None = None,
-    output: str = '',
     *,
+    keras_target: Path | None = None,
     int8: bool = False,
 ) -> Origin:
     """Convert a file that `read_network` reads to LiteRT, and optionally to a clean `.keras`.
@@ -174,7 +172,7 @@ def convert(
     complete and its outputs for the probe frames equal those of Keras. Raises ModelError if the
     network cannot be loaded or converted, or if the outputs differ. Imports TensorFlow.
     """
-    content, origin = _converted(source, profile, other, keras_target, output, int8)
+    content, origin = _converted(source, profile, keras_target=keras_target, int8=int8)
     write_atomically(target, content)
     return origin
 
@@ -182,10 +180,11 @@ def convert(
 def _converted(
     source: Path,
     profile: Profile | None,
-    other: Path | None,
-    keras_target: Path | None,
-    output: str,
-    int8: bool,
+    *,
+    other: Path | None = None,
+    keras_target: Path | None = None,
+    output: str = '',
+    int8: bool = False,
 ) -> tuple[bytes, Origin]:
     source = network_path(source)
     if keras_target is None and kind_of(source) == 'tflite':
@@ -289,7 +288,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         profile = find_profile(options.profile) if options.profile else None
         content, origin = _converted(
-            options.sources[0], profile, other, options.keras, options.output, options.int8
+            options.sources[0],
+            profile,
+            other=other,
+            keras_target=options.keras,
+            output=options.output,
+            int8=options.int8,
         )
         _write_converted(options.out, content, origin)
     except (OSError, ValueError, MemoryError) as error:
