@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Hold or release; 0 on success, 1 without a car or if one does not react, 2 for bad input."""
-    from sim_bridge.nodes.hold_client import set_held
+    from sim_bridge.nodes.hold_client import SEARCH_S, set_held
 
     try:
         check_range('--car', args.car, 0, MAX_CARS)
@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     if not outcomes:
         name = f'car {args.car}' if args.car else 'car'
         print(
-            f'sim-bridge hold: no {name} was found in 5 s; a bridge must run, with the same '
-            'ROS_DOMAIN_ID',
+            f'sim-bridge hold: no {name} was found in {SEARCH_S:g} s; a bridge must run, with the '
+            'same ROS_DOMAIN_ID',
             file=sys.stderr,
         )
     return 0 if outcomes and all(outcomes) else 1

@@ -14,13 +14,12 @@ from std_srvs.srv import SetBool
 from sim_bridge import services, topics
 from sim_bridge.nodes.runner import ros
 
-_SEARCH_S = 5.0
+SEARCH_S = 5.0
 """Longest wait for the first car."""
 _QUIET_S = 0.5
 """Time without a further car after which all are found."""
 _REPLY_S = 3.0
 _LOOK_S = 0.02
-_TYPE = 'std_srvs/srv/SetBool'
 
 
 def set_held(is_held: bool, car: int = 0) -> Iterator[tuple[str, bool, str]]:
@@ -34,7 +33,7 @@ def set_held(is_held: bool, car: int = 0) -> Iterator[tuple[str, bool, str]]:
         try:
             found: set[str] = set()
             calls: dict[str, _Call] = {}
-            until_s = time.monotonic() + _SEARCH_S
+            until_s = time.monotonic() + SEARCH_S
             while calls or time.monotonic() < until_s:
                 for service in sorted(_services(node, car) - found):
                     found.add(service)
@@ -58,7 +57,7 @@ def _services(node: Node, car: int) -> set[str]:
     return {
         name
         for name, types in node.get_service_names_and_types()
-        if _TYPE in types
+        if services.SERVICES[services.HOLD].type in types
         and name.endswith(f'/{services.HOLD}')
         and (not car or topics.car_of(name) == car)
     }
