@@ -139,7 +139,7 @@ def _paint_edge(track: Track, look: Look, near: GroundMap, side: float) -> None:
         red, white = lit((200, 62, 54), look), lit((230, 226, 220), look)
         spans = _every(track, 2.4, 1.2)
         in_curve = [span for span in spans if curve[span[0]]]
-        shifted = [(a + (b - a), b + (b - a)) for a, b in in_curve]
+        shifted = [(b, 2 * b - a) for a, b in in_curve]
         _paint_strips(track, near, side * edge_m, side * (edge_m + 0.8), in_curve, red)
         _paint_strips(track, near, side * edge_m, side * (edge_m + 0.8), shifted, white)
 

@@ -248,9 +248,7 @@ def _colour(
     colour = one + (other - one) * share
     bare = np.clip(2.5 * (noise + 0.5 * fine - 0.4), 0.0, 1.0) * _ramp(beside.outside, 0.5, 3.0)
     colour += (np.array(ground.earth, np.float32) - colour) * (0.8 * bare)[..., None]
-    dx, dy = (
-        cv2.Sobel(height, cv2.CV_32F, i, 1 - i, ksize=3, scale=1 / 8 / CELL_M) for i in (1, 0)
-    )
+    dx, dy = _gradient(height)
     steep = _ramp(np.hypot(dx, dy), 0.6, 1.1)[..., None]
     streaks = cv2.GaussianBlur(rng.normal(0, 1, (rows, columns)).astype(np.float32), (0, 0), 1.0)
     rock = np.array(ground.rock, np.float32) * (1.0 + 0.5 * streaks)[..., None]
@@ -261,13 +259,19 @@ def _colour(
     return np.asarray(np.clip(colour, 0, 255), np.uint8)
 
 
+def _gradient(height: Floats) -> tuple[Floats, Floats]:
+    """Return the rise along x and along y, m per m, of each cell."""
+    scale = 1 / 8 / CELL_M
+    dx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=scale)
+    dy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=scale)
+    return np.asarray(dx, np.float32), np.asarray(dy, np.float32)
+
+
 def _sun(light: Light, height: Floats) -> Image:
     """Return the sunlight on each cell: its slope towards the sun, and shadows of the ground."""
     cos, sin = np.cos(light.azimuth_rad), np.sin(light.azimuth_rad)
     rise = np.tan(light.elevation_rad)
-    dx, dy = (
-        cv2.Sobel(height, cv2.CV_32F, i, 1 - i, ksize=3, scale=1 / 8 / CELL_M) for i in (1, 0)
-    )
+    dx, dy = _gradient(height)
     normal = np.sqrt(1.0 + dx * dx + dy * dy)
     facing = (rise - dx * cos - dy * sin) / (normal * rise)
     lit = np.clip(facing, 0.0, 1.25).astype(np.float32)
