@@ -14,6 +14,7 @@ from steering_net.errors import ModelError
 from steering_net.model_io import sandbox
 from steering_net.model_io.network_files import belonging, network_path
 from steering_net.process import PARENT_VARIABLE
+from steering_net.tensorflow_notices import LEVEL_VARIABLE
 
 
 def run_isolated(
@@ -75,7 +76,7 @@ def _environment(scratch: str) -> dict[str, str]:
         'PYTHONPATH': os.pathsep.join(filter(None, paths)),
         'TMPDIR': scratch,
         'KERAS_HOME': scratch,
-        'TF_CPP_MIN_LOG_LEVEL': '3',
+        LEVEL_VARIABLE: '3',
         # Without a GPU, because its driver reserves more memory than the limit.
         'CUDA_VISIBLE_DEVICES': '-1',
         # Few arenas, because otherwise each thread reserves memory, and many exceed the limit.

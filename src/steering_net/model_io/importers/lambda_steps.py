@@ -28,7 +28,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Resize:
-    """Resizing to a height and width; `method` is a key of the samplings of `layers`."""
+    """Resizing to a height and width; `method` as `Chain.resize` takes it."""
 
     height: int
     width: int

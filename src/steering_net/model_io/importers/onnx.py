@@ -19,6 +19,7 @@ from steering_net.model_io.importers.layer_chain import Array, Chain
 from steering_net.model_io.importers.layers import build
 from steering_net.model_io.importers.limits import read_file
 from steering_net.model_io.importers.onnx_tensors import TYPES, ExternalData
+from steering_net.model_io.importers.resampling import OLD
 
 _TO_THE_END = (1 << 31) - 1
 """End of a slice that tf2onnx and PyTorch write for the whole axis, or more."""
@@ -319,10 +320,10 @@ def _resize(chain: Chain, operation: Operation) -> None:
     methods = {
         ('linear', 'half_pixel'): 'bilinear',
         ('linear', 'pytorch_half_pixel'): 'bilinear',
-        ('linear', 'asymmetric'): 'bilinear of TensorFlow 1',
+        ('linear', 'asymmetric'): 'bilinear' + OLD,
     }
     if attributes.get('nearest_mode') == 'floor':
-        methods['nearest', 'asymmetric'] = 'nearest of TensorFlow 1'
+        methods['nearest', 'asymmetric'] = 'nearest' + OLD
     if (mode, grid) not in methods or any(target[i] != sides[i] for i in others):
         raise ModelError(f'Resize by {mode} with {grid} is not supported')
     chain.resize(target[rows], target[rows + 1], methods[mode, grid])
