@@ -24,6 +24,8 @@ from steering_net.vision.camera_names import AS_TRAINED, AUTONOMOUS, TRAINING
 _ROS_NAME = r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*'
 WEATHER_HELP = f'clear, or {", ".join(KINDS)} with a strength from 1 to 3, as in fog:2'
 TRACK_HELP = 'a seed of a flat track, lake, jungle, or hills:SEED'
+BACKENDS = ('litert', 'keras')
+"""Those of `predictor`, which is not imported because it needs OpenCV."""
 
 _CAMERAS = 'training, autonomous, or a pose such as pitch:7.6/roll:1.2/height:1.255 (degrees, m)'
 
@@ -70,6 +72,13 @@ def add_camera(parser: argparse.ArgumentParser) -> None:
         default=AUTONOMOUS,
         help=f'camera of the simulator: {_CAMERAS}; frames are turned to the camera of the '
         f'network. {AS_TRAINED}: frames are not turned',
+    )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add --backend: the library that runs the network."""
+    parser.add_argument(
+        '--backend', choices=BACKENDS, default='litert', help='what runs the network'
     )
 
 

@@ -22,6 +22,7 @@ from sim_bridge.bridge_client import client_host, fetch_state, is_ready
 from sim_bridge.cli.arguments import (
     TRACK_HELP,
     WEATHER_HELP,
+    add_backend,
     add_camera,
     add_monitor,
     add_speed_limit,
@@ -81,7 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add('--model', default='default', help='network: a file or folder, or `default`')
     add('--profile', default='', help=PROFILE_HELP)
     add_camera(parser)
-    add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
+    add_backend(parser)
     add_monitor(parser)
     add('--cars', type=int, default=1, metavar='N', help='number of cars, one simulator each')
     add(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sim_bridge.cli import evaluate_monitor
 from sim_bridge.cli.arguments import (
     WEATHER_HELP,
+    add_backend,
     add_json,
     add_recorded_with,
     add_recording_options,
@@ -191,7 +192,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         '--profile',
         help='preprocessing; if not given, that of the network; search: find it',
     )
-    add('--backend', choices=('litert', 'keras'), default='litert', help='what runs the network')
+    add_backend(parser)
     add_json(parser, 'the report')
     add(
         '--require',

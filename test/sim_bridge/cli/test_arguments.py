@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sim_bridge.cli.arguments import (
+    BACKENDS,
     check_cars,
     check_model,
     check_output_file,
@@ -19,6 +20,7 @@ from sim_bridge.cli.arguments import (
     track_names,
 )
 from sim_bridge.errors import UsageError
+from steering_net.inference import predictor
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,10 @@ from sim_bridge.errors import UsageError
 )
 def test_tracks_are_seeds_and_names(text, names):
     assert track_names(text) == names
+
+
+def test_backends_are_those_of_the_predictor():
+    assert BACKENDS == predictor.BACKENDS
 
 
 @pytest.mark.parametrize('text', ['', '-1', '9-1', '1-', 'a', '1-b', '1-2-3', '1.5', 'hills:'])
