@@ -15,7 +15,7 @@ of this trajectory, and by 0.82 with those of the mean's.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -194,20 +194,16 @@ def drive(
     """Drive with `steer` (frame -> rad, left positive) from the first frame to the last but one.
 
     `line` is the reference line, by default the recorded trajectory. `see` re-projects the frames,
-    by default over flat ground. After a gap in the recording
-    (more than 0.5 s) or in the line the car is put back on the line, which is no intervention. At
-    a frame that cannot be used the steering stays as it is. Raises LogError if no frame can be
-    used or the car does not move. `clock`: time in s, for the latencies.
+    by default over flat ground. After a gap in the recording (more than 0.5 s) or in the line the
+    car is put back on the line, which is no intervention. At a frame that cannot be used the
+    steering stays as it is. Raises LogError if no frame can be used or the car does not move.
+    `clock`: time in s, for the latencies.
     """
     line = line or recorded_way(recording)
     run = _Run(recording, line, clock, see or over_plane(recording))
-    for index in _progress(len(recording) - 1, 'driving'):
+    for index in tqdm(range(len(recording) - 1), 'driving', unit='frame', disable=None):
         run.step(index, steer)
     return RecordedDrive(run.report(), np.array(run.offsets_m), 0.0 - line.left_m[1:])
-
-
-def _progress(frames: int, what: str) -> Iterator[int]:
-    yield from tqdm(range(frames), what, unit='frame', disable=None)
 
 
 class _Run:
