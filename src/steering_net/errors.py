@@ -21,6 +21,7 @@ READ_ERRORS = (
     zlib.error,
 )
 """Exceptions that the libraries raise that read files, if a file is broken."""
+_LONGEST_LINE = 200
 
 
 class ModelError(ValueError):
@@ -41,10 +42,10 @@ def check_field(is_good: bool, name: str, value: object, allowed: str) -> None:
         raise SettingError(name, f'is {value}; it must be {allowed}')
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
+def one_line(error: BaseException) -> str:
     """Return the first line of an error's message, shortened, or its type's name without one."""
     lines = str(error).strip().splitlines()
-    return lines[0][:limit] if lines else type(error).__name__
+    return lines[0][:_LONGEST_LINE] if lines else type(error).__name__
 
 
 class ImageError(ValueError):

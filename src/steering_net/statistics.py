@@ -14,6 +14,7 @@ Series: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 _INTERVENTION_COST_S = 6.0
 _CONSTANT_STD = 1e-12
+_MOST_EVENTS = 240
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
@@ -52,12 +53,11 @@ def autonomy_percent(interventions: int, duration_s: float) -> float:
 
 
 class RateMeter:
-    """Rate of the newest events, 1/s; 0 once they are older than `memory_s`."""
+    """Rate of the newest 240 events, 1/s; 0 once they are older than `memory_s`."""
 
-    def __init__(self, memory_s: float = 2.0, at_most: int = 240) -> None:
-        """At most `at_most` events count."""
+    def __init__(self, memory_s: float = 2.0) -> None:
         self._memory_s = memory_s
-        self._times_s: deque[float] = deque(maxlen=at_most)
+        self._times_s: deque[float] = deque(maxlen=_MOST_EVENTS)
 
     def tick(self, now_s: float) -> None:
         """Count one event."""

@@ -20,9 +20,12 @@ from sim_bridge.bridge_client import fetch_state
 from sim_bridge.protocol.types import COAST, Link, Telemetry
 from sim_bridge.protocol.udacity import CULTURES
 
+_PROC = Path('/proc')
 _LISTENING = '0A'
 _SHM_NEEDED_BYTES = 16_000_000
 _HANDSHAKE_S = 5.0
+_LISTEN_S = 3.5
+"""Time to listen for nodes: a node repeats a lost announcement after 3 s."""
 _DOMAINS = 233
 _EPHEMERAL_DOMAINS = range(102, 215)
 _UNTESTED = {'python-engineio': '4.16', 'python-socketio': '5.19', 'eventlet': '0.42'}
@@ -122,13 +125,13 @@ def check_ros() -> Finding:
     return Finding(Level.OK, 'ros', graph_inspector.description())
 
 
-def check_port(port: int, proc: Path = Path('/proc')) -> Finding:
+def check_port(port: int) -> Finding:
     """Check that the port is free, or used by a bridge that can read its telemetry."""
-    inodes = _listening_inodes(port, proc)
+    inodes = _listening_inodes(port)
     if not inodes:
         return Finding(Level.OK, 'port', f'{port} is free')
     cars = _cars(port)
-    owner = _owner(inodes, proc) or 'a process of another user or container'
+    owner = _owner(inodes) or 'a process of another user or container'
     for car in cars:
         # The trouble is the state only if telemetry cannot be read; else it names missing nodes.
         if car['trouble'] and car['trouble'] == car['state']:
@@ -141,7 +144,7 @@ def check_port(port: int, proc: Path = Path('/proc')) -> Finding:
     return Finding(Level.BROKEN, 'port', f'{port} is in use by {owner}', remedy)
 
 
-def check_shared_memory(folder: Path = Path('/dev/shm'), proc: Path = Path('/proc')) -> Finding:
+def check_shared_memory(folder: Path = Path('/dev/shm'), proc: Path = _PROC) -> Finding:
     """Check that DDS can use shared memory, and that ended processes left no files there."""
     if not os.access(folder, os.W_OK):
         remedy = 'mount it writable (docker: --ipc=host or --shm-size=256m)'
@@ -216,16 +219,13 @@ def check_handshake() -> Finding:
     return Finding(Level.BROKEN, 'handshake', found, remedy)
 
 
-def check_quality_of_service(seconds: float = 3.5) -> Iterator[Finding]:
-    """Check the running graph for publishers that offer less than a subscription requests.
-
-    `seconds` is how long to listen: a node repeats a lost announcement after 3 s.
-    """
+def check_quality_of_service() -> Iterator[Finding]:
+    """Check the running graph for publishers that offer less than a subscription requests."""
     try:
         from sim_bridge.nodes import graph_inspector
     except ImportError:
         return  # `check_ros` reports it.
-    topics, mismatches = graph_inspector.mismatches(seconds)
+    topics, mismatches = graph_inspector.mismatches(_LISTEN_S)
     for mismatch in mismatches:
         remedy = 'no message arrives; use the same reliability and durability at both ends'
         yield Finding(Level.BROKEN, 'quality of service', mismatch, remedy)
@@ -237,11 +237,11 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r'\d+', version)[:3])
 
 
-def _listening_inodes(port: int, proc: Path) -> set[str]:
+def _listening_inodes(port: int) -> set[str]:
     inodes = set()
     for table in ('net/tcp', 'net/tcp6'):
         try:
-            lines = (proc / table).read_text(encoding='ascii').splitlines()[1:]
+            lines = (_PROC / table).read_text(encoding='ascii').splitlines()[1:]
         except OSError:
             continue
         for line in lines:
@@ -251,10 +251,10 @@ def _listening_inodes(port: int, proc: Path) -> set[str]:
     return inodes
 
 
-def _owner(inodes: set[str], proc: Path) -> str | None:
+def _owner(inodes: set[str]) -> str | None:
     """Return pid and command of the process that holds one of these sockets; None if unknown."""
     sockets = {f'socket:[{inode}]' for inode in inodes}
-    for process in proc.glob('[0-9]*'):
+    for process in _PROC.glob('[0-9]*'):
         try:
             if any(os.readlink(link) in sockets for link in (process / 'fd').iterdir()):
                 arguments = (process / 'cmdline').read_bytes().split(b'\0')

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import cv2
 import numpy as np
@@ -222,7 +222,7 @@ def model_path(model: str | Path) -> Path:
 
 def load_predictor(
     model: str | Path = 'default',
-    backend: Literal['litert', 'keras'] | str = 'litert',
+    backend: str = 'litert',
     profile: str | None = None,
     threads: int = 1,
     cache_dir: Path | None = None,
@@ -265,10 +265,10 @@ def measured_profile(
     return found.profile if found else None
 
 
-def warm_up(predictor: Predictor, runs: int = _WARM_UPS) -> None:
+def warm_up(predictor: Predictor) -> None:
     """Predict on a grey frame, so that memory and threads are allocated; ignore the output."""
     grey = np.full(FRAME_SHAPE, 128, np.uint8)
-    for _ in range(runs):
+    for _ in range(_WARM_UPS):
         with contextlib.suppress(PredictionError):
             predictor.predict(grey)
     if isinstance(predictor, BatchPredictor):

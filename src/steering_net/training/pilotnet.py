@@ -6,11 +6,11 @@ from typing import Any
 INPUT_SHAPE = (66, 200, 3)
 _FILTERS = ((24, 5, 2), (36, 5, 2), (48, 5, 2), (64, 3, 1), (64, 3, 1))
 _UNITS = (100, 50, 10)
+_DROPOUT = 0.1
 
 
 def build_pilotnet(
     input_shape: tuple[int, int, int] = INPUT_SHAPE,
-    dropout: float = 0.1,
     seed: int = 0,
     mixed_precision: bool = False,
 ) -> Any:
@@ -35,7 +35,7 @@ def build_pilotnet(
         )(x)
     x = layers.Flatten(dtype=dtype)(x)
     for units in _UNITS:
-        x = layers.Dropout(dropout, dtype=dtype)(x)
+        x = layers.Dropout(_DROPOUT, dtype=dtype)(x)
         x = layers.Dense(units, activation='elu', dtype=dtype)(x)
     steering = layers.Dense(1, name='steering', dtype='float32')(x)
     return keras.Model(frame, steering, name='pilotnet')

@@ -214,10 +214,8 @@ def _build(architecture: Architecture, layers: list[Layer]) -> Any:
     return _build_for_usual_shape(layers, numbers)
 
 
-def _build_for_usual_shape(
-    layers: list[Layer], outputs: list[int], shapes: tuple[Shape, ...] = USUAL_SHAPES
-) -> Any:
-    for shape in shapes:
+def _build_for_usual_shape(layers: list[Layer], outputs: list[int]) -> Any:
+    for shape in USUAL_SHAPES:
         try:
             return build(layers, shape, outputs)
         except ModelError as error:
