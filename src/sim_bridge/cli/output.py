@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.errors import UsageError
+from sim_bridge.recording.whole_output import whole_file
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -30,20 +30,10 @@ def write_json(path: Path, content: Any) -> None:
         if is_stream(path):
             path.write_text(text, encoding='utf-8')
         else:
-            _replace(path.resolve(), text)
+            with whole_file(path.resolve()) as part:
+                part.write_text(text, encoding='utf-8')
     except OSError as error:
         raise UsageError(f'{path} cannot be written: {error.strerror}') from error
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f'{file.name}.part')
-    try:
-        partial.write_text(text, encoding='utf-8')
-        os.replace(partial, file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def is_stream(path: Path) -> bool:

@@ -20,6 +20,13 @@ def test_a_report_is_json_and_nothing_is_left_beside_it(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_file_of_another_name_stays(tmp_path):
+    other = tmp_path / 'report.json.part'
+    other.write_text('mine', encoding='utf-8')
+    write_json(tmp_path / 'report.json', {'laps': 2})
+    assert other.read_text(encoding='utf-8') == 'mine'
+
+
 @pytest.mark.parametrize('exists', [True, False])
 def test_a_link_stays_a_link(tmp_path, exists):
     target, link = tmp_path / 'target.json', tmp_path / 'link.json'
