@@ -38,6 +38,7 @@ from sim_bridge.bridge_client import client_host
 from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupt_blocking_prefix
 from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.urdf import with_link_prefix
+from sim_bridge.limits import USUAL_PORT
 from sim_bridge.process import (
     DRIVE_ID,
     DRIVE_VARIABLE,
@@ -278,7 +279,7 @@ def viewers(context: LaunchContext) -> list[Node]:
 def simulator(context: LaunchContext) -> ExecuteProcess:
     """Return an embedded simulator, which connects when the nodes are ready."""
     host = client_host(context.launch_configurations['host'])
-    port = context.launch_configurations['port'] or '4567'
+    port = context.launch_configurations['port'] or USUAL_PORT
     is_recorded = IfCondition(LaunchConfiguration('record')).evaluate(context)
     return ExecuteProcess(
         cmd=[

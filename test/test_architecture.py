@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import SOURCE
-from sim_bridge.limits import NETWORK_SUFFIXES, USUAL_SPEED_LIMIT_MPS
+from sim_bridge.limits import NETWORK_SUFFIXES, USUAL_PORT, USUAL_SPEED_LIMIT_MPS
 
 MODULES = sorted(SOURCE.rglob('*.py'))
 MAX_LINES = 400
@@ -247,7 +247,7 @@ def constants_of(path):
 
 
 def test_limits_that_verbs_and_nodes_share_are_defined_once():
-    for value in (USUAL_SPEED_LIMIT_MPS, tuple(sorted(NETWORK_SUFFIXES))):
+    for value in (USUAL_PORT, USUAL_SPEED_LIMIT_MPS, tuple(sorted(NETWORK_SUFFIXES))):
         holders = [name_of(path) for path in MODULES if value in constants_of(path)]
         assert holders == ['sim_bridge/limits.py'], value
 

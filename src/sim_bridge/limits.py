@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What verbs and nodes must allow alike: speed limits and files of networks. Pure."""
+"""What verbs and nodes must allow alike: port, speed limits, files of networks. Pure."""
+
+USUAL_PORT = 4567
+"""TCP port of the bridge if none is given, the only one that the Udacity simulator connects to."""
+
+USUAL_URL = f'ws://127.0.0.1:{USUAL_PORT}'
+"""URL of a bridge on this machine that listens on that port."""
 
 MAX_SPEED_LIMIT_MPS = 60.0
 """Largest speed limit, m/s."""

@@ -11,12 +11,13 @@ from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.arguments import check_port
 from sim_bridge.cli.doctor_checks import Finding, Level
 from sim_bridge.errors import UsageError
+from sim_bridge.limits import USUAL_PORT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('--port', type=int, default=4567, help='TCP port on which the bridge will listen')
+    add('--port', type=int, default=USUAL_PORT, help='TCP port on which the bridge will listen')
     add('--model', default='default', help='network: a file, or `default` for the shipped one')
     add('--profile', default='', help='preprocessing profile; empty: that of the network')
 

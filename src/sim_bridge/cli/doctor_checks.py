@@ -17,6 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from sim_bridge.bridge_client import fetch_state
+from sim_bridge.limits import USUAL_PORT
 from sim_bridge.protocol.types import COAST, Link, Telemetry
 from sim_bridge.protocol.udacity import CULTURES
 
@@ -140,7 +141,7 @@ def check_port(port: int) -> Finding:
     if cars:
         states = ', '.join(car['state'] for car in cars)
         return Finding(Level.OK, 'port', f'{port} is served by a bridge ({owner}): {states}')
-    remedy = 'end it, or drive with --port (the Udacity simulator connects only to 4567)'
+    remedy = f'end it, or drive with --port (the Udacity simulator connects only to {USUAL_PORT})'
     return Finding(Level.BROKEN, 'port', f'{port} is in use by {owner}', remedy)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sim_bridge.cli.arguments import check_output_folder, check_port, refuse_given
 from sim_bridge.errors import UsageError
+from sim_bridge.limits import USUAL_PORT
 
 _OF_CONTROL = {'networks': None, 'recordings': Path('recordings')}
 """Options that need --control, with their defaults."""
@@ -21,8 +22,8 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     add(
         '--port',
         type=int,
-        default=4567,
-        help='TCP port to listen on; the Udacity simulator connects only to 4567',
+        default=USUAL_PORT,
+        help=f'TCP port to listen on; the Udacity simulator connects only to {USUAL_PORT}',
     )
     add(
         '--allowed-hosts',

@@ -17,6 +17,7 @@ from sim_bridge.bridge_client import fetch_state, is_ready
 from sim_bridge.cli.arguments import TRACK_HELP, WEATHER_HELP, check_output_file
 from sim_bridge.cli.output import StatusLine, write_json
 from sim_bridge.errors import UsageError
+from sim_bridge.limits import USUAL_URL
 from sim_bridge.process import DRIVE_VARIABLE
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import parse_url
@@ -33,7 +34,7 @@ _STATE_S = 1.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this verb."""
     add = parser.add_argument
-    add('--url', default='ws://127.0.0.1:4567', help='server to connect to, ws://HOST:PORT')
+    add('--url', default=USUAL_URL, help='server to connect to, ws://HOST:PORT')
     add('--track', default='0', metavar='TRACK', help=TRACK_HELP)
     add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--list-tracks', action='store_true', help='print the names of the tracks and exit')

@@ -22,6 +22,7 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from sim_bridge import topics
+from sim_bridge.limits import USUAL_PORT
 from sim_bridge.nodes import conversions, driver_topics, page_control
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.car_services import CarServices
@@ -52,7 +53,13 @@ PARAMETERS = (
         '127.0.0.1',
         'Address to listen on. If it is not loopback, any machine can watch or be a simulator.',
     ),
-    Parameter('port', 4567, 'TCP port to listen on; the simulator knows only 4567.', 0, 65535),
+    Parameter(
+        'port',
+        USUAL_PORT,
+        f'TCP port to listen on; the simulator knows only {USUAL_PORT}.',
+        0,
+        65535,
+    ),
     Parameter('cars', 1, 'Number of simulators, each with a car of its own.', 1, MAX_CARS),
     Parameter('allowed_hosts', '', 'Further host names of the page, such as a.lan,b.lan.'),
     Parameter(

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from sim_bridge.limits import USUAL_URL
 from sim_bridge.protocol.types import Control, Telemetry
 from sim_bridge.protocol.udacity import Culture, encode_telemetry
 from sim_bridge.simulator.client_protocol import (
@@ -49,7 +50,7 @@ def parse_url(url: str) -> tuple[str, int]:
     except ValueError:
         host, port = '', 0
     if not host or not port or parts.scheme != 'ws':
-        raise ValueError(f'url is {url!r}; it must be ws://HOST:PORT, as in ws://127.0.0.1:4567')
+        raise ValueError(f'url is {url!r}; it must be ws://HOST:PORT, as in {USUAL_URL}')
     return host, port
 
 

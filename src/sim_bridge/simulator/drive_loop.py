@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sim_bridge.limits import USUAL_URL
 from sim_bridge.protocol.types import Control
 from sim_bridge.protocol.udacity import CULTURES
 from sim_bridge.simulator.client import Client, parse_url
@@ -34,7 +35,7 @@ class DriveOptions:
     follows when one is answered, however late, instead of every 1/hz s.
     """
 
-    url: str = 'ws://127.0.0.1:4567'
+    url: str = USUAL_URL
     world: SimulatorOptions = field(default_factory=SimulatorOptions)
     laps: int = 0
     seconds: float = 0.0
