@@ -18,9 +18,10 @@ from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.driver_topics import DriverTopics, JoyLayout
 from sim_bridge.nodes.raw_image import raw_image
-from sim_bridge.nodes.readiness_monitor import READY, ReadinessMonitor
+from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.nodes.server_call import ServerCall
 from sim_bridge.nodes.state_topics import StateTopics
+from sim_bridge.nodes.wanted_limit import WantedLimit
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.session.arbiter import PERSONS
 from sim_bridge.session.car_session import CarSession
@@ -72,8 +73,6 @@ class CarInterface:
         clock: Callable[[], float],
     ) -> None:
         self.speed_limit_mps: float | None = None
-        self._wanted_limit: Float32 | None = None
-        self._limits: Any = None
         self._uncertainty = 0.0
         self._uncertainty_s = -math.inf
         self.newest_truth: str | None = None
@@ -100,7 +99,7 @@ class CarInterface:
         self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
         self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
         self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
-        self._subscribe(Float32, topics.SPEED_LIMIT, self._on_wanted_limit)
+        self._wanted_limit = WantedLimit(node, prefix)
         self._subscribe(Float32, topics.UNCERTAINTY, self._on_uncertainty)
         self._drivers = DriverTopics(node, prefix, session, joy=joy, call_soon=call_soon)
         self._monitor = ReadinessMonitor(node, prefix, self.update_readiness)
@@ -200,16 +199,6 @@ class CarInterface:
         if math.isfinite(message.data):
             self.speed_limit_mps = float(message.data)
 
-    def _on_wanted_limit(self, message: Float32) -> None:
-        if self._limits is None:
-            self._limits = self._publisher(Float32, topics.SPEED_LIMIT)
-        self._wanted_limit = message
-
-    def _repeat_limit(self) -> None:
-        """Tell a throttle node that was started again the limit that somebody asked for."""
-        if self._limits is not None:
-            self._limits.publish(self._wanted_limit)
-
     def _on_uncertainty(self, message: Float32) -> None:
         if math.isfinite(message.data):
             self._uncertainty, self._uncertainty_s = float(message.data), self._clock()
@@ -221,10 +210,7 @@ class CarInterface:
 
     def update_readiness(self) -> None:
         """Find out which nodes are ready, and pass a change on to the session."""
-        was_ready = self._monitor.nodes['throttle'] == READY
         self._monitor.update()
-        if not was_ready and self._monitor.nodes['throttle'] == READY:
-            self._repeat_limit()
         self._has_planner = self._drivers.has_planner
         is_ready = not self._monitor.reasons
         if is_ready != self._is_ready:
