@@ -30,6 +30,8 @@ pytestmark = [pytest.mark.real_time, pytest.mark.slow]
 FRAMES = '/camera/image_raw/compressed'
 FRAME_PERIOD_S = 1 / 60
 JPEG = Path(SOURCE, 'steering_net/probe_frames/track_2000.jpg').read_bytes()
+STANDING = b'\0\1\0\0' + bytes(6 * 8)
+"""A Twist of zeros in CDR."""
 EMPTY = b'\x00\x01\x00\x00'
 TRUE, FALSE = EMPTY + b'\x01', EMPTY + b'\x00'
 
@@ -299,9 +301,13 @@ def test_clicks_that_every_3d_panel_announces_are_refused_without_a_word(viewer)
     assert viewer.statuses[0].startswith('/cmd/steering')
 
 
-def test_the_publisher_of_a_viewer_ends_with_its_connection(served):
+def test_a_viewer_is_a_planner_from_its_first_command_to_the_end_of_its_connection(served):
     with FoxgloveClient(served.port) as viewer:
-        viewer.advertise('/cmd_vel', 'geometry_msgs/Twist')
+        channel = viewer.advertise('/cmd_vel', 'geometry_msgs/Twist')
+        viewer.advertise('/speed_limit', 'std_msgs/Float32')
+        wait_for(lambda: served.node.count_publishers('/speed_limit'), what='the next publisher')
+        assert not served.node.count_publishers('/cmd_vel')
+        viewer.publish(channel, STANDING)
         wait_for(lambda: served.node.count_publishers('/cmd_vel'), what='the publisher')
     wait_for(lambda: not served.node.count_publishers('/cmd_vel'), what='its end')
 
