@@ -79,7 +79,7 @@ laps: $(READY) ## Drive ten unseen tracks at two speed limits and print the tabl
 bench: $(READY) ## Measure against drive.py and the bare network. Options: ARGS="--only latency"
 	@$(BIN)/python benchmarks/bench.py $(ARGS)
 
-bench-training: $(READY) ## Train one epoch in our way and in the plain Keras way: images/s of each
+bench-training: $(READY) ## Time two epochs of `train` and of plain Keras: images/s of each
 	@$(BIN)/python benchmarks/training.py $(ARGS)
 
 waterfall: $(READY) ## Say where every 0.1 ms of an answer goes

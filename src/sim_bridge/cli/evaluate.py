@@ -140,7 +140,7 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
         default='0-9',
         metavar='LIST',
         help='tracks, as in lake,jungle,0-19,hills:0-3: seeds of flat tracks, and names; the '
-        'shipped network was trained on flat tracks 1000 and above',
+        'shipped network was trained on tracks 1000 to 1999 and hills:1000 to hills:1999',
     )
     add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')

@@ -20,7 +20,7 @@ PROFILE_HELP = (
     'preprocessing: a name (course, course_noblur, naoki, naoki_legacy_yuv, carnd_raw_rgb, '
     'carnd_raw_bgr, ksakmann) or custom with its settings, as in '
     'custom:rows=60-136,columns=20-300,colour=rgb,blur=0,size=64x64,scale=1/255,camera=training; '
-    'search: find it; empty: that of the network, or found if the usual one steers badly'
+    'search: find it; empty: that in the JSON file of the network, or else found by measuring'
 )
 
 

@@ -54,8 +54,8 @@ def _configure_data(data: argparse._ArgumentGroup) -> None:
         const=4,
         default=1,
         metavar='N',
-        help='train N times (4 if not given) on each frame of a bag that a person drove in place '
-        'of the network, and not on the second before, in which the network erred',
+        help='train N times, 4 without a number, on each frame of a bag that a person drove in '
+        'place of the network, and not on the second before, in which the network erred',
     )
     add(
         '--label-log',

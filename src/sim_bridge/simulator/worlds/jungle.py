@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The jungle: the second track of the Udacity simulator, 30 m high, with slopes of 30 %."""
+"""The jungle: the second track of the Udacity simulator, 30 m high, with slopes of 29 %."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def make() -> World:
     """Return the jungle."""
     return World(
         name='jungle',
-        summary='the jungle track of the Udacity simulator: slopes of 30 %, radii of 8 m',
+        summary='the jungle track of the Udacity simulator: slopes of 29 %, radii of 8 m',
         seed=1_000_002,
         line=read_line('jungle.csv'),
         asphalt=(162.0, 161.0, 158.0),
