@@ -30,7 +30,8 @@ class Driver(Enum):
     ACKERMANN = 'ackermann_cmd'
     NETWORK = 'network'
     NOBODY = 'nobody'
-    """No source commands the car, and the nodes of the network are not ready."""
+    """No source commands the car: the nodes of the network are not ready, or the car is braked
+    because no fresh command comes."""
 
 
 _KINDS = {

@@ -333,7 +333,8 @@ class CarSession:
         active = self._arbiter.active
         if active is not None:
             return active[0]
-        return Driver.NETWORK if self._nodes_ready else Driver.NOBODY
+        has_network = self._nodes_ready and self.state is not State.STOPPED
+        return Driver.NETWORK if has_network else Driver.NOBODY
 
     def _new_scheduler(self, now_s: float) -> ResponseScheduler:
         return ResponseScheduler(

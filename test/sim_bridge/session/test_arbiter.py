@@ -197,6 +197,20 @@ def test_car_without_a_network_is_driven_and_braked_at_once_when_its_driver_is_s
     assert drive.drivers == [Driver.TWIST, Driver.NOBODY]
 
 
+def test_nobody_drives_while_a_car_is_braked_for_want_of_fresh_commands():
+    """So the throttle node forgets the error that it adds up meanwhile."""
+    drive = Drive()
+    drive.frames(10)
+    drive.has_network = False
+    drive.frames(60)
+    assert drive.session.state is State.STOPPED
+    assert drive.drivers == [Driver.NOBODY]
+    drive.has_network = True
+    drive.frames(10)
+    assert drive.session.state is State.DRIVING
+    assert drive.drivers == [Driver.NOBODY, Driver.NETWORK]
+
+
 def test_command_ends_the_wait_of_a_standing_car_for_its_nodes():
     drive = Drive(has_network=False)
     drive.speed_mps = 0.0
