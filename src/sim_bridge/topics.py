@@ -198,7 +198,7 @@ TOPICS = {
         type='std_msgs/msg/Float32',
         publishers=(),
         meaning='New speed limit, m/s; with a single car the parameter follows it. The bridge '
-        'publishes it too: for pages, and for a throttle node that was started again.',
+        'publishes it too: for pages, and again for 0.4 s, also to a throttle node that is new.',
         recording=Recording.FROM_THE_START,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
