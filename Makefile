@@ -8,8 +8,10 @@ PIP_TOOLS := 7.6.2
 WITH_HELPERS := PYTHONPATH=$(CURDIR)/test$${PYTHONPATH:+:$$PYTHONPATH} $(BIN)/python
 # The tests of one file run in one process, the long files first; conftest.py has their order.
 IN_PARALLEL = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# Two processes more than the two cores of a small machine, because many tests wait.
-WORKERS := 4
+# More processes than the two cores of a small machine, because many tests wait. With four all
+# tests take a tenth less time, but then those with real deadlines compete for the processors.
+all-tests: WORKERS := 3
+test-unit: WORKERS := 4
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Python compiles a module when it is first imported; to compile all of TensorFlow takes longer. An
 # environment that forbids to keep the result would make the start of each process five times slower.
