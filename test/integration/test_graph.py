@@ -210,7 +210,12 @@ def test_throttle_node_that_is_started_again_has_the_limit_that_was_asked_for(gr
             heard = listener.heard['limit']
             return heard and heard[-1].data == pytest.approx(limit_mps)
 
-        listener.spin_until(lambda: publisher.publish(Float32(data=2.5)) or applies(2.5))
+        def is_heard():
+            """By the throttle node, and by the bridge, which then publishes it too."""
+            publisher.publish(Float32(data=2.5))
+            return applies(2.5) and listener.node.count_publishers('speed_limit') == 2
+
+        listener.spin_until(is_heard)
         for no_limit in (-3.0, math.nan):
             publisher.publish(Float32(data=no_limit))
         graph.nodes['throttle'].ask_to_end()
