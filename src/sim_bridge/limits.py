@@ -15,3 +15,8 @@ USUAL_SPEED_LIMIT_MPS = 6.7
 
 NETWORK_SUFFIXES = ('.keras', '.h5', '.hdf5', '.onnx', '.tflite')
 """Endings of the files that hold a network."""
+
+
+def is_speed_limit(limit_mps: float) -> bool:
+    """Whether a speed limit may be set while a car drives, m/s. 0 stops the car."""
+    return 0.0 <= limit_mps <= MAX_SPEED_LIMIT_MPS

@@ -33,6 +33,7 @@ THROTTLE_COMMAND = 'cmd/throttle'
 STEERING_PLOT = 'steering'
 SPEED_LIMIT = 'speed_limit'
 ACTIVE_SPEED_LIMIT = 'speed_limit/active'
+WANTED_SPEED_LIMIT = 'speed_limit/wanted'
 SPEED_FACTOR = 'speed_factor'
 UNCERTAINTY = 'uncertainty'
 STEERING_READY = 'ready/steering'
@@ -198,8 +199,14 @@ TOPICS = {
         type='std_msgs/msg/Float32',
         publishers=(),
         meaning='New speed limit, m/s; with a single car the parameter follows it. The bridge '
-        'publishes it too: for pages, and again for 0.4 s, also to a throttle node that is new.',
+        'publishes it too if its parameter control is true.',
         recording=Recording.FROM_THE_START,
+    ),
+    WANTED_SPEED_LIMIT: Topic(
+        type='std_msgs/msg/Float32',
+        publishers=('bridge',),
+        meaning='Newest valid `speed_limit`, m/s, for a throttle node that is started again.',
+        is_latched=True,
     ),
     ACTIVE_SPEED_LIMIT: Topic(
         type='std_msgs/msg/Float32',

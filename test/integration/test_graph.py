@@ -203,7 +203,8 @@ def test_speed_limit_topic_works_at_run_time(graph, simulator, frames):
 
 
 def test_throttle_node_that_is_started_again_has_the_limit_that_was_asked_for(graph):
-    with Listener(limit=(Float32, 'speed_limit/active')) as listener:
+    topics = {'limit': 'speed_limit/active', 'wanted': 'speed_limit/wanted'}
+    with Listener(**{name: (Float32, topic) for name, topic in topics.items()}) as listener:
         publisher = listener.node.create_publisher(Float32, 'speed_limit', NEWEST)
 
         def applies(limit_mps):
@@ -211,9 +212,9 @@ def test_throttle_node_that_is_started_again_has_the_limit_that_was_asked_for(gr
             return heard and heard[-1].data == pytest.approx(limit_mps)
 
         def is_heard():
-            """By the throttle node, and by the bridge, which then publishes it too."""
+            """By the throttle node and the bridge."""
             publisher.publish(Float32(data=2.5))
-            return applies(2.5) and listener.node.count_publishers('speed_limit') == 2
+            return applies(2.5) and listener.heard['wanted']
 
         listener.spin_until(is_heard)
         for no_limit in (-3.0, math.nan):

@@ -15,13 +15,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
 from sim_bridge import topics
+from sim_bridge.limits import is_speed_limit
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.driver_topics import DriverTopics, JoyLayout
 from sim_bridge.nodes.raw_image import raw_image
 from sim_bridge.nodes.readiness_monitor import ReadinessMonitor
 from sim_bridge.nodes.server_call import ServerCall
 from sim_bridge.nodes.state_topics import StateTopics
-from sim_bridge.nodes.wanted_limit import WantedLimit
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.session.arbiter import PERSONS
 from sim_bridge.session.car_session import CarSession
@@ -99,7 +99,7 @@ class CarInterface:
         self._subscribe(JointState, topics.STEERING_COMMAND, self._on_steering)
         self._subscribe(Float32, topics.THROTTLE_COMMAND, self._on_throttle)
         self._subscribe(Float32, topics.ACTIVE_SPEED_LIMIT, self._on_speed_limit, LATCHED)
-        self._wanted_limit = WantedLimit(node, prefix)
+        self._subscribe(Float32, topics.SPEED_LIMIT, self._on_wanted_limit)
         self._subscribe(Float32, topics.UNCERTAINTY, self._on_uncertainty)
         self._drivers = DriverTopics(node, prefix, session, joy=joy, call_soon=call_soon)
         self._monitor = ReadinessMonitor(node, prefix, self.update_readiness)
@@ -109,6 +109,7 @@ class CarInterface:
         self._raw = self._publisher(Image, topics.RAW_FRAME)
         self._twist = self._publisher(TwistStamped, topics.TWIST, EVERY)
         self._info = self._publisher(CameraInfo, topics.CAMERA_INFO)
+        self._wanted_limit = self._publisher(Float32, topics.WANTED_SPEED_LIMIT, LATCHED)
         self._values = {
             field: self._direct_publisher(Float32, topic)
             for topic, field in topics.TELEMETRY_FIELDS.items()
@@ -198,6 +199,11 @@ class CarInterface:
     def _on_speed_limit(self, message: Float32) -> None:
         if math.isfinite(message.data):
             self.speed_limit_mps = float(message.data)
+
+    def _on_wanted_limit(self, message: Float32) -> None:
+        """Keep a limit for a throttle node that is started again, or has not heard it."""
+        if is_speed_limit(message.data):
+            self._wanted_limit.publish(message)
 
     def _on_uncertainty(self, message: Float32) -> None:
         if math.isfinite(message.data):

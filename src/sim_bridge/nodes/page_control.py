@@ -18,7 +18,7 @@ from std_msgs.msg import Float32
 
 from sim_bridge import topics
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
-from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS, is_speed_limit
 from sim_bridge.nodes.car_interface import CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.page_networks import PageNetworks
@@ -145,7 +145,7 @@ class PageCar:
 
     def limit_speed(self, limit_mps: float) -> str:
         """Set the speed limit, m/s."""
-        if not 0.0 <= limit_mps <= MAX_SPEED_LIMIT_MPS:
+        if not is_speed_limit(limit_mps):
             raise FieldError(f'mps is {limit_mps:g}; it must be 0..{MAX_SPEED_LIMIT_MPS:g} m/s')
         self._limit.publish(Float32(data=limit_mps))
         return f'the speed limit is {limit_mps:g} m/s'

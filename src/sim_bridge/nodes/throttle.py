@@ -16,7 +16,7 @@ from std_msgs.msg import Float32, String
 
 from sim_bridge import topics
 from sim_bridge.control.speed_controller import LATERAL_LIMIT_MPS2, PiGains, SpeedController
-from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS, is_speed_limit
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import PERIOD_S, Diagnostics
 from sim_bridge.nodes.runner import run
@@ -89,6 +89,8 @@ class CarThrottle:
         self._angles: Subscription | None = None
         node.create_subscription(Float32, self._speed_topic, self._on_speed, NEWEST)
         node.create_subscription(Float32, prefix + topics.SPEED_LIMIT, self._on_limit, NEWEST)
+        wanted = prefix + topics.WANTED_SPEED_LIMIT
+        node.create_subscription(Float32, wanted, self._on_limit, LATCHED)
         node.create_subscription(Float32, self._factor_topic, self._on_factor, LATCHED)
         node.create_subscription(String, prefix + topics.DRIVER, self._on_driver, LATCHED)
         self.update()
@@ -155,7 +157,7 @@ class CarThrottle:
             self.controller.steering_rad = float(message.data)
 
     def _on_limit(self, message: Float32) -> None:
-        if 0.0 <= message.data <= MAX_SPEED_LIMIT_MPS:
+        if is_speed_limit(message.data):
             self._take_limit(round(float(message.data), 6))
         else:
             self._node.get_logger().warning(
