@@ -260,6 +260,9 @@ def test_recorder_ends_on_ctrl_c_and_its_bag_is_complete(graph, frames, tmp_path
     bag_recorder, simulator = start_recording(graph, bag, frames[0])
     for jpeg in frames:
         simulator.ask(jpeg)
+        # A camera's rate: a publisher keeps its newest frame only, so that a recorder without
+        # a processor would miss frames of a simulator that sends hundreds of them a second.
+        simulator.pump(1.0 / 60.0)
     simulator.leave()
     os.kill(bag_recorder.pid, signal.SIGINT)
     assert bag_recorder.wait(10.0) == 0

@@ -111,6 +111,17 @@ def add_json(parser: argparse.ArgumentParser, content: str) -> None:
     )
 
 
+def add_longest_drive(parser: argparse.ArgumentParser) -> None:
+    """Add --seconds, the longest simulated time of a drive on an embedded track."""
+    parser.add_argument(
+        '--seconds',
+        type=float,
+        default=600.0,
+        metavar='S',
+        help='end a drive after S simulated seconds, even in the middle of a lap',
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser | argparse._ArgumentGroup, work: str) -> None:
     """Add --workers and --ray, which share `work`; see `workers_of`."""
     parser.add_argument(

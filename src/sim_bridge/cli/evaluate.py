@@ -18,6 +18,7 @@ from sim_bridge.cli.arguments import (
     WEATHER_HELP,
     add_backend,
     add_json,
+    add_longest_drive,
     add_recorded_with,
     add_recording_options,
     add_speed_limit,
@@ -144,13 +145,7 @@ def _configure_closed_loop(parser: argparse.ArgumentParser) -> None:
     )
     add('--weather', default='clear', metavar='KIND:N', help=WEATHER_HELP)
     add('--laps', type=int, default=1, metavar='N', help='laps on each track')
-    add(
-        '--seconds',
-        type=float,
-        default=600.0,
-        metavar='S',
-        help='end a drive after S simulated seconds, even in the middle of a lap',
-    )
+    add_longest_drive(parser)
     add_speed_limit(parser)
     add_workers(parser, 'the tracks')
     _add_common(parser)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sim_bridge.cli.arguments import (
+    add_longest_drive,
     add_speed_limit,
     add_workers,
     check_model,
@@ -49,13 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help='other tracks, on which each network drives one lap',
     )
     add_speed_limit(parser)
-    add(
-        '--seconds',
-        type=float,
-        default=600.0,
-        metavar='S',
-        help='end a lap of the judging after S simulated seconds',
-    )
+    add_longest_drive(parser)
     add(
         '--samples',
         type=int,
@@ -79,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     """Improve; 0 on success, 2 with one line on stderr for bad input or a round that failed."""
     from sim_bridge.evaluation.evaluator import on_tracks
     from sim_bridge.evaluation.report import failed_tracks
+    from sim_bridge.simulator.weather import CLEAR
     from sim_bridge.training.dagger import Tracks, check_rounds, train_in_rounds
     from sim_bridge.workers.attempt import WorkError
     from steering_net.inference.predictor import load_predictor, model_path
@@ -91,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         _check(args)
         workers = workers_of(args)
         start = model_path(args.model)
-        trial = on_tracks(args.judge, 1, args.speed_limit, longest_s=args.seconds, workers=workers)
+        trial = on_tracks(args.judge, 1, args.speed_limit, CLEAR, args.seconds, workers)
 
         def judge(model: Path) -> None:
             name = f'round {len(judged) - 1}' if judged else 'before'

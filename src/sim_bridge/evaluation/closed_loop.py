@@ -25,8 +25,6 @@ from steering_net.statistics import autonomy_percent, percentiles_ms
 Steer = Callable[[bytes], float]
 """Function from a frame's JPEG bytes to a steering angle, rad, left positive."""
 
-LONGEST_DRIVE_S = 600.0
-
 
 @dataclass(frozen=True)
 class Drive:
@@ -44,8 +42,8 @@ def drive(
     laps: int,
     speed_limit_mps: float,
     steer: Steer,
+    longest_s: float,
     weather: Weather = CLEAR,
-    longest_s: float = LONGEST_DRIVE_S,
 ) -> Drive:
     """Drive `laps` laps of the track with this name, for at most `longest_s` simulated seconds.
 

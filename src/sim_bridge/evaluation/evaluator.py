@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim_bridge.evaluation.closed_loop import LONGEST_DRIVE_S
 from sim_bridge.simulator.track_names import TrackName
-from sim_bridge.simulator.weather import CLEAR, Weather
-from sim_bridge.workers.spread import ONE_PROCESS, Workers
+from sim_bridge.simulator.weather import Weather
+from sim_bridge.workers.spread import Workers
 from steering_net.data.recording import Recording
 from steering_net.evaluation.data_driven import ReferenceLine, See
 from steering_net.inference.predictor import Predictor, load_predictor
@@ -134,9 +133,9 @@ def on_tracks(
     names: Sequence[TrackName],
     laps: int,
     speed_limit_mps: float,
-    weather: Weather = CLEAR,
-    longest_s: float = LONGEST_DRIVE_S,
-    workers: Workers = ONE_PROCESS,
+    weather: Weather,
+    longest_s: float,
+    workers: Workers,
     kept: Path | None = None,
 ) -> Trial:
     """Return the trial that drives `laps` laps of each embedded track in this weather.

@@ -41,8 +41,9 @@ class TrackDrives:
         def steer(jpeg: bytes) -> float:
             return predictor.predict(decode_jpeg(jpeg))
 
-        conditions = self.weather, self.longest_s
-        return drive(track, self.laps, self.speed_limit_mps, steer, *conditions).report
+        return drive(
+            track, self.laps, self.speed_limit_mps, steer, self.longest_s, self.weather
+        ).report
 
     def key(self) -> str:
         """Return a text that is another one when the reports could differ."""

@@ -13,19 +13,18 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, JointState
-from std_msgs.msg import Float32
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.diagnostics import Health, publish_health
+from sim_bridge.nodes.reading_inputs import keep_newest
 from sim_bridge.nodes.runner import run_viewer
 from sim_bridge.visualization import overlay
 from steering_net.errors import ImageError
 from steering_net.ros.parameters import Parameter, declare, on_change
-from steering_net.ros.qos import LATCHED, NEWEST
+from steering_net.ros.qos import NEWEST
 from steering_net.ros.timers import steady_timer
 from steering_net.vision.jpeg import decode_jpeg, encode_jpeg
 
@@ -63,30 +62,20 @@ class AnnotateNode(Node):
         """Subscribe to the drive while the drawings have a subscription."""
         wanted = self._publisher.get_subscription_count() > 0
         if wanted and not self._subscriptions_of_drive:
-            self._subscriptions_of_drive = [
-                self.create_subscription(kind, topic, callback, quality)
-                for topic, kind, callback, quality in self._inputs()
-            ]
+            self._subscriptions_of_drive = self._subscribe()
         elif not wanted and self._subscriptions_of_drive:
             for subscription in self._subscriptions_of_drive:
                 self.destroy_subscription(subscription)
             self._subscriptions_of_drive, self._frame = [], None
 
-    def _inputs(self) -> list[tuple[str, type, Any, QoSProfile]]:
+    def _subscribe(self) -> list[Subscription]:
+        frames = CompressedImage, topics.COMPRESSED_FRAME, self._on_frame, NEWEST
+        commands = JointState, topics.STEERING_COMMAND, self._on_command, NEWEST
         return [
-            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame, NEWEST),
-            (topics.STEERING_COMMAND, JointState, self._on_command, NEWEST),
-            (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad'), NEWEST),
-            (topics.SPEED, Float32, self._keep('speed_mps'), NEWEST),
-            (topics.THROTTLE_COMMAND, Float32, self._keep('throttle'), NEWEST),
-            (topics.ACTIVE_SPEED_LIMIT, Float32, self._keep('limit_mps'), LATCHED),
+            self.create_subscription(*frames),
+            self.create_subscription(*commands),
+            *keep_newest(self, self._values),
         ]
-
-    def _keep(self, name: str) -> Any:
-        def keep(message: Float32) -> None:
-            self._values[name] = float(message.data)
-
-        return keep
 
     def _on_frame(self, message: CompressedImage) -> None:
         self._frame = message

@@ -13,14 +13,14 @@ from pathlib import Path
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, JointState
-from std_msgs.msg import Float32
 
 from sim_bridge import topics
 from sim_bridge.nodes import conversions
+from sim_bridge.nodes.reading_inputs import keep_newest
 from sim_bridge.nodes.runner import interruptible, ros
 from sim_bridge.visualization.overlay import Reading
 from sim_bridge.visualization.rerun_log import RerunLog
-from steering_net.ros.qos import LATCHED, NEWEST
+from steering_net.ros.qos import NEWEST
 
 _CHECK_S = 0.1
 
@@ -35,22 +35,13 @@ class RerunViewNode(Node):
         self._frame: CompressedImage | None = None
         self._commands: dict[str, float | None] = {}
         self._values: dict[str, float] = {}
-        for topic, kind, callback, quality in (
-            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame, NEWEST),
-            (topics.STEERING_COMMAND, JointState, self._keep_command('network'), NEWEST),
-            (topics.PERSON_COMMAND, JointState, self._keep_command('person'), NEWEST),
-            (topics.STEERING_ANGLE, Float32, self._keep('recorded_rad'), NEWEST),
-            (topics.SPEED, Float32, self._keep('speed_mps'), NEWEST),
-            (topics.THROTTLE_COMMAND, Float32, self._keep('throttle'), NEWEST),
-            (topics.ACTIVE_SPEED_LIMIT, Float32, self._keep('limit_mps'), LATCHED),
+        for topic, kind, callback in (
+            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame),
+            (topics.STEERING_COMMAND, JointState, self._keep_command('network')),
+            (topics.PERSON_COMMAND, JointState, self._keep_command('person')),
         ):
-            self.create_subscription(kind, prefix + topic, callback, quality)
-
-    def _keep(self, name: str) -> Callable[[Float32], None]:
-        def keep(message: Float32) -> None:
-            self._values[name] = float(message.data)
-
-        return keep
+            self.create_subscription(kind, prefix + topic, callback, NEWEST)
+        keep_newest(self, self._values, prefix)
 
     def _on_frame(self, message: CompressedImage) -> None:
         self._show()

@@ -27,7 +27,7 @@ from rosbags.interfaces import (
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from sim_bridge.recording.message_types import TYPES, is_known
-from sim_bridge.recording.storage import DAMAGE, BagError, Remark, Stored, one_line
+from sim_bridge.recording.storage import DAMAGE, BagError, Remark, Stored, reason_of
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
     OPTICAL_FRAME,
@@ -96,7 +96,7 @@ class Record:
             return TYPES.deserialize_cdr(self.cdr, self.type)
         except DAMAGE as error:
             raise BagError(
-                f'{self.topic} has a message that is not {self.type}: {one_line(error)}'
+                f'{self.topic} has a message that is not {self.type}: {reason_of(error)}'
             ) from error
 
     def frame(self) -> Any:

@@ -165,7 +165,7 @@ class Storage:
             try:
                 yield from self._read(file)
             except DAMAGE as error:
-                damage = damage or one_line(error)
+                damage = damage or reason_of(error)
         if damage:
             self.remark = Remark('is incomplete', damage)
 
@@ -239,8 +239,8 @@ def _stream_messages(stream: Any) -> Iterator[Stored]:
             yield Stored(channel.topic, name, record.log_time, _decompressed(record.data))
 
 
-def one_line(error: object) -> str:
-    """Return the message of an error of the libraries as one line."""
+def reason_of(error: BaseException) -> str:
+    """Return why a file cannot be read, as one line, from an error of the libraries."""
     text = ' '.join(str(error).split())
     if isinstance(error, McapError | EOFError | struct.error) or not text:
         return 'it ends in the middle of a record'
