@@ -231,7 +231,7 @@ def drive(tmp_path_factory):
 
 
 def measured_end_s(drive):
-    """Time until another source than the page drives, s, less the pauses of a busy machine."""
+    """Time until another source than the page drives, s, and how much of it the machine paused."""
     started_s = looked_s = time.monotonic()
     paused_s = 0.0
     while drive.bridge._sessions.sessions[0].driver.value == 'page':
@@ -240,7 +240,7 @@ def measured_end_s(drive):
         before_s, looked_s = looked_s, time.monotonic()
         overslept_s = looked_s - before_s - LOOK_PERIOD_S
         paused_s += overslept_s if overslept_s > LOOK_PERIOD_S else 0.0
-    return looked_s - started_s - paused_s
+    return looked_s - started_s, paused_s
 
 
 @pytest.mark.parametrize('way', ['falls silent', 'closes', 'lets go'])
@@ -261,9 +261,9 @@ def test_page_drives_and_lets_go_in_time_when_it_vanishes(drive, way):
         wheel.close()
     elif way == 'lets go':
         wheel.send({})
-    took_s = measured_end_s(drive)
+    took_s, paused_s = measured_end_s(drive)
     print(f'measured: a page that {way} lets go after {1e3 * took_s:.0f} ms')
-    assert took_s < LETS_GO_S
+    assert took_s - paused_s < LETS_GO_S
     if way == 'falls silent':
         assert took_s > 0.15, 'a short pause of the network is no silence'
     wheel.close()
