@@ -112,3 +112,31 @@ def test_error_that_was_accumulated_is_forgotten():
     controller.forget()
     assert controller.throttle(5.5, 10.0) == pytest.approx(0.25)
     SpeedController(6.0).forget()
+
+
+def integral_throttle(*times_s):
+    """Throttle for an error of 1 m/s at the last of these times, by the integral alone."""
+    controller = SpeedController(6.0, pi=PiController(PiGains(kp=0.0, ki=0.1)))
+    return [controller.throttle(5.0, time_s) for time_s in times_s][-1]
+
+
+def test_error_is_accumulated_over_the_time_between_two_speeds():
+    assert integral_throttle(50.0) == 0.0, 'the first speed has no time before it'
+    assert integral_throttle(50.0, 50.1, 50.2) == pytest.approx(0.1 * 0.2)
+
+
+def test_pause_of_the_simulator_is_hardly_any_time():
+    assert integral_throttle(50.0, 110.0) == pytest.approx(0.1 * 0.2)
+
+
+def test_clock_that_was_set_back_counts_as_no_time():
+    assert integral_throttle(50.0, 20.0) == 0.0
+    assert integral_throttle(50.0, 20.0, 20.1) == pytest.approx(0.1 * 0.1)
+
+
+def test_other_gains_keep_the_error_that_was_accumulated():
+    controller = SpeedController(6.0, pi=PiController(PiGains(kp=0.0, ki=0.1)))
+    for tenth in range(11):
+        controller.throttle(5.0, tenth / 10)
+    controller.set_gains(PiGains(kp=0.0, ki=0.2))
+    assert controller.throttle(5.0, 1.0) == pytest.approx(0.2 * 1.0)
