@@ -180,7 +180,7 @@ class ResponseScheduler:
         The hold comes first. The ages of the nodes' commands are counted all the time, so a car
         that is left to nodes that do not work is braked at once.
         """
-        if command is not None and type(command) is not type(self._person):
+        if type(command) is not type(self._person):
             self._motion.forget()
         self._person = command
         return self.expire(now_s)
@@ -247,7 +247,6 @@ class ResponseScheduler:
     def _await_answer(self, now_s: float, kind: Kind, stamp_ns: int | None = None) -> None:
         """Let a telemetry wait for its answer. It replaces a telemetry that waits already."""
         self.counters.telemetry += 1
-        self._active_s = now_s
         self._keepalive_wait_s = self.timeouts.keepalive_after_s
         self._is_unreadable = kind is Kind.UNREADABLE
         is_stopped = self._is_braking and self._overdue_s(now_s) >= self.timeouts.stop_timeout_s

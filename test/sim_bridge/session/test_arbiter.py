@@ -156,6 +156,7 @@ def test_hold_comes_before_the_joystick():
     drive.frames(5)
     drive.session.set_held(drive.now, True)
     drive.frames(30, lambda: drive.say(Driver.JOYSTICK, Pedals(0.0, 1.0)))
+    assert drive.sent[0] == NETWORK_RAD
     assert drive.sent[1] < 0.0
     assert drive.session.state is State.HELD
     drive.session.set_held(drive.now, False)

@@ -9,6 +9,7 @@ from helpers.talking_simulator import JPEG_HEADER
 from sim_bridge.nodes.image_check import inspect_image
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, decode_command, encode_telemetry
+from sim_bridge.session.car_session import SILENCE_S
 from sim_bridge.session.session_manager import SessionManager
 from sim_bridge.session.status import State
 from sim_bridge.session.timeouts import AnswerTimeouts, SourceTimeouts
@@ -107,6 +108,11 @@ def test_waiting_frame_is_answered_when_lock_step_is_switched_off(drive):
     drive.session.set_timeouts(AnswerTimeouts(), SourceTimeouts())
     drive.later(0.05)
     assert len(drive.sent()) == 1
+
+
+def test_simulator_that_has_its_answer_and_falls_silent_loses_its_car(drive):
+    drive.later(SILENCE_S)
+    assert drive.session.is_free(drive.now)
 
 
 def test_hold_does_not_wait(drive):

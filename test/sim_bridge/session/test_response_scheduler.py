@@ -6,6 +6,7 @@ import math
 import pytest
 
 from sim_bridge.control.stop_controller import PROBE_THROTTLE
+from sim_bridge.protocol.types import COAST
 from sim_bridge.session.response_scheduler import ResponseScheduler
 from sim_bridge.session.status import State
 from sim_bridge.session.timeouts import AnswerTimeouts
@@ -68,6 +69,11 @@ class Bench:
         if steering:
             self.steering(self.stamp)
         self.until(self.now + FRAME)
+
+    def accelerate(self):
+        """Drive to 6.5 m/s, which shows that the car moves forward."""
+        for number in range(30):
+            self.frame(speed=5.0 + 0.05 * number)
 
 
 @pytest.fixture
@@ -137,10 +143,26 @@ def test_a_lone_first_token_is_answered_after_the_settle_time(bench):
     assert [when for when, _ in bench.answers] == pytest.approx([start + LIMITS.settle_s])
 
 
-def test_timeout_answers_with_last_steering_and_no_throttle(bench):
+def test_commands_that_came_in_time_are_sent_though_the_server_is_late(bench):
+    stamp = bench.telemetry()
+    bench.throttle(0.5)
+    bench.steering(stamp, 0.2)
+    bench.now += 3.0
+    answer = bench.scheduler.expire(bench.now)
+    assert (answer.command.steering_rad, answer.command.throttle) == (0.2, 0.5)
+    assert bench.scheduler.counters.timeouts == 0
+
+
+def test_first_answer_without_commands_is_straight_ahead(bench):
+    assert state_after_a_timeout(bench) is State.DEGRADED
+    assert bench.answers[-1][1].command == COAST
+
+
+@pytest.mark.parametrize('speed_mps', [5.0, 0.0])
+def test_timeout_answers_with_last_steering_and_no_throttle(bench, speed_mps):
     bench.settle()
     start = bench.now
-    bench.telemetry()
+    bench.telemetry(speed_mps)
     bench.throttle()
     bench.until(start + 0.2)
     when, answer = bench.answers[-1]
@@ -198,6 +220,7 @@ def test_silence_is_followed_by_keepalives_with_growing_pauses(bench):
     bench.until(start + 20.0)
     keepalives = [when - start for when, answer in bench.answers if answer.latency_s is None]
     assert keepalives == pytest.approx([0.5, 1.5, 3.5, 7.5, 15.5])
+    assert bench.scheduler.state is State.WAITING
     assert all(answer.command.throttle == 0.0 for _, answer in bench.answers)
 
 
@@ -274,6 +297,118 @@ def test_manual_driving_ends_every_wait(bench):
     assert bench.scheduler.state is State.MANUAL
 
 
+def stop(bench):
+    """Let the steering fail until the car is braked."""
+    while bench.scheduler.state is not State.STOPPED:
+        bench.frame(steering=False)
+
+
+def state_after_a_timeout(bench):
+    """State of the car after one more frame without commands."""
+    bench.telemetry()
+    bench.until(bench.now + LIMITS.command_timeout_s)
+    return bench.scheduler.state
+
+
+def test_car_that_was_driven_by_hand_is_not_braked_for_what_was_missed_before(bench):
+    bench.settle()
+    stop(bench)
+    bench.scheduler.manual(bench.now)
+    bench.until(bench.now + FRAME)
+    assert state_after_a_timeout(bench) is State.DEGRADED
+
+
+def test_direction_of_a_car_that_was_driven_by_hand_is_found_out_anew(bench):
+    """A person may have put it into reverse, where the brake would drive it on."""
+    bench.settle()
+    bench.accelerate()
+    bench.note(bench.scheduler.set_held(bench.now, True))
+    bench.frame(speed=6.5)
+    assert bench.answers[-1][1].command.throttle == -1.0
+    bench.scheduler.manual(bench.now)
+    bench.until(bench.now + FRAME)
+    bench.frame(speed=6.5)
+    assert bench.answers[-1][1].command.throttle == PROBE_THROTTLE
+
+
+def test_steering_waits_for_the_first_throttle(bench):
+    assert bench.steering(bench.telemetry()) is None
+    bench.until(bench.now + 0.9 * LIMITS.command_timeout_s)
+    assert bench.answers == []
+    assert bench.throttle(0.5).command.throttle == 0.5
+
+
+def test_car_that_was_braked_once_coasts_again_at_the_next_missed_command(bench):
+    bench.settle()
+    stop(bench)
+    for _ in range(10):
+        bench.frame()
+    assert bench.scheduler.state is State.DRIVING
+    assert state_after_a_timeout(bench) is State.DEGRADED
+
+
+def test_steering_for_a_braked_frame_alone_does_not_release_the_brake(bench):
+    bench.settle()
+    stop(bench)
+    bench.until(bench.now + LIMITS.command_timeout_s)
+    stamp = bench.telemetry()
+    bench.throttle()
+    bench.until(bench.now + 2 * LIMITS.gather_s)
+    assert bench.steering(stamp) is None, 'the frame is answered already'
+    assert state_after_a_timeout(bench) is State.STOPPED
+
+
+def test_nodes_that_have_just_become_ready_get_the_whole_stop_timeout(bench):
+    bench.settle()
+    bench.note(bench.scheduler.set_nodes_ready(bench.now, False))
+    start = bench.now
+    while bench.now < start + 0.8 * LIMITS.stop_timeout_s:
+        bench.telemetry()
+        bench.until(bench.now + LIMITS.command_timeout_s)
+    bench.note(bench.scheduler.set_nodes_ready(bench.now, True))
+    assert state_after_a_timeout(bench) is State.DEGRADED
+    assert state_after_a_timeout(bench) is State.DEGRADED
+
+
+def test_pause_adds_no_age_to_commands_that_were_missed_before_it(bench):
+    bench.settle()
+    assert state_after_a_timeout(bench) is State.DEGRADED
+    bench.scheduler.set_paused(bench.now, True)
+    bench.until(bench.now + 60.0)
+    bench.scheduler.set_paused(bench.now, False)
+    assert state_after_a_timeout(bench) is State.DEGRADED
+
+
+def test_time_between_single_steps_adds_no_age_either(bench):
+    bench.settle()
+    bench.scheduler.set_paused(bench.now, True)
+    for _ in range(3):
+        assert state_after_a_timeout(bench) is State.PAUSED
+        assert bench.answers[-1][1].command.throttle == 0.0, 'it coasts'
+        bench.until(bench.now + 60.0)
+
+
+def test_resumed_simulator_gets_no_keepalive_for_its_pause(bench):
+    bench.settle()
+    bench.scheduler.set_paused(bench.now, True)
+    bench.until(bench.now + 60.0)
+    assert bench.scheduler.expire(bench.now) is None, 'other cars may be due'
+    bench.scheduler.set_paused(bench.now, False)
+    bench.until(bench.now + 0.9 * LIMITS.keepalive_after_s)
+    assert bench.scheduler.counters.keepalives == 0
+
+
+@pytest.mark.parametrize(
+    ('nodes_ready', 'is_held', 'state'),
+    [(True, False, State.WAITING), (False, False, State.ABSENT), (False, True, State.WAITING)],
+)
+def test_state_before_the_first_answer_says_what_is_awaited(nodes_ready, is_held, state):
+    scheduler = ResponseScheduler(LIMITS, 0.0, nodes_ready=nodes_ready, is_held=is_held)
+    assert scheduler.state is State.WAITING
+    scheduler.telemetry(0.0, 1, 0.0)
+    assert scheduler.state is state
+
+
 KINDS = ('frame', 'manual', 'bad')
 
 
@@ -310,6 +445,8 @@ class Client:
             bench.scheduler.manual(bench.now)
         elif self.kind == 'bad':
             bench.scheduler.bad_packet(bench.now, 5.0)
+        elif self.kind == 'frame without commands':
+            bench.telemetry()
         else:
             stamp, start = bench.telemetry(), bench.now
             bench.until(start + self.COMPUTING_S)
@@ -348,6 +485,21 @@ def test_token_that_came_out_of_nowhere_ends_at_the_next_check(bench, kind):
     client.tokens += 3
     client.frames(CHECK_EVERY)
     assert client.frames(10) == [1] * 10
+
+
+@pytest.mark.parametrize('is_held', [False, True])
+def test_extra_token_of_a_braked_car_ends_in_one_frame(bench, is_held):
+    client = Client(bench, 'frame', tokens=2)
+    client.frames(60)
+    if is_held:
+        bench.note(bench.scheduler.set_held(bench.now, True))
+    else:
+        client.kind = 'frame without commands'
+        client.frames(120)
+        assert bench.scheduler.state is State.STOPPED
+    client.frames(WATCHED)
+    client.tokens += 1
+    assert client.frames(3) == [2, 1, 1]
 
 
 def test_kinds_collapse_into_each_other(bench):
@@ -433,7 +585,8 @@ def test_throttle_beyond_its_limits_counts_as_the_limit(throttle, limit):
     answers = []
     for value in (throttle, limit):
         bench = Bench().settle()
-        stamp = bench.telemetry(speed=8.0)
+        bench.accelerate()
+        stamp = bench.telemetry(speed=6.5)
         bench.throttle(value)
         answers.append(bench.steering(stamp))
     assert answers[0] == answers[1]
