@@ -94,6 +94,13 @@ def test_a_client_that_only_listens_is_left_alone(bench):
     assert len(bench.heard('a')) == 2
 
 
+def test_a_client_that_only_listens_takes_no_free_car(bench):
+    bench.connect('page', is_simulator=False)
+    assert bench.driver(0) is None
+    bench.drive('a')
+    assert bench.driver(0) == 'a'
+
+
 def test_newest_wins_and_the_other_hears_one_halt_and_then_nothing(bench):
     bench.drive('a')
     bench.displace('b')
@@ -255,6 +262,27 @@ def test_farewell_is_the_last_word(bench):
     assert bench.heard('a')[-1] == COAST
 
 
+def test_nobody_is_sent_anything_after_the_farewell(bench):
+    bench.drive('a')
+    bench.telemetry('b')
+    bench.manager.close()
+    heard = len(bench.sent)
+    bench.manager.expire(bench.now + PROBATION_S)
+    for sid in 'ab':
+        bench.manager.disconnected(bench.now, sid)
+    assert len(bench.sent) == heard
+    assert bench.manager.simulators == 0
+
+
+def test_of_several_that_wait_the_one_with_the_newest_telemetry_gets_the_car(bench):
+    bench.drive('a')
+    for sid in 'bcdc':
+        bench.telemetry(sid)
+        bench.now += 0.01
+    bench.manager.disconnected(bench.now, 'a')
+    assert bench.driver(0) == 'c'
+
+
 def test_latencies_are_those_of_answers_not_of_new_tokens(bench):
     bench.drive('a')
     bench.now += 1.0
@@ -297,6 +325,13 @@ def test_each_car_is_answered_with_its_own_commands_to_its_own_simulator(fleet):
     assert angles == pytest.approx([0.6875, 0.2292, 0.4584], abs=1e-4)
 
 
+def test_car_without_a_simulator_comes_before_that_of_a_silent_one(fleet):
+    fleet.drive('a')
+    fleet.now += SILENCE_S
+    fleet.drive('b')
+    assert [fleet.driver(number) for number in range(3)] == ['a', 'b', None]
+
+
 def test_surplus_simulator_steals_no_car_and_takes_the_one_that_becomes_free(fleet):
     for sid in 'abc':
         fleet.drive(sid)
@@ -328,6 +363,27 @@ def test_surplus_simulator_takes_the_car_of_one_that_fell_silent(fleet):
     fleet.telemetry('b')
     fleet.telemetry('b')
     assert fleet.heard('b')[before:] == [COAST]
+
+
+def test_of_several_that_wait_the_newest_gets_the_car_of_a_silent_one(fleet):
+    for sid in 'abc':
+        fleet.drive(sid)
+    for sid in 'defe':
+        fleet.telemetry(sid)
+        fleet.now += 0.01
+    fleet.now = fleet.sessions[0].free_s
+    fleet.manager.expire(fleet.now)
+    assert fleet.driver(0) == 'e'
+
+
+def test_surplus_simulator_that_takes_a_car_has_one_answer_for_its_two_telemetries(fleet):
+    for sid in 'abc':
+        fleet.drive(sid)
+    fleet.telemetry('d')
+    fleet.now += SILENCE_S
+    fleet.drive('d')
+    assert fleet.driver(0) == 'd'
+    assert len(fleet.heard('d')) == 1
 
 
 def test_one_car_stops_alone_when_nobody_steers_it(fleet):
