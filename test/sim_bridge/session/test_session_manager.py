@@ -239,6 +239,29 @@ def test_bad_packet_is_answered_counted_and_named(bench):
     assert 'speed' in bench.session.last_error
 
 
+def test_line_of_a_state_names_the_fault_and_a_hold_that_has_no_effect(bench):
+    assert bench.session.state_line == 'no simulator connected'
+    bench.drive('a')
+    assert bench.session.state_line == 'driving'
+    bench.telemetry('a', {**FRAME, 'speed': 'x'})
+    assert bench.session.state_line == f'telemetry cannot be read: {bench.session.last_error}'
+    bench.session.set_held(bench.now, True)
+    bench.drive('a')
+    assert bench.session.state_line == 'held: emergency stop'
+    bench.telemetry('a', None)
+    assert bench.session.state_line == 'driven by hand (held)'
+    bench.manager.disconnected(bench.now, 'a')
+    assert bench.session.state_line == 'no simulator connected (held)'
+
+
+def test_speed_of_a_car_without_a_simulator_is_zero(bench):
+    bench.drive('a')
+    speeds = (bench.session.speed_mps, bench.session.signed_speed_mps)
+    assert speeds == pytest.approx((4.4704, 4.4704))
+    bench.manager.disconnected(bench.now, 'a')
+    assert (bench.session.speed_mps, bench.session.signed_speed_mps) == (0.0, 0.0)
+
+
 def test_comma_culture_is_mirrored(bench):
     comma = {**FRAME, 'steering_angle': '0,0000', 'throttle': '0,0000', 'speed': '10,0000'}
     bench.telemetry('a', comma)
