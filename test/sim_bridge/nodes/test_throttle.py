@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The throttle node: what it makes of the messages for one car."""
+
+import math
+
+import pytest
+from std_msgs.msg import Float32, String
+
+from helpers.ros import spin_until, started_rclpy
+from sim_bridge.nodes import throttle
+from steering_net.ros.qos import NEWEST
+
+
+@pytest.fixture
+def node(request):
+    """A throttle node in this process; `request.param` holds its parameters."""
+    settings = [word for one in getattr(request, 'param', ()) for word in ('-p', one)]
+    with started_rclpy('--log-level', 'error', *settings):
+        made = throttle.ThrottleNode()
+        yield made
+        made.destroy_node()
+
+
+@pytest.fixture
+def throttles(node):
+    """Values that the node publishes on `cmd/throttle`, once it is matched with the listener."""
+    heard = []
+    listener = node.create_subscription(
+        Float32, 'cmd/throttle', lambda message: heard.append(message.data), NEWEST
+    )
+    (car,) = node._cars
+    spin_until(node, car._publisher.get_subscription_count, 'the subscription')
+    yield heard
+    node.destroy_subscription(listener)
+
+
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_speed_that_is_no_number_gets_no_throttle(node, throttles, bad):
+    (car,) = node._cars
+    for speed_mps in (bad, 3.35):
+        car._on_speed(Float32(data=speed_mps))
+    spin_until(node, lambda: throttles, 'the throttle of the good speed')
+    assert throttles == [pytest.approx(0.5)]
+    assert car.speeds == 1
+
+
+@pytest.mark.parametrize('bad', [math.nan, math.inf])
+def test_angle_that_is_no_number_leaves_the_one_before(node, bad):
+    (car,) = node._cars
+    for angle_rad in (0.4, bad):
+        car._on_angle(Float32(data=angle_rad))
+    assert car.controller.steering_rad == pytest.approx(0.4)
+    assert car.controller.throttle(6.0, 0.0) < 0.0, 'it slows down for the curve'
+
+
+@pytest.mark.parametrize('node', [['law:=pi', 'kp:=0.0', 'ki:=1.0']], indirect=True)
+def test_law_pi_begins_anew_when_another_source_drives(node):
+    (car,) = node._cars
+    for tenth in range(4):
+        car.controller.throttle(6.2, tenth / 10)
+    assert car.controller.throttle(6.2, 0.4) == pytest.approx(0.2)
+    car._on_driver(String(data='network'))
+    assert car.controller.throttle(6.2, 0.5) == 0.0
+
+
+@pytest.mark.parametrize('node', [['lateral_acceleration_limit:=2.0']], indirect=True)
+def test_lateral_limit_of_the_start_lowers_the_speed_in_curves(node):
+    (car,) = node._cars
+    assert car.controller.lateral_limit_mps2 == 2.0
+    car._on_angle(Float32(data=0.4))
+    assert car.controller.throttle(4.0, 0.0) < 0.0
