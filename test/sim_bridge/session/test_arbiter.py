@@ -260,6 +260,14 @@ def test_keys_of_the_simulator_come_first():
     assert drive.session.driver is Driver.TWIST
 
 
+def test_keys_of_a_simulator_that_has_left_drive_no_longer():
+    drive = Drive()
+    drive.is_manual = True
+    drive.frames(10)
+    drive.manager.disconnected(drive.now, 'simulator')
+    assert drive.drivers == [Driver.SIMULATOR, Driver.NETWORK]
+
+
 def test_reset_forgets_the_command_of_before():
     drive = Drive()
     drive.frames(10, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=0.2)))

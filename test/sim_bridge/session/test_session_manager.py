@@ -371,6 +371,9 @@ def test_surplus_simulator_steals_no_car_and_takes_the_one_that_becomes_free(fle
     assert len(fleet.heard('d')) == 1, 'one answer for what it sent'
     fleet.drive('d')
     assert len(fleet.heard('d')) == 2
+    fleet.manager.disconnected(fleet.now, 'a')
+    fleet.manager.expire(fleet.now)
+    assert fleet.driver(0) is None, 'one car is enough for a simulator'
 
 
 def test_surplus_simulator_takes_the_car_of_one_that_fell_silent(fleet):
