@@ -240,6 +240,24 @@ def test_stale_command_does_not_drive_after_the_server_was_late():
     assert drive.session.driver is Driver.NETWORK
 
 
+def test_stale_command_of_a_higher_rank_does_not_drive_in_place_of_a_new_one():
+    drive = Drive()
+    drive.frames(10, lambda: drive.say(Driver.JOYSTICK, Pedals(0.2, 0.5)))
+    drive.now += 3.0
+    drive.say(Driver.TWIST, Motion(5.0, steering_rad=-0.1))
+    assert drive.drivers == [Driver.JOYSTICK, Driver.TWIST]
+
+
+def test_driver_of_a_car_without_a_simulator_follows_its_nodes_and_the_hold():
+    drive = Drive(has_network=False)
+    drive.manager.disconnected(drive.now, 'simulator')
+    assert drive.session.driver is Driver.NOBODY
+    drive.session.set_nodes_ready(drive.now, True)
+    assert drive.session.driver is Driver.NETWORK
+    drive.session.set_held(drive.now, True)
+    assert drive.session.driver is Driver.HOLD
+
+
 def test_bad_telemetry_gets_the_last_steering_of_the_person_not_that_of_the_network():
     drive = Drive(network_s=0.012)
     drive.frames(20, lambda: drive.say(Driver.TWIST, Motion(5.0, steering_rad=-0.2)))

@@ -138,6 +138,16 @@ def test_paused_simulator_gets_no_keepalives_and_keeps_its_car():
     assert drive.session.counters.timeouts == 0
 
 
+def test_simulator_that_is_reset_in_a_pause_stays_paused():
+    drive = Drive()
+    drive.ticks(100)
+    drive.control(Control.PAUSE)
+    drive.control(Control.RESET)
+    drive.ticks(2500)
+    assert drive.session.state is State.PAUSED
+    assert drive.session.counters.keepalives == 0
+
+
 def test_simulator_that_a_reset_did_not_reach_is_driven_on_and_named():
     drive = Drive()
     drive.ticks(200)

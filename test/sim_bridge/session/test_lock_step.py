@@ -76,6 +76,7 @@ def test_slow_node_is_waited_for_however_long(drive, seconds):
     counters = drive.session.counters
     assert (counters.timeouts, counters.late_commands, counters.keepalives) == (0, 0, 0)
     assert drive.session.state is State.DRIVING
+    assert not drive.session.lock_step_refused
 
 
 def test_throttle_of_the_same_frame_is_waited_for_too(drive):
@@ -131,6 +132,13 @@ def test_simulator_whose_world_runs_on_is_refused_lock_step():
     assert drive.session.counters.timeouts == 1
     drive.manager.disconnected(drive.now, 'simulator')
     assert not drive.session.lock_step_refused, 'there is no simulator to name'
+
+
+def test_lock_step_that_is_not_wanted_is_not_refused():
+    drive = Drive(waits=False)
+    drive.session.set_timeouts(AnswerTimeouts(), SourceTimeouts())
+    drive.frame()
+    assert not drive.session.lock_step_refused
 
 
 def test_limits_without_lock_step_need_positive_times():
