@@ -394,3 +394,15 @@ def test_timeout_must_be_positive():
 def test_idle_arbiter_needs_no_clock():
     assert Arbiter(TIMEOUTS).next_timeout_s == math.inf
     assert Arbiter(TIMEOUTS).active is None
+
+
+def test_first_silence_of_several_sources_is_the_next_to_look_at():
+    arbiter = Arbiter(TIMEOUTS)
+    for source in (Driver.TWIST, Driver.JOYSTICK):
+        arbiter.hear(100.0, source, Motion(1.0))
+    assert arbiter.next_timeout_s == 100.0 + TIMEOUTS.joystick_s
+    arbiter.expire(arbiter.next_timeout_s)
+    assert arbiter.active == (Driver.TWIST, Motion(1.0))
+    assert arbiter.next_timeout_s == 100.0 + TIMEOUTS.topic_s
+    arbiter.let_go(Driver.TWIST)
+    assert arbiter.next_timeout_s == math.inf
