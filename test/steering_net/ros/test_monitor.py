@@ -17,15 +17,16 @@ from steering_net.ros.qos import LATCHED
 
 
 class Unsure:
-    """A check that finds every frame unknown, or fails."""
+    """A check that finds every frame unknown unless it is told otherwise, or fails."""
 
     def __init__(self, error=None):
         self.error = error
+        self.value = 0.9
 
     def uncertainty(self, _steering_rad, _now_s):
         if self.error:
             raise self.error
-        return 0.9
+        return self.value
 
 
 class Bridge:
@@ -117,6 +118,28 @@ def test_speed_factor_is_repeated_because_another_node_may_have_said_another(nod
     spin_until(node, lambda: heard[-1] < 1.0, 'the factor of another node')
     monitor.tell()
     spin_until(node, lambda: heard[-1] == 1.0, 'the factor again')
+
+
+@pytest.mark.parametrize(('mode', 'unsure_factor'), [('warn', 1.0), ('slow', 0.4)])
+def test_car_is_slow_while_the_network_is_unsure_if_the_mode_says_so(node, mode, unsure_factor):
+    heard, frames, check = [], count(), Unsure()
+    node.create_subscription(Float32, 'speed_factor', lambda m: heard.append(m.data), LATCHED)
+    monitor = Monitor(node, mode)
+    monitor.begin('')
+    monitor._cars[''].check = check
+
+    def factor_after(uncertainty, seconds):
+        check.value = uncertainty
+        for _ in range(round(20 * seconds)):
+            monitor.add('', 0.0, next(frames) / 20, False)
+        del heard[:]
+        monitor.tell()
+        spin_until(node, lambda: heard, 'a factor')
+        return pytest.approx(heard[-1]), bool(monitor.trouble)
+
+    assert factor_after(0.1, 1.0) == (1.0, False)
+    assert factor_after(0.9, 1.0) == (unsure_factor, True)
+    assert factor_after(0.1, 3.0) == (1.0, False)
 
 
 @pytest.mark.parametrize(('cars', 'judged'), [(1, 25), (2, 25), (4, 12), (16, 3)])
