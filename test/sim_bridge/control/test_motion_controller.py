@@ -108,10 +108,14 @@ def test_values_are_limited_to_those_of_the_car():
     assert follower.car.speed_mps <= TOP_SPEED_MPS
 
 
-def test_error_of_another_driver_is_forgotten():
+@pytest.mark.parametrize('reason', ['another driver', 'a stop'])
+def test_error_of_before_is_forgotten(reason):
     follower = Follower(grade=0.15)
     follower.follow(Motion(5.0), 8.0)
-    follower.controller.forget()
+    if reason == 'a stop':
+        follower.controller.command(follower.now_s, follower.now_s, Motion(0.0))
+    else:
+        follower.controller.forget()
     fresh = Follower(5.0, 0.15)
     for one in (follower, fresh):
         one.pedals.measure(one.now_s, 5.0)

@@ -62,6 +62,14 @@ def test_pi_does_not_wind_up_while_saturated():
     assert pi.throttle(10.5, 10.0, 0.1) < 0.0
 
 
+def test_pi_lets_go_of_full_throttle_when_the_limit_is_exceeded():
+    pi = PiController(PiGains(kp=0.0, ki=1.0))
+    assert pi.throttle(0.0, 10.0, 0.2) == 1.0
+    throttles = [pi.throttle(11.0, 10.0, 0.2) for _ in range(30)]
+    assert throttles[0] == 1.0
+    assert throttles[-1] == -1.0
+
+
 @pytest.mark.parametrize('field', ['kp', 'ki'])
 @pytest.mark.parametrize('value', [-0.1, math.nan, math.inf])
 def test_bad_gain_is_named(field, value):
@@ -110,7 +118,7 @@ def test_error_that_was_accumulated_is_forgotten():
         controller.throttle(5.5, tenth * 0.1)
     assert controller.throttle(5.5, 10.0) > 0.7
     controller.forget()
-    assert controller.throttle(5.5, 10.0) == pytest.approx(0.25)
+    assert controller.throttle(5.5, 60.0) == pytest.approx(0.25)
     SpeedController(6.0).forget()
 
 

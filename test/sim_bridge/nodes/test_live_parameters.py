@@ -118,7 +118,6 @@ def test_the_monitor_takes_a_share_of_the_limit_whatever_the_limit_becomes(throt
 def test_share_of_the_limit_ends_with_the_node_that_asked_for_it(throttle_node):
     node, _ = throttle_node
     (car,) = node._cars
-    monitor = node.create_publisher(Float32, 'speed_factor', LATCHED)
     car._on_factor(Float32(data=0.4))
 
     def limit_mps():
@@ -126,6 +125,7 @@ def test_share_of_the_limit_ends_with_the_node_that_asked_for_it(throttle_node):
         return car.controller.limit_mps
 
     assert limit_mps() == pytest.approx(0.4 * 6.7), 'its publisher may not be known yet'
+    monitor = node.create_publisher(Float32, 'speed_factor', LATCHED)
     wait_for(lambda: node.count_publishers('speed_factor'), what='its publisher')
     assert limit_mps() == pytest.approx(0.4 * 6.7)
     node.destroy_publisher(monitor)

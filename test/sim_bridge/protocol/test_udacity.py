@@ -151,6 +151,14 @@ def test_run_of_the_embedded_simulator_is_one_more_field():
     assert decode_telemetry(payload).run == 12
 
 
+@pytest.mark.parametrize('waits', [False, True])
+def test_world_that_waits_for_the_answer_is_one_more_field(waits):
+    frame = Telemetry(0.0, 0.0, 1.0, JPEG, waits=waits)
+    payload = encode_telemetry(frame, CULTURES['de-DE'])
+    assert list(payload) == [*GOOD, *['waits'] * waits]
+    assert decode_telemetry(payload).waits is waits
+
+
 @pytest.mark.parametrize('run', [None, 3, -1, '', '-1', 'x', '\u0663', '1' * 19, [], {'a': 1}])
 def test_other_field_of_that_name_is_ignored(run):
     assert decode_telemetry({**GOOD, 'run': run}).run is None

@@ -27,6 +27,10 @@ def test_a_short_doubt_slows_only_and_ends_after_two_sure_seconds():
     ]  # fmt: skip
 
 
+def test_doubts_with_a_sure_frame_between_them_do_not_add_up():
+    assert actions('hold', [(0.9, 1.1), (0.1, 0.05), (0.9, 1.1)])[-1] is Action.SLOW
+
+
 def test_a_car_that_is_released_is_not_held_again_before_the_network_was_sure():
     ends = actions('hold', [(0.9, 1.5), (0.9, 9.0), (0.1, 3.0), (0.9, 1.5)])
     assert ends == [Action.HOLD, Action.HOLD, Action.DRIVE, Action.HOLD]

@@ -79,3 +79,21 @@ def test_no_number_is_an_error_that_passes_but_stays_counted(bench):
     bench.now += 6.0
     level, _, values = bench.monitor.take(1.0)
     assert (level, values['bad_outputs'], values['bad_frames']) == (0, '1', '1')
+
+
+def test_frame_that_is_dropped_is_a_warning_with_its_reason_that_passes(bench):
+    bench.answer(0.1)
+    bench.monitor.bad_frame('it cannot be decoded')
+    told = 'some frames are dropped: it cannot be decoded'
+    assert bench.monitor.take(1.0)[:2] == (Level.WARN, told)
+    assert bench.monitor.take(1.0)[:2] == (Level.WARN, told), 'though no frame came since'
+    bench.now += 6.0
+    assert bench.verdict() == (Level.OK, 'no frames')
+
+
+def test_another_network_is_not_blamed_for_the_one_before(bench):
+    bench.answer(*[0.1] * (UNMOVED_FRAMES + 1))
+    bench.monitor.bad_output()
+    assert bench.monitor.is_faulty
+    bench.monitor.forget()
+    assert not bench.monitor.is_faulty
