@@ -42,6 +42,11 @@ DRAG_1PS = 0.1
 GRAVITY_MPS2 = 9.81
 
 
+def within_lock(steering_rad: float) -> float:
+    """Return the angle, rad, to which the wheels turn for a wanted one."""
+    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, steering_rad))
+
+
 class Pose(NamedTuple):
     """Pose of the car's origin in a fixed frame: m, m, and rad from the x axis to the left."""
 

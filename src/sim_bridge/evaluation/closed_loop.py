@@ -21,6 +21,7 @@ from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.weather import CLEAR, Weather
 from sim_bridge.workers.attempt import WorkError
 from steering_net.statistics import autonomy_percent, percentiles_ms
+from steering_net.vehicle import within_lock
 
 Steer = Callable[[bytes], float]
 """Function from a frame's JPEG bytes to a steering angle, rad, left positive."""
@@ -89,13 +90,15 @@ def driven(
     """Drive for `longest_s` simulated seconds or to the end of the laps, frame by frame.
 
     Yields the steering that `steer` returns for the JPEG of each frame, rad, before the car moves.
+    The wheels turn no further than the lock, as behind the bridge.
     A speed limit that the caller sets then counts for this frame.
     """
     while simulator.time_s < longest_s and (laps is None or simulator.score.laps < laps):
         steering_rad = steer(simulator.jpeg())
         yield steering_rad
         speed_mps = abs(simulator.car.speed_mps)
-        simulator.apply(steering_rad, throttle(simulator.time_s, speed_mps, steering_rad))
+        wheels_rad = within_lock(steering_rad)
+        simulator.apply(wheels_rad, throttle(simulator.time_s, speed_mps, wheels_rad))
         simulator.advance()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sim_bridge.simulator.arrays import FloatArray
 from sim_bridge.simulator.track import Track
 from steering_net import bicycle_model
-from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M, WHEELBASE_M, Pose
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose, within_lock
 
 LOOK_AHEAD_M = 8.0
 _UNDER_CAR_M = 3.0
@@ -49,7 +49,7 @@ def steering_rad(road_1pm: float, beside_m: float, error_rad: float, look_ahead_
     # Beside the middle the way along the road has another radius.
     along_1pm = road_1pm / max(0.2, 1.0 - road_1pm * beside_m)
     unlimited_rad = math.atan(WHEELBASE_M * along_1pm + math.tan(back_rad))
-    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, unlimited_rad))
+    return within_lock(unlimited_rad)
 
 
 def under_car_1pm(curvature_1pm: FloatArray, step_m: float) -> FloatArray:

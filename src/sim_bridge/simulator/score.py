@@ -79,7 +79,7 @@ class Score:
         self.interventions += 1
         self.off_road = False
         if self._last is not None:
-            self._last = _Seen(self._last.t_s, projection.s_m, 0.0)
+            self._last = _Seen(self._last.t_s, projection.s_m, math.nan)
 
     def report(self) -> dict[str, float | int]:
         """Return the figures of the drive, SI; `duration_s` counts from the first update."""
@@ -112,6 +112,6 @@ class Score:
         self._distance_m += abs(speed_mps) * dt_s
         self._sums.time_s += dt_s
         self._sums.cross_track_m2s += cross_track_m**2 * dt_s
-        if dt_s > 0.0:
+        if dt_s > 0.0 and not math.isnan(last.steering_rad):
             turned_rad = now.steering_rad - last.steering_rad
             self._sums.steering_rate_rad2ps += turned_rad * turned_rad / dt_s

@@ -27,7 +27,7 @@ from sim_bridge.simulator.track import Track
 from sim_bridge.simulator.track_names import TrackName
 from sim_bridge.simulator.tracks import open_track
 from sim_bridge.simulator.vehicle_dynamics import CarParams, slope_under, standing_at, step
-from steering_net.vehicle import PHYSICS_STEP_S
+from steering_net.vehicle import PHYSICS_STEP_S, within_lock
 from steering_net.vision.jpeg import through_jpeg
 
 SteerImage = Callable[[Image], float]
@@ -81,7 +81,8 @@ def _stretch(
         expert_rad = pursuit_steering_rad(track, car.pose, s_m)
         if frame % _FRAMES_PER_SAMPLE == 0:
             yield Sample(rgb, expert_rad)
-        controller.steering_rad = expert_rad if rng.random() < expert_share else steer(rgb)
+        wanted_rad = expert_rad if rng.random() < expert_share else steer(rgb)
+        controller.steering_rad = within_lock(wanted_rad)
         throttle = controller.throttle(car.speed_mps, frame * _STEPS_PER_FRAME * PHYSICS_STEP_S)
         slope = slope_under(track, place, car.yaw_rad)
         for _ in range(_STEPS_PER_FRAME):

@@ -30,7 +30,7 @@ from steering_net.data.recording import Recording, no_speed
 from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad
 from steering_net.errors import ImageError
 from steering_net.statistics import autonomy_percent, percentiles_ms
-from steering_net.vehicle import MAX_STEERING_RAD, REAR_AXLE_M
+from steering_net.vehicle import REAR_AXLE_M, within_lock
 from steering_net.vision.camera_model import (
     TRAINING_CAMERA,
     Pinhole,
@@ -106,8 +106,8 @@ def advance(offset: Offset, steering_rad: float, recorded_rad: float, distance_m
     left_m, yaw_rad = offset.left_m, offset.yaw_rad
     steps = max(1, math.ceil(distance_m / _SUBSTEP_M))
     step_m = distance_m / steps
-    own_1pm = float(curvature_1pm(_within_lock(steering_rad)))
-    recorded_1pm = float(curvature_1pm(_within_lock(recorded_rad)))
+    own_1pm = float(curvature_1pm(within_lock(steering_rad)))
+    recorded_1pm = float(curvature_1pm(within_lock(recorded_rad)))
     for _ in range(steps):
         stretch = 1.0 - recorded_1pm * left_m
         turn = (stretch * own_1pm / math.cos(yaw_rad) - recorded_1pm) * step_m
@@ -216,6 +216,7 @@ class _Run:
         self._recorded_rad = acting_steering_rad(recording.steering_rad)
         self._offset = line.at(0)
         self._steering_rad = 0.0
+        self._steered_s = math.nan
         self._interventions = 0
         self._distance_m = 0.0
         self._turned_rad2ps = 0.0
@@ -224,9 +225,9 @@ class _Run:
 
     def step(self, index: int, steer: Callable[[Rgb], float]) -> None:
         """Steer by frame `index`, and drive to the next."""
-        step_s, before_rad = float(self._steps_s[index]), self._steering_rad
+        step_s = float(self._steps_s[index])
         if not (0.0 < step_s <= LONGEST_STEP_S and self._line.is_known(index)):
-            self._offset = self._line.at(index + 1)
+            self._put_back(index + 1)
             self.offsets_m.append(math.nan)
             return
         self._steer(index, steer)
@@ -236,20 +237,29 @@ class _Run:
         off_line_m = self._offset.origin_m - float(self._line.left_m[index + 1])
         self.offsets_m.append(off_line_m)
         self._distance_m += distance_m
-        self._turned_rad2ps += (self._steering_rad - before_rad) ** 2 / step_s
         if abs(off_line_m) > INTERVENTION_BEYOND_M:
             self._interventions += 1
-            self._offset = self._line.at(index + 1)
+            self._put_back(index + 1)
+
+    def _put_back(self, index: int) -> None:
+        """Put the car on the line; the jump is no steering."""
+        self._offset = self._line.at(index)
+        self._steered_s = math.nan
 
     def _steer(self, index: int, steer: Callable[[Rgb], float]) -> None:
         try:
             seen = self._see(index, self._recording.frame(index), self._offset)
             asked_s = self._clock()
-            self._steering_rad = _within_lock(steer(seen))
+            steering_rad = within_lock(steer(seen))
         except ImageError as error:
             self._left_out.add(self._recording.frame_names[index], error)
             return
         self._latencies_s.append(self._clock() - asked_s)
+        time_s = float(self._recording.times_s[index])
+        if math.isfinite(self._steered_s):
+            turned_rad = steering_rad - self._steering_rad
+            self._turned_rad2ps += turned_rad**2 / (time_s - self._steered_s)
+        self._steering_rad, self._steered_s = steering_rad, time_s
 
     def report(self) -> dict[str, Any]:
         """Return the fields of the report, SI, without the pauses."""
@@ -279,7 +289,3 @@ class _Run:
             'steering_rms_rate_radps': math.sqrt(self._turned_rad2ps / duration_s),
             'latency_ms': percentiles_ms(self._latencies_s),
         }
-
-
-def _within_lock(steering_rad: float) -> float:
-    return max(-MAX_STEERING_RAD, min(MAX_STEERING_RAD, steering_rad))

@@ -8,6 +8,7 @@ import pytest
 from helpers.processes import REPORT_FIELDS, run_verb
 from helpers.tracks import TEST_SEEDS
 from sim_bridge.evaluation.closed_loop import drive, summarise
+from steering_net.vehicle import MAX_STEERING_RAD
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +35,17 @@ def test_a_driver_who_never_steers_is_put_back_again_and_again():
     assert done.report['lane_departures'] >= done.report['interventions']
     assert done.report['autonomy_percent'] < 90.0
     assert done.path_m.shape == (done.report['frames'], 2)
+
+
+def test_wheels_turn_no_further_than_the_lock():
+    """A network may put out any angle; the speed limit in curves is that of the wheels' angle."""
+
+    def report(wanted_rad):
+        done = drive(TEST_SEEDS[41], 1, 13.4, lambda jpeg: wanted_rad, longest_s=0.5)
+        return {k: v for k, v in done.report.items() if k not in ('latency_ms', 'telemetry_hz')}
+
+    assert report(1.57) == report(MAX_STEERING_RAD)
+    assert report(-2.0) == report(-MAX_STEERING_RAD)
 
 
 def test_summary_adds_up_and_weighs_by_duration():

@@ -81,6 +81,16 @@ def test_being_put_back_counts_no_travel() -> None:
     assert score.laps == 0
 
 
+def test_being_put_back_is_no_steering() -> None:
+    score = Score(TRACK)
+    for k in range(3):
+        score.update(0.1 * k, moving(), at(5.0 * k), 0.3)
+    score.put_back(at(10.0))
+    for k in range(3, 6):
+        score.update(0.1 * k, moving(), at(5.0 * k), -0.1)
+    assert score.report()['steering_rms_rate_radps'] == 0.0
+
+
 def test_one_departure_for_each_excursion() -> None:
     score = Score(TRACK)
     for i, cross_track_m in enumerate([0.0, 2.9, 3.1, 3.5, 3.1, 2.9, -3.2, -2.0]):

@@ -46,6 +46,15 @@ def test_both_share_the_frames():
     assert 10 < len(asked) < 50
 
 
+def test_wheels_turn_no_further_than_the_lock():
+    def labels(wanted_rad):
+        rng = np.random.default_rng(3)
+        found = visited(TRACK, 30, lambda rgb: wanted_rad, 0.0, rng)
+        return [sample.steering_rad for sample in found]
+
+    assert labels(1.57) == labels(MAX_STEERING_RAD)
+
+
 @pytest.mark.slow
 def test_a_track_with_hills_is_driven_too():
     samples, _ = drive(expert_share=0.9, count=4, track='hills:1000')

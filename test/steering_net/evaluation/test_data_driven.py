@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A network drives a recorded lap: the physics, and what is counted."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -133,6 +134,23 @@ def test_a_pause_is_no_drive():
         report['interventions']
         == drive(lambda rgb: 0.02, recorded(np.zeros(20))).report['interventions'] * 2
     )
+
+
+def test_rate_of_the_steering_is_that_between_two_frames():
+    recording = recorded(np.zeros(4), speed_mps=0.1)
+    recording.times_s[:] = [0.0, 0.1, 0.3, 0.7]
+    answers = iter([0.2, 0.2, 0.1])
+    report = drive(lambda rgb: next(answers), recording).report
+    assert report['steering_rms_rate_radps'] == pytest.approx(math.sqrt(0.1**2 / 0.2 / 0.7))
+
+
+def test_neither_a_pause_nor_being_put_back_is_steering():
+    recording = recorded(np.zeros(40))
+    recording.times_s[20:] += 60.0
+    calls = itertools.count()
+    assert drive(lambda rgb: 0.1, recording).report['interventions'] > 1
+    report = drive(lambda rgb: 0.001 if next(calls) < 19 else -0.001, recording).report
+    assert report['steering_rms_rate_radps'] == 0.0
 
 
 def test_broken_frames_are_left_out_and_none_at_all_is_an_error(logged):
