@@ -115,6 +115,7 @@ class Simulator:
         self._car, self.place = self._start
         self._steering_rad = self._throttle = 0.0
         self._commanded = False
+        self._yaw_rate_radps = 0.0
         self.score = Score(self.track)
         self.run += 1
 
@@ -129,9 +130,9 @@ class Simulator:
             self.apply(steering_rad, self._manual_throttle())
         self.time_s += 1.0 / self._options.hz
         slope = self._slope()
-        before_rad = self._car.yaw_rad
         while (self._steps + 1) * PHYSICS_STEP_S <= self.time_s + 1e-9:
             self._steps += 1
+            before_rad = self._car.yaw_rad
             self._car = step(
                 self._car,
                 self._steering_rad,
@@ -141,14 +142,16 @@ class Simulator:
                 self._options.faults.grade(self.place.s_m),
                 slope,
             )
-        turned_rad = math.remainder(self._car.yaw_rad - before_rad, math.tau)
-        self._yaw_rate_radps = turned_rad * self._options.hz
+            # Not that of the frame, because not every frame has a step.
+            turned_rad = math.remainder(self._car.yaw_rad - before_rad, math.tau)
+            self._yaw_rate_radps = turned_rad / PHYSICS_STEP_S
         self.place = self._locate()
         is_lost = self._commanded and self.score.update(
             self.time_s, self._car, self.place, self._steering_rad
         )
         if is_lost and self._options.puts_back:
             self._car = standing_at(self.track.pose(self.place.s_m), self._car.traction)
+            self._yaw_rate_radps = 0.0
             self.place = self._locate()
             self.score.put_back(self.place)
         return is_lost

@@ -4,6 +4,7 @@
 import argparse
 import itertools
 import json
+import math
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ import pytest
 from helpers.raw_server import OPEN, AnsweringServer, RawServer, Seen, server_text
 from helpers.waiting import wait_for
 from sim_bridge.cli import simulate as verb
+from sim_bridge.protocol.types import Truth
 from sim_bridge.protocol.udacity import CULTURES, encode_telemetry
 from sim_bridge.protocol.websocket_frames import CLOSE, FINAL
 from sim_bridge.simulator.client import Client
@@ -28,6 +30,8 @@ from sim_bridge.simulator.expert import pursuit_steering_rad
 from sim_bridge.simulator.fault_injection import FaultPlan, Span, parse_faults
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from sim_bridge.simulator.track import make_track
+from steering_net.bicycle_model import yaw_rate_radps
+from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M
 
 BY_HAND = parse_faults('manual:1ms/1ms')
 """A person drives all the time."""
@@ -45,6 +49,25 @@ def silent() -> Iterator[RawServer]:
     server = RawServer([server_text(OPEN)])
     yield server
     server.close()
+
+
+@pytest.mark.parametrize('hz', [20.0, 60.0, 200.0])
+def test_true_yaw_rate_is_that_of_the_bicycle_model_in_every_frame(hz: float) -> None:
+    """Also where the frames are more than the steps of the physics, 50 a second."""
+    simulator = Simulator(SimulatorOptions(hz=hz))
+    for _ in range(round(1.5 * hz)):
+        simulator.apply(0.1, 0.5)
+        simulator.advance()
+    for _ in range(8):
+        simulator.advance()
+        sent = simulator.telemetry()
+        assert sent is not None
+        assert sent.truth is not None
+        truth = Truth.parse(sent.truth)
+        assert truth is not None
+        # The speed is that of the car's origin, 1.60 m ahead of the rear axle.
+        axle_mps = truth.speed_mps / math.hypot(1.0, REAR_AXLE_M * math.tan(0.1) / WHEELBASE_M)
+        assert truth.yaw_rate_radps == pytest.approx(yaw_rate_radps(axle_mps, 0.1), rel=1e-6)
 
 
 def test_silent_server_gets_exactly_two_telemetries_and_a_goodbye(silent: RawServer) -> None:
