@@ -59,11 +59,12 @@ def test_too_few_frames_or_only_curves_tell_nothing(drive):
 
 
 def test_a_horizon_between_both_cameras_is_no_answer():
-    unsure = Horizon(60.0, 0.4, 50)
-    assert camera_by(unsure, AUTONOMOUS)[0] == AUTONOMOUS
-    assert camera_by(unsure, TRAINING)[0] == TRAINING
-    assert 'between both cameras' in camera_by(unsure, TRAINING)[1]
-    assert camera_by(unsure._replace(error_px=0.1), AUTONOMOUS)[0] == TRAINING
+    for unsure in (Horizon(60.6, 0.6, 50), Horizon(59.9, 0.08, 120)):
+        assert camera_by(unsure, AUTONOMOUS)[0] == AUTONOMOUS
+        assert camera_by(unsure, TRAINING)[0] == TRAINING
+        assert 'between both cameras' in camera_by(unsure, TRAINING)[1]
+    assert camera_by(Horizon(60.6, 0.1, 50), AUTONOMOUS)[0] == TRAINING
+    assert camera_by(Horizon(58.5, 0.1, 50), TRAINING)[0] == AUTONOMOUS
 
 
 @pytest.mark.slow
