@@ -75,7 +75,7 @@ class Offer:
 
 
 class UnusableError(BagError):
-    """A message without a finite number, which the bridge ignores."""
+    """A message without a finite number, or with a speed that no car reaches."""
 
 
 @dataclass(frozen=True)

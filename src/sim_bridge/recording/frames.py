@@ -23,6 +23,7 @@ from sim_bridge.topics import (
     THROTTLE,
 )
 from sim_bridge.visualization.overlay import Reading
+from steering_net.data.driving_log import LARGEST_SPEED_MPS
 from steering_net.data.frame_files import LeftOut
 from steering_net.data.trajectory import frame_rate_hz
 from steering_net.errors import ImageError
@@ -122,7 +123,13 @@ class Frames:
                 of_frame[run, stamp] = commanded_rad, record.time_ns
         for name, values in self._series.items():
             if record.is_of(name):
-                values.add(record.time_ns, record.number())
+                value = record.number()
+                if name == SPEED and abs(value) > LARGEST_SPEED_MPS:
+                    raise UnusableError(
+                        f'{record.topic} has the value {value:g}; '
+                        f'it must be at most {LARGEST_SPEED_MPS:.1f} m/s'
+                    )
+                values.add(record.time_ns, value)
 
     def __iter__(self) -> Iterator[Frame]:
         runs = Runs()

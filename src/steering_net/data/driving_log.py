@@ -35,13 +35,14 @@ RECORDER_PERIOD_S = 0.1
 """Time between two frames of the recorder, s, where a log or its frames name none."""
 
 _MPH_MPS = 0.44704
+LARGEST_SPEED_MPS = 200 * _MPH_MPS
+"""A greater recorded speed is left out, because no car reaches it."""
 _SPEED_UNITS_MPS = {'mph': _MPH_MPS, 'mps': 1.0, 'kmh': 1 / 3.6}
 _TIME_UNITS_S = {'s': 1.0, 'ms': 1e-3, 'us': 1e-6, 'ns': 1e-9}
 _WORDS = {'true': '1', 'false': '0'}
 _NAME_TIME = re.compile(r'(\d{4})_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d\d)_(\d{1,3})\b')
 _PACKED = (b'PK\x03\x04', b'\x1f\x8b', b'7z\xbc\xaf', b'Rar!')
 _CONTROL, _SAMPLE = re.compile(r'[\0-\x08]'), 4096
-_LARGEST_SPEED_MPS = 200 * _MPH_MPS
 # So many rows have to look like degrees before the unit is asked for.
 _ASK_ROWS, _ASK_SHARE, _LARGEST_DEGREES = 3, 0.02, 90.0
 # A few rows have a wrong time if they are that far from the rows before and after them, which are
@@ -238,7 +239,7 @@ def _row(named: dict[str, str], scales: _Scales) -> Row:
         steering_rad=_number(named, 'steering', MAX_STEERING_RAD, scales.steering_rad),
         throttle=_number(named, 'throttle', 1.0),
         brake=_number(named, 'brake', 1.0),
-        speed_mps=_number(named, 'speed', _LARGEST_SPEED_MPS, scales.speed_mps),
+        speed_mps=_number(named, 'speed', LARGEST_SPEED_MPS, scales.speed_mps),
         timestamp_s=_timestamp(named, scales.time_s),
         source=named.get('source'),
     )

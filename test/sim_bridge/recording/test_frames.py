@@ -136,6 +136,14 @@ def test_values_that_are_no_numbers_are_left_out_with_one_warning(tmp_path, logg
     assert recording.target_rad.tolist() == pytest.approx([0.02] * 38)
 
 
+def test_speed_that_no_car_reaches_is_left_out(tmp_path, logged):
+    """A drive over it would compute about 1e29 steps."""
+    path = with_values(tmp_path / 'bag', [6.0, 1e30, 6.0], [0.02] * 3)
+    assert {frame.speed_mps for frame in Frames(Bag(Storage(path)))} == {6.0}
+    (told,) = logged.messages
+    assert told == f'{path}: left out: {SPEED} has the value 1e+30; it must be at most 89.4 m/s'
+
+
 def test_latency_is_not_measured_between_two_clocks(tmp_path):
     simulated = write_messages(tmp_path / 'fast', [*simulated_drives(1)])
     assert {frame.latency_ms for frame in Frames(Bag(Storage(simulated)))} == {None}
