@@ -126,6 +126,25 @@ def test_paused_world_stands_still_and_goes_step_by_step(graph, node, tmp_path, 
         assert ask(node, 'step') == (False, 'the simulator is not paused')
 
 
+@pytest.mark.parametrize('words', [(), ('--fast',)])
+def test_paused_world_shows_that_it_was_reset(graph, node, tmp_path, words):
+    with simulated(graph, tmp_path / 'report.json', *words):
+        assert ask(node, 'pause', True)[0]
+        wait_for(lambda: graph.state()['state'] == 'paused', 2.0)
+        time.sleep(0.3)
+        paused = graph.state()
+        assert paused['speed_mps'] > 1.0
+        assert ask(node, 'reset')[0]
+        wait_for(lambda: graph.state()['answers'] == paused['answers'] + 1, 2.0, 'the start')
+        assert graph.state()['speed_mps'] == 0.0
+        assert ask(node, 'step')[0]
+        wait_for(lambda: graph.state()['answers'] == paused['answers'] + 2, 2.0, 'a step')
+        time.sleep(0.3)
+        state = graph.state()
+        assert (state['state'], state['telemetry']) == ('paused', paused['telemetry'] + 2)
+        assert state['keepalives'] == paused['keepalives']
+
+
 def test_simulator_that_cannot_is_refused_with_the_reason(graph, node):
     assert ask(node, 'reset') == (False, 'no simulator is connected')
     simulator = TalkingSimulator(graph.url())

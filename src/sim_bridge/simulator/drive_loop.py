@@ -170,6 +170,8 @@ class _Loop:
             # Telemetry from before is not answered any more, so its tokens have ended.
             self._simulator.reset()
             self._client.tokens = int(self._client.connected)
+            if self._is_paused:
+                self._send_telemetry()
         elif control is Control.STEP:
             self._steps_due += self._is_paused
         else:
