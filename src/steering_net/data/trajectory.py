@@ -48,7 +48,7 @@ class Trajectory:
 
 
 def acting_steering_rad(steering_rad: Series) -> Series:
-    """Return the steering, rad, that acted between each row and the next: (n,).
+    """Return the steering, rad, that acted between each row of a run and the next: (n,).
 
     It is the mean of a row and the row before it, because that fits the turns seen in the frames
     best: a frame shows the car slightly later than the time of its row.

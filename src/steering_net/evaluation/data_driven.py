@@ -27,7 +27,7 @@ from steering_net.data.centerline import directions, edges_in, middles_of
 from steering_net.data.driving_log import LogError, Series
 from steering_net.data.frame_files import LeftOut
 from steering_net.data.recording import Recording, no_speed
-from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad
+from steering_net.data.trajectory import LONGEST_STEP_S, acting_steering_rad, runs
 from steering_net.errors import ImageError
 from steering_net.statistics import autonomy_percent, percentiles_ms
 from steering_net.vehicle import REAR_AXLE_M, within_lock
@@ -213,7 +213,9 @@ class _Run:
         self.offsets_m: list[float] = []
         self._recording, self._line, self._clock, self._see = recording, line, clock, see
         self._steps_s = np.diff(recording.times_s)
-        self._recorded_rad = acting_steering_rad(recording.steering_rad)
+        self._recorded_rad = np.concatenate(
+            [acting_steering_rad(recording.steering_rad[run]) for run in runs(recording.times_s)]
+        )
         self._offset = line.at(0)
         self._steering_rad = 0.0
         self._steered_s = math.nan

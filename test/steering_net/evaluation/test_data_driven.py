@@ -153,6 +153,15 @@ def test_neither_a_pause_nor_being_put_back_is_steering():
     assert report['steering_rms_rate_radps'] == 0.0
 
 
+def test_after_a_pause_the_recorded_car_steers_as_recorded_there():
+    """Not by the mean with the row before the pause, which would turn it by 0.1 rad."""
+    recording = recorded(np.repeat([0.4, 0.0], 20))
+    recording.times_s[20:] += 60.0
+    answers = iter(np.repeat([0.4, 0.0], [19, 19]))
+    driven = drive(lambda rgb: next(answers), recording)
+    np.testing.assert_allclose(driven.offsets_m[20:], 0.0, atol=1e-9)
+
+
 def test_broken_frames_are_left_out_and_none_at_all_is_an_error(logged):
     with pytest.raises(LogError, match='no frame of drawn'):
         drive(lambda rgb: 0.0, recorded(jpeg=b'no jpeg'))
