@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sim_bridge.control.motion_controller import STANDING_MPS
 from sim_bridge.control.node_throttle import NodeThrottle
 from sim_bridge.evaluation.closed_loop import driven
 from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
@@ -32,6 +33,9 @@ from steering_net.vision.jpeg import decode_jpeg
 FRAMES_PER_S = 20.0
 STARTING_S = 1.0
 """The time after the start, and after the car was put back, that is not judged."""
+
+_FACTORS = {Action.DRIVE: 1.0, Action.SLOW: SLOW_FACTOR, Action.HOLD: 0.0}
+"""Share of the speed limit that each action leaves."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -79,7 +83,7 @@ class Plan:
 class Watch:
     """Function from conditions to the drive under them, with the monitor in this mode.
 
-    A drive ends when the car is held.
+    A car that is held brakes, and its drive ends when it stands.
     """
 
     plan: Plan
@@ -94,16 +98,18 @@ class Watch:
         )
         throttle = NodeThrottle(plan.speed_limit_mps, 0.0)
         for steering_rad in _driven(predictor, simulator, throttle, plan.seconds):
-            action = watcher(simulator, steering_rad)
-            if action is Action.HOLD:
-                break
-            factor = SLOW_FACTOR if action is Action.SLOW else 1.0
-            throttle.limit_mps = factor * plan.speed_limit_mps
+            if watcher.action is Action.HOLD:
+                watcher.note_departure(simulator)
+                if abs(simulator.car.speed_mps) < STANDING_MPS:
+                    break
+            else:
+                watcher(simulator, steering_rad)
+                throttle.limit_mps = _FACTORS[watcher.action] * plan.speed_limit_mps
         return watcher.result(str(conditions))
 
 
 class _Watcher:
-    """Collects what `Watched` needs, frame by frame."""
+    """Collects what `Watched` needs, frame by frame. `action` is that of the monitor."""
 
     def __init__(self, check: SelfCheck, caution: Caution) -> None:
         self._check = check
@@ -112,23 +118,26 @@ class _Watcher:
         self._departures: list[float] = []
         self._put_back_s = 0.0
         self._interventions = 0
-        self._action = Action.DRIVE
+        self.action = Action.DRIVE
 
-    def __call__(self, simulator: Simulator, steering_rad: float) -> Action:
+    def __call__(self, simulator: Simulator, steering_rad: float) -> None:
         time_s, score = simulator.time_s, simulator.score
         uncertainty = self._check.uncertainty(steering_rad, time_s)
         if score.interventions > self._interventions:
             self._interventions, self._put_back_s = score.interventions, time_s
         self._rows.append((time_s, uncertainty, time_s - self._put_back_s >= STARTING_S))
-        if score.lane_departures > len(self._departures):
-            self._departures.append(time_s)
-        self._action = self._caution.add(uncertainty, time_s)
-        return self._action
+        self.note_departure(simulator)
+        self.action = self._caution.add(uncertainty, time_s)
+
+    def note_departure(self, simulator: Simulator) -> None:
+        """Keep the time if the car has just left the lane."""
+        if simulator.score.lane_departures > len(self._departures):
+            self._departures.append(simulator.time_s)
 
     def result(self, conditions: str) -> Watched:
         """Return the drive."""
         times_s, uncertainty, judged = (np.array(row) for row in zip(*self._rows, strict=True))
-        departures_s, is_held = np.array(self._departures), self._action is Action.HOLD
+        departures_s, is_held = np.array(self._departures), self.action is Action.HOLD
         return Watched(conditions, times_s, uncertainty, judged, departures_s, is_held)
 
 

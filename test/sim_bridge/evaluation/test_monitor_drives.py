@@ -67,6 +67,26 @@ def test_the_monitor_stops_a_car_before_it_leaves_the_road_and_only_in_mode_hold
     ).is_held
 
 
+class Failing(Stubborn):
+    """A network that is sound and steers straight on for 2 s, then neither."""
+
+    frames = 0
+
+    def predict(self, rgb):
+        self.frames += 1
+        if self.frames > 40:
+            self.steering_rad, self.is_sound = 0.16, False
+        return self.steering_rad
+
+
+@pytest.mark.slow
+def test_a_departure_of_a_held_car_that_still_brakes_counts():
+    drive = Watch(Plan(8.0, 13.4, CALIBRATION), 'hold')(Conditions('failing', Failing(), 3))
+    assert drive.is_held
+    (departure_s,) = drive.departures_s
+    assert departure_s > drive.times_s[-1] + 0.5, 'the monitor judges until it holds the car'
+
+
 def test_known_drives_calibrate_up_to_the_first_departure():
     drive = known_drive(Stubborn(0.1), 3, 20.0, 13.4)
     assert 30 < len(drive) < 390
