@@ -13,11 +13,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     SetEnvironmentVariable,
@@ -35,7 +37,12 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import ExecutableInPackage, FindPackageShare
 
 from sim_bridge.bridge_client import client_host
-from sim_bridge.cli.launching import ENDS_WITH_LAUNCH, check_arguments, interrupt_blocking_prefix
+from sim_bridge.cli.launching import (
+    ENDS_WITH_LAUNCH,
+    bridge_address,
+    check_arguments,
+    interrupt_blocking_prefix,
+)
 from sim_bridge.errors import UsageError
 from sim_bridge.foxglove.urdf import with_link_prefix
 from sim_bridge.limits import USUAL_PORT
@@ -278,8 +285,11 @@ def viewers(context: LaunchContext) -> list[Node]:
 
 def simulator(context: LaunchContext) -> ExecuteProcess:
     """Return an embedded simulator, which connects when the nodes are ready."""
-    host = client_host(context.launch_configurations['host'])
-    port = context.launch_configurations['port'] or USUAL_PORT
+    values = context.launch_configurations
+    namespace = values.get('ros_namespace', '')
+    file_host, file_port = bridge_address(parameters_in(Path(values['params_file'])), namespace)
+    host = client_host(values['host'] or file_host)
+    port = values['port'] or file_port or USUAL_PORT
     is_recorded = IfCondition(LaunchConfiguration('record')).evaluate(context)
     return ExecuteProcess(
         cmd=[
@@ -296,6 +306,14 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
         on_exit=end_with_simulator,
         condition=IfCondition(EqualsSubstitution(LaunchConfiguration('simulator'), 'embedded')),
     )
+
+
+def parameters_in(file: Path) -> object:
+    """Return the content of a parameters file; None if it is no YAML, because the nodes say so."""
+    try:
+        return yaml.safe_load(file.read_bytes())
+    except yaml.YAMLError:
+        return None
 
 
 def simulators(context: LaunchContext) -> list[ExecuteProcess]:
@@ -391,29 +409,27 @@ def generate_launch_description() -> LaunchDescription:
     record_file = PathJoinSubstitution(
         [FindPackageShare('sim_bridge'), 'launch', 'record.launch.py']
     )
-    return LaunchDescription(
-        [
-            *ARGUMENTS,
-            OpaqueFunction(function=check),
-            SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
-            SetEnvironmentVariable(DRIVE_VARIABLE, DRIVE_ID),
-            PushRosNamespace(LaunchConfiguration('namespace')),
-            OpaqueFunction(
-                function=lambda context: [
-                    *nodes(context),
-                    *simulators(context),
-                    *viewers(context),
-                    *transforms(context),
-                    rviz(context),
-                ]
-            ),
-            IncludeLaunchDescription(
-                record_file,
-                launch_arguments={
-                    'bag': LaunchConfiguration('bag'),
-                    'cars': LaunchConfiguration('cars'),
-                }.items(),
-                condition=IfCondition(LaunchConfiguration('record')),
-            ),
-        ]
-    )
+    drive = [
+        SetEnvironmentVariable(PARENT_VARIABLE, str(os.getpid())),
+        SetEnvironmentVariable(DRIVE_VARIABLE, DRIVE_ID),
+        PushRosNamespace(LaunchConfiguration('namespace')),
+        OpaqueFunction(
+            function=lambda context: [
+                *nodes(context),
+                *simulators(context),
+                *viewers(context),
+                *transforms(context),
+                rviz(context),
+            ]
+        ),
+        IncludeLaunchDescription(
+            record_file,
+            launch_arguments={
+                'bag': LaunchConfiguration('bag'),
+                'cars': LaunchConfiguration('cars'),
+            }.items(),
+            condition=IfCondition(LaunchConfiguration('record')),
+        ),
+    ]
+    # A group, so that the namespace ends with it where another launch file includes this one.
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=check), GroupAction(drive)])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -29,12 +30,13 @@ pytestmark = [
 
 @pytest.fixture
 def launch():
-    """Start `ros2 launch sim_bridge FILE` with these arguments, in a process group of its own."""
+    """Start `ros2 launch` of our or another file with arguments, in a process group of its own."""
     started = []
 
     def launch(*arguments, file='drive.launch.py'):
+        words = [file] if isinstance(file, Path) else ['sim_bridge', file]
         process = subprocess.Popen(
-            [ROS2, 'launch', 'sim_bridge', file, *arguments],
+            [ROS2, 'launch', *words, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -230,6 +232,31 @@ def test_a_drive_in_a_namespace_is_recorded_and_replayed_there(launch, tmp_path)
     output, _ = replay.communicate(timeout=60)
     assert replay.returncode == 0
     assert 'messages published' in output
+
+
+def test_embedded_simulator_connects_to_the_port_of_the_parameters_file(launch, tmp_path):
+    port, file = own_port(), tmp_path / 'mine.yaml'
+    file.write_text(f'/**/bridge: {{ros__parameters: {{port: {port}}}}}')
+    launch(f'params_file:={file}')
+    wait_until_driven(port, 50)
+
+
+def test_two_drives_in_one_launch_file_have_their_own_namespaces(launch, tmp_path):
+    ports, file = (own_port(), own_port()), tmp_path / 'two.launch.xml'
+    drive = '<include file="$(find-pkg-share sim_bridge)/launch/drive.launch.py">'
+    drives = [
+        f'{drive}<arg name="namespace" value="{name}"/><arg name="port" value="{port}"/></include>'
+        for name, port in zip(('ego', 'other'), ports, strict=True)
+    ]
+    file.write_text(f'<launch>{"".join(drives)}</launch>')
+    launch(file=file)
+    for port in ports:
+        wait_until_driven(port, 50)
+    with started_node('witness') as node:
+        wanted = {('bridge', '/ego'), ('bridge', '/other')}
+        wait_for(
+            lambda: wanted <= set(node.get_node_names_and_namespaces()), what='both namespaces'
+        )
 
 
 def test_replay_ends_if_its_network_cannot_be_loaded(launch, tmp_path):

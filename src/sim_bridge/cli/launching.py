@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS
 from sim_bridge.simulator.track_names import parse_track
 from sim_bridge.simulator.weather import parse_weather
-from sim_bridge.topics import namespaces_of_cars
+from sim_bridge.topics import frame_prefix, namespaces_of_cars
 from steering_net.cars import MAX_CARS
 from steering_net.model_io.found_profile import wished_profile
 from steering_net.vision.camera_model import find_camera
@@ -41,6 +41,34 @@ def check_arguments(values: Mapping[str, str]) -> None:
     for name, check in _CHECKS.items():
         if name in values and (values[name] or name not in _OPTIONAL):
             check(f'launch argument {name}', values[name])
+
+
+def bridge_address(content: object, namespace: str) -> tuple[str, str]:
+    """Return host and port that a parameters file gives the bridge of a namespace; '' for neither.
+
+    content: what YAML reads in the file; nothing is found in content of another kind.
+    """
+    node = f'/{frame_prefix(namespace)}bridge'
+    found: dict[str, object] = {}
+    for name, values in _parameters_in(content):
+        if _names(name, node):
+            found |= values  # As in ROS 2, the last entry counts.
+    return str(found.get('host', '')), str(found.get('port', ''))
+
+
+def _parameters_in(content: object, name: str = '') -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield each full name of a node in a parameters file, which may be nested, and its values."""
+    for key, inner in content.items() if isinstance(content, dict) else ():
+        if key != 'ros__parameters':
+            yield from _parameters_in(inner, f'{name}/{str(key).lstrip("/")}')
+        elif isinstance(inner, dict):
+            yield name, inner
+
+
+def _names(pattern: str, node: str) -> bool:
+    """Whether a name of a parameters file is of this node: /* is one part, /** any number."""
+    anything = re.escape(pattern).replace(r'/\*\*', r'(/\w+)@').replace(r'/\*', r'/\w+')
+    return re.fullmatch(anything.replace('@', '*'), node) is not None
 
 
 def new_folder(path: Path) -> Path:

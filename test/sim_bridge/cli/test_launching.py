@@ -7,12 +7,14 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from helpers.paths import ROOT
 from helpers.processes import is_alive, words_of
 from helpers.waiting import wait_for
 from sim_bridge.cli.launching import (
     ENDS_WITH_LAUNCH,
+    bridge_address,
     check_arguments,
     count_cars,
     interrupt_blocking_prefix,
@@ -161,3 +163,36 @@ def test_foreign_program_ends_with_the_process_that_started_it():
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     wait_for(lambda: not is_alive(pid), what='the end of the child')
+
+
+@pytest.mark.parametrize(
+    ('text', 'at_root', 'in_ego', 'in_lab'),
+    [
+        ('/**/bridge: {ros__parameters: {port: 5}}', '5', '5', '5'),
+        ('/**: {ros__parameters: {port: 5}}', '5', '5', '5'),
+        ('bridge: {ros__parameters: {port: 5}}', '5', '', ''),
+        ('/*/bridge: {ros__parameters: {port: 5}}', '', '5', ''),
+        ('/ego/**: {ros__parameters: {port: 5}}', '', '5', '5'),
+        ('ego: {bridge: {ros__parameters: {port: 5}}}', '', '5', ''),
+        ('/steering: {ros__parameters: {port: 5}}', '', '', ''),
+        (
+            '/bridge: {ros__parameters: {port: 5}}\n/**: {ros__parameters: {port: 6}}',
+            '6',
+            '6',
+            '6',
+        ),
+        ('/bridge: {ros__parameters: {host: 10.0.0.1}}', '', '', ''),
+        ('', '', '', ''),
+        ('[1, 2]', '', '', ''),
+        ('(: {ros__parameters: 5}', '', '', ''),
+    ],
+)
+def test_port_of_the_bridge_is_that_of_the_parameters_file(text, at_root, in_ego, in_lab):
+    content = yaml.safe_load(text)
+    ports = [bridge_address(content, namespace)[1] for namespace in ('', '/ego', '/ego/lab')]
+    assert ports == [at_root, in_ego, in_lab]
+
+
+def test_the_shipped_parameters_file_has_the_address_of_the_bridge():
+    content = yaml.safe_load((ROOT / 'config' / 'drive.yaml').read_bytes())
+    assert bridge_address(content, '/ego') == ('127.0.0.1', '4567')
