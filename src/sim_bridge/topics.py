@@ -124,8 +124,8 @@ TOPICS = {
     TWIST: Topic(
         type='geometry_msgs/msg/TwistStamped',
         publishers=('bridge',),
-        meaning='Measured speed, negative backwards, and yaw rate, m/s and rad/s; only while '
-        'there is a subscription.',
+        meaning='Measured speed of base_link, negative backwards, and yaw rate, m/s and rad/s; '
+        'only while there is a subscription.',
         recording=Recording.FROM_THE_START,
     ),
     STEERING_ANGLE: Topic(

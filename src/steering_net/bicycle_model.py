@@ -23,8 +23,14 @@ def curvature_1pm(steering_rad: Value) -> Value:
 
 
 def yaw_rate_radps(speed_mps: Value, steering_rad: Value) -> Value:
-    """Return how fast the car turns, rad/s."""
+    """Return how fast the car turns, rad/s, at a speed of the rear axle."""
     return speed_mps * curvature_1pm(steering_rad)
+
+
+def rear_axle_mps(speed_mps: Value, steering_rad: Value) -> Value:
+    """Return the speed of the rear axle for that of the car's origin, which a turn swings out."""
+    speed: Value = speed_mps / np.hypot(1.0, REAR_AXLE_M * curvature_1pm(steering_rad))
+    return speed
 
 
 def arc(curvature_1pm: Value, distance_m: Value) -> tuple[Value, Value, Value]:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from steering_net.bicycle_model import arc
+from steering_net.bicycle_model import arc, rear_axle_mps, yaw_rate_radps
 from steering_net.vehicle import REAR_AXLE_M, Pose
 
 _LONGEST_STEP_S = 0.2
@@ -21,6 +21,12 @@ _ALONG_M2PM = 0.03**2
 _YAW_RAD2PM = 0.005**2
 """Variance of the heading per metre: 10 degrees after a lap of 1137 m. Recordings of the real
 simulator did not close by 3 to 22 degrees."""
+
+
+def base_link_twist(speed_mps: float, steering_rad: float) -> tuple[float, float]:
+    """Return speed and yaw rate of base_link, m/s and rad/s, for the speed of the car's origin."""
+    axle_mps = rear_axle_mps(speed_mps, steering_rad)
+    return float(axle_mps), float(yaw_rate_radps(axle_mps, steering_rad))
 
 
 def dead_reckoned(pose: Pose, speed_mps: float, yaw_rate_radps: float, dt_s: float) -> Pose:

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float32, Header
 
 from sim_bridge import topics
+from sim_bridge.control.kinematics import base_link_twist
 from sim_bridge.limits import is_speed_limit
 from sim_bridge.nodes import conversions
 from sim_bridge.nodes.driver_topics import DriverTopics, JoyLayout
@@ -28,7 +29,6 @@ from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
 from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.web.live_stream import LiveFeed, Moment
-from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.errors import ImageError
 from steering_net.ros.direct_publisher import DirectPublisher
 from steering_net.ros.qos import EVERY, LATCHED, NEWEST
@@ -157,10 +157,9 @@ class CarInterface:
             self._node.get_logger().warning(f'frame: {error}', throttle_duration_sec=5.0)
 
     def _publish_twist(self, frame: Telemetry, stamp_ns: int) -> None:
-        speed_mps = self._session.signed_speed_mps
-        yaw_rate = yaw_rate_radps(speed_mps, frame.steering_rad)
+        speeds = base_link_twist(self._session.signed_speed_mps, frame.steering_rad)
         head = conversions.header(stamp_ns, self._base_frame)
-        self._twist.publish(conversions.twist(head, speed_mps, yaw_rate))
+        self._twist.publish(conversions.twist(head, *speeds))
 
     def _publish_for_viewers(self, jpeg: bytes, head: Header) -> None:
         if self._info.get_subscription_count():

@@ -95,10 +95,14 @@ class SimulationHandlers:
             )
         head = conversions.header(car.newest_stamp_ns, car.map_frame)
         response.state.header = head
-        response.state.pose = true_odometry(truth, head, '').pose.pose
+        odometry = true_odometry(truth, head, '')
+        response.state.pose = odometry.pose.pose
         # In the frame of the header, not in that of the car.
-        response.state.twist.linear.x = truth.speed_mps * math.cos(truth.yaw_rad)
-        response.state.twist.linear.y = truth.speed_mps * math.sin(truth.yaw_rad)
+        speed_mps = odometry.twist.twist.linear.x
+        level_mps = speed_mps * math.cos(truth.pitch_up_rad)
+        response.state.twist.linear.x = level_mps * math.cos(truth.yaw_rad)
+        response.state.twist.linear.y = level_mps * math.sin(truth.yaw_rad)
+        response.state.twist.linear.z = speed_mps * math.sin(truth.pitch_up_rad)
         response.state.twist.angular.z = truth.yaw_rate_radps
         return _filled(response, Reply())
 

@@ -137,6 +137,8 @@ def true_odometry(truth: Truth, head: Header, child: str) -> Odometry:
     rise_m = REAR_AXLE_M * math.sin(truth.pitch_up_rad)
     message.pose.pose.position.z = truth.z_m - rise_m
     message.pose.pose.orientation = conversions.orientation(truth.yaw_rad, truth.pitch_up_rad)
-    message.twist.twist.linear.x = float(truth.speed_mps)
+    swing_mps = REAR_AXLE_M * truth.yaw_rate_radps  # Of the origin, to whose speed it belongs.
+    axle_mps = math.sqrt(max(0.0, truth.speed_mps**2 - swing_mps**2))
+    message.twist.twist.linear.x = math.copysign(axle_mps, truth.speed_mps)
     message.twist.twist.angular.z = float(truth.yaw_rate_radps)
     return message

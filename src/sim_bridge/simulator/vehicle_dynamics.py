@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sim_bridge.simulator.track import Projection, Track
-from steering_net.bicycle_model import advance
+from steering_net.bicycle_model import advance, rear_axle_mps
 from steering_net.vehicle import (
     BRAKE_GRIP_MPS2,
     BRAKE_MPS2,
@@ -134,8 +134,7 @@ def step(
         speed_mps = math.copysign(max(0.0, abs(speed_mps) - lost_mps), speed_mps)
     effective_rad = _effective_steering_rad(steering_rad, speed_mps, slope.pitch_rad, params)
     # The speed is that of the origin, which moves faster in a turn than the rear axle does.
-    slip_rad = math.atan(math.tan(effective_rad) * REAR_AXLE_M / WHEELBASE_M)
-    distance_m = speed_mps * dt_s * math.cos(slip_rad) * math.cos(slope.pitch_rad)
+    distance_m = rear_axle_mps(speed_mps, effective_rad) * dt_s * math.cos(slope.pitch_rad)
     pose = advance(state.pose, effective_rad, distance_m)
     traction = min(1.0, state.traction + dt_s / params.traction_s)
     return CarState(*pose, speed_mps, brake_held, traction)

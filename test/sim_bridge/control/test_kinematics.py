@@ -15,13 +15,15 @@ from visualization_msgs.msg import Marker
 
 from helpers.ros import started_node, started_rclpy
 from helpers.waiting import wait_for
-from sim_bridge.control.kinematics import base_link, dead_reckoned, grown
+from sim_bridge.control.kinematics import base_link, base_link_twist, dead_reckoned, grown
 from sim_bridge.nodes.conversions import time_message
 from sim_bridge.nodes.odometry import OdometryNode
 from sim_bridge.process import ManagedProcess
+from sim_bridge.simulator.expert import pursuit_steering_rad
+from sim_bridge.simulator.simulator import Simulator, SimulatorOptions
 from steering_net.bicycle_model import yaw_rate_radps
 from steering_net.ros.qos import NEWEST
-from steering_net.vehicle import REAR_AXLE_M, WHEELBASE_M, Pose
+from steering_net.vehicle import PHYSICS_STEP_S, REAR_AXLE_M, WHEELBASE_M, Pose
 
 
 def drive(steering_rad, seconds, dt_s=0.02, speed_mps=5.0, start=None):
@@ -89,6 +91,23 @@ def test_covariance_grows_with_the_distance_and_is_one():
     assert math.degrees(math.sqrt(lap[2, 2])) == pytest.approx(10.0, abs=1.0)
     assert math.sqrt(lap[0, 0]) == pytest.approx(1.0, abs=0.1), 'the way itself is known well'
     assert math.sqrt(lap[1, 1]) > 50.0
+
+
+def test_dead_reckoning_follows_the_true_car_around_a_track():
+    simulator = Simulator(SimulatorOptions(hz=1 / PHYSICS_STEP_S))
+    start = pose = base_link(simulator.car.pose)
+    for _ in range(1500):
+        steering_rad = pursuit_steering_rad(
+            simulator.track, simulator.car.pose, simulator.place.s_m
+        )
+        simulator.apply(steering_rad, 0.3)
+        simulator.advance()
+        twist = base_link_twist(simulator.car.speed_mps, steering_rad)
+        pose = dead_reckoned(pose, *twist, PHYSICS_STEP_S)
+    true = base_link(simulator.car.pose)
+    assert math.hypot(true.x_m - start.x_m, true.y_m - start.y_m) > 50.0
+    assert (pose.x_m, pose.y_m) == pytest.approx((true.x_m, true.y_m), abs=1e-6)
+    assert math.remainder(pose.yaw_rad - true.yaw_rad, math.tau) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_standing_car_knows_as_much_as_before():

@@ -5,6 +5,7 @@ The package is not on PyPI, so most tests use objects with the fields of its mes
 """
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace as Fields
 
 import pytest
@@ -117,8 +118,17 @@ def test_entity_is_the_rear_axle_with_its_speed_in_the_frame_of_the_header(handl
     position = told.state.pose.position
     assert (position.x, position.y) == pytest.approx((10.0, 5.0 - REAR_AXLE_M))
     twist = told.state.twist
-    assert (twist.linear.x, twist.linear.y) == pytest.approx((0.0, 8.0))
+    swing_mps = 0.1 * REAR_AXLE_M
+    assert (twist.linear.x, twist.linear.y) == pytest.approx((0.0, math.sqrt(64 - swing_mps**2)))
     assert twist.angular.z == 0.1
+
+
+def test_entity_on_a_climb_moves_up(handlers, car):
+    car.newest_truth = replace(TRUTH, pitch_up_rad=0.2, speed_mps=-8.0, yaw_rate_radps=0.0).text()
+    linear = handlers.get_entity_state(Fields(entity='car_2'), answer()).state.twist.linear
+    assert (linear.x, linear.y, linear.z) == pytest.approx(
+        (0.0, -8.0 * math.cos(0.2), -8.0 * math.sin(0.2))
+    )
 
 
 def test_entity_that_is_unknown_or_not_told_has_a_reason(handlers, car):
