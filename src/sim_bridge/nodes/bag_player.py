@@ -16,11 +16,16 @@ from sim_bridge.nodes.found_topics import message_class, profile
 from sim_bridge.recording.bag import Bag, Offer, Record, stamp_ns
 from sim_bridge.recording.runs import is_other_clock
 from sim_bridge.recording.storage import BagError
-from sim_bridge.topics import CLOCK, COMPRESSED_FRAME
+from sim_bridge.topics import CLOCK, COMPRESSED_FRAME, STATIC_TRANSFORMS
 
 _SUBSCRIPTION_S = 3.0
 _MORE_SUBSCRIPTIONS_S = 0.5
 _CLOCK_PERIOD_S = 0.01
+_STATIC_TRANSFORMS_AT_MOST = 100
+"""Each message on /tf_static adds to those before, so a late subscription needs all of them.
+
+100 is the depth of the subscription in tf2.
+"""
 
 
 class _BagClock:
@@ -78,8 +83,10 @@ class PlayerNode(Node):
             except BagError:
                 missing.add(record.type)
                 continue
+            is_static = record.topic.endswith(STATIC_TRANSFORMS)
+            depth = max(offer.depth, _STATIC_TRANSFORMS_AT_MOST) if is_static else offer.depth
             self._publishers_by_topic[record.topic] = self.create_publisher(
-                kind, record.topic, profile(offer, offer.depth)
+                kind, record.topic, profile(offer, depth)
             )
         if missing:
             names = ', '.join(sorted(missing))

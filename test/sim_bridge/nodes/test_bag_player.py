@@ -4,15 +4,25 @@
 from itertools import pairwise
 
 import pytest
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import Float32
 
-from helpers.recordings import PERIOD_NS, START_NS, messages, simulated_drives, write_messages
-from helpers.ros import started_rclpy
+from helpers.recordings import (
+    PERIOD_NS,
+    START_NS,
+    messages,
+    number_cdr,
+    simulated_drives,
+    write_messages,
+)
+from helpers.ros import spinning_node, started_rclpy
+from helpers.waiting import wait_for
 from sim_bridge.nodes import bag_player
 from sim_bridge.nodes.bag_player import PlayerNode
 from sim_bridge.nodes.conversions import stamp_ns as time_of
-from sim_bridge.recording.bag import Bag
+from sim_bridge.recording.bag import Bag, BagWriter, Offer
 from sim_bridge.recording.storage import Storage
-from sim_bridge.topics import CLOCK, COMPRESSED_FRAME, SPEED, STEERING_COMMAND
+from sim_bridge.topics import CLOCK, COMPRESSED_FRAME, SPEED, STATIC_TRANSFORMS, STEERING_COMMAND
 
 
 @pytest.fixture
@@ -110,3 +120,22 @@ def test_messages_that_dds_refuses_are_counted(player, tmp_path):
     player._publishers_by_topic[STEERING_COMMAND] = Refusing()
     player.play(bag, 1000.0, with_clock=False, keep_going=lambda: True)
     assert (player.published, player.refused) == (12, 4)
+
+
+def test_late_subscription_gets_the_static_transforms_of_all_cars(player, tmp_path):
+    writer = BagWriter(tmp_path / 'bag')
+    # PyPI lacks the type of transforms.
+    writer.add_topic(STATIC_TRANSFORMS, 'std_msgs/msg/Float32', Offer(is_latched=True))
+    for number in range(4):
+        writer.write(STATIC_TRANSFORMS, START_NS + number, number_cdr(number))
+    writer.close()
+    bag = Bag(Storage(tmp_path / 'bag'))
+    player.open({record.topic: record for record in bag}.values(), bag.offers())
+    player.play(bag, 1000.0, with_clock=False, keep_going=lambda: True)
+    heard = []
+    latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    with spinning_node('late') as node:
+        node.create_subscription(
+            Float32, STATIC_TRANSFORMS, lambda it: heard.append(it.data), latched
+        )
+        wait_for(lambda: heard == [0.0, 1.0, 2.0, 3.0], what='all messages')
