@@ -89,7 +89,11 @@ def _check(program: str, module: str, words: Sequence[str]) -> None:
 
 
 def _check_parameter(program: str, module: str, assignment: str) -> None:
-    """Raise WordError unless this assigns one of the parameters, which ROS would ignore."""
+    """Raise WordError unless this assigns one of the parameters, because ROS would ignore it.
+
+    A name that is like none of them, and is not given to a node, only gets a warning: it may come
+    from a launch file whose SetParameter sets it for all nodes.
+    """
     target, sign, _ = assignment.partition(':=')
     if not sign:
         raise WordError(f'-p {assignment} assigns nothing; write -p NAME:=VALUE')
@@ -101,8 +105,13 @@ def _check_parameter(program: str, module: str, assignment: str) -> None:
         return  # For another node: programs may share their arguments.
     chosen = known.get(node) or [one for of_node in known.values() for one in of_node]
     names = [parameter.name for parameter in chosen]
-    if name not in names and name.partition('.')[0] not in _OF_ROS:
-        raise WordError(f'there is no parameter {name}{did_you_mean(name, names)}')
+    if name in names or name.partition('.')[0] in _OF_ROS:
+        return
+    hint = did_you_mean(name, names)
+    if node or hint:
+        raise WordError(f'there is no parameter {name}{hint}')
+    told = f'sim-bridge {program}: there is no parameter {name}; {assignment} has no effect'
+    print(told, file=sys.stderr)
 
 
 def _help(program: str, module: str, summary: str) -> str:

@@ -153,6 +153,13 @@ def test_unknown_parameters_are_refused(node, assigned, told, capsys):
     assert told in capsys.readouterr().err
 
 
+def test_parameter_of_all_nodes_of_a_launch_file_gets_a_warning(capsys):
+    words = ['--ros-args', '-r', '__node:=throttle', '-p', 'robot_name:=ego']
+    assert check_words('throttle', NODES['throttle'][0], words, '') is None
+    told = 'sim-bridge throttle: there is no parameter robot_name; robot_name:=ego has no effect\n'
+    assert capsys.readouterr().err == told
+
+
 @pytest.mark.parametrize(
     'words',
     [
