@@ -72,7 +72,12 @@ def _names(pattern: str, node: str) -> bool:
 
 
 def new_folder(path: Path) -> Path:
-    """Return `path`, or with a number appended the first one that does not exist."""
+    """Return `path`, or with a number appended the first one that does not exist.
+
+    Raises UsageError for a path that has no name, such as `.`.
+    """
+    if not path.name:
+        raise UsageError(f'launch argument bag is {path}; it must be the name of a new folder')
     number, folder = 1, path
     while folder.exists():
         number += 1

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -163,6 +164,12 @@ def test_foreign_program_ends_with_the_process_that_started_it():
     starter.send_signal(signal.SIGKILL)
     starter.wait()
     wait_for(lambda: not is_alive(pid), what='the end of the child')
+
+
+@pytest.mark.parametrize('path', ['.', '/'])
+def test_folder_of_a_bag_has_a_name(path):
+    with pytest.raises(UsageError, match='launch argument bag is .; it must be the name'):
+        new_folder(Path(path))
 
 
 @pytest.mark.parametrize(
