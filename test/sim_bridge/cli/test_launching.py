@@ -168,7 +168,7 @@ def test_foreign_program_ends_with_the_process_that_started_it():
 
 @pytest.mark.parametrize('path', ['.', '/'])
 def test_folder_of_a_bag_has_a_name(path):
-    with pytest.raises(UsageError, match='launch argument bag is .; it must be the name'):
+    with pytest.raises(UsageError, match=r'launch argument bag is [./]; it must be'):
         new_folder(Path(path))
 
 
