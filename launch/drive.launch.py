@@ -5,8 +5,8 @@
 
 Without arguments the embedded simulator drives its track. The Udacity simulator may connect at any
 time; the newest simulator drives. A node that ended is restarted. A spare takes over from a bridge
-that ended or froze. The launch ends when the embedded simulator ends. Its exit code is 1 when a
-node rejects its parameters or the simulator fails. Arguments are checked before anything starts.
+that ended or froze. The launch ends when the last embedded simulator ends. Its exit code is 1 when
+a node rejects its parameters or a simulator fails. Arguments are checked before anything starts.
 """
 
 import os
@@ -198,13 +198,20 @@ def fail_on_bad_input(event: ProcessExited, context: LaunchContext) -> None:
         raise RuntimeError(f'{event.process_name} did not accept its parameters, see above')
 
 
-def end_with_simulator(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
-    """End the launch with the simulator, with exit code 1 if the simulator failed."""
-    if context.is_shutdown:
-        return None
-    if event.returncode:
-        raise RuntimeError(f'the simulator ended with code {event.returncode}')
-    return Shutdown(reason='the simulator ended')
+def end_with_simulators(count: int) -> Callable[[ProcessExited, LaunchContext], Shutdown | None]:
+    """Return what ends the launch with the last simulator, with exit code 1 if one failed."""
+    running = count
+
+    def end(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+        nonlocal running
+        if context.is_shutdown:
+            return None
+        if event.returncode:
+            raise RuntimeError(f'the simulator ended with code {event.returncode}')
+        running -= 1
+        return None if running else Shutdown(reason='the simulators ended')
+
+    return end
 
 
 def start_prefix(context: LaunchContext) -> str | None:
@@ -283,7 +290,9 @@ def viewers(context: LaunchContext) -> list[Node]:
     ]
 
 
-def simulator(context: LaunchContext) -> ExecuteProcess:
+def simulator(
+    context: LaunchContext, on_exit: Callable[[ProcessExited, LaunchContext], Shutdown | None]
+) -> ExecuteProcess:
     """Return an embedded simulator, which connects when the nodes are ready."""
     values = context.launch_configurations
     namespace = values.get('ros_namespace', '')
@@ -303,7 +312,7 @@ def simulator(context: LaunchContext) -> ExecuteProcess:
         name='simulator',
         prefix=start_prefix(context),
         output='screen',
-        on_exit=end_with_simulator,
+        on_exit=on_exit,
         condition=IfCondition(EqualsSubstitution(LaunchConfiguration('simulator'), 'embedded')),
     )
 
@@ -318,7 +327,9 @@ def parameters_in(file: Path) -> object:
 
 def simulators(context: LaunchContext) -> list[ExecuteProcess]:
     """Return one embedded simulator per car."""
-    return [simulator(context) for _ in range(cars_of(context))]
+    count = cars_of(context)
+    on_exit = end_with_simulators(count)
+    return [simulator(context, on_exit) for _ in range(count)]
 
 
 def cars_of(context: LaunchContext) -> int:

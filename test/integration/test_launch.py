@@ -241,6 +241,21 @@ def test_embedded_simulator_connects_to_the_port_of_the_parameters_file(launch, 
     wait_until_driven(port, 50)
 
 
+def test_it_ends_with_the_last_of_its_simulators(launch):
+    port = own_port()
+    process = launch(f'port:={port}', 'cars:=2')
+    wait_until_driven(port, 100)
+    simulators = [one for one in descendants(process.pid) if '--laps' in words_of(one)]
+    assert len(simulators) == 2
+    os.kill(simulators[0], signal.SIGINT)
+    wait_for(lambda: fetch_state('127.0.0.1', port)['simulators'] == 1, what='the end of one')
+    answers = fetch_state('127.0.0.1', port)['answers']
+    wait_until_driven(port, answers + 100)
+    os.kill(simulators[1], signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 def test_two_drives_in_one_launch_file_have_their_own_namespaces(launch, tmp_path):
     ports, file = (own_port(), own_port()), tmp_path / 'two.launch.xml'
     drive = '<include file="$(find-pkg-share sim_bridge)/launch/drive.launch.py">'
