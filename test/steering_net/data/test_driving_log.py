@@ -56,6 +56,13 @@ def test_separators_and_numbers_of_all_cultures(tmp_path, line):
     assert row.speed_mps == pytest.approx(13.496, abs=1e-3)
 
 
+def test_images_of_side_cameras_are_named_where_there_are_any(tmp_path):
+    row = only_row(tmp_path, f'{NAMES},0,0,0,1')
+    assert [row.center, row.left, row.right] == NAMES.split(',')
+    row = only_row(tmp_path, f'center_{STAMP}.jpg,none,,0,0,0,1')
+    assert (row.left, row.right) == (None, None)
+
+
 def test_decimal_commas_beside_tiny_numbers(tmp_path):
     row = only_row(tmp_path, f'{NAMES},0,0,5,0,7,35E-05')
     assert (row.steering_rad, row.throttle) == (0, 0.5)
@@ -175,10 +182,11 @@ def test_lines_with_other_numbers_in_their_reasons_are_of_one_kind(tmp_path):
     assert len(troubles(found.bad_rows)) == 1
 
 
-def test_time_that_jumps_and_returns_is_a_bad_row_and_a_pause_is_none(tmp_path):
-    times = [0.0, 0.1, 9999.0, 0.3, -7.0, -7.1, 0.6, 60.0, 60.1]
+@pytest.mark.parametrize('start', [0, 1000])
+def test_time_that_jumps_and_returns_is_a_bad_row_and_a_pause_is_none(tmp_path, start):
+    times = [start + t for t in (0.0, 0.1, 9999.0, 0.3, -7.0, -7.1, 0.6, 60.0, 60.1)]
     found = log(tmp_path, 'image,time_s,steering', *(f'{t}.jpg,{t},0' for t in times))
-    assert [row.timestamp_s for row in found.rows] == [0.0, 0.1, 0.3, 0.6, 60.0, 60.1]
+    assert [row.timestamp_s for row in found.rows] == [*times[:2], times[3], *times[6:]]
     assert troubles(found.bad_rows) == [
         '3 rows left out, the first is line 4: the time jumps by +9998.900 s and back'
     ]
@@ -215,6 +223,37 @@ def test_unit_of_times_follows_from_their_step(tmp_path, step, name):
     lines = [f'{i}.jpg,{i * step},0' for i in range(5)]
     times = [row.timestamp_s for row in log(tmp_path, f'image,{name},steering', *lines).rows]
     assert times == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize(
+    ('unit', 'seconds'), [('s', 1.0), ('ms', 1e-3), ('us', 1e-6), ('ns', 1e-9)]
+)
+def test_unit_of_times_that_the_header_names_is_that_of_any_step(tmp_path, unit, seconds):
+    found = log(tmp_path, f'image,time_{unit},steering', *(f'{t}.jpg,{t},0' for t in (0, 40, 80)))
+    assert [row.timestamp_s for row in found.rows] == pytest.approx(
+        [0.0, 40 * seconds, 80 * seconds]
+    )
+
+
+@pytest.mark.parametrize(
+    ('column', 'mps'), [('speed', 0.44704), ('speed_mps', 1.0), ('speed [km/h]', 1 / 3.6)]
+)
+def test_unit_of_the_speed_is_mph_unless_the_header_names_it(tmp_path, column, mps):
+    row = only_row(tmp_path, f'image,steering,{column}', '0.jpg,0,18')
+    assert row.speed_mps == pytest.approx(18 * mps)
+
+
+def test_dates_are_times(tmp_path):
+    lines = [f'{i}.jpg,0,2018-07-01 17:0{i}:44.9{i}2' for i in range(3)]
+    first, *others = (row.timestamp_s for row in log(tmp_path, 'image,steering,time', *lines).rows)
+    assert [time_s - first for time_s in others] == pytest.approx([60.01, 120.02])
+
+
+def test_text_among_the_times_is_a_bad_row(tmp_path):
+    times = (0.0, 0.1, 'soon', 0.3)
+    found = log(tmp_path, 'image,time_s,steering', *(f'{t}.jpg,{t},0' for t in times))
+    assert [row.timestamp_s for row in found.rows] == [0.0, 0.1, 0.3]
+    assert [bad.reason for bad in found.bad_rows] == ["timestamp is no time: 'soon'"]
 
 
 @pytest.mark.parametrize('text', ['nan', 'inf', '-inf'])
@@ -260,6 +299,13 @@ def test_degrees_are_asked_for_and_read_when_they_are_named(tmp_path):
         assert rows[0].steering_rad == pytest.approx(factor * np.radians(6.25))
     found = read_log(path, 'recorder')
     assert (len(found.rows), len(found.bad_rows)) == (1, 3)
+
+
+@pytest.mark.parametrize(('unit', 'left'), [('radians', -1), ('radians-left', 1)])
+def test_radians_are_read_when_they_are_named(tmp_path, unit, left):
+    path = tmp_path / 'driving_log.csv'
+    path.write_text('image,steering\n0.jpg,0.2\n', encoding='utf-8')
+    assert read_log(path, unit).rows[0].steering_rad == pytest.approx(0.2 * left)
 
 
 @pytest.mark.parametrize('column', ['steering_deg', 'Steering Angle (degrees)', 'angle_rad'])
