@@ -70,6 +70,7 @@ def test_a_bare_pong_decides_nothing():
 
 
 def test_one_that_admits_its_age_is_opened_at_once():
+    assert heard(Wire(**{EIO3: True})) == ['40'], 'before its first message'
     assert heard(Wire('42["telemetry"]', **{EIO3: True})) == ['40', '42["telemetry"]']
 
 
