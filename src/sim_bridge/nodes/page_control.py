@@ -7,6 +7,7 @@ All of it runs on the server's thread.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -18,12 +19,13 @@ from std_msgs.msg import Float32
 
 from sim_bridge import topics
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
+from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, USUAL_SPEED_LIMIT_MPS, is_speed_limit
 from sim_bridge.nodes.car_interface import CarInterface
 from sim_bridge.nodes.car_services import CarServices
 from sim_bridge.nodes.page_networks import PageNetworks
 from sim_bridge.nodes.page_recorder import PageRecorder
-from sim_bridge.nodes.standby import control_token
+from sim_bridge.nodes.standby import TOKEN_VARIABLE, control_token
 from sim_bridge.protocol.types import Control
 from sim_bridge.server.listening import is_loopback
 from sim_bridge.server.page_socket import open_page_socket
@@ -41,6 +43,7 @@ PARAMETERS = (
     Parameter('networks', '', 'Folder of the networks that pages can choose.'),
     Parameter('recordings', 'recordings', 'Folder of the bags that pages record.'),
 )
+_TOKEN = re.compile(r'[A-Za-z0-9._~-]+')
 CallNow = Callable[[Callable[[float], Any]], Any]
 """Calls a function with the time, see `SimulatorServer.call_now`."""
 
@@ -49,9 +52,9 @@ class PageControl:
     """What pages can control. `networks` and `recorder` serve all cars, `cars` one each."""
 
     def __init__(self, node: Node, values: Mapping[str, Any], clock: Callable[[], float]) -> None:
-        """`values`: the parameters of the bridge, by name."""
+        """`values`: the parameters of the bridge, by name. Raises UsageError for a bad token."""
         is_private = is_loopback(values['host']) and not values['allowed_hosts']
-        self.access = Access('' if is_private else control_token())
+        self.access = Access('' if is_private else _checked(control_token()))
         self.cars: list[PageCar] = []
         self.open_socket: OpenSocket = open_page_socket
         self.clock = clock
@@ -86,6 +89,16 @@ class PageControl:
     def close(self) -> None:
         """End a recording, see `PageRecorder.close`."""
         self._recorder.close()
+
+
+def _checked(token: str) -> str:
+    """Return a token that can be a part of an address and of a header as it is."""
+    if not _TOKEN.fullmatch(token):
+        raise UsageError(
+            f'{TOKEN_VARIABLE} has other characters than letters, digits and . _ ~ -; '
+            'choose another token, or unset it'
+        )
+    return token
 
 
 def _reachable(host: str) -> str:

@@ -47,8 +47,13 @@ def held_cars() -> list[int]:
 
 
 def control_token() -> str:
-    """Return the token of the environment, or a new one, which child processes get too."""
-    return os.environ.setdefault(TOKEN_VARIABLE, secrets.token_urlsafe(16))
+    """Return the token of the environment, or a new one, which child processes get too.
+
+    An empty variable counts as none, because no token would let everyone control the drive.
+    """
+    token = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(16)
+    os.environ[TOKEN_VARIABLE] = token
+    return token
 
 
 def heartbeat(held: Callable[[], Iterable[int]]) -> Callable[[], None] | None:

@@ -25,6 +25,7 @@ from helpers.ros import started_rclpy
 from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
+from sim_bridge.errors import UsageError
 from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, NETWORK_SUFFIXES
 from sim_bridge.nodes import page_networks, page_recorder, standby
 from sim_bridge.nodes.bridge import BridgeNode
@@ -42,6 +43,7 @@ pytestmark = pytest.mark.real_time
 LOOK_PERIOD_S = 0.01
 LETS_GO_S = 0.3
 """Time within which a page that vanishes lets go of the car."""
+_VALUES = {'allowed_hosts': '', 'cars': 1, 'networks': '', 'recordings': 'recordings'}
 
 
 def test_throttle_of_a_page_is_a_share_of_the_speed_limit_or_the_brake():
@@ -63,6 +65,20 @@ def test_token_is_that_of_the_environment_or_stays_the_same(monkeypatch):
     assert standby.control_token() == made
 
 
+def test_empty_token_is_replaced_because_it_would_let_everyone_in(monkeypatch):
+    monkeypatch.setenv(standby.TOKEN_VARIABLE, '')
+    made = standby.control_token()
+    assert len(made) >= 20
+    assert standby.control_token() == made
+
+
+@pytest.mark.parametrize('token', ['100%', 'a#b', 'a b', 'ä', '€', 'a\n'])
+def test_token_that_an_address_cannot_hold_is_refused(ros_node, monkeypatch, token):
+    monkeypatch.setenv(standby.TOKEN_VARIABLE, token)
+    with pytest.raises(UsageError, match=r'^SIM_BRIDGE_CONTROL_TOKEN has other characters than'):
+        PageControl(ros_node, _VALUES | {'host': '0.0.0.0'}, time.monotonic)
+
+
 @pytest.mark.parametrize(
     ('values', 'shown'),
     [
@@ -76,8 +92,7 @@ def test_address_is_shown_with_a_token_where_others_reach_the_page(
     ros_node, monkeypatch, capsys, values, shown
 ):
     monkeypatch.setenv(standby.TOKEN_VARIABLE, 'chosen')
-    defaults = {'allowed_hosts': '', 'cars': 1, 'networks': '', 'recordings': 'recordings'}
-    PageControl(ros_node, defaults | values, time.monotonic).show_address(4567)
+    PageControl(ros_node, _VALUES | values, time.monotonic).show_address(4567)
     line = capsys.readouterr().err
     assert re.fullmatch(f'to control the drive, open {shown}\n', line)
 
