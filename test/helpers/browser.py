@@ -8,7 +8,13 @@ import pytest
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 CHROMEDRIVER = shutil.which('chromedriver')
-SIZES = {'desktop': (1280, 800, 1.0), 'phone': (390, 844, 2.0)}
+META = 4
+"""Bit of the Meta key in the events of Chromium."""
+SIZES = {
+    'desktop': (1280, 800, 1.0),
+    'phone': (390, 844, 2.0),
+    'phone on its side': (844, 390, 2.0),
+}
 
 
 @contextmanager
@@ -32,7 +38,7 @@ def started_chromium():
 def become(driver, device='desktop', dark=False):
     """Make Chromium a device, and forget what the tests before have logged."""
     width, height, ratio = SIZES[device]
-    is_phone = device == 'phone'
+    is_phone = device != 'desktop'
     metrics = {'width': width, 'height': height, 'deviceScaleFactor': ratio, 'mobile': is_phone}
     driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
     driver.execute_cdp_cmd('Emulation.setTouchEmulationEnabled', {'enabled': is_phone})
@@ -52,6 +58,7 @@ class Hands:
         """Press or release a key; a space is the space bar."""
         kind = 'keyDown' if down else 'keyUp'
         event = {'type': kind, 'key': name, 'code': 'Space' if name == ' ' else name}
+        event['modifiers'] = META if name == 'Meta' and down else 0
         self._driver.execute_cdp_cmd('Input.dispatchKeyEvent', event)
 
     def touch(self, element, right, down):
@@ -73,6 +80,10 @@ class Hands:
         self._driver.execute_cdp_cmd(
             'Input.dispatchTouchEvent', {'type': 'touchEnd', 'touchPoints': []}
         )
+
+
+LATER = '(({ now }) => { performance.now = () => now.call(performance) + 6000; })(performance)'
+"""Expression that sets the clock of a page 6 s forward."""
 
 
 GAMEPAD = """

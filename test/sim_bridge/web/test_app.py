@@ -9,7 +9,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from helpers.browser import SIZES, become, contrasts, started_chromium
+from helpers.browser import LATER, SIZES, become, contrasts, started_chromium
 from helpers.paths import PROBE_FRAMES
 from helpers.waiting import wait_for
 from sim_bridge.server.simulator_server import SimulatorServer, sleep
@@ -71,6 +71,7 @@ class Site:
             **vars(Counters(telemetry=1234, answers=1233, timeouts=3)),
         }
         common = {'ready': True, 'simulators': 1, 'network': 'pilotnet.keras'}
+        common['control'] = {'on': False}
         self.status = {**car, **common, 'cars': [car]}
         self.places = StreamLimit()
         self.live = self.make_live()
@@ -384,6 +385,20 @@ def test_page_tells_that_the_bridge_is_gone_and_comes_back_by_itself(site, brows
 
 
 @pytest.mark.slow
+def test_page_leaves_a_connection_whose_other_end_is_gone(site, browse):
+    driver = browse()
+    driver.get(site.url)
+    wait_for(lambda: text(driver, 'state-text') == 'driving')
+    sleeping = site.live._sleep
+    site.live._sleep = lambda _: sleeping(60.0)
+    time.sleep(0.2)
+    site.live._sleep = sleeping
+    site.status['state'] = 'held'
+    script(driver, LATER)
+    wait_for(lambda: text(driver, 'state-text') == 'held')
+
+
+@pytest.mark.slow
 def test_page_that_is_refused_comes_back_by_itself(site, browse):
     site.places.taken = STREAMS_AT_MOST
     driver = browse()
@@ -395,7 +410,7 @@ def test_page_that_is_refused_comes_back_by_itself(site, browse):
     time.sleep(2.0)
     width = 'document.getElementById("frame").naturalWidth'
     assert script(driver, width) == 0, 'there is no place for the camera'
-    wait_for(lambda: text(driver, 'no-frame') == 'No frame yet.')
+    wait_for(lambda: text(driver, 'no-frame') == 'No camera: too many pages may be open.')
     site.places.taken = 1
     wait_for(lambda: script(driver, width) == 320)
     assert not driver.find_element('id', 'no-frame').is_displayed()

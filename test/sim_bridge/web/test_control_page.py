@@ -7,6 +7,7 @@ import pytest
 
 from helpers.browser import (
     GAMEPAD,
+    LATER,
     SIZES,
     Hands,
     become,
@@ -15,10 +16,13 @@ from helpers.browser import (
     started_chromium,
 )
 from helpers.controlled_site import NETWORKS, ControlledSite
+from helpers.paths import PROBE_FRAMES
 from helpers.waiting import wait_for
 from sim_bridge.web.live_stream import Moment
 
 pytestmark = pytest.mark.slow
+
+JPEG = (PROBE_FRAMES / 'track_2000.jpg').read_bytes()
 
 TOKEN = 'right-token'
 ARROW_DOWN = '\ue015'
@@ -116,6 +120,20 @@ def test_keys_drive_while_the_space_bar_is_pressed(site, opened):
     assert driver.get_log('browser') == []
 
 
+def test_keys_are_released_with_meta_because_macos_reports_no_release_then(site, opened):
+    driver = opened()
+    hands = Hands(driver)
+    driver.execute_script("document.getElementById('pad').focus()")
+    hands.key(' ', down=True)
+    hands.key('ArrowUp', down=True)
+    drives(site, lambda _, throttle: throttle > 0.5)
+    hands.key('Meta', down=True)
+    has_let_go(site)
+    hands.key('Meta', down=False)
+    time.sleep(0.2)
+    assert newest(site) == 'let go'
+
+
 def test_finger_drives_until_it_is_lifted(site, opened):
     driver = opened('phone')
     hands, pad = Hands(driver), one(driver, 'pad')
@@ -169,6 +187,16 @@ def test_keys_drive_in_a_browser_without_gamepads(site, opened, pads):
     assert driver.get_log('browser') == []
 
 
+def test_gamepad_drives_the_car_of_the_page_with_the_focus_alone(site, opened):
+    driver = opened()
+    driver.execute_script('window.realFocus = document.hasFocus; document.hasFocus = () => false')
+    hold_gamepad(driver, stick=-0.5)
+    time.sleep(0.2)
+    assert site.cars[0].done == []
+    driver.execute_script('document.hasFocus = window.realFocus')
+    drives(site, lambda *command: command == (0.5, 0))
+
+
 def test_second_gamepad_drives_too(site, opened):
     driver = opened()
     driver.execute_script(
@@ -186,15 +214,21 @@ def test_page_that_goes_away_lets_go_at_once(site, opened, way):
     if way == 'leaves':
         driver.get('about:blank')
     else:
-        driver.execute_script(
-            "Object.defineProperty(document, 'hidden', { value: true });"
-            "document.dispatchEvent(new Event('visibilitychange'));"
-        )
+        set_hidden(driver, True)
     has_let_go(site)
     *_, command_s, let_go_s = site.cars[0].times_s
     took_s = let_go_s - command_s
     print(f'measured: a page that {way} lets go {1e3 * took_s:.0f} ms after its last command')
     assert took_s < 0.3
+
+
+def set_hidden(driver, is_hidden):
+    """Hide a page or show it again, as another tab does."""
+    driver.execute_script(
+        "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });"
+        "document.dispatchEvent(new Event('visibilitychange'));",
+        is_hidden,
+    )
 
 
 def show_driver(site, name):
@@ -222,6 +256,55 @@ def test_page_shows_who_drives(site, opened):
     hold_gamepad(driver, shoulder=False)
     show_driver(site, 'network')
     wait_for(lambda: not who.is_displayed())
+
+
+def test_page_that_drove_and_was_hidden_does_not_take_another_one_for_itself(site, opened):
+    driver = opened()
+    hold_gamepad(driver, stick=0.5)
+    show_driver(site, 'page')
+    wait_for(lambda: one(driver, 'who').text == 'you drive · 3.0 m/s')
+    hold_gamepad(driver, shoulder=False)
+    set_hidden(driver, True)
+    has_let_go(site)
+    other = site.wheel()
+    other.drive(0.1, 0.0)
+    set_hidden(driver, False)
+    time.sleep(0.5)  # For so long the page takes the driver for itself, which has just let go.
+    show_driver(site, 'page')
+    wait_for(lambda: one(driver, 'who').text == 'another page drives')
+
+
+def test_page_follows_a_bridge_that_turns_control_off_and_on(site, opened):
+    driver = opened()
+    hold_gamepad(driver, stick=0.5)
+    drives(site, lambda *command: command == (-0.5, 0))
+    site.status['control']['on'] = False
+    wait_for(lambda: not one(driver, 'control').is_displayed())
+    has_let_go(site)
+    site.status['control']['on'] = True
+    wait_for(lambda: one(driver, 'control').is_displayed())
+    drives(site, lambda *command: command == (-0.5, 0))
+
+
+def test_hold_arrives_though_pages_in_other_windows_use_all_connections(site, opened):
+    site.server.call_soon(lambda _now_s: site.feeds[0].keep(JPEG))
+    driver = opened()
+    first = driver.current_window_handle
+    try:
+        for _ in range(2):
+            driver.switch_to.new_window('window')
+            driver.get(site.url)
+            wait_for(lambda: one(driver, 'frame').is_displayed())
+        driver.switch_to.window(first)
+        wait_for(lambda: one(driver, 'frame').is_displayed())
+        one(driver, 'hold').click()
+        wait_for(lambda: newest(site) == 'held True', 3.0, 'the hold')
+        wait_for(lambda: one(driver, 'frame').is_displayed(), what='the camera')
+    finally:
+        for window in set(driver.window_handles) - {first}:
+            driver.switch_to.window(window)
+            driver.close()
+        driver.switch_to.window(first)
 
 
 def test_buttons_ask_the_bridge_and_show_its_answer(site, opened):
@@ -263,10 +346,34 @@ def test_speed_limit_is_chosen_and_shows_that_of_others(site, opened):
     wait_for(lambda: chosen.text == '6.7 m/s')
     slider.send_keys(ARROW_RIGHT)
     wait_for(lambda: newest(site) == 'limit 6.8')
+    site.status['speed_limit_mps'] = 6.8
+    mouse = pytest.importorskip('selenium.webdriver').ActionChains
+    mouse(driver).click_and_hold(slider).move_by_offset(30, 0).perform()
+    wanted = slider.get_property('value')
+    driver.execute_script(LATER)
+    time.sleep(1.2)
+    mouse(driver).release().perform()
+    wait_for(lambda: newest(site) == f'limit {float(wanted)}', what='the limit of a slow hand')
     site.status['speed_limit_mps'] = 20.0
     wait_for(lambda: chosen.text == '20.0 m/s', what='a limit outside of the slider')
     site.status['speed_limit_mps'] = 0.0
     wait_for(lambda: chosen.text == '0.0 m/s')
+
+
+def test_hold_is_in_sight_beside_the_frame_of_a_phone_on_its_side(site, opened):
+    car = {'state': 'driving', 'telemetry_hz': 20.0, 'latency_ms': {'p99': 4.0}}
+    site.status['cars'] = [{'car': 1, **car}, {'car': 2, **car}]
+    hold = one(opened('phone on its side'), 'hold').rect
+    assert hold['y'] + hold['height'] <= SIZES['phone on its side'][1]
+
+
+def test_result_of_a_recording_has_the_width_of_a_phone(site, opened):
+    recording = {'name': 'lap', 'state': 'done', 'bytes': 1, 'seconds': 1.0}
+    result = 'recordings/drive_2026_11_28_03_46_06: 2284 messages, none dropped'
+    site.status['control']['recording'] = {**recording, 'result': result}
+    driver = opened('phone')
+    wait_for(lambda: one(driver, 'record-state').text == result)
+    assert one(driver, 'record-state').rect['width'] > 0.5 * SIZES['phone'][0]
 
 
 @pytest.mark.parametrize('dark', [False, True])
@@ -288,6 +395,7 @@ def test_token_comes_with_the_address_or_is_typed(chromium):
         one(chromium, 'token').clear()
         one(chromium, 'token').send_keys(TOKEN + '\n')
         wait_for(lambda: not one(chromium, 'token').is_displayed())
+        assert one(chromium, 'control-said').text == ''
         one(chromium, 'hold').click()
         wait_for(lambda: newest(site) == 'held True')
         chromium.execute_script('sessionStorage.clear()')

@@ -1,11 +1,13 @@
 /** Control of the drive: hold, reset, speed limit, network, recording, and the wheel. */
 
+import { hideCamera } from './camera.js';
 import { element, setText } from './dom.js';
 import { Inputs, KNOB_PX } from './inputs.js';
 
 const PERIOD_MS = 50;
 const KEEP_ALIVE_MS = 10000;
-const RETRY_MS = 1000;
+const REPLY_MS = 5000;
+const CROWDED_AFTER_MS = 400;
 const LETTING_GO_MS = 500;
 const RELEASE_AFTER_MS = 1000;
 const LIMIT_SHOWN_AFTER_MS = 2000;
@@ -32,7 +34,7 @@ let speed = 0;
 function keepToken() {
   const found = location.hash.match(/^#token=(.+)$/);
   if (!found) return;
-  sessionStorage.setItem(TOKEN, decodeURIComponent(found[1]));
+  sessionStorage.setItem(TOKEN, found[1]);
   history.replaceState(null, '', location.pathname + location.search);
 }
 
@@ -45,7 +47,11 @@ function forgetToken() {
 }
 
 function showTokenForm() {
-  element('token-form').hidden = !needsToken || Boolean(token());
+  const form = element('token-form');
+  const isNeeded = needsToken && !token();
+  // What was said then was that the token is missing or wrong.
+  if (!form.hidden && !isNeeded) say('');
+  form.hidden = !isNeeded;
 }
 
 function say(text, isBad = false) {
@@ -53,14 +59,20 @@ function say(text, isBad = false) {
   element('control-said').classList.toggle('bad', isBad);
 }
 
-/** Send a request; show what the bridge answers, and return whether it was done. */
+/** Send a request; show what the bridge answers, and return whether it was done.
+ *
+ * A browser opens six connections to a server at most. Three pages in windows of their own use all
+ * of them, and the request would wait. So it then takes that of the camera, which the next status
+ * opens again.
+ */
 async function request(action, body) {
-  const options = { headers: { Authorization: `Bearer ${token()}` } };
+  const options = { headers: { Authorization: `Bearer ${token()}` }, signal: AbortSignal.timeout(REPLY_MS) };
   if (body) {
     options.method = 'POST';
     options.headers['Content-Type'] = 'application/json';
     options.body = JSON.stringify(body);
   }
+  const crowded = setTimeout(hideCamera, CROWDED_AFTER_MS, 'Waiting for the bridge …');
   try {
     const reply = await fetch(`control/${action}?car=${car}`, options);
     const text = await reply.text();
@@ -71,6 +83,8 @@ async function request(action, body) {
   } catch {
     say('the bridge does not answer', true);
     return null;
+  } finally {
+    clearTimeout(crowded);
   }
 }
 
@@ -106,7 +120,6 @@ function openWheel() {
     socket = null;
     wheel = 'free';
     showWheel();
-    setTimeout(enterWheel, RETRY_MS);
   };
 }
 
@@ -116,6 +129,7 @@ export function leaveWheel() {
   if (!socket) return;
   const closing = socket;
   socket = null;
+  wheel = 'free';
   closing.close();
 }
 
@@ -179,26 +193,38 @@ function showRecording() {
   button.classList.toggle('running', isRunning);
   button.disabled = isRunning && recording.state === 'ending';
   element('record-name').hidden = isRunning;
-  const state = element('record-state');
-  state.hidden = !recording;
-  if (!recording) return;
+  if (!recording) {
+    setText('record-state', '');
+    return;
+  }
   // The bag grows by whole megabytes.
   const written = recording.bytes ? ` · ${size(recording.bytes)}` : '';
   const about = `${recording.name} · ${recording.seconds.toFixed(0)}\u00a0s${written}`;
   setText('record-state', isRunning ? about : recording.result);
 }
 
-/** Show the state that the bridge reports once a second; `number` is that of this page's car. */
+/** Show the state that the bridge reports once a second; `number` is that of this page's car.
+ *
+ * Another bridge may have come, with other rules. A wheel that was closed is opened again.
+ */
 export function showControl(status, number) {
-  if (!status.control || !status.control.on) return;
+  isOn = status.control.on;
+  element('control').hidden = !isOn;
+  document.body.classList.toggle('controls', isOn);
+  if (!isOn) {
+    leaveWheel();
+    showWheel();
+    return;
+  }
   car = number;
   needsToken = status.control.needs_token;
-  if (!isOn) start();
+  if (!inputs) start();
+  enterWheel();
   if (status.held && !held) heldAt = performance.now();
   held = status.held;
   setText('hold', held ? 'Release' : 'Hold');
   element('hold').classList.toggle('held', held);
-  const isChoosing = performance.now() - limitTouchedAt < LIMIT_SHOWN_AFTER_MS;
+  const isChoosing = element('limit-choice').matches(':active') || performance.now() - limitTouchedAt < LIMIT_SHOWN_AFTER_MS;
   if (!isChoosing && status.speed_limit_mps !== null) {
     element('limit-choice').value = status.speed_limit_mps;
     showLimit(status.speed_limit_mps);
@@ -233,9 +259,6 @@ function holdOrRelease() {
 }
 
 function start() {
-  isOn = true;
-  element('control').hidden = false;
-  document.body.classList.add('controls');
   inputs = new Inputs(element('pad'));
   element('hold').onclick = holdOrRelease;
   element('reset').onclick = () => request('reset', {});
@@ -258,11 +281,10 @@ function start() {
     enterWheel();
   };
   setInterval(tick, PERIOD_MS);
-  enterWheel();
 }
 
 /** Open the wheel of a page that is shown. */
-export function enterWheel() {
+function enterWheel() {
   if (!isOn || socket || document.hidden) return;
   showTokenForm();
   if (needsToken && !token()) return;

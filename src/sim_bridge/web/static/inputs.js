@@ -17,7 +17,11 @@ const within = (value) => Math.max(-1, Math.min(1, value));
 const towards = (value, target, step) => value + Math.max(-step, Math.min(step, target - value));
 const nameOf = (event) => (event.key.length === 1 ? event.key.toLowerCase() : event.key);
 
-/** Arrow keys or WASD while the space bar is pressed and `pad` has the focus. */
+/** Arrow keys or WASD while the space bar is pressed and `pad` has the focus.
+ *
+ * With Ctrl, Alt or Meta all keys count as released: macOS reports no release of a key while Meta
+ * is pressed.
+ */
 class Keyboard {
   constructor(pad) {
     this.pressed = new Set();
@@ -30,7 +34,11 @@ class Keyboard {
 
   press(event) {
     const name = nameOf(event);
-    if (event.ctrlKey || event.altKey || event.metaKey || !(name === DEADMAN || name in KEYS)) return;
+    if (event.ctrlKey || event.altKey || event.metaKey) {
+      this.letGo();
+      return;
+    }
+    if (name !== DEADMAN && !(name in KEYS)) return;
     event.preventDefault();
     this.pressed.add(name);
   }
@@ -99,14 +107,15 @@ function isHeld(pad) {
 
 /** Gamepads: stick steers, triggers drive and brake, a shoulder button is the dead-man's key.
  *
- * Of a gamepad without the standard layout the first two axes and the first button count.
+ * Of a gamepad without the standard layout the first two axes and the first button count. All pages
+ * see a gamepad, and each may have a car of its own: it drives that of the page with the focus.
  */
 class Gamepads {
   letGo() {}
 
   read() {
     // Some browsers are built without gamepads.
-    const pads = navigator.getGamepads ? [...navigator.getGamepads()] : [];
+    const pads = navigator.getGamepads && document.hasFocus() ? [...navigator.getGamepads()] : [];
     const pad = pads.find((one) => one && isHeld(one));
     if (!pad) return null;
     const throttle = isStandard(pad) ? pad.buttons[7].value - pad.buttons[6].value : -pad.axes[1];

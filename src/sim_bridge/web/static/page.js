@@ -1,10 +1,12 @@
-import { enterWheel, leaveWheel, showControl, showDriver } from './control.js';
+import { hideCamera, showCamera } from './camera.js';
+import { leaveWheel, showControl, showDriver } from './control.js';
 import { element, setText } from './dom.js';
 
 const MINUTE_S = 60;
 const DEGREES = 180 / Math.PI;
 const SILENCE_MS = 3000;
 const RETRY_MS = 3000;
+const RECONNECT_MS = 5000;
 const LEVELS = [
   ['driving', 'good'], ['held', 'warn'], ['paused', 'warn'], ['late', 'warn'], ['stopped', 'bad'], ['driven by hand', 'good'],
   ['telemetry cannot', 'bad'], ['waiting for the nodes', 'bad'],
@@ -30,6 +32,7 @@ const PLOTS = [
   { id: 'plot-latency', least: 10, lines: [['--commanded', (m) => m.latency_ms]] },
 ];
 
+const NO_CONNECTION = 'No connection.';
 const BY_HAND = ['page', 'joystick', 'cmd_vel', 'ackermann_cmd', 'simulator'];
 
 /** Number of the car on this page, from the address. */
@@ -38,6 +41,7 @@ const CAR = Number(new URLSearchParams(location.search).get('car')) || 1;
 let moments = [];
 let clockOffset = null;
 let lastMessageAt = 0;
+let connectedAt = 0;
 let stream = null;
 let drawing = false;
 
@@ -114,7 +118,8 @@ function showStatus(status) {
   setText('uncertainty', fixed(status.uncertainty, 2));
   element('uncertainty').parentElement.classList.toggle('attention', status.uncertainty >= 0.5);
   showCounts(status);
-  if (status.has_frame) showCamera();
+  if (status.has_frame) showCamera(CAR);
+  else hideCamera('No frame yet.');
 }
 
 function showCounts(status) {
@@ -130,20 +135,6 @@ function showCounts(status) {
     setText(`count-${name}`, status[name].toLocaleString('en-US').replaceAll(',', '\u202f'));
     element(`count-${name}`).parentElement.classList.toggle('attention', isTrouble && status[name] > 0);
   }
-}
-
-function showCamera() {
-  const frame = element('frame');
-  if (frame.hasAttribute('src')) return;
-  frame.src = `camera.mjpg?car=${CAR}&${Date.now()}`;
-  frame.hidden = false;
-  element('no-frame').hidden = true;
-}
-
-function hideCamera() {
-  element('frame').removeAttribute('src');
-  element('frame').hidden = true;
-  element('no-frame').hidden = false;
 }
 
 /** Upper end of an axis for a value: 1, 2 or 5 times a power of ten. */
@@ -240,7 +231,7 @@ function messageArrived() {
 }
 
 function connect() {
-  enterWheel();
+  connectedAt = performance.now();
   stream = new EventSource(`events?car=${CAR}`);
   stream.addEventListener('history', (event) => {
     moments = JSON.parse(event.data);
@@ -265,7 +256,7 @@ function connect() {
     redraw();
   });
   stream.onerror = () => {
-    hideCamera();
+    hideCamera(NO_CONNECTION);
     // The browser reconnects by itself, except after an error status of the bridge.
     if (stream.readyState === EventSource.CLOSED) {
       showLost('the bridge refuses this page', 'there is no such car, or too many pages are open: close one');
@@ -284,19 +275,23 @@ function showLost(state, reason) {
 function disconnect() {
   leaveWheel();
   stream.close();
-  hideCamera();
+  hideCamera(NO_CONNECTION);
 }
 
 setInterval(() => {
-  const silent = performance.now() - lastMessageAt > SILENCE_MS;
-  if (silent && !document.hidden && stream.readyState !== EventSource.CLOSED) {
-    showLost('the bridge does not answer', 'the values shown are old; reconnecting');
+  const now = performance.now();
+  if (document.hidden || stream.readyState === EventSource.CLOSED || now - lastMessageAt <= SILENCE_MS) return;
+  showLost('the bridge does not answer', 'the values shown are old; reconnecting');
+  // A connection can stay open although its other end is gone. No event tells the page.
+  if (now - Math.max(lastMessageAt, connectedAt) > RECONNECT_MS) {
+    disconnect();
+    connect();
   }
 }, 1000);
 // A hidden page closes its streams. When it is shown again, the history has the missed moments.
 document.addEventListener('visibilitychange', () => (document.hidden ? disconnect() : connect()));
 window.addEventListener('resize', redraw);
-// Refused, because too many streams are open; `showCamera` tries again with the next status.
-element('frame').addEventListener('error', hideCamera);
+// The next status tries again.
+element('frame').addEventListener('error', () => hideCamera('No camera: too many pages may be open.'));
 if (!document.hidden) connect();
 else stream = { readyState: EventSource.CLOSED, close() {} };
