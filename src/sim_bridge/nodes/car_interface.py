@@ -170,7 +170,7 @@ class CarInterface:
 
     def _moment(self, now_s: float, frame: Telemetry) -> Moment:
         """Return the values for the plots of the page."""
-        latencies_s = self._session.latencies_s
+        latency_s = self._session.latency_s
         command = self._session.last_command
         return Moment(
             at_s=now_s,
@@ -179,7 +179,7 @@ class CarInterface:
             speed_mps=frame.speed_mps,
             limit_mps=self.speed_limit_mps,
             throttle=command.throttle,
-            latency_ms=1e3 * latencies_s[-1] if latencies_s else None,
+            latency_ms=None if latency_s is None else 1e3 * latency_s,
             driver=self._session.driver.value,
         )
 

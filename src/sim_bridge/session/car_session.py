@@ -66,8 +66,9 @@ class SimulatorClient:
 class CarSession:
     """Takes the telemetry of the client that drives one car, and answers it.
 
-    `latencies_s` holds the newest times from a telemetry to its answer, seconds. `last_command` is
-    the newest command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
+    `latencies_s` holds the newest times from a telemetry to its answer, seconds; `latency_s` is
+    that of the newest answer, None if it did not need the nodes. `last_command` is the newest
+    command that was sent, `last_error` the fault of the newest bad telemetry. `is_held`
     is whether the car is braked and kept standing, whichever client drives it. `resets` counts the
     resets of its simulators. `driver` is what drives. `lock_step_refused` is whether lock-step is
     wanted and the simulator does not wait for it.
@@ -87,6 +88,7 @@ class CarSession:
         """`in_simulated_time`: stamp frames with the time of the simulator, if it sends it."""
         self.counters = Counters()
         self.latencies_s: deque[float] = deque(maxlen=1000)
+        self.latency_s: float | None = None
         self.last_command = COAST
         self.last_error = ''
         self.is_held = False
@@ -357,6 +359,7 @@ class CarSession:
             return
         self._update_driver()
         self._count_takeover(now_s, answer)
+        self.latency_s = answer.latency_s
         if answer.latency_s is not None:
             self.latencies_s.append(answer.latency_s)
         if answer.command is None:

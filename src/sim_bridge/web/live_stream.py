@@ -29,7 +29,8 @@ class Moment:
     """One point of every plot.
 
     at_s: the server's monotonic clock. recorded_rad: angle of the wheels, left positive.
-    commanded_rad, throttle (-1..1), latency_ms: of the newest answer. limit_mps: None if unknown.
+    commanded_rad, throttle (-1..1), latency_ms: of the newest answer. latency_ms is None if that
+    answer did not need the nodes, as while a person drives. limit_mps: None if unknown.
     driver: what drives, as the topic `driver/active` names it.
     """
 

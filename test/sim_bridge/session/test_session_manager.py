@@ -313,6 +313,16 @@ def test_latencies_are_those_of_answers_not_of_new_tokens(bench):
     assert list(bench.session.latencies_s) == pytest.approx([0.06])
 
 
+def test_held_car_has_no_latency_because_the_nodes_are_not_needed(bench):
+    bench.drive('a')
+    assert bench.session.latency_s == pytest.approx(0.06)
+    bench.session.set_held(bench.now, True)
+    bench.telemetry('a')
+    bench.manager.expire(bench.now + 0.05)
+    assert bench.session.latency_s is None
+    assert list(bench.session.latencies_s) == pytest.approx([0.06])
+
+
 @pytest.fixture
 def fleet():
     return Bench(cars=3)
