@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from sim_bridge.cli import doctor_checks
-from sim_bridge.cli.arguments import check_port
+from sim_bridge.cli.arguments import check_model, check_port
 from sim_bridge.cli.doctor_checks import Finding, Level
 from sim_bridge.errors import UsageError
 from sim_bridge.limits import USUAL_PORT
@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Print one line per check, the worst first; 1 if something is broken, 2 for bad input."""
     try:
         check_port(args.port)
+        check_model('--model', args.model)
     except UsageError as error:
         print(f'sim-bridge doctor: {error}', file=sys.stderr)
         return 2

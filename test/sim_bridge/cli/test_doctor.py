@@ -20,6 +20,7 @@ from helpers.waiting import wait_for
 from sim_bridge.cli import doctor as verb
 from sim_bridge.cli import doctor_checks
 from sim_bridge.cli.doctor_checks import Level
+from sim_bridge.cli.main import main
 from sim_bridge.nodes.car_interface import Camera, CarInterface
 from sim_bridge.nodes.driver_topics import JoyLayout
 from sim_bridge.nodes.image_check import inspect_image
@@ -132,6 +133,14 @@ def test_bridge_that_cannot_read_its_telemetry_is_broken(ros_node, monkeypatch):
     finding = car.finding(monkeypatch)
     assert (finding.level, finding.check) == (Level.BROKEN, 'simulator')
     assert finding.found.startswith('telemetry cannot be read: ')
+
+
+def test_model_that_does_not_exist_is_no_model_to_convert(capsys):
+    assert main(['doctor', '--model', 'nope.keras']) == 2
+    assert capsys.readouterr().err == (
+        'sim-bridge doctor: --model: there is no file nope.keras; name an existing network, or '
+        '`default`\n'
+    )
 
 
 def test_broken_model_is_named_first(tmp_path):
