@@ -101,7 +101,9 @@ class LiveFeed:
         return not self._moments or self._clock() - self._moments[-1].at_s > 0.8 * PERIOD_S
 
     def add(self, moment: Moment) -> None:
-        """Add a point to the plots."""
+        """Add a point to the plots, and send the status at once if something else drives now."""
+        if self._moments and moment.driver != self._moments[-1].driver:
+            self.refresh()
         self._moments.append(moment)
         self._moment_message = _event('moment', rounded(moment))
 

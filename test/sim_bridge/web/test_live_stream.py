@@ -95,6 +95,18 @@ def test_moments_come_as_they_are_added_and_the_status_once_a_second(live, clock
     assert statuses == pytest.approx([100.0, 101.0, 102.0], abs=0.25)
 
 
+def test_status_is_sent_at_once_when_something_else_drives(live):
+    def names_after(driver):
+        live.add(moment(0.0, driver=driver))
+        return [name for name, _ in events(next(stream))]
+
+    stream = iter(live.events())
+    next(stream)
+    assert names_after('hold') == ['moment', 'status']
+    assert names_after('hold') == ['moment']
+    assert names_after('network') == ['moment', 'status']
+
+
 def test_silent_simulator_leaves_the_status_alone(live, clock):
     stream = iter(live.events())
     next(stream)
