@@ -49,6 +49,14 @@ def simulated(graph, report, *words):
         process.wait(10.0)
 
 
+def pause(graph, node):
+    """Pause the world; the state of its bridge then."""
+    assert ask(node, 'pause', True)[0]
+    wait_for(lambda: graph.state()['state'] == 'paused', 2.0)
+    time.sleep(0.3)
+    return graph.state()
+
+
 def ask(node, service, is_on=None):
     """Call a service; its success and message."""
     kind = Trigger if is_on is None else SetBool
@@ -107,10 +115,7 @@ def test_odometry_starts_anew(graph, node, tmp_path):
 @pytest.mark.parametrize('words', [(), ('--fast',)])
 def test_paused_world_stands_still_and_goes_step_by_step(graph, node, tmp_path, words):
     with simulated(graph, tmp_path / 'report.json', *words):
-        assert ask(node, 'pause', True)[0]
-        wait_for(lambda: graph.state()['state'] == 'paused', 2.0)
-        time.sleep(0.3)
-        paused = graph.state()
+        paused = pause(graph, node)
         time.sleep(1.5)
         assert graph.state()['telemetry'] == paused['telemetry']
         assert graph.state()['simulators'] == 1
@@ -129,10 +134,7 @@ def test_paused_world_stands_still_and_goes_step_by_step(graph, node, tmp_path, 
 @pytest.mark.parametrize('words', [(), ('--fast',)])
 def test_paused_world_shows_that_it_was_reset(graph, node, tmp_path, words):
     with simulated(graph, tmp_path / 'report.json', *words):
-        assert ask(node, 'pause', True)[0]
-        wait_for(lambda: graph.state()['state'] == 'paused', 2.0)
-        time.sleep(0.3)
-        paused = graph.state()
+        paused = pause(graph, node)
         assert paused['speed_mps'] > 1.0
         assert ask(node, 'reset')[0]
         wait_for(lambda: graph.state()['answers'] == paused['answers'] + 1, 2.0, 'the start')

@@ -179,7 +179,7 @@ def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_pa
             server.settimeout(30.0)
             server.accept()[0].close()
         process = start(
-            '--simulator', 'external', '--port', port, '--seconds', 3, '--report', report
+            '--simulator', 'external', '--port', port, '--seconds', 5, '--report', report
         )  # fmt: skip
         _, errors = process.communicate(timeout=60)
     finally:
@@ -187,7 +187,7 @@ def test_simulator_that_was_there_before_the_nodes_has_no_timeouts(start, tmp_pa
         early.wait()
     assert process.returncode == 0, errors
     told = json.loads(report.read_text(encoding='utf-8'))
-    assert told['answers'] > 20
+    assert told['answers'] > 100
     # Not one for each frame before the nodes; a busy machine misses a deadline now and then.
     assert told['timeouts'] <= 0.05 * told['answers']
 

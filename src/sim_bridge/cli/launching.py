@@ -67,8 +67,9 @@ def _parameters_in(content: object, name: str = '') -> Iterator[tuple[str, dict[
 
 def _names(pattern: str, node: str) -> bool:
     """Whether a name of a parameters file is of this node: /* is one part, /** any number."""
-    anything = re.escape(pattern).replace(r'/\*\*', r'(/\w+)@').replace(r'/\*', r'/\w+')
-    return re.fullmatch(anything.replace('@', '*'), node) is not None
+    wild = {'*': r'/\w+', '**': r'(/\w+)*'}
+    parts = (wild.get(part, '/' + re.escape(part)) for part in pattern.split('/')[1:])
+    return re.fullmatch(''.join(parts), node) is not None
 
 
 def new_folder(path: Path) -> Path:

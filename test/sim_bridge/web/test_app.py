@@ -5,6 +5,7 @@ import http.client
 import json
 import socket
 import time
+from contextlib import contextmanager
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -83,6 +84,14 @@ class Site:
 
     def make_live(self):
         return LiveFeed(lambda: self.status, self.places, clock=time.monotonic, sleep=sleep)
+
+    @contextmanager
+    def stuck(self, seconds):
+        """Streams that pause meanwhile do so for this time."""
+        sleeping = self.live._sleep
+        self.live._sleep = lambda _: sleeping(seconds)
+        yield
+        self.live._sleep = sleeping
 
     def show(self, seconds=0.0, **values):
         """Let a moment pass, or fill the plots with some seconds of them."""
@@ -377,10 +386,8 @@ def test_page_tells_that_the_bridge_is_gone_and_comes_back_by_itself(site, brows
     driver = browse()
     driver.get(site.url)
     wait_for(lambda: text(driver, 'state-text') == 'driving')
-    sleeping = site.live._sleep
-    site.live._sleep = lambda _: sleeping(5.0)
-    wait_for(lambda: text(driver, 'state-text') == 'the bridge does not answer')
-    site.live._sleep = sleeping
+    with site.stuck(5.0):
+        wait_for(lambda: text(driver, 'state-text') == 'the bridge does not answer')
     wait_for(lambda: text(driver, 'state-text') == 'driving')
 
 
@@ -389,10 +396,8 @@ def test_page_leaves_a_connection_whose_other_end_is_gone(site, browse):
     driver = browse()
     driver.get(site.url)
     wait_for(lambda: text(driver, 'state-text') == 'driving')
-    sleeping = site.live._sleep
-    site.live._sleep = lambda _: sleeping(60.0)
-    time.sleep(0.2)
-    site.live._sleep = sleeping
+    with site.stuck(60.0):
+        time.sleep(0.2)
     site.status['state'] = 'held'
     script(driver, LATER)
     wait_for(lambda: text(driver, 'state-text') == 'held')
