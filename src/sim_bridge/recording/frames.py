@@ -12,7 +12,7 @@ from operator import itemgetter
 import numpy as np
 
 from sim_bridge.recording.bag import Bag, Record, UnusableError, check_car, stamp_ns
-from sim_bridge.recording.runs import Runs, is_other_clock
+from sim_bridge.recording.runs import Runs, latency_ms
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import (
     COMPRESSED_FRAME,
@@ -148,7 +148,7 @@ class Frames:
                     speed_mps=self._series[SPEED].nearest(record.time_ns),
                     throttle=self._series[THROTTLE].nearest(record.time_ns),
                     commanded_rad=answered_rad,
-                    latency_ms=_latency_ms(stamp, answered_ns),
+                    latency_ms=latency_ms(stamp, answered_ns),
                     is_by_person=key in self._by_person,
                 )
 
@@ -202,10 +202,3 @@ def reading_of(frame: Frame, limit_mps: float | None = None) -> Reading:
         throttle=frame.throttle,
         latency_ms=frame.latency_ms,
     )
-
-
-def _latency_ms(stamp: int, answered_ns: int | None) -> float | None:
-    """Return the time from a frame to its command; None if it is not measured by one clock."""
-    if answered_ns is None or answered_ns <= stamp or is_other_clock(stamp, answered_ns):
-        return None
-    return 1e-6 * (answered_ns - stamp)

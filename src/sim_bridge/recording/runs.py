@@ -18,6 +18,13 @@ def is_other_clock(stamp_ns: int, time_ns: int) -> bool:
     return abs(time_ns - stamp_ns) > _LONGEST_DELAY_NS
 
 
+def latency_ms(stamp_ns: int, answered_ns: int | None) -> float | None:
+    """Return the time from a frame to its command; None if it is not measured by one clock."""
+    if answered_ns is None or answered_ns <= stamp_ns or is_other_clock(stamp_ns, answered_ns):
+        return None
+    return 1e-6 * (answered_ns - stamp_ns)
+
+
 class Runs:
     """Numbers the runs of a recording, and places them one after another on a rising time line.
 
