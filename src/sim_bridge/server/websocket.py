@@ -107,6 +107,9 @@ class HttpProtocol(eventlet.wsgi.HttpProtocol):  # type: ignore[misc]
             super().finish()
         except OSError:
             self.connection.close()
+        finally:
+            # It stays open after an answer that its client has not read, and with it the socket.
+            self.rfile.close()
 
     def log_message(self, *_: Any) -> None:
         """Count a request that cannot be read."""

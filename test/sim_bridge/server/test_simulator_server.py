@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server on real sockets, with the simulator's own dialect and with modern clients."""
 
+import gc
+import itertools
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 import socketio
@@ -12,7 +15,7 @@ from helpers.waiting import poll_until, wait_for
 from sim_bridge.protocol.types import Command
 from sim_bridge.protocol.udacity import CULTURES, encode_command
 from sim_bridge.server.listening import ServerError
-from sim_bridge.server.simulator_server import SimulatorServer
+from sim_bridge.server.simulator_server import SimulatorServer, sleep
 from sim_bridge.simulator.client import Client
 
 
@@ -97,6 +100,34 @@ def test_pages_are_on_the_same_port(echo):
         while chunk := plain.recv(4096):
             reply += chunk
     assert reply.endswith(b'a page')
+
+
+def endless(_environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    for _ in itertools.count():
+        yield b'news'
+        sleep(0.01)
+
+
+def open_sockets():
+    """Number of descriptors of this process that are sockets."""
+    return sum(map(Path.is_socket, Path('/proc/self/fd').iterdir()))
+
+
+def test_stream_that_its_reader_leaves_keeps_no_descriptor():
+    server = SimulatorServer(host='127.0.0.1', port=0, pages=endless)
+    server.start(Echo(server))
+    gc.disable()
+    try:
+        before = open_sockets()
+        for _ in range(3):
+            with socket.create_connection(('127.0.0.1', server.port), timeout=5) as reader:
+                reader.sendall(b'GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n')
+                assert reader.recv(4096).startswith(b'HTTP/1.1 200')
+        wait_for(lambda: open_sockets() <= before, what='closed sockets')
+    finally:
+        gc.enable()
+        server.stop(lambda: None)
 
 
 def test_browsers_of_other_origins_are_refused(echo):
