@@ -131,9 +131,9 @@ class Storage:
             return found
         text = metadata.read_text(encoding='utf-8', errors='replace')
         listed = [Path(name).name for name in _LISTED.findall(text)]
-        by_name = {plain_name(file): file for file in found}
-        files = [by_name[name] for name in map(_plain, listed) if name in by_name]
-        missing = [name for name in listed if _plain(name) not in by_name]
+        by_name = {_plain_name(file.name): file for file in found}
+        files = [by_name[name] for name in map(_plain_name, listed) if name in by_name]
+        missing = [name for name in listed if _plain_name(name) not in by_name]
         if files and missing:
             self.remark = Remark(f'lacks {", ".join(missing)}')
         return files or found
@@ -190,7 +190,7 @@ class Storage:
     def _plain_file(self, file: Path) -> Path:
         """Return the file, or a temporary copy that is decompressed and has a suffix as usual."""
         is_packed = file.suffix.lower() in ('.zstd', '.zst')
-        name = plain_name(file)
+        name = _plain_name(file.name)
         if not is_packed and name == file.name:
             return file
         self._unpacked = self._unpacked or TemporaryDirectory(prefix='sim_bridge_bag_')
@@ -205,12 +205,8 @@ class Storage:
         return target
 
 
-def plain_name(file: Path) -> str:
+def _plain_name(name: str) -> str:
     """Return the name of a storage file without compression, with its suffix in lower case."""
-    return _plain(file.name)
-
-
-def _plain(name: str) -> str:
     path = Path(re.sub(r'\.zstd?$', '', name, flags=re.IGNORECASE))
     return path.stem + path.suffix.lower()
 
