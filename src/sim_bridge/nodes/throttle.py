@@ -122,11 +122,9 @@ class CarThrottle:
 
         Its successor may run without a monitor, and would never publish a factor.
         """
+        had_monitor = self._has_monitor
+        self._has_monitor = has_publisher(self._node, self._factor_topic)
         # Not a node whose message came before its publisher was known.
-        had_monitor, self._has_monitor = (
-            self._has_monitor,
-            has_publisher(self._node, self._factor_topic),
-        )
         if had_monitor and not self._has_monitor:
             self._factor = 1.0
             self.set_limit(self._limit_mps)
