@@ -104,7 +104,7 @@ class CarChannels:
         fixed = [transform for car in self._cars.values() for transform in car.fixed]
         self._latched[description] = _encoded(_TEXT, data=urdf)
         self._latched[STATIC_TRANSFORMS] = transforms_cdr(0, fixed)
-        self.subscribe(STATIC_TRANSFORMS)
+        self._due.add(STATIC_TRANSFORMS)
 
     def _offer(self, topic: str, kind: str) -> None:
         if topic not in self._channels and not self._node.count_publishers(topic):
