@@ -93,7 +93,7 @@ class JoyError(ValueError):
     """A joystick without the axes or the button of the parameters; the message names them."""
 
 
-def motion_of_twist(twist: Any) -> Motion:
+def motion_of_twist(twist: Twist) -> Motion:
     """Return the motion of a geometry_msgs/Twist; other directions are ignored."""
     return Motion(float(twist.linear.x), yaw_rate_radps=float(twist.angular.z))
 
@@ -103,7 +103,7 @@ def motion_of_ackermann(drive: Any) -> Motion:
     return Motion(float(drive.speed), steering_rad=float(drive.steering_angle))
 
 
-def pedals_of_joy(message: Any, layout: JoyLayout) -> Pedals | None:
+def pedals_of_joy(message: Joy, layout: JoyLayout) -> Pedals | None:
     """Return the command of a sensor_msgs/Joy; None while the dead-man button is released.
 
     Raises JoyError if the joystick lacks an axis or the button.

@@ -47,7 +47,7 @@ class OutputMonitor:
         self._bad_frame_reason = ''
         self._frames = 0
         self._milliseconds: list[float] = []
-        self._bad_frame_s = self._bad_output_s = -np.inf
+        self._bad_frame_s = -np.inf
         self.forget()
 
     def forget(self) -> None:
