@@ -16,10 +16,10 @@ _PART_BYTES = 1 << 20
 def write_atomically(target: Path, content: bytes) -> None:
     """Write a file that appears only when it is complete; create its folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.stem, suffix='.part')
-    with os.fdopen(handle, 'wb') as part:
-        part.write(content)
-    publish(Path(name), target)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix='.part-') as folder:
+        part = Path(folder, target.name)
+        part.write_bytes(content)
+        publish(part, target)
 
 
 def publish(made: Path, target: Path) -> None:

@@ -18,6 +18,15 @@ def test_a_file_that_is_written_is_readable_for_all_and_leaves_no_part(tmp_path)
     assert list(target.parent.iterdir()) == [target]
 
 
+def test_a_file_that_cannot_be_written_leaves_no_part(tmp_path):
+    """A full disk would become fuller with each try."""
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_atomically(folder, b'content')
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 def test_a_private_file_is_published_in_place_of_another(tmp_path):
     made, target = tmp_path / 'made', tmp_path / 'target'
     target.write_bytes(b'old')
