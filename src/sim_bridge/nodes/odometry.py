@@ -144,7 +144,6 @@ class OdometryNode(Node):
         ]
         marker.scale.x = 0.2
         marker.color.g, marker.color.b, marker.color.a = 0.75, 1.0, 1.0
-        marker.pose.orientation.w = 1.0
         self._predicted.publish(marker)
 
     def _health(self) -> Health:

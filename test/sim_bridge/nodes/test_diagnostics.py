@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Diagnostics: all cars on one topic, each car on its own."""
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+from helpers.ros import spin_until
+from helpers.waiting import wait_for
+from sim_bridge.nodes.conversions import diagnostic
+from sim_bridge.nodes.diagnostics import Diagnostics
+
+
+def test_each_car_has_its_status_on_its_own_topic_and_all_are_on_one(ros_node):
+    diagnostics = Diagnostics(ros_node, ['car_1/', 'car_2/'])
+    viewer, heard = rclpy.create_node('viewer'), {}
+    names = ('diagnostics', 'car_1/diagnostics', 'car_2/diagnostics')
+    for name in names:
+        viewer.create_subscription(
+            DiagnosticArray, name, lambda it, name=name: heard.update({name: it}), 10
+        )
+        wait_for(lambda name=name: ros_node.count_subscribers(name), what='the viewer')
+    statuses = [
+        diagnostic('one', DiagnosticStatus.OK, 'drives', {}),
+        diagnostic('two', DiagnosticStatus.ERROR, 'stopped', {}),
+    ]
+    diagnostics.publish(statuses)
+    spin_until(viewer, lambda: len(heard) == 3, 'diagnostics')
+    assert [list(heard[name].status) for name in names] == [statuses, *([it] for it in statuses)]
+    assert heard['diagnostics'].header.stamp.sec > 0
+    viewer.destroy_node()
+
+
+def test_a_single_car_has_one_topic(ros_node):
+    Diagnostics(ros_node, [''])
+    assert len([one for one in ros_node.publishers if 'diagnostics' in one.topic_name]) == 1
