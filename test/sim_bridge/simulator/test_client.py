@@ -172,9 +172,42 @@ def test_what_aborts_the_connection(text: str) -> None:
         receive(text)
 
 
-def test_binary_frame_aborts() -> None:
-    with pytest.raises(AbortError):
-        protocol().receive(b'\x82\x01x')
+@pytest.mark.parametrize(
+    ('size', 'head'),
+    [(125, b'\x7d'), (126, b'\x7e\x00\x7e'), (65_536, b'\x7f\x00\x00\x00\x00\x00\x01\x00\x00')],
+)
+def test_server_frames_of_every_length_are_read(size: int, head: bytes) -> None:
+    frame = b'\x81' + head + b'42["manual"]'.ljust(size)
+    client = protocol()
+    assert client.receive(frame[:9]).tokens == 0
+    assert client.receive(frame[9:] + frame).tokens == 2
+
+
+@pytest.mark.parametrize(
+    ('data', 'told'),
+    [
+        (b'\x82\x01x', 'binary'),
+        (b'\x81\x81\x01\x02\x03\x04x', 'masked'),
+        (b'\xc1\x01x', 'extended'),
+        (b'\x81\x7f' + ((1 << 20) + 1).to_bytes(8, 'big'), 'a frame of 1048577 bytes'),
+        (b'\x80\x01x', 'wrong sequence'),
+        (b'\x01\x01x\x81\x01x', 'wrong sequence'),
+        (
+            b'\x01\x7f' + (1 << 20).to_bytes(8, 'big') + b'x' * (1 << 20) + b'\x00\x01x',
+            'message of',
+        ),
+    ],
+)
+def test_frames_that_the_client_refuses(data: bytes, told: str) -> None:
+    with pytest.raises(AbortError, match=told):
+        protocol().receive(data)
+
+
+def test_close_is_answered_with_its_code() -> None:
+    got = protocol().receive(b'\x88\x04\x03\xe8no')
+    assert got.closed
+    (reply,) = got.replies
+    assert (reply[0], unmask(reply)) == (0x88, b'\x03\xe8')
 
 
 def test_engine_ping_of_the_server_is_answered_with_3() -> None:
