@@ -14,6 +14,7 @@ from helpers.waiting import wait_for
 from sim_bridge.nodes import annotate, bridge, throttle
 from sim_bridge.protocol.types import Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
+from sim_bridge.session.timeouts import SourceTimeouts
 from steering_net.ros.qos import LATCHED
 
 
@@ -136,9 +137,11 @@ def test_timeouts_of_the_bridge_change_while_it_drives():
     with started_rclpy('--log-level', 'error', '-p', 'port:=0'):
         node = bridge.BridgeNode()
         (session,) = node._sessions.sessions
-        assert reasons(node, stop_timeout=0.8, command_timeout=0.2, joy_timeout=1.0) == []
+        assert reasons(node, stop_timeout=0.8, command_timeout=0.2) == []
+        assert reasons(node, joy_timeout=1.0, page_timeout=2.0, cmd_vel_timeout=3.0) == []
         # The parameters are set one after the other.
-        wait_for(lambda: session._arbiter.timeouts.joystick_s == 1.0, what='the server')
+        timeouts = SourceTimeouts(joystick_s=1.0, page_s=2.0, topic_s=3.0)
+        wait_for(lambda: session._arbiter.timeouts == timeouts, what='the server')
         assert session._timeouts.command_timeout_s == 0.2
         assert session._scheduler.timeouts is session._timeouts
         assert session._timeouts.stop_timeout_s == 0.8

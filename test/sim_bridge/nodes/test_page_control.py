@@ -114,6 +114,13 @@ def test_name_of_a_recording_cannot_lead_elsewhere(tmp_path, name):
     assert recorder.status() is None
 
 
+def test_recording_has_the_cars_and_the_namespace_of_the_bridge(tmp_path):
+    alone = PageRecorder(tmp_path, 1, time.monotonic)
+    fleet = PageRecorder(tmp_path, 3, time.monotonic, '/ego')
+    assert alone._options == ['--cars', '1']
+    assert fleet._options == ['--cars', '3', '--namespace', '/ego']
+
+
 def test_recording_that_cannot_start_says_why(tmp_path):
     recorder = PageRecorder(tmp_path, 1, time.monotonic)
     (tmp_path / 'lap').mkdir()
