@@ -104,6 +104,9 @@ def test_duration_of_a_recording_that_failed_stays(tmp_path):
     recorder.start('lap')
     failed = wait_for(lambda: (one := recorder.status())['state'] == 'failed' and one)
     assert recorder.status() == failed
+    recorder.start('another')
+    assert recorder.status()['result'] == ''
+    recorder.close()
 
 
 @pytest.mark.parametrize('name', ['../lap', 'a/b', '.hidden', '-x', 'x' * 65, 'a\n', 'ä'])
