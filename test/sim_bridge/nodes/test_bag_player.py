@@ -2,8 +2,10 @@
 """The player: the time that it publishes with a bag, and messages that DDS refuses."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
+import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Float32
 
@@ -20,8 +22,8 @@ from helpers.waiting import wait_for
 from sim_bridge.nodes import bag_player
 from sim_bridge.nodes.bag_player import PlayerNode
 from sim_bridge.nodes.conversions import stamp_ns as time_of
-from sim_bridge.recording.bag import Bag, BagWriter, Offer
-from sim_bridge.recording.storage import Storage
+from sim_bridge.recording.bag import Bag, BagWriter, Offer, Record
+from sim_bridge.recording.storage import BagError, Storage
 from sim_bridge.topics import CLOCK, COMPRESSED_FRAME, SPEED, STATIC_TRANSFORMS, STEERING_COMMAND
 
 
@@ -112,6 +114,65 @@ def test_clock_of_a_real_drive_is_the_time_of_receipt(player, tmp_path, monkeypa
     ]
     times = play(player, write_messages(tmp_path / 'bag', sent), monkeypatch)
     assert times == [START_NS + number * PERIOD_NS + late_ns for number in range(3)]
+
+
+def test_messages_and_clock_come_at_the_rate_of_the_play(player, tmp_path, monkeypatch):
+    second_ns = 1_000_000_000
+    sent = [(SPEED, START_NS + number * second_ns, number_cdr(number)) for number in range(3)]
+    bag = Bag(Storage(write_messages(tmp_path / 'bag', sent)))
+    now_s, times = [5.0], {CLOCK: [], SPEED: []}
+
+    def sleep(seconds):
+        now_s[0] += seconds
+
+    class Timed:
+        def __init__(self, topic):
+            self.topic = topic
+
+        def publish(self, message):
+            clock_ns = time_of(message.clock) - START_NS if self.topic == CLOCK else None
+            times[self.topic].append((now_s[0] - 5.0, clock_ns))
+
+    stand_in = SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep)
+    monkeypatch.setattr(bag_player, 'time', stand_in)
+    monkeypatch.setattr(player, 'create_publisher', lambda _kind, topic, _qos: Timed(topic))
+    player._publishers_by_topic = {SPEED: Timed(SPEED)}
+    player.play(bag, 10.0, with_clock=True, keep_going=lambda: True)
+    assert [at_s for at_s, _ in times[SPEED]] == pytest.approx([0.0, 0.1, 0.2])
+    assert len(times[CLOCK]) > 20
+    for at_s, clock_ns in times[CLOCK]:
+        assert clock_ns == pytest.approx(at_s * 10.0 * second_ns, abs=1000)
+
+
+def test_topics_of_types_that_are_not_installed_are_left_out_by_name(player, capfd):
+    odd = Record('/odd', 'odd_msgs/msg/Odd', 0, b'')
+    with pytest.raises(BagError, match=r'are not installed are not published: odd_msgs/msg/Odd$'):
+        player.open([odd], {})
+    player.open([odd, Record('/number', 'std_msgs/msg/Float32', 0, b'')], {})
+    assert list(player._publishers_by_topic) == ['/number']
+    assert 'not published: odd_msgs/msg/Odd' in capfd.readouterr().err
+
+
+def test_play_waits_for_a_subscription_of_each_car(player):
+    cars = [f'/car_{number}/{SPEED}' for number in (1, 2)]
+    player.open([Record(name, 'std_msgs/msg/Float32', 0, b'') for name in (*cars, '/other')], {})
+    listener, looks = rclpy.create_node('listener'), []
+
+    def listen(name):
+        listener.create_subscription(Float32, name, lambda _: None, 1)
+        wait_for(player._publishers_by_topic[name].get_subscription_count, what='the match')
+
+    listen(cars[0])
+
+    def keep_going():
+        looks.append(len(looks))
+        if len(looks) == 2:
+            listen(cars[1])
+        return len(looks) < 5
+
+    player.wait_for_subscriptions(SPEED, keep_going)
+    assert len(looks) == 2
+    listener.destroy_node()
 
 
 def test_messages_that_dds_refuses_are_counted(player, tmp_path):

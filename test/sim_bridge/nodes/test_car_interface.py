@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a bridge publishes of each of its cars: frames, values, diagnostics."""
 
+import math
 import time
 
 import pytest
@@ -16,10 +17,11 @@ from helpers.waiting import wait_for
 from sim_bridge.control.kinematics import base_link_twist
 from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.conversions import stamp_ns
-from sim_bridge.protocol.types import Telemetry
+from sim_bridge.protocol.types import Command, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
+from sim_bridge.web.live_stream import Moment
 from steering_net.ros.qos import NEWEST
 
 FRAME = Telemetry(steering_rad=0.2, throttle=0.5, speed_mps=3.0, jpeg=JPEG_HEADER)
@@ -90,6 +92,25 @@ def test_frame_has_the_values_frames_and_stamp_of_its_car(fleet):
         for name in ('speed', 'steering_angle', 'throttle')
     ]
     assert values == pytest.approx([3.0, 0.2, 0.5], abs=1e-4)
+
+
+def test_plots_of_the_page_have_the_values_of_the_frame_and_of_the_command(fleet):
+    fleet.drives(FRAME)
+    car, session = fleet.cars[0], fleet.node._sessions.sessions[0]
+    wait_for(lambda: car._feed._moments, what='a point of the plots')
+    session.last_command, session.latency_s = Command(0.125, -0.5), 0.02
+    for limit_mps in (6.0, math.nan):
+        car._on_speed_limit(Float32(data=limit_mps))
+    assert car._moment(7.0, FRAME) == Moment(
+        at_s=7.0,
+        recorded_rad=0.2,
+        commanded_rad=0.125,
+        speed_mps=3.0,
+        limit_mps=6.0,
+        throttle=-0.5,
+        latency_ms=20.0,
+        driver='nobody',
+    )
 
 
 def test_frame_that_only_a_viewer_needs_whole_fails_no_call_of_the_server(fleet, logged):

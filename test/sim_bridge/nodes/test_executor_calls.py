@@ -78,3 +78,11 @@ def test_pace_calls_on_the_thread_of_the_executor_while_it_is_needed(spun):
     time.sleep(0.1)
     assert len(threads) <= count + 1, 'one call may have been under way'
     assert set(threads) == {thread}
+
+
+def test_pace_makes_no_calls_pile_up_while_the_executor_is_busy(ros_node):
+    calls, asked = ExecutorCalls(ros_node), []
+    pace = Pace(calls, 0.001, lambda: None, lambda: asked.append(True) or True)
+    wait_for(lambda: len(asked) > 5)
+    pace.end()
+    assert calls.waiting == 1

@@ -10,6 +10,7 @@ import re
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from rcl_interfaces.msg import SetParametersResult
@@ -26,12 +27,15 @@ from helpers.talking_simulator import JPEG_HEADER, TalkingSimulator
 from helpers.waiting import wait_for
 from sim_bridge.control.motion_controller import REVERSE_AT_MOST_MPS, Motion, Pedals
 from sim_bridge.errors import UsageError
-from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, NETWORK_SUFFIXES
+from sim_bridge.limits import MAX_SPEED_LIMIT_MPS, NETWORK_SUFFIXES, USUAL_SPEED_LIMIT_MPS
 from sim_bridge.nodes import page_networks, page_recorder, standby
 from sim_bridge.nodes.bridge import BridgeNode
-from sim_bridge.nodes.page_control import PageControl, command_of
+from sim_bridge.nodes.page_control import PageCar, PageControl, command_of
 from sim_bridge.nodes.page_recorder import PageRecorder
 from sim_bridge.recording.sources import open_bag
+from sim_bridge.session.arbiter import Driver
+from sim_bridge.session.car_session import CarSession
+from sim_bridge.session.timeouts import AnswerTimeouts
 from sim_bridge.web.control import FieldError, RefusedError
 from steering_net.model_io.network_files import SUFFIXES
 from steering_net.ros.executor import executor_for
@@ -50,6 +54,20 @@ def test_throttle_of_a_page_is_a_share_of_the_speed_limit_or_the_brake():
     assert command_of(-0.5, 0.5, 6.0) == Motion(3.0, steering_rad=-0.5 * MAX_STEERING_RAD)
     assert command_of(1.0, 0.0, 6.0) == Pedals(MAX_STEERING_RAD, 0.0)
     assert command_of(0.0, -1.0, 6.0) == Motion(-REVERSE_AT_MOST_MPS, steering_rad=0.0)
+
+
+@pytest.mark.parametrize(
+    ('limit_mps', 'speed_mps'), [(None, 0.5 * USUAL_SPEED_LIMIT_MPS), (4.0, 2.0), (0.0, 0.0)]
+)
+def test_throttle_of_a_page_is_a_share_of_the_limit_in_force(ros_node, limit_mps, speed_mps):
+    session = CarSession(AnswerTimeouts(), None)
+    car = SimpleNamespace(prefix='', speed_limit_mps=limit_mps)
+    page = PageCar(ros_node, car, session, None, lambda function: function(1.0))
+    page.drive(0.25, 0.5)
+    motion = Motion(speed_mps, steering_rad=0.25 * MAX_STEERING_RAD)
+    assert session._arbiter.active == (Driver.PAGE, motion)
+    page.let_go()
+    assert session._arbiter.active is None
 
 
 def test_networks_that_can_be_chosen_are_those_that_can_be_read():

@@ -2,6 +2,7 @@
 """Calls on the thread of a real server: their results, and the reasons of failures."""
 
 import threading
+import time
 
 import pytest
 from std_srvs.srv import SetBool
@@ -57,6 +58,19 @@ def test_request_that_the_server_did_not_react_to_is_never_carried_out(monkeypat
         call_on_server(server.call_soon, done.append)
     server.react()
     assert done == []
+
+
+def test_request_that_has_begun_in_time_is_waited_for(monkeypatch):
+    monkeypatch.setattr(server_call, 'SERVER_S', 0.01)
+
+    def call_soon(call):
+        threading.Thread(target=call, args=[3.0]).start()
+
+    def take_long(now_s):
+        time.sleep(0.05)
+        return now_s
+
+    assert call_on_server(call_soon, take_long) == 3.0
 
 
 @pytest.mark.parametrize(
