@@ -19,6 +19,7 @@ from sim_bridge.nodes.bridge import BridgeNode
 from sim_bridge.nodes.conversions import stamp_ns
 from sim_bridge.protocol.types import Command, Telemetry
 from sim_bridge.protocol.udacity import CULTURES, UdacityLink, encode_telemetry
+from sim_bridge.session.arbiter import Driver
 from sim_bridge.session.car_session import CarSession
 from sim_bridge.session.status import State
 from sim_bridge.web.live_stream import Moment
@@ -125,6 +126,44 @@ def test_each_page_shows_the_values_of_its_own_car(fleet):
     assert [one['speed_mps'] for one in status] == pytest.approx([1.0, 3.0], abs=1e-3)
     assert [one['car'] for one in status] == [1, 2]
     assert [one['simulators'] for one in status] == [2, 2]
+
+
+def test_status_names_what_a_car_lacks(fleet, monkeypatch):
+    car, session = fleet.cars[0], fleet.node._sessions.sessions[0]
+
+    def told():
+        status = car.status()
+        return status['ready'], status['reason'], status['trouble']
+
+    nodes = 'no node publishes cmd/steering, no node publishes cmd/throttle'
+    assert told() == (False, nodes, nodes)
+    assert session.driver is Driver.NOBODY
+    monkeypatch.setattr(CarSession, 'reset_ignored', True)
+    _, reason, trouble = told()
+    assert reason.startswith(f'{nodes}, the simulator has not carried out the newest reset')
+    assert trouble == nodes
+    monkeypatch.setattr(CarSession, 'reset_ignored', False)
+    session.driver = Driver.JOYSTICK
+    assert told() == (True, '', '')
+    session.driver, car._has_planner = Driver.NOBODY, True
+    assert told() == (True, nodes, '')
+    session.last_error = 'image is no JPEG'
+    monkeypatch.setattr(CarSession, 'state', State.UNREADABLE)
+    assert told() == (True, nodes, 'telemetry cannot be read: image is no JPEG')
+
+
+def test_figures_of_a_car_are_those_of_the_last_seconds(fleet):
+    car, now_s = fleet.cars[0], [100.0]
+    car._clock = lambda: now_s[0]
+    car._on_uncertainty(Float32(data=0.25))
+    for number in range(5):
+        now_s[0] = 100.0 + 0.05 * number
+        car.publish(now_s[0], FRAME, number)
+    status = car.status()
+    assert (status['telemetry_hz'], status['uncertainty']) == (20.0, 0.25)
+    now_s[0] += 10.0
+    status = car.status()
+    assert (status['telemetry_hz'], status['uncertainty']) == (0.0, None)
 
 
 def test_level_of_diagnostics_is_that_of_the_state(fleet, monkeypatch):

@@ -43,7 +43,7 @@ def test_compressed_image_holds_the_bytes_untouched():
     jpeg = bytes(range(256)) * 40
     message = conversions.compressed_image(conversions.header(STAMP, 'f'), jpeg)
     assert bytes(message.data) == jpeg
-    assert 'jpeg' in message.format
+    assert message.format == 'rgb8; jpeg compressed bgr8', 'as other ROS software reads it'
 
 
 def test_raw_image_is_rgb8():
@@ -58,8 +58,11 @@ def test_raw_image_is_rgb8():
 def test_camera_info_is_the_pinhole_of_the_field_of_view():
     info = conversions.camera_info(conversions.header(STAMP, 'f'), 320, 160, np.pi / 3)
     assert info.k[0] == info.k[4] == pytest.approx(138.564, abs=1e-3)
-    assert (info.k[2], info.k[5]) == (160.0, 80.0)
-    assert info.p[0] == info.k[0]
+    assert (info.k[2], info.k[5], info.k[8]) == (160.0, 80.0, 1.0)
+    np.testing.assert_array_equal(info.r.reshape(3, 3), np.eye(3))
+    projection = np.hstack((info.k.reshape(3, 3), np.zeros((3, 1))))
+    np.testing.assert_array_equal(info.p.reshape(3, 4), projection)
+    assert (info.distortion_model, list(info.d)) == ('plumb_bob', [0.0] * 5)
 
 
 def test_steering_is_found_by_its_joint_name():

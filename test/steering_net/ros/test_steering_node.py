@@ -10,6 +10,7 @@ import time
 from array import array
 from contextlib import suppress
 from itertools import groupby
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -24,11 +25,14 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float32
 from std_srvs.srv import SetBool
 
+from helpers.ros import started_rclpy
 from helpers.waiting import wait_for
 from steering_net.errors import ImageError
-from steering_net.inference.predictor import default_model, load_predictor
+from steering_net.inference.output_monitor import Level
+from steering_net.inference.predictor import PredictionError, default_model, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.image_message import to_rgb
+from steering_net.ros.steering_node import SteeringNode
 from steering_net.vision.jpeg import decode_jpeg
 
 pytestmark = pytest.mark.slow
@@ -213,6 +217,28 @@ def test_a_camera_that_is_not_known_ends_the_node_with_one_line():
     assert node.returncode == 2
     assert "camera is 'left'; it must be training, autonomous" in error
     assert 'Traceback' not in error
+
+
+def test_frame_without_a_finite_output_gets_no_command_and_is_judged_as_faulty(monkeypatch):
+    def fail(_rgb):
+        raise PredictionError('the output is nan')
+
+    message = CompressedImage(data=array('B', jpeg(probe_frames()[0])))
+    message.header.stamp.sec, message.header.stamp.nanosec = 3, 500_000_000
+    judged, sent = [], []
+    with started_rclpy('--log-level', 'fatal'):
+        node = SteeringNode()
+        (car,) = node._cars.values()
+        monkeypatch.setattr(node, '_predictor', SimpleNamespace(predict=fail))
+        monkeypatch.setattr(node._monitor, 'add', lambda *words: judged.append(words))
+        monkeypatch.setattr(car.commands, 'publish', sent.append)
+        node._on_frame(car, message)
+        level, summary, values = node._outputs.take(1.0)
+        node.destroy_node()
+    assert judged == [('', 0.0, 3.5, True)]
+    assert sent == []
+    assert (level, summary) == (Level.ERROR, 'the output of the network is not finite')
+    assert (values['bad_outputs'], values['bad_frames'], values['frames']) == ('1', '0', '0')
 
 
 def test_frames_of_another_shape_are_dropped_by_name_and_larger_ones_are_scaled(listener, node):
