@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import rclpy
 from cv_bridge import CvBridge
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -28,7 +28,8 @@ from std_srvs.srv import SetBool
 from helpers.ros import started_rclpy
 from helpers.waiting import wait_for
 from steering_net.errors import ImageError
-from steering_net.inference.output_monitor import Level
+from steering_net.inference.hot_reload import Request
+from steering_net.inference.output_monitor import UNMOVED_FRAMES, Level
 from steering_net.inference.predictor import PredictionError, default_model, load_predictor
 from steering_net.model_io.litert_converter import probe_frames
 from steering_net.ros.image_message import to_rgb
@@ -239,6 +240,34 @@ def test_frame_without_a_finite_output_gets_no_command_and_is_judged_as_faulty(m
     assert sent == []
     assert (level, summary) == (Level.ERROR, 'the output of the network is not finite')
     assert (values['bad_outputs'], values['bad_frames'], values['frames']) == ('1', '0', '0')
+
+
+def test_faults_of_a_network_end_with_it():
+    with started_rclpy('--log-level', 'fatal'):
+        node = SteeringNode()
+        for frame in range(UNMOVED_FRAMES + 1):
+            node._outputs.add(0.1, 1.0, frame)
+        assert node._outputs.is_faulty
+        node._take_over(Request('default', ''), node._predictor)
+        assert not node._outputs.is_faulty
+        node.destroy_node()
+
+
+def test_diagnostics_warn_of_a_refused_network_and_are_on_the_topic_of_each_car(monkeypatch):
+    told = []
+    with started_rclpy('-p', 'cars:=2', '--log-level', 'fatal'):
+        node = SteeringNode()
+        for prefix, publisher in node._diagnostics.items():
+            monkeypatch.setattr(
+                publisher, 'publish', lambda array, prefix=prefix: told.append((prefix, array))
+            )
+        node._swap.refused = 'b.keras: it is broken'
+        node._publish_diagnostics()
+        node.destroy_node()
+    assert sorted(prefix for prefix, _ in told) == ['', 'car_1/', 'car_2/']
+    (status,) = told[0][1].status
+    assert (status.level, status.name) == (DiagnosticStatus.WARN, 'steering: network')
+    assert status.message == 'the new network was refused: b.keras: it is broken'
 
 
 def test_frames_of_another_shape_are_dropped_by_name_and_larger_ones_are_scaled(listener, node):
