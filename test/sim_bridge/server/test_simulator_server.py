@@ -159,6 +159,15 @@ def test_an_error_in_a_call_does_not_stop_the_next(echo, logged):
     assert 'ZeroDivisionError' in logged.text
 
 
+def test_errors_of_calls_do_not_flood_the_log(echo, logged):
+    done = []
+    for _ in range(3):
+        echo.server.call_soon(lambda _now_s: 1 / 0)
+    echo.server.call_soon(lambda _now_s: done.append(True))
+    wait_for(lambda: done)
+    assert logged.messages == ['a call on the server thread failed']
+
+
 def test_every_call_sets_the_timer_for_the_next_deadline(echo):
     asked_s = []
 
