@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ports to listen on: what is told if one cannot be opened."""
 
+import errno
+import os
 import socket
 
 import pytest
@@ -38,3 +40,28 @@ def test_port_zero_is_a_free_one():
         port = listener.getsockname()[1]
         with socket.create_connection(('127.0.0.1', port), timeout=5.0) as connected:
             assert connected.getpeername()[1] == port > 0
+
+
+@pytest.mark.parametrize(
+    ('number', 'told'),
+    [
+        (errno.EACCES, 'this needs an administrator; choose a port of 1024 or more'),
+        (errno.EMFILE, 'cannot be opened: Too many open files'),
+    ],
+)
+def test_error_of_the_system_is_told(monkeypatch, number, told):
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket, 'create_server', fail)
+    with pytest.raises(ServerError, match=f'^port 80 on 127.0.0.1 .*{told}'):
+        opened('127.0.0.1', 80)
+
+
+def test_connection_to_a_client_that_acknowledges_nothing_ends():
+    with opened('127.0.0.1', 0) as listener:
+        client = socket.create_connection(listener.getsockname(), timeout=5.0)
+        connection, _ = listener.accept()
+        with client, connection:
+            waits_ms = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert waits_ms == 1000

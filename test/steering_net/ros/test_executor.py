@@ -268,3 +268,25 @@ def test_what_the_quick_way_does_not_serve_is_served_by_rclpy(ros_node, spinning
     publisher.publish(Float32(data=2.0))
     wait_for(lambda: len(heard) == 4, what=f'all four, not only {heard}')
     assert heard == {'plain': 2.0, 'raw': bytes, 'info': True, 'coroutine': 2.0}
+
+
+def test_handed_message_that_another_callback_took_is_not_delivered_again(ros_node):
+    heard, executor = [], QuickExecutor(ros_node)
+    second = ros_node.create_subscription(Float32, 'second', heard.append, 1)
+    first = ros_node.create_subscription(
+        Float32, 'first', lambda _: heard.append(executor.take(second)), 1
+    )
+    for number, subscription in enumerate((first, second)):
+        executor.hand(subscription, Float32(data=float(number)))
+    executor._call_with_handed()
+    assert heard == [Float32(data=1.0)]
+    executor.shutdown()
+
+
+def test_entity_that_is_destroyed_meanwhile_is_left_out(ros_node):
+    executor = QuickExecutor(ros_node)
+    gone, there = (ros_node.create_subscription(Float32, name, print, 1) for name in 'ab')
+    gone.handle.destroy_when_not_in_use()
+    assert executor._hold([gone, there]) == [there]
+    executor._kept.close()
+    executor.shutdown()

@@ -7,7 +7,7 @@ from std_msgs.msg import Bool
 
 from helpers.ros import spin_until, started_node
 from steering_net.ros.qos import LATCHED
-from steering_net.ros.readiness import READY_PERIOD_S, Readiness
+from steering_net.ros.readiness import READY_PERIOD_S, Readiness, set_check_period
 
 
 @pytest.fixture
@@ -32,11 +32,14 @@ def test_a_node_alone_says_false_and_then_each_change(node):
 
 def test_nodes_that_share_a_topic_never_say_false(node):
     conditions = {'first': False, 'second': False}
-    for name in conditions:
-        Readiness(node).add('ready', lambda name=name: conditions[name], is_alone=False)
+    first, second = Readiness(node), Readiness(node)
+    first.add('ready', lambda: conditions['first'], is_alone=False)
+    second.add('ready', lambda: conditions['second'], is_alone=False)
     conditions['first'] = True
     spin_until(node, lambda: node.heard == [True], 'the readiness of the first')
+    set_check_period(first._timer, False)
     conditions['first'] = False
+    spin_until(node, lambda: not first._published['ready'], 'the end of the first')
     conditions['second'] = True
     spin_until(node, lambda: node.heard == [True, True], 'the readiness of the second')
 

@@ -5,8 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+
+from steering_net.ros.runner import _refuse
 
 PROGRAM = """
 import sys, threading
@@ -66,3 +69,10 @@ def test_parameters_file_that_is_missing_gives_one_line():
     assert process.returncode == 2
     assert 'Traceback' not in output
     assert '/none.yaml' in output
+
+
+def test_error_after_a_signal_is_no_refusal(capsys):
+    assert _refuse('test', 'port 1 is in use', SimpleNamespace(came=False)) == 2
+    assert capsys.readouterr().err == 'test: port 1 is in use\n'
+    assert _refuse('test', 'context is invalid', SimpleNamespace(came=True)) == 0
+    assert capsys.readouterr().err == ''
