@@ -48,12 +48,25 @@ class Publisher:
         self._sent.append((self._topic, message))
 
 
+def stand_in_for_time(monkeypatch):
+    """Let the player sleep at no cost; return its time, [s]."""
+    now_s = [5.0]
+
+    def sleep(seconds):
+        now_s[0] += seconds
+
+    stand_in = SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep)
+    monkeypatch.setattr(bag_player, 'time', stand_in)
+    return now_s
+
+
 def play(player, path, monkeypatch, *, topics=None, at=COMPRESSED_FRAME):
-    """Play a bag with its clock, fast; return the time of the newest /clock at each `at`, ns.
+    """Play a bag with its clock; return the time of the newest /clock at each `at`, ns.
 
     No /clock is earlier than the one before, unless `at` begins anew.
     """
     sent = []
+    stand_in_for_time(monkeypatch)
     monkeypatch.setattr(
         player, 'create_publisher', lambda _kind, topic, _qos: Publisher(topic, sent)
     )
@@ -63,7 +76,7 @@ def play(player, path, monkeypatch, *, topics=None, at=COMPRESSED_FRAME):
         for record in bag
         if topics is None or record.topic in topics
     }
-    player.play(bag, 100.0, with_clock=True, keep_going=lambda: True)
+    player.play(bag, 1.0, with_clock=True, keep_going=lambda: True)
     times, now = [], None
     for topic, message in sent:
         if topic == CLOCK:
@@ -120,10 +133,7 @@ def test_messages_and_clock_come_at_the_rate_of_the_play(player, tmp_path, monke
     second_ns = 1_000_000_000
     sent = [(SPEED, START_NS + number * second_ns, number_cdr(number)) for number in range(3)]
     bag = Bag(Storage(write_messages(tmp_path / 'bag', sent)))
-    now_s, times = [5.0], {CLOCK: [], SPEED: []}
-
-    def sleep(seconds):
-        now_s[0] += seconds
+    now_s, times = stand_in_for_time(monkeypatch), {CLOCK: [], SPEED: []}
 
     class Timed:
         def __init__(self, topic):
@@ -133,8 +143,6 @@ def test_messages_and_clock_come_at_the_rate_of_the_play(player, tmp_path, monke
             clock_ns = time_of(message.clock) - START_NS if self.topic == CLOCK else None
             times[self.topic].append((now_s[0] - 5.0, clock_ns))
 
-    stand_in = SimpleNamespace(monotonic=lambda: now_s[0], sleep=sleep)
-    monkeypatch.setattr(bag_player, 'time', stand_in)
     monkeypatch.setattr(player, 'create_publisher', lambda _kind, topic, _qos: Timed(topic))
     player._publishers_by_topic = {SPEED: Timed(SPEED)}
     player.play(bag, 10.0, with_clock=True, keep_going=lambda: True)

@@ -125,6 +125,7 @@ def test_each_page_shows_the_values_of_its_own_car(fleet):
     status = [fleet.node.status_of(number) for number in range(2)]
     assert [one['speed_mps'] for one in status] == pytest.approx([1.0, 3.0], abs=1e-3)
     assert [one['car'] for one in status] == [1, 2]
+    assert {one['state'] for one in status} == {'waiting for the nodes'}
     assert [one['simulators'] for one in status] == [2, 2]
 
 
