@@ -6,6 +6,7 @@ import re
 import shutil
 import threading
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -229,6 +230,33 @@ def test_mcap_file_alone_is_read(drive):
     bag = Bag(Storage(drive / 'drive_0.mcap'))
     assert sum(1 for _ in bag) == 200
     assert bag.trouble == ''
+
+
+def test_file_whose_suffix_has_capitals_is_read(drive, tmp_path):
+    file = shutil.copy(drive / 'drive_0.mcap', tmp_path / 'COPY.MCAP')
+    assert sum(1 for _ in Bag(Storage(file))) == 200
+
+
+def test_bag_whose_files_all_have_other_names_is_read_without_a_remark(drive):
+    (drive / 'drive_0.mcap').rename(drive / 'lap_0.mcap')
+    bag = Bag(Storage(drive))
+    assert sum(1 for _ in bag) == 200
+    assert bag.trouble == ''
+
+
+def test_offers_of_a_bag_without_an_index_are_unknown(drive):
+    assert Bag(Storage(drive)).offers()['/cmd/steering'] == Offer(depth=7)
+    file = drive / 'drive_0.mcap'
+    file.write_bytes(file.read_bytes()[:-500])
+    assert Bag(Storage(drive)).offers() == {}
+
+
+def test_offer_of_several_publishers_is_what_a_subscription_to_all_needs():
+    publishers = [Offer(depth=3, is_latched=True), Offer(depth=7, is_reliable=False)]
+    profiles = [offer.profile() for offer in publishers]
+    source = SimpleNamespace(offers=lambda: {'/a': profiles, '/b': profiles[::-1], '/c': []})
+    together = Offer(depth=7, is_reliable=False, is_latched=True)
+    assert Bag(source).offers() == {'/a': together, '/b': together, '/c': Offer()}
 
 
 def test_damage_in_the_middle_is_told(tmp_path):

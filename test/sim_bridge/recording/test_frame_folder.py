@@ -13,6 +13,7 @@ import pytest
 from helpers.recordings import (
     FRAMES,
     PERIOD_NS,
+    SPEED_MPS,
     START_NS,
     jpeg_of,
     messages,
@@ -25,6 +26,7 @@ from sim_bridge.recording.message_types import TYPES
 from sim_bridge.recording.sources import open_recording
 from sim_bridge.recording.storage import BagError
 from sim_bridge.topics import PERSON_COMMAND, STEERING_COMMAND, TOPICS
+from steering_net.data.driving_log import read_log
 
 
 def test_frames_are_named_by_time_and_the_log_has_their_commands(tmp_path):
@@ -48,6 +50,18 @@ def test_frames_are_named_by_time_and_the_log_has_their_commands(tmp_path):
         [steering_rad(number) for number in range(FRAMES - 1)], abs=1e-6
     )
     assert recording.frame_names[1] == images[1].name
+    row = read_log(folder / 'driving_log.csv').rows[0]
+    assert (row.speed_mps, row.throttle) == pytest.approx((SPEED_MPS, 0.5), abs=1e-4)
+
+
+def test_topics_of_a_second_car_are_refused(tmp_path):
+    writer = FrameFolder(tmp_path)
+    for topic in FRAME_TOPICS:
+        writer.add_topic(f'/car_1/{topic}', TOPICS[topic].type, Offer())
+    for topic in FRAME_TOPICS:
+        with pytest.raises(BagError, match=f'^/car_2/{topic} is not recorded: a folder holds'):
+            writer.add_topic(f'/car_2/{topic}', TOPICS[topic].type, Offer())
+    writer.close()
 
 
 def test_a_command_that_is_read_before_its_frame_has_its_row(tmp_path):

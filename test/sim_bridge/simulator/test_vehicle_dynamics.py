@@ -13,6 +13,7 @@ from sim_bridge.simulator.vehicle_dynamics import (
     step,
 )
 from steering_net.vehicle import (
+    BRAKE_MPS2,
     MAX_STEERING_RAD,
     REAR_AXLE_M,
     REVERSE_BELOW_MPS,
@@ -177,3 +178,30 @@ def test_downforce_lets_a_fast_car_turn_harder_than_a_slow_one_would() -> None:
         grips.append(after.yaw_rad / DT_S * after.speed_mps)
     assert grips[1] == pytest.approx(7.85, abs=0.15)
     assert grips[0] == pytest.approx(7.85 * (9.81 + 0.8) / (9.81 + 1.341), abs=0.15)
+
+
+@pytest.mark.parametrize('throttle', [1.5, -7.0])
+def test_throttle_beyond_its_range_does_no_more(throttle: float) -> None:
+    limit = math.copysign(1.0, throttle)
+    for speed_mps in (0.0, 8.0):
+        state = rolling(speed_mps)
+        assert step(state, 0.0, throttle, DT_S, PARAMS) == step(state, 0.0, limit, DT_S, PARAMS)
+
+
+def test_a_touch_of_the_brake_brakes_less_than_the_tyres_allow() -> None:
+    coasting = step(rolling(10.0), 0.0, 0.0, DT_S, PARAMS).speed_mps
+    touched = step(rolling(10.0), 0.0, -0.05, DT_S, PARAMS).speed_mps
+    assert (coasting - touched) / DT_S == pytest.approx(0.05 * BRAKE_MPS2)
+
+
+@pytest.mark.parametrize('speed_mps', [12.0, -12.0])
+def test_bottoming_out_costs_speed_and_never_turns_the_car_around(speed_mps: float) -> None:
+    free_mps = step(rolling(speed_mps), 0.0, 0.0, DT_S, PARAMS).speed_mps
+    for bend_1pm, lost_mps in (
+        (4.0 / free_mps**2, 0.0),
+        (9.0 / free_mps**2, 20.0 * 5.0 * DT_S),
+        (10.0, abs(free_mps)),
+    ):
+        slope = Slope(0.0, bend_1pm)
+        after_mps = step(rolling(speed_mps), 0.0, 0.0, DT_S, PARAMS, slope=slope).speed_mps
+        assert after_mps == pytest.approx(free_mps * (1.0 - lost_mps / abs(free_mps)))
