@@ -6,8 +6,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from helpers.ros import spin_until
 from helpers.waiting import wait_for
+from sim_bridge.nodes import diagnostics as diagnostics_module
 from sim_bridge.nodes.conversions import diagnostic
-from sim_bridge.nodes.diagnostics import Diagnostics
+from sim_bridge.nodes.diagnostics import Diagnostics, publish_health
 
 
 def test_each_car_has_its_status_on_its_own_topic_and_all_are_on_one(ros_node):
@@ -33,3 +34,18 @@ def test_each_car_has_its_status_on_its_own_topic_and_all_are_on_one(ros_node):
 def test_a_single_car_has_one_topic(ros_node):
     Diagnostics(ros_node, [''])
     assert len([one for one in ros_node.publishers if 'diagnostics' in one.topic_name]) == 1
+
+
+def test_health_is_read_and_published_again_and_again(ros_node, monkeypatch):
+    monkeypatch.setattr(diagnostics_module, 'PERIOD_S', 0.01)
+    heard, figures = [], iter(range(1000))
+    ros_node.create_subscription(
+        DiagnosticArray, 'diagnostics', lambda it: heard.append(it.status[0]), 10
+    )
+    publish_health(
+        ros_node, 'odd', lambda: (DiagnosticStatus.WARN, 'tired', {'figure': next(figures)})
+    )
+    spin_until(ros_node, lambda: len(heard) >= 2, 'two statuses')
+    first, second = heard[:2]
+    assert (first.name, first.level, first.message) == ('odd', DiagnosticStatus.WARN, 'tired')
+    assert int(second.values[0].value) == int(first.values[0].value) + 1
