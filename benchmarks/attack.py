@@ -27,6 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+from options import at_least
 
 from helpers.graph import Graph
 from helpers.network import own_domain_id
@@ -313,7 +314,9 @@ def print_table(periods: list[Period]) -> None:
 def main() -> int:
     """Compare, or run one attack; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--seconds', type=float, default=10.0, help='duration of each period, s')
+    parser.add_argument(
+        '--seconds', type=at_least(0.1), default=10.0, help='duration of each period, s'
+    )
     parser.add_argument('--attack', choices=tuple(ATTACKS), help=argparse.SUPPRESS)
     parser.add_argument('--port', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()

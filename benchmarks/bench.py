@@ -28,6 +28,7 @@ from typing import Any
 
 import processes
 from floor import Floor
+from options import at_least
 from quietness import Quietness, noise
 from unity_like import HZ, QUIET_S, Car, jpegs
 
@@ -375,9 +376,11 @@ def main() -> None:
     """Measure, print, write and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('--only', default=','.join(PARTS), help='parts, with commas between')
-    parser.add_argument('--rounds', type=int, default=4, help='turns of each in latency')
-    parser.add_argument('--seconds', type=float, default=60.0, help='length of sixty, s')
-    parser.add_argument('--starts', type=int, default=3, help='starts measured, after a first one')
+    parser.add_argument('--rounds', type=at_least(1), default=4, help='turns of each in latency')
+    parser.add_argument('--seconds', type=at_least(0.1), default=60.0, help='length of sixty, s')
+    parser.add_argument(
+        '--starts', type=at_least(1), default=3, help='starts measured, after a first one'
+    )
     parser.add_argument('--out', type=Path, default=OUT, help='folder for bench.json, bench.png')
     args = parser.parse_args()
     chosen = args.only.split(',')

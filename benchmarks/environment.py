@@ -15,6 +15,7 @@ import time
 import cv2
 import gymnasium
 import numpy as np
+from options import at_least
 
 import sim_bridge.gym
 
@@ -45,7 +46,7 @@ def steps_per_s(tracks: str, weather: str, steps: int) -> float:
 def main() -> None:
     """Print one line for each kind of track."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--steps', type=int, default=500, help='steps of each case')
+    parser.add_argument('--steps', type=at_least(1), default=500, help='steps of each case')
     args = parser.parse_args()
     cv2.setNumThreads(1)
     print(f'{"track":12} {"weather":8} steps/s')

@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 import processes
+from options import at_least
 
 from helpers import cable
 from helpers.graph import Graph, ros_words
@@ -50,6 +51,7 @@ from sim_bridge.simulator.client_protocol import (
     upgrade_request,
 )
 from sim_bridge.simulator.samples import samples
+from steering_net.cars import MAX_CARS
 from steering_net.statistics import percentiles_ms
 from steering_net.vision.jpeg import encode_jpeg
 
@@ -295,9 +297,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if a row with up to 8 cars misses the limits."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--cars', type=int, nargs='+', default=[1, 2, 4, 8, 16])
-    parser.add_argument('--machines', type=int, nargs='+', default=[1], help='needs root for > 1')
-    parser.add_argument('--seconds', type=float, default=10.0, help='duration of each row')
+    parser.add_argument('--cars', type=at_least(1, MAX_CARS), nargs='+', default=[1, 2, 4, 8, 16])
+    parser.add_argument(
+        '--machines', type=at_least(1), nargs='+', default=[1], help='needs root for > 1'
+    )
+    parser.add_argument('--seconds', type=at_least(0.1), default=10.0, help='duration of each row')
     parser.add_argument('--out', type=Path, default=Path('build'), help='folder of the results')
     args = parser.parse_args(argv)
     with suppress(KeyboardInterrupt):

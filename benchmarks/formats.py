@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from options import at_least
 
 from sim_bridge.control.node_throttle import NodeThrottle
 from sim_bridge.evaluation.closed_loop import driven
@@ -79,7 +80,9 @@ def main() -> None:
     """Drive, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--model', default='default', help='network, a .keras file')
-    parser.add_argument('--seconds', type=float, default=20.0, help='simulated time on each track')
+    parser.add_argument(
+        '--seconds', type=at_least(0.1), default=20.0, help='simulated time on each track'
+    )
     options = parser.parse_args()
     path = model_path(options.model)
     network = read_network(path)

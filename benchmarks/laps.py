@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from options import at_least
+
 from sim_bridge.cli.arguments import track_names
 from sim_bridge.simulator.track_names import TrackName
 
@@ -58,7 +60,7 @@ def passed(report: dict[str, Any], laps: int) -> bool:
 def row(track: TrackName, limit_mps: float, report: dict[str, Any]) -> str:
     """Return one line of the table."""
     if not report:
-        return f'{track:5} {limit_mps:6} failed'
+        return f'{track!s:>5} {limit_mps:6} failed'
     latency = report['latency_ms']
     return COLUMNS.format(
         track,
@@ -78,8 +80,8 @@ def main() -> int:
     """Run all drives; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--tracks', type=track_names, default='0-9', help='as in 0-9,lake')
-    parser.add_argument('--laps', type=int, default=2)
-    parser.add_argument('--port', type=int, default=4571)
+    parser.add_argument('--laps', type=at_least(1), default=2)
+    parser.add_argument('--port', type=at_least(1, 65535), default=4571)
     parser.add_argument('--real-time', action='store_true', help='60 frames/s, not --fast')
     args = parser.parse_args()
     os.environ.setdefault('ROS_DOMAIN_ID', '71')

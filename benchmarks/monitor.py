@@ -14,6 +14,7 @@ import time
 
 import cv2
 import numpy as np
+from options import at_least
 
 from steering_net.inference.predictor import load_predictor
 from steering_net.inference.self_check import Calibration, SelfCheck, World
@@ -27,7 +28,7 @@ def main() -> None:
     """Print the two times in ms."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--model', default='default', help='network')
-    parser.add_argument('--rounds', type=int, default=20, help='rounds of 50 frames')
+    parser.add_argument('--rounds', type=at_least(1), default=20, help='rounds of 50 frames')
     options = parser.parse_args()
     cv2.setNumThreads(1)
     predictor = load_predictor(options.model, camera=AUTONOMOUS)

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from options import at_least
 from quietness import Quietness
 
 from helpers.processes import TIMINGS
@@ -60,8 +61,10 @@ def main() -> int:
     """Print one line for each kind of workers; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--tracks', type=track_names, default='0-7', help='tracks of a turn')
-    parser.add_argument('--seconds', type=float, default=20.0, help='length of each drive, s')
-    parser.add_argument('--rounds', type=int, default=2, help='turns of each')
+    parser.add_argument(
+        '--seconds', type=at_least(0.1), default=20.0, help='length of each drive, s'
+    )
+    parser.add_argument('--rounds', type=at_least(1), default=2, help='turns of each')
     parser.add_argument('--ray', action='store_true', help='also start a Ray cluster')
     args = parser.parse_args()
     network = pack(load_predictor(camera=AUTONOMOUS))

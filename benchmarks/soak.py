@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from options import at_least
+
 from helpers.graph import Graph
 from helpers.network import own_domain_id
 from sim_bridge.process import ManagedProcess
@@ -180,10 +182,10 @@ def watch(seen: Soak, minutes: float) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark with the options of the command line; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--minutes', type=float, default=60.0, help='duration of the drive')
+    parser.add_argument(
+        '--minutes', type=at_least(0.1, 10_000), default=60.0, help='duration of the drive'
+    )
     args = parser.parse_args(argv)
-    if not 0.1 <= args.minutes <= 10_000.0:
-        parser.error(f'--minutes is {args.minutes}; it must be 0.1..10000')
     with suppress(KeyboardInterrupt):
         return soak(args.minutes)
     return 130

@@ -18,6 +18,7 @@ import time
 
 import cv2
 import numpy as np
+from options import at_least
 
 from sim_bridge.simulator.camera import Camera
 from sim_bridge.simulator.track import make_track
@@ -53,7 +54,7 @@ def time_us(view: View, frames: list[np.ndarray], out: np.ndarray) -> float:
 def main() -> None:
     """Print one line for each profile."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--rounds', type=int, default=200, help='rounds of 20 frames')
+    parser.add_argument('--rounds', type=at_least(1), default=200, help='rounds of 20 frames')
     rounds = parser.parse_args().rounds
     cv2.setNumThreads(1)
     track = make_track(0)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from subprocess import Popen
 
 import processes
+from options import at_least
 from quietness import Quietness
 from unity_like import HZ, Car, jpegs
 
@@ -81,8 +82,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
     parser.add_argument('variants', nargs='*', metavar='VARIANT')
-    parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--seconds', type=float, default=3.0, help='length of each turn, s')
+    parser.add_argument('--rounds', type=at_least(1), default=5)
+    parser.add_argument(
+        '--seconds', type=at_least(0.1), default=3.0, help='length of each turn, s'
+    )
     parser.add_argument('--fast', action='store_true', help='frame after frame, not 60 a second')
     args = parser.parse_args()
     processes.isolate()

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import processes
+from options import at_least
 
 from helpers.foxglove_client import FoxgloveClient
 from helpers.graph import Graph
@@ -32,6 +33,7 @@ from helpers.processes import PROGRAM
 from helpers.talking_simulator import TalkingSimulator
 from sim_bridge.foxglove.server import foxglove_sdk
 from sim_bridge.topics import COMPRESSED_FRAME, TOPICS
+from sim_bridge.web.live_stream import STREAMS_AT_MOST
 from steering_net.statistics import percentiles_ms
 
 ROOT = Path(__file__).parents[1]
@@ -195,9 +197,9 @@ def table(seen):
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--pages', type=int, default=4)
-    parser.add_argument('--frames', type=int, default=500, help='frames of each turn')
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--pages', type=at_least(1, STREAMS_AT_MOST // len(STREAMS)), default=4)
+    parser.add_argument('--frames', type=at_least(1), default=500, help='frames of each turn')
+    parser.add_argument('--rounds', type=at_least(1), default=3)
     parser.add_argument('--read', type=int, metavar='PORT', help=argparse.SUPPRESS)
     parser.add_argument('--view', type=int, metavar='PORT', help=argparse.SUPPRESS)
     parser.add_argument('--ready', metavar='FILE', help=argparse.SUPPRESS)

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from options import at_least
 from processes import end, isolate, own_port, ros_arguments, start, wait_until_ready
 from unity_like import Car, jpegs
 
@@ -140,9 +141,11 @@ def draw(at_ms: dict[str, float], path: Path) -> None:
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or '').split('\n')[0])
-    parser.add_argument('--frames', type=int, default=1500)
+    parser.add_argument('--frames', type=at_least(1), default=1500)
     parser.add_argument('--one-process', action='store_true', help='the nodes in one process')
-    parser.add_argument('--hz', type=float, default=60.0, help='frames a second of the client')
+    parser.add_argument(
+        '--hz', type=at_least(1.0), default=60.0, help='frames a second of the client'
+    )
     parser.add_argument('--png', type=Path, help='draw into this file')
     args = parser.parse_args()
     isolate()

@@ -21,6 +21,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from options import at_least
 
 from sim_bridge.simulator.cameras import make_camera
 from sim_bridge.simulator.terrain import CELL_M, make_terrain
@@ -116,7 +117,7 @@ def frame_s(track: Track, render: Render) -> float:
 def main() -> None:
     """Print one line for each track and way."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--rounds', type=int, default=5, help='rounds of 40 frames')
+    parser.add_argument('--rounds', type=at_least(1), default=5, help='rounds of 40 frames')
     rounds = parser.parse_args().rounds
     cv2.setNumThreads(1)
     ways: dict[tuple[str, str], tuple[Track, Render]] = {}
