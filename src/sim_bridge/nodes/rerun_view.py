@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """View of a running drive in Rerun.
 
-A frame is shown when the next frame comes or the view ends, with its command if one has come. The
-command of a person takes precedence over that of the network, which may come first.
+A frame is shown when the second frame after it comes or the view ends, with its command if one has
+come. The command of a person takes precedence over that of the network, which may come first. On a
+busy machine the next frame may be received before the command.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rclpy.executors import SingleThreadedExecutor
@@ -20,9 +23,19 @@ from sim_bridge.nodes.reading_inputs import keep_newest
 from sim_bridge.nodes.runner import interruptible, ros
 from sim_bridge.visualization.overlay import Reading
 from sim_bridge.visualization.rerun_log import RerunLog
-from steering_net.ros.qos import NEWEST
+from steering_net.ros.qos import EVERY
 
 _CHECK_S = 0.1
+_WAITING_FRAMES = 2
+
+
+@dataclass
+class _Waiting:
+    """A frame, its commands by source, rad, and the newest values before the next frame."""
+
+    frame: CompressedImage
+    commands: dict[str, float | None] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
 
 
 class RerunViewNode(Node):
@@ -32,38 +45,47 @@ class RerunViewNode(Node):
         """`prefix` of the car's topics, as in `car_2/`."""
         super().__init__('rerun_view')
         self._log = log
-        self._frame: CompressedImage | None = None
-        self._commands: dict[str, float | None] = {}
+        self._waiting: deque[_Waiting] = deque()
         self._values: dict[str, float] = {}
         for topic, kind, callback in (
-            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame),
             (topics.STEERING_COMMAND, JointState, self._keep_command('network')),
             (topics.PERSON_COMMAND, JointState, self._keep_command('person')),
+            (topics.COMPRESSED_FRAME, CompressedImage, self._on_frame),
         ):
-            self.create_subscription(kind, prefix + topic, callback, NEWEST)
+            self.create_subscription(kind, prefix + topic, callback, EVERY)
         keep_newest(self, self._values, prefix)
 
     def _on_frame(self, message: CompressedImage) -> None:
-        self._show()
-        self._frame, self._commands = message, {}
+        self._keep_values()
+        if len(self._waiting) == _WAITING_FRAMES:
+            self._show()
+        self._waiting.append(_Waiting(message))
+
+    def _keep_values(self) -> None:
+        if self._waiting:
+            self._waiting[-1].values = self._values.copy()
 
     def _keep_command(self, source: str) -> Callable[[JointState], None]:
         def keep(message: JointState) -> None:
-            if self._frame is not None and self._frame.header.stamp == message.header.stamp:
-                self._commands[source] = conversions.steering_of(message)
+            for one in self._waiting:
+                if one.frame.header.stamp == message.header.stamp:
+                    one.commands[source] = conversions.steering_of(message)
 
         return keep
 
     def _show(self) -> None:
-        if self._frame is not None:
-            commanded_rad = self._commands.get('person', self._commands.get('network'))
-            reading = Reading(commanded_rad=commanded_rad, **self._values)
-            stamp_ns = conversions.stamp_ns(self._frame.header.stamp)
-            self._log.add(stamp_ns, bytes(self._frame.data), reading)
+        """Show the oldest frame that waits."""
+        one = self._waiting.popleft()
+        commanded_rad = one.commands.get('person', one.commands.get('network'))
+        reading = Reading(commanded_rad=commanded_rad, **one.values)
+        stamp_ns = conversions.stamp_ns(one.frame.header.stamp)
+        self._log.add(stamp_ns, bytes(one.frame.data), reading)
 
     def destroy_node(self) -> None:
-        """Show the last frame, then end."""
-        self._show()
+        """Show the last frames, then end."""
+        self._keep_values()
+        while self._waiting:
+            self._show()
         super().destroy_node()
 
 

@@ -30,7 +30,7 @@ def command(stamp_ns, steering_rad):
 
 
 @pytest.mark.parametrize('prefix', ['', 'car_2/'])
-def test_frame_is_shown_at_the_next_one_or_the_end_with_the_command_that_drove(prefix):
+def test_frame_is_shown_with_the_command_that_drove_and_the_values_before_the_next_frame(prefix):
     with started_rclpy():
         shown = Shown()
         view = RerunViewNode(shown, prefix)
@@ -43,8 +43,9 @@ def test_frame_is_shown_at_the_next_one_or_the_end_with_the_command_that_drove(p
             (topics.COMPRESSED_FRAME, frame(2)),
             (topics.COMPRESSED_FRAME, frame(3)),
             (topics.STEERING_COMMAND, command(3, 0.5)),
-            (topics.PERSON_COMMAND, command(3, -0.25)),
             (topics.COMPRESSED_FRAME, frame(4)),
+            (topics.PERSON_COMMAND, command(3, -0.25)),
+            (topics.SPEED, Float32(data=5.0)),
             (topics.PERSON_COMMAND, command(4, -0.5)),
             (topics.STEERING_COMMAND, command(4, 0.5)),
         ):
@@ -54,5 +55,5 @@ def test_frame_is_shown_at_the_next_one_or_the_end_with_the_command_that_drove(p
         (1, b'1', 0.25, 4.0),
         (2, b'2', None, 4.0),
         (3, b'3', -0.25, 4.0),
-        (4, b'4', -0.5, 4.0),
+        (4, b'4', -0.5, 5.0),
     ]
