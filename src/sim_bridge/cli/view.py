@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from sim_bridge.cli.arguments import add_recording_options, check_output_file
+from sim_bridge.cli.arguments import add_recording_options, check_output_file, refuse_given
 from sim_bridge.errors import UsageError
 
 
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if bool(args.recording) == args.live:
             raise UsageError('name a recording, or --live for the drive that runs')
+        if args.live:
+            refuse_given(args, {'steering_unit': ''}, 'needs a recording')
         _check_sink(args.save)
         frames = _live(args) if args.live else _recorded(args)
     except (UsageError, OSError, ValueError) as error:

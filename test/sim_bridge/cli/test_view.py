@@ -28,6 +28,7 @@ def bag(tmp_path_factory):
         (['bag'], 'there is no screen (DISPLAY is empty); name a file with --save FILE.rrd'),
         (['bag', '--save', 'film.mp4'], '--save is film.mp4; it must end with .rrd'),
         (['bag', '--save', 'no/such/d.rrd'], 'there is no folder'),
+        (['--live', '--steering-unit', 'radians'], '--steering-unit needs a recording'),
         (['no_bag', '--save', 'd.rrd'], 'there is no bag no_bag'),
     ],
 )
