@@ -71,7 +71,9 @@ class RerunLog:
         self.frames += 1
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write what waits, with the end of the path, and close the file."""
+        if self.frames:
+            self._show_path()
         self._stream.flush()
         self._stream.disconnect()
 
