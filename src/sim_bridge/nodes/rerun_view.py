@@ -2,8 +2,8 @@
 """View of a running drive in Rerun.
 
 A frame is shown when the second frame after it comes or the view ends, with its command if one has
-come. The command of a person takes precedence over that of the network, which may come first. On a
-busy machine the next frame may be received before the command.
+come. The command of a person takes precedence over that of the network, which may come first. A
+command may be received before its frame, and after the next one.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from steering_net.ros.qos import EVERY
 
 _CHECK_S = 0.1
 _WAITING_FRAMES = 2
+_KEPT_COMMANDS = 16
 
 
 @dataclass
 class _Waiting:
-    """A frame, its commands by source, rad, and the newest values before the next frame."""
+    """A frame, and the newest values before the next frame."""
 
     frame: CompressedImage
-    commands: dict[str, float | None] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
 
 
@@ -46,6 +46,7 @@ class RerunViewNode(Node):
         super().__init__('rerun_view')
         self._log = log
         self._waiting: deque[_Waiting] = deque()
+        self._commands: deque[tuple[str, JointState]] = deque(maxlen=_KEPT_COMMANDS)
         self._values: dict[str, float] = {}
         for topic, kind, callback in (
             (topics.STEERING_COMMAND, JointState, self._keep_command('network')),
@@ -67,16 +68,19 @@ class RerunViewNode(Node):
 
     def _keep_command(self, source: str) -> Callable[[JointState], None]:
         def keep(message: JointState) -> None:
-            for one in self._waiting:
-                if one.frame.header.stamp == message.header.stamp:
-                    one.commands[source] = conversions.steering_of(message)
+            self._commands.append((source, message))
 
         return keep
 
     def _show(self) -> None:
         """Show the oldest frame that waits."""
         one = self._waiting.popleft()
-        commanded_rad = one.commands.get('person', one.commands.get('network'))
+        commands = {
+            source: conversions.steering_of(message)
+            for source, message in self._commands
+            if message.header.stamp == one.frame.header.stamp
+        }
+        commanded_rad = commands.get('person', commands.get('network'))
         reading = Reading(commanded_rad=commanded_rad, **one.values)
         stamp_ns = conversions.stamp_ns(one.frame.header.stamp)
         self._log.add(stamp_ns, bytes(one.frame.data), reading)

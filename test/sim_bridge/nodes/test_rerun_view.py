@@ -37,9 +37,9 @@ def test_frame_is_shown_with_the_command_that_drove_and_the_values_before_the_ne
         receive = {one.topic_name: one.callback for one in view.subscriptions}
         for topic, message in (
             (topics.SPEED, Float32(data=4.0)),
+            (topics.STEERING_COMMAND, command(1, 0.25)),
             (topics.COMPRESSED_FRAME, frame(1)),
             (topics.STEERING_COMMAND, command(9, 0.75)),
-            (topics.STEERING_COMMAND, command(1, 0.25)),
             (topics.COMPRESSED_FRAME, frame(2)),
             (topics.COMPRESSED_FRAME, frame(3)),
             (topics.STEERING_COMMAND, command(3, 0.5)),
