@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         check_port(args.port)
         check_model('--model', args.model)
+        _check_profile(args.profile)
     except UsageError as error:
         print(f'sim-bridge doctor: {error}', file=sys.stderr)
         return 2
@@ -34,6 +35,15 @@ def run(args: argparse.Namespace) -> int:
     for finding in findings:
         print(finding)
     return 1 if findings[0].level is Level.BROKEN else 0
+
+
+def _check_profile(text: str) -> None:
+    from steering_net.model_io.found_profile import wished_profile
+
+    try:
+        wished_profile(text)
+    except ValueError as error:
+        raise UsageError(f'--profile: {error}') from error
 
 
 def _findings(args: argparse.Namespace) -> Iterator[Finding]:

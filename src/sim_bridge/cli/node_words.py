@@ -126,9 +126,17 @@ def _help(program: str, module: str, summary: str) -> str:
     for node, of_node in known.items():
         prefix = f'{node}:' if len(known) > 1 else ''
         for parameter in of_node:
-            shown = '' if parameter.default == '' else f' (default: {parameter.default})'
-            lines.append(f'  {prefix}{parameter.name}{shown}')
+            lines.append(f'  {prefix}{parameter.name}{_shown(parameter)}')
             lines += textwrap.wrap(
                 parameter.description, 90, initial_indent='      ', subsequent_indent='      '
             )
     return '\n'.join(lines)
+
+
+def _shown(parameter: Any) -> str:
+    facts = [f'default: {parameter.default}'] if parameter.default != '' else []
+    if parameter.choices:
+        facts.append(f'one of {", ".join(parameter.choices)}')
+    elif parameter.low is not None:
+        facts.append(f'{parameter.low:g} to {parameter.high:g}')
+    return f' ({"; ".join(facts)})' if facts else ''

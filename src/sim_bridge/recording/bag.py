@@ -202,6 +202,8 @@ class BagWriter:
         self._connections: dict[str, Connection] = {}
         self._lock = threading.Lock()
         try:
+            if path.exists():
+                raise BagError(f'{path} already exists; name a new folder')
             self._writer = Writer(path, version=_FORMAT_VERSION, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
             _number_file(self._writer)

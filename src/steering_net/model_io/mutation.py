@@ -75,7 +75,7 @@ def parse_mutations(text: str) -> list[Mutation]:
             amount = np.nan
         if name not in KINDS or not KINDS[name].low <= amount <= KINDS[name].high:
             known = ', '.join(f'{key}:{k.low:g}..{k.high:g}' for key, k in KINDS.items())
-            raise ValueError(f'mutations: {part!r} is none; it must be KIND:AMOUNT of {known}')
+            raise ValueError(f'mutations has {part!r}; it must be KIND:AMOUNT, one of {known}')
         mutations.append(Mutation(name, amount))
     # Mutations of the same name would have the same files.
     return list({mutation.name: mutation for mutation in mutations}.values())

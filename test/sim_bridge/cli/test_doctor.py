@@ -152,11 +152,11 @@ def test_broken_model_is_named_first(tmp_path):
     assert 'mine.keras' in line
 
 
-def test_unknown_profile_is_named_first():
-    line, code = first_line('--port', own_port(), '--profile', 'no_such')
-    assert code == 1
-    assert line.startswith('BROKEN  model: ')
-    assert 'no_such' in line
+def test_unknown_profile_is_bad_input(capsys):
+    assert main(['doctor', '--profile', 'no_such']) == 2
+    assert capsys.readouterr().err.startswith(
+        "sim-bridge doctor: --profile: unknown profile 'no_such'; known: course, "
+    )
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,13 @@ def test_nodes_know_help_and_name_every_parameter_there(node, capsys):
         assert all(f'{parameter}' in told for parameter in names)
 
 
+def test_help_of_a_node_has_the_allowed_values(capsys):
+    assert main(['throttle', '--help']) == 0
+    told = capsys.readouterr().out
+    assert 'law (default: proportional; one of proportional, pi)' in told
+    assert 'kp (default: 0.5; 0 to 10)' in told
+
+
 @pytest.mark.parametrize('node', NODES)
 @pytest.mark.parametrize(
     ('words', 'told'),

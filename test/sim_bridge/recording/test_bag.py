@@ -155,7 +155,7 @@ def test_rosbags_reads_it_with_its_metadata_and_quality_of_service(drive):
 
 def test_existing_bag_is_never_overwritten(drive):
     before = (drive / 'drive_0.mcap').read_bytes()
-    with pytest.raises(BagError, match='exists already'):
+    with pytest.raises(BagError, match='already exists; name a new folder'):
         BagWriter(drive)
     assert (drive / 'drive_0.mcap').read_bytes() == before
 

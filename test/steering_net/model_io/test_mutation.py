@@ -31,7 +31,7 @@ AMOUNTS = {'linear': 1.0, 'bias': 0.1, 'scale': 2.0}
 
 @pytest.mark.parametrize('text', ['noise', 'noise:0', 'zero:2', 'hail:1', 'bias:x', ''])
 def test_what_is_no_mutation_is_named_with_what_is_allowed(text):
-    with pytest.raises(ValueError, match=f"'{text}' is none; .*noise:0.01..10"):
+    with pytest.raises(ValueError, match=f"mutations has '{text}'; .*noise:0.01..10"):
         parse_mutations(f'scale:2,{text}')
 
 
