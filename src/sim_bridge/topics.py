@@ -272,7 +272,7 @@ TOPICS = {
     JOY: Topic(
         type='sensor_msgs/msg/Joy',
         publishers=(),
-        meaning='Joystick; drives while its dead-man button is pressed.',
+        meaning="Joystick; drives while its dead-man's button is pressed.",
         recording=Recording.ONCE_PUBLISHED,
     ),
     RESETS: Topic(

@@ -223,7 +223,7 @@ def test_live_line_on_a_terminal(start):
         (['--model', 'no/such.keras'], '--model: there is no file no/such.keras'),
         (['--report', 'no/such/r.json'], '--report: there is no folder'),
         (['--report', '.'], '--report: . is a folder; name a file in it'),
-        (['--record', 'setup.py/bag'], 'the recording did not start, see above'),
+        (['--record', 'setup.py/bag'], 'setup.py is a file; name a folder'),
         (['--simulator', 'external', '--laps', '2'], '--laps needs --simulator embedded'),
         (['--simulator', 'external', '--track', 'lake'], '--track needs --simulator embedded'),
         (['--networks', '/tmp'], '--networks needs --control'),

@@ -112,7 +112,7 @@ def test_network_is_exchanged_between_two_frames_and_only_for_one_that_drives(dr
 
     assert drive.set(model=str(broken))[0]
     drive.until(lambda: drive.values.get('refused'), 'the refusal')
-    assert 'broken.tflite is no LiteRT model' in drive.values['refused']
+    assert 'broken.tflite is not a LiteRT model' in drive.values['refused']
     assert drive.get('model') == 'default'
     assert drive.values['model'] == 'pilotnet.keras'
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sim_bridge.cli.arguments import check_output_folder
 from sim_bridge.errors import UsageError
 
 
@@ -28,6 +29,7 @@ def check_recording(args: argparse.Namespace) -> None:
     """Raise UsageError unless what is to be recorded can be, and replaces nothing."""
     if args.record and args.record.exists():
         raise UsageError(f'--record: {args.record} already exists; name a new folder')
+    check_output_folder('--record', args.record)
     if args.frames:
         if args.record:
             raise UsageError(f'either {args.frames} or --record {args.record} can be recorded')
@@ -37,6 +39,7 @@ def check_recording(args: argparse.Namespace) -> None:
         from sim_bridge.recording.frame_folder import check_empty
 
         check_empty(args.frames)
+        check_output_folder('DIR', args.frames)
 
 
 def recorder_words(args: argparse.Namespace) -> list[str]:

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sim_bridge.cli.arguments import check_output_file
+from sim_bridge.errors import UsageError
+
 if TYPE_CHECKING:
     from steering_net.model_io.import_model import Imported
 
@@ -56,8 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from steering_net.model_io.import_model import import_model
 
     try:
+        check_output_file('--out', args.out)
         imported = import_model(args.sources, args.out, args.profile, args.output, int8=args.int8)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UsageError) as error:
         print(f'sim-bridge import-model: {error}', file=sys.stderr)
         return 2
     _print(args.sources, imported)

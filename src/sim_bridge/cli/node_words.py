@@ -74,7 +74,7 @@ def _check(program: str, module: str, words: Sequence[str]) -> None:
         elif not is_ros:
             hint = did_you_mean(word, ['--help', '--ros-args'])
             raise WordError(
-                f'it does not understand {word!r}{hint}; parameters are set with '
+                f'{word!r} is not understood{hint}; parameters are set with '
                 '--ros-args -p NAME:=VALUE'
             )
         elif word in _WITH_VALUE:
@@ -85,7 +85,7 @@ def _check(program: str, module: str, words: Sequence[str]) -> None:
                 _check_parameter(program, module, value)
         elif word not in _SWITCHES:
             hint = did_you_mean(word, [*_WITH_VALUE, *_SWITCHES])
-            raise WordError(f'{word!r} is no ROS argument{hint}')
+            raise WordError(f'{word!r} is not a ROS argument{hint}')
 
 
 def _check_parameter(program: str, module: str, assignment: str) -> None:

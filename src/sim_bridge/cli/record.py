@@ -11,7 +11,13 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from sim_bridge.cli.arguments import check_cars, check_namespace, check_range, check_topic
+from sim_bridge.cli.arguments import (
+    check_cars,
+    check_namespace,
+    check_output_folder,
+    check_range,
+    check_topic,
+)
 from sim_bridge.errors import UsageError
 from sim_bridge.process import lower_priority
 from sim_bridge.topics import RECORDED_TOPICS
@@ -73,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         check_namespace('--namespace', args.namespace)
         for topic in args.topics or ():
             check_topic('--topics', topic)
+        check_output_folder('DIR', path)
         lower_priority()
         make_writer = FrameFolder if args.frames else BagWriter
         node = record(path, topics, args.seconds, args.cars, make_writer, args.namespace)

@@ -28,7 +28,7 @@ def explained(message: str, parser: argparse.ArgumentParser, words: Sequence[str
     options = list(_options(parser))
     for word in (word.partition('=')[0] for word in words if re.match('--[a-z]', word)):
         if not any(option.startswith(word) for option in options):
-            return f'it does not understand {word}{did_you_mean(word, options)}'
+            return f'there is no option {word}{did_you_mean(word, options)}'
     return message
 
 

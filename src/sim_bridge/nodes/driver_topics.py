@@ -33,7 +33,7 @@ except ImportError:
 
 @dataclass(frozen=True)
 class JoyLayout:
-    """Numbers of the axes and of the dead-man button of a joystick, counted from 0."""
+    """Numbers of the axes and of the dead-man's button of a joystick, counted from 0."""
 
     steering_axis: int = 0
     throttle_axis: int = 1
@@ -104,7 +104,7 @@ def motion_of_ackermann(drive: Any) -> Motion:
 
 
 def pedals_of_joy(message: Joy, layout: JoyLayout) -> Pedals | None:
-    """Return the command of a sensor_msgs/Joy; None while the dead-man button is released.
+    """Return the command of a sensor_msgs/Joy; None while the dead-man's button is released.
 
     Raises JoyError if the joystick lacks an axis or the button.
     """

@@ -82,7 +82,7 @@ class Arbiter:
         self._find_next_timeout()
 
     def let_go(self, source: Driver) -> None:
-        """Forget the command of a source, because its dead-man button was released."""
+        """Forget the command of a source, because its dead-man's button was released."""
         self._heard.pop(_KINDS[source], None)
         self._find_next_timeout()
 

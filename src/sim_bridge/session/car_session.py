@@ -234,7 +234,7 @@ class CarSession:
         self._arbitrate(now_s)
 
     def let_go(self, now_s: float, source: Driver) -> None:
-        """Let the next source drive, because the dead-man button of this one is released."""
+        """Let the next source drive, because the dead-man's button of this one is released."""
         self._arbiter.let_go(source)
         self._arbitrate(now_s)
 

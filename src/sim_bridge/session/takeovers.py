@@ -2,13 +2,14 @@
 """Which commands of a person are a takeover: driving passes from the network to a person.
 
 A planner counts as a person too. The sources are a joystick, a page, a topic, or the keys of the
-simulator. The answers to telemetry are counted, so a command without a driving car is no takeover.
+simulator. The answers to telemetry are counted, so a command without a driving car is no
+takeover.
 
 - A drive begins with a connect or a reset. While the network has not driven yet, no person takes
   over.
-- A break of up to CONTINUED_S belongs to the takeover, because a dead-man button slips and a
+- A break of up to CONTINUED_S belongs to the takeover, because a dead-man's button slips and a
   keyboard repeats its keys with gaps.
-- The change from one person to another is no takeover, and the emergency stop is none either.
+- The change from one person to another is not a takeover, and the emergency stop is none either.
 - The network may have failed, or the emergency stop may have come, before the person drives. That
   is a takeover too if the network drove before.
 

@@ -249,7 +249,7 @@ def _parse_event(text: str) -> tuple[object, dict[str, object]]:
     try:
         items = json.loads(text[text.index('[') :])
     except (ValueError, RecursionError) as error:
-        raise AbortError(f'the server sent an event that is no JSON: {text[:40]!r}') from error
+        raise AbortError(f'the server sent an event that is not JSON: {text[:40]!r}') from error
     name, data = (*items, {})[:2] if items else (None, None)
     if len(items) > 2 or not isinstance(data, dict):
         raise AbortError(f'the server sent an event of another shape: {text[:40]!r}')

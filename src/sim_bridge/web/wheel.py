@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel: a person on a page drives a car over a WebSocket, while a dead-man's key is pressed.
+"""The wheel: a person on a page drives a car by a WebSocket while a dead-man's button is pressed.
 
 The page sends a token first, then `{"steering": S, "throttle": T}` twenty times a second while the
 key is pressed, and `{}` when it is released. The car is also given back as soon as the connection
@@ -115,7 +115,7 @@ def _read(message: str | bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise MessageError('a message is no JSON object')
+        raise MessageError('a message is not a JSON object')
     return value
 
 

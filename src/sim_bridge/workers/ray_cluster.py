@@ -60,7 +60,7 @@ def _connected(address: str) -> Any:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UsageError(f'--ray: {address} is no Ray cluster: {reason}') from error
+        raise UsageError(f'--ray: {address} is not a Ray cluster: {reason}') from error
     return ray
 
 
@@ -73,5 +73,5 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), _PATIENCE_S).close()
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f'--ray: there is no Ray cluster at {address}: {error}; start one: ray start --head'
+            f'--ray: there is not a Ray cluster at {address}: {error}; start one: ray start --head'
         ) from error

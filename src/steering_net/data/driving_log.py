@@ -130,7 +130,7 @@ def read_log(path: Path, steering_unit: str = '') -> Log:
     log.bad_rows.sort(key=lambda bad: bad.line)
     if not log.rows:
         if _CONTROL.search(text[:_SAMPLE]):
-            raise LogError(f'the log {path} is no text')
+            raise LogError(f'the log {path} is not text')
         first = f': line {log.bad_rows[0].line}: {log.bad_rows[0].reason}' if log.bad_rows else ''
         raise LogError(f'the log {path} holds no usable row{first}')
     return log
@@ -268,7 +268,7 @@ def _number(named: dict[str, str], column: str, largest: float, scale: float = 1
     text = named.get(column, '0')
     value = _value(text)
     if value is None:
-        raise RowError(f'{column} is no number', repr(text))
+        raise RowError(f'{column} is not a number', repr(text))
     if not abs(value * scale) <= largest + 1e-6:
         limit = largest / abs(scale)
         raise RowError(
@@ -283,7 +283,7 @@ def _timestamp(named: dict[str, str], unit_s: float) -> float | None:
         return name_time(named['center'])
     time_s = _time_s(text)
     if time_s is None or not np.isfinite(time_s):
-        raise RowError('timestamp is no time', repr(text))
+        raise RowError('timestamp is not a time', repr(text))
     return time_s if _value(text) is None else time_s * unit_s
 
 

@@ -92,7 +92,7 @@ class LiteRtPredictor:
         """Load `path`. `source` is the file that it was converted from, by default `path` itself.
 
         Name, hash and sidecar are those of `source`. `camera` is the camera of the frames, as
-        `View` takes it. Raises ModelError if the file is no network from one float frame to one
+        `View` takes it. Raises ModelError if the file is not a network from one float frame to one
         number.
         """
         source = source or path
@@ -129,7 +129,7 @@ class KerasPredictor:
     ) -> None:
         """Load `path`. `camera` is the camera of the frames, as `View` takes it.
 
-        Raises ModelError if the file is no network from one frame to one number.
+        Raises ModelError if the file is not a network from one frame to one number.
         """
         self.path, self.name, self.sha256 = path, path.name, sha256_of(path)
         is_first = 'tensorflow' not in sys.modules

@@ -269,7 +269,7 @@ def calibration_of(model: str | Path) -> Calibration | None:
         worlds = [World(_row(w['mean_rad']), _row(w['spread_rad'])) for w in fields['worlds']]
         found = Calibration(tuple(worlds), float(fields['threshold']), str(fields['sha256']))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelError(f'{path} is no calibration of the monitor: {error!r}') from error
+        raise ModelError(f'{path} is not a calibration of the monitor: {error!r}') from error
     return found if found.sha256 == sha256_of(network) else None
 
 

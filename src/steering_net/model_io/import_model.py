@@ -99,8 +99,6 @@ def _check(sources: Sequence[Path], out: Path) -> None:
             raise ModelError(f'there is no model file {source}')
     if out.suffix != '.keras':
         raise ModelError(f'--out is {out.name}, it must end in .keras')
-    if not out.absolute().parent.is_dir():
-        raise ModelError(f'--out: there is no folder {out.absolute().parent}')
     for source in sources:
         kind_of(source)
     targets = [out.with_suffix(suffix) for suffix in ('.keras', '.tflite', '.json')]
@@ -110,7 +108,7 @@ def _check(sources: Sequence[Path], out: Path) -> None:
     _, litert, json = targets
     sidecar = read_sidecar(out)
     if json.exists() and sidecar is None:
-        raise ModelError(f'--out would overwrite {json.name}, which is no sidecar')
+        raise ModelError(f'--out would overwrite {json.name}, which is not a sidecar')
     if litert.exists() and (sidecar is None or sidecar.litert_sha256 != sha256_of(litert)):
         raise ModelError(
             f'--out would overwrite {litert.name}, whose hash is not in a sidecar {json.name}: '

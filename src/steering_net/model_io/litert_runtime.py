@@ -33,7 +33,7 @@ class LiteRtModel:
                 self._interpreter = _load_interpreter(**source, num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise ModelError(f'{name} is no LiteRT model: {one_line(error)}') from error
+            raise ModelError(f'{name} is not a LiteRT model: {one_line(error)}') from error
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         self.input_shape = _check_shapes(inputs, outputs, name)

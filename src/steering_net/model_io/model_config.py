@@ -38,8 +38,8 @@ class Sidecar:
 def read_sidecar(model_path: Path) -> Sidecar | None:
     """Return the sidecar `<stem>.json` beside a model; None without one.
 
-    JSON of that name without a profile is no sidecar. Raises ModelError, naming the field, for a
-    value that cannot be, and for a file that is no JSON.
+    JSON of that name without a profile is not a sidecar. Raises ModelError, naming the field, for
+    a value that cannot be, and for a file that is not JSON.
     """
     path = model_path.with_suffix('.json')
     fields: Json = _read(path) if path.is_file() else None
@@ -74,7 +74,7 @@ def unrelated_json(model_path: Path) -> str:
     fields = _read(path)
     if isinstance(fields, str) or _is_keras(fields):
         return ''
-    return f'{path.name} is no sidecar, because it has no profile; it is not used'
+    return f'{path.name} is not a sidecar, because it has no profile; it is not used'
 
 
 def _read(path: Path) -> Json:
@@ -84,7 +84,7 @@ def _read(path: Path) -> Json:
     except READ_ERRORS as error:
         reason = 'nested too deeply' if isinstance(error, RecursionError) else one_line(error)
         raise ModelError(
-            f'{path.name} is no JSON ({reason}); a file of this name must be the sidecar of the '
+            f'{path.name} is not JSON ({reason}); a file of this name must be the sidecar of the '
             'network: correct it, or rename it'
         ) from error
 

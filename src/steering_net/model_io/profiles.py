@@ -99,7 +99,7 @@ def infer_profile(shape: tuple[int, int, int], origin: Origin) -> tuple[Profile,
         return find_profile(name), size
     if shape[:2] != (66, 200):
         raise ModelError(
-            f'{size}, which is no usual size: choose a profile, '
+            f'{size}, which is not a usual size: choose a profile, '
             'for example custom:rows=60-136,colour=rgb'
         )
     if origin.scales_pixels is None:

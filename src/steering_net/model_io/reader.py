@@ -81,7 +81,7 @@ def _read(path: Path, other: Path | None) -> tuple[Any, str]:
     if kind == 'json' or (other is not None and _kind_of(other) == 'json'):
         return _read_pair(path, other)
     if other is not None:
-        raise ModelError(f'{other.name} is no architecture (.json) to go with it')
+        raise ModelError(f'{other.name} is not an architecture (.json) to go with it')
     if kind == 'h5':
         return keras_files.read_h5(path, other_half(path))
     if kind == 'keras':
@@ -147,7 +147,7 @@ def _kind_of(path: Path) -> str:
             raise ModelError(lacking(path))
         return 'saved_model'
     if not path.is_file():
-        raise ModelError('it is no file')
+        raise ModelError('it is not a file')
     with path.open('rb') as file:
         head = file.read(len(_GIT_LFS))
     if head.startswith(b'\x89HDF\r\n\x1a\n'):

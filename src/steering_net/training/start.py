@@ -49,7 +49,7 @@ def set_start(paths: Sequence[Path], model: Any) -> None:
             # Its error names the layer that does not fit.
             model.set_weights(source.get_weights())
         except ValueError as error:
-            raise ModelError(f'{source.name} is no network to start from: {error}') from error
+            raise ModelError(f'{source.name} is not a network to start from: {error}') from error
         weights.append(model.get_weights())
     if weights:
         model.set_weights([np.mean(layer, axis=0) for layer in zip(*weights, strict=True)])

@@ -19,6 +19,7 @@ from sim_bridge.cli.arguments import (
     check_speed_limit,
     track_names,
 )
+from sim_bridge.cli.main import main
 from sim_bridge.errors import UsageError
 from steering_net.inference import predictor
 
@@ -127,3 +128,25 @@ def test_output_folder_is_checked_before_the_work_begins(tmp_path):
     for path in (tmp_path / 'file', tmp_path / 'file' / 'inner'):
         with pytest.raises(UsageError, match=f'--out: {tmp_path}/file is a file; name a folder'):
             check_output_folder('--out', path)
+
+
+@pytest.mark.parametrize(
+    ('words', 'option'),
+    [
+        (['import-model', 'net.keras', '--out', 'new.keras'], '--out'),
+        (['record', 'bag'], 'DIR'),
+        (['record', 'frames', '--frames'], 'DIR'),
+        (['drive', '--record', 'bag'], '--record'),
+        (['drive', 'default', 'frames'], 'DIR'),
+    ],
+)
+def test_folder_without_permission_is_named_before_the_work(
+    words, option, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path('net.keras').touch()
+    monkeypatch.setattr(os, 'access', lambda path, _: path != tmp_path)
+    assert main(words) == 2
+    assert (
+        f'sim-bridge {words[0]}: {option}: {tmp_path} cannot be written' in capsys.readouterr().err
+    )

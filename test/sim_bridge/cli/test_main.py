@@ -77,7 +77,7 @@ def test_listing_names_every_verb_and_node_with_what_it_does():
         (['brigde'], "there is no verb 'brigde' (did you mean bridge?)"),
         (['my.h5', 'run1'], "there is no verb 'my.h5' (did you mean drive my.h5?)"),
         (['xyzzy'], "there is no verb 'xyzzy'"),
-        (['drive', '--sedes', '3'], 'it does not understand --sedes (did you mean --seconds?)'),
+        (['drive', '--sedes', '3'], 'there is no option --sedes (did you mean --seconds?)'),
         (['drive', '--simulator', 'exteral'], "'exteral' (did you mean external?)"),
         (['drive', 'a', 'b', 'c'], 'unrecognized arguments: c'),
         (['evaluate', 'open-lop'], "'open-lop' (did you mean open-loop?)"),
@@ -130,12 +130,12 @@ def test_help_of_a_node_has_the_allowed_values(capsys):
 @pytest.mark.parametrize(
     ('words', 'told'),
     [
-        (['start'], "it does not understand 'start'; parameters are set with --ros-args"),
-        (['--hlep'], "it does not understand '--hlep' (did you mean --help?)"),
+        (['start'], "'start' is not understood; parameters are set with --ros-args"),
+        (['--hlep'], "'--hlep' is not understood (did you mean --help?)"),
         (['--ros-args', '--log-levl', 'warn'], '(did you mean --log-level?)'),
         (['--ros-args', '-p', 'port'], '-p port assigns nothing; write -p NAME:=VALUE'),
         (['--ros-args', '-p'], '-p needs a value'),
-        (['--ros-args', '-r', 'a:=b', '--', 'more'], "it does not understand 'more'"),
+        (['--ros-args', '-r', 'a:=b', '--', 'more'], "'more' is not understood"),
     ],
 )
 def test_nodes_refuse_words_that_they_do_not_understand(node, words, told, capsys):

@@ -176,9 +176,9 @@ def test_one_page_at_a_time_holds_the_wheel(site):
         ('{"steering": 1.01, "throttle": 0}', 'steering is 1.01; it must be -1..1'),
         ('{"steering": NaN, "throttle": 0}', 'steering is NaN; it must be -1..1'),
         ('{"steering": true, "throttle": 0}', 'steering is true; it must be -1..1'),
-        ('[1, 2]', 'a message is no JSON object'),
-        ('[' * 4000, 'a message is no JSON object'),
-        ('\x00', 'a message is no JSON object'),
+        ('[1, 2]', 'a message is not a JSON object'),
+        ('[' * 4000, 'a message is not a JSON object'),
+        ('\x00', 'a message is not a JSON object'),
     ],
 )
 def test_bad_message_lets_go_and_is_named(site, message, line):

@@ -160,7 +160,7 @@ def test_path_in_windows_1252_is_read(tmp_path):
         (f'{NAMES},0,0,7,1', 'brake is out of range: 7; it must be -1..1'),
         (f'{NAMES},1.5,0,0,1', 'steering is out of range: 1.5; it must be -1..1'),
         (f'{NAMES},inf,0,0,1', 'steering is out of range: inf; it must be -1..1'),
-        (f'{NAMES},,0,0,1', "steering is no number: ''"),
+        (f'{NAMES},,0,0,1', "steering is not a number: ''"),
         (NAMES[:50], 'wrong number of fields: 2 instead of 7'),
     ],
 )
@@ -253,7 +253,7 @@ def test_text_among_the_times_is_a_bad_row(tmp_path):
     times = (0.0, 0.1, 'soon', 0.3)
     found = log(tmp_path, 'image,time_s,steering', *(f'{t}.jpg,{t},0' for t in times))
     assert [row.timestamp_s for row in found.rows] == [0.0, 0.1, 0.3]
-    assert [bad.reason for bad in found.bad_rows] == ["timestamp is no time: 'soon'"]
+    assert [bad.reason for bad in found.bad_rows] == ["timestamp is not a time: 'soon'"]
 
 
 @pytest.mark.parametrize('text', ['nan', 'inf', '-inf'])
@@ -262,7 +262,9 @@ def test_time_that_is_not_finite_does_not_change_the_unit_of_the_others(tmp_path
     times = [first, first + 1, first + 2, text, first + 4]
     found = log(tmp_path, 'image,time,steering', *(f'{i}.jpg,{t},0' for i, t in enumerate(times)))
     assert [row.timestamp_s for row in found.rows] == [first, first + 1, first + 2, first + 4]
-    assert troubles(found.bad_rows) == [f"1 row left out, line 5: timestamp is no time: '{text}'"]
+    assert troubles(found.bad_rows) == [
+        f"1 row left out, line 5: timestamp is not a time: '{text}'"
+    ]
 
 
 @pytest.mark.parametrize('per_s', [1, 1000])
@@ -332,7 +334,7 @@ def test_what_is_no_log_is_told(tmp_path, text, told):
     ('content', 'told'),
     [
         (b'PK\x03\x04\x14', 'is an archive: unpack it, and give the log or its folder'),
-        (b'\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0', 'is no text'),
+        (b'\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0', 'is not text'),
     ],
 )
 def test_a_file_of_another_kind_is_told(tmp_path, content, told):
@@ -375,7 +377,13 @@ def test_bad_rows_are_reported_with_line_and_reason(tmp_path):
     )
     assert len(found.rows) == 1
     assert [bad.line for bad in found.bad_rows] == [3, 5, 6, 7, 8]
-    reasons = ['no number', 'out of range', 'out of range', 'number of fields', 'no centre image']
+    reasons = [
+        'not a number',
+        'out of range',
+        'out of range',
+        'number of fields',
+        'no centre image',
+    ]
     for bad, reason in zip(found.bad_rows, reasons, strict=True):
         assert reason in bad.reason
 

@@ -191,7 +191,7 @@ def test_a_truncated_tflite_is_refused(tmp_path):
     for length in (0, 3, len(whole) // 2):
         path.write_bytes(whole[:length])
         with pytest.raises(
-            ModelError, match=r'^net\.tflite (is no LiteRT model|cannot be loaded: its content)'
+            ModelError, match=r'^net\.tflite (is not a LiteRT model|cannot be loaded: its content)'
         ):
             load_predictor(path)
 

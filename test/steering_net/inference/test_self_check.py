@@ -195,7 +195,7 @@ def test_a_calibration_by_which_nothing_can_be_judged_is_refused(tmp_path, field
     model.write_bytes(b'weights')
     content = fields | {'sha256': sha256_of(model)}
     calibration_path(model).write_text(json.dumps(content), encoding='utf-8')
-    with pytest.raises(ModelError, match=r'net.monitor.json is no calibration'):
+    with pytest.raises(ModelError, match=r'net.monitor.json is not a calibration'):
         calibration_of(model)
 
 

@@ -103,7 +103,7 @@ def test_the_program_measures_and_calls_a_poor_network_poor(network, tmp_path, c
     assert found.doubt.startswith('profile uncertain: best score ')
     assert len(found.candidates) >= 4
     assert main([str(tmp_path / 'none.tflite'), '--out', str(tmp_path / 'x.json')]) == 2
-    assert capsys.readouterr().err.startswith('none.tflite is no LiteRT model')
+    assert capsys.readouterr().err.startswith('none.tflite is not a LiteRT model')
 
 
 def test_a_found_profile_is_read_back(tmp_path):

@@ -203,7 +203,6 @@ def test_an_import_replaces_one_before_but_not_if_it_fails(tmp_path, import_here
         (['none.h5'], 'out.keras', 'there is no model file'),
         (['a', 'b', 'c'], 'out.keras', '3 files are too many'),
         (['net.keras'], 'out.h5', r'it must end in \.keras'),
-        (['net.keras'], 'none/out.keras', 'there is no folder'),
     ],
 )
 def test_arguments_that_cannot_be_are_named(tmp_path, sources, out, message):

@@ -260,7 +260,7 @@ def test_a_network_that_puts_out_nan_is_not_converted(tmp_path):
     model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
     model.save(tmp_path / 'nan.keras')
     with pytest.raises(
-        ModelError, match=r'layer conv2d\w* has weights that are no finite numbers'
+        ModelError, match=r'layer conv2d\w* has weights that are not finite numbers'
     ):
         convert(tmp_path / 'nan.keras', tmp_path / 'nan.tflite')
 

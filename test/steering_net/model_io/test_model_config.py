@@ -55,7 +55,7 @@ def test_a_sidecar_with_the_hash_of_another_file_is_not_used(model, name):
 def test_json_without_a_profile_is_no_sidecar(model, text):
     assert read_sidecar(beside(model, text)) is None
     assert unrelated_json(model) == (
-        'net.json is no sidecar, because it has no profile; it is not used'
+        'net.json is not a sidecar, because it has no profile; it is not used'
     )
 
 
@@ -96,5 +96,5 @@ def test_an_unknown_field_is_named(model):
 
 @pytest.mark.parametrize('text', ['', '{"profile": ', '[' * 200_000, '1' * 5000])
 def test_other_text_is_refused_in_one_line(model, text):
-    with pytest.raises(ModelError, match=r'^net\.json is no JSON \([^\n]+ or rename it$'):
+    with pytest.raises(ModelError, match=r'^net\.json is not JSON \([^\n]+ or rename it$'):
         read_sidecar(beside(model, text))

@@ -102,7 +102,7 @@ def test_output_that_is_no_number_is_as_unsure_as_can_be(node, check, is_faulty)
 def test_calibration_that_cannot_be_read_is_refused_before_the_network_drives(node, tmp_path):
     model = tmp_path / 'net.keras'
     model.with_suffix('.monitor.json').write_text('{')
-    with pytest.raises(ModelError, match='is no calibration of the monitor'):
+    with pytest.raises(ModelError, match='is not a calibration of the monitor'):
         Monitor(node, 'warn').check(str(model))
     Monitor(node, 'off').check(str(model))
 

@@ -49,6 +49,6 @@ def test_a_network_that_is_missing_is_named(tmp_path):
 def test_a_network_of_another_shape_is_no_start(tmp_path):
     small = tmp_path / 'small.keras'
     build_pilotnet((64, 64, 3)).save(small)
-    with pytest.raises(ModelError, match=r'is no network to start from'):
+    with pytest.raises(ModelError, match=r'is not a network to start from'):
         check_start(TrainConfig(tmp_path / 'out', start_from=(small,)))
     check_start(TrainConfig(tmp_path / 'out', profile='ksakmann:scale=1/255', start_from=(small,)))

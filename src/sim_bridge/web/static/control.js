@@ -133,7 +133,7 @@ export function leaveWheel() {
   closing.close();
 }
 
-/** Send what the inputs want, twenty times a second while a dead-man's key is pressed. */
+/** Send what the inputs want, twenty times a second while a dead-man's button is pressed. */
 function tick() {
   const now = performance.now();
   const seconds = Math.min(0.1, (now - tickedAt) / 1000);

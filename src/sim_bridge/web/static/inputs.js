@@ -61,7 +61,7 @@ class Keyboard {
   }
 }
 
-/** A finger or the mouse on `pad`: the place is the command, and the touch is the dead-man's key. */
+/** A finger or the mouse on `pad`: the place is the command, and the touch is the dead-man's button. */
 class Pointer {
   constructor(pad) {
     this.pad = pad;
@@ -105,7 +105,7 @@ function isHeld(pad) {
     && deadman.some((number) => pad.buttons[number] && pad.buttons[number].pressed);
 }
 
-/** Gamepads: stick steers, triggers drive and brake, a shoulder button is the dead-man's key.
+/** Gamepads: stick steers, triggers drive and brake, a shoulder button is the dead-man's button.
  *
  * Of a gamepad without the standard layout the first two axes and the first button count. All pages
  * see a gamepad, and each may have a car of its own: it drives that of the page with the focus.
@@ -130,7 +130,7 @@ export class Inputs {
     this.all = [new Pointer(pad), new Keyboard(pad), new Gamepads()];
   }
 
-  /** The command after some more seconds, or null while no dead-man's key is pressed. */
+  /** The command after some more seconds, or null while no dead-man's button is pressed. */
   read(seconds) {
     const wanted = this.all.map((input) => input.read(seconds));
     return wanted.find((command) => command !== null) || null;

@@ -80,7 +80,7 @@ class NotSupportedError(ModelError):
 def as_dict(value: Json, what: str) -> dict[str, Json]:
     """Return a JSON object; ModelError, naming it, for other JSON."""
     if not isinstance(value, dict):
-        raise ModelError(f'its {what} is no JSON object')
+        raise ModelError(f'its {what} is not a JSON object')
     return value
 
 

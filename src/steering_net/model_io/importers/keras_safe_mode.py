@@ -123,7 +123,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         for item in value:
             yield from _objects(item)
     elif isinstance(value, int | float) and abs(value) > MAX_ARGUMENT:
-        raise ModelError(f'{value} is no size of a layer')
+        raise ModelError(f'{value} is not a size of a layer')
 
 
 def _check_part(part: dict[str, Any], keras: Any) -> None:

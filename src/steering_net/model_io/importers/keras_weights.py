@@ -173,7 +173,7 @@ class _Reader:
         import h5py
 
         if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in 'fiu':
-            raise ModelError('a weight is no array of numbers')
+            raise ModelError('a weight is not an array of numbers')
         if dataset.external or dataset.is_virtual:
             raise ModelError(f'{dataset.name} is stored outside of this file')
         self._bytes += 4 * dataset.size  # as float32

@@ -102,7 +102,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode('utf-8', errors='replace')
     if not isinstance(value, str):
-        raise BytecodeError('a name that is no text')
+        raise BytecodeError('a name that is not text')
     return value
 
 

@@ -255,7 +255,7 @@ def _append(layer: Layer, taken: Sequence[Any], name: str) -> Any:
     if expected != actual:
         raise ModelError(f'layer {layer.name} needs weights {expected}, the file has {actual}')
     if not all(np.isfinite(weights).all() for weights in layer.weights):
-        raise ModelError(f'layer {layer.name} has weights that are no finite numbers')
+        raise ModelError(f'layer {layer.name} has weights that are not finite numbers')
     if layer.kind == 'Arctan':
         # With two arguments, because LiteRT has no arc tangent of one.
         return keras.ops.arctan2(x, keras.ops.ones_like(x))
@@ -277,7 +277,7 @@ def _append(layer: Layer, taken: Sequence[Any], name: str) -> Any:
 def _cropping(layer: Layer, shape: Shape) -> list[list[int]]:
     """Return the cropping of a Slice; its ends may be None, or count from the other end."""
     if len(shape) != 3:
-        raise ModelError(f'layer {layer.name} slices {shape}, which is no frame')
+        raise ModelError(f'layer {layer.name} slices {shape}, which is not a frame')
     cropping = []
     for side, key in zip(shape, ('rows', 'columns'), strict=False):
         first, last, _ = slice(*layer.arguments[key]).indices(side)

@@ -19,7 +19,7 @@ _FLOAT32 = 0
 _TYPES = {_FLOAT32: np.float32, 1: np.float16, 2: np.int32, 4: np.int64}
 _PADDINGS = {0: 'same', 1: 'valid'}
 QUANTISED_ENDS = (
-    'its input or output is no float32: convert it again without inference_input_type and '
+    'its input or output is not float32: convert it again without inference_input_type and '
     'inference_output_type'
 )
 _FUSED = {1: 'relu', 3: 'relu6', 4: 'tanh'}
@@ -45,7 +45,7 @@ def check_operators(content: bytes, name: str) -> None:
         custom = [code.CustomCode() for code in codes if code.CustomCode() is not None]
         custom += [b'custom' for code in codes if _code(code) == schema.BuiltinOperator.CUSTOM]
     except READ_ERRORS as error:
-        raise ModelError(f'{name} is no LiteRT model: {one_line(error)}') from error
+        raise ModelError(f'{name} is not a LiteRT model: {one_line(error)}') from error
     if custom:
         operator = custom[0].decode('utf-8', errors='replace')[:60]
         raise ModelError(

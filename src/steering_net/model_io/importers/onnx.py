@@ -82,7 +82,7 @@ def read_onnx(path: Path) -> tuple[Any, str]:
     try:
         model.ParseFromString(read_file(path))
     except DecodeError as error:
-        raise ModelError('it is no ONNX file, or not all of it') from error
+        raise ModelError('it is not an ONNX file, or not all of it') from error
     chain = _read_graph(model.graph, ExternalData(path))
     saved_by = f'ONNX, {model.producer_name} {model.producer_version}'[:80].rstrip(', ')
     return build(chain.finish(), chain.input_shape), saved_by

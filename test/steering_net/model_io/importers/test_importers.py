@@ -476,7 +476,7 @@ def test_an_hdf5_bomb_and_weights_elsewhere_are_refused(tmp_path):
         ('net.pth', b'PK\x03\x04', 'export the network to ONNX'),
         ('net.h5', b'\x80\x04pickle', 'export the network to ONNX'),
         ('net.h5', b'', r'its content is not that of a \.h5 file'),
-        ('net.onnx', b'\x07' * 40, 'it is no ONNX file'),
+        ('net.onnx', b'\x07' * 40, 'it is not an ONNX file'),
         ('net.json', b'{"class_name": "Sequential"}', r'import-model net\.json net\.h5'),
         ('net.json', b'{"cells": []}', 'this JSON describes no Keras network'),
         ('net.h5', b'\n<!DOCTYPE html><html>', 'it is a web page: download the file itself'),
