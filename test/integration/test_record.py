@@ -313,7 +313,7 @@ def test_killed_recorder_leaves_what_it_wrote(graph, frames, tmp_path):
 def test_existing_folder_is_refused_in_one_line(tmp_path):
     result = run_verb('record', tmp_path)
     assert result.returncode == 2
-    assert 'exists already' in result.stderr
+    assert 'already exists; name a new folder' in result.stderr
     assert 'Traceback' not in result.stderr
 
 
