@@ -73,5 +73,5 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), _PATIENCE_S).close()
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f'--ray: there is not a Ray cluster at {address}: {error}; start one: ray start --head'
+            f'--ray: there is no Ray cluster at {address}: {error}; start one: ray start --head'
         ) from error

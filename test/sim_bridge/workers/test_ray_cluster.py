@@ -32,9 +32,7 @@ def timeless(report):
 
 
 def test_no_cluster_is_one_line():
-    with pytest.raises(
-        UsageError, match=r'^--ray: there is not a Ray cluster at 127.0.0.1:9: .+$'
-    ):
+    with pytest.raises(UsageError, match=r'^--ray: there is no Ray cluster at 127.0.0.1:9: .+$'):
         list(Workers(ray_address='127.0.0.1:9').each(inverse, [1]))
 
 
