@@ -317,6 +317,14 @@ def test_existing_folder_is_refused_in_one_line(tmp_path):
     assert 'Traceback' not in result.stderr
 
 
+def test_recording_that_received_nothing_says_what_it_needs(tmp_path):
+    words = ('--namespace', '/nobody', '--seconds', 0.1)
+    result = run_verb('record', tmp_path / 'bag', *words)
+    assert result.returncode == 0
+    assert result.stdout == f'{tmp_path / "bag"}: 0 messages, none dropped\n'
+    assert result.stderr.endswith('a drive must run, with the same ROS_DOMAIN_ID\n')
+
+
 @pytest.fixture
 def annotate():
     node = ManagedProcess('annotate', ['annotate'])

@@ -37,16 +37,16 @@ def drive_report(simulations: Sequence[Figures], bridge: Figures, cars: int) -> 
 def summary(report: Figures) -> str:
     """Return a report in one line."""
     latency = report.get('latency_ms') or {}
-    parts = [f'{report.get("frames") or 0} frames']
+    parts = [_counted(report.get('frames') or 0, 'frame')]
     # The rate of an external simulator is that of the end, 0 if it has left before.
     if rate_hz := report.get('telemetry_hz'):
         parts[0] += f' at {rate_hz:.1f} Hz'
     parts.append(f'answered in {latency_words(latency)}')
-    parts.append(f'{report["timeouts"]} timeouts')
-    parts.append(f'{report["takeovers"]} takeovers')
+    parts.append(_counted(report['timeouts'], 'timeout'))
+    parts.append(_counted(report['takeovers'], 'takeover'))
     if 'laps' in report:
-        parts.append(f'{report["laps"]} laps, {report["distance_m"]:.0f} m')
-        parts.append(f'{report["lane_departures"]} lane departures')
+        parts.append(f'{_counted(report["laps"], "lap")}, {report["distance_m"]:.0f} m')
+        parts.append(_counted(report['lane_departures'], 'lane departure'))
         parts.append(f'{report["autonomy_percent"]:.1f} % autonomous')
     return ', '.join(parts)
 
@@ -54,6 +54,10 @@ def summary(report: Figures) -> str:
 def latency_words(figures: Figures) -> str:
     """Return the median and the 99th percentile of latencies."""
     return f'{figures.get("p50") or 0.0:.1f} ms (p99 {figures.get("p99") or 0.0:.1f})'
+
+
+def _counted(count: int, noun: str) -> str:
+    return f'{count} {noun}' if count == 1 else f'{count} {noun}s'
 
 
 def _totals(reports: Sequence[Figures]) -> dict[str, Any]:

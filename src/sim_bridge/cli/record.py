@@ -92,6 +92,9 @@ def run(args: argparse.Namespace) -> int:
         print(f'sim-bridge record: {message}', file=sys.stderr)
         return 1
     print(f'{path}: {node.messages} {node.unit}, {_losses(node.dropped)}')
+    if not node.messages:
+        hint = 'nothing was received; a drive must run, with the same ROS_DOMAIN_ID'
+        print(f'sim-bridge record: {hint}', file=sys.stderr)
     return 0
 
 

@@ -17,7 +17,7 @@ def test_takeovers_cost_autonomy_as_interventions_do():
     report = drive_report([SIMULATION], BRIDGE | {'takeovers': 9}, 1)
     assert (report['takeovers'], report['interventions']) == (9, 1)
     assert report['autonomy_percent'] == pytest.approx(50.0)
-    assert '9 takeovers, 2 laps, 800 m, 1 lane departures, 50.0 % autonomous' in summary(report)
+    assert '9 takeovers, 2 laps, 800 m, 1 lane departure, 50.0 % autonomous' in summary(report)
 
 
 def test_drive_without_a_takeover_has_the_autonomy_of_its_simulator():

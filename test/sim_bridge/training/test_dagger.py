@@ -164,7 +164,7 @@ def test_a_start_that_does_not_fit_is_found_by_the_check(tmp_path):
     path = tmp_path / 'small.keras'
     build_pilotnet((64, 64, 3)).save(path)
     config = TrainConfig(tmp_path / 'out', start_from=(path,))
-    with pytest.raises(ModelError, match='no network to start from'):
+    with pytest.raises(ModelError, match='not a network to start from'):
         check_rounds(config, 1)
 
 
