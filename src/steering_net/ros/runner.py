@@ -12,9 +12,12 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from steering_net.errors import one_line
-from steering_net.process import end_with_parent
+from steering_net.process import end_with_parent, killed_after
 from steering_net.ros.executor import executor_for
 from steering_net.ros.interruption import Interruption
+
+LONGEST_END_S = 10.0
+"""Time for all nodes to end. Fast DDS may lock up when it takes leave of the other processes."""
 
 
 def run(
@@ -59,9 +62,10 @@ def run(
         pass
     finally:
         interruption.raises = False
-        for node in nodes:
-            node.destroy_node()
-        rclpy.try_shutdown()
+        with killed_after(LONGEST_END_S):
+            for node in nodes:
+                node.destroy_node()
+            rclpy.try_shutdown()
     return 0
 
 

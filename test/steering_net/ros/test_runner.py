@@ -42,9 +42,27 @@ sys.exit(run(Publishing, args=sys.argv, program='test', refused=()))
 """
 
 
-def start(*words):
+HANGING = """
+import ctypes
+from steering_net.ros import runner
+runner.LONGEST_END_S = 0.5
+from rclpy.node import Node
+
+class Hanging(Node):
+    def __init__(self):
+        super().__init__('hanging')
+        print('started', flush=True)
+
+    def destroy_node(self):
+        ctypes.PyDLL(None).sleep(60)  # It keeps the lock of the interpreter.
+
+runner.run(Hanging, args=[], program='test', refused=())
+"""
+
+
+def start(*words, program=PROGRAM):
     return subprocess.Popen(
-        [sys.executable, '-c', PROGRAM, *words],
+        [sys.executable, '-c', program, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -61,6 +79,15 @@ def test_nodes_end_while_ros_still_works(number):
     process.send_signal(number)
     output, _ = process.communicate(timeout=30)
     assert (process.returncode, output) == (0, 'destroyed\n')
+
+
+@pytest.mark.slow
+def test_node_that_hangs_in_its_end_is_killed():
+    process = start(program=HANGING)
+    assert process.stdout.readline() == 'started\n'
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10.0) == -signal.SIGALRM
 
 
 @pytest.mark.slow
