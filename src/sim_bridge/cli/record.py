@@ -91,10 +91,8 @@ def run(args: argparse.Namespace) -> int:
         message = f'{path} is incomplete: {node.trouble}; what was written before can be read'
         print(f'sim-bridge record: {message}', file=sys.stderr)
         return 1
-    print(f'{path}: {node.messages} {node.unit}, {_losses(node.dropped)}')
-    if not node.messages:
-        hint = 'nothing was received; a drive must run, with the same ROS_DOMAIN_ID'
-        print(f'sim-bridge record: {hint}', file=sys.stderr)
+    hint = '' if node.messages else '; a drive must run, with the same ROS_DOMAIN_ID'
+    print(f'{path}: {node.messages} {node.unit}, {_losses(node.dropped)}{hint}')
     return 0
 
 
